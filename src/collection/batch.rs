@@ -1,0 +1,203 @@
+//! Operations gathered into a batch, before anything is checked.
+
+use std::sync::{Arc, Weak};
+
+use uuid::Uuid;
+
+use super::commit::{self, Operation, Prepared};
+use super::{Keeper, Namespace, check};
+use crate::document::{Document, Receipt, Update};
+use crate::error::{Error, Result};
+use crate::id::{Commit, DocId};
+use crate::limits::{MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS};
+use crate::store::Store;
+
+/// Writes over any collections and namespaces of one database that happen together or not at all.
+///
+/// Operations take effect in order: a later one sees what an earlier one did. If one fails, or an expectation does not
+/// hold, nothing happened and the error says which: [`Error::InBatch`] carries its position.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let db = vectrove::Database::open(folder.path())?;
+/// use vectrove::{CollectionConfig, Document};
+/// let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+/// let done = db.get_or_create_collection("done", CollectionConfig::new(2))?;
+/// notes.insert(Document::new(vec![1.0, 0.0]).id("a"))?;
+///
+/// let mut batch = db.batch();
+/// batch.delete(&notes, "a").must_exist();
+/// batch.insert(&done, Document::new(vec![1.0, 0.0]).id("a"));
+/// let receipt = batch.commit()?;
+/// assert_eq!((receipt.n_changed, notes.contains("a")?, done.contains("a")?), (2, false, true));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a batch does nothing until it is committed"]
+pub struct Batch {
+    store: Weak<Store>,
+    writes: Vec<Write>,
+    operation_id: Option<Uuid>,
+    _keeper: Keeper,
+}
+
+/// One write of a [`Batch`], to which expectations can be added.
+pub struct Write {
+    namespace: Namespace,
+    action: Action,
+    expectations: Vec<Expectation>,
+}
+
+enum Action {
+    Insert(Document),
+    Upsert(Document),
+    Update(Update),
+    Delete(DocId),
+}
+
+/// What a write takes for granted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Expectation {
+    MustExist,
+    MustNotExist,
+    Version(Commit),
+}
+
+impl Batch {
+    pub(crate) fn new(store: Weak<Store>, keeper: Keeper) -> Self {
+        Batch { store, writes: Vec::new(), operation_id: None, _keeper: keeper }
+    }
+
+    /// Inserts a document; fails if its id exists.
+    pub fn insert(&mut self, namespace: &Namespace, document: Document) -> &mut Write {
+        self.add(namespace, Action::Insert(document))
+    }
+
+    /// Inserts a document, or replaces the one with its id.
+    pub fn upsert(&mut self, namespace: &Namespace, document: Document) -> &mut Write {
+        self.add(namespace, Action::Upsert(document))
+    }
+
+    /// Changes a document; fails if it does not exist.
+    pub fn update(&mut self, namespace: &Namespace, update: Update) -> &mut Write {
+        self.add(namespace, Action::Update(update))
+    }
+
+    /// Deletes a document if it exists.
+    pub fn delete(&mut self, namespace: &Namespace, id: impl Into<DocId>) -> &mut Write {
+        self.add(namespace, Action::Delete(id.into()))
+    }
+
+    /// Makes a second try harmless: if a batch with this id was committed before, nothing is written and the receipt
+    /// names that commit. The id is remembered for the newest [`Options::log_retention`](crate::Options) commits.
+    pub fn operation_id(&mut self, id: Uuid) -> &mut Self {
+        self.operation_id = Some(id);
+        self
+    }
+
+    /// How many operations the batch holds.
+    pub fn len(&self) -> usize {
+        self.writes.len()
+    }
+
+    /// Whether the batch holds no operation.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// Commits everything, or nothing.
+    ///
+    /// # Errors
+    /// [`Error::InBatch`] for an operation that cannot be done; `LimitExceeded` for more than 100,000 operations or
+    /// 256 MiB; `ReadOnly`, `Closed` and [`Error::Commit`] as for every write.
+    pub fn commit(self) -> Result<Receipt> {
+        let store = self.store.upgrade().ok_or(Error::Closed)?;
+        self.check_length()?;
+        let operations = prepare(&store, self.writes)?;
+        commit::commit(&store, operations, self.operation_id)
+    }
+
+    /// Refuses more operations than a batch may hold, before memory is spent on them.
+    pub(crate) fn check_length(&self) -> Result<()> {
+        match self.writes.len() {
+            got if got > MAX_BATCH_OPERATIONS => {
+                Err(Error::LimitExceeded { what: "operations in the batch", limit: MAX_BATCH_OPERATIONS, got })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn add(&mut self, namespace: &Namespace, action: Action) -> &mut Write {
+        self.writes.push(Write { namespace: namespace.clone(), action, expectations: Vec::new() });
+        self.writes.last_mut().expect("just pushed")
+    }
+}
+
+impl Write {
+    /// Fails the batch with `DocumentNotFound` if the document does not exist.
+    pub fn must_exist(&mut self) -> &mut Self {
+        self.expect(Expectation::MustExist)
+    }
+
+    /// Fails the batch with `DocumentExists` if the document exists.
+    pub fn must_not_exist(&mut self) -> &mut Self {
+        self.expect(Expectation::MustNotExist)
+    }
+
+    /// Fails the batch with `VersionMismatch` if the document was changed by another commit than this, or does not
+    /// exist.
+    pub fn expect_version(&mut self, version: Commit) -> &mut Self {
+        self.expect(Expectation::Version(version))
+    }
+
+    fn expect(&mut self, expectation: Expectation) -> &mut Self {
+        self.expectations.push(expectation);
+        self
+    }
+}
+
+/// Checks every write, without locks and without reading.
+fn prepare(store: &Arc<Store>, writes: Vec<Write>) -> Result<Vec<Operation>> {
+    let mut n_bytes = 0;
+    let mut operations = Vec::with_capacity(writes.len());
+    for (index, write) in writes.into_iter().enumerate() {
+        let id = write.id().cloned();
+        let operation = write.prepare(store).map_err(|error| error.in_batch(index, id.as_ref()))?;
+        n_bytes += operation.prepared.size_hint();
+        if n_bytes > MAX_BATCH_BYTES {
+            return Err(Error::LimitExceeded { what: "batch in bytes", limit: MAX_BATCH_BYTES, got: n_bytes });
+        }
+        operations.push(operation);
+    }
+    Ok(operations)
+}
+
+impl Write {
+    fn id(&self) -> Option<&DocId> {
+        match &self.action {
+            Action::Insert(document) | Action::Upsert(document) => document.id.as_ref(),
+            Action::Update(update) => Some(&update.id),
+            Action::Delete(id) => Some(id),
+        }
+    }
+
+    fn prepare(self, store: &Arc<Store>) -> Result<Operation> {
+        let Write { namespace, action, expectations } = self;
+        let live = namespace.state.live()?;
+        if !Arc::ptr_eq(&live.store, store) {
+            let reason =
+                format!("collection \"{}\" belongs to another database than the batch", namespace.state.name());
+            return Err(Error::InvalidConfig { field: "batch", reason });
+        }
+        let (name, config) = (namespace.state.name(), &namespace.state.config);
+        let prepared = match action {
+            Action::Insert(document) => Prepared::Insert(check::document(&name, config, document)?),
+            Action::Upsert(document) => Prepared::Upsert(check::document(&name, config, document)?),
+            Action::Update(update) => Prepared::Update(check::update(&name, config, update)?),
+            Action::Delete(id) => {
+                id.check()?;
+                Prepared::Delete(id)
+            }
+        };
+        Ok(Operation { namespace, prepared, expectations })
+    }
+}

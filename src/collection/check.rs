@@ -1,0 +1,161 @@
+//! The door: everything a caller hands in is checked here, before anything is read or locked.
+
+use crate::config::CollectionConfig;
+use crate::distance;
+use crate::document::{Document, MetadataChange, Update};
+use crate::error::{Error, Result};
+use crate::id::DocId;
+use crate::limits::{MAX_NAME_BYTES, MAX_NAMESPACE_BYTES, MAX_NORM, MAX_TEXT_BYTES, MIN_NORM};
+use crate::value::Value;
+
+/// A document that may be stored.
+#[derive(Debug)]
+pub(crate) struct CheckedDocument {
+    pub(crate) id: DocId,
+    pub(crate) vector: Vec<f32>,
+    pub(crate) metadata: Value,
+    pub(crate) text: Option<String>,
+}
+
+/// An update that may be applied; its metadata steps are checked, their result is not yet.
+#[derive(Debug)]
+pub(crate) struct CheckedUpdate {
+    pub(crate) id: DocId,
+    pub(crate) vector: Option<Vec<f32>>,
+    pub(crate) metadata: Vec<MetadataStep>,
+    pub(crate) text: Option<Option<String>>,
+}
+
+/// One step of changing metadata.
+#[derive(Debug)]
+pub(crate) enum MetadataStep {
+    Merge(Value),
+    Replace(Value),
+    Remove(Vec<String>),
+}
+
+pub(crate) fn document(collection: &str, config: &CollectionConfig, document: Document) -> Result<CheckedDocument> {
+    let Document { id, vector, metadata, text } = document;
+    if let Some(id) = &id {
+        id.check()?;
+    }
+    self::vector(collection, config, &vector)?;
+    let metadata = metadata.into_metadata()?;
+    check_text(text.as_deref())?;
+    Ok(CheckedDocument { id: id.unwrap_or_else(DocId::generate), vector, metadata, text })
+}
+
+pub(crate) fn update(collection: &str, config: &CollectionConfig, update: Update) -> Result<CheckedUpdate> {
+    let Update { id, vector, metadata, text } = update;
+    id.check()?;
+    if let Some(vector) = &vector {
+        self::vector(collection, config, vector)?;
+    }
+    check_text(text.as_ref().and_then(|text| text.as_deref()))?;
+    let metadata = metadata.into_iter().map(|change| {
+        Ok(match change {
+            MetadataChange::Merge(value) => MetadataStep::Merge(value.into_metadata()?),
+            MetadataChange::Replace(value) => MetadataStep::Replace(value.into_metadata()?),
+            MetadataChange::Remove(keys) => MetadataStep::Remove(keys),
+        })
+    });
+    Ok(CheckedUpdate { id, vector, metadata: metadata.collect::<Result<_>>()?, text })
+}
+
+/// Refuses a vector, stored or query, that the collection cannot compare.
+pub(crate) fn vector(collection: &str, config: &CollectionConfig, vector: &[f32]) -> Result<()> {
+    if vector.len() != config.dimension {
+        let (collection, expected, got) = (collection.to_owned(), config.dimension, vector.len());
+        return Err(Error::DimensionMismatch { collection, expected, got });
+    }
+    let norm = distance::norm(vector);
+    let usable = norm <= MAX_NORM && (norm >= MIN_NORM || !config.compares_directions());
+    if usable { Ok(()) } else { Err(Error::InvalidVector { reason: vector_fault(vector, norm) }) }
+}
+
+fn vector_fault(vector: &[f32], norm: f64) -> String {
+    if let Some(position) = vector.iter().position(|component| !component.is_finite()) {
+        format!("expected finite components, got {} at position {position}", vector[position])
+    } else if norm > MAX_NORM {
+        format!("expected a length of at most {MAX_NORM:e}, got {norm:e}")
+    } else {
+        format!("expected a length of at least {MIN_NORM:e}, because only its direction counts, got {norm:e}")
+    }
+}
+
+fn check_text(text: Option<&str>) -> Result<()> {
+    match text.map_or(0, str::len) {
+        got if got > MAX_TEXT_BYTES => Err(Error::LimitExceeded { what: "text in bytes", limit: MAX_TEXT_BYTES, got }),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a collection's name that is not 1 to 128 ASCII letters, digits, `_` and `-`, or begins with `-`.
+pub(crate) fn collection_name(name: &str) -> Result<()> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    let reason = if name.is_empty() || name.len() > MAX_NAME_BYTES {
+        format!("expected 1 to {MAX_NAME_BYTES} bytes, got {}", name.len())
+    } else if name.starts_with('-') {
+        "a name may not begin with a hyphen".to_owned()
+    } else if let Some(other) = name.chars().find(|c| !c.is_ascii() || !allowed(*c as u8)) {
+        format!("expected letters, digits, underscores and hyphens, got {other:?}")
+    } else {
+        return Ok(());
+    };
+    Err(invalid_name(name, reason))
+}
+
+/// Refuses an empty or overlong namespace name; any other text is fine.
+pub(crate) fn namespace_name(name: &str) -> Result<()> {
+    if (1..=MAX_NAMESPACE_BYTES).contains(&name.len()) {
+        return Ok(());
+    }
+    Err(invalid_name(name, format!("expected 1 to {MAX_NAMESPACE_BYTES} bytes, got {}", name.len())))
+}
+
+fn invalid_name(name: &str, reason: String) -> Error {
+    Error::InvalidName { name: name.chars().take(80).collect(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distance::Metric;
+
+    #[test]
+    fn vectors_that_have_no_distance_are_refused() {
+        let refused = |metric, components: &[f32]| {
+            let config = CollectionConfig::new(2).metric(metric);
+            vector("c", &config, components).map_err(|error| error.to_string()).err()
+        };
+        for metric in Metric::ALL {
+            for (components, reason) in [
+                (&[1.0][..], "expects 2, got 1"),
+                (&[], "expects 2, got 0"),
+                (&[1.0, f32::NAN], "NaN at position 1"),
+                (&[f32::INFINITY, 1.0], "inf at position 0"),
+                (&[f32::MAX, f32::MAX], "length of at most"),
+            ] {
+                let message = refused(metric, components).unwrap_or_default();
+                assert!(message.contains(reason), "{metric} {components:?}: {message}");
+            }
+            assert_eq!(refused(metric, &[-0.0, 1e-20]), None, "{metric}");
+        }
+        for tiny in [[0.0, -0.0], [1e-45, 0.0]] {
+            assert!(refused(Metric::Cosine, &tiny).is_some());
+            assert_eq!(refused(Metric::Euclidean, &tiny), None);
+        }
+    }
+
+    #[test]
+    fn names_never_look_like_paths_or_options() {
+        for name in ["a", "A-b_9", &"x".repeat(128)] {
+            assert!(collection_name(name).is_ok(), "{name}");
+        }
+        for name in ["", "-a", ".", "..", "../x", "a/b", "a\\b", "C:", "a b", "a\0", "é", "%2e", &"x".repeat(129)] {
+            assert!(collection_name(name).is_err(), "{name:?}");
+        }
+        assert!(namespace_name("agent 7/session ü").is_ok());
+        assert!(namespace_name("").is_err() && namespace_name(&"x".repeat(257)).is_err());
+    }
+}

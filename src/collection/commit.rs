@@ -1,0 +1,135 @@
+//! Committing: check, plan, write once, apply.
+//!
+//! Everything up to the write may fail and leaves no trace; the write is atomic; applying cannot fail. Searches wait
+//! only while a commit is applied to memory.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::Namespace;
+use super::batch::Expectation;
+use super::check::{CheckedDocument, CheckedUpdate, MetadataStep};
+use super::plan::{Plan, Planned};
+use crate::document::Receipt;
+use crate::error::Result;
+use crate::failpoint;
+use crate::id::DocId;
+use crate::store::Store;
+use crate::value::Value;
+
+/// A checked write on its way to be planned.
+pub(crate) struct Operation {
+    pub(crate) namespace: Namespace,
+    pub(crate) prepared: Prepared,
+    pub(crate) expectations: Vec<Expectation>,
+}
+
+/// What a checked write does.
+pub(crate) enum Prepared {
+    Insert(CheckedDocument),
+    Upsert(CheckedDocument),
+    Update(CheckedUpdate),
+    Delete(DocId),
+}
+
+impl Prepared {
+    pub(crate) fn id(&self) -> &DocId {
+        match self {
+            Prepared::Insert(document) | Prepared::Upsert(document) => &document.id,
+            Prepared::Update(update) => &update.id,
+            Prepared::Delete(id) => id,
+        }
+    }
+
+    /// About how many bytes the write holds.
+    pub(crate) fn size_hint(&self) -> usize {
+        let floats = |n: usize| n * size_of::<f32>();
+        64 + match self {
+            Prepared::Insert(document) | Prepared::Upsert(document) => {
+                let CheckedDocument { vector, metadata, text, .. } = document;
+                floats(vector.len()) + metadata.size_hint() + text.as_ref().map_or(0, String::len)
+            }
+            Prepared::Update(update) => {
+                let CheckedUpdate { vector, metadata, text, .. } = update;
+                let steps = metadata.iter().map(|step| match step {
+                    MetadataStep::Merge(value) | MetadataStep::Replace(value) => value.size_hint(),
+                    MetadataStep::Remove(keys) => keys.iter().map(String::len).sum(),
+                });
+                floats(vector.as_ref().map_or(0, Vec::len))
+                    + steps.sum::<usize>()
+                    + text.iter().flatten().map(String::len).sum::<usize>()
+            }
+            Prepared::Delete(_) => 0,
+        }
+    }
+}
+
+/// Commits operations of one database, all or none.
+pub(crate) fn commit(store: &Arc<Store>, operations: Vec<Operation>, operation_id: Option<Uuid>) -> Result<Receipt> {
+    commit_with(store, operation_id, || Ok(operations))
+}
+
+/// Commits operations that are worked out inside the committer section, where nothing can change under them.
+pub(crate) fn commit_with(
+    store: &Arc<Store>,
+    operation_id: Option<Uuid>,
+    operations: impl FnOnce() -> Result<Vec<Operation>>,
+) -> Result<Receipt> {
+    let mut turn = store.turn()?;
+    let operations = operations()?;
+    let ids = operations.iter().map(|operation| operation.prepared.id().clone()).collect();
+    if let Some(id) = operation_id
+        && let Some(commit) = store.find_operation(id)?
+    {
+        drop(turn);
+        store.acknowledge_as_configured(commit)?;
+        return Ok(Receipt { commit, ids, n_changed: 0, repeated: true });
+    }
+    let mut plan = Plan::new(turn.last().next());
+    for (index, operation) in operations.into_iter().enumerate() {
+        let id = operation.prepared.id().clone();
+        plan.add(operation).map_err(|error| error.in_batch(index, Some(&id)))?;
+    }
+    let Planned { mut draft, changes, n_changed } = plan.finish()?;
+    if !draft.is_empty() {
+        draft.operation_id(operation_id);
+        let view = turn.write(draft)?;
+        // Readers of these collections wait from here until the view is published, so that what they see in memory
+        // and on disk is one commit.
+        let lives: Vec<_> = changes.iter().map(|change| change.live.clone()).collect();
+        let mut memories: Vec<_> = lives.iter().map(|live| live.memory.write()).collect();
+        for (memory, change) in memories.iter_mut().zip(changes) {
+            change.live.namespaces.write().extend(change.new_namespaces);
+            memory.apply(change.memory);
+        }
+        turn.publish(view);
+    }
+    let commit = turn.last();
+    drop(turn);
+    failpoint::hit("commit.applied");
+    store.acknowledge_as_configured(commit)?;
+    failpoint::hit("commit.acknowledged");
+    Ok(Receipt { commit, ids, n_changed, repeated: false })
+}
+
+/// Applies steps in order. The result still has to be checked as a whole: merging can make metadata too large.
+pub(crate) fn change_metadata(metadata: &mut Value, steps: Vec<MetadataStep>) -> Result<()> {
+    for step in steps {
+        match step {
+            MetadataStep::Replace(value) => *metadata = value,
+            MetadataStep::Merge(Value::Object(new)) => {
+                if let Value::Object(map) = metadata {
+                    map.extend(new);
+                }
+            }
+            MetadataStep::Remove(keys) => {
+                if let Value::Object(map) = metadata {
+                    keys.iter().for_each(|key| drop(map.remove(key)));
+                }
+            }
+            MetadataStep::Merge(_) => {}
+        }
+    }
+    metadata.check_metadata()
+}

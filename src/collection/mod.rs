@@ -1,0 +1,248 @@
+//! One collection: where documents meet the store and memory.
+//!
+//! [`Collection`] and [`Namespace`] are handles; [`State`] is the collection they share; [`Live`] is what it consists of
+//! while it is open. Only this floor knows both vectors in memory and rows on disk.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`check`] | what may come in |
+//! | [`batch`], [`plan`], [`commit`] | operations; folding them into one draft; committing it |
+//! | [`write`], [`read`], [`search`] | the verbs |
+//! | [`memory`], [`load`] | what is held in memory, and making it at open |
+//! | [`verify`] | comparing all of it |
+//!
+//! Locks, in the order in which they may be taken: the store's committer section, `Live::memory` (several collections'
+//! by number), the store's view. `State::presence` and `Live::namespaces` are held only to read or replace their value.
+
+pub(crate) mod batch;
+pub(crate) mod check;
+pub(crate) mod commit;
+pub(crate) mod load;
+pub(crate) mod memory;
+pub(crate) mod plan;
+pub(crate) mod read;
+pub(crate) mod search;
+pub(crate) mod verify;
+mod write;
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use self::load::Loaded;
+use self::memory::Memory;
+use crate::config::CollectionConfig;
+use crate::error::{Error, Result};
+use crate::id::{CollectionId, NamespaceId};
+use crate::store::family::Families;
+use crate::store::record::CatalogEntry;
+use crate::store::{Store, View};
+
+/// Keeps the database open as long as a handle holds it.
+pub(crate) type Keeper = Arc<dyn Any + Send + Sync>;
+
+/// A named set of documents with one configuration, and its default namespace.
+///
+/// A handle, cheap to clone and to send between threads. Documents live in namespaces, whose ids are apart from each
+/// other: a `Collection` speaks to its default namespace, and through it has all the verbs of [`Namespace`];
+/// [`namespace`](Collection::namespace) speaks to another.
+#[derive(Clone)]
+pub struct Collection {
+    default: Namespace,
+}
+
+/// A partition of a collection, such as one agent's or one session's documents.
+///
+/// Namespaces share their collection's configuration and cost nothing while empty; there may be millions. A namespace
+/// sees only its own documents: an id in one has nothing to do with the same id in another. It comes into being with
+/// its first document.
+#[derive(Clone)]
+pub struct Namespace {
+    state: Arc<State>,
+    /// Empty for the default namespace.
+    name: Arc<str>,
+    keeper: Keeper,
+}
+
+/// A collection as all its handles see it.
+pub(crate) struct State {
+    pub(crate) id: CollectionId,
+    pub(crate) config: CollectionConfig,
+    name: RwLock<String>,
+    presence: RwLock<Presence>,
+}
+
+enum Presence {
+    Here(Arc<Live>),
+    Dropped,
+    Closed,
+}
+
+/// What an open collection consists of.
+pub(crate) struct Live {
+    pub(crate) id: CollectionId,
+    pub(crate) config: CollectionConfig,
+    pub(crate) created_at_ms: u64,
+    pub(crate) store: Arc<Store>,
+    pub(crate) families: Families,
+    pub(crate) memory: RwLock<Memory>,
+    pub(crate) namespaces: RwLock<BTreeMap<Arc<str>, NamespaceId>>,
+}
+
+/// One namespace of an open collection at one commit, for reading.
+pub(crate) struct Scope {
+    pub(crate) live: Arc<Live>,
+    pub(crate) view: Arc<View>,
+    /// `None` if the namespace has never had a document.
+    pub(crate) namespace: Option<NamespaceId>,
+}
+
+impl Collection {
+    pub(crate) fn new(state: Arc<State>, keeper: Keeper) -> Self {
+        Collection { default: Namespace { state, name: "".into(), keeper } }
+    }
+
+    /// The collection's name, as it is now.
+    pub fn name(&self) -> String {
+        self.state.name()
+    }
+
+    /// What the collection is, for ever.
+    pub fn config(&self) -> &CollectionConfig {
+        &self.state.config
+    }
+
+    /// The namespace with a name of 1 to 256 bytes. It need not exist yet.
+    ///
+    /// # Errors
+    /// `InvalidName` for an empty or overlong name.
+    pub fn namespace(&self, name: &str) -> Result<Namespace> {
+        check::namespace_name(name)?;
+        Ok(Namespace { name: name.into(), ..self.default.clone() })
+    }
+
+    /// The names of the namespaces that hold documents, in order. The default namespace has no name and is not listed.
+    ///
+    /// # Errors
+    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
+    pub fn namespaces(&self) -> Result<Vec<String>> {
+        let live = self.state.live()?;
+        let inhabited: std::collections::HashSet<_> = live.memory.read().inhabited().collect();
+        let namespaces = live.namespaces.read();
+        let named = namespaces.iter().filter(|(name, id)| !name.is_empty() && inhabited.contains(id));
+        Ok(named.map(|(name, _)| name.to_string()).collect())
+    }
+}
+
+impl Deref for Collection {
+    type Target = Namespace;
+
+    fn deref(&self) -> &Namespace {
+        &self.default
+    }
+}
+
+impl Namespace {
+    /// The namespace's name; empty for the default namespace.
+    pub fn namespace_name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    pub(crate) fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
+    /// The namespace as of the last commit.
+    pub(crate) fn scope(&self) -> Result<Scope> {
+        let live = self.state.live()?;
+        let namespace = live.find_namespace(&self.name);
+        let view = live.store.view();
+        Ok(Scope { live, view, namespace })
+    }
+}
+
+impl State {
+    pub(crate) fn new(name: String, live: Arc<Live>) -> Self {
+        State {
+            id: live.id,
+            config: live.config.clone(),
+            name: RwLock::new(name),
+            presence: RwLock::new(Presence::Here(live)),
+        }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.name.read().clone()
+    }
+
+    pub(crate) fn rename(&self, name: &str) {
+        name.clone_into(&mut self.name.write());
+    }
+
+    /// The open collection, or why there is none.
+    pub(crate) fn live(&self) -> Result<Arc<Live>> {
+        match &*self.presence.read() {
+            Presence::Here(live) => Ok(live.clone()),
+            Presence::Dropped => Err(Error::CollectionNotFound { name: self.name() }),
+            Presence::Closed => Err(Error::Closed),
+        }
+    }
+
+    /// From now on every handle says that the collection was dropped. Returns what it consisted of.
+    pub(crate) fn leave_dropped(&self) -> Option<Arc<Live>> {
+        self.leave(Presence::Dropped)
+    }
+
+    /// From now on every handle says that the database is closed.
+    pub(crate) fn leave_closed(&self) -> Option<Arc<Live>> {
+        self.leave(Presence::Closed)
+    }
+
+    fn leave(&self, presence: Presence) -> Option<Arc<Live>> {
+        match std::mem::replace(&mut *self.presence.write(), presence) {
+            Presence::Here(live) => Some(live),
+            Presence::Dropped | Presence::Closed => None,
+        }
+    }
+}
+
+impl Live {
+    /// A collection without documents.
+    pub(crate) fn new(store: Arc<Store>, id: CollectionId, entry: CatalogEntry, families: Families) -> Self {
+        let loaded = Loaded { memory: Memory::new(entry.config.dimension), namespaces: load::default_namespace() };
+        loaded.into_live(store, id, entry, families)
+    }
+
+    /// The number of a namespace; `None` if it has never had a document.
+    pub(crate) fn find_namespace(&self, name: &str) -> Option<NamespaceId> {
+        self.namespaces.read().get(name).copied()
+    }
+
+    /// A vector as it is compared.
+    pub(crate) fn comparable(&self, mut vector: Vec<f32>) -> Vec<f32> {
+        if self.config.compares_directions() {
+            crate::distance::normalize(&mut vector);
+        }
+        vector
+    }
+}
+
+impl fmt::Debug for Collection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Collection").field("name", &self.name()).field("config", self.config()).finish()
+    }
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Namespace").field("collection", &self.state.name()).field("name", &self.name).finish()
+    }
+}

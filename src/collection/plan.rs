@@ -1,0 +1,247 @@
+//! Folding a batch into one draft.
+//!
+//! Operations apply one after another to what they touch, starting from what is stored; only the difference between
+//! the first and the last state of each document is written. Planning reads, inside the committer section, and changes
+//! nothing: a plan that fails or is dropped leaves no trace.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::batch::Expectation;
+use super::check::CheckedDocument;
+use super::commit::{Operation, Prepared, change_metadata};
+use super::memory::{Changes, NewRow};
+use super::{Live, Namespace};
+use crate::error::{Error, Result};
+use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
+use crate::store::draft::Draft;
+use crate::store::now_ms;
+use crate::store::record::DocumentRow;
+use crate::value::Value;
+
+/// A batch as far as it has been planned.
+pub(crate) struct Plan {
+    commit: Commit,
+    now_ms: u64,
+    collections: BTreeMap<CollectionId, CollectionPlan>,
+}
+
+/// A batch ready to be written, and what memory has to take over from it.
+pub(crate) struct Planned {
+    pub(crate) draft: Draft,
+    pub(crate) changes: Vec<CollectionChanges>,
+    pub(crate) n_changed: usize,
+}
+
+/// What one collection's memory has to take over.
+pub(crate) struct CollectionChanges {
+    pub(crate) live: Arc<Live>,
+    pub(crate) memory: Changes,
+    pub(crate) new_namespaces: Vec<(Arc<str>, NamespaceId)>,
+}
+
+struct CollectionPlan {
+    live: Arc<Live>,
+    new_namespaces: Vec<(Arc<str>, NamespaceId)>,
+    touched: Vec<Touched>,
+    by_id: HashMap<(NamespaceId, DocId), usize>,
+}
+
+/// A document that the batch names.
+struct Touched {
+    namespace: NamespaceId,
+    id: DocId,
+    /// The document as it is stored.
+    before: Option<(Slot, DocumentRow)>,
+    /// The document as the operations so far leave it.
+    after: Option<After>,
+    changed: bool,
+}
+
+/// A document as operations leave it.
+struct After {
+    /// `None` while it is the one that is stored.
+    vector: Option<Vec<f32>>,
+    metadata: Value,
+    text: Option<String>,
+    created_at_ms: u64,
+    version: Commit,
+}
+
+impl Plan {
+    /// A plan for the commit with this number.
+    pub(crate) fn new(commit: Commit) -> Self {
+        Plan { commit, now_ms: now_ms(), collections: BTreeMap::new() }
+    }
+
+    /// Applies one operation to the plan.
+    pub(crate) fn add(&mut self, operation: Operation) -> Result<()> {
+        let Operation { namespace, prepared, expectations } = operation;
+        let live = namespace.state().live()?;
+        let name = || namespace.state().name();
+        let (commit, now_ms) = (self.commit, self.now_ms);
+        let collection = self.collections.entry(live.id).or_insert_with(|| CollectionPlan::new(live));
+        let touched = collection.touch(&namespace, prepared.id())?;
+        touched.check(&expectations, name)?;
+        match prepared {
+            Prepared::Insert(document) => {
+                if touched.after.is_some() {
+                    return Err(Error::DocumentExists { collection: name(), id: document.id });
+                }
+                touched.replace(document, commit, now_ms);
+            }
+            Prepared::Upsert(document) => touched.replace(document, commit, now_ms),
+            Prepared::Update(update) => {
+                let id = update.id;
+                let after = touched.after.as_mut().ok_or_else(|| Error::DocumentNotFound { collection: name(), id })?;
+                change_metadata(&mut after.metadata, update.metadata)?;
+                if update.vector.is_some() {
+                    after.vector = update.vector;
+                }
+                if let Some(text) = update.text {
+                    after.text = text;
+                }
+                after.version = commit;
+                touched.changed = true;
+            }
+            Prepared::Delete(_) => {
+                touched.changed |= touched.after.is_some();
+                touched.after = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives out slots and drafts the difference.
+    pub(crate) fn finish(self) -> Result<Planned> {
+        let Plan { commit, now_ms, collections } = self;
+        let mut planned = Planned { draft: Draft::default(), changes: Vec::new(), n_changed: 0 };
+        for (_, collection) in collections {
+            collection.draft_into(&mut planned, commit, now_ms)?;
+        }
+        Ok(planned)
+    }
+}
+
+impl CollectionPlan {
+    fn new(live: Arc<Live>) -> Self {
+        CollectionPlan { live, new_namespaces: Vec::new(), touched: Vec::new(), by_id: HashMap::new() }
+    }
+
+    /// The document an operation names, as the operations before left it.
+    fn touch(&mut self, namespace: &Namespace, id: &DocId) -> Result<&mut Touched> {
+        let number = self.namespace(&namespace.name);
+        let position = match self.by_id.get(&(number, id.clone())) {
+            Some(&position) => position,
+            None => {
+                let before = self.live.find(None, number, id)?;
+                let after = before.as_ref().map(|(_, row)| After::stored(row));
+                self.by_id.insert((number, id.clone()), self.touched.len());
+                self.touched.push(Touched { namespace: number, id: id.clone(), before, after, changed: false });
+                self.touched.len() - 1
+            }
+        };
+        Ok(&mut self.touched[position])
+    }
+
+    /// A namespace's number, a new one if it has none yet. It is written only if the batch puts a document there.
+    fn namespace(&mut self, name: &Arc<str>) -> NamespaceId {
+        let planned = self.new_namespaces.iter().find(|(new, _)| new == name).map(|(_, number)| *number);
+        planned.or_else(|| self.live.find_namespace(name)).unwrap_or_else(|| {
+            // Numbers are given out in order and never taken back.
+            let known = self.live.namespaces.read().values().map(|number| number.0 + 1).max().unwrap_or(1);
+            let number = NamespaceId(known + self.new_namespaces.len() as u32);
+            self.new_namespaces.push((name.clone(), number));
+            number
+        })
+    }
+
+    fn draft_into(self, planned: &mut Planned, commit: Commit, now_ms: u64) -> Result<()> {
+        let CollectionPlan { live, new_namespaces, touched, .. } = self;
+        let here = (live.id, &live.families);
+        let (draft, mut changes) = (&mut planned.draft, Changes::default());
+        let mut inhabited = std::collections::HashSet::new();
+        let memory = live.memory.read();
+        let mut slots = memory.allocate();
+        for document in touched.into_iter().filter(|document| document.changed) {
+            let Touched { namespace, id, before, after, .. } = document;
+            let moves = after.as_ref().is_none_or(|after| after.vector.is_some());
+            if let Some((slot, row)) = &before
+                && moves
+            {
+                draft.free(here, *slot, row.generation, (namespace, &id));
+                changes.freed.push(*slot);
+            }
+            planned.n_changed += usize::from(before.is_some() || after.is_some());
+            let Some(After { vector, metadata, text, created_at_ms, .. }) = after else { continue };
+            let row = |generation| DocumentRow {
+                generation,
+                namespace,
+                commit,
+                id,
+                metadata,
+                text,
+                created_at_ms,
+                updated_at_ms: now_ms,
+            };
+            match (vector, before) {
+                (Some(vector), _) => {
+                    let tenancy = slots.take()?;
+                    draft.put(here, tenancy.slot, &row(tenancy.generation), &vector);
+                    changes.put.push(NewRow { tenancy, namespace, row: live.comparable(vector) });
+                    inhabited.insert(namespace);
+                }
+                (None, Some((slot, before))) => draft.change(here, slot, &row(before.generation)),
+                // A document that is not stored got its vector from the operation that put it there.
+                (None, None) => {}
+            }
+        }
+        drop(memory);
+        let new_namespaces: Vec<_> = new_namespaces.into_iter().filter(|(_, id)| inhabited.contains(id)).collect();
+        for (name, id) in &new_namespaces {
+            draft.namespace(live.id, &live.families, name, *id);
+        }
+        planned.changes.push(CollectionChanges { live, memory: changes, new_namespaces });
+        Ok(())
+    }
+}
+
+impl Touched {
+    fn replace(&mut self, document: CheckedDocument, commit: Commit, now_ms: u64) {
+        let CheckedDocument { vector, metadata, text, .. } = document;
+        let created_at_ms = self.after.as_ref().map_or(now_ms, |after| after.created_at_ms);
+        self.after = Some(After { vector: Some(vector), metadata, text, created_at_ms, version: commit });
+        self.changed = true;
+    }
+
+    fn check(&self, expectations: &[Expectation], collection: impl Fn() -> String) -> Result<()> {
+        let (id, found) = (|| self.id.clone(), self.after.as_ref().map(|after| after.version));
+        for expectation in expectations {
+            match *expectation {
+                Expectation::MustExist if found.is_none() => {
+                    return Err(Error::DocumentNotFound { collection: collection(), id: id() });
+                }
+                Expectation::MustNotExist if found.is_some() => {
+                    return Err(Error::DocumentExists { collection: collection(), id: id() });
+                }
+                Expectation::Version(expected) if found != Some(expected) => {
+                    return Err(Error::VersionMismatch { collection: collection(), id: id(), expected, got: found });
+                }
+                Expectation::MustExist | Expectation::MustNotExist | Expectation::Version(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl After {
+    fn stored(row: &DocumentRow) -> Self {
+        After {
+            vector: None,
+            metadata: row.metadata.clone(),
+            text: row.text.clone(),
+            created_at_ms: row.created_at_ms,
+            version: row.commit,
+        }
+    }
+}

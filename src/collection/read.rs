@@ -1,0 +1,319 @@
+//! Reading documents: by id, by filter, and page by page.
+//!
+//! Every read sees one commit and nothing later.
+
+use std::ops::ControlFlow;
+
+use super::{Live, Namespace, Scope};
+use crate::document::{Cursor, Page, StoredDocument};
+use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::id::{DocId, NamespaceId, Slot};
+use crate::store::key;
+use crate::store::record::{DocumentHeader, DocumentRow, VectorRow, read_u32};
+use crate::store::rocks::Snapshot;
+use crate::store::storage;
+
+/// Rows fetched at once where many are.
+const FETCH: usize = 256;
+
+/// Reading.
+///
+/// # Errors
+/// All of them: `CollectionNotFound` if the collection was dropped, `Closed` if the database was, `Corruption` if a
+/// row is damaged.
+impl Namespace {
+    /// The document with this id, vector included; `None` if there is none.
+    pub fn get(&self, id: impl Into<DocId>) -> Result<Option<StoredDocument>> {
+        let mut documents = self.get_many([id])?;
+        Ok(documents.pop().flatten())
+    }
+
+    /// The documents with these ids, in their order, `None` where there is none; all as of one commit.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+    /// notes.insert(Document::new(vec![3.0, 4.0]).id("a"))?;
+    /// let found = notes.get_many(["a", "b"])?;
+    /// assert_eq!(found[0].as_ref().unwrap().vector, [3.0, 4.0]);
+    /// assert!(found[1].is_none());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_many<I: Into<DocId>>(&self, ids: impl IntoIterator<Item = I>) -> Result<Vec<Option<StoredDocument>>> {
+        let scope = self.scope()?;
+        ids.into_iter().map(|id| scope.document(&id.into(), true)).collect()
+    }
+
+    /// Whether there is a document with this id.
+    pub fn contains(&self, id: impl Into<DocId>) -> Result<bool> {
+        let Scope { live, view, namespace } = self.scope()?;
+        let id = id.into();
+        id.check()?;
+        match namespace {
+            Some(namespace) => Ok(live.find_slot(Some(&view.snapshot), namespace, &id)?.is_some()),
+            None => Ok(false),
+        }
+    }
+
+    /// How many documents match a filter; `None` counts all.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document, field};
+    /// # use serde_json::json;
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// notes.insert_many((0..10).map(|n| Document::new([1.0]).metadata(json!({"n": n}))))?;
+    /// assert_eq!(notes.count(None)?, 10);
+    /// assert_eq!(notes.count(field("n").lt(3))?, 3);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn count(&self, filter: impl Into<Option<Filter>>) -> Result<usize> {
+        let scope = self.scope()?;
+        match filter.into() {
+            Some(filter) if !filter.is_everything() => {
+                filter.check()?;
+                let mut n_documents = 0;
+                scope.each_matching(&filter, |_, _| {
+                    n_documents += 1;
+                    Ok(())
+                })?;
+                Ok(n_documents)
+            }
+            _ => Ok(scope.namespace.map_or(0, |namespace| scope.live.memory.read().members(namespace).len())),
+        }
+    }
+
+    /// Goes through documents in id order, a page at a time.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// notes.insert_many((0..10u64).map(|n| Document::new([1.0]).id(n)))?;
+    /// let (mut after, mut ids) = (None, Vec::new());
+    /// loop {
+    ///     let page = notes.scroll().limit(4).after(after).run()?;
+    ///     ids.extend(page.documents.into_iter().map(|document| document.id.to_string()));
+    ///     after = page.next;
+    ///     if after.is_none() {
+    ///         break;
+    ///     }
+    /// }
+    /// assert_eq!(ids, ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn scroll(&self) -> Scroll {
+        Scroll { namespace: self.clone(), filter: Filter::everything(), limit: 100, after: None, with_vector: false }
+    }
+}
+
+/// One page of documents to be fetched; made by [`Namespace::scroll`].
+#[must_use = "nothing is fetched until `run`"]
+#[derive(Debug, Clone)]
+pub struct Scroll {
+    namespace: Namespace,
+    filter: Filter,
+    limit: usize,
+    after: Option<Cursor>,
+    with_vector: bool,
+}
+
+impl Scroll {
+    /// Only documents that match. Default: all.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// Most documents on the page. Default: 100.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Where to go on: the `next` of the page before. Default: at the beginning.
+    pub fn after(mut self, cursor: impl Into<Option<Cursor>>) -> Self {
+        self.after = cursor.into();
+        self
+    }
+
+    /// Whether documents carry their vectors. Default: no.
+    pub fn with_vector(mut self, with_vector: bool) -> Self {
+        self.with_vector = with_vector;
+        self
+    }
+
+    /// Fetches the page.
+    ///
+    /// # Errors
+    /// `InvalidFilter` or `LimitExceeded` for a filter; otherwise as for every read.
+    pub fn run(self) -> Result<Page> {
+        self.filter.check()?;
+        let mut page = Page { documents: Vec::new(), next: None };
+        let scope = self.namespace.scope()?;
+        let Some(namespace) = scope.namespace else { return Ok(page) };
+        let mut after = self.after.clone().map(|cursor| cursor.0);
+        loop {
+            let found = scope.ids_after(namespace, after.as_ref(), FETCH)?;
+            let slots: Vec<Slot> = found.iter().map(|(_, slot)| *slot).collect();
+            for (slot, row) in scope.live.fetch(&scope.view.snapshot, &slots)? {
+                if !self.filter.matches(&row.metadata) {
+                    continue;
+                }
+                // One more than fits: there is a next page.
+                if page.documents.len() == self.limit {
+                    page.next = page.documents.last().map_or(self.after, |last| Some(Cursor(last.id.clone())));
+                    return Ok(page);
+                }
+                page.documents.push(scope.stored(slot, row, self.with_vector)?);
+            }
+            match found.into_iter().next_back() {
+                Some((last, _)) => after = Some(last),
+                None => return Ok(page),
+            }
+        }
+    }
+}
+
+impl Scope {
+    /// The document with an id.
+    pub(crate) fn document(&self, id: &DocId, with_vector: bool) -> Result<Option<StoredDocument>> {
+        id.check()?;
+        let Some(namespace) = self.namespace else { return Ok(None) };
+        let found = self.live.find(Some(&self.view.snapshot), namespace, id)?;
+        found.map(|(slot, row)| self.stored(slot, row, with_vector)).transpose()
+    }
+
+    /// A row as it is handed out.
+    fn stored(&self, slot: Slot, row: DocumentRow, with_vector: bool) -> Result<StoredDocument> {
+        let vector = if with_vector { self.live.vector(&self.view.snapshot, slot)? } else { Vec::new() };
+        Ok(StoredDocument {
+            id: row.id,
+            vector,
+            metadata: row.metadata,
+            text: row.text,
+            version: row.commit,
+            created_at_ms: row.created_at_ms,
+            updated_at_ms: row.updated_at_ms,
+        })
+    }
+
+    /// Up to `limit` ids after one, in order, and their slots.
+    fn ids_after(&self, namespace: NamespaceId, after: Option<&DocId>, limit: usize) -> Result<Vec<(DocId, Slot)>> {
+        let (from, to) = key::id_range(namespace, after);
+        let mut found = Vec::new();
+        self.live.scan(&self.view.snapshot, (&from, &to), |key, value| {
+            found.push((key::read_id(key)?.1, Slot(read_u32("an id's slot", value)?)));
+            Ok(if found.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        Ok(found)
+    }
+
+    /// Shows every document of the namespace that matches a filter.
+    pub(crate) fn each_matching(
+        &self,
+        filter: &Filter,
+        mut visit: impl FnMut(Slot, DocumentRow) -> Result<()>,
+    ) -> Result<()> {
+        let Some(namespace) = self.namespace else { return Ok(()) };
+        let mut show = |slot, row: DocumentRow| if filter.matches(&row.metadata) { visit(slot, row) } else { Ok(()) };
+        let (n_members, n_documents) = {
+            let memory = self.live.memory.read();
+            (memory.members(namespace).len(), memory.n_documents())
+        };
+        // A namespace that is most of its collection is read in the order of the rows, others id by id.
+        if n_members.saturating_mul(4) >= n_documents {
+            let (from, to) = key::document_range();
+            return self.live.scan(&self.view.snapshot, (&from, &to), |key, value| {
+                if DocumentHeader::decode(value)?.namespace == namespace {
+                    show(key::read_document(key)?, DocumentRow::decode(value)?)?;
+                }
+                Ok(ControlFlow::Continue(()))
+            });
+        }
+        let mut after = None;
+        loop {
+            let found = self.ids_after(namespace, after.as_ref(), FETCH)?;
+            let slots: Vec<Slot> = found.iter().map(|(_, slot)| *slot).collect();
+            for (slot, row) in self.live.fetch(&self.view.snapshot, &slots)? {
+                show(slot, row)?;
+            }
+            match found.into_iter().next_back() {
+                Some((last, _)) => after = Some(last),
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+impl Live {
+    /// The slot of an id.
+    pub(crate) fn find_slot(
+        &self,
+        snapshot: Option<&Snapshot>,
+        namespace: NamespaceId,
+        id: &DocId,
+    ) -> Result<Option<Slot>> {
+        let row = self.store.rocks().get(&self.families.documents, snapshot, &key::id(namespace, id));
+        let row = row.map_err(storage("reading an id"))?;
+        Ok(row.map(|bytes| read_u32("an id's slot", &bytes)).transpose()?.map(Slot))
+    }
+
+    /// The slot and row of an id.
+    pub(crate) fn find(
+        &self,
+        snapshot: Option<&Snapshot>,
+        namespace: NamespaceId,
+        id: &DocId,
+    ) -> Result<Option<(Slot, DocumentRow)>> {
+        let Some(slot) = self.find_slot(snapshot, namespace, id)? else { return Ok(None) };
+        let row = self.store.rocks().get(&self.families.documents, snapshot, &key::document(slot));
+        let row = row.map_err(storage("reading a document"))?.ok_or_else(|| missing("document", slot))?;
+        Ok(Some((slot, DocumentRow::decode(&row)?)))
+    }
+
+    /// The rows of slots, in their order.
+    pub(crate) fn fetch(&self, snapshot: &Snapshot, slots: &[Slot]) -> Result<Vec<(Slot, DocumentRow)>> {
+        let keys: Vec<_> = slots.iter().map(|slot| key::document(*slot)).collect();
+        let rows = self.store.rocks().get_many(&self.families.documents, Some(snapshot), &keys);
+        let rows = rows.map_err(storage("reading documents"))?;
+        let pairs = slots.iter().zip(rows);
+        pairs
+            .map(|(&slot, row)| Ok((slot, DocumentRow::decode(&row.ok_or_else(|| missing("document", slot))?)?)))
+            .collect()
+    }
+
+    /// A slot's vector as it was put.
+    pub(crate) fn vector(&self, snapshot: &Snapshot, slot: Slot) -> Result<Vec<f32>> {
+        let row = self.store.rocks().get(&self.families.vectors, Some(snapshot), &key::vector(slot, 0));
+        let row = row.map_err(storage("reading a vector"))?.ok_or_else(|| missing("vector", slot))?;
+        Ok(VectorRow::decode(&row)?.components)
+    }
+
+    /// Shows rows of the `documents` family until `visit` breaks or fails.
+    fn scan(
+        &self,
+        snapshot: &Snapshot,
+        range: (&[u8], &[u8]),
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let stopped =
+            self.store.rocks().scan(&self.families.documents, Some(snapshot), range, |key, value| {
+                match visit(key, value) {
+                    Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
+                    Ok(ControlFlow::Break(())) => ControlFlow::Break(Ok(())),
+                    Err(error) => ControlFlow::Break(Err(error)),
+                }
+            });
+        stopped.map_err(storage("reading documents"))?.unwrap_or(Ok(()))
+    }
+}
+
+fn missing(what: &str, slot: Slot) -> Error {
+    Error::corruption(format!("slot {}", slot.0), format!("expected a {what}, found none"))
+}

@@ -1,0 +1,167 @@
+//! The write verbs: each is a batch of its own.
+
+use std::sync::Arc;
+
+use super::Namespace;
+use super::batch::Batch;
+use super::commit::{self, Operation, Prepared};
+use crate::document::{Document, Receipt, Update};
+use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::id::DocId;
+
+/// Writing. Every call is atomic and returns once it is durable as
+/// [`Options::durability`](crate::Options::durability) says; what it wrote is found by the next search.
+///
+/// # Errors
+/// All of them: `CollectionNotFound` if the collection was dropped; `Closed` if the database was; `ReadOnly` while the
+/// disk is full or failing; [`Error::Commit`], whose [`outcome`](Error::outcome) says what became of the write. Those
+/// that take documents: `DimensionMismatch`, `InvalidVector`, `InvalidId`, `InvalidMetadata` and `LimitExceeded`. Those
+/// that take many: the same inside [`Error::InBatch`], with the position; nothing happened then.
+impl Namespace {
+    /// Inserts a document.
+    ///
+    /// # Errors
+    /// `DocumentExists` if the namespace has one with its id.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document, ErrorKind};
+    /// let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+    /// let receipt = notes.insert(Document::new(vec![1.0, 0.0]).id("a"))?;
+    /// assert_eq!(receipt.n_changed, 1);
+    /// let again = notes.insert(Document::new(vec![1.0, 0.0]).id("a")).unwrap_err();
+    /// assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn insert(&self, document: Document) -> Result<Receipt> {
+        self.alone(|batch| _ = batch.insert(self, document))
+    }
+
+    /// Inserts documents, all or none.
+    ///
+    /// # Errors
+    /// `DocumentExists`, with the position, if the namespace has one of the ids, or one is given twice.
+    pub fn insert_many(&self, documents: impl IntoIterator<Item = Document>) -> Result<Receipt> {
+        self.together(documents, |batch, document| batch.insert(self, document))
+    }
+
+    /// Inserts a document, or replaces the one with its id; the time of its creation is kept.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+    /// notes.upsert(Document::new(vec![1.0, 0.0]).id("a"))?;
+    /// notes.upsert(Document::new(vec![0.0, 1.0]).id("a"))?;
+    /// assert_eq!(notes.get("a")?.unwrap().vector, [0.0, 1.0]);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn upsert(&self, document: Document) -> Result<Receipt> {
+        self.alone(|batch| _ = batch.upsert(self, document))
+    }
+
+    /// Inserts or replaces documents, all or none. Of several with one id the last stays.
+    pub fn upsert_many(&self, documents: impl IntoIterator<Item = Document>) -> Result<Receipt> {
+        self.together(documents, |batch, document| batch.upsert(self, document))
+    }
+
+    /// Changes a document's vector, metadata or text; what the update does not name stays.
+    ///
+    /// # Errors
+    /// `DocumentNotFound` if the namespace has no such document.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document, Update};
+    /// # use serde_json::json;
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+    /// notes.insert(Document::new(vec![1.0, 0.0]).id("a").metadata(json!({"tag": "x", "draft": true})))?;
+    /// notes.update(Update::new("a").merge(json!({"tag": "y"})).remove(["draft"]))?;
+    /// assert_eq!(notes.get("a")?.unwrap().metadata, json!({"tag": "y"}).into());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn update(&self, update: Update) -> Result<Receipt> {
+        self.alone(|batch| _ = batch.update(self, update))
+    }
+
+    /// Deletes a document. Deleting what is not there is no error: the receipt counts nothing then.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+    /// notes.insert(Document::new(vec![1.0, 0.0]).id("a"))?;
+    /// assert_eq!(notes.delete("a")?.n_changed, 1);
+    /// assert_eq!(notes.delete("a")?.n_changed, 0);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn delete(&self, id: impl Into<DocId>) -> Result<Receipt> {
+        self.alone(|batch| _ = batch.delete(self, id))
+    }
+
+    /// Deletes documents, all in one commit.
+    pub fn delete_many<I: Into<DocId>>(&self, ids: impl IntoIterator<Item = I>) -> Result<Receipt> {
+        self.together(ids, |batch, id| batch.delete(self, id))
+    }
+
+    /// Deletes every document that matches a filter, in one commit: those that match when it is made, whatever is
+    /// written at the same time.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document, field};
+    /// # use serde_json::json;
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// notes.insert_many((0..10).map(|n| Document::new([1.0]).metadata(json!({"n": n}))))?;
+    /// assert_eq!(notes.delete_where(field("n").gte(7))?.n_changed, 3);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn delete_where(&self, filter: Filter) -> Result<Receipt> {
+        filter.check()?;
+        let live = self.state.live()?;
+        let receipt = commit::commit_with(&live.store, None, || {
+            let mut operations = Vec::new();
+            self.scope()?.each_matching(&filter, |_, row| {
+                let prepared = Prepared::Delete(row.id);
+                operations.push(Operation { namespace: self.clone(), prepared, expectations: Vec::new() });
+                Ok(())
+            })?;
+            Ok(operations)
+        });
+        receipt.map(|receipt| Receipt { ids: Vec::new(), ..receipt })
+    }
+
+    fn batch(&self) -> Result<Batch> {
+        let live = self.state.live()?;
+        Ok(Batch::new(Arc::downgrade(&live.store), self.keeper().clone()))
+    }
+
+    /// Commits one operation; its error is the operation's own.
+    fn alone(&self, add: impl FnOnce(&mut Batch)) -> Result<Receipt> {
+        let mut batch = self.batch()?;
+        add(&mut batch);
+        batch.commit().map_err(|error| match error {
+            Error::InBatch { source, .. } => *source,
+            error => error,
+        })
+    }
+
+    fn together<I>(
+        &self,
+        items: impl IntoIterator<Item = I>,
+        add: impl Fn(&mut Batch, I) -> &mut super::batch::Write,
+    ) -> Result<Receipt> {
+        let mut batch = self.batch()?;
+        for item in items {
+            add(&mut batch, item);
+            batch.check_length()?;
+        }
+        batch.commit()
+    }
+}

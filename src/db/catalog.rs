@@ -1,0 +1,188 @@
+//! Creating, finding, renaming and dropping collections.
+//!
+//! A collection is `Creating` in the catalog before its families exist and `Dropping` before they go, so that an open
+//! after a crash finishes or undoes what was begun. Handles learn of a drop before the families go: nothing ever writes
+//! to a family that is being dropped.
+
+use std::sync::Arc;
+
+use super::Database;
+use crate::collection::check::collection_name;
+use crate::collection::{Collection, Live, State};
+use crate::config::{CollectionConfig, Durability};
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::id::CollectionId;
+use crate::limits::MAX_COLLECTIONS;
+use crate::store::draft::Draft;
+use crate::store::record::{CatalogEntry, CollectionState};
+use crate::store::{Store, now_ms};
+
+/// Collections.
+impl Database {
+    /// Creates a collection. Its name has 1 to 128 ASCII letters, digits, underscores and hyphens, and does not begin
+    /// with a hyphen.
+    ///
+    /// # Errors
+    /// `CollectionExists`; `InvalidName` or `InvalidConfig`; `LimitExceeded` beyond 256 collections; `ReadOnly`;
+    /// `Closed`.
+    pub fn create_collection(&self, name: &str, config: CollectionConfig) -> Result<Collection> {
+        collection_name(name)?;
+        config.validate()?;
+        let _catalog = self.engine.catalog.lock();
+        let store = self.engine.store()?;
+        let n_collections = {
+            let collections = self.engine.collections.read();
+            if collections.contains_key(name) {
+                return Err(Error::CollectionExists { name: name.to_owned() });
+            }
+            collections.len()
+        };
+        if n_collections >= MAX_COLLECTIONS {
+            let (limit, got) = (MAX_COLLECTIONS, n_collections + 1);
+            return Err(Error::LimitExceeded { what: "number of collections", limit, got });
+        }
+        let live = create(&store, name, config)?;
+        let state = Arc::new(State::new(name.to_owned(), Arc::new(live)));
+        self.engine.collections.write().insert(name.to_owned(), state.clone());
+        Ok(Collection::new(state, self.keeper()))
+    }
+
+    /// The collection with a name. Never creates one.
+    ///
+    /// # Errors
+    /// `CollectionNotFound`; `Closed`.
+    pub fn collection(&self, name: &str) -> Result<Collection> {
+        self.engine.store()?;
+        let state = self.engine.collections.read().get(name).cloned();
+        let state = state.ok_or_else(|| Error::CollectionNotFound { name: name.chars().take(200).collect() })?;
+        Ok(Collection::new(state, self.keeper()))
+    }
+
+    /// The collection with a name, created if there is none.
+    ///
+    /// # Errors
+    /// `ConfigConflict` if there is one with another configuration; otherwise as
+    /// [`create_collection`](Database::create_collection).
+    pub fn get_or_create_collection(&self, name: &str, config: CollectionConfig) -> Result<Collection> {
+        loop {
+            match self.collection(name) {
+                Ok(collection) => return agree(collection, name, &config),
+                Err(Error::CollectionNotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            match self.create_collection(name, config.clone()) {
+                // Someone else was faster: look again.
+                Err(Error::CollectionExists { .. }) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Drops a collection and everything in it. Handles on it then answer `CollectionNotFound`.
+    ///
+    /// # Errors
+    /// `CollectionNotFound`; `ReadOnly`; `Closed`. `Storage` if its files could not be dropped; it is gone all the
+    /// same, and the next open finishes the rest.
+    pub fn drop_collection(&self, name: &str) -> Result<()> {
+        let _catalog = self.engine.catalog.lock();
+        let store = self.engine.store()?;
+        let state = self.collection(name)?.state().clone();
+        let live = state.live()?;
+        let entry = CatalogEntry { state: CollectionState::Dropping, ..entry_of(&live, name) };
+        {
+            let mut turn = store.turn()?;
+            let mut draft = Draft::default();
+            draft.catalog(live.id, &entry);
+            let view = turn.write(draft)?;
+            turn.publish(view);
+            // Still in the committer section: no batch is planned that could name the collection after this.
+            self.engine.collections.write().remove(name);
+            state.leave_dropped();
+            let commit = turn.last();
+            drop(turn);
+            store.acknowledge(commit, Durability::Sync)?;
+        }
+        failpoint::hit("drop.marked");
+        store.finish_drop(live.id, Some(&live.families))
+    }
+
+    /// Gives a collection another name. Handles on it stay good.
+    ///
+    /// # Errors
+    /// `CollectionNotFound` for the old name, `CollectionExists` or `InvalidName` for the new one; `ReadOnly`;
+    /// `Closed`.
+    pub fn rename_collection(&self, from: &str, to: &str) -> Result<()> {
+        collection_name(to)?;
+        let _catalog = self.engine.catalog.lock();
+        let store = self.engine.store()?;
+        let state = self.collection(from)?.state().clone();
+        if from == to {
+            return Ok(());
+        }
+        if self.engine.collections.read().contains_key(to) {
+            return Err(Error::CollectionExists { name: to.to_owned() });
+        }
+        write_entry(&store, state.id, &entry_of(&*state.live()?, to))?;
+        let mut collections = self.engine.collections.write();
+        collections.remove(from);
+        state.rename(to);
+        collections.insert(to.to_owned(), state);
+        Ok(())
+    }
+
+    /// The names of all collections, in order.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn collections(&self) -> Result<Vec<String>> {
+        self.engine.store()?;
+        Ok(self.engine.collections.read().keys().cloned().collect())
+    }
+}
+
+fn create(store: &Arc<Store>, name: &str, config: CollectionConfig) -> Result<Live> {
+    let id = store.next_collection();
+    let entry =
+        CatalogEntry { name: name.to_owned(), state: CollectionState::Creating, config, created_at_ms: now_ms() };
+    write_entry(store, id, &entry)?;
+    failpoint::hit("create.entered");
+    let families = store.create_families(id)?;
+    failpoint::hit("create.families");
+    let entry = CatalogEntry { state: CollectionState::Active, ..entry };
+    write_entry(store, id, &entry)?;
+    Ok(Live::new(store.clone(), id, entry, families))
+}
+
+/// Commits one catalog entry and waits until it is on the disk.
+fn write_entry(store: &Arc<Store>, id: CollectionId, entry: &CatalogEntry) -> Result<()> {
+    let mut turn = store.turn()?;
+    let mut draft = Draft::default();
+    draft.catalog(id, entry);
+    if entry.state == CollectionState::Creating {
+        draft.catalog_next(CollectionId(id.0 + 1));
+    }
+    let view = turn.write(draft)?;
+    turn.publish(view);
+    let commit = turn.last();
+    drop(turn);
+    store.acknowledge(commit, Durability::Sync)
+}
+
+fn entry_of(live: &Live, name: &str) -> CatalogEntry {
+    CatalogEntry {
+        name: name.to_owned(),
+        state: CollectionState::Active,
+        config: live.config.clone(),
+        created_at_ms: live.created_at_ms,
+    }
+}
+
+/// Refuses a collection that is not what the caller takes it for.
+fn agree(collection: Collection, name: &str, config: &CollectionConfig) -> Result<Collection> {
+    config.validate()?;
+    match collection.config().difference(config) {
+        None => Ok(collection),
+        Some((field, expected, got)) => Err(Error::ConfigConflict { name: name.to_owned(), field, expected, got }),
+    }
+}

@@ -1,0 +1,213 @@
+//! The database: its collections, its background worker, opening and closing.
+//!
+//! [`Database`] is a handle on an [`Engine`], which owns the store, the open collections and the worker. The last handle
+//! of any kind closes the engine in order; [`Database::close`] does so at once and says whether it worked.
+
+mod catalog;
+mod stats;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+
+pub use self::stats::{CollectionStats, Stats, Verification};
+use self::worker::Worker;
+use crate::collection::batch::Batch;
+use crate::collection::load::{self, Source};
+use crate::collection::{Keeper, Live, State};
+use crate::config::Options;
+use crate::error::{Error, Result};
+use crate::id::Commit;
+use crate::store::Store;
+use crate::store::rehearse::Rehearsal;
+
+/// An open database: a folder that belongs to this process until it is closed.
+///
+/// A handle, cheap to clone and to send between threads. The database closes when its last handle goes, those of
+/// collections and batches included, or when [`close`](Database::close) is called.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("memories");
+/// use serde_json::json;
+/// use vectrove::{CollectionConfig, Database, Document, field};
+///
+/// let db = Database::open(&path)?;
+/// let notes = db.get_or_create_collection("notes", CollectionConfig::new(3))?;
+/// notes.upsert(Document::new([0.1, 0.2, 0.9]).id("note-17").metadata(json!({"tag": "rust"})))?;
+/// let hits = notes.search([0.0, 0.2, 1.0]).limit(10).filter(field("tag").eq("rust")).run()?;
+/// assert_eq!(hits[0].id, "note-17".into());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Database {
+    engine: Arc<Engine>,
+}
+
+/// What all handles share.
+struct Engine {
+    path: PathBuf,
+    /// `None` once closed. Every call takes its own reference; closing waits until the last is given back.
+    store: RwLock<Option<Arc<Store>>>,
+    collections: RwLock<BTreeMap<String, Arc<State>>>,
+    /// Held while a collection is created, renamed or dropped.
+    catalog: Mutex<()>,
+    worker: Mutex<Option<Worker>>,
+}
+
+impl Database {
+    /// Opens the database in a folder, creating it if there is none.
+    ///
+    /// # Errors
+    /// As [`open_with`](Database::open_with).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, Options::default())
+    }
+
+    /// Opens the database in a folder.
+    ///
+    /// Before anything is changed, the whole database is read and held against its commit log and superblock.
+    ///
+    /// # Errors
+    /// `Busy` if another process or handle has it open; `DatabaseNotFound` if there is none and creating was not
+    /// allowed; `DataLoss` if durable commits are missing; `Corruption` for any other damage; `UnsupportedFormat` if a
+    /// newer version wrote it; `InvalidConfig` for an option out of range. No file was changed then.
+    pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        let path = std::path::absolute(path.as_ref()).map_err(|error| Error::io("finding", path.as_ref(), error))?;
+        let mut rehearsal = Rehearsal::begin(&path, &options)?;
+        let mut loaded = BTreeMap::new();
+        for collection in &rehearsal.collections {
+            let Some(families) = collection.active_families() else { continue };
+            let expected = rehearsal.account.collections.remove(&collection.id).unwrap_or_default();
+            let config = &collection.entry.config;
+            let source = Source { rocks: rehearsal.rocks(), families, snapshot: None, config };
+            loaded.insert(collection.id, load::load(source, expected, rehearsal.account.last)?);
+        }
+        let (store, active) = rehearsal.promote()?;
+        let store = Arc::new(store);
+        let mut collections = BTreeMap::new();
+        for collection in active {
+            let (Some(loaded), Some(families)) = (loaded.remove(&collection.id), collection.families) else {
+                return Err(Error::corruption("the catalog", "a collection changed while the database was opened"));
+            };
+            let name = collection.entry.name.clone();
+            let live = loaded.into_live(store.clone(), collection.id, collection.entry, families);
+            collections.insert(name.clone(), Arc::new(State::new(name, Arc::new(live))));
+        }
+        let worker = Worker::start(&store).map_err(|error| Error::io("starting the worker for", &path, error))?;
+        tracing::info!(path = %path.display(), n_collections = collections.len(), "database opened");
+        let engine = Engine {
+            path,
+            store: RwLock::new(Some(store)),
+            collections: RwLock::new(collections),
+            catalog: Mutex::new(()),
+            worker: Mutex::new(Some(worker)),
+        };
+        Ok(Database { engine: Arc::new(engine) })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.engine.path
+    }
+
+    /// Begins a batch over any collections of this database.
+    pub fn batch(&self) -> Batch {
+        let store = self.engine.store.read().as_ref().map_or_else(Weak::new, Arc::downgrade);
+        Batch::new(store, self.keeper())
+    }
+
+    /// Puts everything acknowledged on the disk, also what [`Durability::Wal`](crate::Durability::Wal) left for later.
+    ///
+    /// # Errors
+    /// [`Error::Commit`] with [`NotDurable`](crate::Outcome::NotDurable) if the disk does not confirm; `Closed`.
+    pub fn flush(&self) -> Result<()> {
+        self.engine.store()?.sync_all()
+    }
+
+    /// Makes a copy of the database in a folder that does not exist yet, without stopping anything; by hard links where
+    /// it is on the same disk, so that it is quick and small. The copy is a database of its own, there whole or not at
+    /// all. Returns a commit that the copy has, with all before it; it may have later ones too.
+    ///
+    /// # Errors
+    /// `Io` if the folder exists or cannot be made; `Storage` if the engine fails; `Closed`.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path().join("db"))?;
+    /// # use vectrove::{CollectionConfig, Database, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// notes.insert(Document::new([1.0]).id("a"))?;
+    /// db.checkpoint(folder.path().join("copy"))?;
+    /// notes.delete("a")?;
+    /// let copy = Database::open(folder.path().join("copy"))?;
+    /// assert!(copy.collection("notes")?.contains("a")?);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<Commit> {
+        self.engine.store()?.checkpoint(path.as_ref())
+    }
+
+    /// Closes the database: waits for calls under way, puts everything on the disk, and lets go of the folder. Other
+    /// handles then answer `Closed`. Closing twice is no error.
+    ///
+    /// # Errors
+    /// `Commit` or `Storage` if the last writes could not be put on the disk; the database is closed all the same.
+    pub fn close(self) -> Result<()> {
+        self.engine.close()
+    }
+
+    fn keeper(&self) -> Keeper {
+        self.engine.clone()
+    }
+}
+
+impl Engine {
+    fn store(&self) -> Result<Arc<Store>> {
+        self.store.read().clone().ok_or(Error::Closed)
+    }
+
+    fn close(&self) -> Result<()> {
+        let _catalog = self.catalog.lock();
+        drop(self.worker.lock().take());
+        let Some(store) = self.store.write().take() else { return Ok(()) };
+        let collections = std::mem::take(&mut *self.collections.write());
+        let lives: Vec<Arc<Live>> = collections.values().filter_map(|state| state.leave_closed()).collect();
+        let synced = store.sync_all();
+        let flushed = synced.and_then(|()| store.flush_families(lives.iter().map(|live| &live.families)));
+        lives.into_iter().for_each(|live| drop(wait_for_last(live)));
+        let closed = wait_for_last(store).close();
+        tracing::info!(path = %self.path.display(), "database closed");
+        flushed.and(closed)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!("closing the database failed: {error}");
+        }
+    }
+}
+
+/// Waits until calls under way have given back what they use.
+fn wait_for_last<T>(mut shared: Arc<T>) -> T {
+    loop {
+        match Arc::try_unwrap(shared) {
+            Ok(owned) => return owned,
+            Err(still_shared) => shared = still_shared,
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("path", &self.engine.path).finish()
+    }
+}

@@ -1,0 +1,375 @@
+//! What can go wrong, as data, and what a caller should do about it.
+//!
+//! This module names only standard types and ids, so that every floor above can use it.
+
+use std::path::PathBuf;
+
+use crate::id::{Commit, DocId};
+
+/// The result of every fallible call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong. Match on [`Error::kind`] to decide what to do; match on variants for the details.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A vector does not have the collection's dimension.
+    #[error("dimension mismatch: collection \"{collection}\" expects {expected}, got {got}")]
+    DimensionMismatch {
+        /// The collection's name.
+        collection: String,
+        /// Components the collection was created for.
+        expected: usize,
+        /// Components of the vector.
+        got: usize,
+    },
+
+    /// A vector has a component or a length that no distance is defined for.
+    #[error("invalid vector: {reason}")]
+    InvalidVector {
+        /// What is wrong with it and where.
+        reason: String,
+    },
+
+    /// A document's id is empty or too long.
+    #[error("invalid id: {reason}")]
+    InvalidId {
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A collection's or namespace's name is not allowed.
+    #[error("invalid name {name:?}: {reason}")]
+    InvalidName {
+        /// The name, cut if it is long.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// Metadata is not an object, or holds a value that JSON has no form for.
+    #[error("invalid metadata: {reason}")]
+    InvalidMetadata {
+        /// What is wrong with it and where.
+        reason: String,
+    },
+
+    /// A filter does not follow the grammar.
+    #[error("invalid filter at {at}: {reason}")]
+    InvalidFilter {
+        /// Where in the filter, as a path such as `$and[1].tag`.
+        at: String,
+        /// What is wrong, and what was expected.
+        reason: String,
+    },
+
+    /// A configuration or option has a value outside its range.
+    #[error("invalid {field}: {reason}")]
+    InvalidConfig {
+        /// The field.
+        field: &'static str,
+        /// The range, and what was got.
+        reason: String,
+    },
+
+    /// Something is larger than [`limits`](crate::limits) allow.
+    #[error("{what} too large: expected at most {limit}, got {got}")]
+    LimitExceeded {
+        /// What was measured, with its unit.
+        what: &'static str,
+        /// The bound.
+        limit: usize,
+        /// What was got; where counting stopped early, the count at which it did.
+        got: usize,
+    },
+
+    /// One operation of a batch was refused, and with it the whole batch: nothing happened.
+    #[error("operation {index} of the batch ({id}): {source}")]
+    InBatch {
+        /// Position of the operation in the batch, from 0.
+        index: usize,
+        /// The document the operation names; `new document` where it has no id yet.
+        id: String,
+        /// Why it was refused.
+        source: Box<Error>,
+    },
+
+    /// No collection has this name, or it was dropped.
+    #[error("no collection named \"{name}\"")]
+    CollectionNotFound {
+        /// The name asked for.
+        name: String,
+    },
+
+    /// The folder holds no database and creating one was not allowed.
+    #[error("no database at {}: create it with `Options::create_if_missing(true)`", path.display())]
+    DatabaseNotFound {
+        /// The folder asked for.
+        path: PathBuf,
+    },
+
+    /// No document of the namespace has this id.
+    #[error("no document with id {id} in collection \"{collection}\"")]
+    DocumentNotFound {
+        /// The collection's name.
+        collection: String,
+        /// The id asked for.
+        id: DocId,
+    },
+
+    /// A collection of this name exists already.
+    #[error("collection \"{name}\" already exists")]
+    CollectionExists {
+        /// The name.
+        name: String,
+    },
+
+    /// A collection of this name exists already, with another configuration.
+    #[error("collection \"{name}\" exists with another configuration: expected {field} {expected}, got {got}")]
+    ConfigConflict {
+        /// The collection's name.
+        name: String,
+        /// The first field that differs.
+        field: &'static str,
+        /// What the existing collection has.
+        expected: String,
+        /// What was asked for.
+        got: String,
+    },
+
+    /// A document with this id exists already.
+    #[error("a document with id {id} already exists in collection \"{collection}\"")]
+    DocumentExists {
+        /// The collection's name.
+        collection: String,
+        /// The id.
+        id: DocId,
+    },
+
+    /// The document changed since the version the caller expected.
+    #[error("version mismatch for {id} in collection \"{collection}\": expected {expected}, got {}", OrAbsent(*got))]
+    VersionMismatch {
+        /// The collection's name.
+        collection: String,
+        /// The document's id.
+        id: DocId,
+        /// The version the caller expected.
+        expected: Commit,
+        /// The version found; `None` if the document does not exist.
+        got: Option<Commit>,
+    },
+
+    /// Another process or handle has the database open.
+    #[error("database {} is in use by {holder}", path.display())]
+    Busy {
+        /// The database's folder.
+        path: PathBuf,
+        /// Who holds it, as it wrote itself down.
+        holder: String,
+    },
+
+    /// Bytes on disk are not what was written. Nothing was changed.
+    #[error("corruption in {what}: {detail}")]
+    Corruption {
+        /// Which file, family or row.
+        what: String,
+        /// What was expected and what was found.
+        detail: String,
+    },
+
+    /// Commits that were acknowledged as durable are missing. Nothing was changed.
+    #[error(
+        "data loss: commits {from} to {to} were durable and are missing; restore a backup, or open with \
+         `Options::accept_loss(true)` to go on without them"
+    )]
+    DataLoss {
+        /// The first missing commit.
+        from: Commit,
+        /// The last missing commit.
+        to: Commit,
+    },
+
+    /// The database was written by a newer version of this library, or uses a feature this one does not know.
+    #[error("unsupported format of {what}: expected at most {supported}, got {found}; nothing was changed")]
+    UnsupportedFormat {
+        /// What carries the version.
+        what: &'static str,
+        /// The version found.
+        found: u32,
+        /// The newest version this library reads.
+        supported: u32,
+    },
+
+    /// The database takes no writes for now; reads and searches go on.
+    #[error("database is read-only: {reason}")]
+    ReadOnly {
+        /// Why, and what makes it writable again.
+        reason: String,
+    },
+
+    /// The handle's database was closed.
+    #[error("database is closed")]
+    Closed,
+
+    /// The storage engine failed while committing. [`Error::outcome`] says what became of the write.
+    #[error("commit {commit} failed ({outcome}): {reason}")]
+    Commit {
+        /// The commit's number.
+        commit: Commit,
+        /// What became of it.
+        outcome: Outcome,
+        /// The engine's own words.
+        reason: String,
+    },
+
+    /// The storage engine failed outside of a commit.
+    #[error("storage failed while {doing}: {source}")]
+    Storage {
+        /// What was being done.
+        doing: &'static str,
+        /// The engine's own words.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// A file operation failed.
+    #[error("{doing} {} failed: {source}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's error.
+        source: std::io::Error,
+    },
+}
+
+/// What became of a write that returned an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Nothing happened, and nothing will appear later. Correct the cause and try again.
+    NotApplied,
+    /// The write is visible, but may be gone after a power loss: the disk refused to confirm it.
+    NotDurable,
+    /// The write is not visible now, and may or may not be there after the next open. Read before trying again, or
+    /// give the batch an operation id, which makes a second try harmless.
+    Unknown,
+}
+
+/// What a caller should do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Correct the call; trying again as it is fails again.
+    InvalidArgument,
+    /// What the call names does not exist: create it, or treat it as absent.
+    NotFound,
+    /// What the call would create exists: use it, or choose another name.
+    AlreadyExists,
+    /// What the call relies on was changed by someone else: read it again, then decide.
+    Conflict,
+    /// Someone else has it open: wait, or ask the holder named in the message.
+    Busy,
+    /// Stored bytes are damaged, missing or too new: restore a backup or upgrade. Nothing was changed.
+    Corruption,
+    /// The database cannot do this at the moment (disk full, closed): see to the cause, then try again.
+    Unavailable,
+    /// The storage engine or the operating system failed in a way the message describes.
+    Internal,
+}
+
+impl Error {
+    /// What the caller should do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::DimensionMismatch { .. }
+            | Error::InvalidVector { .. }
+            | Error::InvalidId { .. }
+            | Error::InvalidName { .. }
+            | Error::InvalidMetadata { .. }
+            | Error::InvalidFilter { .. }
+            | Error::InvalidConfig { .. }
+            | Error::LimitExceeded { .. } => ErrorKind::InvalidArgument,
+            Error::InBatch { source, .. } => source.kind(),
+            Error::CollectionNotFound { .. } | Error::DatabaseNotFound { .. } | Error::DocumentNotFound { .. } => {
+                ErrorKind::NotFound
+            }
+            Error::CollectionExists { .. } | Error::ConfigConflict { .. } | Error::DocumentExists { .. } => {
+                ErrorKind::AlreadyExists
+            }
+            Error::VersionMismatch { .. } => ErrorKind::Conflict,
+            Error::Busy { .. } => ErrorKind::Busy,
+            Error::Corruption { .. } | Error::DataLoss { .. } | Error::UnsupportedFormat { .. } => {
+                ErrorKind::Corruption
+            }
+            Error::ReadOnly { .. } | Error::Closed => ErrorKind::Unavailable,
+            Error::Commit { .. } => ErrorKind::Unavailable,
+            Error::Storage { .. } | Error::Io { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// What became of the write that returned this error: anything but a failed commit left no trace.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Error::Commit { outcome, .. } => *outcome,
+            _ => Outcome::NotApplied,
+        }
+    }
+
+    pub(crate) fn corruption(what: impl Into<String>, detail: impl Into<String>) -> Self {
+        Error::Corruption { what: what.into(), detail: detail.into() }
+    }
+
+    pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Error::Io { doing, path: path.into(), source }
+    }
+
+    pub(crate) fn in_batch(self, index: usize, id: Option<&DocId>) -> Self {
+        let id = id.map_or_else(|| "new document".to_owned(), |id| format!("id {id}"));
+        Error::InBatch { index, id, source: Box::new(self) }
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Outcome::NotApplied => "not applied",
+            Outcome::NotDurable => "applied but not durable",
+            Outcome::Unknown => "outcome unknown",
+        })
+    }
+}
+
+/// Shows a version that may be absent.
+struct OrAbsent(Option<Commit>);
+
+impl std::fmt::Display for OrAbsent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(commit) => write!(f, "{commit}"),
+            None => f.write_str("no document"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_say_what_was_expected_and_got() {
+        let error = Error::DimensionMismatch { collection: "docs".into(), expected: 768, got: 384 };
+        assert_eq!(error.to_string(), "dimension mismatch: collection \"docs\" expects 768, got 384");
+        let error = error.in_batch(3, Some(&DocId::from("a")));
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(error.to_string().starts_with("operation 3 of the batch (id a): dimension mismatch"));
+    }
+
+    #[test]
+    fn only_a_failed_commit_may_have_left_a_trace() {
+        assert_eq!(Error::Closed.outcome(), Outcome::NotApplied);
+        let failed = Error::Commit { commit: Commit(7), outcome: Outcome::Unknown, reason: "io".into() };
+        assert_eq!(failed.outcome(), Outcome::Unknown);
+        assert_eq!(failed.kind(), ErrorKind::Unavailable);
+    }
+}

@@ -1,0 +1,28 @@
+//! Named points at which the crash harness stops the process.
+//!
+//! Without the feature `failpoints` a point is nothing at all. With it, the environment variable `VECTROVE_FAILPOINT`
+//! names a point, and optionally after a colon how many passes it lets by first; there the process is killed as by
+//! `kill -9`.
+
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub(crate) fn hit(_name: &str) {}
+
+#[cfg(feature = "failpoints")]
+pub(crate) fn hit(name: &str) {
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static CHOSEN: LazyLock<Option<(String, AtomicU64)>> = LazyLock::new(|| {
+        let text = std::env::var("VECTROVE_FAILPOINT").ok()?;
+        let (name, passes) = text.split_once(':').unwrap_or((&text, "0"));
+        Some((name.to_owned(), AtomicU64::new(passes.parse().unwrap_or(0))))
+    });
+    if let Some((chosen, passes)) = &*CHOSEN
+        && chosen == name
+        && passes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err()
+    {
+        let me = rustix::process::getpid();
+        let _ = rustix::process::kill_process(me, rustix::process::Signal::KILL);
+    }
+}

@@ -1,0 +1,181 @@
+//! Filters: conditions on a document's metadata.
+//!
+//! Owns the expression, its JSON grammar, and what matches it. Knows nothing of documents, indexes or search: it is
+//! given a metadata object, and says yes or no. What is prepared once per filter is never done again per document.
+
+mod compare;
+mod eval;
+mod field;
+mod json;
+mod refusal;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::fmt;
+use std::ops::{BitAnd, BitOr, Not};
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+use crate::limits::MAX_FILTER_BYTES;
+use crate::value::Value;
+
+use refusal::Refusal;
+use tree::{Rule, Tree};
+
+pub use field::{Field, field};
+
+/// A condition on a document's metadata, made with [`field`] or read from JSON.
+///
+/// ```
+/// use serde_json::json;
+/// use vectrove::{Filter, Value, field};
+/// # fn main() -> vectrove::Result<()> {
+/// let built = field("tag").is_in(["a", "b"]).and(field("at").gte("2026-01-01T00:00:00Z"));
+/// let read: Filter = r#"{"tag": {"$in": ["a", "b"]}, "at": {"$gte": "2026-01-01T00:00:00Z"}}"#.parse()?;
+/// let metadata = Value::from(json!({"tag": ["b", "c"], "at": "2026-01-01T02:00:00+01:00"}));
+/// assert!(built.matches(&metadata) && read.matches(&metadata));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # JSON
+///
+/// A filter is an object whose clauses must all match. A clause is a field with what it must be, or a connective:
+/// `$and`, `$or` and `$nor` with an array of filters, `$not` with one. What a field must be is a scalar to equal, or an
+/// object of operators that must all match:
+///
+/// | operator | operand | matches if |
+/// |---|---|---|
+/// | `$eq`, `$ne` | scalar | the field equals it; or does not |
+/// | `$gt`, `$gte`, `$lt`, `$lte` | number or string | the field lies on that side of it |
+/// | `$between` | two numbers or strings | the field lies between them, or equals one |
+/// | `$in` or `$any`, `$nin` | array of scalars | the field equals one of them; or none |
+/// | `$all` | array of scalars | each of them equals some element of the field |
+/// | `$prefix` | string | the field is a string that starts with it |
+/// | `$contains` | scalar | the field is a string with this part, or an array with this element |
+/// | `$exists` | boolean | the field is there, be it null or an empty array; or is missing |
+/// | `$isNull` | boolean | the field is there and null; or is not |
+/// | `$not` | object of operators | they do not all match |
+///
+/// # Meaning
+///
+/// - **Paths.** Dots reach into objects, and through arrays into the objects they hold. A key that itself contains dots
+///   comes before a path.
+/// - **Arrays.** A field that holds an array matches if any of its elements does; arrays within it are not opened.
+/// - **Missing is not null.** A missing field matches only `$ne`, `$nin`, `$exists: false`, `$isNull: false` and what
+///   stands under a `$not`: these are exact opposites.
+/// - **Numbers** compare as numbers, without rounding: `1` equals `1.0`.
+/// - **Strings** compare as instants if both are RFC 3339 times, otherwise by their bytes.
+/// - **Different types** are not equal, and neither is greater.
+///
+/// Sizes are bounded by the [`limits`](crate::limits) on filters. A chain of one connective is one level, and `$nor`
+/// counts as `$not` and `$or`.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Filter {
+    /// Builders do not fail: what they refuse is kept for [`Filter::check`], and no nodes with it.
+    tree: Result<Tree, Refusal>,
+}
+
+impl Filter {
+    /// The filter that matches every document.
+    pub fn everything() -> Self {
+        Filter { tree: Ok(Tree::empty(Rule::All)) }
+    }
+
+    /// Matches what both filters match.
+    pub fn and(self, other: Filter) -> Self {
+        self.join(Rule::All, other)
+    }
+
+    /// Matches what either filter matches.
+    pub fn or(self, other: Filter) -> Self {
+        self.join(Rule::Any, other)
+    }
+
+    /// Whether a metadata object matches. Never does if the filter is one that searches refuse: too large, too deep, or
+    /// with an operand of the wrong type.
+    pub fn matches(&self, metadata: &Value) -> bool {
+        self.tree.as_ref().is_ok_and(|tree| eval::matches(tree.nodes(), metadata))
+    }
+
+    /// Whether this is [`Filter::everything`], so that documents need not be looked at.
+    pub fn is_everything(&self) -> bool {
+        self.tree.as_ref().is_ok_and(|tree| tree.is_empty(Rule::All))
+    }
+
+    /// Reads a filter from parsed JSON.
+    pub fn from_json(json: &serde_json::Value) -> Result<Self> {
+        let filter = Filter { tree: json::read(json) };
+        filter.check()?;
+        Ok(filter)
+    }
+
+    /// Writes JSON that reads as a filter of the same meaning, if not of the same words. A filter that searches refuse
+    /// becomes one that matches nothing.
+    pub fn to_json(&self) -> serde_json::Value {
+        self.tree.as_ref().map_or_else(|_| json::nothing(), |tree| json::write(tree.nodes()))
+    }
+
+    /// Refuses a filter that its builder could not make.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.tree.as_ref().map(|_| ()).map_err(|refusal| refusal.clone().into())
+    }
+
+    fn join(self, rule: Rule, other: Filter) -> Self {
+        Filter { tree: self.tree.and_then(|tree| tree.join(rule, other.tree?)) }
+    }
+}
+
+impl Default for Filter {
+    /// Matches every document.
+    fn default() -> Self {
+        Filter::everything()
+    }
+}
+
+impl Not for Filter {
+    type Output = Filter;
+
+    /// Matches what the filter does not. A filter that searches refuse stays one.
+    fn not(self) -> Filter {
+        Filter { tree: self.tree.and_then(Tree::negate) }
+    }
+}
+
+impl BitAnd for Filter {
+    type Output = Filter;
+
+    /// The same as [`Filter::and`].
+    fn bitand(self, other: Filter) -> Filter {
+        self.and(other)
+    }
+}
+
+impl BitOr for Filter {
+    type Output = Filter;
+
+    /// The same as [`Filter::or`].
+    fn bitor(self, other: Filter) -> Filter {
+        self.or(other)
+    }
+}
+
+impl FromStr for Filter {
+    type Err = Error;
+
+    /// Reads a filter from JSON text.
+    fn from_str(text: &str) -> Result<Self> {
+        Refusal::check("filter in bytes", MAX_FILTER_BYTES, text.len())?;
+        let json = serde_json::from_str(text).map_err(|error| Refusal::expected("JSON", error))?;
+        Filter::from_json(&json)
+    }
+}
+
+impl fmt::Display for Filter {
+    /// As JSON, on one line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_json().fmt(f)
+    }
+}

@@ -1,0 +1,711 @@
+//! Promises of the filter module: what matches, what is refused, and that a slow and obvious twin agrees.
+
+use std::cmp::Ordering;
+use std::slice::from_ref;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use serde_json::{Map, Value as Json, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{Filter, field};
+use crate::error::Error;
+use crate::limits::{MAX_FILTER_BYTES, MAX_FILTER_DEPTH, MAX_FILTER_NODES, MAX_FILTER_VALUES};
+use crate::value::Value;
+
+/// Checks a filter on documents that match and on documents that do not, as read and as written back.
+fn check_matches(filter: Json, matching: &[Json], others: &[Json]) {
+    let read = Filter::from_json(&filter).unwrap();
+    let again: Filter = read.to_string().parse().unwrap();
+    let opposite = !read.clone();
+    for (documents, expected) in [(matching, true), (others, false)] {
+        for document in documents {
+            let metadata = Value::from(document.clone());
+            assert_eq!(read.matches(&metadata), expected, "{filter} on {document}");
+            assert_eq!(again.matches(&metadata), expected, "{again}, written from {filter}, on {document}");
+            assert_eq!(opposite.matches(&metadata), !expected, "not {filter} on {document}");
+        }
+    }
+}
+
+#[test]
+fn equality_tells_missing_from_null_and_types_apart() {
+    let (zero, text, null, missing) = (json!({"a": 0}), json!({"a": "0"}), json!({"a": null}), json!({"b": 0}));
+    let all = [zero.clone(), text.clone(), null.clone(), missing.clone()];
+    let but = |left_out: &[&Json]| -> Vec<Json> { all.iter().filter(|d| !left_out.contains(d)).cloned().collect() };
+    for (operand, equal) in [(json!(0), &zero), (json!(-0.0), &zero), (json!("0"), &text), (json!(null), &null)] {
+        check_matches(json!({"a": operand}), from_ref(equal), &but(&[equal]));
+        check_matches(json!({"a": {"$eq": operand}}), from_ref(equal), &but(&[equal]));
+        check_matches(json!({"a": {"$ne": operand}}), &but(&[equal]), from_ref(equal));
+        check_matches(json!({"a": {"$in": [operand]}}), from_ref(equal), &but(&[equal]));
+        check_matches(json!({"a": {"$nin": [operand]}}), &but(&[equal]), from_ref(equal));
+    }
+    check_matches(json!({"a": false}), &[json!({"a": false})], &all);
+    check_matches(json!({"a": {"$exists": true}}), &but(&[&missing]), from_ref(&missing));
+    check_matches(json!({"a": {"$exists": false}}), from_ref(&missing), &but(&[&missing]));
+    check_matches(json!({"a": {"$exists": true}}), &[json!({"a": []}), json!({"a": {}})], &[json!({}), json!(null)]);
+    check_matches(json!({"a": {"$isNull": true}}), from_ref(&null), &but(&[&null]));
+    check_matches(json!({"a": {"$isNull": false}}), &but(&[&null]), &[null]);
+}
+
+#[test]
+fn an_array_matches_if_an_element_does() {
+    let tags = json!({"tags": ["b", "c", 3, null, ["d"]]});
+    let empty = json!({"tags": []});
+    let one = from_ref(&tags);
+    check_matches(json!({"tags": "b"}), one, &[empty.clone(), json!({"tags": {"b": 1}})]);
+    check_matches(json!({"tags": "d"}), &[json!({"tags": "d"})], one);
+    check_matches(json!({"tags": {"$ne": "b"}}), &[empty.clone(), json!({})], one);
+    check_matches(json!({"tags": {"$gt": 2}}), one, from_ref(&empty));
+    check_matches(json!({"tags": {"$in": ["x", "c"]}}), one, from_ref(&empty));
+    check_matches(json!({"tags": {"$any": ["x", "c"]}}), one, from_ref(&empty));
+    check_matches(json!({"tags": {"$in": []}}), &[], &[tags.clone(), empty.clone(), json!({})]);
+    check_matches(json!({"tags": {"$all": ["b", 3.0, null]}}), one, &[empty.clone(), json!({"tags": ["b", 3]})]);
+    check_matches(json!({"tags": {"$all": ["b"]}}), &[tags.clone(), json!({"tags": "b"})], &[json!({})]);
+    check_matches(json!({"tags": {"$all": []}}), &[tags.clone(), empty.clone()], &[json!({})]);
+    check_matches(json!({"tags": {"$contains": "c"}}), one, &[empty.clone(), json!({"tags": ["cc"]})]);
+    check_matches(json!({"tags": {"$contains": 3}}), one, &[json!({"tags": 3})]);
+    check_matches(json!({"tags": {"$prefix": ""}}), one, &[empty, json!({"tags": [1]})]);
+}
+
+#[test]
+fn strings_have_prefixes_and_parts() {
+    check_matches(
+        json!({"s": {"$prefix": "ab"}}),
+        &[json!({"s": "abc"}), json!({"s": [1, "ab"]})],
+        &[json!({"s": "a"})],
+    );
+    check_matches(json!({"s": {"$contains": "bc"}}), &[json!({"s": "abcd"})], &[json!({"s": "b"}), json!({"s": null})]);
+    check_matches(json!({"s": {"$contains": 1}}), &[json!({"s": [1.0]})], &[json!({"s": "1"}), json!({})]);
+    check_matches(
+        json!({"s": {"$gte": "b"}}),
+        &[json!({"s": "b"}), json!({"s": "ä"})],
+        &[json!({"s": "a"}), json!({"s": 9})],
+    );
+}
+
+#[test]
+fn numbers_compare_without_rounding() {
+    let beyond = 9_007_199_254_740_993_u64;
+    check_matches(json!({"n": beyond}), &[json!({"n": beyond})], &[json!({"n": 9_007_199_254_740_992.0})]);
+    check_matches(json!({"n": {"$gt": 9_007_199_254_740_992.0}}), &[json!({"n": beyond})], &[json!({"n": beyond - 1})]);
+    check_matches(
+        json!({"n": {"$lt": 1.5}}),
+        &[json!({"n": 1}), json!({"n": -1e300})],
+        &[json!({"n": 2}), json!({"n": "1"})],
+    );
+    check_matches(json!({"n": {"$lt": -1.5}}), &[json!({"n": -2})], &[json!({"n": -1})]);
+    let high = 18_446_744_073_709_551_616.0;
+    check_matches(json!({"n": {"$lt": high}}), &[json!({"n": u64::MAX})], &[json!({"n": high})]);
+    check_matches(
+        json!({"n": {"$in": [i64::MIN, 2]}}),
+        &[json!({"n": i64::MIN as f64}), json!({"n": 2.0})],
+        &[json!({"n": 2.5})],
+    );
+    check_matches(json!({"n": {"$gte": -0.0}}), &[json!({"n": 0}), json!({"n": 0.0})], &[json!({"n": -1})]);
+    check_matches(json!({"n": {"$gt": 0}}), &[json!({"n": 1})], &[json!({"n": true})]);
+    assert!(!field("n").gt(0).matches(&Value::Object([("n".to_owned(), Value::F64(f64::NAN))].into())));
+}
+
+#[test]
+fn times_compare_as_instants() {
+    let noon = json!({"t": "2026-01-01T12:00:00Z"});
+    let same = json!({"t": "2026-01-01T13:00:00.000+01:00"});
+    let later = json!({"t": "2026-01-01T11:30:00-01:00"});
+    let text = json!({"t": "2026-01-01"});
+    let both = [noon.clone(), same.clone()];
+    check_matches(same["t"].as_str().map(|t| json!({"t": t})).unwrap(), &both, &[later.clone(), text.clone()]);
+    check_matches(json!({"t": {"$in": [same["t"], "x"]}}), &both, &[later.clone(), text.clone()]);
+    check_matches(json!({"t": {"$all": [same["t"], noon["t"]]}}), &both, from_ref(&later));
+    check_matches(json!({"t": {"$gt": noon["t"]}}), from_ref(&later), &both);
+    check_matches(json!({"t": {"$between": [noon["t"], "2026-01-01T12:00:01Z"]}}), &both, from_ref(&later));
+    check_matches(json!({"t": {"$lt": noon["t"]}}), &[text], &[json!({"t": "2027"})]);
+    check_matches(json!({"t": {"$prefix": "2026-01-01T12"}}), &[noon], &[same, later]);
+    let edges = [json!({"t": "0000-01-01T00:00:00+23:59"}), json!({"t": "9999-12-31T23:59:60-23:59"})];
+    check_matches(json!({"t": {"$lt": "1000-01-01T00:00:00Z"}}), &edges[..1], &edges[1..]);
+}
+
+#[test]
+fn a_range_holds_both_ends_and_one_element() {
+    let inside = [json!({"x": 1}), json!({"x": 2.5}), json!({"x": 3}), json!({"x": [0, 2]})];
+    check_matches(json!({"x": {"$between": [1, 3]}}), &inside, &[json!({"x": [0, 4]}), json!({"x": "2"}), json!({})]);
+    check_matches(json!({"x": {"$gt": 1, "$lt": 3}}), &[json!({"x": [0, 4]})], &[json!({"x": [0, 1]})]);
+    check_matches(json!({"x": {"$between": [3, 1]}}), &[], &inside);
+}
+
+#[test]
+fn paths_reach_through_objects_and_arrays() {
+    check_matches(json!({"a.b": 1}), &[json!({"a": {"b": 1}}), json!({"a.b": 1})], &[json!({"a": 1}), json!({"b": 1})]);
+    check_matches(
+        json!({"a.b.c": 1}),
+        &[json!({"a": {"b.c": 1}}), json!({"a": [{"b": [{"c": [1]}]}]})],
+        &[json!({"a.b": {"c": 1}})],
+    );
+    check_matches(json!({"a.b": 1}), &[json!({"a": [0, {"c": 1}, {"b": 1}]})], &[json!({"a": [[{"b": 1}]]})]);
+    check_matches(json!({"a.b": 2}), &[], &[json!({"a.b": 1, "a": {"b": 2}})]);
+    check_matches(json!({"a.b": {"$exists": true}}), &[json!({"a": [{}, {"b": null}]})], &[json!({"a": [{}]})]);
+    check_matches(json!({"a.b": {"$all": [1, 2]}}), &[json!({"a": [{"b": 1}, {"b": 2}]})], &[json!({"a": [{"b": 1}]})]);
+    check_matches(json!({"a.": 1}), &[json!({"a": {"": 1}}), json!({"a.": 1})], &[json!({"a": 1})]);
+}
+
+#[test]
+fn connectives_join_filters() {
+    let (ab, a, b, none) = (json!({"a": 1, "b": 1}), json!({"a": 1}), json!({"b": 1}), json!({}));
+    let pair = json!([{"a": 1}, {"b": 1}]);
+    let all = [ab.clone(), a.clone(), b.clone(), none.clone()];
+    check_matches(json!({"a": 1, "b": 1}), &all[..1], &all[1..]);
+    check_matches(json!({"$and": pair}), &all[..1], &all[1..]);
+    check_matches(json!({"$or": pair}), &all[..3], &all[3..]);
+    check_matches(json!({"$nor": pair}), &all[3..], &all[..3]);
+    check_matches(json!({"$not": {"$and": pair}}), &all[1..], &all[..1]);
+    check_matches(json!({"$not": {"a": 1}}), &[b.clone(), none.clone()], &[ab.clone(), a.clone()]);
+    check_matches(json!({"a": {"$not": {"$gt": 0}}}), &[b, none, json!({"a": 0})], &[ab, a]);
+    check_matches(json!({"a": {"$not": {"$not": {"$gte": 1, "$lt": 2}}}}), &all[..2], &all[2..]);
+    for everything in
+        [json!({}), json!({"$and": []}), json!({"$nor": []}), json!({"$not": {"$or": []}}), json!({"$and": [{}, {}]})]
+    {
+        check_matches(everything.clone(), &all, &[]);
+        assert!(Filter::from_json(&everything).unwrap().is_everything(), "{everything}");
+    }
+    for nothing in [json!({"$or": []}), json!({"$not": {}}), json!({"$nor": [{}]})] {
+        check_matches(nothing.clone(), &[], &all);
+        assert!(!Filter::from_json(&nothing).unwrap().is_everything(), "{nothing}");
+    }
+}
+
+#[test]
+fn the_builder_makes_what_json_says() {
+    let day = "2026-01-01T00:00:00Z";
+    for (built, written) in [
+        (Filter::default(), json!({})),
+        (Filter::everything().and(field("a").eq(1)), json!({"a": 1})),
+        (!Filter::everything(), json!({"$or": []})),
+        (field("a").eq(1).and(field("b").ne("x")), json!({"$and": [{"a": 1}, {"b": {"$ne": "x"}}]})),
+        (
+            field("a").gt(1) | field("a").lt(0.5) | field("a").eq(Value::Null),
+            json!({"$or": [{"a": {"$gt": 1}}, {"a": {"$lt": 0.5}}, {"a": null}]}),
+        ),
+        (
+            field("a").gte(day) & !field("b").lte(2),
+            json!({"$and": [{"a": {"$gte": day}}, {"$not": {"b": {"$lte": 2}}}]}),
+        ),
+        (field("a").eq(1) & (field("b").eq(2) & field("c").eq(3)), json!({"$and": [{"a": 1}, {"b": 2}, {"c": 3}]})),
+        (!!(field("a").eq(1) & field("b").eq(2)), json!({"$and": [{"a": 1}, {"b": 2}]})),
+        (field("a").is_in(["y", "x"]), json!({"a": {"$in": ["x", "y"]}})),
+        (!field("a").is_in([2, 1]), json!({"a": {"$nin": [1, 2]}})),
+        (!field("a").not_in([true]), json!({"a": {"$in": [true]}})),
+        (field("a").any([1]) & field("a").all([2]), json!({"$and": [{"a": {"$in": [1]}}, {"a": {"$all": [2]}}]})),
+        (field("a").between(1, 2), json!({"a": {"$between": [1, 2]}})),
+        (
+            field("a").prefix("x") & field("a").contains("y"),
+            json!({"$and": [{"a": {"$prefix": "x"}}, {"a": {"$contains": "y"}}]}),
+        ),
+        (
+            field("a").exists(false) & field("a").exists(true),
+            json!({"$and": [{"a": {"$exists": false}}, {"a": {"$exists": true}}]}),
+        ),
+        (field("a").is_null(true) & field("a").is_null(false), json!({"$and": [{"a": null}, {"a": {"$ne": null}}]})),
+    ] {
+        built.check().unwrap();
+        assert_eq!(built.to_json(), written);
+        assert_eq!(Filter::from_json(&written).unwrap().to_json(), written);
+    }
+}
+
+/// Checks that JSON is refused at a place, for a reason that says all the parts.
+fn check_refused(filter: Json, place: &str, parts: &[&str]) {
+    let Err(Error::InvalidFilter { at, reason }) = Filter::from_json(&filter) else { panic!("{filter} is read") };
+    assert_eq!(at, place, "{filter}: {reason}");
+    for part in parts {
+        assert!(reason.contains(part), "{filter}: {reason}");
+    }
+}
+
+#[test]
+fn errors_say_where_and_what() {
+    check_refused(json!([]), "filter", &["expected an object, got an array"]);
+    check_refused(json!("a"), "filter", &["expected an object, got a string"]);
+    check_refused(json!({"$and": {}}), "$and", &["expected an array of filters, got an object"]);
+    check_refused(json!({"$or": [{}, 3]}), "$or[1]", &["expected an object, got a number"]);
+    check_refused(json!({"$not": []}), "$not", &["expected an object, got an array"]);
+    check_refused(json!({"$adn": []}), "$adn", &["perhaps $and, got $adn"]);
+    check_refused(json!({"$where": 1}), "$where", &["one of $and, $or, $nor, $not, got $where"]);
+    check_refused(json!({"$eq": 1}), "$eq", &["inside a field"]);
+    check_refused(json!({"a": {"$or": []}}), "a.$or", &["around whole filters"]);
+    check_refused(json!({"a": {"$IN": []}}), "a.$IN", &["perhaps $in, got $IN"]);
+    check_refused(json!({"a": {"$isnull": true}}), "a.$isnull", &["perhaps $isNull"]);
+    check_refused(json!({"a": {"$regex": "x"}}), "a.$regex", &["one of $eq, $ne", "got $regex"]);
+    check_refused(json!({"a": {"b": 1}}), "a", &["write a path: \"a.b\""]);
+    check_refused(json!({"a": {"$gt": 1, "b": 1}}), "a", &["operators only", "got the key b"]);
+    check_refused(json!({"a": {}}), "a", &["got an empty object"]);
+    check_refused(json!({"a": [1]}), "a", &["$in", "got an array"]);
+    check_refused(json!({"": 1}), "filter", &["1 to 512 bytes, got 0"]);
+    check_refused(json!({"$and": [{"x".repeat(513): 1}]}), "$and[0]", &["1 to 512 bytes, got 513"]);
+    check_refused(
+        json!({"$and": [{}, {"tag": {"$gt": null}}]}),
+        "$and[1].tag.$gt",
+        &["expected a number or a string, got null"],
+    );
+    check_refused(json!({"a": {"$not": {"$lte": true}}}), "a.$not.$lte", &["got a boolean"]);
+    check_refused(json!({"a": {"$not": 1}}), "a.$not", &["expected an object of operators, got a number"]);
+    check_refused(
+        json!({"a": {"$ne": {}}}),
+        "a.$ne",
+        &["expected null, a boolean, a number or a string, got an object"],
+    );
+    check_refused(json!({"a": {"$in": 1}}), "a.$in", &["expected an array of scalars, got a number"]);
+    check_refused(json!({"a": {"$all": [1, [2]]}}), "a.$all[1]", &["got an array"]);
+    check_refused(json!({"a": {"$between": [1]}}), "a.$between", &["expected two values, the low one first, got 1"]);
+    check_refused(json!({"a": {"$between": [1, null]}}), "a.$between[1]", &["got null"]);
+    check_refused(json!({"a": {"$prefix": 1}}), "a.$prefix", &["expected a string, got a number"]);
+    check_refused(json!({"a": {"$contains": []}}), "a.$contains", &["got an array"]);
+    check_refused(json!({"a": {"$exists": 1}}), "a.$exists", &["expected true or false, got a number"]);
+    check_refused(json!({"a": {"$isNull": null}}), "a.$isNull", &["expected true or false, got null"]);
+}
+
+#[test]
+fn text_that_is_no_json_is_refused() {
+    for text in ["", "{", "{\"a\":1e999}", "{\"a\":1} x", &"{\"$not\":".repeat(100_000)] {
+        let refused = text.parse::<Filter>();
+        assert!(matches!(&refused, Err(Error::InvalidFilter { at, .. }) if at == "filter"), "{refused:?}");
+    }
+    check_too_large(format!("{}{{}}", " ".repeat(MAX_FILTER_BYTES)).parse(), MAX_FILTER_BYTES);
+}
+
+#[test]
+fn a_message_shows_little_of_a_long_name() {
+    for name in ["$".to_owned() + &"é".repeat(1 << 20), "$".repeat(1 << 20)] {
+        for filter in [json!({name.clone(): 1}), json!({"a": {name.clone(): 1}}), json!({"a": {&name[1..]: 1}})] {
+            assert!(Filter::from_json(&filter).unwrap_err().to_string().len() < 4_096);
+        }
+    }
+}
+
+#[test]
+fn the_builder_remembers_what_it_refused() {
+    let array = || Value::from(vec![1]);
+    for (filter, place) in [
+        (field("a").eq(array()), "a.$eq"),
+        (field("a").ne(array()), "a.$ne"),
+        (field("a").gt(true), "a.$gt"),
+        (field("a").lte(f64::NAN), "a.$lte"),
+        (field("a").contains(f64::INFINITY), "a.$contains"),
+        (field("a").between(1, Value::Null), "a.$between[1]"),
+        (field("a").is_in([Value::Null, array()]), "a.$in[1]"),
+        (field("a").not_in([array()]), "a.$nin[0]"),
+        (field("").eq(1), "filter"),
+        (field("x".repeat(513)).eq(1), "filter"),
+        (field("$gt").eq(1), "filter"),
+    ] {
+        let Err(Error::InvalidFilter { at, .. }) = filter.check() else { panic!("{filter:?} is accepted") };
+        assert_eq!(at, place);
+        for grown in [!filter.clone(), filter.clone() | Filter::everything(), Filter::everything() & filter] {
+            assert!(grown.check().is_err() && !grown.matches(&Value::object()) && !grown.is_everything(), "{grown:?}");
+            assert_eq!(grown.to_json(), json!({"$or": []}));
+        }
+    }
+    assert!(field("x".repeat(512)).eq(1).check().is_ok());
+}
+
+fn check_too_large(filter: crate::error::Result<Filter>, exceeded: usize) {
+    let checked = filter.and_then(|filter| filter.check());
+    assert!(
+        matches!(checked, Err(Error::LimitExceeded { limit, got, .. }) if limit == exceeded && got > limit),
+        "{checked:?}"
+    );
+}
+
+/// Puts JSON under connectives, each level its own, so that nothing dissolves.
+fn nested(levels: usize, wrap: impl Fn(usize, Json) -> Json) -> Json {
+    (0..levels).fold(json!({"a": 1}), |inner, level| wrap(level, inner))
+}
+
+/// Drops JSON of any depth.
+fn dismantle(json: Json) {
+    let mut pending = vec![json];
+    while let Some(json) = pending.pop() {
+        match json {
+            Json::Array(items) => pending.extend(items),
+            Json::Object(map) => pending.extend(map.into_iter().map(|(_, item)| item)),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn depth_is_counted_exactly() {
+    let alternate = |level: usize, inner| json!({["$and", "$or"][level % 2]: [inner, {"b": 1}]});
+    let deepest = Filter::from_json(&nested(MAX_FILTER_DEPTH - 1, alternate)).unwrap();
+    deepest.to_string().parse::<Filter>().unwrap().check().unwrap();
+    check_too_large(Filter::from_json(&nested(MAX_FILTER_DEPTH, alternate)), MAX_FILTER_DEPTH);
+    check_too_large(Ok(!deepest.clone()), MAX_FILTER_DEPTH);
+    // The outermost connective is an "$and": another dissolves, an "$or" comes on top, from whichever side.
+    for filter in [field("c").eq(1) & deepest.clone(), deepest.clone() & field("c").eq(1)] {
+        filter.to_string().parse::<Filter>().unwrap().check().unwrap();
+    }
+    check_too_large(Ok(field("c").eq(1) | deepest.clone()), MAX_FILTER_DEPTH);
+    check_too_large(Ok(deepest | field("c").eq(1)), MAX_FILTER_DEPTH);
+    // A negated "$and" is two levels.
+    let negated = |n: usize| (0..n).fold(field("a").eq(1), |filter, _| !(filter & field("b").gt(1)));
+    negated((MAX_FILTER_DEPTH - 1) / 2).to_string().parse::<Filter>().unwrap().check().unwrap();
+    check_too_large(Ok(negated(MAX_FILTER_DEPTH / 2)), MAX_FILTER_DEPTH);
+}
+
+/// Moves the value in; `json!` would serialise it, and so recurse.
+fn object(key: &str, value: Json) -> Json {
+    Json::Object(Map::from_iter([(key.to_owned(), value)]))
+}
+
+#[test]
+fn json_of_any_depth_is_refused() {
+    let array = |inner| Json::Array(vec![inner]);
+    let wraps: [&dyn Fn(usize, Json) -> Json; 5] = [
+        &|_, inner| object("$and", array(inner)),
+        &|_, inner| object("$not", inner),
+        &|level, inner| object(["$or", "$nor"][level % 2], array(inner)),
+        &|_, inner| object("a", inner),
+        &|_, inner| array(inner),
+    ];
+    for (kind, wrap) in wraps.into_iter().enumerate() {
+        let json = nested(if kind == 0 { 1_000_000 } else { 100_000 }, wrap);
+        let refused = Filter::from_json(&json);
+        if kind < 3 {
+            check_too_large(refused, MAX_FILTER_DEPTH);
+        } else {
+            assert!(matches!(refused, Err(Error::InvalidFilter { .. })), "{kind}");
+        }
+        dismantle(json);
+        for operator in ["$eq", "$gt", "$in", "$not", "$between", "$exists", "$prefix"] {
+            let json = object("a", object(operator, nested(30_000, wrap)));
+            assert!(Filter::from_json(&json).is_err(), "{operator} {kind}");
+            dismantle(json);
+        }
+    }
+    let json = object("a", nested(100_000, |_, inner| object("$not", inner)));
+    check_too_large(Filter::from_json(&json), MAX_FILTER_DEPTH);
+    dismantle(json);
+}
+
+#[test]
+fn values_of_any_depth_are_refused_and_dropped() {
+    let deep = || (0..1_000_000).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
+    assert!(field("a").eq(deep()).check().is_err());
+    assert!(field("a").gt(deep()).check().is_err());
+    assert!(field("a").is_in([deep(), deep()]).check().is_err());
+    assert!(field("a").between(1, deep()).check().is_err());
+}
+
+#[test]
+fn long_chains_stop_growing() {
+    let chain = |n: i64| (0..n).fold(field("a").eq(-1), |filter, i| filter.or(field("a").eq(i)));
+    let longest = chain(MAX_FILTER_NODES as i64 - 2);
+    longest.check().unwrap();
+    assert!(longest.matches(&Value::from(json!({"a": 4_000}))) && !longest.matches(&Value::from(json!({"a": 5_000}))));
+    longest.to_string().parse::<Filter>().unwrap().check().unwrap();
+    check_too_large(Ok(chain(MAX_FILTER_NODES as i64 - 1)), MAX_FILTER_NODES);
+    check_too_large(Ok(chain(100_000)), MAX_FILTER_NODES);
+    let backwards = (0..100_000).fold(field("a").eq(-1), |filter, i| field("a").eq(i).and(filter));
+    check_too_large(Ok(backwards), MAX_FILTER_NODES);
+    let flipped = (0..100_000).fold(field("a").gt(-1), |filter, _| !filter);
+    assert_eq!(flipped.to_json(), json!({"a": {"$gt": -1}}));
+    let towering = (0..100_000).fold(field("a").eq(-1), |filter, i| (!filter).or(field("a").eq(i)));
+    check_too_large(Ok(towering), MAX_FILTER_DEPTH);
+    check_too_large(Filter::from_json(&json!({"$or": vec![json!({"a": 1}); 5_000]})), MAX_FILTER_NODES);
+}
+
+#[test]
+fn lists_and_strings_are_bounded_and_found_fast() {
+    let numbers = |n: usize| field("a").is_in((0..n).map(|number| number * 2));
+    let full = numbers(MAX_FILTER_VALUES);
+    full.check().unwrap();
+    for number in 0..100_000_usize {
+        let expected = number % 2 == 0;
+        assert_eq!(full.matches(&Value::Object([("a".to_owned(), Value::from(number))].into())), expected, "{number}");
+    }
+    check_too_large(Ok(numbers(MAX_FILTER_VALUES + 1)), MAX_FILTER_VALUES);
+    check_too_large(Ok(full.and(field("b").all([1]))), MAX_FILTER_VALUES);
+    check_too_large(Ok(field("a").not_in(std::iter::repeat("x"))), MAX_FILTER_VALUES);
+    check_too_large(Ok(field("a").prefix("x".repeat(MAX_FILTER_BYTES))), MAX_FILTER_BYTES);
+    let half = || field("a").ne("x".repeat(MAX_FILTER_BYTES / 2));
+    check_too_large(Ok(half() & half()), MAX_FILTER_BYTES);
+}
+
+/// The twin: evaluates a filter as it is written, by recursion, without preparing anything.
+mod twin {
+    use super::*;
+
+    pub(super) fn matches(filter: &Json, metadata: &Json) -> bool {
+        filter.as_object().unwrap().iter().all(|(key, operand)| match key.as_str() {
+            "$and" => operand.as_array().unwrap().iter().all(|part| matches(part, metadata)),
+            "$or" => operand.as_array().unwrap().iter().any(|part| matches(part, metadata)),
+            "$nor" => !operand.as_array().unwrap().iter().any(|part| matches(part, metadata)),
+            "$not" => !matches(operand, metadata),
+            path => field(&reach(metadata, path), operand),
+        })
+    }
+
+    fn reach<'a>(value: &'a Json, path: &str) -> Vec<&'a Json> {
+        let Some(object) = value.as_object() else { return Vec::new() };
+        if let Some(value) = object.get(path) {
+            return vec![value];
+        }
+        let Some(dot) = path.find('.') else { return Vec::new() };
+        match object.get(&path[..dot]) {
+            Some(Json::Array(items)) => items.iter().flat_map(|item| reach(item, &path[dot + 1..])).collect(),
+            Some(inner) => reach(inner, &path[dot + 1..]),
+            None => Vec::new(),
+        }
+    }
+
+    fn field(found: &[&Json], condition: &Json) -> bool {
+        match condition {
+            Json::Object(operators) => operators.iter().all(|(name, operand)| operator(found, name, operand)),
+            scalar => operator(found, "$eq", scalar),
+        }
+    }
+
+    fn operator(found: &[&Json], name: &str, operand: &Json) -> bool {
+        let single: Vec<&Json> = found
+            .iter()
+            .flat_map(|value| match value {
+                Json::Array(items) => items.iter().collect(),
+                other => vec![*other],
+            })
+            .collect();
+        let some = |holds: &dyn Fn(Option<Ordering>) -> bool| single.iter().any(|value| holds(compare(value, operand)));
+        let list = || operand.as_array().unwrap().iter();
+        match name {
+            "$eq" => single.iter().any(|value| equal(value, operand)),
+            "$ne" => !operator(found, "$eq", operand),
+            "$gt" => some(&|order| order == Some(Ordering::Greater)),
+            "$gte" => some(&|order| matches!(order, Some(Ordering::Greater | Ordering::Equal))),
+            "$lt" => some(&|order| order == Some(Ordering::Less)),
+            "$lte" => some(&|order| matches!(order, Some(Ordering::Less | Ordering::Equal))),
+            "$between" => single.iter().any(|value| {
+                operator(&[value], "$gte", &operand[0]) && operator(&[value], "$lte", &operand[1]) && !value.is_array()
+            }),
+            "$in" | "$any" => list().any(|wanted| operator(found, "$eq", wanted)),
+            "$nin" => !operator(found, "$in", operand),
+            "$all" => !found.is_empty() && list().all(|wanted| operator(found, "$eq", wanted)),
+            "$prefix" => {
+                single.iter().any(|v| v.as_str().is_some_and(|text| text.starts_with(operand.as_str().unwrap())))
+            }
+            "$contains" => found.iter().any(|value| match value {
+                Json::Array(items) => items.iter().any(|item| equal(item, operand)),
+                Json::String(text) => operand.as_str().is_some_and(|part| text.contains(part)),
+                _ => false,
+            }),
+            "$exists" => found.is_empty() != operand.as_bool().unwrap(),
+            "$isNull" => single.iter().any(|value| value.is_null()) == operand.as_bool().unwrap(),
+            "$not" => !field(found, operand),
+            other => panic!("{other}"),
+        }
+    }
+
+    fn equal(a: &Json, b: &Json) -> bool {
+        a.is_null() && b.is_null()
+            || a.is_boolean() && b.is_boolean() && a == b
+            || compare(a, b) == Some(Ordering::Equal)
+    }
+
+    fn compare(a: &Json, b: &Json) -> Option<Ordering> {
+        match (a, b) {
+            (Json::String(a), Json::String(b)) => {
+                let time = |text: &str| OffsetDateTime::parse(text, &Rfc3339);
+                match (time(a), time(b)) {
+                    (Ok(a), Ok(b)) => Some(a.cmp(&b)),
+                    _ => Some(a.as_bytes().cmp(b.as_bytes())),
+                }
+            }
+            (Json::Number(a), Json::Number(b)) => {
+                let integer = |n: &serde_json::Number| n.as_i64().map(i128::from).or(n.as_u64().map(i128::from));
+                let float = |n: &serde_json::Number| n.as_f64().unwrap();
+                match (integer(a), integer(b)) {
+                    (Some(a), Some(b)) => Some(a.cmp(&b)),
+                    (Some(a), None) => Some(mixed(a, float(b))),
+                    (None, Some(b)) => Some(mixed(b, float(a)).reverse()),
+                    (None, None) => float(a).partial_cmp(&float(b)),
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// Compares the whole parts, then looks at the fraction.
+    fn mixed(integer: i128, float: f64) -> Ordering {
+        integer.cmp(&(float.trunc() as i128)).then(0.0_f64.partial_cmp(&float.fract()).unwrap())
+    }
+}
+
+/// Makes scalars, documents and filters out of few parts, so that they meet.
+struct Generator(StdRng);
+
+impl Generator {
+    fn pick<T: Clone>(&mut self, items: &[T]) -> T {
+        items.choose(&mut self.0).unwrap().clone()
+    }
+
+    fn scalar(&mut self) -> Json {
+        match self.0.random_range(0..8) {
+            0 => Json::Null,
+            1 => json!(self.0.random::<bool>()),
+            2 | 3 => self.number(),
+            4 => json!(self.0.random_range(0..4)),
+            _ => self.string(),
+        }
+    }
+
+    fn number(&mut self) -> Json {
+        let big = 1_u64 << 53;
+        self.pick(&[
+            json!(0),
+            json!(-0.0),
+            json!(1),
+            json!(1.0),
+            json!(1.5),
+            json!(-1),
+            json!(-1.5),
+            json!(2),
+            json!(big),
+            json!(big + 1),
+            json!(big as f64),
+            json!(i64::MIN),
+            json!(i64::MIN as f64),
+            json!(i64::MAX),
+            json!(i64::MAX as f64),
+            json!(i64::MAX as u64 + 1),
+            json!(u64::MAX),
+            json!(u64::MAX as f64),
+            json!(1e300),
+            json!(-1e300),
+            json!(5e-324),
+        ])
+    }
+
+    fn string(&mut self) -> Json {
+        json!(self.pick(&[
+            "",
+            "a",
+            "ab",
+            "b",
+            "abc",
+            "c",
+            "ä",
+            "2026",
+            "2026-01-01",
+            "2026-01-01T00:00:00Z",
+            "2026-01-01t00:00:00z",
+            "2026-01-01T01:00:00+01:00",
+            "2026-01-01 00:00:00.000000001Z",
+            "2026-13-01T00:00:00Z",
+            "2025-12-31T23:59:60Z",
+            "2025-12-31T23:59:59.999999999Z",
+            "0000-01-01T00:00:00+23:59",
+            "2026-01-01T00:00:00",
+            "9999-12-31T23:59:59-23:59",
+            "2026-01-01T00:00:00Zé",
+            "2026-01-0éT00:00:00Z",
+        ]))
+    }
+
+    fn path(&mut self) -> &'static str {
+        self.pick(&["a", "b", "a.b", "b.c", "a.b.c", "c", "a.", ".a", "c.a"])
+    }
+
+    fn list(&mut self) -> Json {
+        (0..self.0.random_range(0..4)).map(|_| self.scalar()).collect()
+    }
+
+    fn value(&mut self, levels: usize) -> Json {
+        match self.0.random_range(0..10) {
+            0..=3 if levels > 0 => self.object(levels - 1),
+            4 | 5 if levels > 0 => (0..self.0.random_range(0..4)).map(|_| self.value(levels - 1)).collect(),
+            _ => self.scalar(),
+        }
+    }
+
+    fn object(&mut self, levels: usize) -> Json {
+        let keys = ["a", "b", "c", "", "a.b", "b.c", "a."];
+        Json::Object(
+            (0..self.0.random_range(0..4)).map(|_| (self.pick(&keys).to_owned(), self.value(levels))).collect(),
+        )
+    }
+
+    fn filter(&mut self, levels: usize) -> Json {
+        let n_clauses = self.pick(&[0, 1, 1, 1, 1, 1, 2, 3]);
+        Json::Object((0..n_clauses).map(|_| self.clause(levels)).collect())
+    }
+
+    fn clause(&mut self, levels: usize) -> (String, Json) {
+        if levels == 0 || self.0.random_bool(0.4) {
+            return (self.path().to_owned(), self.condition(2));
+        }
+        match self.pick(&["$and", "$or", "$nor", "$not"]) {
+            "$not" => ("$not".to_owned(), self.filter(levels - 1)),
+            name => (name.to_owned(), (0..self.0.random_range(0..4)).map(|_| self.filter(levels - 1)).collect()),
+        }
+    }
+
+    fn condition(&mut self, levels: usize) -> Json {
+        if self.0.random_bool(0.2) {
+            return self.scalar();
+        }
+        Json::Object((0..self.pick(&[1, 1, 1, 2])).map(|_| self.operator(levels)).collect())
+    }
+
+    fn operator(&mut self, levels: usize) -> (String, Json) {
+        let names = "$eq $ne $gt $gte $lt $lte $in $nin $any $all $between $prefix $contains $exists $isNull $not";
+        let names: Vec<&str> = names.split(' ').filter(|&name| levels > 0 || name != "$not").collect();
+        let name = self.pick(&names);
+        let operand = match name {
+            "$eq" | "$ne" | "$contains" => self.scalar(),
+            "$gt" | "$gte" | "$lt" | "$lte" => self.ordered(),
+            "$in" | "$nin" | "$any" | "$all" => self.list(),
+            "$between" => json!([self.ordered(), self.ordered()]),
+            "$prefix" => self.string(),
+            "$exists" | "$isNull" => json!(self.0.random::<bool>()),
+            _ => loop {
+                let condition = self.condition(levels - 1);
+                if condition.is_object() {
+                    break condition;
+                }
+            },
+        };
+        (name.to_owned(), operand)
+    }
+
+    fn ordered(&mut self) -> Json {
+        if self.0.random() { self.number() } else { self.string() }
+    }
+}
+
+#[test]
+fn the_twin_agrees() {
+    let seed = std::env::var("SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    println!("SEED={seed}");
+    let mut generator = Generator(StdRng::seed_from_u64(seed));
+    let (mut n_matching, mut n_other) = (0, 0);
+    for _ in 0..5_000 {
+        let json = generator.filter(3);
+        let read = Filter::from_json(&json).unwrap();
+        let again: Filter = read.to_string().parse().unwrap();
+        assert_eq!(again.to_json(), read.to_json(), "{json}");
+        let (other_json, opposite) = (generator.filter(2), !again.clone());
+        let other = Filter::from_json(&other_json).unwrap();
+        let (both, either) = (read.clone() & other.clone(), again.clone() | other);
+        for _ in 0..20 {
+            let document = generator.object(3);
+            let metadata = Value::from(document.clone());
+            let (expected, expected_other) = (twin::matches(&json, &document), twin::matches(&other_json, &document));
+            *if expected { &mut n_matching } else { &mut n_other } += 1;
+            assert_eq!(read.matches(&metadata), expected, "{json} on {document}");
+            assert_eq!(again.matches(&metadata), expected, "{again}, written from {json}, on {document}");
+            assert_eq!(opposite.matches(&metadata), !expected, "not {json} on {document}");
+            assert_eq!(both.matches(&metadata), expected && expected_other, "{json} and {other_json} on {document}");
+            assert_eq!(either.matches(&metadata), expected || expected_other, "{json} or {other_json} on {document}");
+        }
+    }
+    assert!(n_matching > 10_000 && n_other > 10_000, "{n_matching} match, {n_other} do not: the test sees too little");
+}

@@ -1,0 +1,207 @@
+//! The form of a filter: connectives and tests in one flat list.
+//!
+//! Owns the layout, how trees are put together, and the limits: a tree that exists is within them. Parents come before
+//! their children, and each connective knows how many nodes lie below it. So nothing here recurses, and a chain of one
+//! connective grows at its end. Knows neither what a test means nor how a filter is written.
+
+use super::compare::{Scalar, Set};
+use super::refusal::Refusal;
+use crate::limits::{MAX_FILTER_BYTES, MAX_FILTER_DEPTH, MAX_FILTER_NODES, MAX_FILTER_VALUES};
+
+/// Most bytes of a field's path.
+const MAX_PATH_BYTES: usize = 512;
+
+/// How a connective decides from what lies below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// Every child must match; so it does where there is none.
+    All,
+    /// Some child must match; so it does not where there is none.
+    Any,
+    /// The one child must not match.
+    Not,
+}
+
+/// A connective or a test.
+#[derive(Debug, Clone)]
+pub(super) enum Node {
+    Join { rule: Rule, n_below: usize },
+    Test(Test),
+}
+
+/// One condition on one field.
+#[derive(Debug, Clone)]
+pub(super) struct Test {
+    pub(super) path: Box<str>,
+    pub(super) check: Check,
+    /// Whether the document matches if the check fails; only where the operator has a name for that.
+    pub(super) negated: bool,
+}
+
+/// What a test asks of a field, with its operand prepared.
+#[derive(Debug, Clone)]
+pub(super) enum Check {
+    Exists,
+    Equal(Scalar<'static>),
+    Order(Bound, Scalar<'static>),
+    Between(Scalar<'static>, Scalar<'static>),
+    In(Set),
+    All(Set),
+    Prefix(Box<str>),
+    Contains(Scalar<'static>),
+}
+
+/// On which side of its operand a value must lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Bound {
+    Gt,
+    Gte,
+    Lt,
+    Lte,
+}
+
+/// A filter within the limits.
+#[derive(Debug, Clone)]
+pub(super) struct Tree {
+    nodes: Vec<Node>,
+    depth: usize,
+    n_values: usize,
+    n_bytes: usize,
+}
+
+impl Tree {
+    /// A connective without children.
+    pub(super) fn empty(rule: Rule) -> Self {
+        Tree { nodes: vec![Node::Join { rule, n_below: 0 }], depth: 1, n_values: 0, n_bytes: 0 }
+    }
+
+    /// One test.
+    pub(super) fn test(path: &str, check: Check) -> Result<Self, Refusal> {
+        check_path(path)?;
+        let (n_values, n_bytes) = (check.n_values(), path.len() + check.n_bytes());
+        let test = Test { path: path.into(), check, negated: false };
+        Tree { nodes: vec![Node::Test(test)], depth: 1, n_values, n_bytes }.within_limits()
+    }
+
+    /// Both trees under one connective. What already is such a connective gives up its children to it.
+    pub(super) fn join(mut self, rule: Rule, other: Tree) -> Result<Self, Refusal> {
+        if self.is_empty(rule) {
+            return Ok(other);
+        }
+        if other.is_empty(rule) {
+            return Ok(self);
+        }
+        if !self.is_rooted_in(rule) {
+            self.wrap(rule);
+        }
+        let n_dissolved = usize::from(other.is_rooted_in(rule));
+        self.depth = self.depth.max(other.depth + 1 - n_dissolved);
+        self.n_values += other.n_values;
+        self.n_bytes += other.n_bytes;
+        self.nodes.extend(other.nodes.into_iter().skip(n_dissolved));
+        let n_nodes = self.nodes.len();
+        if let Some(Node::Join { n_below, .. }) = self.nodes.first_mut() {
+            *n_below = n_nodes - 1;
+        }
+        self.within_limits()
+    }
+
+    /// The tree that matches what this one does not. Grows only where there is nothing to turn round.
+    pub(super) fn negate(mut self) -> Result<Self, Refusal> {
+        match self.nodes.first_mut() {
+            Some(Node::Join { rule: Rule::Not, .. }) => {
+                self.nodes.remove(0);
+                self.depth -= 1;
+            }
+            Some(Node::Join { rule, n_below: 0 }) => *rule = if *rule == Rule::All { Rule::Any } else { Rule::All },
+            Some(Node::Test(Test { check: Check::Exists | Check::Equal(_) | Check::In(_), negated, .. })) => {
+                *negated = !*negated;
+            }
+            _ => self.wrap(Rule::Not),
+        }
+        self.within_limits()
+    }
+
+    /// This tree, or the opposite one.
+    pub(super) fn negate_unless(self, upright: bool) -> Result<Self, Refusal> {
+        if upright { Ok(self) } else { self.negate() }
+    }
+
+    /// Whether this is the connective without children.
+    pub(super) fn is_empty(&self, rule: Rule) -> bool {
+        self.nodes.len() == 1 && self.is_rooted_in(rule)
+    }
+
+    /// The nodes, root first.
+    pub(super) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    fn is_rooted_in(&self, rule: Rule) -> bool {
+        matches!(self.nodes.first(), Some(Node::Join { rule: root, .. }) if *root == rule)
+    }
+
+    fn wrap(&mut self, rule: Rule) {
+        let n_below = self.nodes.len();
+        self.nodes.insert(0, Node::Join { rule, n_below });
+        self.depth += 1;
+    }
+
+    fn within_limits(self) -> Result<Self, Refusal> {
+        check_depth(self.depth)?;
+        Refusal::check("filter in comparisons and connectives", MAX_FILTER_NODES, self.nodes.len())?;
+        Refusal::check("filter in listed values", MAX_FILTER_VALUES, self.n_values)?;
+        Refusal::check("filter in bytes", MAX_FILTER_BYTES, self.n_bytes)?;
+        Ok(self)
+    }
+}
+
+impl Check {
+    fn n_values(&self) -> usize {
+        match self {
+            Check::In(set) | Check::All(set) => set.values().len(),
+            _ => 0,
+        }
+    }
+
+    /// Bytes of the strings, which alone can be large.
+    fn n_bytes(&self) -> usize {
+        let length = |scalar: &Scalar<'_>| scalar.text().map_or(0, str::len);
+        match self {
+            Check::Exists => 0,
+            Check::Equal(scalar) | Check::Order(_, scalar) | Check::Contains(scalar) => length(scalar),
+            Check::Between(low, high) => length(low) + length(high),
+            Check::In(set) | Check::All(set) => set.values().iter().map(length).sum(),
+            Check::Prefix(prefix) => prefix.len(),
+        }
+    }
+}
+
+/// Cuts nodes that lie side by side into their trees.
+pub(super) fn subtrees(mut nodes: &[Node]) -> impl Iterator<Item = &[Node]> {
+    std::iter::from_fn(move || {
+        let n_nodes = match nodes.first()? {
+            Node::Join { n_below, .. } => n_below + 1,
+            Node::Test(_) => 1,
+        };
+        let (first, others) = nodes.split_at_checked(n_nodes)?;
+        nodes = others;
+        Some(first)
+    })
+}
+
+/// Refuses a nesting that is too deep; a single test is level 1.
+pub(super) fn check_depth(level: usize) -> Result<(), Refusal> {
+    Refusal::check("filter depth in levels", MAX_FILTER_DEPTH, level)
+}
+
+/// Refuses a path that is empty, overlong, or would read as an operator.
+pub(super) fn check_path(path: &str) -> Result<(), Refusal> {
+    if path.is_empty() || path.len() > MAX_PATH_BYTES {
+        return Err(Refusal::expected(format_args!("a field path of 1 to {MAX_PATH_BYTES} bytes"), path.len()));
+    }
+    if path.starts_with('$') {
+        return Err(Refusal::expected("a field path", format_args!("{path}, which names an operator")));
+    }
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! The names of things: documents, commits, and the numbers that stay inside the crate.
+//!
+//! Each is a type of its own, so that a slot cannot be passed for an id, nor a commit number for a count.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::limits::MAX_ID_BYTES;
+
+/// The user's key of a document: a number, a UUID, or a string of 1 to 512 bytes.
+///
+/// Ids are unique within a namespace. They order as numbers, then UUIDs, then strings (by bytes); scrolling follows
+/// that order. `7` and `"7"` are two ids.
+///
+/// A string that spells a UUID with hyphens (`67e55044-10b1-426f-9247-bb680e5fe0c8`, in braces or after `urn:uuid:`
+/// too, in either case) *is* that UUID. Thirty-two bare hex digits stay a string: digests look like that.
+///
+/// ```
+/// use vectrove::DocId;
+/// assert_eq!(DocId::from("note-17").to_string(), "note-17");
+/// assert_eq!(DocId::from("{67E55044-10B1-426F-9247-BB680E5FE0C8}").to_string(), "67e55044-10b1-426f-9247-bb680e5fe0c8");
+/// assert!(DocId::from(7) < DocId::from("7"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "Spelling", into = "Spelling")]
+pub enum DocId {
+    /// A number.
+    U64(u64),
+    /// A UUID.
+    Uuid(Uuid),
+    /// Any other string.
+    Str(Box<str>),
+}
+
+/// How an id is written in JSON: a number or a string.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Spelling {
+    Number(u64),
+    Text(String),
+}
+
+impl DocId {
+    /// A new time-ordered id (UUIDv7), as given to a document inserted without one.
+    pub fn generate() -> Self {
+        DocId::Uuid(Uuid::now_v7())
+    }
+
+    /// Refuses an empty or overlong string.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self {
+            DocId::Str(text) if text.is_empty() => Err(Error::InvalidId { reason: "an id may not be empty".into() }),
+            DocId::Str(text) if text.len() > MAX_ID_BYTES => {
+                Err(Error::InvalidId { reason: format!("expected at most {MAX_ID_BYTES} bytes, got {}", text.len()) })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a string spells a UUID in a form that nothing else looks like.
+fn spelled_uuid(text: &str) -> Option<Uuid> {
+    let hyphens = text.bytes().filter(|&byte| byte == b'-').count();
+    if text.len() < 36 || hyphens != 4 {
+        return None;
+    }
+    Uuid::try_parse(text).ok()
+}
+
+impl From<u64> for DocId {
+    fn from(number: u64) -> Self {
+        DocId::U64(number)
+    }
+}
+
+impl From<Uuid> for DocId {
+    fn from(uuid: Uuid) -> Self {
+        DocId::Uuid(uuid)
+    }
+}
+
+impl From<&str> for DocId {
+    fn from(text: &str) -> Self {
+        spelled_uuid(text).map_or_else(|| DocId::Str(text.into()), DocId::Uuid)
+    }
+}
+
+impl From<String> for DocId {
+    fn from(text: String) -> Self {
+        spelled_uuid(&text).map_or_else(|| DocId::Str(text.into_boxed_str()), DocId::Uuid)
+    }
+}
+
+impl From<&String> for DocId {
+    fn from(text: &String) -> Self {
+        DocId::from(text.as_str())
+    }
+}
+
+impl From<&DocId> for DocId {
+    fn from(id: &DocId) -> Self {
+        id.clone()
+    }
+}
+
+impl From<Spelling> for DocId {
+    fn from(spelling: Spelling) -> Self {
+        match spelling {
+            Spelling::Number(number) => DocId::U64(number),
+            Spelling::Text(text) => DocId::from(text),
+        }
+    }
+}
+
+impl From<DocId> for Spelling {
+    fn from(id: DocId) -> Self {
+        match id {
+            DocId::U64(number) => Spelling::Number(number),
+            DocId::Uuid(uuid) => Spelling::Text(uuid.to_string()),
+            DocId::Str(text) => Spelling::Text(text.into()),
+        }
+    }
+}
+
+impl fmt::Display for DocId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DocId::U64(number) => number.fmt(f),
+            DocId::Uuid(uuid) => uuid.hyphenated().fmt(f),
+            DocId::Str(text) => f.pad(text),
+        }
+    }
+}
+
+/// The number of a commit: 1 for a database's first, then without a gap. A document's version is the number of the
+/// commit that last changed it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Commit(pub u64);
+
+impl Commit {
+    /// The commit after this one.
+    pub(crate) fn next(self) -> Self {
+        Commit(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Commit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A dense number for a stored document: row of the vector arrays, key on disk. Reused after a delete, told apart by
+/// its generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Slot(pub(crate) u32);
+
+/// A collection's number, which names its column families. Never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct CollectionId(pub(crate) u32);
+
+/// A namespace's number within its collection; 0 is the default namespace.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NamespaceId(pub(crate) u32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_uuid_has_one_id() {
+        let uuid = Uuid::parse_str("67e55044-10b1-426f-9247-bb680e5fe0c8").unwrap();
+        for spelling in [
+            "67e55044-10b1-426f-9247-bb680e5fe0c8",
+            "67E55044-10B1-426F-9247-BB680E5FE0C8",
+            "{67e55044-10b1-426f-9247-bb680e5fe0c8}",
+            "urn:uuid:67e55044-10b1-426f-9247-bb680e5fe0c8",
+        ] {
+            assert_eq!(DocId::from(spelling), DocId::Uuid(uuid), "{spelling}");
+        }
+        assert_eq!(
+            DocId::from("67e5504410b1426f9247bb680e5fe0c8"),
+            DocId::Str("67e5504410b1426f9247bb680e5fe0c8".into())
+        );
+    }
+
+    #[test]
+    fn json_spelling_round_trips() {
+        for id in [DocId::from(u64::MAX), DocId::generate(), DocId::from("a\n\0ß")] {
+            let json = serde_json::to_string(&id).unwrap();
+            assert_eq!(serde_json::from_str::<DocId>(&json).unwrap(), id, "{json}");
+        }
+        assert!(serde_json::from_str::<DocId>("-1").is_err());
+        assert!(serde_json::from_str::<DocId>("1.5").is_err());
+    }
+
+    #[test]
+    fn empty_and_overlong_ids_are_refused() {
+        assert!(DocId::from("").check().is_err());
+        assert!(DocId::from("x".repeat(512)).check().is_ok());
+        assert!(DocId::from("x".repeat(513)).check().is_err());
+    }
+}

@@ -1,0 +1,38 @@
+#![doc = include_str!("../README.md")]
+
+// Modules stand in the order of the floors: each may use only those above it. `tests/architecture.rs` checks that.
+
+// Floor 0: words. No I/O, no locks.
+mod document;
+mod error;
+mod failpoint;
+mod id;
+pub mod limits;
+mod value;
+
+// Floor 1: pure computation. Same input, same output; no RocksDB.
+mod config;
+mod distance;
+mod filter;
+
+// Floor 2: durable bytes. The only floor that names `rocksdb` or `bincode`.
+mod store;
+
+// Floor 3: one collection, where documents meet the store and memory.
+mod collection;
+
+// Floor 4: the database.
+mod db;
+
+pub use crate::collection::batch::{Batch, Write};
+pub use crate::collection::read::Scroll;
+pub use crate::collection::search::{Query, Search};
+pub use crate::collection::{Collection, Namespace};
+pub use crate::config::{CollectionConfig, Durability, Options, SearchParams};
+pub use crate::db::{CollectionStats, Database, Stats, Verification};
+pub use crate::distance::Metric;
+pub use crate::document::{Cursor, Document, Hit, Hits, Page, Receipt, StoredDocument, Update};
+pub use crate::error::{Error, ErrorKind, Outcome, Result};
+pub use crate::filter::{Field, Filter, field};
+pub use crate::id::{Commit, DocId};
+pub use crate::value::Value;

@@ -1,0 +1,53 @@
+//! Every bound the database enforces, in one place.
+//!
+//! A value outside its bound is refused with [`Error::LimitExceeded`](crate::Error) before anything is touched, except
+//! for counts of results (`limit`, `offset`), which are clamped to what exists. Nothing is ever allocated from a
+//! number that has not been checked here.
+
+/// Most components a vector may have.
+pub const MAX_DIMENSION: usize = 65_536;
+
+/// Largest Euclidean length (norm) of a vector. Below it no distance of any metric can overflow an `f32`.
+pub const MAX_NORM: f64 = 9.0e18;
+
+/// Smallest norm of a vector that is normalised (cosine, or `normalize`): below it the direction is rounding noise.
+pub const MIN_NORM: f64 = 1.0e-30;
+
+/// Most bytes of a string [`DocId`](crate::DocId).
+pub const MAX_ID_BYTES: usize = 512;
+
+/// Most bytes of a collection's name.
+pub const MAX_NAME_BYTES: usize = 128;
+
+/// Most bytes of a namespace's name.
+pub const MAX_NAMESPACE_BYTES: usize = 256;
+
+/// Most collections in one database. Partition agents and sessions by namespaces, of which there may be millions.
+pub const MAX_COLLECTIONS: usize = 256;
+
+/// Most bytes of one document's metadata, counted as stored.
+pub const MAX_METADATA_BYTES: usize = 1 << 20;
+
+/// Deepest nesting of one document's metadata; the metadata object itself is level 1.
+pub const MAX_METADATA_DEPTH: usize = 32;
+
+/// Most bytes of one document's text.
+pub const MAX_TEXT_BYTES: usize = 4 << 20;
+
+/// Most operations in one batch.
+pub const MAX_BATCH_OPERATIONS: usize = 100_000;
+
+/// Most bytes of vectors, metadata and text in one batch.
+pub const MAX_BATCH_BYTES: usize = 256 << 20;
+
+/// Deepest nesting of a filter; a single comparison is level 1.
+pub const MAX_FILTER_DEPTH: usize = 32;
+
+/// Most comparisons and connectives in one filter.
+pub const MAX_FILTER_NODES: usize = 4_096;
+
+/// Most values that the lists of one filter (`$in`, `$nin`, `$any`, `$all`) may hold together.
+pub const MAX_FILTER_VALUES: usize = 65_536;
+
+/// Most bytes of one filter, as JSON.
+pub const MAX_FILTER_BYTES: usize = 4 << 20;

@@ -1,0 +1,119 @@
+//! A commit in the making: rows for one RocksDB batch, and beside each change its line of the commit log.
+//!
+//! Every change of documents, namespaces and catalog goes through here, so nothing can be written without being logged.
+
+use rocksdb::WriteBatch;
+use uuid::Uuid;
+
+use super::family::Families;
+use super::key;
+use super::record::{CatalogEntry, DocumentRow, LogKind, LogOperation, LogRecord, VectorRow, seal_of};
+use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
+
+#[derive(Default)]
+pub(crate) struct Draft {
+    batch: WriteBatch,
+    operations: Vec<LogOperation>,
+    operation_id: Option<Uuid>,
+}
+
+impl Draft {
+    /// Remembers under this id that the commit was made.
+    pub(crate) fn operation_id(&mut self, id: Option<Uuid>) {
+        self.operation_id = id;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+
+    pub(crate) fn n_bytes(&self) -> usize {
+        self.batch.size_in_bytes()
+    }
+
+    /// Gives a slot to a document: its row, its vector and its id.
+    pub(crate) fn put(
+        &mut self,
+        (collection, families): (CollectionId, &Families),
+        slot: Slot,
+        row: &DocumentRow,
+        vector: &[f32],
+    ) {
+        let (bytes, vector) = (row.encode(), VectorRow::encode(row.generation, vector));
+        if row.generation > 1 {
+            self.batch.delete_cf(&families.documents, key::free(slot));
+        }
+        self.batch.put_cf(&families.documents, key::document(slot), &bytes);
+        self.batch.put_cf(&families.documents, key::id(row.namespace, &row.id), slot.0.to_le_bytes());
+        self.batch.put_cf(&families.vectors, key::vector(slot, 0), &vector);
+        self.log(LogKind::Put, collection, slot, row.generation, crc32c::crc32c(&bytes), seal_of(&vector));
+    }
+
+    /// Replaces a document's row; its slot and vector stay.
+    pub(crate) fn change(&mut self, (collection, families): (CollectionId, &Families), slot: Slot, row: &DocumentRow) {
+        let bytes = row.encode();
+        self.batch.put_cf(&families.documents, key::document(slot), &bytes);
+        self.log(LogKind::Change, collection, slot, row.generation, crc32c::crc32c(&bytes), 0);
+    }
+
+    /// Frees a slot. Call it before a `put` that gives its id another slot.
+    pub(crate) fn free(
+        &mut self,
+        (collection, families): (CollectionId, &Families),
+        slot: Slot,
+        generation: u32,
+        (namespace, id): (NamespaceId, &DocId),
+    ) {
+        self.batch.delete_cf(&families.documents, key::id(namespace, id));
+        self.batch.delete_cf(&families.documents, key::document(slot));
+        self.batch.delete_cf(&families.vectors, key::vector(slot, 0));
+        self.batch.put_cf(&families.documents, key::free(slot), generation.to_le_bytes());
+        self.log(LogKind::Free, collection, slot, generation, 0, 0);
+    }
+
+    /// Gives a namespace its number.
+    pub(crate) fn namespace(&mut self, collection: CollectionId, families: &Families, name: &str, id: NamespaceId) {
+        self.batch.put_cf(&families.documents, key::namespace(name), id.0.to_le_bytes());
+        self.log(LogKind::Namespace, collection, Slot(id.0), 0, 0, 0);
+    }
+
+    /// Writes a collection's catalog entry.
+    pub(crate) fn catalog(&mut self, collection: CollectionId, entry: &CatalogEntry) {
+        let bytes = entry.encode();
+        self.batch.put(key::catalog(collection), &bytes);
+        self.log(LogKind::Catalog, collection, Slot(0), 0, crc32c::crc32c(&bytes), 0);
+    }
+
+    /// Says which number the next collection gets.
+    pub(crate) fn catalog_next(&mut self, next: CollectionId) {
+        self.batch.put(key::CATALOG_NEXT, next.0.to_le_bytes());
+    }
+
+    /// Removes a collection's catalog entry.
+    pub(crate) fn remove_catalog(&mut self, collection: CollectionId) {
+        self.batch.delete(key::catalog(collection));
+        self.log(LogKind::CatalogRemoved, collection, Slot(0), 0, 0, 0);
+    }
+
+    /// The batch, with the log record that makes it this commit.
+    pub(super) fn seal(mut self, commit: Commit, time_ms: u64) -> WriteBatch {
+        if let Some(id) = self.operation_id {
+            self.batch.put(key::operation(id), commit.0.to_le_bytes());
+        }
+        let record = LogRecord { commit, time_ms, operation_id: self.operation_id, operations: self.operations };
+        self.batch.put(key::log(commit), record.encode());
+        self.batch
+    }
+
+    fn log(
+        &mut self,
+        kind: LogKind,
+        collection: CollectionId,
+        slot: Slot,
+        generation: u32,
+        row_crc: u32,
+        vector_crc: u32,
+    ) {
+        self.operations.push(LogOperation { kind, collection, slot, generation, row_crc, vector_crc });
+    }
+}

@@ -1,0 +1,52 @@
+//! The column families of a collection, as a table of data.
+
+use std::sync::Arc;
+
+use super::key;
+use super::rocks::{Family, Rocks, Shape};
+use super::{Result, storage};
+use crate::id::CollectionId;
+
+/// One collection's families. `graph` and `postings` belong to the index and are empty without one.
+pub(crate) struct Families {
+    pub(crate) vectors: Family,
+    pub(crate) documents: Family,
+    pub(crate) graph: Family,
+    pub(crate) postings: Family,
+}
+
+/// Name and shape of each family, in the order of the fields above.
+const TABLE: [(&str, Shape); 4] =
+    [("vectors", Shape::Vectors), ("documents", Shape::Rows), ("graph", Shape::Rows), ("postings", Shape::Rows)];
+
+impl Families {
+    /// The full name and shape of each family of a collection.
+    pub(super) fn table(collection: CollectionId) -> impl Iterator<Item = (String, Shape)> {
+        TABLE.iter().map(move |(kind, shape)| (key::family_name(collection, kind), *shape))
+    }
+
+    /// Takes the next four handles, which are in the table's order.
+    pub(super) fn collect(handles: &mut impl Iterator<Item = Family>) -> Option<Self> {
+        Some(Families {
+            vectors: handles.next()?,
+            documents: handles.next()?,
+            graph: handles.next()?,
+            postings: handles.next()?,
+        })
+    }
+
+    /// Creates a collection's families: one call for each shape.
+    pub(super) fn create(rocks: &Arc<Rocks>, collection: CollectionId) -> Result<Self> {
+        let create = |shape: Shape| {
+            let names: Vec<_> = Self::table(collection).filter(|(_, s)| *s == shape).map(|(name, _)| name).collect();
+            rocks.create_families(&names, shape).map_err(storage("creating a collection's families"))
+        };
+        let mut handles = create(Shape::Vectors)?.into_iter().chain(create(Shape::Rows)?);
+        // Four were asked for, and `create_families` fails unless all were made.
+        Ok(Self::collect(&mut handles).expect("one handle for each family"))
+    }
+
+    pub(crate) fn all(&self) -> [&Family; 4] {
+        [&self.vectors, &self.documents, &self.graph, &self.postings]
+    }
+}

@@ -1,0 +1,255 @@
+//! Every RocksDB key and family name, and nothing else.
+//!
+//! All integers are big-endian and of fixed width, so byte order is scan order. Users' names appear only inside keys,
+//! never as names of files or families.
+//!
+//! | family | key | value |
+//! |---|---|---|
+//! | `default` | `store` | [`record::Identity`](super::record) |
+//! | `default` | `catalog/` collection u32 | [`record::CatalogEntry`](super::record) |
+//! | `default` | `catalog-next` | u32: the number of the next collection |
+//! | `default` | `log/` commit u64 | [`record::LogRecord`](super::record) |
+//! | `default` | `log-start` | u64: the first commit the log still holds |
+//! | `default` | `operation/` UUID 16 bytes | u64: the commit that carried this operation id |
+//! | `default` | `canary` | u64: written to find out whether writing works again |
+//! | `c<N>.vectors` | slot u32, field u16 | [`record::VectorRow`](super::record); field 0 is the unnamed one |
+//! | `c<N>.documents` | `d` slot u32 | [`record::DocumentRow`](super::record) |
+//! | `c<N>.documents` | `f` slot u32 | u32: the generation of the free slot's last document |
+//! | `c<N>.documents` | `i` namespace u32, id | u32: slot |
+//! | `c<N>.documents` | `n` name | u32: the namespace's number |
+//! | `c<N>.graph` | reserved for adjacency | |
+//! | `c<N>.postings` | reserved for postings | |
+//!
+//! An id is a tag byte and its bytes: 1 and u64, 2 and the UUID's 16 bytes, 3 and UTF-8. This is the order of
+//! [`DocId`].
+
+use crate::error::{Error, Result};
+use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
+use uuid::Uuid;
+
+pub(crate) const STORE: &[u8] = b"store";
+pub(crate) const CATALOG_NEXT: &[u8] = b"catalog-next";
+pub(crate) const LOG_START: &[u8] = b"log-start";
+pub(crate) const CANARY: &[u8] = b"canary";
+
+const CATALOG: &[u8] = b"catalog/";
+const LOG: &[u8] = b"log/";
+const OPERATION: &[u8] = b"operation/";
+
+const DOCUMENT: u8 = b'd';
+const FREE: u8 = b'f';
+const ID: u8 = b'i';
+const NAMESPACE: u8 = b'n';
+
+const TAG_U64: u8 = 1;
+const TAG_UUID: u8 = 2;
+const TAG_STR: u8 = 3;
+
+/// A range of keys: from the first, up to and not including the second.
+pub(crate) type Range = (Vec<u8>, Vec<u8>);
+
+/// The name of one of a collection's families.
+pub(crate) fn family_name(collection: CollectionId, kind: &str) -> String {
+    format!("c{}.{kind}", collection.0)
+}
+
+pub(crate) fn catalog(collection: CollectionId) -> Vec<u8> {
+    [CATALOG, &collection.0.to_be_bytes()].concat()
+}
+
+pub(crate) fn catalog_range() -> Range {
+    after_prefix(CATALOG, &[], &[0xff; 5])
+}
+
+pub(crate) fn read_catalog(key: &[u8]) -> Result<CollectionId> {
+    Ok(CollectionId(u32::from_be_bytes(tail(key, CATALOG)?)))
+}
+
+pub(crate) fn log(commit: Commit) -> Vec<u8> {
+    [LOG, &commit.0.to_be_bytes()].concat()
+}
+
+/// The log from one commit to its end.
+pub(crate) fn log_range(from: Commit) -> Range {
+    after_prefix(LOG, &from.0.to_be_bytes(), &[0xff; 9])
+}
+
+pub(crate) fn read_log(key: &[u8]) -> Result<Commit> {
+    Ok(Commit(u64::from_be_bytes(tail(key, LOG)?)))
+}
+
+pub(crate) fn operation(id: Uuid) -> Vec<u8> {
+    [OPERATION, id.as_bytes()].concat()
+}
+
+pub(crate) fn vector(slot: Slot, field: u16) -> [u8; 6] {
+    let [a, b, c, d] = slot.0.to_be_bytes();
+    let [e, f] = field.to_be_bytes();
+    [a, b, c, d, e, f]
+}
+
+pub(crate) fn vector_range() -> Range {
+    (Vec::new(), vec![0xff; 7])
+}
+
+pub(crate) fn read_vector(key: &[u8]) -> Result<(Slot, u16)> {
+    match key {
+        &[a, b, c, d, e, f] => Ok((Slot(u32::from_be_bytes([a, b, c, d])), u16::from_be_bytes([e, f]))),
+        _ => Err(malformed(key)),
+    }
+}
+
+pub(crate) fn document(slot: Slot) -> [u8; 5] {
+    tagged(DOCUMENT, slot.0)
+}
+
+pub(crate) fn document_range() -> Range {
+    (vec![DOCUMENT], vec![DOCUMENT + 1])
+}
+
+pub(crate) fn read_document(key: &[u8]) -> Result<Slot> {
+    Ok(Slot(u32::from_be_bytes(tail(key, &[DOCUMENT])?)))
+}
+
+pub(crate) fn free(slot: Slot) -> [u8; 5] {
+    tagged(FREE, slot.0)
+}
+
+pub(crate) fn free_range() -> Range {
+    (vec![FREE], vec![FREE + 1])
+}
+
+pub(crate) fn read_free(key: &[u8]) -> Result<Slot> {
+    Ok(Slot(u32::from_be_bytes(tail(key, &[FREE])?)))
+}
+
+pub(crate) fn id(namespace: NamespaceId, id: &DocId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(24);
+    key.push(ID);
+    key.extend(namespace.0.to_be_bytes());
+    match id {
+        DocId::U64(number) => {
+            key.push(TAG_U64);
+            key.extend(number.to_be_bytes());
+        }
+        DocId::Uuid(uuid) => {
+            key.push(TAG_UUID);
+            key.extend(uuid.as_bytes());
+        }
+        DocId::Str(text) => {
+            key.push(TAG_STR);
+            key.extend(text.as_bytes());
+        }
+    }
+    key
+}
+
+/// The ids of one namespace, after an id if one is given.
+pub(crate) fn id_range(namespace: NamespaceId, after: Option<&DocId>) -> Range {
+    let from = match after {
+        // The next possible key: ids of one kind are either of one length or free to grow by a zero byte.
+        Some(after) => [id(namespace, after), vec![0]].concat(),
+        None => [&[ID], &namespace.0.to_be_bytes()[..]].concat(),
+    };
+    (from, [&[ID], &namespace.0.to_be_bytes()[..], &[0xff]].concat())
+}
+
+/// The ids of all namespaces.
+pub(crate) fn all_ids_range() -> Range {
+    (vec![ID], vec![ID + 1])
+}
+
+pub(crate) fn read_id(key: &[u8]) -> Result<(NamespaceId, DocId)> {
+    let [ID, a, b, c, d, tag, rest @ ..] = key else { return Err(malformed(key)) };
+    let id = match *tag {
+        TAG_U64 => DocId::U64(u64::from_be_bytes(rest.try_into().map_err(|_| malformed(key))?)),
+        TAG_UUID => DocId::Uuid(Uuid::from_bytes(rest.try_into().map_err(|_| malformed(key))?)),
+        TAG_STR => DocId::Str(std::str::from_utf8(rest).map_err(|_| malformed(key))?.into()),
+        _ => return Err(malformed(key)),
+    };
+    Ok((NamespaceId(u32::from_be_bytes([*a, *b, *c, *d])), id))
+}
+
+pub(crate) fn namespace(name: &str) -> Vec<u8> {
+    [&[NAMESPACE], name.as_bytes()].concat()
+}
+
+pub(crate) fn namespace_range() -> Range {
+    (vec![NAMESPACE], vec![NAMESPACE + 1])
+}
+
+pub(crate) fn read_namespace(key: &[u8]) -> Result<String> {
+    let name = key.strip_prefix(&[NAMESPACE]).ok_or_else(|| malformed(key))?;
+    String::from_utf8(name.to_vec()).map_err(|_| malformed(key))
+}
+
+fn tagged(tag: u8, number: u32) -> [u8; 5] {
+    let [a, b, c, d] = number.to_be_bytes();
+    [tag, a, b, c, d]
+}
+
+fn after_prefix(prefix: &[u8], from: &[u8], to: &[u8]) -> Range {
+    ([prefix, from].concat(), [prefix, to].concat())
+}
+
+fn tail<const N: usize>(key: &[u8], prefix: &[u8]) -> Result<[u8; N]> {
+    key.strip_prefix(prefix).and_then(|tail| tail.try_into().ok()).ok_or_else(|| malformed(key))
+}
+
+fn malformed(key: &[u8]) -> Error {
+    Error::corruption("a key", format!("expected a known form, got {}", key.escape_ascii()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_keys() {
+        let uuid = Uuid::from_bytes([0xab; 16]);
+        assert_eq!(family_name(CollectionId(12), "vectors"), "c12.vectors");
+        assert_eq!(catalog(CollectionId(1)), b"catalog/\0\0\0\x01");
+        assert_eq!(log(Commit(258)), b"log/\0\0\0\0\0\0\x01\x02");
+        assert_eq!(operation(uuid), [b"operation/".as_slice(), &[0xab; 16]].concat());
+        assert_eq!(vector(Slot(1), 2), [0, 0, 0, 1, 0, 2]);
+        assert_eq!(document(Slot(1)), *b"d\0\0\0\x01");
+        assert_eq!(free(Slot(1)), *b"f\0\0\0\x01");
+        assert_eq!(id(NamespaceId(3), &DocId::from(7)), b"i\0\0\0\x03\x01\0\0\0\0\0\0\0\x07");
+        assert_eq!(id(NamespaceId(3), &DocId::from(uuid)), [b"i\0\0\0\x03\x02".as_slice(), &[0xab; 16]].concat());
+        assert_eq!(id(NamespaceId(3), &DocId::from("ab")), b"i\0\0\0\x03\x03ab");
+        assert_eq!(namespace("agent"), b"nagent");
+    }
+
+    #[test]
+    fn keys_read_back_and_order_as_ids() {
+        let mut ids = [
+            DocId::from(0),
+            DocId::from(u64::MAX),
+            DocId::generate(),
+            DocId::from("a"),
+            DocId::from("a\0"),
+            DocId::from("ab"),
+            DocId::from("\u{10ffff}"),
+        ];
+        ids.sort();
+        let keys: Vec<_> = ids.iter().map(|doc| id(NamespaceId(9), doc)).collect();
+        assert!(keys.is_sorted());
+        for (doc, key) in ids.iter().zip(&keys) {
+            assert_eq!(read_id(key).unwrap(), (NamespaceId(9), doc.clone()));
+            let (from, to) = id_range(NamespaceId(9), Some(doc));
+            let rest: Vec<_> = keys.iter().filter(|key| **key >= from && **key < to).collect();
+            let expected: Vec<_> = keys.iter().filter(|other| *other > key).collect();
+            assert_eq!(rest, expected, "{doc}");
+        }
+        assert_eq!(read_log(&log(Commit(5))).unwrap(), Commit(5));
+    }
+
+    #[test]
+    fn malformed_keys_are_errors() {
+        for key in [&b""[..], b"i", b"i\0\0\0\0\x09", b"i\0\0\0\0\x01\x02", b"i\0\0\0\0\x03\xff", b"log/1", b"catalog/"]
+        {
+            assert!(read_id(key).is_err() && read_log(key).is_err() && read_catalog(key).is_err());
+            assert!(read_vector(key).is_err() || key.len() == 6);
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Durable bytes: the only floor that names `rocksdb` or `bincode`.
+//!
+//! A [`Store`] is an open database as bytes: column families, the commit log, the superblock. It commits [`Draft`]s one
+//! at a time and hands out [`View`]s. It knows slots, rows and commit numbers; what a vector means, which documents a
+//! batch touches, and what is held in memory, it does not know.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`rocks`] | the wrapper around RocksDB, its options and handles |
+//! | [`key`], [`record`] | every key, every value: the format |
+//! | [`superblock`], [`owner`] | the two files beside RocksDB |
+//! | [`family`] | which column families a collection has |
+//! | [`draft`] | a commit in the making |
+//! | [`sync`], [`health`] | group commit; whether writes are taken |
+//! | [`log`], [`rehearse`] | proving at open that nothing is missing |
+
+pub(crate) mod draft;
+pub(crate) mod family;
+pub(crate) mod health;
+pub(crate) mod key;
+pub(crate) mod log;
+pub(crate) mod owner;
+pub(crate) mod record;
+pub(crate) mod rehearse;
+pub(crate) mod rocks;
+pub(crate) mod superblock;
+pub(crate) mod sync;
+mod upkeep;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use uuid::Uuid;
+
+use self::draft::Draft;
+use self::family::Families;
+use self::health::Health;
+use self::log::Account;
+use self::owner::Owner;
+use self::record::read_u64;
+use self::rocks::{Family, Fault, Rocks, Snapshot};
+use self::superblock::SuperblockFile;
+use self::sync::SyncGate;
+use self::upkeep::Trimmer;
+use crate::config::{Durability, Options};
+use crate::error::{Error, Outcome, Result};
+use crate::failpoint;
+use crate::id::{CollectionId, Commit};
+
+const DEFAULT_FAMILY: &str = "default";
+
+/// An open database, as bytes.
+///
+/// Locks, in the order in which they may be taken: `last` (the committer section), then a collection's memory, then
+/// `view`. `superblock` and `trimmer` are taken alone or under `last`.
+pub(crate) struct Store {
+    folder: PathBuf,
+    options: Options,
+    rocks: Arc<Rocks>,
+    default: Family,
+    /// The last commit, and whose turn it is to make the next.
+    last: Mutex<Commit>,
+    /// The last commit again, for those who only look.
+    last_written: AtomicU64,
+    view: RwLock<Arc<View>>,
+    gate: SyncGate,
+    health: Health,
+    superblock: Mutex<SuperblockFile>,
+    n_superblock_writes: AtomicU64,
+    trimmer: Mutex<Trimmer>,
+    next_collection: Mutex<CollectionId>,
+    // Last, so that the lock outlives everything above.
+    _owner: Owner,
+}
+
+/// The database as of one commit: all of it, and nothing later.
+pub(crate) struct View {
+    pub(crate) commit: Commit,
+    pub(crate) snapshot: Snapshot,
+}
+
+impl Store {
+    #[expect(clippy::too_many_arguments, reason = "called once, by the rehearsal that made each of them")]
+    fn new(
+        folder: PathBuf,
+        options: Options,
+        superblock: SuperblockFile,
+        rocks: Arc<Rocks>,
+        default: Family,
+        account: Account,
+        next_collection: CollectionId,
+        owner: Owner,
+    ) -> Self {
+        let view = View { commit: account.last, snapshot: rocks.snapshot() };
+        Store {
+            last: Mutex::new(account.last),
+            last_written: AtomicU64::new(account.last.0),
+            view: RwLock::new(Arc::new(view)),
+            gate: SyncGate::new(account.last),
+            health: Health::default(),
+            superblock: Mutex::new(superblock),
+            n_superblock_writes: AtomicU64::new(0),
+            trimmer: Mutex::new(Trimmer::new(account.start)),
+            next_collection: Mutex::new(next_collection),
+            folder,
+            options,
+            rocks,
+            default,
+            _owner: owner,
+        }
+    }
+
+    pub(crate) fn rocks(&self) -> &Arc<Rocks> {
+        &self.rocks
+    }
+
+    /// The database as of the last published commit.
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.view.read().clone()
+    }
+
+    /// Enters the committer section. Whoever is in it sees no one else's commits appear. Refused while the database is
+    /// read-only.
+    pub(crate) fn turn(&self) -> Result<Turn<'_>> {
+        self.health.check()?;
+        let last = self.last.lock();
+        self.health.check()?;
+        Ok(Turn { store: self, last })
+    }
+
+    /// Keeps commits out as long as the guard is held; also while the database is read-only. Shows the last commit.
+    pub(crate) fn hold(&self) -> MutexGuard<'_, Commit> {
+        self.last.lock()
+    }
+
+    pub(crate) fn default_family(&self) -> &Family {
+        &self.default
+    }
+
+    /// The commit that carried an operation id, while the log remembers it.
+    pub(crate) fn find_operation(&self, id: Uuid) -> Result<Option<Commit>> {
+        let row = self.rocks.get(&self.default, None, &key::operation(id)).map_err(storage("reading the log"))?;
+        Ok(row.map(|bytes| read_u64("an operation's commit", &bytes)).transpose()?.map(Commit))
+    }
+
+    /// Returns once a commit may be acknowledged.
+    pub(crate) fn acknowledge(&self, commit: Commit, durability: Durability) -> Result<()> {
+        match durability {
+            Durability::Wal => Ok(()),
+            Durability::Sync => self.sync_through(commit),
+        }
+    }
+
+    /// Acknowledges with the durability of this opening.
+    pub(crate) fn acknowledge_as_configured(&self, commit: Commit) -> Result<()> {
+        self.acknowledge(commit, self.options.durability)
+    }
+
+    fn sync_through(&self, commit: Commit) -> Result<()> {
+        let last_written = || Commit(self.last_written.load(Ordering::Acquire));
+        let sync = || {
+            // A disk that once refused to confirm may confirm the next time without having the pages.
+            if !self.health.may_heal()
+                && let Some(reason) = self.health.reason()
+            {
+                return Err(reason);
+            }
+            let outcome = self.rocks.sync().map_err(|fault| fault.to_string());
+            if let Err(reason) = &outcome {
+                self.health.fail(format!("the disk did not confirm a write ({reason})"), false);
+            }
+            outcome
+        };
+        self.gate.wait(commit, last_written, sync).map_err(|reason| Error::Commit {
+            commit,
+            outcome: Outcome::NotDurable,
+            reason,
+        })
+    }
+
+    /// Gives out the number of a new collection.
+    pub(crate) fn next_collection(&self) -> CollectionId {
+        *self.next_collection.lock()
+    }
+
+    /// Creates the families of a collection whose entry says `Creating`.
+    pub(crate) fn create_families(&self, id: CollectionId) -> Result<Families> {
+        let families = Families::create(&self.rocks, id)?;
+        *self.next_collection.lock() = CollectionId(id.0 + 1);
+        Ok(families)
+    }
+
+    /// Drops what is left of a collection's families and then its entry, which says `Creating` or `Dropping`.
+    pub(crate) fn finish_drop(&self, id: CollectionId, families: Option<&Families>) -> Result<()> {
+        for family in families.iter().flat_map(|families| families.all()) {
+            self.rocks.drop_family(family).map_err(storage("dropping a collection's families"))?;
+        }
+        failpoint::hit("drop.families");
+        let mut turn = self.turn()?;
+        let mut draft = Draft::default();
+        draft.remove_catalog(id);
+        let view = turn.write(draft)?;
+        turn.publish(view);
+        let commit = turn.last();
+        drop(turn);
+        self.acknowledge(commit, Durability::Sync)
+    }
+
+    /// Bytes of disk left.
+    fn free_bytes(&self) -> Option<u64> {
+        let disk = rustix::fs::statvfs(&self.folder).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+}
+
+/// The committer section: between taking it and dropping it, nobody else commits.
+pub(crate) struct Turn<'s> {
+    store: &'s Store,
+    last: MutexGuard<'s, Commit>,
+}
+
+impl Turn<'_> {
+    /// The last commit.
+    pub(crate) fn last(&self) -> Commit {
+        *self.last
+    }
+
+    /// Writes a draft as the next commit. An error means that it was not applied, or, as `Outcome::Unknown`, that it
+    /// is not visible now. The caller applies the commit to memory and then publishes the view.
+    pub(crate) fn write(&mut self, draft: Draft) -> Result<Arc<View>> {
+        self.check_space(draft.n_bytes())?;
+        let commit = self.last.next();
+        failpoint::hit("commit.before");
+        let batch = draft.seal(commit, now_ms());
+        self.store.rocks.write(batch).map_err(|fault| self.failed(commit, &fault))?;
+        failpoint::hit("commit.written");
+        *self.last = commit;
+        self.store.last_written.store(commit.0, Ordering::Release);
+        Ok(Arc::new(View { commit, snapshot: self.store.rocks.snapshot() }))
+    }
+
+    /// Makes a commit visible to new readers.
+    pub(crate) fn publish(&self, view: Arc<View>) {
+        *self.store.view.write() = view;
+    }
+
+    fn check_space(&self, n_bytes: usize) -> Result<()> {
+        let least = self.store.options.min_free_bytes;
+        if least == 0 {
+            return Ok(());
+        }
+        match self.store.free_bytes() {
+            Some(free) if free < least.saturating_add(n_bytes as u64) => Err(Error::ReadOnly {
+                reason: format!(
+                    "expected at least {least} bytes free on the disk beside the {n_bytes} to write, got {free}; \
+                     writes resume once there is space (`Options::min_free_bytes`)"
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn failed(&self, commit: Commit, fault: &Fault) -> Error {
+        let cause = if fault.is_out_of_space() { "the disk is full" } else { "writing failed" };
+        self.store.health.fail(format!("{cause} ({fault})"), true);
+        Error::Commit { commit, outcome: Outcome::Unknown, reason: fault.to_string() }
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Wraps an engine's fault, saying what was being done. Damage it reports is damage.
+pub(crate) fn storage(doing: &'static str) -> impl Fn(Fault) -> Error {
+    move |fault| {
+        if fault.is_corruption() {
+            Error::corruption("the storage engine's files", format!("{fault} (while {doing})"))
+        } else {
+            Error::Storage { doing, source: Box::new(fault) }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The lock that makes a process the only one with a database open.
+//!
+//! An `flock` on a file of our own: RocksDB's lock is lost when any descriptor of its file is closed, this one only
+//! when ours is. The file says who holds it, for the error that others get; it holds no data.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::error::{Error, Result};
+
+const FILE_NAME: &str = "owner";
+
+/// Held as long as the database is open; let go when dropped, or when the process ends in any way.
+pub(crate) struct Owner {
+    _file: File,
+}
+
+impl Owner {
+    /// Takes the lock, or says who has it.
+    pub(crate) fn take(folder: &Path) -> Result<Self> {
+        let path = folder.join(FILE_NAME);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| Error::io("opening", &path, error))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut holder = String::new();
+                // A holder that has not written itself down yet is still a holder.
+                let _ = file.read_to_string(&mut holder);
+                let holder = if holder.trim().is_empty() { "another process".into() } else { holder.trim().to_owned() };
+                return Err(Error::Busy { path: folder.to_owned(), holder });
+            }
+            Err(error) => return Err(Error::io("locking", path, error.into())),
+        }
+        let holder = format!("process {} ({})", std::process::id(), program());
+        let written = file.set_len(0).and_then(|()| file.write_all_at(holder.as_bytes(), 0));
+        if let Err(error) = written {
+            // On a full disk the lock holds all the same, and an open must be able to go on.
+            tracing::debug!("could not write the holder's name: {error}");
+        }
+        Ok(Owner { _file: file })
+    }
+}
+
+fn program() -> String {
+    let path = std::env::current_exe().unwrap_or_default();
+    path.file_name().map_or_else(|| "unknown program".into(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_taker_learns_who_holds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Owner::take(folder.path()).unwrap();
+        let Err(Error::Busy { holder, .. }) = Owner::take(folder.path()) else { panic!("expected Busy") };
+        assert!(holder.contains(&std::process::id().to_string()), "{holder}");
+        drop(first);
+        assert!(Owner::take(folder.path()).is_ok());
+    }
+}

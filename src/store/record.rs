@@ -1,0 +1,561 @@
+//! Every RocksDB value, and nothing else: the on-disk format, with [`key`](super::key).
+//!
+//! A value begins with a version byte; integers are little-endian. Log records and vector rows end in a CRC32C over all
+//! bytes before it, because RocksDB's own checksums stop at its block cache; the log holds a CRC32C of every document
+//! row. An unknown version is [`Error::UnsupportedFormat`]; any other surprise is [`Error::Corruption`].
+//!
+//! ```text
+//! DocumentRow   OFFSET SIZE FIELD          VectorRow      OFFSET SIZE FIELD
+//!                    0    1 version = 1                        0    1 version = 1
+//!                    1    4 generation                         1    1 element type: 1 = f32
+//!                    5    4 namespace                          2    2 n: vectors in this field
+//!                    9    8 commit                             4    4 generation
+//!                   17    … body (bincode)                     8    4 dimension
+//!                                                             12   4n norm of each vector, f32
+//! LogRecord     OFFSET SIZE FIELD                              …      n × dimension components, f32
+//!                    0    1 version = 1                      end    4 CRC32C
+//!                    1    8 commit
+//!                    9    8 time, ms since 1970   LogOperation  OFFSET SIZE FIELD
+//!                   17   16 operation id, or 0                       0    1 kind
+//!                   33    4 n: operations                            1    4 collection
+//!                   37  21n operations                               5    4 slot
+//!                  end    4 CRC32C                                   9    4 generation
+//!                                                                   13    4 CRC32C of the document or catalog row
+//!                                                                   17    4 CRC32C of the vector row
+//! ```
+//!
+//! bincode writes the bodies of document rows and catalog entries, with one fixed configuration, and nothing else. To
+//! replace it, raise the version byte of those two records here.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::config::CollectionConfig;
+use crate::distance::Metric;
+use crate::error::{Error, Result};
+use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
+use crate::limits::{MAX_DIMENSION, MAX_METADATA_DEPTH};
+use crate::value::Value;
+
+const VERSION: u8 = 1;
+const ELEMENT_F32: u8 = 1;
+const DOCUMENT_HEADER: usize = 17;
+const VECTOR_HEADER: usize = 12;
+const LOG_HEADER: usize = 37;
+const LOG_OPERATION: usize = 21;
+const CRC: usize = 4;
+
+/// Fixed for ever: the bytes of version 1 depend on it. The limit stops a damaged length from being allocated.
+const BINCODE: bincode::config::Configuration<
+    bincode::config::LittleEndian,
+    bincode::config::Varint,
+    bincode::config::Limit<{ 64 << 20 }>,
+> = bincode::config::standard().with_limit();
+
+// ---- documents
+
+/// A document without its vectors.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct DocumentRow {
+    pub(crate) generation: u32,
+    pub(crate) namespace: NamespaceId,
+    pub(crate) commit: Commit,
+    pub(crate) id: DocId,
+    pub(crate) metadata: Value,
+    pub(crate) text: Option<String>,
+    pub(crate) created_at_ms: u64,
+    pub(crate) updated_at_ms: u64,
+}
+
+/// What every scan needs of a document row, read without decoding its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DocumentHeader {
+    pub(crate) generation: u32,
+    pub(crate) namespace: NamespaceId,
+    pub(crate) commit: Commit,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DocumentBody {
+    id: StoredId,
+    text: Option<String>,
+    created_at_ms: u64,
+    updated_at_ms: u64,
+    metadata: Vec<Token>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum StoredId {
+    U64(u64),
+    Uuid([u8; 16]),
+    Str(String),
+}
+
+/// Metadata in document order, so that decoding needs no recursion: an array or object is followed by its content, an
+/// object's keys each by their value.
+#[derive(Serialize, Deserialize)]
+enum Token {
+    Null,
+    Bool(bool),
+    I64(i64),
+    U64(u64),
+    F64(f64),
+    String(String),
+    Array(u32),
+    Object(u32),
+}
+
+impl DocumentRow {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut metadata = Vec::new();
+        flatten(&self.metadata, &mut metadata);
+        let body = DocumentBody {
+            id: match &self.id {
+                DocId::U64(number) => StoredId::U64(*number),
+                DocId::Uuid(uuid) => StoredId::Uuid(*uuid.as_bytes()),
+                DocId::Str(text) => StoredId::Str(text.to_string()),
+            },
+            text: self.text.clone(),
+            created_at_ms: self.created_at_ms,
+            updated_at_ms: self.updated_at_ms,
+            metadata,
+        };
+        let mut bytes = Vec::with_capacity(256);
+        bytes.push(VERSION);
+        bytes.extend(self.generation.to_le_bytes());
+        bytes.extend(self.namespace.0.to_le_bytes());
+        bytes.extend(self.commit.0.to_le_bytes());
+        append_body(&mut bytes, &body);
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        const WHAT: &str = "a document row";
+        let header = DocumentHeader::decode(bytes)?;
+        let body: DocumentBody = read_body(WHAT, &bytes[DOCUMENT_HEADER..])?;
+        Ok(DocumentRow {
+            generation: header.generation,
+            namespace: header.namespace,
+            commit: header.commit,
+            id: match body.id {
+                StoredId::U64(number) => DocId::U64(number),
+                StoredId::Uuid(bytes) => DocId::Uuid(Uuid::from_bytes(bytes)),
+                StoredId::Str(text) => DocId::Str(text.into_boxed_str()),
+            },
+            metadata: build(body.metadata).ok_or_else(|| Error::corruption(WHAT, "metadata is not one value"))?,
+            text: body.text,
+            created_at_ms: body.created_at_ms,
+            updated_at_ms: body.updated_at_ms,
+        })
+    }
+}
+
+impl DocumentHeader {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut fields = Fields::new("a document row", bytes, DOCUMENT_HEADER)?;
+        Ok(DocumentHeader {
+            generation: fields.u32(),
+            namespace: NamespaceId(fields.u32()),
+            commit: Commit(fields.u64()),
+        })
+    }
+}
+
+/// Recurses no deeper than metadata may be nested, which was checked when it came in.
+fn flatten(value: &Value, tokens: &mut Vec<Token>) {
+    match value {
+        Value::Null => tokens.push(Token::Null),
+        Value::Bool(flag) => tokens.push(Token::Bool(*flag)),
+        Value::I64(number) => tokens.push(Token::I64(*number)),
+        Value::U64(number) => tokens.push(Token::U64(*number)),
+        Value::F64(number) => tokens.push(Token::F64(*number)),
+        Value::String(text) => tokens.push(Token::String(text.clone())),
+        Value::Array(items) => {
+            tokens.push(Token::Array(items.len() as u32));
+            items.iter().for_each(|item| flatten(item, tokens));
+        }
+        Value::Object(map) => {
+            tokens.push(Token::Object(map.len() as u32));
+            for (key, item) in map {
+                tokens.push(Token::String(key.clone()));
+                flatten(item, tokens);
+            }
+        }
+    }
+}
+
+/// The value that tokens spell; `None` if they spell none, several, or one that is nested too deep.
+fn build(tokens: Vec<Token>) -> Option<Value> {
+    let mut tokens = tokens.into_iter();
+    let value = build_next(&mut tokens, MAX_METADATA_DEPTH)?;
+    tokens.next().is_none().then_some(value)
+}
+
+fn build_next(tokens: &mut std::vec::IntoIter<Token>, levels: usize) -> Option<Value> {
+    Some(match tokens.next()? {
+        Token::Null => Value::Null,
+        Token::Bool(flag) => Value::Bool(flag),
+        Token::I64(number) => Value::I64(number),
+        Token::U64(number) => Value::U64(number),
+        Token::F64(number) => Value::F64(number),
+        Token::String(text) => Value::String(text),
+        Token::Array(n_items) => {
+            let levels = levels.checked_sub(1)?;
+            Value::Array((0..n_items).map(|_| build_next(tokens, levels)).collect::<Option<_>>()?)
+        }
+        Token::Object(n_items) => {
+            let levels = levels.checked_sub(1)?;
+            let mut map = BTreeMap::new();
+            for _ in 0..n_items {
+                let Token::String(key) = tokens.next()? else { return None };
+                map.insert(key, build_next(tokens, levels)?);
+            }
+            Value::Object(map)
+        }
+    })
+}
+
+// ---- vectors
+
+/// The vectors of one field of one document, as they were put.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct VectorRow {
+    pub(crate) generation: u32,
+    pub(crate) dimension: usize,
+    /// One vector after the other; today always one.
+    pub(crate) components: Vec<f32>,
+}
+
+impl VectorRow {
+    /// Encodes one vector.
+    pub(crate) fn encode(generation: u32, vector: &[f32]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(VECTOR_HEADER + 4 + vector.len() * 4 + CRC);
+        bytes.extend([VERSION, ELEMENT_F32]);
+        bytes.extend(1u16.to_le_bytes());
+        bytes.extend(generation.to_le_bytes());
+        bytes.extend((vector.len() as u32).to_le_bytes());
+        bytes.extend((crate::distance::norm(vector) as f32).to_le_bytes());
+        bytes.extend(vector.iter().flat_map(|component| component.to_le_bytes()));
+        seal(bytes)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        const WHAT: &str = "a vector row";
+        let content = unseal(WHAT, bytes)?;
+        let mut fields = Fields::new(WHAT, content, VECTOR_HEADER)?;
+        let [element] = fields.take();
+        if element != ELEMENT_F32 {
+            return Err(Error::corruption(WHAT, format!("expected element type {ELEMENT_F32}, got {element}")));
+        }
+        let n_vectors = usize::from(u16::from_le_bytes(fields.take()));
+        let generation = fields.u32();
+        let dimension = fields.u32() as usize;
+        let components = fields.rest.get(n_vectors * 4..).unwrap_or_default();
+        if dimension > MAX_DIMENSION || fields.rest.len() != n_vectors * 4 + n_vectors * dimension * 4 {
+            let got = fields.rest.len();
+            return Err(Error::corruption(
+                WHAT,
+                format!("expected {n_vectors} × {dimension} components, got {got} bytes"),
+            ));
+        }
+        let (components, _) = components.as_chunks::<4>();
+        Ok(VectorRow { generation, dimension, components: components.iter().map(|&b| f32::from_le_bytes(b)).collect() })
+    }
+}
+
+/// The checksum a sealed row ends in.
+pub(crate) fn seal_of(row: &[u8]) -> u32 {
+    row.last_chunk::<CRC>().map_or(0, |&crc| u32::from_le_bytes(crc))
+}
+
+// ---- the commit log
+
+/// What one commit did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogRecord {
+    pub(crate) commit: Commit,
+    pub(crate) time_ms: u64,
+    pub(crate) operation_id: Option<Uuid>,
+    pub(crate) operations: Vec<LogOperation>,
+}
+
+/// One change within a commit. For changes of the catalog the slot and generation are 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogOperation {
+    pub(crate) kind: LogKind,
+    pub(crate) collection: CollectionId,
+    pub(crate) slot: Slot,
+    pub(crate) generation: u32,
+    /// CRC32C of the document or catalog row as written; 0 where it was deleted.
+    pub(crate) row_crc: u32,
+    /// The CRC32C the vector row ends in; 0 where none was written.
+    pub(crate) vector_crc: u32,
+}
+
+/// What kind of change a log operation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum LogKind {
+    /// A slot was given a document: row and vector.
+    Put = 1,
+    /// The document row of a slot was replaced; its vector stayed.
+    Change = 2,
+    /// A slot was freed.
+    Free = 3,
+    /// A namespace was given a number; the number stands in place of the slot.
+    Namespace = 4,
+    /// A collection's catalog entry was written.
+    Catalog = 5,
+    /// A collection's catalog entry was removed.
+    CatalogRemoved = 6,
+}
+
+impl LogKind {
+    fn read(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => LogKind::Put,
+            2 => LogKind::Change,
+            3 => LogKind::Free,
+            4 => LogKind::Namespace,
+            5 => LogKind::Catalog,
+            6 => LogKind::CatalogRemoved,
+            _ => return None,
+        })
+    }
+}
+
+impl LogRecord {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(LOG_HEADER + self.operations.len() * LOG_OPERATION + CRC);
+        bytes.push(VERSION);
+        bytes.extend(self.commit.0.to_le_bytes());
+        bytes.extend(self.time_ms.to_le_bytes());
+        bytes.extend(self.operation_id.unwrap_or_default().as_bytes());
+        bytes.extend((self.operations.len() as u32).to_le_bytes());
+        for operation in &self.operations {
+            bytes.push(operation.kind as u8);
+            for field in [
+                operation.collection.0,
+                operation.slot.0,
+                operation.generation,
+                operation.row_crc,
+                operation.vector_crc,
+            ] {
+                bytes.extend(field.to_le_bytes());
+            }
+        }
+        seal(bytes)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        const WHAT: &str = "a log record";
+        let content = unseal(WHAT, bytes)?;
+        let mut fields = Fields::new(WHAT, content, LOG_HEADER)?;
+        let (commit, time_ms) = (Commit(fields.u64()), fields.u64());
+        let operation_id = Some(Uuid::from_bytes(fields.take())).filter(|id| !id.is_nil());
+        let n_operations = fields.u32() as usize;
+        let (operations, rest) = fields.rest.as_chunks::<LOG_OPERATION>();
+        if operations.len() != n_operations || !rest.is_empty() {
+            let got = fields.rest.len();
+            return Err(Error::corruption(WHAT, format!("expected {n_operations} operations, got {got} bytes")));
+        }
+        let operations = operations.iter().map(LogOperation::decode).collect::<Result<_>>()?;
+        Ok(LogRecord { commit, time_ms, operation_id, operations })
+    }
+}
+
+impl LogOperation {
+    fn decode(bytes: &[u8; LOG_OPERATION]) -> Result<Self> {
+        let mut fields = Fields { rest: &bytes[1..] };
+        let kind = LogKind::read(bytes[0])
+            .ok_or_else(|| Error::corruption("a log record", format!("unknown operation kind {}", bytes[0])))?;
+        Ok(LogOperation {
+            kind,
+            collection: CollectionId(fields.u32()),
+            slot: Slot(fields.u32()),
+            generation: fields.u32(),
+            row_crc: fields.u32(),
+            vector_crc: fields.u32(),
+        })
+    }
+}
+
+// ---- the catalog
+
+/// Where a collection is in its life. Written before and after its families are made or dropped, so that an open can
+/// finish or undo what a crash cut short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum CollectionState {
+    Creating,
+    Active,
+    Dropping,
+}
+
+/// A collection as the catalog knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CatalogEntry {
+    pub(crate) name: String,
+    pub(crate) state: CollectionState,
+    pub(crate) config: CollectionConfig,
+    pub(crate) created_at_ms: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CatalogBody {
+    name: String,
+    state: CollectionState,
+    dimension: u32,
+    metric: StoredMetric,
+    normalize: bool,
+    created_at_ms: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+enum StoredMetric {
+    Cosine,
+    Dot,
+    Euclidean,
+    Manhattan,
+}
+
+impl CatalogEntry {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let body = CatalogBody {
+            name: self.name.clone(),
+            state: self.state,
+            dimension: self.config.dimension as u32,
+            metric: match self.config.metric {
+                Metric::Cosine => StoredMetric::Cosine,
+                Metric::Dot => StoredMetric::Dot,
+                Metric::Euclidean => StoredMetric::Euclidean,
+                Metric::Manhattan => StoredMetric::Manhattan,
+            },
+            normalize: self.config.normalize,
+            created_at_ms: self.created_at_ms,
+        };
+        let mut bytes = vec![VERSION];
+        append_body(&mut bytes, &body);
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        const WHAT: &str = "a catalog entry";
+        let fields = Fields::new(WHAT, bytes, 1)?;
+        let body: CatalogBody = read_body(WHAT, fields.rest)?;
+        let metric = match body.metric {
+            StoredMetric::Cosine => Metric::Cosine,
+            StoredMetric::Dot => Metric::Dot,
+            StoredMetric::Euclidean => Metric::Euclidean,
+            StoredMetric::Manhattan => Metric::Manhattan,
+        };
+        let config = CollectionConfig::new(body.dimension as usize).metric(metric).normalize(body.normalize);
+        config.validate().map_err(|error| Error::corruption(WHAT, error.to_string()))?;
+        Ok(CatalogEntry { name: body.name, state: body.state, config, created_at_ms: body.created_at_ms })
+    }
+}
+
+// ---- the store's own row
+
+/// Which store this is, to tell it from a copy of another in its folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) store: Uuid,
+}
+
+impl Identity {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        [&[VERSION], self.store.as_bytes().as_slice()].concat()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut fields = Fields::new("the store's identity", bytes, 17)?;
+        Ok(Identity { store: Uuid::from_bytes(fields.take()) })
+    }
+}
+
+// ---- bare numbers
+
+pub(crate) fn read_u32(what: &'static str, bytes: &[u8]) -> Result<u32> {
+    bytes.try_into().map(u32::from_le_bytes).map_err(|_| wrong_length(what, 4, bytes.len()))
+}
+
+pub(crate) fn read_u64(what: &'static str, bytes: &[u8]) -> Result<u64> {
+    bytes.try_into().map(u64::from_le_bytes).map_err(|_| wrong_length(what, 8, bytes.len()))
+}
+
+// ---- the parts every record is made of
+
+/// Reads fixed fields off the front. The length is checked once, when it is made.
+struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    /// Checks that there are at least `least` bytes and that the first is the version we know.
+    fn new(what: &'static str, bytes: &'a [u8], least: usize) -> Result<Self> {
+        match bytes.split_first() {
+            Some((&VERSION, rest)) if bytes.len() >= least => Ok(Fields { rest }),
+            Some((&found, _)) if found > VERSION => {
+                Err(Error::UnsupportedFormat { what, found: found.into(), supported: VERSION.into() })
+            }
+            _ => Err(wrong_length(what, least, bytes.len())),
+        }
+    }
+
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        match self.rest.split_first_chunk::<N>() {
+            Some((&field, rest)) => {
+                self.rest = rest;
+                field
+            }
+            None => [0; N],
+        }
+    }
+
+    fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.take())
+    }
+
+    fn u64(&mut self) -> u64 {
+        u64::from_le_bytes(self.take())
+    }
+}
+
+fn wrong_length(what: &'static str, expected: usize, got: usize) -> Error {
+    Error::corruption(what, format!("expected at least {expected} bytes of version {VERSION}, got {got}"))
+}
+
+fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+    bytes
+}
+
+fn unseal<'a>(what: &'static str, bytes: &'a [u8]) -> Result<&'a [u8]> {
+    let (content, &crc) = bytes.split_last_chunk::<CRC>().ok_or_else(|| wrong_length(what, CRC, bytes.len()))?;
+    let (expected, got) = (u32::from_le_bytes(crc), crc32c::crc32c(content));
+    if expected != got {
+        return Err(Error::corruption(what, format!("expected checksum {expected:08x}, got {got:08x}")));
+    }
+    Ok(content)
+}
+
+fn append_body(bytes: &mut Vec<u8>, body: &impl Serialize) {
+    // Writing to memory fails only for sequences of unknown length, which no body has.
+    bincode::serde::encode_into_std_write(body, bytes, BINCODE).expect("bodies have known lengths");
+}
+
+fn read_body<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T> {
+    let (body, length) = bincode::serde::decode_from_slice(bytes, BINCODE)
+        .map_err(|error| Error::corruption(what, error.to_string()))?;
+    if length != bytes.len() {
+        return Err(Error::corruption(what, format!("expected {length} bytes, got {}", bytes.len())));
+    }
+    Ok(body)
+}
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;

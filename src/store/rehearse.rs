@@ -1,0 +1,332 @@
+//! Opening, in two steps: look at everything without changing a byte, then open for writing.
+//!
+//! RocksDB's own recovery deletes what it cannot use: a damaged log, files that a damaged manifest does not name. So the
+//! database is first opened read-only, which replays the log in memory, and what it then shows is held against the
+//! superblock and the commit log. Only when all agrees is it opened for writing. A refused open leaves every file as it
+//! was, and a crash at any point of an open leaves nothing to undo.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::family::Families;
+use super::log::Account;
+use super::owner::Owner;
+use super::record::{CatalogEntry, CollectionState, Identity, read_u32};
+use super::rocks::{Access, Budget, Family, Fault, Rocks, Shape};
+use super::superblock::{Manifest, Superblock, SuperblockFile, sync_folder};
+use super::{DEFAULT_FAMILY, Result, Store, key, storage};
+use crate::config::Options;
+use crate::error::Error;
+use crate::failpoint;
+use crate::id::{CollectionId, Commit};
+
+const DATA: &str = "data";
+
+/// A database seen read-only, found whole as far as the log and the catalog tell.
+pub(crate) struct Rehearsal {
+    folder: PathBuf,
+    options: Options,
+    superblock: SuperblockFile,
+    rocks: Arc<Rocks>,
+    default: Family,
+    pub(crate) collections: Vec<Rehearsed>,
+    pub(crate) account: Account,
+    next_collection: CollectionId,
+    // Last, so that the lock outlives everything above.
+    owner: Owner,
+}
+
+/// A collection seen read-only.
+pub(crate) struct Rehearsed {
+    pub(crate) id: CollectionId,
+    pub(crate) entry: CatalogEntry,
+    /// `None` where making or dropping them was cut short.
+    pub(crate) families: Option<Families>,
+}
+
+impl Rehearsed {
+    /// The families of a collection that is in use.
+    pub(crate) fn active_families(&self) -> Option<&Families> {
+        self.families.as_ref().filter(|_| self.entry.state == CollectionState::Active)
+    }
+}
+
+impl Rehearsal {
+    /// Takes the lock, creates the database if there is none and that is wanted, and looks at it.
+    pub(crate) fn begin(folder: &Path, options: &Options) -> Result<Self> {
+        let owner = take_owner(folder, options)?;
+        failpoint::hit("open.owned");
+        let superblock = match SuperblockFile::open(folder)? {
+            Some(superblock) if superblock.content().creating => create(folder, options, Some(superblock))?,
+            Some(superblock) => superblock,
+            None => create(folder, options, None)?,
+        };
+        let known = superblock.content();
+        let data = folder.join(DATA);
+        check_manifest(&data, known.manifest)?;
+        let families = Rocks::list_families(&data).map_err(opening)?;
+        let (rocks, mut handles) =
+            Rocks::open(&data, Access::ReadOnly, Budget::new(options.memory_bytes), &described(&families))
+                .map_err(opening)?;
+        failpoint::hit("open.rehearsing");
+        let default = take_default(&families, &mut handles)?;
+        check_identity(&rocks, &default, known.store)?;
+        let account = Account::read(&rocks, &default)?;
+        if account.last < known.durable && !options.accept_loss {
+            return Err(Error::DataLoss { from: account.last.next(), to: known.durable });
+        }
+        let collections = read_catalog(&rocks, &default, &account, &families, &mut handles)?;
+        let next_collection = read_next_collection(&rocks, &default)?;
+        let (folder, options) = (folder.to_owned(), options.clone());
+        Ok(Rehearsal { folder, options, superblock, rocks, default, collections, account, next_collection, owner })
+    }
+
+    /// The database to read from.
+    pub(crate) fn rocks(&self) -> &Rocks {
+        &self.rocks
+    }
+
+    /// Opens the database for writing and finishes what a crash cut short in its catalog. Returns the store and the
+    /// active collections.
+    pub(crate) fn promote(self) -> Result<(Store, Vec<Rehearsed>)> {
+        let Rehearsal { folder, options, mut superblock, rocks, default, collections, account, next_collection, owner } =
+            self;
+        // Read-only and writable access must not overlap.
+        drop((default, collections, rocks));
+        let data = folder.join(DATA);
+        let content = superblock.content();
+        superblock.write(Superblock { clean: false, ..content })?;
+        failpoint::hit("open.promoting");
+        let families = Rocks::list_families(&data).map_err(opening)?;
+        let (rocks, mut handles) =
+            Rocks::open(&data, Access::ReadWrite, Budget::new(options.memory_bytes), &described(&families))
+                .map_err(opening)?;
+        failpoint::hit("open.promoted");
+        let default = take_default(&families, &mut handles)?;
+        let again = Account::read(&rocks, &default)?;
+        if again.last != account.last {
+            let detail = format!("expected commit {} after opening for writing, got {}", account.last, again.last);
+            return Err(Error::corruption("the commit log", detail));
+        }
+        let collections = read_catalog(&rocks, &default, &again, &families, &mut handles)?;
+        // Recovery wrote what the log held to files and synced them; only now is everything durable.
+        let manifest = find_manifest(&data)?;
+        superblock.write(Superblock { durable: again.last, manifest, clean: false, ..content })?;
+        failpoint::hit("open.recovered");
+        let store = Store::new(folder, options, superblock, rocks, default, again, next_collection, owner);
+        let mut active = Vec::with_capacity(collections.len());
+        for collection in collections {
+            match collection.entry.state {
+                CollectionState::Active => active.push(collection),
+                CollectionState::Creating | CollectionState::Dropping => {
+                    store.finish_drop(collection.id, collection.families.as_ref())?;
+                }
+            }
+        }
+        // What is left are families of collections that the catalog no longer knows.
+        for orphan in &handles {
+            store.rocks().drop_family(orphan).map_err(storage("dropping an orphaned family"))?;
+        }
+        Ok((store, active))
+    }
+}
+
+/// Takes the owner's lock, making the folder if that is wanted.
+fn take_owner(folder: &Path, options: &Options) -> Result<Owner> {
+    options.validate()?;
+    let missing = || Error::DatabaseNotFound { path: folder.to_owned() };
+    if !folder.exists() {
+        if !options.create_if_missing {
+            return Err(missing());
+        }
+        std::fs::create_dir_all(folder).map_err(|error| Error::io("creating", folder, error))?;
+        if let Some(parent) = folder.canonicalize().ok().as_deref().and_then(Path::parent) {
+            sync_folder(parent)?;
+        }
+    }
+    let foreign = foreign_file(folder)?;
+    if !folder.join("superblock").exists() {
+        if let Some(name) = foreign {
+            let detail =
+                format!("the folder has no superblock but holds {name:?}; expected a database or an empty folder");
+            return Err(Error::corruption(folder.display().to_string(), detail));
+        }
+        if !options.create_if_missing {
+            return Err(missing());
+        }
+    }
+    Owner::take(folder)
+}
+
+/// The name of something in the folder that creating a database does not leave there before its superblock.
+fn foreign_file(folder: &Path) -> Result<Option<String>> {
+    let entries = std::fs::read_dir(folder).map_err(|error| Error::io("reading", folder, error))?;
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    Ok(names.into_iter().find(|name| !["owner", "superblock", "superblock.new"].contains(&name.as_str())))
+}
+
+/// Makes an empty database. The superblock says `creating` until it is there, so that a crash starts over.
+fn create(folder: &Path, options: &Options, begun: Option<SuperblockFile>) -> Result<SuperblockFile> {
+    let data = folder.join(DATA);
+    let mut superblock = match begun {
+        Some(begun) => begun,
+        None => SuperblockFile::create(
+            folder,
+            Superblock {
+                store: Uuid::new_v4(),
+                durable: Commit(0),
+                manifest: Manifest::default(),
+                clean: false,
+                creating: true,
+            },
+        )?,
+    };
+    failpoint::hit("create.begun");
+    if data.exists() {
+        std::fs::remove_dir_all(&data).map_err(|error| Error::io("clearing", &data, error))?;
+    }
+    std::fs::create_dir(&data).map_err(|error| Error::io("creating", &data, error))?;
+    let budget = Budget::new(options.memory_bytes);
+    let families = described(&[DEFAULT_FAMILY.to_owned()]);
+    let (rocks, handles) = Rocks::open(&data, Access::Create, budget, &families).map_err(storage("creating"))?;
+    let mut batch = rocksdb::WriteBatch::default();
+    batch.put(key::STORE, Identity { store: superblock.content().store }.encode());
+    rocks.write(batch).map_err(storage("creating"))?;
+    rocks.sync().map_err(storage("creating"))?;
+    rocks.flush(handles.iter()).map_err(storage("creating"))?;
+    drop((handles, rocks));
+    sync_folder(folder)?;
+    failpoint::hit("create.filled");
+    let manifest = find_manifest(&data)?;
+    let content = Superblock { creating: false, clean: true, manifest, ..superblock.content() };
+    superblock.write(content)?;
+    Ok(superblock)
+}
+
+/// Which manifest the database uses and how long it is, on disk.
+pub(super) fn find_manifest(data: &Path) -> Result<Manifest> {
+    const WHAT: &str = "the manifest";
+    let current = data.join("CURRENT");
+    let name = std::fs::read_to_string(&current)
+        .map_err(|error| Error::corruption(WHAT, format!("CURRENT cannot be read: {error}")))?;
+    let name = name.trim_end();
+    let number = name.strip_prefix("MANIFEST-").and_then(|digits| digits.parse().ok());
+    let number =
+        number.ok_or_else(|| Error::corruption(WHAT, format!("expected its name in CURRENT, got {name:?}")))?;
+    let length = std::fs::File::open(data.join(name))
+        .and_then(|file| {
+            file.sync_data()?;
+            file.metadata()
+        })
+        .map_err(|error| Error::corruption(WHAT, format!("{name} cannot be read: {error}")))?
+        .len();
+    Ok(Manifest { number, length })
+}
+
+/// Refuses an older manifest than was there before: it would hide files written since.
+fn check_manifest(data: &Path, known: Manifest) -> Result<()> {
+    let found = find_manifest(data)?;
+    if found >= known {
+        return Ok(());
+    }
+    let detail = format!(
+        "expected number {} of {} bytes or a later state, got number {} of {} bytes",
+        known.number, known.length, found.number, found.length
+    );
+    Err(Error::corruption("the manifest", detail))
+}
+
+fn described(families: &[String]) -> Vec<(String, Shape)> {
+    let shape = |name: &str| if name.ends_with(".vectors") { Shape::Vectors } else { Shape::Rows };
+    families.iter().map(|name| (name.clone(), shape(name))).collect()
+}
+
+fn take_default(families: &[String], handles: &mut Vec<Family>) -> Result<Family> {
+    let position = families.iter().position(|name| name == DEFAULT_FAMILY);
+    position
+        .map(|position| handles.remove(position))
+        .ok_or_else(|| Error::corruption("the storage engine's files", "the default family is missing"))
+}
+
+fn check_identity(rocks: &Rocks, default: &Family, expected: Uuid) -> Result<()> {
+    let row = rocks.get(default, None, key::STORE).map_err(storage("reading the store's identity"))?;
+    let found = row.map(|bytes| Identity::decode(&bytes)).transpose()?;
+    match found {
+        Some(found) if found.store == expected => Ok(()),
+        found => {
+            let found = found.map_or_else(|| "none".to_owned(), |found| found.store.to_string());
+            Err(Error::corruption("the store's identity", format!("expected {expected}, got {found}")))
+        }
+    }
+}
+
+/// Reads the catalog, holds it against the log, and takes each collection's families out of `handles`.
+fn read_catalog(
+    rocks: &Rocks,
+    default: &Family,
+    account: &Account,
+    families: &[String],
+    handles: &mut Vec<Family>,
+) -> Result<Vec<Rehearsed>> {
+    let mut rows = Vec::new();
+    let (from, to) = key::catalog_range();
+    rocks
+        .scan::<()>(default, None, (&from, &to), |key, value| {
+            rows.push((key.to_vec(), value.to_vec()));
+            std::ops::ControlFlow::Continue(())
+        })
+        .map_err(storage("reading the catalog"))?;
+    let mut unseen: BTreeSet<CollectionId> =
+        account.catalog.iter().filter(|(_, (_, crc))| crc.is_some()).map(|(&id, _)| id).collect();
+    let mut collections = Vec::new();
+    for (key, bytes) in rows {
+        let (id, entry) = (key::read_catalog(&key)?, CatalogEntry::decode(&bytes)?);
+        if account.catalog.get(&id).is_some_and(|(_, crc)| *crc != Some(crc32c::crc32c(&bytes))) {
+            let detail = format!("the entry of collection \"{}\" is not the one the log says was written", entry.name);
+            return Err(Error::corruption("the catalog", detail));
+        }
+        unseen.remove(&id);
+        let own = take_families(id, families, handles);
+        if own.is_none() && entry.state == CollectionState::Active {
+            let detail = format!("families of collection \"{}\" are missing", entry.name);
+            return Err(Error::corruption("the storage engine's files", detail));
+        }
+        collections.push(Rehearsed { id, entry, families: own });
+    }
+    match unseen.first() {
+        None => Ok(collections),
+        Some(id) => {
+            Err(Error::corruption("the catalog", format!("the entry of collection number {} is missing", id.0)))
+        }
+    }
+}
+
+/// Takes a collection's families if all are there; otherwise leaves what is there to be dropped as orphans.
+fn take_families(id: CollectionId, families: &[String], handles: &mut Vec<Family>) -> Option<Families> {
+    let names: Vec<String> = Families::table(id).map(|(name, _)| name).collect();
+    if !names.iter().all(|name| families.contains(name)) {
+        return None;
+    }
+    let mut own = names.iter().filter_map(|name| {
+        let position = handles.iter().position(|handle| handle.name() == name)?;
+        Some(handles.swap_remove(position))
+    });
+    Families::collect(&mut own)
+}
+
+fn read_next_collection(rocks: &Rocks, default: &Family) -> Result<CollectionId> {
+    let row = rocks.get(default, None, key::CATALOG_NEXT).map_err(storage("reading the catalog"))?;
+    Ok(CollectionId(row.map(|bytes| read_u32("the next collection's number", &bytes)).transpose()?.unwrap_or(1)))
+}
+
+/// An engine that does not open is damaged, unless the machine lacks something it needs.
+fn opening(fault: Fault) -> Error {
+    if fault.is_corruption() {
+        Error::corruption("the storage engine's files", fault.to_string())
+    } else {
+        Error::Storage { doing: "opening the database", source: Box::new(fault) }
+    }
+}

@@ -1,0 +1,258 @@
+//! What the store does beside commits: background ticks, trimming the log, checkpoints, closing.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use super::record::LogRecord;
+use super::rehearse::find_manifest;
+use super::superblock::{Superblock, SuperblockFile, sync_folder};
+use super::{Families, Store, key, storage};
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::id::Commit;
+
+/// Finds out how far the log may be trimmed: no commit may go before its rows are in files, because until then only
+/// the log can tell that they are missing.
+pub(super) struct Trimmer {
+    /// The first commit the log holds.
+    start: Commit,
+    /// For each of RocksDB's logs, in order: a commit such that it and all before are in that log or an earlier one.
+    marks: VecDeque<(u64, Commit)>,
+    /// Every commit up to this one is in files.
+    in_files: Commit,
+}
+
+impl Trimmer {
+    pub(super) fn new(start: Commit) -> Self {
+        Trimmer { start, marks: VecDeque::new(), in_files: Commit(0) }
+    }
+
+    /// Takes note of the newest log and the last commit before it was looked up, and of the oldest log still needed.
+    fn observe(&mut self, newest_log: u64, last: Commit, oldest_needed: u64) {
+        match self.marks.back_mut() {
+            Some((log, commit)) if *log == newest_log => *commit = last,
+            _ => self.marks.push_back((newest_log, last)),
+        }
+        while let Some(&(log, commit)) = self.marks.front()
+            && log < oldest_needed
+        {
+            self.in_files = commit;
+            self.marks.pop_front();
+        }
+    }
+
+    /// The commit to trim below, if it is worth it.
+    fn due(&self, last: Commit, retention: u64) -> Option<Commit> {
+        let below = Commit(self.in_files.0.min(last.0.saturating_sub(retention)));
+        // A trim is a commit to the log's own family; hundreds at once cost what one does.
+        (below.0 >= self.start.0 + 256).then_some(below)
+    }
+}
+
+impl Store {
+    /// What the background worker calls five times a second: syncs what no one waited for.
+    pub(crate) fn sync_tick(&self) {
+        let last = Commit(self.last_written.load(Ordering::Acquire));
+        if self.gate.durable() < last
+            && self.health.reason().is_none()
+            && let Err(error) = self.sync_through(last)
+        {
+            tracing::error!("background sync failed: {error}");
+        }
+    }
+
+    /// What the background worker calls once a second: advances the superblock, trims the log, tries to heal.
+    pub(crate) fn slow_tick(&self) {
+        if self.health.reason().is_some() {
+            if self.health.may_heal() {
+                self.try_to_heal();
+            }
+            return;
+        }
+        if let Err(error) = self.advance_superblock().and_then(|()| self.trim_log()) {
+            // Both are retried in a second, and neither is needed for anything acknowledged.
+            tracing::warn!("upkeep failed: {error}");
+        }
+    }
+
+    fn advance_superblock(&self) -> Result<()> {
+        let durable = self.gate.durable();
+        let mut superblock = self.superblock.lock();
+        if superblock.content().durable >= durable {
+            return Ok(());
+        }
+        let manifest = find_manifest(&self.folder.join("data"))?;
+        failpoint::hit("superblock.before");
+        let content = Superblock { durable, manifest, ..superblock.content() };
+        superblock.write(content)?;
+        self.n_superblock_writes.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn trim_log(&self) -> Result<()> {
+        let last = Commit(self.last_written.load(Ordering::Acquire));
+        let newest_log = newest_log(&self.folder.join("data"))?;
+        let oldest_needed = self.rocks.oldest_needed_log().map_err(storage("trimming the log"))?;
+        let mut trimmer = self.trimmer.lock();
+        trimmer.observe(newest_log, last, oldest_needed);
+        let Some(below) = trimmer.due(last, self.options.log_retention) else { return Ok(()) };
+        let mut batch = rocksdb::WriteBatch::default();
+        let (from, to) = (key::log(trimmer.start), key::log(below));
+        let damaged = self
+            .rocks
+            .scan(&self.default, None, (&from, &to), |_, value| match LogRecord::decode(value) {
+                Ok(record) => {
+                    record.operation_id.inspect(|id| batch.delete(key::operation(*id)));
+                    ControlFlow::Continue(())
+                }
+                Err(error) => ControlFlow::Break(error),
+            })
+            .map_err(storage("trimming the log"))?;
+        if let Some(error) = damaged {
+            return Err(error);
+        }
+        batch.delete_range(from, to);
+        batch.put(key::LOG_START, below.0.to_le_bytes());
+        let turn = self.turn()?;
+        self.rocks.write(batch).map_err(|fault| turn.failed(turn.last().next(), &fault))?;
+        trimmer.start = below;
+        tracing::debug!("trimmed the commit log below {below}");
+        Ok(())
+    }
+
+    /// Writes, syncs and flushes. If all of that works, so will commits; and what a failed commit may have left half
+    /// written is behind the flushed files and will not be replayed.
+    fn try_to_heal(&self) {
+        let last = self.last.lock();
+        let healed = self.canary().and_then(|()| {
+            let ghost = self.rocks.get(&self.default, None, &key::log(last.next())).map_err(storage("healing"))?;
+            Ok(ghost.is_none())
+        });
+        match healed {
+            Ok(true) => self.health.heal(),
+            Ok(false) => self.health.fail("a commit that failed has appeared after all".into(), false),
+            Err(error) => tracing::debug!("still read-only: {error}"),
+        }
+    }
+
+    fn canary(&self) -> Result<()> {
+        let mut batch = rocksdb::WriteBatch::default();
+        batch.put(key::CANARY, super::now_ms().to_le_bytes());
+        self.rocks.write(batch).map_err(storage("trying to write"))?;
+        self.rocks.sync().map_err(storage("trying to sync"))?;
+        self.rocks.flush(std::iter::once(&self.default)).map_err(storage("trying to flush"))
+    }
+
+    /// Puts everything committed on the disk, whatever the durability.
+    pub(crate) fn sync_all(&self) -> Result<()> {
+        self.sync_through(Commit(self.last_written.load(Ordering::Acquire)))?;
+        self.advance_superblock()
+    }
+
+    /// Writes all memtables to files, so that the next open replays nothing.
+    pub(crate) fn flush_families<'a>(&'a self, collections: impl Iterator<Item = &'a Families>) -> Result<()> {
+        let families = collections.flat_map(Families::all).chain(std::iter::once(&self.default));
+        self.rocks.flush(families).map_err(storage("flushing"))
+    }
+
+    /// Makes a copy of the database, as of some commit from now on, in a folder that does not exist yet. The copy is
+    /// there whole or not at all.
+    pub(crate) fn checkpoint(&self, target: &Path) -> Result<Commit> {
+        if target.exists() {
+            let source = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+            return Err(Error::io("creating", target, source));
+        }
+        self.sync_all()?;
+        let durable = self.gate.durable();
+        let mut draft = target.as_os_str().to_owned();
+        draft.push(".unfinished");
+        let draft = Path::new(&draft);
+        if draft.exists() {
+            std::fs::remove_dir_all(draft).map_err(|error| Error::io("clearing", draft, error))?;
+        }
+        std::fs::create_dir_all(draft).map_err(|error| Error::io("creating", draft, error))?;
+        let data = draft.join("data");
+        self.rocks.checkpoint(&data).map_err(storage("making a checkpoint"))?;
+        let manifest = find_manifest(&data)?;
+        let content = self.superblock.lock().content();
+        SuperblockFile::create(draft, Superblock { durable, manifest, clean: true, ..content })?;
+        failpoint::hit("checkpoint.filled");
+        std::fs::rename(draft, target).map_err(|error| Error::io("renaming", draft, error))?;
+        if let Some(parent) = target.canonicalize().ok().as_deref().and_then(Path::parent) {
+            sync_folder(parent)?;
+        }
+        Ok(durable)
+    }
+
+    /// Closes in order: everything on disk and in files, then the superblock says so. The store must be no one
+    /// else's any more.
+    pub(crate) fn close(self) -> Result<()> {
+        let durable = self.gate.durable();
+        let writable = self.health.reason().is_none();
+        let Store { folder, superblock, rocks, default, view, _owner, .. } = self;
+        let mut superblock = superblock.into_inner();
+        drop((view, default, rocks));
+        failpoint::hit("close.closed");
+        if writable {
+            let manifest = find_manifest(&folder.join("data"))?;
+            let content = Superblock { durable, manifest, clean: true, ..superblock.content() };
+            superblock.write(content)?;
+        }
+        Ok(())
+    }
+
+    /// How far and how well the store is.
+    pub(crate) fn figures(&self) -> Figures {
+        Figures {
+            last: Commit(self.last_written.load(Ordering::Acquire)),
+            durable: self.gate.durable(),
+            log_start: self.trimmer.lock().start,
+            n_syncs: self.gate.n_syncs() + self.n_superblock_writes.load(Ordering::Relaxed),
+            read_only: self.health.reason(),
+            engine_memory_bytes: self.rocks.memory_bytes(),
+            write_buffer_bytes: self.rocks.write_buffer_bytes(),
+        }
+    }
+}
+
+/// What the store can tell of itself.
+pub(crate) struct Figures {
+    pub(crate) last: Commit,
+    pub(crate) durable: Commit,
+    pub(crate) log_start: Commit,
+    pub(crate) n_syncs: u64,
+    pub(crate) read_only: Option<String>,
+    pub(crate) engine_memory_bytes: u64,
+    pub(crate) write_buffer_bytes: u64,
+}
+
+/// The number of RocksDB's newest log.
+fn newest_log(data: &Path) -> Result<u64> {
+    let entries = std::fs::read_dir(data).map_err(|error| Error::io("reading", data, error))?;
+    let numbers = entries.flatten().filter_map(|entry| {
+        let name = entry.file_name();
+        name.to_str()?.strip_suffix(".log")?.parse::<u64>().ok()
+    });
+    Ok(numbers.max().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_is_trimmed_only_below_what_is_in_files() {
+        let mut trimmer = Trimmer::new(Commit(1));
+        trimmer.observe(4, Commit(1_000), 4);
+        trimmer.observe(4, Commit(2_000), 4);
+        assert_eq!(trimmer.due(Commit(2_000), 0), None);
+        trimmer.observe(9, Commit(2_500), 4);
+        assert_eq!(trimmer.due(Commit(2_500), 0), None);
+        trimmer.observe(9, Commit(3_000), 9);
+        assert_eq!(trimmer.due(Commit(3_000), 0), Some(Commit(2_000)));
+        assert_eq!(trimmer.due(Commit(3_000), 1_500), Some(Commit(1_500)));
+        assert_eq!(trimmer.due(Commit(3_000), 2_900), None);
+    }
+}
