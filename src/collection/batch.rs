@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, Weak};
 
+use rayon::prelude::*;
 use uuid::Uuid;
 
 use super::commit::{self, Operation, Prepared};
+use super::plan::WORTH_SHARING;
 use super::{Keeper, Namespace, check};
 use crate::document::{Document, Receipt, Update};
 use crate::error::{Error, Result};
@@ -157,11 +159,18 @@ impl Write {
 
 /// Checks every write, without locks and without reading.
 fn prepare(store: &Arc<Store>, writes: Vec<Write>) -> Result<Vec<Operation>> {
-    let mut n_bytes = 0;
-    let mut operations = Vec::with_capacity(writes.len());
-    for (index, write) in writes.into_iter().enumerate() {
+    let check = |(index, write): (usize, Write)| {
         let id = write.id().cloned();
-        let operation = write.prepare(store).map_err(|error| error.in_batch(index, id.as_ref()))?;
+        write.prepare(store).map_err(|error| error.in_batch(index, id.as_ref()))
+    };
+    let checked: Vec<Result<Operation>> = match writes.len() {
+        0..WORTH_SHARING => writes.into_iter().enumerate().map(check).collect(),
+        _ => writes.into_par_iter().enumerate().map(check).collect(),
+    };
+    let mut n_bytes = 0;
+    let mut operations = Vec::with_capacity(checked.len());
+    for operation in checked {
+        let operation = operation?;
         n_bytes += operation.prepared.size_hint();
         if n_bytes > MAX_BATCH_BYTES {
             return Err(Error::LimitExceeded { what: "batch in bytes", limit: MAX_BATCH_BYTES, got: n_bytes });

@@ -4,20 +4,25 @@
 //! the first and the last state of each document is written. Planning reads, inside the committer section, and changes
 //! nothing: a plan that fails or is dropped leaves no trace.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+
+use rayon::prelude::*;
 
 use super::batch::Expectation;
 use super::check::CheckedDocument;
 use super::commit::{Operation, Prepared, change_metadata};
-use super::memory::{Changes, NewRow};
+use super::memory::{Changes, NewRow, Tenancy};
 use super::{Live, Namespace};
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
-use crate::store::draft::Draft;
+use crate::store::draft::{Draft, EncodedPut};
 use crate::store::now_ms;
 use crate::store::record::DocumentRow;
 use crate::value::Value;
+
+/// From so many documents on, encoding is shared between threads.
+pub(crate) const WORTH_SHARING: usize = 64;
 
 /// A batch as far as it has been planned.
 pub(crate) struct Plan {
@@ -159,8 +164,7 @@ impl CollectionPlan {
     fn draft_into(self, planned: &mut Planned, commit: Commit, now_ms: u64) -> Result<()> {
         let CollectionPlan { live, new_namespaces, touched, .. } = self;
         let here = (live.id, &live.families);
-        let (draft, mut changes) = (&mut planned.draft, Changes::default());
-        let mut inhabited = std::collections::HashSet::new();
+        let (draft, mut changes, mut puts) = (&mut planned.draft, Changes::default(), Vec::new());
         let memory = live.memory.read();
         let mut slots = memory.allocate();
         for document in touched.into_iter().filter(|document| document.changed) {
@@ -187,9 +191,7 @@ impl CollectionPlan {
             match (vector, before) {
                 (Some(vector), _) => {
                     let tenancy = slots.take()?;
-                    draft.put(here, tenancy.slot, &row(tenancy.generation), &vector);
-                    changes.put.push(NewRow { tenancy, namespace, row: live.comparable(vector) });
-                    inhabited.insert(namespace);
+                    puts.push((tenancy, row(tenancy.generation), vector));
                 }
                 (None, Some((slot, before))) => draft.change(here, slot, &row(before.generation)),
                 // A document that is not stored got its vector from the operation that put it there.
@@ -197,6 +199,19 @@ impl CollectionPlan {
             }
         }
         drop(memory);
+        let encode = |(tenancy, row, vector): (Tenancy, DocumentRow, Vec<f32>)| {
+            let encoded = EncodedPut::new(&row, &vector);
+            (encoded, NewRow { tenancy, namespace: row.namespace, row: live.comparable(vector) })
+        };
+        let encoded: Vec<_> = match puts.len() {
+            0..WORTH_SHARING => puts.into_iter().map(encode).collect(),
+            _ => puts.into_par_iter().map(encode).collect(),
+        };
+        for (put, new) in encoded {
+            draft.put(here, new.tenancy.slot, &put);
+            changes.put.push(new);
+        }
+        let inhabited: HashSet<NamespaceId> = changes.put.iter().map(|new| new.namespace).collect();
         let new_namespaces: Vec<_> = new_namespaces.into_iter().filter(|(_, id)| inhabited.contains(id)).collect();
         for (name, id) in &new_namespaces {
             draft.namespace(live.id, &live.families, name, *id);

@@ -106,16 +106,27 @@ impl FromStr for Metric {
     }
 }
 
-/// The Euclidean length of a vector.
+/// The Euclidean length of a vector, summed in double precision.
 pub(crate) fn norm(vector: &[f32]) -> f64 {
-    vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt()
+    const LANES: usize = 8;
+    let mut sums = [0.0f64; LANES];
+    let (blocks, tail) = vector.as_chunks::<LANES>();
+    for block in blocks {
+        for lane in 0..LANES {
+            sums[lane] += f64::from(block[lane]) * f64::from(block[lane]);
+        }
+    }
+    for (sum, &x) in sums.iter_mut().zip(tail) {
+        *sum += f64::from(x) * f64::from(x);
+    }
+    sums.iter().sum::<f64>().sqrt()
 }
 
 /// Scales a vector to unit length. Its norm must be within [`limits`](crate::limits).
 pub(crate) fn normalize(vector: &mut [f32]) {
-    let norm = norm(vector);
+    let inverse = 1.0 / norm(vector);
     for x in vector {
-        *x = (f64::from(*x) / norm) as f32;
+        *x = (f64::from(*x) * inverse) as f32;
     }
 }
 

@@ -17,6 +17,26 @@ pub(crate) struct Draft {
     operation_id: Option<Uuid>,
 }
 
+/// The rows of one document. Encoding is most of the work of a large batch and needs nothing but the document, so
+/// that it can be done on all cores.
+pub(crate) struct EncodedPut {
+    generation: u32,
+    id: Vec<u8>,
+    document: Vec<u8>,
+    vector: Vec<u8>,
+}
+
+impl EncodedPut {
+    pub(crate) fn new(row: &DocumentRow, vector: &[f32]) -> Self {
+        EncodedPut {
+            generation: row.generation,
+            id: key::id(row.namespace, &row.id),
+            document: row.encode(),
+            vector: VectorRow::encode(row.generation, vector),
+        }
+    }
+}
+
 impl Draft {
     /// Remembers under this id that the commit was made.
     pub(crate) fn operation_id(&mut self, id: Option<Uuid>) {
@@ -32,21 +52,15 @@ impl Draft {
     }
 
     /// Gives a slot to a document: its row, its vector and its id.
-    pub(crate) fn put(
-        &mut self,
-        (collection, families): (CollectionId, &Families),
-        slot: Slot,
-        row: &DocumentRow,
-        vector: &[f32],
-    ) {
-        let (bytes, vector) = (row.encode(), VectorRow::encode(row.generation, vector));
-        if row.generation > 1 {
+    pub(crate) fn put(&mut self, (collection, families): (CollectionId, &Families), slot: Slot, put: &EncodedPut) {
+        let EncodedPut { generation, id, document, vector } = put;
+        if *generation > 1 {
             self.batch.delete_cf(&families.documents, key::free(slot));
         }
-        self.batch.put_cf(&families.documents, key::document(slot), &bytes);
-        self.batch.put_cf(&families.documents, key::id(row.namespace, &row.id), slot.0.to_le_bytes());
-        self.batch.put_cf(&families.vectors, key::vector(slot, 0), &vector);
-        self.log(LogKind::Put, collection, slot, row.generation, crc32c::crc32c(&bytes), seal_of(&vector));
+        self.batch.put_cf(&families.documents, key::document(slot), document);
+        self.batch.put_cf(&families.documents, id, slot.0.to_le_bytes());
+        self.batch.put_cf(&families.vectors, key::vector(slot, 0), vector);
+        self.log(LogKind::Put, collection, slot, *generation, crc32c::crc32c(document), seal_of(vector));
     }
 
     /// Replaces a document's row; its slot and vector stay.

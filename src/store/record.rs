@@ -27,6 +27,7 @@
 //! bincode writes the bodies of document rows and catalog entries, with one fixed configuration, and nothing else. To
 //! replace it, raise the version byte of those two records here.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
@@ -79,31 +80,31 @@ pub(crate) struct DocumentHeader {
 }
 
 #[derive(Serialize, Deserialize)]
-struct DocumentBody {
-    id: StoredId,
-    text: Option<String>,
+struct DocumentBody<'a> {
+    id: StoredId<'a>,
+    text: Option<Cow<'a, str>>,
     created_at_ms: u64,
     updated_at_ms: u64,
-    metadata: Vec<Token>,
+    metadata: Vec<Token<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
-enum StoredId {
+enum StoredId<'a> {
     U64(u64),
     Uuid([u8; 16]),
-    Str(String),
+    Str(Cow<'a, str>),
 }
 
 /// Metadata in document order, so that decoding needs no recursion: an array or object is followed by its content, an
 /// object's keys each by their value.
 #[derive(Serialize, Deserialize)]
-enum Token {
+enum Token<'a> {
     Null,
     Bool(bool),
     I64(i64),
     U64(u64),
     F64(f64),
-    String(String),
+    String(Cow<'a, str>),
     Array(u32),
     Object(u32),
 }
@@ -116,9 +117,9 @@ impl DocumentRow {
             id: match &self.id {
                 DocId::U64(number) => StoredId::U64(*number),
                 DocId::Uuid(uuid) => StoredId::Uuid(*uuid.as_bytes()),
-                DocId::Str(text) => StoredId::Str(text.to_string()),
+                DocId::Str(text) => StoredId::Str(Cow::Borrowed(text)),
             },
-            text: self.text.clone(),
+            text: self.text.as_deref().map(Cow::Borrowed),
             created_at_ms: self.created_at_ms,
             updated_at_ms: self.updated_at_ms,
             metadata,
@@ -135,7 +136,7 @@ impl DocumentRow {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         const WHAT: &str = "a document row";
         let header = DocumentHeader::decode(bytes)?;
-        let body: DocumentBody = read_body(WHAT, &bytes[DOCUMENT_HEADER..])?;
+        let body: DocumentBody<'static> = read_body(WHAT, &bytes[DOCUMENT_HEADER..])?;
         Ok(DocumentRow {
             generation: header.generation,
             namespace: header.namespace,
@@ -143,10 +144,10 @@ impl DocumentRow {
             id: match body.id {
                 StoredId::U64(number) => DocId::U64(number),
                 StoredId::Uuid(bytes) => DocId::Uuid(Uuid::from_bytes(bytes)),
-                StoredId::Str(text) => DocId::Str(text.into_boxed_str()),
+                StoredId::Str(text) => DocId::Str(text.into()),
             },
             metadata: build(body.metadata).ok_or_else(|| Error::corruption(WHAT, "metadata is not one value"))?,
-            text: body.text,
+            text: body.text.map(Cow::into_owned),
             created_at_ms: body.created_at_ms,
             updated_at_ms: body.updated_at_ms,
         })
@@ -165,14 +166,14 @@ impl DocumentHeader {
 }
 
 /// Recurses no deeper than metadata may be nested, which was checked when it came in.
-fn flatten(value: &Value, tokens: &mut Vec<Token>) {
+fn flatten<'a>(value: &'a Value, tokens: &mut Vec<Token<'a>>) {
     match value {
         Value::Null => tokens.push(Token::Null),
         Value::Bool(flag) => tokens.push(Token::Bool(*flag)),
         Value::I64(number) => tokens.push(Token::I64(*number)),
         Value::U64(number) => tokens.push(Token::U64(*number)),
         Value::F64(number) => tokens.push(Token::F64(*number)),
-        Value::String(text) => tokens.push(Token::String(text.clone())),
+        Value::String(text) => tokens.push(Token::String(Cow::Borrowed(text))),
         Value::Array(items) => {
             tokens.push(Token::Array(items.len() as u32));
             items.iter().for_each(|item| flatten(item, tokens));
@@ -180,7 +181,7 @@ fn flatten(value: &Value, tokens: &mut Vec<Token>) {
         Value::Object(map) => {
             tokens.push(Token::Object(map.len() as u32));
             for (key, item) in map {
-                tokens.push(Token::String(key.clone()));
+                tokens.push(Token::String(Cow::Borrowed(key)));
                 flatten(item, tokens);
             }
         }
@@ -188,20 +189,20 @@ fn flatten(value: &Value, tokens: &mut Vec<Token>) {
 }
 
 /// The value that tokens spell; `None` if they spell none, several, or one that is nested too deep.
-fn build(tokens: Vec<Token>) -> Option<Value> {
+fn build(tokens: Vec<Token<'_>>) -> Option<Value> {
     let mut tokens = tokens.into_iter();
     let value = build_next(&mut tokens, MAX_METADATA_DEPTH)?;
     tokens.next().is_none().then_some(value)
 }
 
-fn build_next(tokens: &mut std::vec::IntoIter<Token>, levels: usize) -> Option<Value> {
+fn build_next(tokens: &mut std::vec::IntoIter<Token<'_>>, levels: usize) -> Option<Value> {
     Some(match tokens.next()? {
         Token::Null => Value::Null,
         Token::Bool(flag) => Value::Bool(flag),
         Token::I64(number) => Value::I64(number),
         Token::U64(number) => Value::U64(number),
         Token::F64(number) => Value::F64(number),
-        Token::String(text) => Value::String(text),
+        Token::String(text) => Value::String(text.into_owned()),
         Token::Array(n_items) => {
             let levels = levels.checked_sub(1)?;
             Value::Array((0..n_items).map(|_| build_next(tokens, levels)).collect::<Option<_>>()?)
@@ -211,7 +212,7 @@ fn build_next(tokens: &mut std::vec::IntoIter<Token>, levels: usize) -> Option<V
             let mut map = BTreeMap::new();
             for _ in 0..n_items {
                 let Token::String(key) = tokens.next()? else { return None };
-                map.insert(key, build_next(tokens, levels)?);
+                map.insert(key.into_owned(), build_next(tokens, levels)?);
             }
             Value::Object(map)
         }
@@ -232,13 +233,18 @@ pub(crate) struct VectorRow {
 impl VectorRow {
     /// Encodes one vector.
     pub(crate) fn encode(generation: u32, vector: &[f32]) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(VECTOR_HEADER + 4 + vector.len() * 4 + CRC);
+        let n_bytes = VECTOR_HEADER + 4 + vector.len() * 4;
+        let mut bytes = Vec::with_capacity(n_bytes + CRC);
         bytes.extend([VERSION, ELEMENT_F32]);
         bytes.extend(1u16.to_le_bytes());
         bytes.extend(generation.to_le_bytes());
         bytes.extend((vector.len() as u32).to_le_bytes());
         bytes.extend((crate::distance::norm(vector) as f32).to_le_bytes());
-        bytes.extend(vector.iter().flat_map(|component| component.to_le_bytes()));
+        bytes.resize(n_bytes, 0);
+        let (components, _) = bytes[VECTOR_HEADER + 4..].as_chunks_mut::<4>();
+        for (bytes, component) in components.iter_mut().zip(vector) {
+            *bytes = component.to_le_bytes();
+        }
         seal(bytes)
     }
 

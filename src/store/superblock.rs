@@ -120,7 +120,7 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
 }
 
 /// The newer of the two slots that can be read.
-fn newest(bytes: &[u8]) -> Result<(u64, Superblock)> {
+pub(crate) fn newest(bytes: &[u8]) -> Result<(u64, Superblock)> {
     let (slots, _) = bytes.as_chunks::<SLOT_BYTES>();
     let mut newest: Option<(u64, Superblock)> = None;
     for slot in slots.iter().take(2) {

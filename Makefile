@@ -1,0 +1,59 @@
+# make demo   build, import real data, search it, kill it, reopen it
+# make test   the whole suite
+# make lint   formatting, clippy, docs, licences
+# make bench  every benchmark
+# make crash KILLS=n, make damage TRIALS=n   long campaigns; the summary is the last line
+#
+# One target folder outside the checkout and one profile for everything: RocksDB is compiled once.
+CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vectrove/target
+export CARGO_TARGET_DIR
+
+CARGO ?= cargo
+KILLS ?= 1000
+TRIALS ?= 5000
+TORTURE = $(CARGO) run --quiet --release --features failpoints --bin vectrove-torture --
+
+.PHONY: demo test lint bench crash damage power disk-full fuzz sanitize prepare
+
+demo: prepare
+	$(CARGO) build --release --features cli --bin vectrove
+	VECTROVE_BIN="$(CARGO_TARGET_DIR)/release/vectrove" sh examples/demo.sh
+
+test: prepare
+	$(CARGO) test --release --all-features
+
+lint: prepare
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --all-targets -- -D warnings
+	$(CARGO) clippy --release --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps --all-features --document-private-items
+	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny --all-features check licenses bans sources
+
+bench: prepare
+	$(CARGO) bench --features cli
+
+crash: prepare
+	$(TORTURE) crash --kills $(KILLS)
+
+damage: prepare
+	$(TORTURE) damage --trials $(TRIALS)
+
+power: prepare
+	$(TORTURE) power --trials 20
+
+disk-full: prepare
+	$(TORTURE) disk-full --rounds 5
+
+# Coverage-guided, ten minutes for each target; needs cargo-fuzz and a nightly toolchain.
+fuzz:
+	cd fuzz && for target in filter records superblock; do \
+	  $(CARGO) +nightly fuzz run --target-dir "$(CARGO_TARGET_DIR)/fuzz" $$target -- -max_total_time=600 -rss_limit_mb=512 -timeout=5 || exit 1; \
+	done
+
+# The suite under AddressSanitizer; needs a nightly toolchain. RocksDB itself is linked as it was compiled before.
+sanitize: prepare
+	sh .ci/sanitize
+
+prepare:
+	@sh .ci/prepare

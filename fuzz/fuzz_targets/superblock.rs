@@ -1,0 +1,6 @@
+//! The superblock.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| vectrove_fuzz::store::read_superblock(bytes));
