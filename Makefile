@@ -11,6 +11,7 @@ export CARGO_TARGET_DIR
 CARGO ?= cargo
 KILLS ?= 1000
 TRIALS ?= 5000
+SECONDS ?= 600
 TORTURE = $(CARGO) run --quiet --release --features failpoints --bin vectrove-torture --
 
 .PHONY: demo test lint bench crash damage power disk-full fuzz sanitize prepare
@@ -45,10 +46,12 @@ power: prepare
 disk-full: prepare
 	$(TORTURE) disk-full --rounds 5
 
-# Coverage-guided, ten minutes for each target; needs cargo-fuzz and a nightly toolchain.
+# Coverage-guided, SECONDS for each target; needs cargo-fuzz and a nightly toolchain.
 fuzz:
 	cd fuzz && for target in filter records superblock; do \
-	  $(CARGO) +nightly fuzz run --target-dir "$(CARGO_TARGET_DIR)/fuzz" $$target -- -max_total_time=600 -rss_limit_mb=512 -timeout=5 || exit 1; \
+	  mkdir -p corpus/$$target; \
+	  CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)/fuzz" $(CARGO) +nightly fuzz run $$target corpus/$$target seeds/$$target -- \
+	    -max_total_time=$(SECONDS) -rss_limit_mb=512 -timeout=5 -dict=filter.dict || exit 1; \
 	done
 
 # The suite under AddressSanitizer; needs a nightly toolchain. RocksDB itself is linked as it was compiled before.

@@ -1,7 +1,7 @@
 //! Metadata values: JSON with exact integers.
 //!
 //! Owns the type, its conversions to and from JSON, and the check that a document's metadata can be stored. Knows
-//! nothing of filters or bytes on disk. No function here recurses deeper than [`limits::MAX_METADATA_DEPTH`], whatever
+//! nothing of filters or bytes on disk. No function here recurses deeper than [`MAX_METADATA_DEPTH`], whatever
 //! it is given.
 
 use std::collections::BTreeMap;

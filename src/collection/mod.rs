@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`check`] | what may come in |
 //! | [`batch`], [`plan`], [`commit`] | operations; folding them into one draft; committing it |
-//! | [`write`], [`read`], [`search`] | the verbs |
+//! | [`mod@write`], [`read`], [`search`] | the verbs |
 //! | [`memory`], [`load`] | what is held in memory, and making it at open |
 //! | [`verify`] | comparing all of it |
 //!

@@ -25,7 +25,7 @@ use tree::{Rule, Tree};
 
 pub use field::{Field, field};
 
-/// A condition on a document's metadata, made with [`field`] or read from JSON.
+/// A condition on a document's metadata, made with [`field()`] or read from JSON.
 ///
 /// ```
 /// use serde_json::json;
