@@ -24,10 +24,15 @@ use crate::value::Value;
 /// From so many documents on, encoding is shared between threads.
 pub(crate) const WORTH_SHARING: usize = 64;
 
+/// Bytes that keys, headers and the log add to a document.
+const ROW_OVERHEAD: usize = 192;
+
 /// A batch as far as it has been planned.
 pub(crate) struct Plan {
     commit: Commit,
     now_ms: u64,
+    /// About how many bytes the draft will hold.
+    n_bytes: usize,
     collections: BTreeMap<CollectionId, CollectionPlan>,
 }
 
@@ -76,12 +81,13 @@ struct After {
 impl Plan {
     /// A plan for the commit with this number.
     pub(crate) fn new(commit: Commit) -> Self {
-        Plan { commit, now_ms: now_ms(), collections: BTreeMap::new() }
+        Plan { commit, now_ms: now_ms(), n_bytes: 0, collections: BTreeMap::new() }
     }
 
     /// Applies one operation to the plan.
     pub(crate) fn add(&mut self, operation: Operation) -> Result<()> {
         let Operation { namespace, prepared, expectations } = operation;
+        self.n_bytes += prepared.size_hint() + ROW_OVERHEAD;
         let live = namespace.state().live()?;
         let name = || namespace.state().name();
         let (commit, now_ms) = (self.commit, self.now_ms);
@@ -119,8 +125,8 @@ impl Plan {
 
     /// Gives out slots and drafts the difference.
     pub(crate) fn finish(self) -> Result<Planned> {
-        let Plan { commit, now_ms, collections } = self;
-        let mut planned = Planned { draft: Draft::default(), changes: Vec::new(), n_changed: 0 };
+        let Plan { commit, now_ms, n_bytes, collections } = self;
+        let mut planned = Planned { draft: Draft::with_capacity(n_bytes), changes: Vec::new(), n_changed: 0 };
         for (_, collection) in collections {
             collection.draft_into(&mut planned, commit, now_ms)?;
         }

@@ -38,6 +38,11 @@ impl EncodedPut {
 }
 
 impl Draft {
+    /// A draft with room for so many bytes of rows.
+    pub(crate) fn with_capacity(n_bytes: usize) -> Self {
+        Draft { batch: WriteBatch::with_capacity_bytes(n_bytes), ..Draft::default() }
+    }
+
     /// Remembers under this id that the commit was made.
     pub(crate) fn operation_id(&mut self, id: Option<Uuid>) {
         self.operation_id = id;

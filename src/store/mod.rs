@@ -181,16 +181,17 @@ impl Store {
         })
     }
 
-    /// Gives out the number of a new collection.
+    /// Gives out the number of a new collection. A number is never given twice, also if its collection fails.
     pub(crate) fn next_collection(&self) -> CollectionId {
-        *self.next_collection.lock()
+        let mut next = self.next_collection.lock();
+        let id = *next;
+        *next = CollectionId(id.0 + 1);
+        id
     }
 
     /// Creates the families of a collection whose entry says `Creating`.
     pub(crate) fn create_families(&self, id: CollectionId) -> Result<Families> {
-        let families = Families::create(&self.rocks, id)?;
-        *self.next_collection.lock() = CollectionId(id.0 + 1);
-        Ok(families)
+        Families::create(&self.rocks, id)
     }
 
     /// Drops what is left of a collection's families and then its entry, which says `Creating` or `Dropping`.

@@ -1,2 +1,59 @@
-//! Campaigns.
-fn main() {}
+//! Campaigns that try to make the database lose something: `vectrove-torture crash|damage|disk-full|power`.
+//!
+//! Each campaign starts this program again as a worker, does something terrible to it or to its files, and holds what
+//! is left against what the worker was told. It uses nothing but the public interface. Exit status: 0 without
+//! violations, 1 with, 2 if the campaign itself could not go on, 77 if this machine cannot run it.
+
+mod args;
+mod child;
+mod crash;
+mod damage;
+mod deed;
+mod disk_full;
+mod folder;
+mod inspect;
+mod ledger;
+mod line;
+mod mount;
+mod perform;
+mod power;
+mod report;
+mod rng;
+mod state;
+mod watchdog;
+mod worker;
+mod world;
+
+use std::process::ExitCode;
+
+use args::Args;
+
+/// A campaign that cannot go on says why.
+type Outcome<T> = Result<T, String>;
+
+const USAGE: &str = "usage: vectrove-torture COMMAND [--seed S] [--dir FOLDER]
+  crash     --kills N    kill a writing process, and look for all it acknowledged
+  damage    --trials N   damage one file, and see that it is refused or made up for
+  disk-full --rounds N   fill the disk, free it, and go on
+  power     --trials N   shut the file system down as a power loss does";
+
+fn main() -> ExitCode {
+    let outcome = Args::read().and_then(|args| match args.command.as_str() {
+        "worker" => worker::run(&args),
+        "trial" => damage::child(&args),
+        command => {
+            watchdog::start();
+            match command {
+                "crash" => crash::run(&args),
+                "damage" => damage::run(&args),
+                "disk-full" => disk_full::run(&args),
+                "power" => power::run(&args),
+                _ => Err(USAGE.to_owned()),
+            }
+        }
+    });
+    outcome.unwrap_or_else(|error| {
+        eprintln!("{error}");
+        ExitCode::from(2)
+    })
+}

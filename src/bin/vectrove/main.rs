@@ -1,2 +1,69 @@
-//! The command.
-fn main() {}
+//! The `vectrove` command: a database at the shell's hand.
+//!
+//! Owns nothing but the way from arguments to the library's public calls and from their answers to lines of text. Each
+//! verb opens the database, does one thing, and closes it again.
+
+mod args;
+mod catalog;
+mod documents;
+mod failure;
+mod import;
+mod interrupt;
+mod lines;
+mod output;
+mod place;
+mod rows;
+mod search;
+mod vectors;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use vectrove::{Database, Options};
+
+use crate::args::{Args, Verb};
+use crate::failure::Failure;
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let mut output = Output::new(args.json);
+    match run(args, &mut output).and_then(|()| output.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(args: Args, output: &mut Output) -> Result<(), Failure> {
+    let creates = matches!(args.verb, Verb::Create(_));
+    let db = Database::open_with(folder(args.db), Options::new().create_if_missing(creates))?;
+    let done = perform(&db, args.verb, output);
+    let closed = db.close().map_err(Failure::from);
+    done.and(closed)
+}
+
+/// The database's folder: as told, else from the environment, else the usual place.
+fn folder(told: Option<PathBuf>) -> PathBuf {
+    let named = || std::env::var_os("VECTROVE_DB").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    told.or_else(named).unwrap_or_else(|| PathBuf::from("vectrove-db"))
+}
+
+fn perform(db: &Database, verb: Verb, output: &mut Output) -> Result<(), Failure> {
+    match verb {
+        Verb::Create(create) => catalog::create(db, create, output),
+        Verb::Import(import) => import::import(db, &import, output),
+        Verb::Search(search) => search::search(db, search, output),
+        Verb::Get(get) => documents::get(db, get, output),
+        Verb::Delete(delete) => documents::delete(db, delete, output),
+        Verb::Count(count) => documents::count(db, count, output),
+        Verb::Scroll(scroll) => documents::scroll(db, scroll, output),
+        Verb::Export(export) => documents::export(db, &export, output),
+        Verb::Collections => catalog::collections(db, output),
+        Verb::Stats => catalog::stats(db, output),
+        Verb::Verify => catalog::verify(db, output),
+        Verb::Drop { name, .. } => catalog::drop_collection(db, &name, output),
+        Verb::Rename { from, to } => catalog::rename(db, &from, &to, output),
+        Verb::Checkpoint { folder } => catalog::checkpoint(db, &folder, output),
+    }
+}

@@ -1,0 +1,293 @@
+//! The crash campaign: a worker is killed, at a random moment, at a named point or while it opens the database; then
+//! everything it was told is looked for. One database is carried through a hundred kills.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use vectrove::{Database, Options};
+
+use crate::args::Args;
+use crate::child::{End, Start};
+use crate::deed::Profile;
+use crate::inspect::{self, Found};
+use crate::ledger::{Ledger, Retry, Terms};
+use crate::report::{Report, grouped};
+use crate::rng::{Rng, mix};
+use crate::{Outcome, folder, watchdog};
+
+/// Every named point, and within how many passes it is to stop the process.
+const FAILPOINTS: [(&str, u64); 16] = [
+    ("commit.before", 400),
+    ("commit.written", 400),
+    ("commit.applied", 400),
+    ("commit.acknowledged", 400),
+    ("superblock.before", 2),
+    ("create.entered", 3),
+    ("create.families", 3),
+    ("drop.marked", 2),
+    ("drop.families", 2),
+    ("checkpoint.filled", 1),
+    ("open.owned", 1),
+    ("open.rehearsing", 1),
+    ("open.promoting", 1),
+    ("open.promoted", 1),
+    ("open.recovered", 1),
+    ("close.closed", 1),
+];
+/// The points in the making of a new database.
+const FIRST_FAILPOINTS: [&str; 2] = ["create.begun", "create.filled"];
+/// After so many kills a new database is begun.
+const KILLS_OF_ONE_DATABASE: u64 = 100;
+
+struct Campaign {
+    seed: u64,
+    rng: Rng,
+    folder: PathBuf,
+    report: Report,
+    ledger: Ledger,
+    retries: Vec<Retry>,
+    run: u32,
+    n_kills: u64,
+    n_kills_here: u64,
+    n_open_kills: u64,
+    n_acknowledged: u64,
+    n_databases: u64,
+    reached: BTreeMap<&'static str, u64>,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
+    let (seed, n_kills) = (args.seed()?, args.number_or("kills", 50)?);
+    let folder = args.folder(std::env::temp_dir());
+    folder::create(&folder)?;
+    let mut campaign = Campaign::new(seed, folder);
+    campaign.begin_database()?;
+    while campaign.n_kills < n_kills {
+        if campaign.n_kills_here >= KILLS_OF_ONE_DATABASE {
+            campaign.begin_database()?;
+        }
+        campaign.round()?;
+    }
+    watchdog::rest();
+    campaign.finish()
+}
+
+impl Campaign {
+    fn new(seed: u64, folder: PathBuf) -> Self {
+        Campaign {
+            seed,
+            rng: Rng::of(&[seed]),
+            folder,
+            report: Report::begin("crash", seed),
+            ledger: Ledger::new(Profile::Crash, seed, Terms::default()),
+            retries: Vec::new(),
+            run: 0,
+            n_kills: 0,
+            n_kills_here: 0,
+            n_open_kills: 0,
+            n_acknowledged: 0,
+            n_databases: 0,
+            reached: BTreeMap::new(),
+        }
+    }
+
+    fn finish(mut self) -> Outcome<ExitCode> {
+        self.close_ledger();
+        eprintln!("crash: named points reached: {:?}", self.reached);
+        if self.report.n_violations() == 0 {
+            folder::remove(&self.folder)?;
+        } else {
+            eprintln!("crash: databases as they were before each violation: {}", self.folder.display());
+        }
+        let summary = format!(
+            "{} kills, {} acknowledged writes checked, {} during open, {} databases",
+            self.n_kills,
+            grouped(self.n_acknowledged),
+            self.n_open_kills,
+            self.n_databases
+        );
+        Ok(self.report.finish(&summary))
+    }
+
+    fn close_ledger(&mut self) {
+        let seed = mix(&[self.seed, self.n_databases]);
+        let ledger = std::mem::replace(&mut self.ledger, Ledger::new(Profile::Crash, seed, Terms::default()));
+        self.n_acknowledged += ledger.n_acknowledged;
+        self.report.count(ledger.violations.len());
+        self.retries.clear();
+    }
+
+    /// Throws the database away and starts over, sometimes with kills while the new one is made.
+    fn begin_database(&mut self) -> Outcome<()> {
+        self.n_databases += 1;
+        self.close_ledger();
+        self.n_kills_here = 0;
+        for part in ["db", "before", "copies"] {
+            folder::remove(&self.folder.join(part))?;
+        }
+        for point in FIRST_FAILPOINTS {
+            if self.rng.chance(60) {
+                let start = self.start()?.set("idle", 1).failpoint(point, 0);
+                self.follow(start, Duration::from_secs(20), Some(point))?;
+                self.examine()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self) -> Outcome<Start> {
+        self.run += 1;
+        Start::new(Profile::Crash, &self.folder.join("db"), self.ledger.seed(), self.run)
+    }
+
+    /// A worker with everything to do.
+    fn start_writing(&mut self) -> Outcome<Start> {
+        let durability = if self.rng.chance(50) { "sync" } else { "wal" };
+        let retries = std::mem::take(&mut self.retries);
+        self.ledger.expect_retries(&retries);
+        let copies = self.folder.join("copies");
+        Ok(self.start()?.set("durability", durability).set("checkpoints", copies.display()).retries(&retries))
+    }
+
+    /// One or several kills, then a look at everything.
+    fn round(&mut self) -> Outcome<()> {
+        match self.rng.below(100) {
+            0..45 => {
+                let (start, after) = (self.start_writing()?, self.rng.between(50, 1_500));
+                self.follow(start, Duration::from_millis(after), None)?;
+            }
+            45..75 => {
+                let (point, passes) = self.rng.pick(&FAILPOINTS);
+                let passes = self.rng.below(passes);
+                // Long enough for the second tick of the background thread; then the database is closed.
+                let start = self.start_writing()?.failpoint(point, passes).set("millis", 2_300);
+                self.follow(start, Duration::from_secs(30), Some(point))?;
+            }
+            75..92 => {
+                for _ in 0..self.rng.between(1, 5) {
+                    let (start, after) = (self.start()?.set("idle", 1), self.rng.below(60));
+                    self.follow(start, Duration::from_millis(after), None)?;
+                }
+            }
+            _ => {
+                let after = self.rng.between(50, 800);
+                let start = self.start_writing()?.set("millis", after);
+                self.follow(start, Duration::from_secs(30), None)?;
+            }
+        }
+        self.examine()
+    }
+
+    /// Lets a worker run until it ends, or is killed when its time is over.
+    fn follow(&mut self, start: Start, most: Duration, point: Option<&'static str>) -> Outcome<()> {
+        watchdog::step(format!("run {} of a worker", self.run));
+        let placeholder = Ledger::new(Profile::Crash, 0, Terms::default());
+        let ledger = std::mem::replace(&mut self.ledger, placeholder);
+        let mut worker = start.spawn(ledger)?;
+        worker.wait_until(most, |_| false);
+        worker.kill();
+        let (ledger, end) = worker.finish()?;
+        self.ledger = ledger;
+        if let Some(End::Killed { was_ready }) = end {
+            self.n_kills += 1;
+            self.n_kills_here += 1;
+            self.n_open_kills += u64::from(!was_ready);
+            point.into_iter().for_each(|point| *self.reached.entry(point).or_default() += 1);
+        }
+        Ok(())
+    }
+
+    /// Opens the database and holds it against the ledger; whatever is wrong ends this database.
+    fn examine(&mut self) -> Outcome<()> {
+        watchdog::step(format!("examining after run {}", self.run));
+        let n_known = self.ledger.violations.len();
+        let (db, before) = (self.folder.join("db"), self.folder.join("before"));
+        folder::remove(&before)?;
+        if !db.exists() {
+            return Ok(());
+        }
+        folder::copy(&db, &before)?;
+        if let Err(error) = self.examine_open(&db) {
+            self.ledger.violation(format!("after run {}: {:?}: {error}", self.run, error.kind()));
+        }
+        self.examine_copies()?;
+        eprintln!(
+            "crash: {} kills, commit {}, {} documents",
+            self.n_kills,
+            self.ledger.commit(),
+            self.ledger.state.docs.len()
+        );
+        if self.ledger.violations.len() > n_known {
+            let kept = self.folder.join(format!("violation-{}", self.run));
+            std::fs::rename(&before, &kept).map_err(|error| format!("keeping {}: {error}", kept.display()))?;
+            self.begin_database()?;
+        }
+        Ok(())
+    }
+
+    fn examine_open(&mut self, db: &std::path::Path) -> vectrove::Result<()> {
+        let opened = Database::open_with(db, options())?;
+        let found = self.examine_one(&opened)?;
+        let strays = folder::strays(db).unwrap_or_else(|error| vec![error]);
+        if !strays.is_empty() {
+            self.ledger.violation(format!("the folder of an open database holds {strays:?}"));
+        }
+        opened.close()?;
+        let mut again = vec![("the database opened again", db.to_owned())];
+        if self.rng.chance(25) {
+            let copy = self.folder.join("copy");
+            if folder::remove(&copy).and_then(|()| folder::copy(&self.folder.join("before"), &copy)).is_ok() {
+                again.push(("a copy of it as the kill left it", copy));
+            }
+        }
+        for (what, path) in again {
+            let opened = Database::open_with(path, options())?;
+            let same = inspect::read(&opened)?;
+            if (same.commit, same.digest()) != (found.commit, found.digest()) {
+                self.ledger.violation(format!("{what} differs: commit {}, was {}", same.commit, found.commit));
+            }
+            opened.close()?;
+        }
+        Ok(())
+    }
+
+    fn examine_one(&mut self, opened: &Database) -> vectrove::Result<Found> {
+        let found = inspect::read(opened)?;
+        self.retries = self.ledger.settle(&found);
+        let verification = opened.verify()?;
+        if (verification.n_documents, verification.commit.0) != (found.n_documents(), found.commit) {
+            self.ledger.violation(format!("{verification:?}, scrolling found {} documents", found.n_documents()));
+        }
+        for fault in inspect::cross_check(opened, &found, &mut self.rng)? {
+            self.ledger.violation(fault);
+        }
+        Ok(found)
+    }
+
+    /// Checkpoints are there whole or not at all.
+    fn examine_copies(&mut self) -> Outcome<()> {
+        let copies = self.folder.join("copies");
+        for entry in std::fs::read_dir(&copies).into_iter().flatten().flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "unfinished") {
+                continue;
+            }
+            let verified = Database::open_with(entry.path(), options()).and_then(|copy| {
+                inspect::cross_check(&copy, &inspect::read(&copy)?, &mut self.rng).and_then(|faults| {
+                    copy.verify()?;
+                    copy.close()?;
+                    Ok(faults)
+                })
+            });
+            match verified {
+                Ok(faults) => faults.into_iter().for_each(|fault| self.ledger.violation(format!("a copy: {fault}"))),
+                Err(error) => self.ledger.violation(format!("a copy: {:?}: {error}", error.kind())),
+            }
+        }
+        folder::remove(&copies)
+    }
+}
+
+fn options() -> Options {
+    Options::new().memory_bytes(8 << 20).min_free_bytes(0)
+}

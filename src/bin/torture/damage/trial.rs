@@ -1,0 +1,201 @@
+//! One trial: a damaged database is opened by a child, and what came of it is judged.
+//!
+//! The child says in one line each what the opening came to and what became of a write and a second opening after it. A
+//! panic, an abort or a hang shows as the child's end.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use vectrove::{Database, Document, Error, ErrorKind, Options, Result};
+
+use super::base::{Base, digest_of_doc};
+use super::superblock;
+use super::wound::Wound;
+use crate::args::Args;
+use crate::child::{describe, myself};
+use crate::deed::Profile;
+use crate::folder::{self, Prints};
+use crate::inspect;
+use crate::state::{Doc, has_text};
+use crate::world::{FIXED, Spot};
+use crate::Outcome;
+
+/// What a trial came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Opened with every commit.
+    Whole,
+    /// Opened without the last commits, none of which was known to be durable.
+    Shorter,
+    /// Opened; reading or verifying reported the damage.
+    Reported,
+    Refused,
+    Violation,
+}
+
+/// The document that is written after the damage; no worker writes it.
+const AFTER: Spot = Spot { collection: FIXED[0], namespace: "", thread: 9, index: 0 };
+const AFTER_STAMP: u64 = 9 << 32;
+
+fn options() -> Options {
+    Options::new().memory_bytes(8 << 20)
+}
+
+/// What the child does.
+pub(crate) fn child(args: &Args) -> Outcome<ExitCode> {
+    let folder = args.text("dir").ok_or("expected --dir")?;
+    let refused = |what: &str, error: Error| println!("{what} {:?} {error}", error.kind());
+    match look(Path::new(folder)) {
+        Ok(Some(())) => {
+            if let Err(error) = go_on(Path::new(folder)) {
+                refused("went-on-refused", error);
+            }
+        }
+        Ok(None) => {}
+        Err(error) => refused("refused", error),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens and reads everything. An error is one of opening; `None` if reading reported damage.
+fn look(folder: &Path) -> Result<Option<()>> {
+    let db = Database::open_with(folder, options())?;
+    let outcome = inspect::read(&db).and_then(|found| {
+        println!("opened {} {}", found.commit, found.digest());
+        db.verify()
+    });
+    match outcome {
+        Ok(_) => {
+            db.close()?;
+            Ok(Some(()))
+        }
+        Err(error) => {
+            println!("reported {:?} {error}", error.kind());
+            Ok(None)
+        }
+    }
+}
+
+/// Writes one document, and opens once more.
+fn go_on(folder: &Path) -> Result<()> {
+    let db = Database::open_with(folder, options())?;
+    let collection = db.collection(AFTER.collection)?;
+    let document = Document::new(AFTER.vector(AFTER_STAMP, collection.config().dimension))
+        .id(AFTER.id())
+        .metadata(AFTER.metadata(AFTER_STAMP));
+    let text = || AFTER.text(AFTER_STAMP, Profile::Lay.text_bytes());
+    collection.insert(if has_text(AFTER_STAMP) { document.text(text()) } else { document })?;
+    drop(collection);
+    db.close()?;
+    let db = Database::open_with(folder, options())?;
+    let found = inspect::read(&db)?;
+    println!("went-on {} {}", found.commit, found.digest());
+    db.close()
+}
+
+/// Runs the child on a damaged folder, for no longer than `most`, and judges. A violation comes with its text.
+pub(super) fn judge(base: &Base, folder: &Path, wound: &Wound, most: Duration) -> Outcome<(Verdict, String)> {
+    let before = folder::prints(folder)?;
+    let durable = std::fs::read(folder.join("superblock")).ok().and_then(|bytes| superblock::durable(&bytes));
+    let mut command = myself()?;
+    command.arg("trial").arg("--dir").arg(folder);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().map_err(|error| format!("starting a trial: {error}"))?;
+    let said = match wait(child, most)? {
+        Ok(said) => said,
+        Err(text) => return Ok((Verdict::Violation, format!("{}: {text}", wound.text))),
+    };
+    let judged = Judge { base, durable, before }.judge(&said, folder)?;
+    Ok(judged.unwrap_or_else(|text| (Verdict::Violation, format!("{}: {text}; it said {said:?}", wound.text))))
+}
+
+/// What the child said; or how it ended, if not in order.
+fn wait(mut child: Child, most: Duration) -> Outcome<std::result::Result<String, String>> {
+    let began = Instant::now();
+    let status = loop {
+        match child.try_wait().map_err(|error| error.to_string())? {
+            Some(status) => break status,
+            None if began.elapsed() > most => {
+                child.kill().and_then(|()| child.wait()).map_err(|error| error.to_string())?;
+                return Ok(Err(format!("took longer than {} s", most.as_secs())));
+            }
+            None => std::thread::sleep(Duration::from_millis(1)),
+        }
+    };
+    let (mut said, mut wailed) = (String::new(), String::new());
+    if let (Some(mut output), Some(mut error)) = (child.stdout.take(), child.stderr.take()) {
+        let read = output.read_to_string(&mut said).and_then(|_| error.read_to_string(&mut wailed));
+        read.map_err(|error| error.to_string())?;
+    }
+    Ok(if status.success() { Ok(said) } else { Err(format!("{}: {said}{wailed}", describe(status))) })
+}
+
+struct Judge<'t> {
+    base: &'t Base,
+    /// The commit that the damaged folder still says is durable; `None` if it does not say any more.
+    durable: Option<u64>,
+    before: Prints,
+}
+
+impl Judge<'_> {
+    /// The inner error is a violation.
+    fn judge(&self, said: &str, folder: &Path) -> Outcome<std::result::Result<(Verdict, String), String>> {
+        let mut lines = said.lines();
+        let first = lines.next().unwrap_or_default();
+        let (head, rest) = first.split_once(' ').unwrap_or((first, ""));
+        match head {
+            "refused" => self.judge_refusal(rest, folder),
+            "opened" => Ok(self.judge_opened(rest, lines.next().unwrap_or_default())),
+            "reported" => Ok(typed(rest).map(|()| (Verdict::Reported, rest.to_owned()))),
+            _ => Ok(Err("the child said nothing".to_owned())),
+        }
+    }
+
+    fn judge_refusal(&self, why: &str, folder: &Path) -> Outcome<std::result::Result<(Verdict, String), String>> {
+        if let Some(difference) = folder::difference(&self.before, &folder::prints(folder)?) {
+            return Ok(Err(format!("refused, but the folder was changed: {difference}")));
+        }
+        Ok(typed(why).map(|()| (Verdict::Refused, why.to_owned())))
+    }
+
+    fn judge_opened(&self, first: &str, second: &str) -> std::result::Result<(Verdict, String), String> {
+        let (commit, digest) = numbers(first).ok_or("two numbers were expected")?;
+        let expected = self.base.digests.get(&commit);
+        if expected != Some(&digest) {
+            return Err(format!("opened at commit {commit} with something else than that commit left"));
+        }
+        match self.durable {
+            Some(durable) if commit >= durable => {}
+            durable => return Err(format!("opened at commit {commit}, of {} durable {durable:?}", self.base.last())),
+        }
+        let (head, rest) = second.split_once(' ').unwrap_or((second, ""));
+        match head {
+            "went-on" => {
+                let after = Doc::put(AFTER_STAMP, commit + 1);
+                let expected = Some((commit + 1, digest.wrapping_add(digest_of_doc(&AFTER, &after))));
+                if numbers(rest) != expected {
+                    return Err(format!("after one more write: expected {expected:?}, got {rest}"));
+                }
+                let verdict = if commit == self.base.last() { Verdict::Whole } else { Verdict::Shorter };
+                Ok((verdict, String::new()))
+            }
+            "reported" => typed(rest).map(|()| (Verdict::Reported, rest.to_owned())),
+            _ => Err("opened, but could not go on".to_owned()),
+        }
+    }
+}
+
+/// Whether an error says that bytes are damaged.
+fn typed(error: &str) -> std::result::Result<(), String> {
+    if error.starts_with(&format!("{:?} ", ErrorKind::Corruption)) {
+        return Ok(());
+    }
+    Err(format!("expected {:?}", ErrorKind::Corruption))
+}
+
+fn numbers(text: &str) -> Option<(u64, u64)> {
+    let (a, b) = text.split_once(' ')?;
+    Some((a.parse().ok()?, b.parse().ok()?))
+}

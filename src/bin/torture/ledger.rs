@@ -1,0 +1,402 @@
+//! What was acknowledged and what may have happened: the worker's lines, turned into the state that must be found.
+//!
+//! After each line the state is exact but for operations that were tried and never answered. When the database has been
+//! read, [`Ledger::settle`] decides for each of those whether it happened, wholly or not at all, and compares everything.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Instant;
+
+use vectrove::{ErrorKind, Outcome, StoredDocument};
+
+use crate::deed::{Deed, Profile};
+use crate::inspect::Found;
+use crate::line::Line;
+use crate::state::{Doc, Effect, State, UNSEEN};
+use crate::world::{CHURN, CHURN_THREAD, FIXED, Spot, Stamp, fixed_config};
+
+/// What counts as an answer, apart from acknowledgements.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Terms {
+    /// Writes may be refused at any time, because the disk is full or gone.
+    pub(crate) may_refuse: bool,
+    /// Power may be lost: writes that were applied but not durable may be gone.
+    pub(crate) power: bool,
+    /// Every acknowledged commit is remembered, so that the state can be told as of any of them.
+    pub(crate) keeps_history: bool,
+}
+
+pub(crate) struct Ledger {
+    profile: Profile,
+    seed: u64,
+    terms: Terms,
+    pub(crate) state: State,
+    pending: BTreeMap<Stamp, Pending>,
+    /// The commit at which operations began; `None` until a worker was first ready.
+    base: Option<u64>,
+    /// The last commit that there must be.
+    commit: u64,
+    /// Commits that pending operations on collections may have made beside.
+    slack: u64,
+    seen: HashSet<u64>,
+    refused_strays: HashSet<u64>,
+    pub(crate) history: Vec<Entry>,
+    pub(crate) n_acknowledged: u64,
+    pub(crate) violations: Vec<String>,
+}
+
+/// An operation whose answer has not come.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    read: u64,
+    /// The commit it was found to have made in an earlier run; it is being tried again.
+    made: Option<u64>,
+}
+
+/// An acknowledged operation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) commit: u64,
+    pub(crate) stamp: Stamp,
+    pub(crate) read: u64,
+    pub(crate) at: Instant,
+}
+
+/// An operation to be tried again: it has an operation id, so a second try must be harmless.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Retry {
+    pub(crate) stamp: Stamp,
+    pub(crate) read: u64,
+    /// The commit it was found to have made, if it was.
+    pub(crate) made: Option<u64>,
+}
+
+impl Ledger {
+    pub(crate) fn new(profile: Profile, seed: u64, terms: Terms) -> Self {
+        Ledger {
+            profile,
+            seed,
+            terms,
+            state: State::default(),
+            pending: BTreeMap::new(),
+            base: None,
+            commit: 0,
+            slack: 0,
+            seen: HashSet::new(),
+            refused_strays: HashSet::new(),
+            history: Vec::new(),
+            n_acknowledged: 0,
+            violations: Vec::new(),
+        }
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The commit at which operations began.
+    pub(crate) fn base(&self) -> u64 {
+        self.base.unwrap_or(0)
+    }
+
+    /// The last commit that there must be.
+    pub(crate) fn commit(&self) -> u64 {
+        self.commit
+    }
+
+    /// Says that these are tried again by the next run.
+    pub(crate) fn expect_retries(&mut self, retries: &[Retry]) {
+        let pending = |retry: &Retry| (retry.stamp, Pending { read: retry.read, made: retry.made });
+        self.pending.extend(retries.iter().map(pending));
+    }
+
+    pub(crate) fn violation(&mut self, text: String) {
+        eprintln!("VIOLATION: {text}");
+        self.violations.push(text);
+    }
+
+    /// Takes note of one line.
+    pub(crate) fn take(&mut self, line: Line) {
+        match line {
+            Line::Ready { commit } => self.ready(commit),
+            Line::Intent { stamp, read } => {
+                self.pending.entry(stamp).or_insert(Pending { read, made: None });
+            }
+            Line::Done { stamp, commit, n_changed, repeated } => self.done(stamp, commit, n_changed, repeated),
+            Line::Failed { stamp, outcome, kind, commit, message } => match outcome {
+                Outcome::NotApplied => self.refused(stamp, &kind, &message),
+                Outcome::NotDurable if !self.terms.power => {
+                    eprintln!("{stamp:?} is applied but not durable: {message}");
+                    self.applied(stamp, commit);
+                }
+                _ if self.terms.may_refuse => {}
+                outcome => self.violation(format!("{stamp:?}: {outcome} without cause: {message}")),
+            },
+            Line::Fault(text) => self.violation(format!("seen by the worker: {text}")),
+            Line::Closed => {}
+        }
+    }
+
+    fn ready(&mut self, commit: u64) {
+        // What an earlier run left unanswered may have happened after all.
+        let unanswered = self.pending.values().any(|pending| pending.made.is_none());
+        if self.base.is_none() {
+            self.state.collections.extend(FIXED.map(|name| (name, fixed_config(name))));
+            (self.base, self.commit) = (Some(commit), commit);
+        } else if commit < self.commit || (commit > self.commit && !unanswered) {
+            self.violation(format!("opened at commit {commit}, expected {}", self.commit));
+        }
+    }
+
+    fn deed(&self, stamp: Stamp) -> Deed {
+        Deed::draw(self.profile, self.seed, stamp)
+    }
+
+    fn done(&mut self, stamp: Stamp, commit: u64, n_changed: usize, repeated: bool) {
+        let Some(pending) = self.pending.get(&stamp).copied() else {
+            return self.violation(format!("{stamp:?} was acknowledged but never tried"));
+        };
+        if repeated || pending.made.is_some() {
+            let made = pending.made;
+            if !repeated || ![Some(commit), Some(UNSEEN)].contains(&made) {
+                self.violation(format!("{stamp:?} tried again: it made {made:?}, got {commit}, repeated {repeated}"));
+            }
+            self.pending.remove(&stamp);
+            return;
+        }
+        let deed = self.deed(stamp);
+        match self.state.plan(&deed, stamp.code(), pending.read, commit) {
+            Ok(effect) if effect.n_changed == n_changed => {}
+            Ok(effect) => {
+                let expected = effect.n_changed;
+                self.violation(format!("{stamp:?} {deed:?}: expected {expected} changed, got {n_changed}"));
+            }
+            Err(kind) => {
+                self.violation(format!("{stamp:?} {deed:?}: expected to be refused as {kind:?}, got {commit}"));
+            }
+        }
+        self.applied(stamp, commit);
+    }
+
+    /// An operation took place, as this commit.
+    fn applied(&mut self, stamp: Stamp, commit: u64) {
+        let Some(Pending { read, .. }) = self.pending.remove(&stamp) else { return };
+        let deed = self.deed(stamp);
+        let Ok(effect) = self.state.plan(&deed, stamp.code(), read, commit) else { return };
+        self.n_acknowledged += u64::from(effect.n_changed > 0 || effect.collection.is_some());
+        self.count(&effect, commit, stamp);
+        self.state.apply(&effect);
+        if self.terms.keeps_history && effect.n_changed > 0 {
+            self.history.push(Entry { commit, stamp, read, at: Instant::now() });
+        }
+    }
+
+    /// Counts the commits that an operation makes.
+    fn count(&mut self, effect: &Effect, commit: u64, stamp: Stamp) {
+        let n_commits = n_commits(effect);
+        self.commit += n_commits;
+        if n_commits == 1 && !self.seen.insert(commit) {
+            self.violation(format!("commit {commit} of {stamp:?} was given out before"));
+        }
+    }
+
+    fn refused(&mut self, stamp: Stamp, kind: &str, message: &str) {
+        let Some(pending) = self.pending.remove(&stamp) else {
+            return self.violation(format!("{stamp:?} was refused but never tried"));
+        };
+        let deed = self.deed(stamp);
+        let stray = deed.steps().iter().any(|step| step.is_stray());
+        if stray {
+            self.refused_strays.insert(stamp.code());
+        }
+        let is = |expected: ErrorKind| kind == format!("{expected:?}");
+        let expected = match self.state.plan(&deed, stamp.code(), pending.read, 0) {
+            _ if pending.made.is_some() => None,
+            Ok(_) if stray && is(ErrorKind::NotFound) => return,
+            Ok(_) => None,
+            Err(expected) => Some(expected),
+        };
+        let for_want_of_disk = is(ErrorKind::Unavailable) || (self.terms.power && is(ErrorKind::Internal));
+        if !(expected.is_some_and(is) || (self.terms.may_refuse && for_want_of_disk)) {
+            self.violation(format!("{stamp:?} {deed:?}: expected {expected:?}, was refused: {kind} {message}"));
+        }
+    }
+
+    /// Goes back to the state as of a commit: what was acknowledged after it is lost.
+    pub(crate) fn rewind(&mut self, commit: u64) {
+        self.history.sort_by_key(|entry| entry.commit);
+        self.history.retain(|entry| entry.commit <= commit);
+        self.state.docs.clear();
+        for entry in &self.history {
+            let deed = Deed::draw(self.profile, self.seed, entry.stamp);
+            if let Ok(effect) = self.state.plan(&deed, entry.stamp.code(), entry.read, entry.commit) {
+                self.state.apply(&effect);
+            }
+        }
+        self.commit = self.base.unwrap_or(0) + self.history.len() as u64;
+    }
+
+    /// Holds what was found in the database against what must be there. What was found to have happened of operations
+    /// without an answer is taken over. Returns those that can be tried again.
+    pub(crate) fn settle(&mut self, found: &Found) -> Vec<Retry> {
+        if self.base.is_none() {
+            return self.settle_beginning(found);
+        }
+        self.slack = 0;
+        let mut docs = self.sort(found);
+        let mut retries = Vec::new();
+        for (stamp, pending) in std::mem::take(&mut self.pending) {
+            let made = self.settle_one(stamp, pending, found, &docs);
+            if self.deed(stamp).has_operation_id() {
+                retries.push(Retry { stamp, read: pending.read, made });
+            }
+        }
+        self.settle_strays(&mut docs);
+        self.compare(found, &docs);
+        self.settle_commit(found.commit);
+        retries
+    }
+
+    /// A database that no worker was ready on: empty, perhaps with some of its collections.
+    fn settle_beginning(&mut self, found: &Found) -> Vec<Retry> {
+        let foreign = found.collections.iter().find(|(name, config)| {
+            !FIXED.contains(&name.as_str()) || fixed_config(name) != **config
+        });
+        if foreign.is_some() || !found.rooms.is_empty() {
+            self.violation(format!("a database that nothing was written to holds {:?}", found.collections));
+        }
+        Vec::new()
+    }
+
+    /// What was found, by spot; what no one wrote is a violation.
+    fn sort<'f>(&mut self, found: &'f Found) -> BTreeMap<Spot, &'f StoredDocument> {
+        let mut docs = BTreeMap::new();
+        for ((collection, namespace), documents) in &found.rooms {
+            for document in documents {
+                let names = crate::world::known(collection).zip(crate::world::known(namespace));
+                let spot = names.and_then(|(collection, namespace)| Spot::of(collection, namespace, &document.id));
+                let place = format!("{collection}/{namespace} id {}", document.id);
+                match spot {
+                    Some(spot) if docs.insert(spot, document).is_none() => {}
+                    Some(_) => self.violation(format!("found twice: {place}")),
+                    None => self.violation(format!("found what no one wrote: {place}")),
+                }
+            }
+        }
+        docs
+    }
+
+    /// Decides whether an unanswered operation took place, and takes it over if so. Returns the commit it made.
+    fn settle_one(
+        &mut self,
+        stamp: Stamp,
+        pending: Pending,
+        found: &Found,
+        docs: &BTreeMap<Spot, &StoredDocument>,
+    ) -> Option<u64> {
+        if pending.made.is_some() {
+            return pending.made;
+        }
+        let deed = self.deed(stamp);
+        let mut effect = self.state.plan(&deed, stamp.code(), pending.read, UNSEEN).ok()?;
+        let agrees = |(spot, doc): (&Spot, &Option<Doc>)| match (doc, docs.get(spot)) {
+            (None, None) => true,
+            // A change of nothing, such as removing a text that is not there, shows in the version alone.
+            (Some(doc), Some(stored)) => {
+                let old = self.state.docs.get(spot).map(|old| old.version);
+                let is_new = doc.version != UNSEEN || old != Some(stored.version.0);
+                is_new && doc.difference(spot, self.profile.text_bytes(), stored).is_none()
+            }
+            _ => false,
+        };
+        let n_applied = effect.docs.iter().filter(|(spot, doc)| agrees((spot, doc))).count();
+        let n_unchanged = effect.docs.keys().filter(|spot| agrees((spot, &self.state.docs.get(spot).copied()))).count();
+        let collection_agrees = effect.collection.as_ref().is_none_or(|(name, config)| {
+            found.collections.get(*name) == config.as_ref()
+        });
+        if n_applied == effect.docs.len() && collection_agrees {
+            let versions: HashSet<u64> =
+                effect.docs.iter().filter(|(_, doc)| doc.is_some()).map(|(spot, _)| docs[spot].version.0).collect();
+            if versions.len() > 1 {
+                self.violation(format!("{stamp:?} {deed:?}: one batch, several versions {versions:?}"));
+            }
+            let commit = versions.into_iter().next().unwrap_or(UNSEEN);
+            effect.docs.values_mut().flatten().for_each(|doc| doc.version = commit);
+            self.commit += n_commits(&effect);
+            if commit != UNSEEN && !self.seen.insert(commit) {
+                self.violation(format!("commit {commit} of the unanswered {stamp:?} {deed:?} was given out before"));
+            }
+            self.state.apply(&effect);
+            // A batch that changes nothing makes no commit; one that only deletes leaves no version to see it by.
+            return (effect.n_changed > 0).then_some(commit);
+        }
+        if n_unchanged != effect.docs.len() {
+            self.violation(format!(
+                "{stamp:?} {deed:?}: happened in part: {n_applied} of {} documents as after it, {n_unchanged} as before",
+                effect.docs.len()
+            ));
+        }
+        if effect.collection.is_some() {
+            self.slack += 2;
+        }
+        None
+    }
+
+    /// Takes strays out of what was found: each must be whole, and none of a batch that was refused.
+    fn settle_strays(&mut self, docs: &mut BTreeMap<Spot, &StoredDocument>) {
+        let is_stray = |spot: &Spot| CHURN.contains(&spot.collection) && spot.thread != CHURN_THREAD;
+        let strays: Vec<Spot> = docs.keys().filter(|spot| is_stray(spot)).copied().collect();
+        for spot in strays {
+            let Some(stored) = docs.remove(&spot) else { continue };
+            let stamp = stored.metadata["stamp"].as_u64().unwrap_or(0);
+            let difference = Doc::put(stamp, UNSEEN).difference(&spot, self.profile.text_bytes(), stored);
+            if let Some(difference) = difference {
+                self.violation(format!("stray {spot:?}: {difference}"));
+            }
+            if self.refused_strays.contains(&stamp) {
+                self.violation(format!("stray {spot:?} is there, but its batch was refused"));
+            }
+        }
+    }
+
+    fn compare(&mut self, found: &Found, docs: &BTreeMap<Spot, &StoredDocument>) {
+        let mut violations = Vec::new();
+        if self.state.collections.iter().map(|(name, config)| (*name, config)).ne(found
+            .collections
+            .iter()
+            .map(|(name, config)| (name.as_str(), config)))
+        {
+            let (expected, got) = (&self.state.collections, &found.collections);
+            violations.push(format!("collections: expected {expected:?}, got {got:?}"));
+        }
+        for (spot, doc) in &self.state.docs {
+            match docs.get(spot) {
+                None => violations.push(format!("lost: {spot:?} {doc:?}")),
+                Some(stored) => violations.extend(
+                    doc.difference(spot, self.profile.text_bytes(), stored)
+                        .map(|difference| format!("{spot:?} {doc:?} differs: {difference}")),
+                ),
+            }
+        }
+        let phantoms = docs.iter().filter(|(spot, _)| !self.state.docs.contains_key(spot));
+        violations.extend(phantoms.map(|(spot, stored)| format!("deleted or never acknowledged: {spot:?} {stored:?}")));
+        for text in violations {
+            self.violation(format!("at commit {}: {text}", found.commit));
+        }
+    }
+
+    fn settle_commit(&mut self, found: u64) {
+        let expected = self.commit..=self.commit + self.slack;
+        if !expected.contains(&found) {
+            self.violation(format!("expected commit {} (or up to {} more), got {found}", self.commit, self.slack));
+        }
+        self.commit = found;
+    }
+}
+
+/// How many commits an operation makes: creating and dropping a collection are two each.
+fn n_commits(effect: &Effect) -> u64 {
+    match effect.collection {
+        Some(_) => 2,
+        None => u64::from(effect.n_changed > 0),
+    }
+}

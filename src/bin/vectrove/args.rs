@@ -1,0 +1,279 @@
+//! The command line: verbs, their arguments, and the help.
+//!
+//! Owns names, defaults and ranges; knows nothing of databases beyond the types its arguments are parsed into.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use vectrove::{DocId, Filter, Metric};
+
+const AFTER_HELP: &str = "\
+Ids: a JSON number (7) is a number, a JSON string ('\"7\"') is a string, anything else is the text as it stands.
+Filters: JSON, such as '{\"section\": \"net\", \"size\": {\"$lt\": 100}}'.
+
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 not found; 4 the database is in use; 5 damage or lost data;
+130 interrupted. A reader that goes away, as in `… | head`, ends the command quietly with 0.";
+
+const IMPORT_HELP: &str = "\
+Rows: one JSON object a line. `id` (or --id-field) is the id, a string or a whole number; rows without one get a new
+id. `vector` is the vector, unless --vectors brings it. `text` is the text. All other fields are metadata. A row with
+no fields but these and `metadata`, an object, has that object as its metadata: `export` writes such rows where a
+metadata key would otherwise be taken for `id`, `vector`, `text` or `metadata`.
+
+Rows are upserted batch by batch. A batch is acknowledged when it is on the disk, and how far the import came is
+written with it, into the namespace `vectrove-import` of the collection: whatever stops the import, --resume goes on
+after the last acknowledged row. Without --resume an import starts at the first row again, which does no harm to rows
+with ids and doubles those without. With --json every batch prints {\"rows\": …, \"commit\": …}: rows of the input
+acknowledged so far, and the commit that did it.";
+
+/// An embedded vector database: collections of documents with vectors, metadata and text in one folder.
+#[derive(Debug, Parser)]
+#[command(name = "vectrove", version, after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// The database's folder [default: $VECTROVE_DB, or ./vectrove-db]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) db: Option<PathBuf>,
+    /// Answer with JSON on stdout, one object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Create a collection, and the database if there is none
+    Create(Create),
+    /// Import rows of JSON, with their vectors inside or beside them
+    #[command(after_help = IMPORT_HELP)]
+    Import(Import),
+    /// Find the documents nearest to vectors, or to a stored document
+    Search(Search),
+    /// Show documents by id
+    Get(Get),
+    /// Delete documents by id or by filter
+    Delete(Delete),
+    /// Count documents
+    Count(Count),
+    /// Show documents in the order of their ids, a page at a time
+    Scroll(Scroll),
+    /// Write all documents as rows that `import` reads
+    Export(Export),
+    /// List the collections
+    Collections,
+    /// Show figures of the database
+    Stats,
+    /// Read everything and compare all with all
+    Verify,
+    /// Drop a collection and everything in it
+    Drop {
+        /// The collection
+        name: String,
+        /// Yes, drop it
+        #[arg(long, required = true)]
+        yes: bool,
+    },
+    /// Give a collection another name
+    Rename {
+        /// The collection
+        from: String,
+        /// Its name from now on
+        to: String,
+    },
+    /// Copy the database into a new folder, itself a database
+    Checkpoint {
+        /// The folder to make
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+}
+
+/// The documents a verb is about.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Target {
+    /// The collection
+    #[arg(value_name = "NAME")]
+    pub(crate) collection: String,
+    /// A namespace of it, instead of the default one
+    #[arg(long, value_name = "NS")]
+    pub(crate) namespace: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Create {
+    /// The collection
+    pub(crate) name: String,
+    /// Components of every vector
+    #[arg(long, value_name = "N")]
+    pub(crate) dimension: usize,
+    /// cosine, dot, euclidean or manhattan
+    #[arg(long, default_value_t = Metric::Cosine)]
+    pub(crate) metric: Metric,
+    /// Compare vectors at unit length; cosine always does
+    #[arg(long)]
+    pub(crate) normalize: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Import {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Rows, one JSON object a line; `-` for stdin
+    #[arg(value_name = "FILE.jsonl|-")]
+    pub(crate) file: PathBuf,
+    /// Vectors beside the rows: .fbin or .npy, as many as there are rows
+    #[arg(long, value_name = "FILE.fbin|FILE.npy")]
+    pub(crate) vectors: Option<PathBuf>,
+    /// The field that is the id
+    #[arg(long, value_name = "FIELD", default_value = "id", value_parser = id_field)]
+    pub(crate) id_field: String,
+    /// Rows a commit
+    // One operation of the largest batch is left for the place the import has reached.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=99_999))]
+    pub(crate) batch: u32,
+    /// Go on where an interrupted import of the same file stopped
+    #[arg(long)]
+    pub(crate) resume: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("query").required(true).args(["like", "vectors", "vector"]))]
+pub(crate) struct Search {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Search with the vector of a stored document, which is left out
+    #[arg(long, value_name = "ID", value_parser = id)]
+    pub(crate) like: Option<DocId>,
+    /// Search with each vector of a file
+    #[arg(long, value_name = "FILE.fbin|FILE.npy")]
+    pub(crate) vectors: Option<PathBuf>,
+    /// Search with each JSON array of numbers in a file; `-` for stdin, each answered before the next is read
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) vector: Option<PathBuf>,
+    /// Only these vectors of --vectors, counted from 1
+    #[arg(long, value_name = "N,…", requires = "vectors", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) row: Vec<u64>,
+    /// Only documents that match
+    #[arg(long, value_name = "JSON")]
+    pub(crate) filter: Option<Filter>,
+    /// Most hits
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) limit: usize,
+    /// How many of the nearest to leave out first
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) offset: usize,
+    /// Compare with every document; searches do so today in any case
+    #[arg(long)]
+    pub(crate) exact: bool,
+    /// Only hits with at least this score
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(crate) min_score: Option<f32>,
+    /// Only hits at most this far away
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(crate) max_distance: Option<f32>,
+    /// Only these metadata fields with the hits
+    #[arg(long, value_name = "A,…", value_delimiter = ',')]
+    pub(crate) fields: Option<Vec<String>>,
+    /// Vectors with the hits; only --json shows them
+    #[arg(long)]
+    pub(crate) with_vector: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Get {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Ids of the documents
+    #[arg(value_name = "ID", required = true, value_parser = id)]
+    pub(crate) ids: Vec<DocId>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["ids", "filter"]))]
+pub(crate) struct Delete {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Ids of the documents; deleting what is not there is no error
+    #[arg(value_name = "ID", value_parser = id)]
+    pub(crate) ids: Vec<DocId>,
+    /// All documents that match, instead
+    #[arg(long, value_name = "JSON")]
+    pub(crate) filter: Option<Filter>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Count {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Only documents that match
+    #[arg(long, value_name = "JSON")]
+    pub(crate) filter: Option<Filter>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Scroll {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Only documents that match
+    #[arg(long, value_name = "JSON")]
+    pub(crate) filter: Option<Filter>,
+    /// Most documents
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: usize,
+    /// Begin after this id: the `next` of the page before
+    #[arg(long, value_name = "ID", value_parser = id)]
+    pub(crate) after: Option<DocId>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Export {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The file to write; `-` for stdout. A file of this name is replaced once all rows are written
+    #[arg(value_name = "FILE|-", default_value = "-")]
+    pub(crate) file: PathBuf,
+}
+
+/// Reads an id as the help says.
+fn id(text: &str) -> Result<DocId, Infallible> {
+    Ok(match serde_json::from_str(text) {
+        Ok(serde_json::Value::Number(number)) => number.as_u64().map_or_else(|| DocId::from(text), DocId::from),
+        Ok(serde_json::Value::String(string)) => DocId::from(string),
+        _ => DocId::from(text),
+    })
+}
+
+/// Refuses a field that means something else in every row.
+fn id_field(name: &str) -> Result<String, String> {
+    match name {
+        "vector" | "text" | "metadata" => Err(format!("`{name}` has a meaning of its own in every row")),
+        _ => Ok(name.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn ids_are_numbers_only_where_they_look_like_json_numbers() {
+        for (text, expected) in [
+            ("7", DocId::from(7)),
+            ("\"7\"", DocId::from("7")),
+            ("007", DocId::from("007")),
+            ("-7", DocId::from("-7")),
+            ("1.5", DocId::from("1.5")),
+            ("true", DocId::from("true")),
+            ("note 17", DocId::from("note 17")),
+        ] {
+            assert_eq!(id(text), Ok(expected), "{text}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Verbs on collections and on the database as a whole.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::json;
+use vectrove::{Collection, CollectionConfig, CollectionStats, Database, Error, Namespace};
+
+use crate::args;
+use crate::failure::Failure;
+use crate::output::{Output, grouped};
+
+/// The collection with a name; where there is none, the failure says which there are.
+pub(crate) fn open(db: &Database, name: &str) -> Result<Collection, Failure> {
+    db.collection(name).map_err(|error| absent(db, error))
+}
+
+/// The namespace a verb is about: the default one if none is named.
+pub(crate) fn namespace(collection: &Collection, name: Option<&str>) -> Result<Namespace, Failure> {
+    match name {
+        Some(name) => Ok(collection.namespace(name)?),
+        None => Ok(Namespace::clone(collection)),
+    }
+}
+
+fn absent(db: &Database, error: Error) -> Failure {
+    let Error::CollectionNotFound { name } = &error else { return error.into() };
+    let create = format!("`vectrove create {name} --dimension N` makes it");
+    let hint = match db.collections() {
+        Ok(names) if !names.is_empty() => format!("there are: {}; {create}", names.join(", ")),
+        _ => create,
+    };
+    Failure::from(error).hint(hint)
+}
+
+pub(crate) fn create(db: &Database, create: args::Create, output: &mut Output) -> Result<(), Failure> {
+    let args::Create { name, dimension, metric, normalize } = create;
+    let config = CollectionConfig::new(dimension).metric(metric).normalize(normalize);
+    let collection = db.create_collection(&name, config)?;
+    let line = format!("created {name}: {dimension} components, {metric}");
+    output.answer(&json!({"name": name, "config": collection.config()}), line)
+}
+
+pub(crate) fn drop_collection(db: &Database, name: &str, output: &mut Output) -> Result<(), Failure> {
+    db.drop_collection(name).map_err(|error| absent(db, error))?;
+    output.answer(&json!({"dropped": name}), format_args!("dropped {name}"))
+}
+
+pub(crate) fn rename(db: &Database, from: &str, to: &str, output: &mut Output) -> Result<(), Failure> {
+    db.rename_collection(from, to).map_err(|error| absent(db, error))?;
+    output.answer(&json!({"from": from, "to": to}), format_args!("renamed {from} to {to}"))
+}
+
+pub(crate) fn checkpoint(db: &Database, folder: &Path, output: &mut Output) -> Result<(), Failure> {
+    let commit = db.checkpoint(folder)?;
+    let shown = folder.display();
+    output.answer(&json!({"path": folder, "commit": commit}), format_args!("copied up to commit {commit} into {shown}"))
+}
+
+pub(crate) fn collections(db: &Database, output: &mut Output) -> Result<(), Failure> {
+    let collections = db.stats()?.collections;
+    if output.json {
+        return collections.iter().try_for_each(|collection| output.object(collection));
+    }
+    table(&collections).lines().try_for_each(|line| output.line(line))
+}
+
+pub(crate) fn stats(db: &Database, output: &mut Output) -> Result<(), Failure> {
+    let stats = db.stats()?;
+    if output.json {
+        return output.object(&stats);
+    }
+    output.line(format_args!("commit          {} ({} on the disk)", stats.commit, stats.durable_commit))?;
+    output.line(format_args!("engine memory   {}", bytes(stats.engine_memory_bytes)))?;
+    if let Some(reason) = &stats.read_only {
+        output.line(format_args!("read-only       {reason}"))?;
+    }
+    output.line("")?;
+    table(&stats.collections).lines().try_for_each(|line| output.line(line))
+}
+
+pub(crate) fn verify(db: &Database, output: &mut Output) -> Result<(), Failure> {
+    let found = db.verify()?;
+    let line = format!(
+        "all is as it should be: {} documents of {} collections, {} commits of the log, up to commit {}",
+        grouped(found.n_documents as u64),
+        found.n_collections,
+        grouped(found.n_commits),
+        found.commit
+    );
+    output.answer(&found, line)
+}
+
+/// Collections with their figures, a line each.
+fn table(collections: &[CollectionStats]) -> String {
+    if collections.is_empty() {
+        return "no collections".to_owned();
+    }
+    let width = collections.iter().map(|collection| collection.name.len()).max().unwrap_or(0).max(10);
+    let mut table = format!(
+        "{:width$}  {:>9}  {:9}  {:>11}  {:>10}  {:>10}\n",
+        "collection", "dimension", "metric", "documents", "memory", "disk"
+    );
+    for CollectionStats { name, config, n_documents, memory_bytes, disk_bytes, .. } in collections {
+        let (memory, disk) = (bytes(*memory_bytes as u64), bytes(*disk_bytes));
+        let (dimension, metric, n_documents) = (config.dimension, config.metric, grouped(*n_documents as u64));
+        // Writing to a string does not fail.
+        let _ =
+            writeln!(table, "{name:width$}  {dimension:>9}  {metric:9}  {n_documents:>11}  {memory:>10}  {disk:>10}");
+    }
+    table
+}
+
+/// Bytes in a unit that fits.
+fn bytes(n_bytes: u64) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.into_iter().find(|(unit, _)| n_bytes >= *unit) {
+        Some((unit, name)) => format!("{:.1} {name}", n_bytes as f64 / unit as f64),
+        None => format!("{n_bytes} B"),
+    }
+}

@@ -1,0 +1,160 @@
+//! Verbs on documents: get, delete, count, scroll, export.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::json;
+use vectrove::{Cursor, Database, DocId, Namespace, StoredDocument};
+
+use crate::args;
+use crate::catalog;
+use crate::failure::{Failure, Status};
+use crate::lines::is_stdin;
+use crate::output::{Output, cut, grouped, write_row};
+use crate::rows::Written;
+
+/// Documents read at once for an export.
+const PAGE: usize = 200;
+
+/// Components shown of a vector.
+const N_SHOWN: usize = 4;
+
+pub(crate) fn get(db: &Database, get: args::Get, output: &mut Output) -> Result<(), Failure> {
+    let namespace = target(db, &get.target)?;
+    let found = namespace.get_many(&get.ids)?;
+    let mut missing = Vec::new();
+    for (id, document) in get.ids.iter().zip(found) {
+        match document {
+            Some(document) if output.json => output.object(&document)?,
+            Some(document) => show(&document, output)?,
+            None => missing.push(spelled(id)),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    output.flush()?;
+    Err(Failure::new(Status::NotFound, format!("no document with id {}", missing.join(", "))))
+}
+
+pub(crate) fn delete(db: &Database, delete: args::Delete, output: &mut Output) -> Result<(), Failure> {
+    let namespace = target(db, &delete.target)?;
+    let receipt = match delete.filter {
+        Some(filter) => namespace.delete_where(filter)?,
+        None => namespace.delete_many(delete.ids)?,
+    };
+    let n_deleted = receipt.n_changed;
+    let line = format!("deleted {} documents", grouped(n_deleted as u64));
+    output.answer(&json!({"deleted": n_deleted, "commit": receipt.commit}), line)
+}
+
+pub(crate) fn count(db: &Database, count: args::Count, output: &mut Output) -> Result<(), Failure> {
+    let n_documents = target(db, &count.target)?.count(count.filter)?;
+    output.answer(&json!({"count": n_documents}), n_documents)
+}
+
+/// A page for programs.
+#[derive(Serialize)]
+struct Page<'a> {
+    documents: &'a [StoredDocument],
+    /// What `--after` takes for the next page; null after the last.
+    next: Option<&'a DocId>,
+}
+
+pub(crate) fn scroll(db: &Database, scroll: args::Scroll, output: &mut Output) -> Result<(), Failure> {
+    let page = target(db, &scroll.target)?
+        .scroll()
+        .filter(scroll.filter.unwrap_or_default())
+        .limit(scroll.limit)
+        .after(scroll.after.map(Cursor::after))
+        .run()?;
+    let next = page.next.as_ref().map(Cursor::id);
+    if output.json {
+        return output.object(&Page { documents: &page.documents, next });
+    }
+    page.documents.iter().try_for_each(|document| show(document, output))?;
+    next.map_or(Ok(()), |id| output.line(format_args!("more: --after '{}'", spelled(id))))
+}
+
+pub(crate) fn export(db: &Database, export: &args::Export, output: &mut Output) -> Result<(), Failure> {
+    let namespace = target(db, &export.target)?;
+    if is_stdin(&export.file) {
+        return each(&namespace, |document| output.object(&Written(document)));
+    }
+    let n_rows = write_file(&namespace, &export.file)?;
+    let line = format!("exported {} rows to {}", grouped(n_rows), export.file.display());
+    output.answer(&json!({"rows": n_rows, "file": export.file}), line)
+}
+
+fn target(db: &Database, target: &args::Target) -> Result<Namespace, Failure> {
+    catalog::namespace(&catalog::open(db, &target.collection)?, target.namespace.as_deref())
+}
+
+/// Visits every document with its vector. Nothing changes in between: the database is open in this process alone.
+fn each(namespace: &Namespace, mut visit: impl FnMut(&StoredDocument) -> Result<(), Failure>) -> Result<(), Failure> {
+    let mut after = None;
+    loop {
+        let page = namespace.scroll().limit(PAGE).with_vector(true).after(after).run()?;
+        page.documents.iter().try_for_each(&mut visit)?;
+        match page.next {
+            Some(cursor) => after = Some(cursor),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Writes rows beside the file and puts them in its place once they are all on the disk. What is no file, such as a
+/// pipe, is written as it is.
+fn write_file(namespace: &Namespace, path: &Path) -> Result<u64, Failure> {
+    let replaces = !fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+    let written = if replaces { beside(path) } else { path.to_owned() };
+    let failed = |error: io::Error| Failure::file("writing", &written, &error);
+    let mut out = BufWriter::new(File::create(&written).map_err(failed)?);
+    let mut n_rows = 0;
+    let done = each(namespace, |document| {
+        n_rows += 1;
+        write_row(&mut out, &Written(document)).map_err(failed)
+    });
+    let done = done.and_then(|()| out.flush().map_err(failed));
+    if !replaces {
+        return done.map(|()| n_rows);
+    }
+    let kept = done
+        .and_then(|()| out.get_ref().sync_all().map_err(failed))
+        .and_then(|()| fs::rename(&written, path).map_err(failed));
+    if kept.is_err() {
+        // The failure itself is what matters; a part that cannot be removed is only in the way.
+        let _ = fs::remove_file(&written);
+    }
+    kept.map(|()| n_rows)
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".partial");
+    PathBuf::from(name)
+}
+
+/// An id as an argument takes it, and as JSON writes it.
+fn spelled(id: &DocId) -> String {
+    serde_json::to_string(id).unwrap_or_else(|_| id.to_string())
+}
+
+/// A document for people.
+fn show(document: &StoredDocument, output: &mut Output) -> Result<(), Failure> {
+    let width = output.width.saturating_sub(10).max(10);
+    output.line(cut(&spelled(&document.id), output.width))?;
+    if let Some(text) = &document.text {
+        output.line(format_args!("  text      {}", cut(text, width)))?;
+    }
+    output.line(format_args!("  metadata  {}", cut(&document.metadata.to_string(), width)))?;
+    if !document.vector.is_empty() {
+        let shown: Vec<String> = document.vector.iter().take(N_SHOWN).map(f32::to_string).collect();
+        let more = if document.vector.len() > N_SHOWN { ", …" } else { "" };
+        let n_components = document.vector.len();
+        output.line(format_args!("  vector    {}{more} ({n_components} components)", shown.join(", ")))?;
+    }
+    output.line(format_args!("  version   {}", document.version))
+}

@@ -1,0 +1,165 @@
+//! What a command can end with other than success: a message, a hint, an exit code.
+//!
+//! The library's errors are put into the words of the command line here, and nowhere else.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use vectrove::{Error, ErrorKind};
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: Status,
+    message: String,
+    hint: Option<String>,
+}
+
+/// How a failed command ends; the numbers are in the help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    Failed,
+    NotFound,
+    Busy,
+    Damaged,
+    Interrupted,
+    /// Nobody reads stdout any more: no failure of ours.
+    Unread,
+}
+
+impl Failure {
+    pub(crate) fn new(status: Status, message: impl Into<String>) -> Self {
+        Failure { status, message: message.into(), hint: None }
+    }
+
+    /// A failure whose cause has no name of its own.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Failure::new(Status::Failed, message)
+    }
+
+    /// A file that could not be read or written.
+    pub(crate) fn file(doing: &str, path: &Path, error: &io::Error) -> Self {
+        let status = if error.kind() == io::ErrorKind::NotFound { Status::NotFound } else { Status::Failed };
+        Failure::new(status, format!("{doing} {}: {error}", path.display()))
+    }
+
+    /// A line that could not be written to stdout.
+    pub(crate) fn stdout(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::new(Status::Unread, ""),
+            _ => Failure::failed(format!("writing to stdout: {error}")),
+        }
+    }
+
+    /// Says what to do about it; a hint that is there already stays.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = self.hint.or_else(|| Some(hint.into()));
+        self
+    }
+
+    /// Says first what it is about.
+    pub(crate) fn about(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
+    /// Says first how far things had come.
+    pub(crate) fn after(mut self, so_far: &str) -> Self {
+        self.message = format!("{so_far}; {}", self.message);
+        self
+    }
+
+    pub(crate) fn is_unread(&self) -> bool {
+        self.status == Status::Unread
+    }
+
+    /// Says it on stderr; returns how the process is to end.
+    pub(crate) fn report(&self) -> ExitCode {
+        if self.is_unread() {
+            return ExitCode::SUCCESS;
+        }
+        eprintln!("error: {}", self.message);
+        if let Some(hint) = &self.hint {
+            eprintln!("hint: {hint}");
+        }
+        ExitCode::from(match self.status {
+            Status::Unread => 0,
+            Status::Failed => 1,
+            Status::NotFound => 3,
+            Status::Busy => 4,
+            Status::Damaged => 5,
+            Status::Interrupted => 130,
+        })
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let status = match error.kind() {
+            ErrorKind::NotFound => Status::NotFound,
+            ErrorKind::Busy => Status::Busy,
+            ErrorKind::Corruption => Status::Damaged,
+            _ => Status::Failed,
+        };
+        Failure { status, hint: hint_for(&error), message: message_of(&error) }
+    }
+}
+
+/// The library's own words, but for those that name its calls.
+fn message_of(error: &Error) -> String {
+    match error {
+        Error::DatabaseNotFound { path } => format!("no database at {}", path.display()),
+        Error::DataLoss { from, to } => {
+            format!("data loss: commits {from} to {to} were durable and are missing; nothing was changed")
+        }
+        error => error.to_string(),
+    }
+}
+
+fn hint_for(error: &Error) -> Option<String> {
+    let hint = match error {
+        Error::DatabaseNotFound { .. } => {
+            "`vectrove create NAME --dimension N` makes one; --db DIR names another folder".to_owned()
+        }
+        Error::CollectionExists { name } => {
+            format!("use it as it is, or `vectrove drop {name} --yes` first; `vectrove collections` shows all")
+        }
+        Error::DimensionMismatch { got, .. } => format!(
+            "a collection's dimension is for ever; `vectrove create NAME --dimension {got}` makes one for these vectors"
+        ),
+        Error::Busy { .. } => "a database belongs to one process at a time: wait for that one, or stop it".to_owned(),
+        Error::DataLoss { .. } => {
+            "restore a checkpoint; a program can open what is left with `Options::accept_loss(true)`".to_owned()
+        }
+        Error::Corruption { .. } => "nothing was changed; restore a checkpoint".to_owned(),
+        Error::UnsupportedFormat { .. } => "a newer vectrove wrote it; use that one".to_owned(),
+        _ => return None,
+    };
+    Some(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vectrove::Commit;
+
+    #[test]
+    fn damage_and_absence_have_exit_codes_of_their_own() {
+        for (error, status) in [
+            (Error::CollectionNotFound { name: "a".into() }, Status::NotFound),
+            (Error::Busy { path: "db".into(), holder: "process 1".into() }, Status::Busy),
+            (Error::DataLoss { from: Commit(3), to: Commit(4) }, Status::Damaged),
+            (Error::Corruption { what: "a".into(), detail: "b".into() }, Status::Damaged),
+            (Error::Closed, Status::Failed),
+        ] {
+            assert_eq!(Failure::from(error).status, status);
+        }
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_failure() {
+        assert!(Failure::stdout(&io::Error::from(io::ErrorKind::BrokenPipe)).is_unread());
+        assert!(!Failure::stdout(&io::Error::from(io::ErrorKind::StorageFull)).is_unread());
+    }
+}

@@ -1,0 +1,34 @@
+//! Ctrl-C and the signal that asks a process to end (`SIGTERM`). A hangup keeps its meaning, so that `nohup` works.
+//!
+//! The first one asks for an orderly stop; the second ends the process at once, which loses nothing acknowledged.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use crate::failure::Failure;
+
+static REQUESTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+/// The exit code of an interrupted command.
+const INTERRUPTED: i32 = 130;
+
+/// From now on signals are noted instead of ending the process.
+pub(crate) fn watch() -> Result<(), Failure> {
+    let note = |signal| -> io::Result<()> {
+        // What is registered first runs first: it sees whether an earlier signal was noted.
+        flag::register_conditional_shutdown(signal, INTERRUPTED, REQUESTED.clone())?;
+        flag::register(signal, REQUESTED.clone())?;
+        Ok(())
+    };
+    let noted = [SIGINT, SIGTERM].into_iter().try_for_each(note);
+    noted.map_err(|error| Failure::failed(format!("watching for signals: {error}")))
+}
+
+/// Whether there was one.
+pub(crate) fn requested() -> bool {
+    REQUESTED.load(Ordering::Relaxed)
+}

@@ -1,0 +1,108 @@
+//! Where an import stands, kept in the database itself.
+//!
+//! While an import is under way, a document in the namespace `vectrove-import` of its collection says how many rows of
+//! the input are acknowledged. It is written in the batch that brings the rows, so that the two can never differ, and
+//! deleted in the batch that brings the last ones. It also holds a checksum of those rows: an import that goes on with
+//! other rows than it began with is noticed.
+
+use std::path::Path;
+
+use serde_json::json;
+use vectrove::limits::MAX_ID_BYTES;
+use vectrove::{Batch, Collection, DocId, Document, Namespace};
+
+use crate::failure::Failure;
+use crate::lines;
+
+/// The namespace that holds the places of unfinished imports, and nothing else.
+pub(crate) const NAMESPACE: &str = "vectrove-import";
+
+/// The place of one import: of one input into one namespace.
+pub(crate) struct Place {
+    namespace: Namespace,
+    id: DocId,
+    vector: Vec<f32>,
+}
+
+/// How far an import has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Reached {
+    /// Rows of the input, from its first.
+    pub(crate) rows: u64,
+    /// The checksum of those rows.
+    pub(crate) checksum: u32,
+}
+
+impl Reached {
+    /// One row further.
+    pub(crate) fn with(self, row: &[u8]) -> Self {
+        Reached { rows: self.rows + 1, checksum: crc32c::crc32c_append(self.checksum, row) }
+    }
+}
+
+impl Place {
+    /// The place of an import of a file into a namespace of the collection.
+    pub(crate) fn new(collection: &Collection, into: &Namespace, file: &Path) -> Result<Self, Failure> {
+        let mut vector = vec![0.0; collection.config().dimension];
+        // Under cosine a vector needs a direction.
+        if let Some(first) = vector.first_mut() {
+            *first = 1.0;
+        }
+        Ok(Place { namespace: collection.namespace(NAMESPACE)?, id: id(into.namespace_name(), file)?, vector })
+    }
+
+    /// How far an unfinished import has come; `None` if there is none.
+    pub(crate) fn reached(&self) -> Result<Option<Reached>, Failure> {
+        let Some(document) = self.namespace.get(&self.id)? else { return Ok(None) };
+        let number = |key: &str| document.metadata[key].as_u64();
+        match (number("rows"), number("checksum").map(u32::try_from)) {
+            (Some(rows), Some(Ok(checksum))) => Ok(Some(Reached { rows, checksum })),
+            _ => Err(Failure::failed(format!("the document {} in namespace {NAMESPACE} is no import's", self.id))
+                .hint("delete it, and the import begins anew")),
+        }
+    }
+
+    /// Has a batch say that the import has come this far.
+    pub(crate) fn put(&self, batch: &mut Batch, reached: Reached) {
+        let metadata = json!({"rows": reached.rows, "checksum": reached.checksum});
+        batch.upsert(&self.namespace, Document::new(self.vector.clone()).id(&self.id).metadata(metadata));
+    }
+
+    /// Has a batch say that the import is complete.
+    pub(crate) fn remove(&self, batch: &mut Batch) {
+        batch.delete(&self.namespace, &self.id);
+    }
+}
+
+/// Names an input and where it goes, as a JSON array: two imports of one file into two namespaces are two.
+fn id(into: &str, file: &Path) -> Result<DocId, Failure> {
+    let path = match lines::is_stdin(file) {
+        true => file.to_owned(),
+        false => file.canonicalize().map_err(|error| Failure::file("opening", file, &error))?,
+    };
+    let name = json!([into, path.to_string_lossy()]).to_string();
+    // The end of an overlong name tells it from others; its beginning seldom does.
+    let start = (name.len().saturating_sub(MAX_ID_BYTES)..).find(|&start| name.is_char_boundary(start));
+    Ok(DocId::from(&name[start.unwrap_or(0)..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_input_and_namespace_has_a_place_of_its_own() {
+        let stdin = Path::new("-");
+        assert_eq!(id("", stdin).unwrap().to_string(), r#"["","-"]"#);
+        assert_ne!(id("a", stdin).unwrap(), id("", stdin).unwrap());
+        let long = id(&"ü".repeat(300), stdin).unwrap().to_string();
+        assert!(long.len() <= MAX_ID_BYTES && long.ends_with(r#"","-"]"#), "{long}");
+    }
+
+    #[test]
+    fn the_checksum_tells_rows_apart() {
+        let start = Reached::default();
+        assert_eq!(start.with(b"a").with(b"b"), start.with(b"a").with(b"b"));
+        assert_ne!(start.with(b"a").with(b"b"), start.with(b"b").with(b"a"));
+    }
+}

@@ -1,0 +1,183 @@
+//! Searching: by vectors of a file, by vectors as they come on stdin, by a stored document.
+//!
+//! Every query is answered by one line of JSON, or by a table. Queries of a file are searched several at a time;
+//! those of stdin one by one, each answered before the next is awaited.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use serde::Serialize;
+use vectrove::{Database, Error, Hit, Namespace, Query, SearchParams};
+
+use crate::args;
+use crate::catalog;
+use crate::failure::Failure;
+use crate::lines::is_stdin;
+use crate::output::{Output, cut, grouped};
+use crate::rows::Components;
+use crate::vectors::VectorFile;
+
+/// Queries searched at once.
+const AT_ONCE: usize = 64;
+
+/// Widest column of ids.
+const ID_WIDTH: usize = 36;
+
+/// A query and its number in its source, from 1.
+type Numbered = (u64, Query);
+
+/// Queries as they come.
+type Queries = Box<dyn Iterator<Item = Result<Numbered, Failure>>>;
+
+/// Searches as the arguments say.
+pub(crate) fn search(db: &Database, args: args::Search, output: &mut Output) -> Result<(), Failure> {
+    let collection = catalog::open(db, &args.target.collection)?;
+    let namespace = catalog::namespace(&collection, args.target.namespace.as_deref())?;
+    let shape = Shape { alone: args.like.is_some() || args.row.len() == 1, fields: args.fields.is_some() };
+    let at_once = if args.vector.as_deref().is_some_and(is_stdin) { 1 } else { AT_ONCE };
+    let mut queries = queries(&args)?;
+    let params = params(args);
+    loop {
+        let (chunk, failure) = take(&mut queries, at_once);
+        if !chunk.is_empty() {
+            answer(&namespace, chunk, &params, |number, hits| show(output, number, hits, shape))?;
+            output.flush()?;
+        } else if failure.is_none() {
+            return Ok(());
+        }
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+    }
+}
+
+fn queries(args: &args::Search) -> Result<Queries, Failure> {
+    match (&args.like, &args.vectors, &args.vector) {
+        (Some(id), ..) => Ok(Box::new(std::iter::once(Ok((1, Query::like(id)))))),
+        (_, Some(path), _) => from_vector_file(path, &args.row),
+        (_, _, Some(path)) if is_stdin(path) => Ok(from_arrays("stdin".into(), io::stdin())),
+        (_, _, Some(path)) => {
+            let file = File::open(path).map_err(|error| Failure::file("opening", path, &error))?;
+            Ok(from_arrays(path.display().to_string(), BufReader::new(file)))
+        }
+        (None, None, None) => Err(Failure::failed("expected --like, --vectors or --vector")),
+    }
+}
+
+/// All vectors of a file, or those of some rows.
+fn from_vector_file(path: &Path, rows: &[u64]) -> Result<Queries, Failure> {
+    let mut file = VectorFile::open(path)?;
+    let n_rows = file.n_rows();
+    if let Some(row) = rows.iter().find(|&&row| row > n_rows) {
+        return Err(Failure::failed(format!("{} has no row {row}, only {}", path.display(), grouped(n_rows))));
+    }
+    let wanted = if rows.is_empty() { (1..=n_rows).collect() } else { rows.to_vec() };
+    Ok(Box::new(wanted.into_iter().filter_map(move |row| {
+        let vector = file.seek(row - 1).and_then(|()| file.read());
+        vector.map(|vector| Some((row, Query::from(vector?)))).transpose()
+    })))
+}
+
+/// JSON arrays, one after the other.
+fn from_arrays(name: String, source: impl Read + 'static) -> Queries {
+    let arrays = serde_json::Deserializer::from_reader(source).into_iter::<Components>();
+    Box::new((1..).zip(arrays).map(move |(number, vector)| {
+        match vector {
+            Ok(Components(vector)) => Ok((number, Query::from(vector))),
+            Err(error) => Err(Failure::failed(format!("query {number} of {name} is bad: {error}"))
+                .hint("a query is a JSON array of numbers")),
+        }
+    }))
+}
+
+fn params(args: args::Search) -> SearchParams {
+    let mut params = SearchParams::default();
+    params.limit = args.limit;
+    params.offset = args.offset;
+    params.filter = args.filter.unwrap_or_default();
+    params.min_score = args.min_score;
+    params.max_distance = args.max_distance;
+    params.with_vector = args.with_vector;
+    params.fields = args.fields;
+    params
+}
+
+/// The next queries, and why there are not more.
+fn take(queries: &mut Queries, at_once: usize) -> (Vec<Numbered>, Option<Failure>) {
+    let mut chunk = Vec::new();
+    while chunk.len() < at_once {
+        match queries.next() {
+            Some(Ok(query)) => chunk.push(query),
+            Some(Err(failure)) => return (chunk, Some(failure)),
+            None => break,
+        }
+    }
+    (chunk, None)
+}
+
+/// Searches for all queries of a chunk and shows what was found, in their order.
+fn answer(
+    namespace: &Namespace,
+    chunk: Vec<Numbered>,
+    params: &SearchParams,
+    mut show: impl FnMut(u64, &[Hit]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let (numbers, queries): (Vec<u64>, Vec<Query>) = chunk.into_iter().unzip();
+    let answers = namespace.search_many(queries).params(params.clone()).run();
+    let answers = answers.map_err(|error| match error {
+        Error::InBatch { index, source, .. } => match numbers.get(index) {
+            Some(number) if numbers.len() > 1 || *number > 1 => {
+                Failure::from(*source).about(&format!("query {number}"))
+            }
+            _ => Failure::from(*source),
+        },
+        error => Failure::from(error),
+    })?;
+    numbers.into_iter().zip(&answers).try_for_each(|(number, hits)| show(number, hits))
+}
+
+/// What a table shows.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    /// Whether there is only one, so that it needs no number.
+    alone: bool,
+    /// Whether metadata was asked for.
+    fields: bool,
+}
+
+/// An answer for programs. Scores and vectors stay single precision, so that they are written as short as they are.
+#[derive(Serialize)]
+struct Answer<'a> {
+    hits: &'a [Hit],
+}
+
+fn show(output: &mut Output, number: u64, hits: &[Hit], shape: Shape) -> Result<(), Failure> {
+    if output.json {
+        return output.object(&Answer { hits });
+    }
+    if !shape.alone {
+        output.line(format_args!("query {number}"))?;
+    }
+    if hits.is_empty() {
+        return output.line("no hits");
+    }
+    let ids: Vec<String> = hits.iter().map(|hit| cut(&hit.id.to_string(), ID_WIDTH)).collect();
+    let id_width = ids.iter().map(|id| id.chars().count()).max().unwrap_or(0);
+    for (hit, id) in hits.iter().zip(ids) {
+        let score = format!("{:8.4}", hit.score);
+        let room = output.width.saturating_sub(score.len() + id_width + 4).max(10);
+        let line = format!("{score}  {id:id_width$}  {}", cut(&about(hit, shape), room));
+        output.line(line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// What a table says of a hit: the fields that were asked for and its text; without either, its metadata.
+fn about(hit: &Hit, shape: Shape) -> String {
+    match &hit.text {
+        Some(text) if shape.fields => format!("{}  {text}", hit.metadata),
+        Some(text) => text.clone(),
+        None => hit.metadata.to_string(),
+    }
+}

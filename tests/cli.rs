@@ -1,0 +1,541 @@
+#![cfg(feature = "cli")]
+//! The command does what its help says: answers, exit codes, imports that stop and go on.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A folder with a database in it, and the command.
+struct Shell {
+    folder: TempDir,
+}
+
+/// What a command said.
+struct Answer {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Shell {
+    fn new() -> Self {
+        Shell { folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    /// A shell whose database has an empty collection `c` of two components.
+    fn with_collection() -> Self {
+        let shell = Shell::new();
+        shell.run(&["create", "c", "--dimension", "2"]).good();
+        shell
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vectrove"));
+        command.args(args).current_dir(self.folder.path()).env("VECTROVE_DB", "db").env_remove("COLUMNS");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Answer {
+        Answer::of(self.command(args).output().expect("the command runs"))
+    }
+
+    /// Runs with something on stdin.
+    fn feed(&self, args: &[&str], input: &str) -> Answer {
+        let mut child = self.command(args).stdin(Stdio::piped()).spawn().expect("the command starts");
+        // A command that fails early does not read it all.
+        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        Answer::of(child.wait_with_output().expect("the command ends"))
+    }
+
+    /// Starts a command that is spoken with.
+    fn talk(&self, args: &[&str]) -> Talk {
+        let mut child = self.command(args).stdin(Stdio::piped()).spawn().expect("the command starts");
+        let stdin = child.stdin.take();
+        let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        Talk { child, stdin, stdout }
+    }
+
+    fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> &Self {
+        fs::write(self.path(name), bytes).expect("a file");
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn count(&self, collection: &str) -> u64 {
+        self.run(&["count", collection, "--json"]).json()["count"].as_u64().expect("a count")
+    }
+
+    /// The ids of a search's hits.
+    fn hits(&self, args: &[&str]) -> Vec<Value> {
+        ids(&self.run(&[&["search", "c", "--json"], args].concat()).json())
+    }
+}
+
+impl Answer {
+    fn of(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        Answer { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    #[track_caller]
+    fn good(self) -> Self {
+        assert_eq!(self.code, Some(0), "{}", self.err);
+        self
+    }
+
+    /// Its only line, as JSON.
+    #[track_caller]
+    fn json(self) -> Value {
+        let lines = self.good().lines();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        lines[0].clone()
+    }
+
+    /// Its lines, each as JSON.
+    fn lines(&self) -> Vec<Value> {
+        self.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    /// Failed with this code, and said all of this on stderr.
+    #[track_caller]
+    fn bad(self, code: i32, said: &[&str]) -> Self {
+        assert_eq!(self.code, Some(code), "{}", self.err);
+        assert!(self.err.lines().any(|line| line.starts_with("error: ")), "{}", self.err);
+        for part in said {
+            assert!(self.err.contains(part), "expected {part:?} in: {}", self.err);
+        }
+        self
+    }
+}
+
+/// A command under way.
+struct Talk {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Talk {
+    fn say(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("a pipe");
+        stdin.write_all(line.as_bytes()).and_then(|()| stdin.flush()).expect("the command reads");
+    }
+
+    /// The next line, as JSON.
+    fn hear(&mut self) -> Value {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("a line");
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().expect("kill");
+        assert!(sent.success());
+    }
+
+    /// Waits for the end; stdin is closed only after it if `open`.
+    fn end(mut self, open: bool) -> Answer {
+        let held = self.stdin.take().filter(|_| open);
+        let answer = Answer::of(self.child.wait_with_output().expect("the command ends"));
+        drop(held);
+        answer
+    }
+}
+
+fn ids(answer: &Value) -> Vec<Value> {
+    answer["hits"].as_array().expect("hits").iter().map(|hit| hit["id"].clone()).collect()
+}
+
+fn fbin(rows: &[[f32; 2]]) -> Vec<u8> {
+    let n_rows = u32::try_from(rows.len()).expect("few rows");
+    let head = [n_rows, 2].into_iter().flat_map(u32::to_le_bytes);
+    head.chain(rows.as_flattened().iter().flat_map(|x| x.to_le_bytes())).collect()
+}
+
+fn npy(kind: &str, n_rows: usize, components: impl IntoIterator<Item = u8>) -> Vec<u8> {
+    let mut head = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({n_rows}, 2), }}");
+    head += &" ".repeat(127 - 10 - head.len());
+    head.push('\n');
+    let length = u16::try_from(head.len()).expect("a short head").to_le_bytes();
+    let start = b"\x93NUMPY\x01\x00".iter().copied().chain(length);
+    start.chain(head.into_bytes()).chain(components).collect()
+}
+
+/// Rows `from` to `to`, without `to`, whose ids are their numbers.
+fn rows(from: u64, to: u64) -> String {
+    (from..to).map(|n| format!("{{\"id\": {n}, \"vector\": [1, {n}], \"n\": {n}}}\n")).collect()
+}
+
+#[test]
+fn documents_are_written_found_and_deleted() {
+    let shell = Shell::with_collection();
+    let rows = r#"{"id": "east", "vector": [1, 0], "text": "where the sun rises", "cold": false, "n": 1}
+{"id": 7, "vector": [0, 1], "cold": true, "n": 2}
+
+{"id": "7", "vector": [0.5, 1], "cold": true, "n": 3}
+{"vector": [-1, 0]}
+"#;
+    let told = shell.file("rows.jsonl", rows).run(&["import", "c", "rows.jsonl"]).good();
+    assert_eq!(told.out, "imported 4 rows of rows.jsonl into c\n");
+    assert_eq!(shell.count("c"), 4);
+    assert_eq!(shell.run(&["count", "c", "--filter", r#"{"cold": true}"#]).good().out, "2\n");
+
+    shell.file("q.json", "[0.9,\n 0.1]");
+    assert_eq!(shell.hits(&["--vector", "q.json", "--limit", "2"]), [json!("east"), json!("7")]);
+    assert_eq!(shell.hits(&["--vector", "q.json", "--limit", "1", "--offset", "1", "--exact"]), [json!("7")]);
+    assert_eq!(shell.hits(&["--vector", "q.json", "--filter", r#"{"n": 2}"#]), [json!(7)]);
+    assert_eq!(shell.hits(&["--vector", "q.json", "--min-score", "0.9"]), [json!("east")]);
+    assert_eq!(shell.hits(&["--vector", "q.json", "--max-distance", "-1"]), [json!(null); 0]);
+    assert_eq!(shell.hits(&["--like", "7", "--limit", "1"]), [json!("7")]);
+    assert_eq!(shell.hits(&["--like", "\"7\"", "--limit", "1"]), [json!(7)]);
+
+    let args = ["search", "c", "--json", "--like", "7", "--fields", "n", "--with-vector", "--filter", r#"{"n": 1}"#];
+    let hit = &shell.run(&args).json()["hits"][0];
+    assert_eq!((&hit["metadata"], &hit["text"]), (&json!({"n": 1}), &json!("where the sun rises")));
+    assert_eq!((&hit["vector"], &hit["score"], &hit["distance"]), (&json!([1.0, 0.0]), &json!(0.0), &json!(1.0)));
+    let table = shell.run(&["search", "c", "--like", "7", "--limit", "3"]).good().out;
+    assert!(table.contains("  0.0000  east") && table.contains("where the sun rises"), "{table}");
+
+    let found = shell.run(&["get", "c", "7", "east", "--json"]).good().lines();
+    assert_eq!((&found[0]["id"], &found[0]["vector"]), (&json!(7), &json!([0.0, 1.0])));
+    assert_eq!(found[1]["metadata"], json!({"cold": false, "n": 1}));
+    let partly = shell.run(&["get", "c", "7", "nowhere", "--json"]).bad(3, &["no document with id \"nowhere\""]);
+    assert_eq!(partly.lines()[0]["id"], json!(7));
+
+    let page = shell.run(&["scroll", "c", "--limit", "3", "--json"]).json();
+    assert_eq!((page["documents"].as_array().map(Vec::len), &page["next"]), (Some(3), &json!("7")));
+    let rest = shell.run(&["scroll", "c", "--after", &page["next"].to_string(), "--json"]).json();
+    assert_eq!((&rest["documents"][0]["id"], &rest["next"]), (&json!("east"), &json!(null)));
+
+    assert_eq!(shell.run(&["delete", "c", "7", "8", "--json"]).json()["deleted"], json!(1));
+    assert_eq!(shell.run(&["delete", "c", "--filter", r#"{"n": {"$gt": 1}}"#]).good().out, "deleted 1 documents\n");
+    assert_eq!(shell.count("c"), 2);
+}
+
+#[test]
+fn namespaces_are_apart() {
+    let shell = Shell::with_collection();
+    shell.feed(&["import", "c", "-", "--namespace", "a"], &rows(1, 4)).good();
+    assert_eq!(shell.count("c"), 0);
+    assert_eq!(shell.run(&["count", "c", "--namespace", "a"]).good().out, "3\n");
+    assert_eq!(shell.run(&["export", "c", "--namespace", "a"]).good().out.lines().count(), 3);
+    shell.feed(&["import", "c", "-", "--namespace", "vectrove-import"], &rows(1, 4)).bad(1, &["is kept for imports"]);
+}
+
+#[test]
+fn collections_come_and_go() {
+    let shell = Shell::with_collection();
+    let told = shell.run(&["create", "d", "--dimension", "3", "--metric", "l2", "--json"]).json();
+    assert_eq!(told["config"], json!({"dimension": 3, "metric": "euclidean", "normalize": false}));
+    shell.feed(&["import", "c", "-"], &rows(1, 4)).good();
+    shell.run(&["rename", "d", "e"]).good();
+    let listed = shell.run(&["collections", "--json"]).good().lines();
+    let shown: Vec<_> = listed.iter().map(|c| (c["name"].as_str(), c["n_documents"].as_u64())).collect();
+    assert_eq!(shown, [(Some("c"), Some(3)), (Some("e"), Some(0))]);
+    assert!(shell.run(&["collections"]).good().out.contains("euclidean"));
+
+    let stats = shell.run(&["stats", "--json"]).json();
+    assert_eq!((&stats["commit"], &stats["collections"][0]["n_documents"]), (&stats["durable_commit"], &json!(3)));
+    let verified = shell.run(&["verify", "--json"]).json();
+    assert_eq!((&verified["n_collections"], &verified["n_documents"]), (&json!(2), &json!(3)));
+
+    shell.run(&["checkpoint", "copy"]).good();
+    shell.run(&["drop", "c"]).bad(2, &["--yes"]);
+    shell.run(&["drop", "c", "--yes"]).good();
+    shell.run(&["count", "c"]).bad(3, &["no collection named \"c\"", "hint: there are: e; `vectrove create c"]);
+    assert_eq!(shell.run(&["--db", "copy", "count", "c"]).good().out, "3\n");
+}
+
+#[test]
+fn an_export_imports_the_same_to_the_last_bit() {
+    let shell = Shell::with_collection();
+    let rows = [
+        r#"{"id":0,"a":null,"b":[1,{"c":2.0}],"vector":[0.1,1e-40]}"#,
+        r#"{"id":18446744073709551615,"text":"","n":18446744073709551615,"x":-0.0,"y":0.1,"vector":[-0.0,3.4e+18]}"#,
+        r#"{"id":"67e55044-10b1-426f-9247-bb680e5fe0c8","vector":[16777217.0,0.33333334]}"#,
+        r#"{"id":"\"q\"\n","metadata":{"id":1,"vector":"v"},"vector":[1.0,2.0]}"#,
+        r#"{"id":"m","metadata":{"metadata":{"deep":1}},"vector":[1.0,2.0]}"#,
+        r#"{"id":"n","text":"t","metadata":{"a":1,"text":null},"vector":[1.0,2.0]}"#,
+    ];
+    shell.feed(&["import", "c", "-"], &rows.join("\n")).good();
+    let documents = shell.run(&["scroll", "c", "--json"]).json()["documents"].clone();
+    assert_eq!(documents[3]["metadata"], json!({"id": 1, "vector": "v"}));
+    assert_eq!(documents[4]["metadata"], json!({"metadata": {"deep": 1}}));
+
+    assert_eq!(shell.run(&["export", "c", "out.jsonl", "--json"]).json()["rows"], json!(6));
+    let exported = fs::read_to_string(shell.path("out.jsonl")).unwrap();
+    let expected = rows.map(|row| row.replace("16777217.0", "16777216.0"));
+    assert_eq!(exported.lines().collect::<Vec<_>>(), expected);
+    assert!(!shell.path("out.jsonl.partial").exists());
+
+    shell.run(&["create", "d", "--dimension", "2"]).good();
+    shell.run(&["import", "d", "out.jsonl"]).good();
+    assert_eq!(shell.run(&["export", "d"]).good().out, exported);
+}
+
+#[test]
+fn vectors_may_lie_beside_the_rows() {
+    let shell = Shell::with_collection();
+    shell.file("rows.jsonl", "{\"id\": 1}\n{\"id\": 2}\n{\"id\": 3}\n");
+    let components = [[1.0, 0.0], [0.0, 1.0], [0.25, -1.0f32]];
+    let single = components.as_flattened().iter().flat_map(|x| x.to_le_bytes());
+    let double = components.as_flattened().iter().flat_map(|x| f64::from(*x).to_le_bytes());
+    shell.file("v.fbin", fbin(&components)).file("v.npy", npy("<f4", 3, single)).file("w.npy", npy("<f8", 3, double));
+    for file in ["v.fbin", "v.npy", "w.npy"] {
+        shell.run(&["import", "c", "rows.jsonl", "--vectors", file]).good();
+        let found = shell.run(&["get", "c", "1", "2", "3", "--json"]).good().lines();
+        let vectors: Vec<_> = found.iter().map(|document| &document["vector"]).collect();
+        assert_eq!(vectors, [&json!([1.0, 0.0]), &json!([0.0, 1.0]), &json!([0.25, -1.0])], "{file}");
+        let answers = shell.run(&["search", "c", "--vectors", file, "--limit", "1", "--json"]).good().lines();
+        assert_eq!(answers.iter().flat_map(ids).collect::<Vec<_>>(), [json!(1), json!(2), json!(3)], "{file}");
+        let args = ["search", "c", "--vectors", file, "--row", "3,1", "--limit", "1", "--json"];
+        let answers = shell.run(&args).good().lines();
+        assert_eq!(answers.iter().flat_map(ids).collect::<Vec<_>>(), [json!(3), json!(1)], "{file}");
+        shell.run(&["delete", "c", "--filter", "{}"]).good();
+    }
+    shell.run(&["search", "c", "--vectors", "v.fbin", "--row", "4"]).bad(1, &["v.fbin has no row 4, only 3"]);
+    shell.run(&["search", "c", "--vectors", "v.fbin", "--row", "0"]).bad(2, &[]);
+}
+
+#[test]
+fn exit_codes_say_what_went_wrong() {
+    let shell = Shell::new();
+    shell.run(&["count", "c"]).bad(3, &["no database at", "hint: `vectrove create"]);
+    shell.file("rows.jsonl", rows(0, 1)).run(&["import", "c", "rows.jsonl"]).bad(3, &["no database at"]);
+    assert!(!shell.path("db").exists(), "an import made a database");
+    shell.run(&["create", "c", "--dimension", "0"]).bad(1, &["invalid dimension"]);
+    shell.run(&["create", "c", "--dimension", "2"]).good();
+    shell.run(&["create", "c", "--dimension", "2"]).bad(1, &["already exists", "hint: "]);
+    shell.run(&["import", "d", "rows.jsonl"]).bad(3, &["no collection named \"d\"", "create d --dimension N"]);
+    shell.run(&["import", "c", "nowhere.jsonl"]).bad(3, &["nowhere.jsonl"]);
+    shell.run(&["search", "c", "--like", "x"]).bad(3, &["no document with id x"]);
+    shell.run(&["search", "c"]).bad(2, &["--like"]);
+    shell.run(&["search", "c", "--like", "x", "--vector", "-"]).bad(2, &["cannot be used with"]);
+    shell.run(&["count", "c", "--filter", "{\"$ad\": []}"]).bad(2, &["perhaps $and"]);
+    shell.run(&["import", "c", "rows.jsonl", "--batch", "0"]).bad(2, &["1..=99999"]);
+    shell.run(&["import", "c", "rows.jsonl", "--id-field", "text"]).bad(2, &["a meaning of its own"]);
+    shell.run(&["frobnicate"]).bad(2, &[]);
+    let help = shell.run(&["--help"]).good().out;
+    assert!(help.contains("Exit codes: 0 done; 1 failed; 2 wrong usage; 3 not found; 4"), "{help}");
+
+    fs::write(shell.path("db/superblock"), b"not what was written").unwrap();
+    shell.run(&["count", "c"]).bad(5, &["nothing was changed"]);
+}
+
+#[test]
+fn hostile_files_are_refused_before_anything_is_written() {
+    let shell = Shell::with_collection();
+    let whole = fbin(&[[1.0, 0.0], [0.0, 1.0]]);
+    let head = |rows: u32, columns: u32| [rows.to_le_bytes(), columns.to_le_bytes()].concat();
+    let wide = npy("<f4", usize::MAX, [0; 16]);
+    let files: [(&str, &[u8], &str); 10] = [
+        ("cut.fbin", &whole[..23], "24 bytes in all, but it has 23 bytes"),
+        ("head.fbin", &whole[..5], "the file ends too soon"),
+        ("empty.fbin", &[], "the file ends too soon"),
+        ("huge.fbin", &head(u32::MAX, u32::MAX), "expected 1 to 65536 columns"),
+        ("none.fbin", &head(u32::MAX, 0), "expected 1 to 65536 columns"),
+        ("three.fbin", &[&head(1, 3)[..], &[0; 12]].concat(), "expects 2, got 3"),
+        ("one.fbin", &fbin(&[[1.0, 0.0]]), "rows.jsonl has 2 rows, but there are 1 vectors"),
+        ("wide.npy", &wide, "more than any file's"),
+        ("text.npy", b"not an array", "does not begin like a .npy file"),
+        ("v.txt", b"1 2", "expected a file named .fbin or .npy"),
+    ];
+    shell.file("rows.jsonl", "{\"id\": 1}\n{\"id\": 2}");
+    for (name, bytes, reason) in files {
+        shell.file(name, bytes).run(&["import", "c", "rows.jsonl", "--vectors", name]).bad(1, &[reason]);
+        assert_eq!(shell.count("c"), 0, "{name}");
+    }
+    shell.file("int.npy", npy("<i4", 2, [0; 16])).file("rows.bin", [0xff; 100]);
+    shell.run(&["import", "c", "rows.jsonl", "--vectors", "int.npy"]).bad(1, &["got <i4"]);
+    shell.run(&["import", "c", "rows.bin"]).bad(1, &["row 1 is bad"]);
+    shell.run(&["import", "c", "."]).bad(1, &["directory"]);
+    shell.file("q", "[1, 2] [1").run(&["search", "c", "--vector", "q"]).bad(1, &["query 2 of q is bad"]);
+    shell.file("q", "[1, 2] [1]").run(&["search", "c", "--vector", "q"]).bad(1, &["query 2", "expects 2, got 1"]);
+    assert_eq!(shell.run(&["verify", "--json"]).json()["n_documents"], json!(0));
+}
+
+#[test]
+fn a_bad_row_stops_an_import_that_then_goes_on() {
+    for (bad, reason) in [
+        ("{\"id\": 30", "EOF"),
+        ("{\"id\": -1, \"vector\": [1, 2]}", "id: expected"),
+        ("{\"id\": 30, \"vector\": [1, 2, 3]}", "expects 2, got 3"),
+        ("{\"id\": 30, \"vector\": [0, 0]}", "invalid vector"),
+        ("{\"id\": 30, \"vector\": [1e39, 1]}", "vector: number out of range"),
+        ("{\"id\": 30}", "it has no vector"),
+        ("{\"id\": \"\", \"vector\": [1, 2]}", "invalid id"),
+    ] {
+        let shell = Shell::with_collection();
+        shell.file("r.jsonl", format!("{}\n{bad}\n{}", rows(0, 30), rows(31, 60)));
+        let import = ["import", "c", "r.jsonl", "--batch", "7"];
+        let so_far = ["imported 30 rows of r.jsonl; row 31 (line 32) is bad: ", reason, "hint: fix it"];
+        shell.run(&import).bad(1, &so_far);
+        assert_eq!(shell.count("c"), 30, "{bad}");
+        shell.run(&[&import[..], &["--resume"]].concat()).bad(1, &so_far);
+        assert_eq!(shell.count("c"), 30, "{bad}");
+
+        shell.file("r.jsonl", rows(0, 60));
+        let lines = shell.run(&[&import[..], &["--resume", "--json"]].concat()).good().lines();
+        assert_eq!(lines[0]["rows"], json!(37), "{bad}");
+        let last = lines.last().unwrap();
+        assert_eq!((&last["rows"], &last["complete"]), (&json!(60), &json!(true)), "{bad}");
+        assert_eq!(shell.count("c"), 60, "{bad}");
+        assert_eq!(shell.run(&["verify", "--json"]).json()["n_documents"], json!(60), "{bad}: a mark is left");
+    }
+}
+
+#[test]
+fn a_vector_that_is_no_number_stops_an_import_too() {
+    let shell = Shell::with_collection();
+    let names: String = (0..5).map(|n| format!("{{\"id\": {n}}}\n")).collect();
+    shell.file("r.jsonl", &names);
+    let mut vectors = [[1.0f32, 2.0]; 5];
+    vectors[3][1] = f32::NAN;
+    let components = vectors.as_flattened().iter().flat_map(|x| x.to_le_bytes());
+    shell.file("v.fbin", fbin(&vectors)).file("v.npy", npy("<f4", 5, components));
+    for file in ["v.fbin", "v.npy"] {
+        let import = ["import", "c", "r.jsonl", "--vectors", file];
+        shell.run(&import).bad(1, &["imported 3 rows of r.jsonl; row 4 is bad: ", "NaN at position 1"]);
+        assert_eq!(shell.count("c"), 3);
+        shell.run(&["delete", "c", "--filter", "{}"]).good();
+    }
+    vectors[3] = [5.0, 5.0];
+    shell.file("v.fbin", fbin(&vectors));
+    shell.run(&["import", "c", "r.jsonl", "--vectors", "v.fbin", "--resume"]).good();
+    let found = shell.run(&["scroll", "c", "--json"]).json();
+    assert_eq!(found["documents"].as_array().unwrap().iter().map(|d| &d["id"]).collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(shell.run(&["get", "c", "3", "--json"]).json()["vector"], json!([5.0, 5.0]));
+    let both = "{\"id\": 1, \"vector\": [1, 2]}\n";
+    shell.file("r.jsonl", both.repeat(5));
+    shell.run(&["import", "c", "r.jsonl", "--vectors", "v.fbin"]).bad(1, &["beside the one from --vectors"]);
+    shell
+        .feed(&["import", "c", "-", "--vectors", "v.fbin"], &names.repeat(2))
+        .bad(1, &["row 6 is bad", "only 5 vectors"]);
+    shell.feed(&["import", "c", "-", "--vectors", "v.fbin"], "{}").bad(1, &["rows of stdin; there are 4 vectors"]);
+}
+
+/// Starts an import from a pipe, sends a signal once some rows are acknowledged, and checks that `--resume` then
+/// brings exactly the rest: rows without ids would otherwise be there twice.
+#[track_caller]
+fn check_signal(signal: &str, code: Option<i32>) -> Answer {
+    let shell = Shell::with_collection();
+    let all: String = (0..60).map(|n| format!("{{\"vector\": [1, {n}], \"n\": {n}}}\n")).collect();
+    let some: String = all.lines().take(25).map(|line| format!("{line}\n")).collect();
+    let mut import = shell.talk(&["import", "c", "-", "--batch", "10", "--json"]);
+    import.say(&some);
+    assert_eq!((import.hear()["rows"].as_u64(), import.hear()["rows"].as_u64()), (Some(10), Some(20)));
+    import.signal(signal);
+    let answer = import.end(true);
+    assert_eq!(answer.code, code, "{}", answer.err);
+
+    let kept = shell.count("c");
+    assert!((20..=25).contains(&kept), "{kept}");
+    let rest: String = all.lines().skip(25).map(|line| format!("{line}\n")).collect();
+    let other = shell.feed(&["import", "c", "-", "--resume"], &rest);
+    other.bad(1, &["cannot go on after row", "are not those that were imported"]);
+    shell.feed(&["import", "c", "-", "--resume"], &all[..50]).bad(1, &["cannot go on", "it has only"]);
+    shell.feed(&["import", "c", "-", "--resume"], &all).good();
+    assert_eq!(shell.count("c"), 60);
+    let mut numbers: Vec<_> = shell.run(&["export", "c"]).lines().iter().map(|row| row["n"].as_u64()).collect();
+    numbers.sort();
+    assert_eq!(numbers, (0..60).map(Some).collect::<Vec<_>>());
+    answer
+}
+
+#[test]
+fn an_interrupted_import_goes_on() {
+    let answer = check_signal("-INT", Some(130));
+    let said =
+        answer.err.ends_with(" rows of stdin; interrupted\nhint: the same command with --resume goes on from there\n");
+    assert!(said, "{}", answer.err);
+    check_signal("-TERM", Some(130));
+}
+
+#[test]
+fn a_killed_import_goes_on() {
+    check_signal("-KILL", None);
+}
+
+#[test]
+fn without_resume_an_import_begins_anew() {
+    let shell = Shell::with_collection();
+    shell.file("r.jsonl", rows(0, 20) + "bad");
+    shell.run(&["import", "c", "r.jsonl"]).bad(1, &["imported 20 rows"]);
+    shell.file("r.jsonl", rows(0, 30));
+    let answer = shell.run(&["import", "c", "r.jsonl"]).good();
+    assert_eq!(answer.err, "note: an import of r.jsonl stopped after 20 rows; beginning anew without --resume\n");
+    assert_eq!(shell.count("c"), 30);
+    let answer = shell.run(&["import", "c", "r.jsonl", "--resume"]).good();
+    assert!(answer.err.starts_with("note: no import of r.jsonl was interrupted"), "{}", answer.err);
+}
+
+#[test]
+fn a_search_answers_each_line_as_it_comes_and_holds_the_database() {
+    let shell = Shell::with_collection();
+    shell.feed(&["import", "c", "-"], &rows(0, 5)).good();
+    let mut search = shell.talk(&["search", "c", "--vector", "-", "--limit", "1", "--json"]);
+    search.say("[1, 0]\n");
+    assert_eq!(ids(&search.hear()), [json!(0)]);
+    let busy = shell.run(&["count", "c"]).bad(4, &["is in use by process", "hint: "]);
+    assert!(busy.err.contains(&search.child.id().to_string()), "{}", busy.err);
+    search.say("[0, 1]\n");
+    assert_eq!(ids(&search.hear()), [json!(4)]);
+    search.say("[0, 1, 2]\n");
+    search.end(false).bad(1, &["query 3: dimension mismatch"]);
+
+    let mut search = shell.talk(&["search", "c", "--vector", "-", "--json"]);
+    search.say("[1, 0]");
+    assert_eq!(search.hear()["hits"].as_array().map(Vec::len), Some(5));
+    search.end(false).good();
+}
+
+#[test]
+fn a_reader_may_leave_early() {
+    let shell = Shell::with_collection();
+    // Far more than a pipe holds.
+    shell.feed(&["import", "c", "-"], &rows(0, 5_000)).good();
+    let mut export = shell.command(&["export", "c"]).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(export.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let answer = Answer::of(export.wait_with_output().unwrap());
+    assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""));
+    assert!(first.starts_with("{\"id\":0,"), "{first}");
+
+    let mut import = shell.talk(&["import", "c", "-", "--batch", "10", "--json", "--namespace", "a"]);
+    import.say(&rows(0, 10));
+    assert_eq!(import.hear()["rows"], json!(10));
+    let Talk { mut child, mut stdin, stdout } = import;
+    drop(stdout);
+    stdin.as_mut().unwrap().write_all(rows(10, 100).as_bytes()).unwrap();
+    drop(stdin);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(shell.run(&["count", "c", "--namespace", "a"]).good().out, "100\n");
+}
+
+#[test]
+fn the_sample_is_whole_and_its_queries_have_neighbours() {
+    let shell = Shell::new();
+    let sample = |name: &str| format!("{}/examples/data/{name}", env!("CARGO_MANIFEST_DIR"));
+    let vectors = (sample("debian.fbin"), sample("queries.fbin"));
+    shell.run(&["create", "c", "--dimension", "384"]).good();
+    shell.run(&["import", "c", &sample("debian.jsonl"), "--vectors", &vectors.0]).good();
+    assert_eq!(shell.count("c"), 1_300);
+    let answers = shell.run(&["search", "c", "--vectors", &vectors.1, "--json"]).good().lines();
+    assert_eq!(answers.len(), 30);
+    for answer in &answers {
+        let scores: Vec<_> =
+            answer["hits"].as_array().unwrap().iter().map(|hit| hit["score"].as_f64().unwrap()).collect();
+        assert!(scores.len() == 10 && scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
+        assert!(scores[0] > 0.5, "{scores:?}");
+    }
+    let n_bytes: u64 = fs::read_dir(sample("")).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+    assert!(n_bytes < 3_000_000, "{n_bytes}");
+}
