@@ -7,9 +7,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::error::{Error, Result};
-use crate::limits::MAX_ID_BYTES;
-
 /// The user's key of a document: a number, a UUID, or a string of 1 to 512 bytes.
 ///
 /// Ids are unique within a namespace. They order as numbers, then UUIDs, then strings (by bytes); scrolling follows
@@ -47,17 +44,6 @@ impl DocId {
     /// A new time-ordered id (UUIDv7), as given to a document inserted without one.
     pub fn generate() -> Self {
         DocId::Uuid(Uuid::now_v7())
-    }
-
-    /// Refuses an empty or overlong string.
-    pub(crate) fn check(&self) -> Result<()> {
-        match self {
-            DocId::Str(text) if text.is_empty() => Err(Error::InvalidId { reason: "an id may not be empty".into() }),
-            DocId::Str(text) if text.len() > MAX_ID_BYTES => {
-                Err(Error::InvalidId { reason: format!("expected at most {MAX_ID_BYTES} bytes, got {}", text.len()) })
-            }
-            _ => Ok(()),
-        }
     }
 }
 
@@ -196,12 +182,5 @@ mod tests {
         }
         assert!(serde_json::from_str::<DocId>("-1").is_err());
         assert!(serde_json::from_str::<DocId>("1.5").is_err());
-    }
-
-    #[test]
-    fn empty_and_overlong_ids_are_refused() {
-        assert!(DocId::from("").check().is_err());
-        assert!(DocId::from("x".repeat(512)).check().is_ok());
-        assert!(DocId::from("x".repeat(513)).check().is_err());
     }
 }

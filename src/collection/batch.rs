@@ -2,12 +2,10 @@
 
 use std::sync::{Arc, Weak};
 
-use rayon::prelude::*;
 use uuid::Uuid;
 
 use super::commit::{self, Operation, Prepared};
-use super::plan::WORTH_SHARING;
-use super::{Keeper, Namespace, check};
+use super::{Keeper, Namespace, check, share};
 use crate::document::{Document, Receipt, Update};
 use crate::error::{Error, Result};
 use crate::id::{Commit, DocId};
@@ -158,15 +156,14 @@ impl Write {
 }
 
 /// Checks every write, without locks and without reading.
-fn prepare(store: &Arc<Store>, writes: Vec<Write>) -> Result<Vec<Operation>> {
+fn prepare(store: &Arc<Store>, mut writes: Vec<Write>) -> Result<Vec<Operation>> {
+    // In order, before threads share the rest: a later document gets a greater id.
+    writes.iter_mut().for_each(Write::name);
     let check = |(index, write): (usize, Write)| {
         let id = write.id().cloned();
         write.prepare(store).map_err(|error| error.in_batch(index, id.as_ref()))
     };
-    let checked: Vec<Result<Operation>> = match writes.len() {
-        0..WORTH_SHARING => writes.into_iter().enumerate().map(check).collect(),
-        _ => writes.into_par_iter().enumerate().map(check).collect(),
-    };
+    let checked = share::map(writes.into_iter().enumerate().collect(), check);
     let mut n_bytes = 0;
     let mut operations = Vec::with_capacity(checked.len());
     for operation in checked {
@@ -181,6 +178,13 @@ fn prepare(store: &Arc<Store>, writes: Vec<Write>) -> Result<Vec<Operation>> {
 }
 
 impl Write {
+    /// Gives a document without an id a new one.
+    fn name(&mut self) {
+        if let Action::Insert(document) | Action::Upsert(document) = &mut self.action {
+            document.id.get_or_insert_with(DocId::generate);
+        }
+    }
+
     fn id(&self) -> Option<&DocId> {
         match &self.action {
             Action::Insert(document) | Action::Upsert(document) => document.id.as_ref(),
@@ -203,7 +207,7 @@ impl Write {
             Action::Upsert(document) => Prepared::Upsert(check::document(&name, config, document)?),
             Action::Update(update) => Prepared::Update(check::update(&name, config, update)?),
             Action::Delete(id) => {
-                id.check()?;
+                check::id(&id)?;
                 Prepared::Delete(id)
             }
         };

@@ -5,7 +5,7 @@ use crate::distance;
 use crate::document::{Document, MetadataChange, Update};
 use crate::error::{Error, Result};
 use crate::id::DocId;
-use crate::limits::{MAX_NAME_BYTES, MAX_NAMESPACE_BYTES, MAX_NORM, MAX_TEXT_BYTES, MIN_NORM};
+use crate::limits::{MAX_ID_BYTES, MAX_NAME_BYTES, MAX_NAMESPACE_BYTES, MAX_NORM, MAX_TEXT_BYTES, MIN_NORM};
 use crate::value::Value;
 
 /// A document that may be stored.
@@ -37,7 +37,7 @@ pub(crate) enum MetadataStep {
 pub(crate) fn document(collection: &str, config: &CollectionConfig, document: Document) -> Result<CheckedDocument> {
     let Document { id, vector, metadata, text } = document;
     if let Some(id) = &id {
-        id.check()?;
+        self::id(id)?;
     }
     self::vector(collection, config, &vector)?;
     let metadata = metadata.into_metadata()?;
@@ -47,7 +47,7 @@ pub(crate) fn document(collection: &str, config: &CollectionConfig, document: Do
 
 pub(crate) fn update(collection: &str, config: &CollectionConfig, update: Update) -> Result<CheckedUpdate> {
     let Update { id, vector, metadata, text } = update;
-    id.check()?;
+    self::id(&id)?;
     if let Some(vector) = &vector {
         self::vector(collection, config, vector)?;
     }
@@ -60,6 +60,18 @@ pub(crate) fn update(collection: &str, config: &CollectionConfig, update: Update
         })
     });
     Ok(CheckedUpdate { id, vector, metadata: metadata.collect::<Result<_>>()?, text })
+}
+
+/// Refuses an empty or overlong id.
+pub(crate) fn id(id: &DocId) -> Result<()> {
+    let reason = match id {
+        DocId::Str(text) if text.is_empty() => "an id may not be empty".to_owned(),
+        DocId::Str(text) if text.len() > MAX_ID_BYTES => {
+            format!("expected at most {MAX_ID_BYTES} bytes, got {}", text.len())
+        }
+        DocId::U64(_) | DocId::Uuid(_) | DocId::Str(_) => return Ok(()),
+    };
+    Err(Error::InvalidId { reason })
 }
 
 /// Refuses a vector, stored or query, that the collection cannot compare.
@@ -145,6 +157,13 @@ mod tests {
             assert!(refused(Metric::Cosine, &tiny).is_some());
             assert_eq!(refused(Metric::Euclidean, &tiny), None);
         }
+    }
+
+    #[test]
+    fn empty_and_overlong_ids_are_refused() {
+        assert!(id(&DocId::from("")).is_err());
+        assert!(id(&DocId::from("x".repeat(512))).is_ok());
+        assert!(id(&DocId::from("x".repeat(513))).is_err());
     }
 
     #[test]

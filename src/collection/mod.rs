@@ -10,6 +10,7 @@
 //! | [`mod@write`], [`read`], [`search`] | the verbs |
 //! | [`memory`], [`load`] | what is held in memory, and making it at open |
 //! | [`verify`] | comparing all of it |
+//! | [`share`] | sharing work between threads |
 //!
 //! Locks, in the order in which they may be taken: the store's committer section, `Live::memory` (several collections'
 //! by number), the store's view. `State::presence` and `Live::namespaces` are held only to read or replace their value.
@@ -22,6 +23,7 @@ pub(crate) mod memory;
 pub(crate) mod plan;
 pub(crate) mod read;
 pub(crate) mod search;
+mod share;
 pub(crate) mod verify;
 mod write;
 

@@ -7,22 +7,17 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::batch::Expectation;
 use super::check::CheckedDocument;
 use super::commit::{Operation, Prepared, change_metadata};
 use super::memory::{Changes, NewRow, Tenancy};
-use super::{Live, Namespace};
+use super::{Live, Namespace, share};
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
 use crate::store::draft::{Draft, EncodedPut};
 use crate::store::now_ms;
 use crate::store::record::DocumentRow;
 use crate::value::Value;
-
-/// From so many documents on, encoding is shared between threads.
-pub(crate) const WORTH_SHARING: usize = 64;
 
 /// Bytes that keys, headers and the log add to a document.
 const ROW_OVERHEAD: usize = 192;
@@ -209,10 +204,7 @@ impl CollectionPlan {
             let encoded = EncodedPut::new(&row, &vector);
             (encoded, NewRow { tenancy, namespace: row.namespace, row: live.comparable(vector) })
         };
-        let encoded: Vec<_> = match puts.len() {
-            0..WORTH_SHARING => puts.into_iter().map(encode).collect(),
-            _ => puts.into_par_iter().map(encode).collect(),
-        };
+        let encoded = share::map(puts, encode);
         for (put, new) in encoded {
             draft.put(here, new.tenancy.slot, &put);
             changes.put.push(new);

@@ -4,7 +4,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Live, Namespace, Scope};
+use super::{Live, Namespace, Scope, check};
 use crate::document::{Cursor, Page, StoredDocument};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
@@ -51,7 +51,7 @@ impl Namespace {
     pub fn contains(&self, id: impl Into<DocId>) -> Result<bool> {
         let Scope { live, view, namespace } = self.scope()?;
         let id = id.into();
-        id.check()?;
+        check::id(&id)?;
         match namespace {
             Some(namespace) => Ok(live.find_slot(Some(&view.snapshot), namespace, &id)?.is_some()),
             None => Ok(false),
@@ -183,7 +183,7 @@ impl Scroll {
 impl Scope {
     /// The document with an id.
     pub(crate) fn document(&self, id: &DocId, with_vector: bool) -> Result<Option<StoredDocument>> {
-        id.check()?;
+        check::id(id)?;
         let Some(namespace) = self.namespace else { return Ok(None) };
         let found = self.live.find(Some(&self.view.snapshot), namespace, id)?;
         found.map(|(slot, row)| self.stored(slot, row, with_vector)).transpose()

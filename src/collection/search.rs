@@ -271,7 +271,7 @@ impl Round {
             Target::Vector(vector) => return Ok((vector, None)),
             Target::Like(id) => id,
         };
-        id.check()?;
+        check::id(&id)?;
         let slot = match self.namespace {
             Some(namespace) => self.live.find_slot(Some(&self.view.snapshot), namespace, &id)?,
             None => None,

@@ -12,7 +12,7 @@
 //! | [`family`] | which column families a collection has |
 //! | [`draft`] | a commit in the making |
 //! | [`sync`], [`health`] | group commit; whether writes are taken |
-//! | [`log`], [`rehearse`] | proving at open that nothing is missing |
+//! | [`prescan`], [`log`], [`rehearse`] | proving at open that nothing is missing |
 
 pub(crate) mod draft;
 pub(crate) mod family;
@@ -20,6 +20,7 @@ pub(crate) mod health;
 pub(crate) mod key;
 pub(crate) mod log;
 pub(crate) mod owner;
+mod prescan;
 pub(crate) mod record;
 pub(crate) mod rehearse;
 pub(crate) mod rocks;
@@ -103,7 +104,7 @@ impl Store {
             health: Health::default(),
             superblock: Mutex::new(superblock),
             n_superblock_writes: AtomicU64::new(0),
-            trimmer: Mutex::new(Trimmer::new(account.start)),
+            trimmer: Mutex::new(Trimmer::new(account.start, account.last)),
             next_collection: Mutex::new(next_collection),
             folder,
             options,

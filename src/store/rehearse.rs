@@ -17,7 +17,7 @@ use super::owner::Owner;
 use super::record::{CatalogEntry, CollectionState, Identity, read_u32};
 use super::rocks::{Access, Budget, Family, Fault, Rocks, Shape};
 use super::superblock::{Manifest, Superblock, SuperblockFile, sync_folder};
-use super::{DEFAULT_FAMILY, Result, Store, key, storage};
+use super::{DEFAULT_FAMILY, Result, Store, key, prescan, storage};
 use crate::config::Options;
 use crate::error::Error;
 use crate::failpoint;
@@ -67,6 +67,7 @@ impl Rehearsal {
         let known = superblock.content();
         let data = folder.join(DATA);
         check_manifest(&data, known.manifest)?;
+        prescan::check_folder(&data)?;
         let families = Rocks::list_families(&data).map_err(opening)?;
         let (rocks, mut handles) =
             Rocks::open(&data, Access::ReadOnly, Budget::new(options.memory_bytes), &described(&families))

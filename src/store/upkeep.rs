@@ -25,8 +25,9 @@ pub(super) struct Trimmer {
 }
 
 impl Trimmer {
-    pub(super) fn new(start: Commit) -> Self {
-        Trimmer { start, marks: VecDeque::new(), in_files: Commit(0) }
+    /// For a database just opened, which has put everything up to `in_files` into files.
+    pub(super) fn new(start: Commit, in_files: Commit) -> Self {
+        Trimmer { start, marks: VecDeque::new(), in_files }
     }
 
     /// Takes note of the newest log and the last commit before it was looked up, and of the oldest log still needed.
@@ -38,7 +39,7 @@ impl Trimmer {
         while let Some(&(log, commit)) = self.marks.front()
             && log < oldest_needed
         {
-            self.in_files = commit;
+            self.in_files = self.in_files.max(commit);
             self.marks.pop_front();
         }
     }
@@ -244,7 +245,7 @@ mod tests {
 
     #[test]
     fn the_log_is_trimmed_only_below_what_is_in_files() {
-        let mut trimmer = Trimmer::new(Commit(1));
+        let mut trimmer = Trimmer::new(Commit(1), Commit(0));
         trimmer.observe(4, Commit(1_000), 4);
         trimmer.observe(4, Commit(2_000), 4);
         assert_eq!(trimmer.due(Commit(2_000), 0), None);

@@ -63,9 +63,16 @@ pub(crate) enum Deed {
     /// Writes through `insert_many`, `upsert_many` or `delete_many`: all of one change, in one namespace.
     Many(Vec<Step>),
     /// Writes through a batch, with an operation id or without.
-    Batch { steps: Vec<Step>, has_operation_id: bool },
+    Batch {
+        steps: Vec<Step>,
+        has_operation_id: bool,
+    },
     /// Deletes the thread's own documents of one bucket.
-    DeleteWhere { collection: &'static str, namespace: &'static str, bucket: u32 },
+    DeleteWhere {
+        collection: &'static str,
+        namespace: &'static str,
+        bucket: u32,
+    },
     Create(&'static str),
     Drop(&'static str),
 }
@@ -240,10 +247,10 @@ impl Draw {
     fn fill(&mut self) -> Deed {
         let (collection, namespace) = self.room();
         let n_steps = if self.rng.chance(30) { 4 } else { 1 };
-        let spot = |step: u32| Spot { collection, namespace, thread: self.stamp.thread, index: self.stamp.n * 4 + step };
-        let steps: Vec<Step> = (0..n_steps)
-            .map(|step| Step { spot: spot(step), change: Change::Upsert, expectation: None })
-            .collect();
+        let spot =
+            |step: u32| Spot { collection, namespace, thread: self.stamp.thread, index: self.stamp.n * 4 + step };
+        let steps: Vec<Step> =
+            (0..n_steps).map(|step| Step { spot: spot(step), change: Change::Upsert, expectation: None }).collect();
         Deed::Batch { steps, has_operation_id: false }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use vectrove::{Collection, CollectionConfig, Database, DocId, Metric, Namespace, Result, StoredDocument, Value, field};
+use vectrove::{
+    Collection, CollectionConfig, Database, DocId, Metric, Namespace, Result, StoredDocument, Value, field,
+};
 
 use crate::rng::Rng;
 use crate::world::{BUCKETS, NAMESPACES};
@@ -53,9 +55,9 @@ pub(crate) fn digest_of_parts(
 }
 
 fn digest_of_bytes(bytes: &[u8]) -> u64 {
-    let state = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |state, byte| {
-        (state ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let state = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |state, byte| (state ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     crate::rng::mix(&[state, bytes.len() as u64])
 }
 
@@ -176,7 +178,8 @@ impl RoomCheck<'_> {
             if (f64::from(hit.distance) - distance).abs() > 1e-4 * distance.abs().max(1.0) {
                 faults.push(format!("{}: expected distance {distance}, got {}", hit.id, hit.distance));
             }
-            let same = (&hit.metadata, &hit.text, hit.version) == (&document.metadata, &document.text, document.version);
+            let same =
+                (&hit.metadata, &hit.text, hit.version) == (&document.metadata, &document.text, document.version);
             if !same || hit.vector.as_ref() != Some(&document.vector) {
                 faults.push(format!("a search found {hit:?}, scrolling {document:?}"));
             }

@@ -37,7 +37,10 @@ impl Mount {
     /// A file system in memory of so many bytes.
     pub(crate) fn in_memory(folder: &Path, n_bytes: u64) -> Outcome<Self> {
         folder::create(folder)?;
-        run("mount", &["-t", "tmpfs", "-o", &format!("size={n_bytes}"), "vectrove-torture", &folder.to_string_lossy()])?;
+        run(
+            "mount",
+            &["-t", "tmpfs", "-o", &format!("size={n_bytes}"), "vectrove-torture", &folder.to_string_lossy()],
+        )?;
         Ok(Mount { folder: folder.to_owned() })
     }
 

@@ -1,6 +1,8 @@
 //! Operations, carried out through the public interface.
 
-use vectrove::{Batch, Collection, Commit, Database, Document, Error, Namespace, Query, Receipt, Result, Update, field};
+use vectrove::{
+    Batch, Collection, Commit, Database, Document, Error, Namespace, Query, Receipt, Result, Update, field,
+};
 
 use crate::deed::{Change, Deed, Expectation, Profile, Step};
 use crate::inspect::room;

@@ -172,13 +172,7 @@ impl State {
 }
 
 /// The document after a step, or the kind of error that refuses it.
-fn outcome(
-    step: &Step,
-    before: Option<Doc>,
-    stamp: u64,
-    read: u64,
-    version: u64,
-) -> Result<Option<Doc>, ErrorKind> {
+fn outcome(step: &Step, before: Option<Doc>, stamp: u64, read: u64, version: u64) -> Result<Option<Doc>, ErrorKind> {
     match step.expectation {
         Some(Expectation::MustExist) if before.is_none() => return Err(ErrorKind::NotFound),
         Some(Expectation::MustNotExist) if before.is_some() => return Err(ErrorKind::AlreadyExists),

@@ -32,7 +32,8 @@ pub(super) fn lay(folder: &Path, seed: u64) -> Outcome<Base> {
     let mut ledger = Ledger::new(Profile::Lay, mix(&[seed, 1]), terms);
     let mut rng = Rng::of(&[seed]);
     let (n_stages, retention) = (rng.between(2, 6), rng.pick(&[0, 60, 1_000]));
-    let mason = Mason { db: folder.join("base"), older: folder.join("older"), copies: folder.join("copies"), retention };
+    let mason =
+        Mason { db: folder.join("base"), older: folder.join("older"), copies: folder.join("copies"), retention };
     let lingering = if rng.chance(35) { rng.below(n_stages) } else { n_stages };
     for stage in 0..n_stages {
         ledger = mason.lay_stage(ledger, stage, stage == lingering, &mut rng)?;

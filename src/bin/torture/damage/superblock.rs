@@ -6,7 +6,7 @@ const CRC_OFFSET: usize = SLOT_BYTES - 4;
 /// The durable commit; `None` if no slot is whole.
 pub(super) fn durable(bytes: &[u8]) -> Option<u64> {
     let (slots, _) = bytes.as_chunks::<SLOT_BYTES>();
-    let whole = slots.iter().take(2).filter_map(|slot| read(slot));
+    let whole = slots.iter().take(2).filter_map(read);
     whole.max_by_key(|(sequence, _)| *sequence).map(|(_, durable)| durable)
 }
 

@@ -13,6 +13,7 @@ use vectrove::{Database, Document, Error, ErrorKind, Options, Result};
 use super::base::{Base, digest_of_doc};
 use super::superblock;
 use super::wound::Wound;
+use crate::Outcome;
 use crate::args::Args;
 use crate::child::{describe, myself};
 use crate::deed::Profile;
@@ -20,7 +21,6 @@ use crate::folder::{self, Prints};
 use crate::inspect;
 use crate::state::{Doc, has_text};
 use crate::world::{FIXED, Spot};
-use crate::Outcome;
 
 /// What a trial came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

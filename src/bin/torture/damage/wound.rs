@@ -6,8 +6,15 @@ use crate::rng::Rng;
 use crate::{Outcome, folder};
 
 /// The kinds of files, by the beginning or end of their names, and how often each is chosen.
-pub(super) const CLASSES: [(&str, u64); 7] =
-    [("*.log", 30), ("*.sst", 28), ("MANIFEST", 15), ("CURRENT", 5), ("superblock", 16), ("OPTIONS", 3), ("IDENTITY", 3)];
+pub(super) const CLASSES: [(&str, u64); 7] = [
+    ("*.log", 30),
+    ("*.sst", 28),
+    ("MANIFEST", 15),
+    ("CURRENT", 5),
+    ("superblock", 16),
+    ("OPTIONS", 3),
+    ("IDENTITY", 3),
+];
 
 /// What can be done to a file.
 pub(super) const DAMAGES: [&str; 9] =

@@ -3,16 +3,17 @@
 //! After each line the state is exact but for operations that were tried and never answered. When the database has been
 //! read, [`Ledger::settle`] decides for each of those whether it happened, wholly or not at all, and compares everything.
 
+mod settle;
+
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
-use vectrove::{ErrorKind, Outcome, StoredDocument};
+use vectrove::{ErrorKind, Outcome};
 
 use crate::deed::{Deed, Profile};
-use crate::inspect::Found;
 use crate::line::Line;
-use crate::state::{Doc, Effect, State, UNSEEN};
-use crate::world::{CHURN, CHURN_THREAD, FIXED, Spot, Stamp, fixed_config};
+use crate::state::{Effect, State, UNSEEN};
+use crate::world::{FIXED, Stamp, fixed_config};
 
 /// What counts as an answer, apart from acknowledgements.
 #[derive(Debug, Clone, Copy, Default)]
@@ -219,177 +220,6 @@ impl Ledger {
         if !(expected.is_some_and(is) || (self.terms.may_refuse && for_want_of_disk)) {
             self.violation(format!("{stamp:?} {deed:?}: expected {expected:?}, was refused: {kind} {message}"));
         }
-    }
-
-    /// Goes back to the state as of a commit: what was acknowledged after it is lost.
-    pub(crate) fn rewind(&mut self, commit: u64) {
-        self.history.sort_by_key(|entry| entry.commit);
-        self.history.retain(|entry| entry.commit <= commit);
-        self.state.docs.clear();
-        for entry in &self.history {
-            let deed = Deed::draw(self.profile, self.seed, entry.stamp);
-            if let Ok(effect) = self.state.plan(&deed, entry.stamp.code(), entry.read, entry.commit) {
-                self.state.apply(&effect);
-            }
-        }
-        self.commit = self.base.unwrap_or(0) + self.history.len() as u64;
-    }
-
-    /// Holds what was found in the database against what must be there. What was found to have happened of operations
-    /// without an answer is taken over. Returns those that can be tried again.
-    pub(crate) fn settle(&mut self, found: &Found) -> Vec<Retry> {
-        if self.base.is_none() {
-            return self.settle_beginning(found);
-        }
-        self.slack = 0;
-        let mut docs = self.sort(found);
-        let mut retries = Vec::new();
-        for (stamp, pending) in std::mem::take(&mut self.pending) {
-            let made = self.settle_one(stamp, pending, found, &docs);
-            if self.deed(stamp).has_operation_id() {
-                retries.push(Retry { stamp, read: pending.read, made });
-            }
-        }
-        self.settle_strays(&mut docs);
-        self.compare(found, &docs);
-        self.settle_commit(found.commit);
-        retries
-    }
-
-    /// A database that no worker was ready on: empty, perhaps with some of its collections.
-    fn settle_beginning(&mut self, found: &Found) -> Vec<Retry> {
-        let foreign = found.collections.iter().find(|(name, config)| {
-            !FIXED.contains(&name.as_str()) || fixed_config(name) != **config
-        });
-        if foreign.is_some() || !found.rooms.is_empty() {
-            self.violation(format!("a database that nothing was written to holds {:?}", found.collections));
-        }
-        Vec::new()
-    }
-
-    /// What was found, by spot; what no one wrote is a violation.
-    fn sort<'f>(&mut self, found: &'f Found) -> BTreeMap<Spot, &'f StoredDocument> {
-        let mut docs = BTreeMap::new();
-        for ((collection, namespace), documents) in &found.rooms {
-            for document in documents {
-                let names = crate::world::known(collection).zip(crate::world::known(namespace));
-                let spot = names.and_then(|(collection, namespace)| Spot::of(collection, namespace, &document.id));
-                let place = format!("{collection}/{namespace} id {}", document.id);
-                match spot {
-                    Some(spot) if docs.insert(spot, document).is_none() => {}
-                    Some(_) => self.violation(format!("found twice: {place}")),
-                    None => self.violation(format!("found what no one wrote: {place}")),
-                }
-            }
-        }
-        docs
-    }
-
-    /// Decides whether an unanswered operation took place, and takes it over if so. Returns the commit it made.
-    fn settle_one(
-        &mut self,
-        stamp: Stamp,
-        pending: Pending,
-        found: &Found,
-        docs: &BTreeMap<Spot, &StoredDocument>,
-    ) -> Option<u64> {
-        if pending.made.is_some() {
-            return pending.made;
-        }
-        let deed = self.deed(stamp);
-        let mut effect = self.state.plan(&deed, stamp.code(), pending.read, UNSEEN).ok()?;
-        let agrees = |(spot, doc): (&Spot, &Option<Doc>)| match (doc, docs.get(spot)) {
-            (None, None) => true,
-            // A change of nothing, such as removing a text that is not there, shows in the version alone.
-            (Some(doc), Some(stored)) => {
-                let old = self.state.docs.get(spot).map(|old| old.version);
-                let is_new = doc.version != UNSEEN || old != Some(stored.version.0);
-                is_new && doc.difference(spot, self.profile.text_bytes(), stored).is_none()
-            }
-            _ => false,
-        };
-        let n_applied = effect.docs.iter().filter(|(spot, doc)| agrees((spot, doc))).count();
-        let n_unchanged = effect.docs.keys().filter(|spot| agrees((spot, &self.state.docs.get(spot).copied()))).count();
-        let collection_agrees = effect.collection.as_ref().is_none_or(|(name, config)| {
-            found.collections.get(*name) == config.as_ref()
-        });
-        if n_applied == effect.docs.len() && collection_agrees {
-            let versions: HashSet<u64> =
-                effect.docs.iter().filter(|(_, doc)| doc.is_some()).map(|(spot, _)| docs[spot].version.0).collect();
-            if versions.len() > 1 {
-                self.violation(format!("{stamp:?} {deed:?}: one batch, several versions {versions:?}"));
-            }
-            let commit = versions.into_iter().next().unwrap_or(UNSEEN);
-            effect.docs.values_mut().flatten().for_each(|doc| doc.version = commit);
-            self.commit += n_commits(&effect);
-            if commit != UNSEEN && !self.seen.insert(commit) {
-                self.violation(format!("commit {commit} of the unanswered {stamp:?} {deed:?} was given out before"));
-            }
-            self.state.apply(&effect);
-            // A batch that changes nothing makes no commit; one that only deletes leaves no version to see it by.
-            return (effect.n_changed > 0).then_some(commit);
-        }
-        if n_unchanged != effect.docs.len() {
-            self.violation(format!(
-                "{stamp:?} {deed:?}: happened in part: {n_applied} of {} documents as after it, {n_unchanged} as before",
-                effect.docs.len()
-            ));
-        }
-        if effect.collection.is_some() {
-            self.slack += 2;
-        }
-        None
-    }
-
-    /// Takes strays out of what was found: each must be whole, and none of a batch that was refused.
-    fn settle_strays(&mut self, docs: &mut BTreeMap<Spot, &StoredDocument>) {
-        let is_stray = |spot: &Spot| CHURN.contains(&spot.collection) && spot.thread != CHURN_THREAD;
-        let strays: Vec<Spot> = docs.keys().filter(|spot| is_stray(spot)).copied().collect();
-        for spot in strays {
-            let Some(stored) = docs.remove(&spot) else { continue };
-            let stamp = stored.metadata["stamp"].as_u64().unwrap_or(0);
-            let difference = Doc::put(stamp, UNSEEN).difference(&spot, self.profile.text_bytes(), stored);
-            if let Some(difference) = difference {
-                self.violation(format!("stray {spot:?}: {difference}"));
-            }
-            if self.refused_strays.contains(&stamp) {
-                self.violation(format!("stray {spot:?} is there, but its batch was refused"));
-            }
-        }
-    }
-
-    fn compare(&mut self, found: &Found, docs: &BTreeMap<Spot, &StoredDocument>) {
-        let mut violations = Vec::new();
-        if self.state.collections.iter().map(|(name, config)| (*name, config)).ne(found
-            .collections
-            .iter()
-            .map(|(name, config)| (name.as_str(), config)))
-        {
-            let (expected, got) = (&self.state.collections, &found.collections);
-            violations.push(format!("collections: expected {expected:?}, got {got:?}"));
-        }
-        for (spot, doc) in &self.state.docs {
-            match docs.get(spot) {
-                None => violations.push(format!("lost: {spot:?} {doc:?}")),
-                Some(stored) => violations.extend(
-                    doc.difference(spot, self.profile.text_bytes(), stored)
-                        .map(|difference| format!("{spot:?} {doc:?} differs: {difference}")),
-                ),
-            }
-        }
-        let phantoms = docs.iter().filter(|(spot, _)| !self.state.docs.contains_key(spot));
-        violations.extend(phantoms.map(|(spot, stored)| format!("deleted or never acknowledged: {spot:?} {stored:?}")));
-        for text in violations {
-            self.violation(format!("at commit {}: {text}", found.commit));
-        }
-    }
-
-    fn settle_commit(&mut self, found: u64) {
-        let expected = self.commit..=self.commit + self.slack;
-        if !expected.contains(&found) {
-            self.violation(format!("expected commit {} (or up to {} more), got {found}", self.commit, self.slack));
-        }
-        self.commit = found;
     }
 }
 

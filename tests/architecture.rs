@@ -1,0 +1,390 @@
+//! The shape of the source, held against what `src/lib.rs` says of it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Source as it is looked at: tokens, without comments, strings and tests. Lifetimes and literals are of no interest.
+type Tokens = Vec<String>;
+
+/// The modules of the crate's root in the order of its floors.
+struct Floors(Vec<Vec<String>>);
+
+// Reading source.
+
+/// Cuts source into words and single signs.
+fn tokens(source: &str) -> Tokens {
+    let chars: Vec<char> = source.chars().collect();
+    let (mut tokens, mut at) = (Vec::new(), 0);
+    while at < chars.len() {
+        let end = match (chars[at], chars.get(at + 1).copied().unwrap_or(' ')) {
+            ('/', '/') => end_of_line(&chars, at),
+            ('/', '*') => end_of_comment(&chars, at),
+            ('"', _) => end_of_string(&chars, at),
+            ('r', '"' | '#') if end_of_raw_string(&chars, at).is_some() => end_of_raw_string(&chars, at).unwrap(),
+            ('\'', _) => end_of_char(&chars, at),
+            (sign, _) if sign.is_whitespace() => at + 1,
+            (letter, _) if is_word(letter) => {
+                let length = chars[at..].iter().take_while(|letter| is_word(**letter)).count();
+                tokens.push(chars[at..at + length].iter().collect());
+                at + length
+            }
+            (sign, _) => {
+                tokens.push(sign.to_string());
+                at + 1
+            }
+        };
+        at = end;
+    }
+    tokens
+}
+
+fn is_word(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == '_'
+}
+
+fn end_of_line(chars: &[char], from: usize) -> usize {
+    from + chars[from..].iter().take_while(|letter| **letter != '\n').count()
+}
+
+fn end_of_comment(chars: &[char], from: usize) -> usize {
+    let (mut depth, mut at) = (1, from + 2);
+    while depth > 0 && at < chars.len() {
+        match (chars[at], chars.get(at + 1)) {
+            ('/', Some('*')) => (depth, at) = (depth + 1, at + 2),
+            ('*', Some('/')) => (depth, at) = (depth - 1, at + 2),
+            _ => at += 1,
+        }
+    }
+    at
+}
+
+fn end_of_string(chars: &[char], from: usize) -> usize {
+    let mut at = from + 1;
+    while at < chars.len() && chars[at] != '"' {
+        at += if chars[at] == '\\' { 2 } else { 1 };
+    }
+    at + 1
+}
+
+fn end_of_raw_string(chars: &[char], from: usize) -> Option<usize> {
+    let n_hashes = chars[from + 1..].iter().take_while(|letter| **letter == '#').count();
+    let begin = from + 1 + n_hashes;
+    if chars.get(begin) != Some(&'"') {
+        return None;
+    }
+    let closes =
+        |at: &usize| chars[*at] == '"' && chars[at + 1..].iter().take_while(|sign| **sign == '#').count() >= n_hashes;
+    Some((begin + 1..chars.len()).find(closes)? + 1 + n_hashes)
+}
+
+/// The end of a character, or of a lifetime's tick.
+fn end_of_char(chars: &[char], from: usize) -> usize {
+    match (chars.get(from + 1), chars.get(from + 2)) {
+        (Some('\\'), _) => from + 3 + chars[from + 3..].iter().take_while(|letter| **letter != '\'').count() + 1,
+        (Some(_), Some('\'')) => from + 3,
+        _ => from + 1,
+    }
+}
+
+/// Takes out every item under `#[cfg(test)]`.
+fn without_tests(tokens: Tokens) -> Tokens {
+    const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
+    let (mut kept, mut at) = (Vec::new(), 0);
+    while at < tokens.len() {
+        if starts_with(&tokens[at..], &MARK) {
+            at = end_of_item(&tokens, at + MARK.len());
+        } else {
+            kept.push(tokens[at].clone());
+            at += 1;
+        }
+    }
+    kept
+}
+
+fn starts_with(tokens: &[String], wanted: &[&str]) -> bool {
+    tokens.len() >= wanted.len() && tokens.iter().zip(wanted).all(|(token, wanted)| token == wanted)
+}
+
+/// Where an item ends: after its semicolon, or after the brace that closes it.
+fn end_of_item(tokens: &[String], from: usize) -> usize {
+    let mut depth = 0;
+    for (at, token) in tokens.iter().enumerate().skip(from) {
+        match token.as_str() {
+            "{" | "(" | "[" => depth += 1,
+            ")" | "]" => depth -= 1,
+            "}" if depth == 1 => return at + 1,
+            "}" => depth -= 1,
+            ";" if depth == 0 => return at + 1,
+            _ => {}
+        }
+    }
+    tokens.len()
+}
+
+/// The first names of all paths that begin at the crate's root, in a file so many modules below it.
+fn names_from_root(tokens: &[String], depth: usize) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for at in 0..tokens.len() {
+        if at >= 2 && tokens[at - 1] == ":" && tokens[at] != "{" {
+            continue;
+        }
+        let up = ["super", ":", ":"].repeat(depth);
+        for root in [&["crate", ":", ":"][..], &["$", "crate", ":", ":"], &up] {
+            if !root.is_empty() && starts_with(&tokens[at..], root) {
+                names.extend(first_names(&tokens[at + root.len()..]));
+            }
+        }
+    }
+    names
+}
+
+/// The name that follows, or each first name of the group that follows.
+fn first_names(tokens: &[String]) -> Vec<String> {
+    if tokens.first().is_none_or(|token| token != "{") {
+        return tokens.first().cloned().into_iter().collect();
+    }
+    let (mut names, mut depth) = (Vec::new(), 0);
+    for (at, token) in tokens.iter().enumerate() {
+        match token.as_str() {
+            "{" => depth += 1,
+            "}" if depth == 1 => return names,
+            "}" => depth -= 1,
+            word if depth == 1 && word != "," && ["{", ","].contains(&tokens[at - 1].as_str()) => {
+                names.push(word.to_owned())
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+// The floors.
+
+impl Floors {
+    /// Reads the `mod` lines of `lib.rs`. A comment that begins with `// Floor` begins a floor.
+    fn read(lib: &str) -> Self {
+        let mut floors: Vec<Vec<String>> = Vec::new();
+        for line in lib.lines() {
+            let words: Vec<&str> = line.trim_end_matches(';').split_whitespace().collect();
+            match words.as_slice() {
+                ["//", "Floor", ..] => floors.push(Vec::new()),
+                ["mod", name] | ["pub", "mod", name] | ["pub(crate)", "mod", name] => {
+                    floors.last_mut().expect("a floor before the first module").push((*name).to_owned());
+                }
+                _ => {}
+            }
+        }
+        Floors(floors)
+    }
+
+    fn floor_of(&self, module: &str) -> Option<usize> {
+        self.0.iter().position(|floor| floor.iter().any(|name| name == module))
+    }
+
+    /// What is wrong with the names that a module takes from the root.
+    fn faults(&self, module: &str, names: &BTreeSet<String>) -> Vec<String> {
+        let own = self.floor_of(module).unwrap_or_else(|| panic!("lib.rs does not declare {module}"));
+        let fault = |name: &String| match self.floor_of(name) {
+            Some(floor) if floor <= own => None,
+            Some(floor) => Some(format!("{module}, on floor {own}, uses {name}, on floor {floor}")),
+            None => Some(format!("{module} uses crate::{name}, which is no module: name the module it comes from")),
+        };
+        names.iter().filter_map(fault).collect()
+    }
+}
+
+/// Modules of one floor that use each other in a circle, each with those it uses.
+fn circles(uses: &BTreeMap<String, BTreeSet<String>>) -> BTreeMap<String, BTreeSet<String>> {
+    let mut left = uses.clone();
+    // Whoever uses no one left, or is used by no one left, is in no circle.
+    loop {
+        let names: BTreeSet<String> = left.keys().cloned().collect();
+        let used: BTreeSet<String> = left.values().flatten().cloned().collect();
+        left.retain(|name, uses| {
+            uses.retain(|used| names.contains(used) && used != name);
+            !uses.is_empty() && used.contains(name)
+        });
+        if left.len() == names.len() {
+            return left;
+        }
+    }
+}
+
+// The files.
+
+struct File {
+    /// The path below `src`.
+    path: String,
+    /// The root's module it belongs to; empty for `lib.rs` and programs.
+    module: String,
+    /// How many modules it is below the root.
+    depth: usize,
+    tokens: Tokens,
+}
+
+fn source_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// Every source file that is not a test.
+fn files() -> Vec<File> {
+    let mut pending = vec![source_folder()];
+    let mut files = Vec::new();
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            pending.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.extend(read_file(&path));
+        }
+    }
+    assert!(files.len() > 30, "the source was found");
+    files
+}
+
+fn read_file(path: &Path) -> Option<File> {
+    let name = path.strip_prefix(source_folder()).unwrap().to_str().unwrap().to_owned();
+    let stem = name.trim_end_matches(".rs");
+    if stem.ends_with("/tests") || stem.ends_with("_tests") {
+        return None;
+    }
+    let modules: Vec<&str> = stem.split('/').filter(|part| *part != "mod").collect();
+    let inside = !["lib", "bin"].contains(&modules[0]);
+    let module = if inside { modules[0].to_owned() } else { String::new() };
+    let tokens = without_tests(tokens(&std::fs::read_to_string(path).unwrap()));
+    Some(File { module, depth: modules.len(), tokens, path: name })
+}
+
+fn check_nowhere_but(files: &[File], words: &[&str], allowed: impl Fn(&str) -> bool) {
+    for file in files.iter().filter(|file| !allowed(&file.path)) {
+        let found: Vec<_> = file.tokens.iter().filter(|token| words.contains(&token.as_str())).collect();
+        assert!(found.is_empty(), "src/{} names {found:?}", file.path);
+    }
+}
+
+#[test]
+fn modules_use_only_what_stands_above_them() {
+    let floors = Floors::read(&std::fs::read_to_string(source_folder().join("lib.rs")).unwrap());
+    let (mut faults, mut uses) = (Vec::new(), BTreeMap::<String, BTreeSet<String>>::new());
+    for file in files().iter().filter(|file| !file.module.is_empty()) {
+        let names = names_from_root(&file.tokens, file.depth);
+        faults
+            .extend(floors.faults(&file.module, &names).into_iter().map(|fault| format!("src/{}: {fault}", file.path)));
+        let beside = names.into_iter().filter(|name| floors.floor_of(name) == floors.floor_of(&file.module));
+        uses.entry(file.module.clone()).or_default().extend(beside);
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    let circles = circles(&uses);
+    assert!(circles.is_empty(), "modules of one floor use each other in a circle: {circles:?}");
+}
+
+#[test]
+fn only_the_store_names_the_engine() {
+    let within_store = |path: &str| path.starts_with("store/");
+    check_nowhere_but(&files(), &["rocksdb", "librocksdb_sys", "bincode"], within_store);
+}
+
+#[test]
+fn unsafe_code_of_the_library_is_in_one_file() {
+    check_nowhere_but(&files(), &["unsafe"], |path| path == "store/rocks.rs" || path.starts_with("bin/"));
+}
+
+#[test]
+fn nothing_outside_tests_unwraps() {
+    for file in files() {
+        let n_unwraps = file.tokens.windows(4).filter(|tokens| starts_with(tokens, &[".", "unwrap", "(", ")"])).count();
+        assert_eq!(n_unwraps, 0, "src/{} unwraps", file.path);
+    }
+}
+
+#[test]
+fn features_are_chosen_where_modules_are_declared() {
+    for file in files().iter().filter(|file| !["lib.rs", "failpoint.rs"].contains(&file.path.as_str())) {
+        let stray = stray_features(&file.tokens);
+        assert!(stray.is_empty(), "src/{} chooses features inside code: {stray:?}", file.path);
+    }
+}
+
+/// The places where a feature is asked for, but no module is declared.
+fn stray_features(tokens: &[String]) -> Vec<String> {
+    let begins = (0..tokens.len())
+        .filter(|&at| starts_with(&tokens[at..], &["#", "[", "cfg"]) || starts_with(&tokens[at..], &["cfg", "!"]));
+    let stray = |at: &usize| {
+        let close = |open: usize| open + tokens[open..].iter().position(|token| token == "]").unwrap_or(0);
+        let end = close(*at);
+        let asks = tokens[*at..].iter().take(12).any(|token| token == "feature");
+        let mut after = tokens[end + 1..].iter().filter(|token| !["pub", "(", "crate", ")"].contains(&token.as_str()));
+        asks && after.next().is_none_or(|token| token != "mod")
+    };
+    begins.filter(stray).map(|at| tokens[at..].iter().take(20).cloned().collect::<Vec<_>>().join(" ")).collect()
+}
+
+// These tests, tested.
+
+const LIB: &str = "
+// Floor 0: words.
+mod error;
+pub mod limits;
+
+// Floor 1: bytes.
+mod store;
+// Floor 2: the database.
+mod db;
+pub use crate::db::Database;
+";
+
+#[track_caller]
+fn check_faults(module: &str, depth: usize, source: &str, expected: &[&str]) {
+    let names = names_from_root(&without_tests(tokens(source)), depth);
+    let faults = Floors::read(LIB).faults(module, &names);
+    assert_eq!(faults.len(), expected.len(), "{source}: {faults:?}");
+    for (fault, expected) in faults.iter().zip(expected) {
+        assert!(fault.contains(expected), "{source}: {fault}");
+    }
+}
+
+#[test]
+fn an_upward_import_is_reported() {
+    check_faults("store", 1, "use crate::error::Error; use crate::limits;", &[]);
+    check_faults("store", 1, "use crate::store::key;", &[]);
+    check_faults("store", 1, "use crate::db::Engine;", &["uses db"]);
+    check_faults("store", 2, "fn f() { crate::db::open() }", &["uses db"]);
+    check_faults("store", 2, "use crate::{error::{Error, Result}, db::{self, Engine}, limits};", &["uses db"]);
+    check_faults("store", 2, "use super::super::db; use super::db;", &["uses db"]);
+    check_faults("store", 1, "macro_rules! m { () => { $crate::db::open() } }", &["uses db"]);
+    check_faults("error", 1, "use crate::Database; use crate::db;", &["uses crate::Database", "uses db"]);
+}
+
+#[test]
+fn what_is_no_import_is_not_reported() {
+    check_faults(
+        "store",
+        1,
+        "/// See [`Database`](crate::Database).\n// crate::db\n/* crate::db /* crate::db */ */",
+        &[],
+    );
+    check_faults("store", 1, "const A: &str = \"crate::db \\\" crate::db\"; const B: &str = r#\"crate::db\"#;", &[]);
+    check_faults("store", 1, "#[cfg(test)] mod tests { use crate::db; fn f() { if true {} } }", &[]);
+    check_faults("store", 1, "#[cfg(test)] #[path = \"x.rs\"] mod tests; use crate::db;", &["uses db"]);
+    check_faults(
+        "store",
+        1,
+        "fn f<'a>(x: &'a str) -> char { '\"' } const C: char = '\\''; use crate::db;",
+        &["uses db"],
+    );
+}
+
+#[test]
+fn stray_features_and_circles_are_reported() {
+    let stray = |source: &str| stray_features(&tokens(source)).len();
+    assert_eq!(stray("#[cfg(feature = \"cli\")] pub(crate) mod cli; #[cfg(unix)] fn f() {}"), 0);
+    assert_eq!(stray("#[cfg(feature = \"cli\")] fn f() {}"), 1);
+    assert_eq!(stray("fn f() { if cfg!(feature = \"cli\") {} let x = [1]; }"), 1);
+    let uses = |pairs: &[(&str, &str)]| {
+        let mut uses = BTreeMap::<String, BTreeSet<String>>::new();
+        pairs.iter().for_each(|(from, to)| _ = uses.entry((*from).to_owned()).or_default().insert((*to).to_owned()));
+        circles(&uses).into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(uses(&[("a", "b"), ("b", "c"), ("a", "c"), ("a", "a")]), Vec::<String>::new());
+    assert_eq!(uses(&[("a", "b"), ("b", "c"), ("c", "b"), ("c", "d"), ("e", "e")]), ["b", "c"]);
+}

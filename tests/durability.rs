@@ -1,0 +1,62 @@
+//! What is acknowledged survives: kills at any moment, damaged files, full disks, power losses.
+//!
+//! Each test starts a campaign of `vectrove-torture` as a child and prints its summary. `VECTROVE_KILLS` and
+//! `VECTROVE_TRIALS` make the first two longer; `VECTROVE_SEED` repeats a seed that was printed.
+
+#![cfg(feature = "failpoints")]
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::process::{Command, Stdio};
+
+/// The exit status of a campaign that this machine cannot run.
+const SKIPPED: i32 = 77;
+
+fn check_campaign(campaign: &str, size: &str, count: u64) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vectrove-torture"));
+    command.arg(campaign).args([size, &count.to_string()]);
+    if let Ok(seed) = std::env::var("VECTROVE_SEED") {
+        command.args(["--seed", &seed]);
+    }
+    let output = command.stderr(Stdio::piped()).output().expect("the harness starts");
+    let summary = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    println!("{summary}");
+    if output.status.code() == Some(SKIPPED) {
+        shout(&summary);
+        return;
+    }
+    let details = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{campaign} ended with {}: {summary}\n{details}", output.status);
+}
+
+/// Writes a line that is seen although the test passes: past the capture of its output.
+fn shout(line: &str) {
+    if let Ok(descriptor) = std::io::stderr().as_fd().try_clone_to_owned() {
+        let _ = File::from(descriptor).write_all(format!("\n!!! {line}\n").as_bytes());
+    }
+}
+
+fn from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
+}
+
+#[test]
+fn killed_processes_lose_nothing() {
+    check_campaign("crash", "--kills", from_environment("VECTROVE_KILLS", 50));
+}
+
+#[test]
+fn damage_is_refused_or_made_up_for() {
+    check_campaign("damage", "--trials", from_environment("VECTROVE_TRIALS", 500));
+}
+
+#[test]
+fn a_full_disk_costs_nothing_but_time() {
+    check_campaign("disk-full", "--rounds", 3);
+}
+
+#[test]
+fn power_loss_takes_nothing_that_was_synced() {
+    check_campaign("power", "--trials", 20);
+}
