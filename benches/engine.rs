@@ -10,10 +10,13 @@ use rocksdb::{DB, DBRecoveryMode, IteratorMode, Options, WriteBatch, WriteOption
 
 const N_KEYS: usize = 1_000;
 
+/// What is done to a log.
+type Damage = fn(&mut Vec<u8>);
+
 fn main() {
     println!("engine: a bare RocksDB with {N_KEYS} synced keys, killed, its log damaged; keys after a successful open");
     println!("  {:<34}{:>12}{:>12}{:>12}{:>12}", "damage", "tolerate", "absolute", "in time", "skip any");
-    let damages: [(&str, fn(&mut Vec<u8>)); 7] = [
+    let damages: [(&str, Damage); 7] = [
         ("none", |_| {}),
         ("tail cut by 50 bytes", |log| log.truncate(log.len() - 50)),
         ("4 KiB of garbage appended", |log| {
@@ -94,7 +97,7 @@ fn count(db: &DB) -> String {
     format!("{n_keys}{holes}")
 }
 
-fn after_log_damage(mode: DBRecoveryMode, damage: fn(&mut Vec<u8>)) -> String {
+fn after_log_damage(mode: DBRecoveryMode, damage: Damage) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let dead = killed(folder.path());
     let path = file(&dead, |name| name.ends_with(".log"));

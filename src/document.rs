@@ -9,6 +9,9 @@ use serde::Serialize;
 use crate::id::{Commit, DocId};
 use crate::value::{Unchecked, Value};
 
+/// Bytes that an operation takes beside its vector, metadata and text: keys, headers, its line of the log.
+const OVERHEAD: usize = 192;
+
 /// A document to insert or upsert.
 ///
 /// ```
@@ -53,6 +56,14 @@ impl Document {
     pub fn text(mut self, text: impl Into<String>) -> Self {
         self.text = Some(text.into());
         self
+    }
+}
+
+impl Document {
+    /// About how many bytes the document holds.
+    pub(crate) fn size_hint(&self) -> usize {
+        let text = self.text.as_ref().map_or(0, String::len);
+        OVERHEAD + size_of_val(self.vector.as_slice()) + self.metadata.0.size_hint() + text
     }
 }
 
@@ -155,6 +166,18 @@ impl Update {
     pub fn remove_text(mut self) -> Self {
         self.text = Some(None);
         self
+    }
+}
+
+impl Update {
+    /// About how many bytes the update holds.
+    pub(crate) fn size_hint(&self) -> usize {
+        let steps = self.metadata.iter().map(|change| match change {
+            MetadataChange::Merge(value) | MetadataChange::Replace(value) => value.0.size_hint(),
+            MetadataChange::Remove(keys) => keys.iter().map(String::len).sum(),
+        });
+        let text = self.text.iter().flatten().map(String::len).sum::<usize>();
+        OVERHEAD + self.vector.as_deref().map_or(0, size_of_val) + steps.sum::<usize>() + text
     }
 }
 

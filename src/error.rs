@@ -88,8 +88,17 @@ pub enum Error {
     InBatch {
         /// Position of the operation in the batch, from 0.
         index: usize,
-        /// The document the operation names; `new document` where it has no id yet.
+        /// The document the operation names, cut if its id is long; `new document` where it has none.
         id: String,
+        /// Why it was refused.
+        source: Box<Error>,
+    },
+
+    /// One query of several was refused, and with it the call.
+    #[error("query {index}: {source}")]
+    InQuery {
+        /// Position of the query, from 0.
+        index: usize,
         /// Why it was refused.
         source: Box<Error>,
     },
@@ -290,7 +299,7 @@ impl Error {
             | Error::InvalidFilter { .. }
             | Error::InvalidConfig { .. }
             | Error::LimitExceeded { .. } => ErrorKind::InvalidArgument,
-            Error::InBatch { source, .. } => source.kind(),
+            Error::InBatch { source, .. } | Error::InQuery { source, .. } => source.kind(),
             Error::CollectionNotFound { .. } | Error::DatabaseNotFound { .. } | Error::DocumentNotFound { .. } => {
                 ErrorKind::NotFound
             }
@@ -325,7 +334,7 @@ impl Error {
     }
 
     pub(crate) fn in_batch(self, index: usize, id: Option<&DocId>) -> Self {
-        let id = id.map_or_else(|| "new document".to_owned(), |id| format!("id {id}"));
+        let id = id.map_or_else(|| "new document".to_owned(), |id| format!("id {:.80}", id.to_string()));
         Error::InBatch { index, id, source: Box::new(self) }
     }
 }

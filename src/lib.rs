@@ -36,3 +36,4 @@ pub use crate::error::{Error, ErrorKind, Outcome, Result};
 pub use crate::filter::{Field, Filter, field};
 pub use crate::id::{Commit, DocId};
 pub use crate::value::Value;
+pub use uuid::Uuid;

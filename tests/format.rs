@@ -3,6 +3,8 @@
 //! `tests/fixtures/format-<N>` holds one as it was left by a clean close and one as a killed process leaves it. With
 //! `VECTROVE_WRITE_FIXTURE=<folder>` the test writes a new pair there instead, for a new format.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use uuid::Uuid;
 
-use super::commit::{self, Operation, Prepared};
+use super::commit::{self, Operation, Prepared, Work};
 use super::{Keeper, Namespace, check, share};
 use crate::document::{Document, Receipt, Update};
 use crate::error::{Error, Result};
@@ -36,6 +36,8 @@ use crate::store::Store;
 pub struct Batch {
     store: Weak<Store>,
     writes: Vec<Write>,
+    /// About how many bytes of vectors, metadata and text the writes hold.
+    n_bytes: usize,
     operation_id: Option<Uuid>,
     _keeper: Keeper,
 }
@@ -54,6 +56,17 @@ enum Action {
     Delete(DocId),
 }
 
+impl Action {
+    /// About how many bytes the action holds.
+    fn size_hint(&self) -> usize {
+        match self {
+            Action::Insert(document) | Action::Upsert(document) => document.size_hint(),
+            Action::Update(update) => update.size_hint(),
+            Action::Delete(_) => 64,
+        }
+    }
+}
+
 /// What a write takes for granted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Expectation {
@@ -64,7 +77,7 @@ pub(crate) enum Expectation {
 
 impl Batch {
     pub(crate) fn new(store: Weak<Store>, keeper: Keeper) -> Self {
-        Batch { store, writes: Vec::new(), operation_id: None, _keeper: keeper }
+        Batch { store, writes: Vec::new(), n_bytes: 0, operation_id: None, _keeper: keeper }
     }
 
     /// Inserts a document; fails if its id exists.
@@ -88,7 +101,8 @@ impl Batch {
     }
 
     /// Makes a second try harmless: if a batch with this id was committed before, nothing is written and the receipt
-    /// names that commit. The id is remembered for the newest [`Options::log_retention`](crate::Options) commits.
+    /// names that commit. A batch that had nothing to change is not remembered: it has nothing to change the second
+    /// time either. The id is remembered for the newest [`Options::log_retention`](crate::Options) commits.
     pub fn operation_id(&mut self, id: Uuid) -> &mut Self {
         self.operation_id = Some(id);
         self
@@ -111,22 +125,26 @@ impl Batch {
     /// 256 MiB; `ReadOnly`, `Closed` and [`Error::Commit`] as for every write.
     pub fn commit(self) -> Result<Receipt> {
         let store = self.store.upgrade().ok_or(Error::Closed)?;
-        self.check_length()?;
+        self.check_size()?;
         let operations = prepare(&store, self.writes)?;
-        commit::commit(&store, operations, self.operation_id)
+        let work = Work { operations, n_bytes: self.n_bytes };
+        commit::commit(&store, work, self.operation_id)
     }
 
-    /// Refuses more operations than a batch may hold, before memory is spent on them.
-    pub(crate) fn check_length(&self) -> Result<()> {
-        match self.writes.len() {
-            got if got > MAX_BATCH_OPERATIONS => {
-                Err(Error::LimitExceeded { what: "operations in the batch", limit: MAX_BATCH_OPERATIONS, got })
-            }
-            _ => Ok(()),
+    /// Refuses more than a batch may hold. Those who gather many ask after each, before memory is spent on the rest.
+    pub(crate) fn check_size(&self) -> Result<()> {
+        let bounds = [
+            ("operations in the batch", MAX_BATCH_OPERATIONS, self.writes.len()),
+            ("batch in bytes", MAX_BATCH_BYTES, self.n_bytes),
+        ];
+        match bounds.into_iter().find(|(_, limit, got)| got > limit) {
+            Some((what, limit, got)) => Err(Error::LimitExceeded { what, limit, got }),
+            None => Ok(()),
         }
     }
 
     fn add(&mut self, namespace: &Namespace, action: Action) -> &mut Write {
+        self.n_bytes = self.n_bytes.saturating_add(action.size_hint());
         self.writes.push(Write { namespace: namespace.clone(), action, expectations: Vec::new() });
         self.writes.last_mut().expect("just pushed")
     }
@@ -164,17 +182,7 @@ fn prepare(store: &Arc<Store>, mut writes: Vec<Write>) -> Result<Vec<Operation>>
         write.prepare(store).map_err(|error| error.in_batch(index, id.as_ref()))
     };
     let checked = share::map(writes.into_iter().enumerate().collect(), check);
-    let mut n_bytes = 0;
-    let mut operations = Vec::with_capacity(checked.len());
-    for operation in checked {
-        let operation = operation?;
-        n_bytes += operation.prepared.size_hint();
-        if n_bytes > MAX_BATCH_BYTES {
-            return Err(Error::LimitExceeded { what: "batch in bytes", limit: MAX_BATCH_BYTES, got: n_bytes });
-        }
-        operations.push(operation);
-    }
-    Ok(operations)
+    checked.into_iter().collect()
 }
 
 impl Write {

@@ -25,6 +25,12 @@ pub(crate) struct Operation {
     pub(crate) expectations: Vec<Expectation>,
 }
 
+/// Checked writes, and about how many bytes they hold.
+pub(crate) struct Work {
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) n_bytes: usize,
+}
+
 /// What a checked write does.
 pub(crate) enum Prepared {
     Insert(CheckedDocument),
@@ -41,43 +47,21 @@ impl Prepared {
             Prepared::Delete(id) => id,
         }
     }
-
-    /// About how many bytes the write holds.
-    pub(crate) fn size_hint(&self) -> usize {
-        let floats = |n: usize| n * size_of::<f32>();
-        64 + match self {
-            Prepared::Insert(document) | Prepared::Upsert(document) => {
-                let CheckedDocument { vector, metadata, text, .. } = document;
-                floats(vector.len()) + metadata.size_hint() + text.as_ref().map_or(0, String::len)
-            }
-            Prepared::Update(update) => {
-                let CheckedUpdate { vector, metadata, text, .. } = update;
-                let steps = metadata.iter().map(|step| match step {
-                    MetadataStep::Merge(value) | MetadataStep::Replace(value) => value.size_hint(),
-                    MetadataStep::Remove(keys) => keys.iter().map(String::len).sum(),
-                });
-                floats(vector.as_ref().map_or(0, Vec::len))
-                    + steps.sum::<usize>()
-                    + text.iter().flatten().map(String::len).sum::<usize>()
-            }
-            Prepared::Delete(_) => 0,
-        }
-    }
 }
 
 /// Commits operations of one database, all or none.
-pub(crate) fn commit(store: &Arc<Store>, operations: Vec<Operation>, operation_id: Option<Uuid>) -> Result<Receipt> {
-    commit_with(store, operation_id, || Ok(operations))
+pub(crate) fn commit(store: &Arc<Store>, work: Work, operation_id: Option<Uuid>) -> Result<Receipt> {
+    commit_with(store, operation_id, || Ok(work))
 }
 
 /// Commits operations that are worked out inside the committer section, where nothing can change under them.
 pub(crate) fn commit_with(
     store: &Arc<Store>,
     operation_id: Option<Uuid>,
-    operations: impl FnOnce() -> Result<Vec<Operation>>,
+    work: impl FnOnce() -> Result<Work>,
 ) -> Result<Receipt> {
     let mut turn = store.turn()?;
-    let operations = operations()?;
+    let Work { operations, n_bytes } = work()?;
     let ids = operations.iter().map(|operation| operation.prepared.id().clone()).collect();
     if let Some(id) = operation_id
         && let Some(commit) = store.find_operation(id)?
@@ -86,7 +70,7 @@ pub(crate) fn commit_with(
         store.acknowledge_as_configured(commit)?;
         return Ok(Receipt { commit, ids, n_changed: 0, repeated: true });
     }
-    let mut plan = Plan::new(turn.last().next());
+    let mut plan = Plan::new(turn.last().next(), n_bytes);
     for (index, operation) in operations.into_iter().enumerate() {
         let id = operation.prepared.id().clone();
         plan.add(operation).map_err(|error| error.in_batch(index, Some(&id)))?;
@@ -100,7 +84,9 @@ pub(crate) fn commit_with(
         let lives: Vec<_> = changes.iter().map(|change| change.live.clone()).collect();
         let mut memories: Vec<_> = lives.iter().map(|live| live.memory.write()).collect();
         for (memory, change) in memories.iter_mut().zip(changes) {
-            change.live.namespaces.write().extend(change.new_namespaces);
+            let mut names = change.live.namespaces.write();
+            change.new_namespaces.into_iter().for_each(|(name, number)| names.insert(name, number));
+            drop(names);
             memory.apply(change.memory);
         }
         turn.publish(view);

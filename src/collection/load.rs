@@ -4,12 +4,13 @@
 //! generation, every id leads to the document that bears it, every slot is used or free, and what the commit log says
 //! was written is there.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::Live;
 use super::memory::{Memory, NewRow, Tenancy};
+use super::names::Names;
 use crate::config::CollectionConfig;
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit, NamespaceId, Slot};
@@ -23,12 +24,7 @@ use crate::store::{Store, storage};
 /// A collection's memory, read from its families.
 pub(crate) struct Loaded {
     pub(crate) memory: Memory,
-    pub(crate) namespaces: BTreeMap<Arc<str>, NamespaceId>,
-}
-
-/// The namespace every collection has.
-pub(crate) fn default_namespace() -> BTreeMap<Arc<str>, NamespaceId> {
-    [(Arc::from(""), NamespaceId::default())].into()
+    pub(crate) namespaces: Names,
 }
 
 impl Loaded {
@@ -61,7 +57,7 @@ pub(crate) struct Source<'a> {
 /// `Corruption` for rows that do not belong together; `DataLoss` where the log speaks of rows that are not there.
 pub(crate) fn load(source: Source<'_>, mut expected: Expected, last: Commit) -> Result<Loaded> {
     let namespaces = read_namespaces(source)?;
-    let known: HashSet<NamespaceId> = namespaces.values().copied().collect();
+    let known: HashSet<NamespaceId> = namespaces.iter().map(|(_, number)| number).collect();
     expected.namespaces.retain(|namespace, _| !known.contains(namespace));
     let mut memory = Memory::new(source.config.dimension);
     let mut documents = read_documents(source, &known)?;
@@ -124,8 +120,8 @@ fn read_documents(source: Source<'_>, known: &HashSet<NamespaceId>) -> Result<Ha
     Ok(documents)
 }
 
-fn read_namespaces(source: Source<'_>) -> Result<BTreeMap<Arc<str>, NamespaceId>> {
-    let mut namespaces = default_namespace();
+fn read_namespaces(source: Source<'_>) -> Result<Names> {
+    let mut namespaces = Names::default();
     source.scan(&source.families.documents, key::namespace_range(), |key, value| {
         let number = NamespaceId(read_u32("a namespace's number", value)?);
         namespaces.insert(key::read_namespace(key)?.into(), number);

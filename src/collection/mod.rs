@@ -8,7 +8,7 @@
 //! | [`check`] | what may come in |
 //! | [`batch`], [`plan`], [`commit`] | operations; folding them into one draft; committing it |
 //! | [`mod@write`], [`read`], [`search`] | the verbs |
-//! | [`memory`], [`load`] | what is held in memory, and making it at open |
+//! | [`memory`], [`names`], [`load`] | what is held in memory, and making it at open |
 //! | [`verify`] | comparing all of it |
 //! | [`share`] | sharing work between threads |
 //!
@@ -20,6 +20,7 @@ pub(crate) mod check;
 pub(crate) mod commit;
 pub(crate) mod load;
 pub(crate) mod memory;
+mod names;
 pub(crate) mod plan;
 pub(crate) mod read;
 pub(crate) mod search;
@@ -28,7 +29,6 @@ pub(crate) mod verify;
 mod write;
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -37,6 +37,7 @@ use parking_lot::RwLock;
 
 use self::load::Loaded;
 use self::memory::Memory;
+use self::names::Names;
 use crate::config::CollectionConfig;
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, NamespaceId};
@@ -92,7 +93,7 @@ pub(crate) struct Live {
     pub(crate) store: Arc<Store>,
     pub(crate) families: Families,
     pub(crate) memory: RwLock<Memory>,
-    pub(crate) namespaces: RwLock<BTreeMap<Arc<str>, NamespaceId>>,
+    pub(crate) namespaces: RwLock<Names>,
 }
 
 /// One namespace of an open collection at one commit, for reading.
@@ -135,7 +136,7 @@ impl Collection {
         let live = self.state.live()?;
         let inhabited: std::collections::HashSet<_> = live.memory.read().inhabited().collect();
         let namespaces = live.namespaces.read();
-        let named = namespaces.iter().filter(|(name, id)| !name.is_empty() && inhabited.contains(id));
+        let named = namespaces.iter().filter(|(name, number)| !name.is_empty() && inhabited.contains(number));
         Ok(named.map(|(name, _)| name.to_string()).collect())
     }
 }
@@ -219,13 +220,13 @@ impl State {
 impl Live {
     /// A collection without documents.
     pub(crate) fn new(store: Arc<Store>, id: CollectionId, entry: CatalogEntry, families: Families) -> Self {
-        let loaded = Loaded { memory: Memory::new(entry.config.dimension), namespaces: load::default_namespace() };
+        let loaded = Loaded { memory: Memory::new(entry.config.dimension), namespaces: Names::default() };
         loaded.into_live(store, id, entry, families)
     }
 
     /// The number of a namespace; `None` if it has never had a document.
     pub(crate) fn find_namespace(&self, name: &str) -> Option<NamespaceId> {
-        self.namespaces.read().get(name).copied()
+        self.namespaces.read().find(name)
     }
 
     /// A vector as it is compared.

@@ -19,9 +19,6 @@ use crate::store::now_ms;
 use crate::store::record::DocumentRow;
 use crate::value::Value;
 
-/// Bytes that keys, headers and the log add to a document.
-const ROW_OVERHEAD: usize = 192;
-
 /// A batch as far as it has been planned.
 pub(crate) struct Plan {
     commit: Commit,
@@ -47,7 +44,7 @@ pub(crate) struct CollectionChanges {
 
 struct CollectionPlan {
     live: Arc<Live>,
-    new_namespaces: Vec<(Arc<str>, NamespaceId)>,
+    new_namespaces: HashMap<Arc<str>, NamespaceId>,
     touched: Vec<Touched>,
     by_id: HashMap<(NamespaceId, DocId), usize>,
 }
@@ -74,15 +71,14 @@ struct After {
 }
 
 impl Plan {
-    /// A plan for the commit with this number.
-    pub(crate) fn new(commit: Commit) -> Self {
-        Plan { commit, now_ms: now_ms(), n_bytes: 0, collections: BTreeMap::new() }
+    /// A plan for the commit with this number, of about so many bytes.
+    pub(crate) fn new(commit: Commit, n_bytes: usize) -> Self {
+        Plan { commit, now_ms: now_ms(), n_bytes, collections: BTreeMap::new() }
     }
 
     /// Applies one operation to the plan.
     pub(crate) fn add(&mut self, operation: Operation) -> Result<()> {
         let Operation { namespace, prepared, expectations } = operation;
-        self.n_bytes += prepared.size_hint() + ROW_OVERHEAD;
         let live = namespace.state().live()?;
         let name = || namespace.state().name();
         let (commit, now_ms) = (self.commit, self.now_ms);
@@ -131,7 +127,7 @@ impl Plan {
 
 impl CollectionPlan {
     fn new(live: Arc<Live>) -> Self {
-        CollectionPlan { live, new_namespaces: Vec::new(), touched: Vec::new(), by_id: HashMap::new() }
+        CollectionPlan { live, new_namespaces: HashMap::new(), touched: Vec::new(), by_id: HashMap::new() }
     }
 
     /// The document an operation names, as the operations before left it.
@@ -152,14 +148,9 @@ impl CollectionPlan {
 
     /// A namespace's number, a new one if it has none yet. It is written only if the batch puts a document there.
     fn namespace(&mut self, name: &Arc<str>) -> NamespaceId {
-        let planned = self.new_namespaces.iter().find(|(new, _)| new == name).map(|(_, number)| *number);
-        planned.or_else(|| self.live.find_namespace(name)).unwrap_or_else(|| {
-            // Numbers are given out in order and never taken back.
-            let known = self.live.namespaces.read().values().map(|number| number.0 + 1).max().unwrap_or(1);
-            let number = NamespaceId(known + self.new_namespaces.len() as u32);
-            self.new_namespaces.push((name.clone(), number));
-            number
-        })
+        let names = self.live.namespaces.read();
+        let free = names.free(self.new_namespaces.len());
+        names.find(name).unwrap_or_else(|| *self.new_namespaces.entry(name.clone()).or_insert(free))
     }
 
     fn draft_into(self, planned: &mut Planned, commit: Commit, now_ms: u64) -> Result<()> {

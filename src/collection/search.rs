@@ -187,11 +187,12 @@ impl Search<Vec<Query>> {
     /// Runs the searches; answers stand in the order of the queries, and all see the same commit.
     ///
     /// # Errors
-    /// As for one search; an error of one query is [`Error::InBatch`] with its position.
+    /// As for one search; an error of one query is [`Error::InQuery`] with its position.
     pub fn run(self) -> Result<Vec<Hits>> {
         let Search { namespace, query: queries, params } = self;
         let round = Round::begin(&namespace, params)?;
-        let answer = |(index, query)| round.answer(query).map_err(|error: Error| error.in_batch(index, None));
+        let answer =
+            |(index, query)| round.answer(query).map_err(|error| Error::InQuery { index, source: Box::new(error) });
         queries.into_par_iter().enumerate().map(answer).collect()
     }
 }

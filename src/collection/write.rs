@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use super::Namespace;
 use super::batch::Batch;
-use super::commit::{self, Operation, Prepared};
+use super::commit::{self, Operation, Prepared, Work};
 use crate::document::{Document, Receipt, Update};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::id::DocId;
+
+/// Bytes that deleting one document adds to a commit.
+const BYTES_OF_A_DELETE: usize = 128;
 
 /// Writing. Every call is atomic and returns once it is durable as
 /// [`Options::durability`](crate::Options::durability) says; what it wrote is found by the next search.
@@ -132,7 +135,7 @@ impl Namespace {
                 operations.push(Operation { namespace: self.clone(), prepared, expectations: Vec::new() });
                 Ok(())
             })?;
-            Ok(operations)
+            Ok(Work { n_bytes: operations.len() * BYTES_OF_A_DELETE, operations })
         });
         receipt.map(|receipt| Receipt { ids: Vec::new(), ..receipt })
     }
@@ -160,7 +163,7 @@ impl Namespace {
         let mut batch = self.batch()?;
         for item in items {
             add(&mut batch, item);
-            batch.check_length()?;
+            batch.check_size()?;
         }
         batch.commit()
     }

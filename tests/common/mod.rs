@@ -56,7 +56,9 @@ pub(crate) fn random(seed: u64) -> StdRng {
 /// An error as tests name it: its variant, with the position where it lies inside a batch: `2 DocumentExists`.
 pub(crate) fn label(error: &Error) -> String {
     match error {
-        Error::InBatch { index, source, .. } => format!("{index} {}", label(source)),
+        Error::InBatch { index, source, .. } | Error::InQuery { index, source, .. } => {
+            format!("{index} {}", label(source))
+        }
         error => format!("{error:?}").chars().take_while(char::is_ascii_alphanumeric).collect(),
     }
 }
