@@ -1,4 +1,3 @@
-#![cfg(feature = "cli")]
 //! The command does what its help says: answers, exit codes, imports that stop and go on.
 
 use std::fs;

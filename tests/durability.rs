@@ -3,8 +3,6 @@
 //! Each test starts a campaign of `vectrove-torture` as a child and prints its summary. `VECTROVE_KILLS` and
 //! `VECTROVE_TRIALS` make the first two longer; `VECTROVE_SEED` repeats a seed that was printed.
 
-#![cfg(feature = "failpoints")]
-
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
