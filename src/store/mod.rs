@@ -169,11 +169,13 @@ impl Store {
             {
                 return Err(reason);
             }
-            let outcome = self.rocks.sync().map_err(|fault| fault.to_string());
-            if let Err(reason) = &outcome {
-                self.health.fail(format!("the disk did not confirm a write ({reason})"), false);
-            }
-            outcome
+            self.rocks.sync().map_err(|fault| {
+                // After a write that met a full disk the log refuses everything until there is space, and then begins
+                // anew with all that was written in files. Any other failure of a sync leaves pages in doubt.
+                let heals = fault.is_out_of_space() || fault.is_aftermath();
+                self.health.fail(format!("the disk did not confirm a write ({fault})"), heals);
+                fault.to_string()
+            })
         };
         self.gate.wait(commit, last_written, sync).map_err(|reason| Error::Commit {
             commit,

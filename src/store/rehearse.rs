@@ -101,6 +101,7 @@ impl Rehearsal {
         let content = superblock.content();
         superblock.write(Superblock { clean: false, ..content })?;
         failpoint::hit("open.promoting");
+        remove_drafts(&data)?;
         let families = Rocks::list_families(&data).map_err(opening)?;
         let (rocks, mut handles) =
             Rocks::open(&data, Access::ReadWrite, Budget::new(options.memory_bytes), &described(&families))
@@ -133,6 +134,17 @@ impl Rehearsal {
         }
         Ok((store, active))
     }
+}
+
+/// Removes files that RocksDB was writing when it was killed; it would leave them there for ever.
+fn remove_drafts(data: &Path) -> Result<()> {
+    let entries = std::fs::read_dir(data).map_err(|error| Error::io("reading", data, error))?;
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.extension().is_some_and(|extension| extension == "dbtmp") {
+            std::fs::remove_file(&path).map_err(|error| Error::io("removing", path, error))?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes the owner's lock, making the folder if that is wanted.

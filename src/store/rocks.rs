@@ -47,6 +47,11 @@ impl Fault {
         ["No space left", "NoSpace", "Space limit", "Disk quota"].iter().any(|words| self.0.contains(words))
     }
 
+    /// Whether an earlier failed write is why this one was not even tried.
+    pub(crate) fn is_aftermath(&self) -> bool {
+        self.0.contains("previous error")
+    }
+
     /// Whether RocksDB found bytes that are not what it wrote, or files missing.
     pub(crate) fn is_corruption(&self) -> bool {
         self.0.starts_with("Corruption") || self.0.contains("No such file") || self.0.starts_with("Invalid argument")

@@ -96,8 +96,6 @@ pub(crate) fn strays(folder: &Path) -> Outcome<Vec<String>> {
 fn expected(name: &str) -> bool {
     let Some(name) = name.strip_prefix("data/") else { return ["superblock", "owner"].contains(&name) };
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // RocksDB never removes the draft of an options file that a kill cut short. There may be a few.
-    let name = name.strip_suffix(".dbtmp").filter(|name| name.starts_with("OPTIONS-")).unwrap_or(name);
     ["CURRENT", "IDENTITY", "LOCK"].contains(&name)
         || ["MANIFEST-", "OPTIONS-"].iter().any(|prefix| name.strip_prefix(prefix).is_some_and(is_number))
         || [".log", ".sst"].iter().any(|suffix| name.strip_suffix(suffix).is_some_and(is_number))

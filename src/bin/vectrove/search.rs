@@ -126,7 +126,7 @@ fn answer(
     let (numbers, queries): (Vec<u64>, Vec<Query>) = chunk.into_iter().unzip();
     let answers = namespace.search_many(queries).params(params.clone()).run();
     let answers = answers.map_err(|error| match error {
-        Error::InBatch { index, source, .. } => match numbers.get(index) {
+        Error::InQuery { index, source } => match numbers.get(index) {
             Some(number) if numbers.len() > 1 || *number > 1 => {
                 Failure::from(*source).about(&format!("query {number}"))
             }
