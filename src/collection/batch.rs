@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use uuid::Uuid;
 
 use super::commit::{self, Operation, Prepared, Work};
-use super::{Keeper, Namespace, check, share};
+use super::{Keeper, Namespace, check};
 use crate::document::{Document, Receipt, Update};
 use crate::error::{Error, Result};
 use crate::id::{Commit, DocId};
@@ -174,25 +174,15 @@ impl Write {
 }
 
 /// Checks every write, without locks and without reading.
-fn prepare(store: &Arc<Store>, mut writes: Vec<Write>) -> Result<Vec<Operation>> {
-    // In order, before threads share the rest: a later document gets a greater id.
-    writes.iter_mut().for_each(Write::name);
+fn prepare(store: &Arc<Store>, writes: Vec<Write>) -> Result<Vec<Operation>> {
     let check = |(index, write): (usize, Write)| {
         let id = write.id().cloned();
         write.prepare(store).map_err(|error| error.in_batch(index, id.as_ref()))
     };
-    let checked = share::map(writes.into_iter().enumerate().collect(), check);
-    checked.into_iter().collect()
+    writes.into_iter().enumerate().map(check).collect()
 }
 
 impl Write {
-    /// Gives a document without an id a new one.
-    fn name(&mut self) {
-        if let Action::Insert(document) | Action::Upsert(document) = &mut self.action {
-            document.id.get_or_insert_with(DocId::generate);
-        }
-    }
-
     fn id(&self) -> Option<&DocId> {
         match &self.action {
             Action::Insert(document) | Action::Upsert(document) => document.id.as_ref(),

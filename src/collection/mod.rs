@@ -10,7 +10,6 @@
 //! | [`mod@write`], [`read`], [`search`] | the verbs |
 //! | [`memory`], [`names`], [`load`] | what is held in memory, and making it at open |
 //! | [`verify`] | comparing all of it |
-//! | [`share`] | sharing work between threads |
 //!
 //! Locks, in the order in which they may be taken: the store's committer section, `Live::memory` (several collections'
 //! by number), the store's view. `State::presence` and `Live::namespaces` are held only to read or replace their value.
@@ -24,7 +23,6 @@ mod names;
 pub(crate) mod plan;
 pub(crate) mod read;
 pub(crate) mod search;
-mod share;
 pub(crate) mod verify;
 mod write;
 
@@ -39,6 +37,7 @@ use self::load::Loaded;
 use self::memory::Memory;
 use self::names::Names;
 use crate::config::CollectionConfig;
+use crate::distance;
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, NamespaceId};
 use crate::store::family::Families;
@@ -230,9 +229,15 @@ impl Live {
     }
 
     /// A vector as it is compared.
-    pub(crate) fn comparable(&self, mut vector: Vec<f32>) -> Vec<f32> {
+    pub(crate) fn comparable(&self, vector: Vec<f32>) -> Vec<f32> {
+        let norm = distance::norm(&vector);
+        self.comparable_by(vector, norm)
+    }
+
+    /// A vector whose norm is known, as it is compared.
+    pub(crate) fn comparable_by(&self, mut vector: Vec<f32>, norm: f64) -> Vec<f32> {
         if self.config.compares_directions() {
-            crate::distance::normalize(&mut vector);
+            distance::normalize_by(&mut vector, norm);
         }
         vector
     }

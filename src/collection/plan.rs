@@ -11,7 +11,8 @@ use super::batch::Expectation;
 use super::check::CheckedDocument;
 use super::commit::{Operation, Prepared, change_metadata};
 use super::memory::{Changes, NewRow, Tenancy};
-use super::{Live, Namespace, share};
+use super::{Live, Namespace};
+use crate::distance;
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
 use crate::store::draft::{Draft, EncodedPut};
@@ -192,11 +193,11 @@ impl CollectionPlan {
         }
         drop(memory);
         let encode = |(tenancy, row, vector): (Tenancy, DocumentRow, Vec<f32>)| {
-            let encoded = EncodedPut::new(&row, &vector);
-            (encoded, NewRow { tenancy, namespace: row.namespace, row: live.comparable(vector) })
+            let norm = distance::norm(&vector);
+            let encoded = EncodedPut::new(&row, &vector, norm);
+            (encoded, NewRow { tenancy, namespace: row.namespace, row: live.comparable_by(vector, norm) })
         };
-        let encoded = share::map(puts, encode);
-        for (put, new) in encoded {
+        for (put, new) in puts.into_iter().map(encode) {
             draft.put(here, new.tenancy.slot, &put);
             changes.put.push(new);
         }

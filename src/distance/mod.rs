@@ -124,7 +124,12 @@ pub(crate) fn norm(vector: &[f32]) -> f64 {
 
 /// Scales a vector to unit length. Its norm must be within [`limits`](crate::limits).
 pub(crate) fn normalize(vector: &mut [f32]) {
-    let inverse = 1.0 / norm(vector);
+    normalize_by(vector, norm(vector));
+}
+
+/// Scales a vector whose norm is known to unit length.
+pub(crate) fn normalize_by(vector: &mut [f32], norm: f64) {
+    let inverse = 1.0 / norm;
     for x in vector {
         *x = (f64::from(*x) * inverse) as f32;
     }

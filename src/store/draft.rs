@@ -17,8 +17,7 @@ pub(crate) struct Draft {
     operation_id: Option<Uuid>,
 }
 
-/// The rows of one document. Encoding is most of the work of a large batch and needs nothing but the document, so
-/// that it can be done on all cores.
+/// The rows of one document.
 pub(crate) struct EncodedPut {
     generation: u32,
     id: Vec<u8>,
@@ -27,12 +26,12 @@ pub(crate) struct EncodedPut {
 }
 
 impl EncodedPut {
-    pub(crate) fn new(row: &DocumentRow, vector: &[f32]) -> Self {
+    pub(crate) fn new(row: &DocumentRow, vector: &[f32], norm: f64) -> Self {
         EncodedPut {
             generation: row.generation,
             id: key::id(row.namespace, &row.id),
             document: row.encode(),
-            vector: VectorRow::encode(row.generation, vector),
+            vector: VectorRow::encode(row.generation, vector, norm),
         }
     }
 }

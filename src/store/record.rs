@@ -231,15 +231,15 @@ pub(crate) struct VectorRow {
 }
 
 impl VectorRow {
-    /// Encodes one vector.
-    pub(crate) fn encode(generation: u32, vector: &[f32]) -> Vec<u8> {
+    /// Encodes one vector, whose norm the caller knows.
+    pub(crate) fn encode(generation: u32, vector: &[f32], norm: f64) -> Vec<u8> {
         let n_bytes = VECTOR_HEADER + 4 + vector.len() * 4;
         let mut bytes = Vec::with_capacity(n_bytes + CRC);
         bytes.extend([VERSION, ELEMENT_F32]);
         bytes.extend(1u16.to_le_bytes());
         bytes.extend(generation.to_le_bytes());
         bytes.extend((vector.len() as u32).to_le_bytes());
-        bytes.extend((crate::distance::norm(vector) as f32).to_le_bytes());
+        bytes.extend((norm as f32).to_le_bytes());
         bytes.resize(n_bytes, 0);
         let (components, _) = bytes[VECTOR_HEADER + 4..].as_chunks_mut::<4>();
         for (bytes, component) in components.iter_mut().zip(vector) {

@@ -50,7 +50,7 @@ fn hex(bytes: &[u8]) -> String {
 fn golden_bytes() {
     let golden = [
         ("document", document().encode(), include_str!("golden/document.hex")),
-        ("vector", VectorRow::encode(7, &[3.0, -4.0]), include_str!("golden/vector.hex")),
+        ("vector", VectorRow::encode(7, &[3.0, -4.0], 5.0), include_str!("golden/vector.hex")),
         ("log", log_record().encode(), include_str!("golden/log.hex")),
         ("catalog", entry().encode(), include_str!("golden/catalog.hex")),
         ("identity", Identity { store: Uuid::from_bytes([0xab; 16]) }.encode(), include_str!("golden/identity.hex")),
@@ -67,7 +67,7 @@ fn records_read_back() {
         let row = DocumentRow { id, text: None, metadata: Value::object(), ..document() };
         assert_eq!(DocumentRow::decode(&row.encode()).unwrap(), row);
     }
-    let vector = VectorRow::decode(&VectorRow::encode(7, &[3.0, -4.0])).unwrap();
+    let vector = VectorRow::decode(&VectorRow::encode(7, &[3.0, -4.0], 5.0)).unwrap();
     assert_eq!(vector, VectorRow { generation: 7, dimension: 2, components: vec![3.0, -4.0] });
     assert_eq!(LogRecord::decode(&log_record().encode()).unwrap(), log_record());
     assert_eq!(CatalogEntry::decode(&entry().encode()).unwrap(), entry());
@@ -75,7 +75,7 @@ fn records_read_back() {
 
 #[test]
 fn every_cut_and_every_flipped_bit_of_a_sealed_record_is_an_error() {
-    for bytes in [VectorRow::encode(7, &[3.0, -4.0]), log_record().encode()] {
+    for bytes in [VectorRow::encode(7, &[3.0, -4.0], 5.0), log_record().encode()] {
         let fails = |bytes: &[u8]| VectorRow::decode(bytes).is_err() && LogRecord::decode(bytes).is_err();
         for length in 0..bytes.len() {
             assert!(fails(&bytes[..length]), "cut to {length}");

@@ -440,6 +440,10 @@ fn family_options(shape: Shape, budget: Budget, cache: &Cache) -> Outcome<Option
             options.set_write_buffer_size(budget.largest_write_buffer_bytes / 2);
             options.set_compression_type(DBCompressionType::Lz4);
             options.set_bottommost_compression_type(DBCompressionType::Zstd);
+            // Most ids looked up by an insert do not exist. Both are small because every idle family has its own.
+            options.set_memtable_whole_key_filtering(true);
+            options.set_memtable_prefix_bloom_ratio(0.002);
+            options.set_arena_block_size(128 << 10);
             table.set_block_size(8 << 10);
         }
     }
