@@ -125,6 +125,28 @@ fn a_newer_format_is_refused_untouched() {
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
 }
 
+#[test]
+fn a_lost_tail_is_refused_untouched_and_given_up_only_on_demand() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(&fixtures().join("format-1/killed"), folder.path());
+    let log = folder.path().join("data/000012.log");
+    let bytes = std::fs::read(&log).unwrap();
+    let cut = &bytes[..bytes.len() - 50];
+    std::fs::write(&log, cut).unwrap();
+    let error = Database::open_with(folder.path(), small()).unwrap_err();
+    let vectrove::Error::DataLoss { from, to } = error else { panic!("expected DataLoss, got {error}") };
+    assert!(from <= to);
+    assert_eq!(std::fs::read(&log).unwrap(), cut);
+
+    let db = Database::open_with(folder.path(), small().accept_loss(true)).unwrap();
+    assert_eq!(db.verify().unwrap().commit.0 + 1, from.0);
+    db.collection("notes").unwrap().upsert(numbered(100)).unwrap();
+    db.close().unwrap();
+    let db = Database::open_with(folder.path(), small()).unwrap();
+    assert!(db.collection("notes").unwrap().contains(100).unwrap());
+    db.verify().unwrap();
+}
+
 fn write_fixtures(folder: &Path) {
     let work = tempfile::tempdir().unwrap();
     let path = work.path().join("db");
