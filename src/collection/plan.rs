@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::batch::Expectation;
 use super::check::CheckedDocument;
 use super::commit::{Operation, Prepared, change_metadata};
-use super::memory::{Changes, NewRow, Tenancy};
+use super::memory::{Changes, NewRow};
 use super::{Live, Namespace};
 use crate::distance;
 use crate::error::{Error, Result};
@@ -192,14 +192,11 @@ impl CollectionPlan {
             }
         }
         drop(memory);
-        let encode = |(tenancy, row, vector): (Tenancy, DocumentRow, Vec<f32>)| {
+        for (tenancy, row, vector) in puts {
             let norm = distance::norm(&vector);
-            let encoded = EncodedPut::new(&row, &vector, norm);
-            (encoded, NewRow { tenancy, namespace: row.namespace, row: live.comparable_by(vector, norm) })
-        };
-        for (put, new) in puts.into_iter().map(encode) {
-            draft.put(here, new.tenancy.slot, &put);
-            changes.put.push(new);
+            draft.put(here, tenancy.slot, &EncodedPut::new(&row, &vector, norm));
+            let row = NewRow { tenancy, namespace: row.namespace, row: live.comparable_by(vector, norm) };
+            changes.put.push(row);
         }
         let inhabited: HashSet<NamespaceId> = changes.put.iter().map(|new| new.namespace).collect();
         let new_namespaces: Vec<_> = new_namespaces.into_iter().filter(|(_, id)| inhabited.contains(id)).collect();
