@@ -1,18 +1,36 @@
 //! Kernels in plain Rust, written so that the compiler can use whatever vector registers the target has.
 //!
-//! Sixteen running sums keep the additions independent of each other; the tail goes through the same sums.
+//! They are what an unknown machine runs, and the twin that all others are tested against. Sixteen running sums keep
+//! the additions of floats independent of each other; the tail goes through the same sums.
+#![expect(unsafe_code, reason = "block kernels read rows through raw pointers")]
+
+use std::slice;
+
+use super::{Isa, Kernels, LOOKAHEAD};
 
 const LANES: usize = 16;
 
-pub(super) fn negative_dot(a: &[f32], b: &[f32]) -> f32 {
+pub(super) static KERNELS: Kernels = Kernels {
+    isa: Isa::Portable,
+    negative_dot,
+    squared_euclidean,
+    manhattan,
+    dot_u8,
+    dot_u4,
+    dot_u44,
+    hadamard,
+    runs_here: || true,
+};
+
+fn negative_dot(a: &[f32], b: &[f32]) -> f32 {
     -accumulate(a, b, |x, y| x * y)
 }
 
-pub(super) fn squared_euclidean(a: &[f32], b: &[f32]) -> f32 {
+fn squared_euclidean(a: &[f32], b: &[f32]) -> f32 {
     accumulate(a, b, |x, y| (x - y) * (x - y))
 }
 
-pub(super) fn manhattan(a: &[f32], b: &[f32]) -> f32 {
+fn manhattan(a: &[f32], b: &[f32]) -> f32 {
     accumulate(a, b, |x, y| (x - y).abs())
 }
 
@@ -37,4 +55,93 @@ fn accumulate(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
         width /= 2;
     }
     sums[0]
+}
+
+/// # Safety
+///
+/// See [`super::BlockKernel`]; a row has `query.len()` bytes.
+unsafe fn dot_u8(query: &[i8], rows: &[*const u8], out: &mut [i32]) {
+    // SAFETY: the caller vouches for as many bytes of each row.
+    unsafe { scan(rows, out, query.len(), |row| sum_u8(query, row)) }
+}
+
+/// # Safety
+///
+/// See [`super::BlockKernel`]; a row has `query.len() / 2` bytes.
+unsafe fn dot_u4(query: &[i8], rows: &[*const u8], out: &mut [i32]) {
+    // SAFETY: the caller vouches for as many bytes of each row.
+    unsafe { scan(rows, out, query.len() / 2, |row| sum_u4(query, row)) }
+}
+
+/// # Safety
+///
+/// See [`super::BlockKernel`]; a row has `query.len()` bytes.
+unsafe fn dot_u44(query: &[i8], rows: &[*const u8], out: &mut [i32]) {
+    let sum = |row: &[u8]| {
+        let (high, low) = row.split_at(row.len() / 2);
+        16 * sum_u4(query, high) + sum_u4(query, low)
+    };
+    // SAFETY: the caller vouches for as many bytes of each row.
+    unsafe { scan(rows, out, query.len(), sum) }
+}
+
+/// # Safety
+///
+/// Every row must be readable for `n_bytes`.
+#[inline(always)]
+unsafe fn scan(rows: &[*const u8], out: &mut [i32], n_bytes: usize, sum: impl Fn(&[u8]) -> i32) {
+    debug_assert_eq!(rows.len(), out.len());
+    rows.iter().take(LOOKAHEAD).for_each(|row| super::prefetch(*row, n_bytes));
+    for (at, (row, out)) in rows.iter().zip(out).enumerate() {
+        if let Some(ahead) = rows.get(at + LOOKAHEAD) {
+            super::prefetch(*ahead, n_bytes);
+        }
+        // SAFETY: the caller vouches for as many bytes of each row.
+        *out = sum(unsafe { slice::from_raw_parts(*row, n_bytes) });
+    }
+}
+
+// No sum can overflow, see `BlockKernel`; wrapping addition is what the compiler needs to know that it may use vectors.
+
+#[inline(always)]
+fn sum_u8(query: &[i8], row: &[u8]) -> i32 {
+    query.iter().zip(row).fold(0i32, |sum, (q, code)| sum.wrapping_add(i32::from(*q) * i32::from(*code)))
+}
+
+#[inline(always)]
+fn sum_u4(query: &[i8], row: &[u8]) -> i32 {
+    let (queries, _) = query.as_chunks::<128>();
+    let (blocks, _) = row.as_chunks::<64>();
+    queries.iter().zip(blocks).fold(0i32, |sum, (query, block)| {
+        let (first, second) = query.split_at(64);
+        let codes = block.iter().zip(first.iter().zip(second));
+        codes.fold(sum, |sum, (code, (first, second))| {
+            let (low, high) = (i32::from(code & 0x0f), i32::from(code >> 4));
+            sum.wrapping_add(low * i32::from(*first)).wrapping_add(high * i32::from(*second))
+        })
+    })
+}
+
+#[inline(always)]
+pub(super) fn hadamard(values: &mut [f32]) {
+    debug_assert!(values.len().is_power_of_two());
+    let (blocks, rest) = values.as_chunks_mut::<LANES>();
+    // A block's rounds are unrolled, because its length is known.
+    blocks.iter_mut().for_each(|block| rounds(block, 1));
+    rounds(rest, 1);
+    rounds(values, LANES);
+}
+
+/// The rounds of the transform from the one that pairs values `width` apart.
+#[inline(always)]
+fn rounds(values: &mut [f32], mut width: usize) {
+    while width < values.len() {
+        for pair in values.chunks_exact_mut(2 * width) {
+            let (left, right) = pair.split_at_mut(width);
+            for (a, b) in left.iter_mut().zip(right) {
+                (*a, *b) = (*a + *b, *a - *b);
+            }
+        }
+        width *= 2;
+    }
 }
