@@ -1,0 +1,87 @@
+//! Growable arrays whose elements never move, so that readers need no lock.
+//!
+//! An array is a list of chunks, each twice as long as the one before; growing adds a chunk and touches nothing else.
+//! [`Rows`] holds rows of plain numbers in pages that the operating system hands out when they are first written;
+//! [`Cells`] holds elements that synchronise themselves. What a row means, and who may write it when, is not known here.
+
+mod rows;
+
+use std::sync::OnceLock;
+
+pub(crate) use self::rows::Rows;
+
+/// Elements of the first chunk.
+const FIRST: usize = 1_024;
+/// Enough chunks for [`MAX_ROWS`].
+const N_CHUNKS: usize = 22;
+/// Most elements of an array.
+pub(crate) const MAX_ROWS: usize = 1 << 31;
+
+/// The chunk of an element, and its place there.
+#[inline(always)]
+fn locate(index: usize) -> (usize, usize) {
+    let shifted = index + FIRST;
+    let chunk = (shifted.ilog2() - FIRST.ilog2()) as usize;
+    (chunk, shifted - (FIRST << chunk))
+}
+
+/// Elements that synchronise themselves, such as atomics, made by `Default`.
+pub(crate) struct Cells<T> {
+    chunks: [OnceLock<Box<[T]>>; N_CHUNKS],
+}
+
+impl<T: Default> Cells<T> {
+    pub(crate) fn new() -> Self {
+        Cells { chunks: [const { OnceLock::new() }; N_CHUNKS] }
+    }
+
+    /// Makes sure that the first so many elements are there.
+    pub(crate) fn reserve(&self, n: usize) {
+        let n_chunks = n.checked_sub(1).map_or(0, |last| locate(last).0 + 1);
+        for (index, chunk) in self.chunks.iter().enumerate().take(n_chunks) {
+            chunk.get_or_init(|| std::iter::repeat_with(T::default).take(FIRST << index).collect());
+        }
+    }
+
+    /// An element; `None` beyond what was reserved.
+    #[inline(always)]
+    pub(crate) fn get(&self, index: usize) -> Option<&T> {
+        let (chunk, place) = locate(index);
+        self.chunks.get(chunk)?.get()?.get(place)
+    }
+
+    /// Bytes held.
+    pub(crate) fn n_bytes(&self) -> usize {
+        self.chunks.iter().filter_map(OnceLock::get).map(|chunk| size_of_val::<[T]>(chunk)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn chunks_follow_each_other_without_a_gap() {
+        let mut expected = (0, 0);
+        for index in 0..300_000 {
+            assert_eq!(locate(index), expected, "{index}");
+            expected =
+                if expected.1 + 1 == FIRST << expected.0 { (expected.0 + 1, 0) } else { (expected.0, expected.1 + 1) };
+        }
+        assert_eq!(locate(MAX_ROWS - 1).0, N_CHUNKS - 1);
+    }
+
+    #[test]
+    fn cells_stay_where_they_are() {
+        let cells = Cells::<AtomicU32>::new();
+        assert!(cells.get(0).is_none());
+        cells.reserve(1);
+        let first = cells.get(0).unwrap();
+        first.store(7, Ordering::Relaxed);
+        cells.reserve(100_000);
+        assert!(std::ptr::eq(first, cells.get(0).unwrap()));
+        assert_eq!(cells.get(99_999).unwrap().load(Ordering::Relaxed), 0);
+        assert!(cells.get(1 << 30).is_none());
+    }
+}

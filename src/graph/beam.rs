@@ -1,0 +1,197 @@
+//! The frontier of a walk, and what the walk has seen.
+
+/// A point and its rank.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) rank: f32,
+    pub(crate) slot: u32,
+}
+
+/// The nearest points found so far, nearest first, in one sorted array; each is expanded once.
+///
+/// An entry packs the rank's bits, in an order that compares as integers, above the slot and a bit that says whether it
+/// was expanded.
+#[derive(Default)]
+pub(super) struct Beam {
+    entries: Vec<u64>,
+    limit: usize,
+    /// Everything before this was expanded.
+    cursor: usize,
+}
+
+const EXPANDED: u64 = 1;
+/// Up to this limit moving entries one by one is faster than finding the place first.
+const SHORT: usize = 48;
+
+#[inline(always)]
+fn pack(found: Found) -> u64 {
+    let bits = found.rank.to_bits();
+    let ordered = bits ^ (((bits as i32) >> 31) as u32 | 1 << 31);
+    u64::from(ordered) << 32 | u64::from(found.slot) << 1
+}
+
+#[inline(always)]
+fn unpack(entry: u64) -> Found {
+    let ordered = (entry >> 32) as u32;
+    let bits = ordered ^ (((!ordered as i32) >> 31) as u32 | 1 << 31);
+    Found { rank: f32::from_bits(bits), slot: (entry as u32) >> 1 }
+}
+
+impl Beam {
+    /// Empties the beam, to hold at most `limit` points.
+    pub(super) fn reset(&mut self, limit: usize) {
+        self.entries.clear();
+        self.entries.reserve(limit + 1);
+        self.limit = limit;
+        self.cursor = 0;
+    }
+
+    /// Adds a point if it is among the nearest.
+    #[inline(always)]
+    pub(super) fn offer(&mut self, found: Found) {
+        let entry = pack(found);
+        if self.entries.len() >= self.limit {
+            match self.entries.last() {
+                Some(&worst) if entry < worst => _ = self.entries.pop(),
+                _ => return,
+            }
+        }
+        let place = self.place_of(entry);
+        self.cursor = self.cursor.min(place);
+    }
+
+    /// Puts an entry where it belongs, and returns that place.
+    #[inline(always)]
+    fn place_of(&mut self, entry: u64) -> usize {
+        if self.limit > SHORT {
+            let place = self.entries.partition_point(|&other| other < entry);
+            self.entries.insert(place, entry);
+            return place;
+        }
+        let mut place = self.entries.len();
+        self.entries.push(entry);
+        while place > 0 && self.entries[place - 1] > entry {
+            self.entries[place] = self.entries[place - 1];
+            place -= 1;
+        }
+        self.entries[place] = entry;
+        place
+    }
+
+    /// The nearest point that was not expanded; it is from now on.
+    #[inline(always)]
+    pub(super) fn pop(&mut self) -> Option<u32> {
+        while let Some(entry) = self.entries.get_mut(self.cursor) {
+            self.cursor += 1;
+            if *entry & EXPANDED == 0 {
+                *entry |= EXPANDED;
+                return Some((*entry as u32) >> 1);
+            }
+        }
+        None
+    }
+
+    /// The point that would be popped next.
+    #[inline(always)]
+    pub(super) fn peek(&self) -> Option<u32> {
+        let next = self.entries[self.cursor.min(self.entries.len())..].iter().find(|&&entry| entry & EXPANDED == 0);
+        next.map(|&entry| (entry as u32) >> 1)
+    }
+
+    /// The points, nearest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Found> {
+        self.entries.iter().map(|&entry| unpack(entry))
+    }
+}
+
+/// Which slots a walk has seen: one bit each, and a journal of all of them, by which they are cleared.
+#[derive(Default)]
+pub(super) struct Visited {
+    words: Vec<u64>,
+    journal: Vec<u32>,
+}
+
+impl Visited {
+    /// Forgets everything; from now on slots below `n_slots` can be seen.
+    pub(super) fn reset(&mut self, n_slots: usize) {
+        for slot in self.journal.drain(..) {
+            self.words[slot as usize / 64] = 0;
+        }
+        let n_words = n_slots.div_ceil(64);
+        if self.words.len() < n_words {
+            self.words.resize(n_words, 0);
+        }
+    }
+
+    /// Marks slots as seen and returns those that were not before. Slots beyond all that can be are passed over.
+    ///
+    /// Whether a link was seen is anyone's guess, so no branch depends on it.
+    #[inline(always)]
+    pub(super) fn mark(&mut self, slots: impl ExactSizeIterator<Item = u32>) -> &[u32] {
+        let from = self.journal.len();
+        let mut end = from;
+        self.journal.resize(from + slots.len(), 0);
+        for slot in slots {
+            let Some(word) = self.words.get_mut(slot as usize / 64) else { continue };
+            let bit = 1u64 << (slot % 64);
+            self.journal[end] = slot;
+            end += usize::from(*word & bit == 0);
+            *word |= bit;
+        }
+        self.journal.truncate(end);
+        &self.journal[from..]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{Rng, SeedableRng, rngs::StdRng};
+
+    #[test]
+    fn packing_keeps_order_and_value() {
+        let ranks = [f32::NEG_INFINITY, -3.5, -1e-30, 0.0, 1e-30, 0.25, 7.0, f32::INFINITY];
+        let entries = ranks.map(|rank| pack(Found { rank, slot: (1 << 31) - 1 }));
+        assert!(entries.is_sorted());
+        for (rank, entry) in ranks.into_iter().zip(entries) {
+            assert_eq!(unpack(entry), Found { rank, slot: (1 << 31) - 1 });
+            assert_eq!(unpack(entry | EXPANDED).slot, (1 << 31) - 1);
+        }
+    }
+
+    #[test]
+    fn a_beam_keeps_the_nearest_and_pops_each_once() {
+        let mut rng = StdRng::seed_from_u64(3);
+        for limit in [1, 2, 10, 64] {
+            let mut beam = Beam::default();
+            beam.reset(limit);
+            let mut all: Vec<Found> = (0..500).map(|slot| Found { rank: rng.random_range(-1.0..1.0), slot }).collect();
+            let mut popped = Vec::new();
+            for &found in &all {
+                beam.offer(found);
+                if rng.random_bool(0.3) {
+                    let next = beam.peek();
+                    assert_eq!(beam.pop(), next);
+                    popped.extend(next);
+                }
+            }
+            while let Some(slot) = beam.pop() {
+                popped.push(slot);
+            }
+            all.sort_by(|a, b| a.rank.total_cmp(&b.rank));
+            let kept: Vec<Found> = beam.iter().collect();
+            assert_eq!(kept, all[..limit]);
+            assert!(kept.iter().all(|found| popped.iter().filter(|&&slot| slot == found.slot).count() == 1));
+        }
+    }
+
+    #[test]
+    fn visited_forgets_what_it_saw() {
+        let mut visited = Visited::default();
+        visited.reset(1_000);
+        assert_eq!(visited.mark([999, 999, 5_000, 0].into_iter()), [999, 0], "beyond the end nothing is new");
+        assert_eq!(visited.mark([0, 1].into_iter()), [1]);
+        visited.reset(10_000);
+        assert_eq!(visited.mark([999, 5_000].into_iter()), [999, 5_000]);
+    }
+}

@@ -1,0 +1,232 @@
+//! Inserting a point: search, choose, link both ways.
+
+use std::sync::atomic::Ordering;
+
+use super::beam::Found;
+use super::row::{Link, LockedRow};
+use super::select::Selector;
+use super::walk::Walker;
+use super::{Entry, Graph, Space};
+
+/// One change of the graph, as data. Replaying the changes of one thread after another, in any order that keeps each
+/// thread's, gives a graph with the same points.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// A row now has these links and no others.
+    Row { slot: u32, level: usize, links: Vec<u32> },
+    /// A row has one more link.
+    Append { slot: u32, level: usize, link: u32 },
+    /// A slot hangs on a point as the same vector.
+    Twin { slot: u32, of: u32 },
+    /// Walks begin elsewhere.
+    Entry { slot: u32, level: usize },
+}
+
+/// Room for linking, to be used again by one thread, and what its linking changed.
+#[derive(Default)]
+pub(crate) struct Linking<Q> {
+    walker: Walker,
+    query: Q,
+    other: Q,
+    selector: Selector<Q>,
+    pub(super) candidates: Vec<Found>,
+    slots: Vec<u32>,
+    ranks: Vec<f32>,
+    starts: Vec<Found>,
+    rows: Vec<(usize, Vec<u32>)>,
+    /// Everything that was changed since this was last emptied.
+    pub(crate) changes: Vec<Change>,
+}
+
+/// Nearest candidates that are held against a new point to see whether they are the same vector.
+const N_TWIN_CANDIDATES: usize = 4;
+
+impl Graph {
+    /// Inserts a slot: as a point, or as a twin of the point that is the same vector. Any number of threads may do so at
+    /// once, for different slots.
+    pub(crate) fn link<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
+        if let Some(chain) = self.twin_cell(slot) {
+            // A slot that was a twin and was taken out still leads on to those that came after it.
+            chain.store(0, Ordering::Relaxed);
+        }
+        self.link_unless(space, slot, linking, Self::hang_on_twin);
+    }
+
+    /// Inserts a slot as a point even if its vector is in the graph already.
+    pub(super) fn link_as_point<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
+        self.link_unless(space, slot, linking, |_, _, _, _| false);
+    }
+
+    fn link_unless<S: Space>(
+        &self,
+        space: &S,
+        slot: u32,
+        linking: &mut Linking<S::Query>,
+        settled: impl Fn(&Self, &S, u32, &mut Linking<S::Query>) -> bool,
+    ) {
+        let level = self.level_of(slot);
+        let Some(entry) = self.entry().or_else(|| self.found(slot, level, linking)) else { return };
+        space.query_of(slot, &mut linking.query);
+        let start = self.descend(space, &linking.query, entry, level.min(entry.level), &mut linking.walker);
+        let mut starts = std::mem::take(&mut linking.starts);
+        starts.clear();
+        starts.push(start);
+        let mut rows = std::mem::take(&mut linking.rows);
+        rows.clear();
+        for level in (0..=level.min(entry.level)).rev() {
+            let ef = self.shape.ef_construction;
+            self.walk(space, &linking.query, &starts, level, ef, &mut linking.walker);
+            starts.clear();
+            starts.extend(linking.walker.found());
+            linking.rank_candidates(space, slot);
+            if level == 0 && settled(self, space, slot, linking) {
+                return;
+            }
+            let Linking { selector, candidates, .. } = linking;
+            selector.select(space, candidates, &[], self.shape.m);
+            rows.push((level, selector.taken.clone()));
+        }
+        // Level 0 first, so that whoever comes from above finds a way on.
+        for (level, links) in rows.iter().rev() {
+            self.set_row(slot, *level, links, linking);
+        }
+        for (level, links) in rows.iter().rev() {
+            for &neighbor in links {
+                self.link_back(space, neighbor, slot, *level, linking);
+            }
+        }
+        self.raise_entry(Entry { slot, level }, linking);
+        (linking.starts, linking.rows) = (starts, rows);
+    }
+
+    /// Makes the first point of an empty graph; otherwise returns the entry.
+    fn found<Q: Default + Send>(&self, slot: u32, level: usize, linking: &mut Linking<Q>) -> Option<Entry> {
+        self.row(slot, 0).lock().set_point(true);
+        let (empty, first) = (Entry::pack(None), Entry { slot, level });
+        match self.entry.compare_exchange(empty, Entry::pack(Some(first)), Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => {
+                linking.changes.push(Change::Entry { slot, level });
+                None
+            }
+            Err(other) => {
+                // It may yet become a twin of whoever was first.
+                self.row(slot, 0).lock().set_point(false);
+                Entry::unpack(other)
+            }
+        }
+    }
+
+    /// If the vector is in the graph already, hangs the slot on its point: any number of the same vector costs the
+    /// graph one point.
+    fn hang_on_twin<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) -> bool {
+        let nearest = linking.candidates.iter().take(N_TWIN_CANDIDATES);
+        let Some(of) = nearest.map(|found| found.slot).find(|&found| space.is_same(found, slot)) else { return false };
+        let (Some(chain), Some(own)) = (self.twin_cell(of), self.twin_cell(slot)) else { return false };
+        // Under the point's lock: a point that was taken out meanwhile takes no one on.
+        let row = self.row(of, 0);
+        let _locked = row.lock();
+        if !row.is_point() {
+            return false;
+        }
+        own.store(chain.load(Ordering::Relaxed), Ordering::Relaxed);
+        chain.store(slot + 1, Ordering::Release);
+        linking.changes.push(Change::Twin { slot, of });
+        true
+    }
+
+    fn set_row<Q>(&self, slot: u32, level: usize, links: &[u32], linking: &mut Linking<Q>) {
+        let row = self.row(slot, level).lock();
+        let links: Vec<Link> = links.iter().map(|&slot| Link { slot, kept: false }).collect();
+        row.replace(&links);
+        if level == 0 {
+            row.set_point(true);
+        }
+        linking.note_row(slot, level, &row);
+    }
+
+    /// Adds a link from a neighbour to a new point, pruning the neighbour's row if it is full.
+    fn link_back<S: Space>(&self, space: &S, from: u32, to: u32, level: usize, linking: &mut Linking<S::Query>) {
+        let row = self.row(from, level).lock();
+        if row.links().any(|link| link.slot == to) {
+            return;
+        }
+        if row.append(Link { slot: to, kept: false }) {
+            linking.changes.push(Change::Append { slot: from, level, link: to });
+            return;
+        }
+        let links = row.links().chain([Link { slot: to, kept: false }]).collect();
+        self.prune(space, from, level, &row, links, linking);
+    }
+
+    /// Replaces a row by the best of some links.
+    pub(super) fn prune<S: Space>(
+        &self,
+        space: &S,
+        slot: u32,
+        level: usize,
+        row: &LockedRow<'_>,
+        links: Vec<Link>,
+        linking: &mut Linking<S::Query>,
+    ) {
+        let Linking { other, selector, candidates, slots, ranks, .. } = linking;
+        let kept: Vec<u32> = links.iter().filter(|link| link.kept).map(|link| link.slot).collect();
+        slots.clear();
+        slots.extend(links.iter().map(|link| link.slot));
+        ranks.resize(slots.len(), 0.0);
+        space.query_of(slot, other);
+        space.rank_closely(other, slots, ranks);
+        sort_into(candidates, slots, ranks);
+        selector.select(space, candidates, &kept, self.kept_links(level));
+        let links: Vec<Link> = selector.taken.iter().map(|&slot| Link { slot, kept: kept.contains(&slot) }).collect();
+        row.replace(&links);
+        linking.note_row(slot, level, row);
+    }
+
+    /// Lets walks begin at a point if it is higher than where they begin now.
+    fn raise_entry<Q>(&self, new: Entry, linking: &mut Linking<Q>) {
+        let raise = |packed| match Entry::unpack(packed) {
+            Some(entry) if entry.level >= new.level => None,
+            _ => Some(Entry::pack(Some(new))),
+        };
+        if self.entry.fetch_update(Ordering::AcqRel, Ordering::Acquire, raise).is_ok() {
+            linking.changes.push(Change::Entry { slot: new.slot, level: new.level });
+        }
+    }
+}
+
+impl<Q: Default + Send> Linking<Q> {
+    /// Finds the points nearest to a slot that may be linked to, from the entry on.
+    pub(super) fn find_neighbors<S: Space<Query = Q>>(&mut self, graph: &Graph, space: &S, slot: u32) {
+        space.query_of(slot, &mut self.query);
+        graph.search(space, &self.query, graph.shape.ef_construction, &mut self.walker);
+        self.rank_candidates(space, slot);
+    }
+
+    /// Takes the walker's points that may be linked to, closely ranked, nearest first.
+    fn rank_candidates<S: Space<Query = Q>>(&mut self, space: &S, slot: u32) {
+        self.slots.clear();
+        let others = || self.walker.found().map(|found| found.slot).filter(|&found| found != slot);
+        self.slots.extend(others().filter(|&found| space.is_alive(found)));
+        if self.slots.is_empty() {
+            // Where all around are dead, the way leads through them until they are swept.
+            self.slots.extend(others());
+        }
+        self.ranks.resize(self.slots.len(), 0.0);
+        space.rank_closely(&self.query, &self.slots, &mut self.ranks);
+        sort_into(&mut self.candidates, &self.slots, &self.ranks);
+    }
+}
+
+impl<Q> Linking<Q> {
+    fn note_row(&mut self, slot: u32, level: usize, row: &LockedRow<'_>) {
+        let links = row.links().map(|link| link.slot).collect();
+        self.changes.push(Change::Row { slot, level, links });
+    }
+}
+
+/// Candidates nearest first; of equal ranks the smaller slot first.
+fn sort_into(candidates: &mut Vec<Found>, slots: &[u32], ranks: &[f32]) {
+    candidates.clear();
+    candidates.extend(slots.iter().zip(ranks).map(|(&slot, &rank)| Found { rank, slot }));
+    candidates.sort_unstable_by(|a, b| a.rank.total_cmp(&b.rank).then(a.slot.cmp(&b.slot)));
+}

@@ -1,0 +1,55 @@
+//! Choosing links among candidates: the paper's heuristic (algorithm 4).
+//!
+//! A candidate is taken if it is nearer to the point than to every candidate taken before, so that links lead in
+//! different directions rather than all into one cluster.
+
+use super::beam::Found;
+use super::{NOBODY, Space};
+
+/// Room for choosing, to be used again.
+#[derive(Default)]
+pub(super) struct Selector<Q> {
+    query: Q,
+    ranks: Vec<f32>,
+    /// The candidates taken, nearest first.
+    pub(super) taken: Vec<u32>,
+}
+
+impl<Q: Default + Send> Selector<Q> {
+    /// Chooses at most `most` of the candidates, which stand nearest first. `kept` are taken whatever they are.
+    pub(super) fn select<S: Space<Query = Q>>(&mut self, space: &S, candidates: &[Found], kept: &[u32], most: usize) {
+        self.taken.clear();
+        self.taken.extend_from_slice(kept);
+        let mut last = NOBODY;
+        for candidate in candidates {
+            if self.taken.len() >= most {
+                break;
+            }
+            if candidate.slot == last || kept.contains(&candidate.slot) {
+                continue;
+            }
+            last = candidate.slot;
+            if self.leads_elsewhere(space, candidate) {
+                self.taken.push(candidate.slot);
+            }
+        }
+    }
+
+    fn leads_elsewhere<S: Space<Query = Q>>(&mut self, space: &S, candidate: &Found) -> bool {
+        if self.taken.is_empty() {
+            return true;
+        }
+        space.query_of(candidate.slot, &mut self.query);
+        self.ranks.resize(self.taken.len(), 0.0);
+        // Few are needed to turn a candidate down, and they are mostly among the nearest.
+        for (slots, ranks) in self.taken.chunks(CHUNK).zip(self.ranks.chunks_mut(CHUNK)) {
+            space.rank_closely(&self.query, slots, ranks);
+            if ranks.iter().any(|&rank| rank < candidate.rank) {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+const CHUNK: usize = 8;

@@ -1,0 +1,104 @@
+//! Taking dead points out: links that lead to them are led past them.
+//!
+//! After FreshDiskANN's consolidation (Singh et al., 2021): a point that links to dead ones takes their links as
+//! candidates beside its own. Points are swept many at a time, because each sweep looks at every row.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+
+use super::link::Linking;
+use super::row::Link;
+use super::{Change, Entry, Graph, Space};
+
+/// Points to be taken out, and what has to happen before.
+pub(crate) struct Sweep {
+    doomed: HashSet<u32>,
+    /// Slots that no row names any more once the sweep is over, twins included.
+    gone: Vec<u32>,
+}
+
+impl Graph {
+    /// Begins a sweep of what is dead now. Until it is over nothing may be linked; walks go on.
+    pub(crate) fn begin_sweep<S: Space>(&self, space: &S, linking: &mut Linking<S::Query>) -> Sweep {
+        let mut sweep = Sweep { doomed: HashSet::new(), gone: Vec::new() };
+        let mut heirs = Vec::new();
+        for slot in self.points() {
+            self.drop_dead_twins(space, slot, &mut sweep.gone);
+            if !space.is_alive(slot) {
+                sweep.doomed.insert(slot);
+                sweep.gone.push(slot);
+                heirs.extend(self.twins(slot).next());
+            }
+        }
+        // A twin takes its point's place, and keeps the twins behind it.
+        for heir in heirs {
+            self.link_as_point(space, heir, linking);
+        }
+        sweep
+    }
+
+    /// Leads a point's links past the doomed. May run for many points at once.
+    pub(crate) fn bypass<S: Space>(&self, space: &S, sweep: &Sweep, slot: u32, linking: &mut Linking<S::Query>) {
+        if sweep.doomed.contains(&slot) {
+            return;
+        }
+        for level in 0..=self.level_of(slot) {
+            let row = self.row(slot, level).lock();
+            if !row.links().any(|link| sweep.doomed.contains(&link.slot)) {
+                continue;
+            }
+            let mut links: Vec<Link> = Vec::new();
+            for link in row.links() {
+                let beyond = sweep.doomed.contains(&link.slot).then(|| self.row(link.slot, level).iter());
+                let beyond = beyond.into_iter().flatten().map(|slot| Link { slot, kept: false });
+                for link in std::iter::once(link).chain(beyond) {
+                    let is_new = links.iter().all(|other| other.slot != link.slot);
+                    if is_new && link.slot != slot && !sweep.doomed.contains(&link.slot) {
+                        links.push(link);
+                    }
+                }
+            }
+            self.prune(space, slot, level, &row, links, linking);
+        }
+    }
+
+    /// Takes the doomed out and returns the slots that are gone: no row names them.
+    pub(crate) fn finish_sweep<Q: Default + Send>(&self, sweep: Sweep, linking: &mut Linking<Q>) -> Vec<u32> {
+        if self.entry().is_some_and(|entry| sweep.doomed.contains(&entry.slot)) {
+            let heirs = self.points().filter(|slot| !sweep.doomed.contains(slot));
+            let entry = heirs.map(|slot| Entry { slot, level: self.level_of(slot) }).max_by_key(|entry| entry.level);
+            self.entry.store(Entry::pack(entry), Ordering::Release);
+            linking.changes.extend(entry.map(|entry| Change::Entry { slot: entry.slot, level: entry.level }));
+        }
+        for &slot in &sweep.doomed {
+            for level in (0..=self.level_of(slot)).rev() {
+                let row = self.row(slot, level).lock();
+                row.replace(&[]);
+                if level == 0 {
+                    row.set_point(false);
+                }
+            }
+            if let Some(chain) = self.twin_cell(slot) {
+                chain.store(0, Ordering::Release);
+            }
+            linking.changes.push(Change::Row { slot, level: 0, links: Vec::new() });
+        }
+        sweep.gone
+    }
+
+    /// Takes dead twins out of a point's chain.
+    fn drop_dead_twins<S: Space>(&self, space: &S, point: u32, gone: &mut Vec<u32>) {
+        let _locked = self.row(point, 0).lock();
+        let Some(mut before) = self.twin_cell(point) else { return };
+        while let Some(twin) = before.load(Ordering::Acquire).checked_sub(1) {
+            let Some(next) = self.twin_cell(twin) else { return };
+            if space.is_alive(twin) {
+                before = next;
+            } else {
+                // The twin itself still leads on, for walks that are just there.
+                before.store(next.load(Ordering::Acquire), Ordering::Release);
+                gone.push(twin);
+            }
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! The graph against its obvious twins: brute force, counting, plain maps.
+
+mod histories;
+mod sweeps;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use super::audit::Audit;
+use super::*;
+use crate::distance::{Kernel, Metric};
+
+// The twin of a collection: rows of `f32`, and who lives.
+
+struct Toy {
+    dimension: usize,
+    rows: Vec<f32>,
+    alive: Vec<AtomicBool>,
+    kernel: Kernel,
+    n_ranked: AtomicUsize,
+    /// Gives up the processor every so many ranks, so that threads meet in the middle of what they do.
+    restless: Option<usize>,
+}
+
+impl Toy {
+    fn new(dimension: usize, rows: Vec<f32>) -> Self {
+        let alive = rows.chunks(dimension).map(|_| AtomicBool::new(true)).collect();
+        let kernel = Metric::Euclidean.kernel();
+        Toy { dimension, rows, alive, kernel, n_ranked: AtomicUsize::new(0), restless: None }
+    }
+
+    fn n_slots(&self) -> u32 {
+        self.alive.len() as u32
+    }
+
+    fn vector(&self, slot: u32) -> &[f32] {
+        &self.rows[slot as usize * self.dimension..][..self.dimension]
+    }
+
+    fn put(&mut self, slot: u32, vector: &[f32]) {
+        self.rows[slot as usize * self.dimension..][..self.dimension].copy_from_slice(vector);
+        self.alive[slot as usize] = AtomicBool::new(true);
+    }
+
+    fn kill(&self, slot: u32) {
+        self.alive[slot as usize].store(false, Ordering::Release);
+    }
+
+    /// The nearest of some slots that live, as ranks.
+    fn nearest(&self, query: &[f32], among: impl Iterator<Item = u32>, n: usize) -> Vec<f32> {
+        let mut ranks: Vec<f32> =
+            among.filter(|&slot| self.is_alive(slot)).map(|slot| (self.kernel)(query, self.vector(slot))).collect();
+        ranks.sort_unstable_by(f32::total_cmp);
+        ranks.truncate(n);
+        ranks
+    }
+}
+
+impl Space for Toy {
+    type Query = Vec<f32>;
+
+    fn query_of(&self, slot: u32, query: &mut Vec<f32>) {
+        query.clear();
+        query.extend_from_slice(self.vector(slot));
+    }
+
+    fn prefetch(&self, _: u32) {}
+
+    fn rank(&self, query: &Vec<f32>, slots: &[u32], ranks: &mut [f32]) {
+        assert_eq!(slots.len(), ranks.len());
+        let before = self.n_ranked.fetch_add(slots.len(), Ordering::Relaxed);
+        if self.restless.is_some_and(|every| before / every != (before + slots.len()) / every) {
+            std::thread::yield_now();
+        }
+        for (&slot, rank) in slots.iter().zip(ranks) {
+            *rank = (self.kernel)(query, self.vector(slot));
+        }
+    }
+
+    fn rank_closely(&self, query: &Vec<f32>, slots: &[u32], ranks: &mut [f32]) {
+        self.rank(query, slots, ranks);
+    }
+
+    fn is_same(&self, a: u32, b: u32) -> bool {
+        self.vector(a) == self.vector(b)
+    }
+
+    fn is_alive(&self, slot: u32) -> bool {
+        self.alive[slot as usize].load(Ordering::Acquire)
+    }
+}
+
+/// Vectors in clusters of about forty, with a little noise over all of space.
+fn clustered(rng: &mut StdRng, n: usize, dimension: usize) -> Vec<f32> {
+    let mut row = |centre: &[f32], spread: f32| -> Vec<f32> {
+        centre.iter().map(|x| x + spread * (0..4).map(|_| rng.random_range(-0.5..0.5f32)).sum::<f32>()).collect()
+    };
+    let origin = vec![0.0; dimension];
+    let centres: Vec<Vec<f32>> = (0..n.div_ceil(40)).map(|_| row(&origin, 2.0)).collect();
+    let mut rows = Vec::with_capacity(n * dimension);
+    for index in 0..n {
+        let is_noise = index % 20 == 0;
+        rows.extend(if is_noise { row(&origin, 2.0) } else { row(&centres[index * 7 % centres.len()], 0.5) });
+    }
+    rows
+}
+
+const SHAPE: Shape = Shape { m: 16, ef_construction: 100 };
+const NARROW: Shape = Shape { m: 4, ef_construction: 100 };
+const EF: usize = 64;
+
+fn empty(shape: Shape, n_slots: u32) -> Graph {
+    let graph = Graph::new(shape);
+    graph.reserve(n_slots as usize).unwrap();
+    graph
+}
+
+/// Links slots in turn by some threads, and returns what each changed.
+fn link_all(graph: &Graph, toy: &Toy, slots: &[u32], n_threads: usize) -> Vec<Vec<Change>> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut linking = Linking::default();
+        while let Some(&slot) = slots.get(next.fetch_add(1, Ordering::Relaxed)) {
+            graph.link(toy, slot, &mut linking);
+        }
+        linking.changes
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..n_threads).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    })
+}
+
+fn built(shape: Shape, toy: &Toy, n_threads: usize) -> Graph {
+    let graph = empty(shape, toy.n_slots());
+    link_all(&graph, toy, &(0..toy.n_slots()).collect::<Vec<_>>(), n_threads);
+    graph
+}
+
+/// Slots found, nearest first, each point followed by its twins; the dead are left out.
+fn search(graph: &Graph, toy: &Toy, query: &[f32], ef: usize) -> Vec<u32> {
+    let mut walker = Walker::default();
+    graph.search(toy, &query.to_vec(), ef, &mut walker);
+    let points: Vec<u32> = walker.found().map(|found| found.slot).collect();
+    let with_twins = points.into_iter().flat_map(|point| std::iter::once(point).chain(graph.twins(point)));
+    with_twins.filter(|&slot| toy.is_alive(slot)).collect()
+}
+
+/// The share of the ten nearest, twins included, that searches find.
+fn recall(graph: &Graph, toy: &Toy, rng: &mut StdRng) -> f64 {
+    let n_queries = 200;
+    let (mut n_found, mut n_wanted) = (0, 0);
+    for _ in 0..n_queries {
+        let near = rng.random_range(0..toy.n_slots());
+        let query: Vec<f32> = toy.vector(near).iter().map(|x| x + rng.random_range(-0.2..0.2f32)).collect();
+        let in_graph = graph.points().flat_map(|point| std::iter::once(point).chain(graph.twins(point)));
+        let wanted = toy.nearest(&query, in_graph, 10);
+        let found = toy.nearest(&query, search(graph, toy, &query, EF).into_iter(), 10);
+        n_wanted += wanted.len();
+        n_found += found.iter().filter(|rank| wanted.last().is_some_and(|worst| *rank <= worst)).count();
+    }
+    n_found as f64 / n_wanted as f64
+}
+
+/// Mends what cannot be reached, and returns how many links that took.
+fn mend_all(graph: &Graph, toy: &Toy, linking: &mut Linking<Vec<f32>>) -> usize {
+    let mut n_mended = 0;
+    for _ in 0..10 {
+        let unreachable = graph.unreachable();
+        n_mended += unreachable.len();
+        if unreachable.is_empty() {
+            break;
+        }
+        unreachable.into_iter().for_each(|slot| graph.mend(toy, slot, linking));
+    }
+    n_mended
+}
+
+/// Proves that the graph holds some slots and no others, each once, and is sound; what cannot be reached is mended.
+fn check_sound(graph: &Graph, toy: &Toy, linked: &BTreeSet<u32>, what: &str) {
+    mend_all(graph, toy, &mut Linking::default());
+    let Audit { n_points, n_twins, unreachable, faults, .. } = graph.audit();
+    assert_eq!(faults, [""; 0], "{what}");
+    assert_eq!(unreachable, [0; 0], "{what}");
+    assert_eq!(n_points + n_twins, linked.len(), "{what}: {n_points} points and {n_twins} twins");
+    let mut held = BTreeSet::new();
+    for point in graph.points() {
+        for slot in std::iter::once(point).chain(graph.twins(point)) {
+            assert!(linked.contains(&slot), "{what}: slot {slot} is not linked");
+            assert!(held.insert(slot), "{what}: slot {slot} is listed twice");
+            assert!(toy.is_same(point, slot), "{what}: slot {slot} hangs on {point}, which is another vector");
+        }
+    }
+    assert_eq!(graph.entry().is_some(), !linked.is_empty(), "{what}");
+    assert!(graph.entry().is_none_or(|entry| graph.points().any(|point| point == entry.slot)), "{what}");
+}
+
+// Building and searching.
+
+fn check_recall(shape: Shape, n_threads: usize, bound: f64) {
+    let seed = 11;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let toy = Toy::new(24, clustered(&mut rng, 3_000, 24));
+    let graph = built(shape, &toy, n_threads);
+    let what = format!("seed {seed}, m={}, {n_threads} threads", shape.m);
+    let recall = recall(&graph, &toy, &mut rng);
+    assert!(recall >= bound, "{what}: expected a recall of at least {bound}, got {recall}");
+    check_sound(&graph, &toy, &(0..3_000).collect(), &what);
+}
+
+#[test]
+fn searches_find_what_brute_force_finds() {
+    for n_threads in [1, 4] {
+        check_recall(SHAPE, n_threads, 0.99);
+        check_recall(NARROW, n_threads, 0.9);
+    }
+}
+
+fn check_levels(m: usize) {
+    let graph = Graph::new(Shape { m, ..SHAPE });
+    let n_slots = 300_000;
+    let levels: Vec<usize> = (0..n_slots).map(|slot| graph.level_of(slot)).collect();
+    for level in 1..=5 {
+        let n = levels.iter().filter(|&&other| other >= level).count() as f64;
+        let expected = f64::from(n_slots) * (m as f64).powi(-(level as i32));
+        let bound = 4.0 * expected.sqrt() + 1.0;
+        assert!((n - expected).abs() <= bound, "m={m}: expected {expected} ± {bound} from level {level} on, got {n}");
+    }
+    let again = Graph::new(Shape { m, ..SHAPE });
+    again.reserve(1_000).unwrap();
+    assert!((0..n_slots).all(|slot| again.level_of(slot) == levels[slot as usize]));
+}
+
+#[test]
+fn levels_thin_out_by_m_and_stay_what_they_are() {
+    for m in [2, 4, 16, 32, 100] {
+        check_levels(m);
+    }
+}
+
+#[test]
+fn an_empty_graph_finds_nothing() {
+    let toy = Toy::new(2, vec![0.0; 20]);
+    let graph = empty(SHAPE, 10);
+    assert!(!graph.search(&toy, &vec![0.0; 2], EF, &mut Walker::default()));
+    assert_eq!(graph.entry(), None);
+    assert_eq!(graph.audit(), Audit::default());
+}
+
+#[test]
+fn growing_moves_nothing() {
+    let seed = 12;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let toy = Toy::new(8, clustered(&mut rng, 3_000, 8));
+    let (at_once, grown) = (built(SHAPE, &toy, 1), Graph::new(SHAPE));
+    let mut linking = Linking::default();
+    for slot in 0..3_000 {
+        grown.reserve(slot as usize + 1).unwrap();
+        grown.link(&toy, slot, &mut linking);
+    }
+    assert_eq!(grown.entry(), at_once.entry(), "seed {seed}");
+    for slot in 0..3_000 {
+        for level in 0..=grown.level_of(slot) {
+            assert_eq!(grown.links(slot, level), at_once.links(slot, level), "seed {seed}: slot {slot}, level {level}");
+        }
+    }
+}
+
+// The same vector many times.
+
+/// Slots of one vector and slots of others, and their graph.
+struct Crowd {
+    toy: Toy,
+    graph: Graph,
+    same: Vec<u32>,
+    others: Vec<u32>,
+}
+
+fn crowd(n_same: usize, n_others: usize, seed: u64) -> Crowd {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut is_same: Vec<bool> = (0..n_same + n_others).map(|slot| slot < n_same).collect();
+    is_same.shuffle(&mut rng);
+    let mut others = clustered(&mut rng, n_others, 16).chunks(16).map(<[f32]>::to_vec).collect::<Vec<_>>().into_iter();
+    let rows = is_same.iter().flat_map(|same| if *same { vec![0.25; 16] } else { others.next().unwrap() });
+    let toy = Toy::new(16, rows.collect());
+    let graph = built(SHAPE, &toy, 1);
+    let (same, others) = (0..toy.n_slots()).partition(|&slot| is_same[slot as usize]);
+    Crowd { toy, graph, same, others }
+}
+
+#[test]
+fn the_same_vector_ten_thousand_times_is_one_point() {
+    let seed = 13;
+    let Crowd { toy, graph, same, others } = crowd(10_000, 100, seed);
+    let n_ranked = toy.n_ranked.load(Ordering::Relaxed) / (same.len() + others.len());
+    assert!(n_ranked < 1_000, "seed {seed}: {n_ranked} ranks for each slot");
+    let Audit { n_points, n_twins, .. } = graph.audit();
+    assert_eq!((n_points, n_twins), (101, 9_999), "seed {seed}");
+    let point = same.iter().copied().find(|&slot| graph.row(slot, 0).is_point()).unwrap();
+    let listed: BTreeSet<u32> = std::iter::once(point).chain(graph.twins(point)).collect();
+    assert_eq!(listed, same.iter().copied().collect(), "seed {seed}");
+    check_sound(&graph, &toy, &(0..toy.n_slots()).collect(), &format!("seed {seed}"));
+    for slot in others {
+        assert_eq!(search(&graph, &toy, toy.vector(slot), EF)[0], slot, "seed {seed}");
+    }
+    assert_eq!(search(&graph, &toy, &[0.25; 16], EF)[..10_000].iter().copied().collect::<BTreeSet<_>>(), listed);
+}
+
+// Changes.
+
+/// The plain twin of a graph, made of its changes.
+#[derive(Default)]
+struct Replay {
+    rows: BTreeMap<(u32, usize), Vec<u32>>,
+    /// Chains: of a point its first twin, of a twin the next.
+    twins: BTreeMap<u32, u32>,
+    entry: Option<Entry>,
+}
+
+impl Replay {
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Row { slot, level, links } => _ = self.rows.insert((slot, level), links),
+            Change::Append { slot, level, link } => self.rows.entry((slot, level)).or_default().push(link),
+            Change::Twin { slot, of } => {
+                if let Some(first) = self.twins.insert(of, slot) {
+                    self.twins.insert(slot, first);
+                }
+            }
+            Change::Entry { slot, level } => self.entry = Some(Entry { slot, level }),
+        }
+    }
+
+    fn check(&self, graph: &Graph, n_slots: u32, what: &str) {
+        assert_eq!(graph.entry(), self.entry, "{what}");
+        for slot in 0..n_slots {
+            for level in 0..=graph.level_of(slot) {
+                let row = self.rows.get(&(slot, level)).cloned().unwrap_or_default();
+                assert_eq!(graph.links(slot, level), row, "{what}: slot {slot}, level {level}");
+            }
+            let next = self.twins.get(&slot).copied();
+            assert_eq!(graph.twins(slot).next(), next, "{what}: twin of slot {slot}");
+        }
+    }
+}
+
+#[test]
+fn changes_in_order_make_the_same_graph() {
+    let seed = 14;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut rows = clustered(&mut rng, 2_000, 8);
+    // Every fifth vector was there before.
+    for slot in (5..2_000).step_by(5) {
+        let of = rng.random_range(0..slot);
+        rows.copy_within(of * 8..(of + 1) * 8, slot * 8);
+    }
+    let toy = Toy::new(8, rows);
+    for shape in [SHAPE, NARROW] {
+        let graph = empty(shape, toy.n_slots());
+        let mut linking = Linking::default();
+        let mut replay = Replay::default();
+        for slot in 0..toy.n_slots() {
+            graph.link(&toy, slot, &mut linking);
+            linking.changes.drain(..).for_each(|change| replay.apply(change));
+        }
+        mend_all(&graph, &toy, &mut linking);
+        linking.changes.drain(..).for_each(|change| replay.apply(change));
+        replay.check(&graph, toy.n_slots(), &format!("seed {seed}, m={}", shape.m));
+    }
+}

@@ -1,0 +1,125 @@
+//! Searching: from the entry point down the levels, then along the beam at level 0.
+
+use super::beam::{Beam, Found, Visited};
+use super::{Entry, Graph, Space};
+use crate::distance;
+
+/// What a walk has cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Points expanded.
+    pub(crate) n_hops: usize,
+    /// Points ranked.
+    pub(crate) n_ranked: usize,
+}
+
+/// Room for one walk at a time, to be used again: once it has grown, a walk allocates nothing.
+#[derive(Default)]
+pub(crate) struct Walker {
+    visited: Visited,
+    beam: Beam,
+    fresh: Vec<u32>,
+    ranks: Vec<f32>,
+    tally: Tally,
+}
+
+impl Walker {
+    /// The points found, nearest first.
+    pub(crate) fn found(&self) -> impl Iterator<Item = Found> {
+        self.beam.iter()
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Expands the next point: ranks those of its links that were not seen before. False if the walk is over.
+    #[inline(always)]
+    fn expand<S: Space>(&mut self, graph: &Graph, space: &S, query: &S::Query, level: usize) -> bool {
+        let Some(slot) = self.beam.pop() else { return false };
+        let fresh = self.visited.mark(graph.row(slot, level).iter());
+        if let Some(next) = self.beam.peek() {
+            graph.prefetch(next, level);
+        }
+        self.tally.n_hops += 1;
+        self.tally.n_ranked += fresh.len();
+        self.ranks.resize(fresh.len(), 0.0);
+        space.rank(query, fresh, &mut self.ranks);
+        for (&slot, &rank) in fresh.iter().zip(&self.ranks) {
+            self.beam.offer(Found { rank, slot });
+        }
+        true
+    }
+}
+
+impl Graph {
+    /// Begins to fetch a slot's row.
+    #[inline(always)]
+    fn prefetch(&self, slot: u32, level: usize) {
+        let (start, n_bytes) = self.row(slot, level).start();
+        distance::prefetch(start, n_bytes);
+    }
+
+    /// Finds the points nearest to a query, up to `ef`. Returns false if the graph is empty.
+    pub(crate) fn search<S: Space>(&self, space: &S, query: &S::Query, ef: usize, walker: &mut Walker) -> bool {
+        walker.tally = Tally::default();
+        walker.beam.reset(ef);
+        let Some(entry) = self.entry() else { return false };
+        let start = self.descend(space, query, entry, 0, walker);
+        self.walk(space, query, &[start], 0, ef, walker);
+        true
+    }
+
+    /// Walks greedily from the entry down to just above a level, and returns the nearest point met.
+    pub(super) fn descend<S: Space>(
+        &self,
+        space: &S,
+        query: &S::Query,
+        entry: Entry,
+        to_level: usize,
+        walker: &mut Walker,
+    ) -> Found {
+        let mut nearest = Found { rank: 0.0, slot: entry.slot };
+        space.rank(query, &[entry.slot], std::slice::from_mut(&mut nearest.rank));
+        for level in (to_level + 1..=entry.level).rev() {
+            loop {
+                let before = nearest.slot;
+                walker.fresh.clear();
+                walker.fresh.extend(self.row(before, level).iter());
+                walker.ranks.resize(walker.fresh.len(), 0.0);
+                space.rank(query, &walker.fresh, &mut walker.ranks);
+                walker.tally.n_ranked += walker.fresh.len();
+                walker.tally.n_hops += 1;
+                for (&slot, &rank) in walker.fresh.iter().zip(&walker.ranks) {
+                    if rank < nearest.rank {
+                        nearest = Found { rank, slot };
+                    }
+                }
+                if nearest.slot == before {
+                    break;
+                }
+            }
+        }
+        nearest
+    }
+
+    /// Walks a level from some points on, leaving the nearest `ef` in the walker's beam.
+    pub(super) fn walk<S: Space>(
+        &self,
+        space: &S,
+        query: &S::Query,
+        starts: &[Found],
+        level: usize,
+        ef: usize,
+        walker: &mut Walker,
+    ) {
+        walker.visited.reset(self.n_reserved.load(std::sync::atomic::Ordering::Acquire));
+        walker.beam.reset(ef);
+        for &start in starts {
+            if !walker.visited.mark(std::iter::once(start.slot)).is_empty() {
+                walker.beam.offer(start);
+            }
+        }
+        while walker.expand(self, space, query, level) {}
+    }
+}

@@ -1,0 +1,318 @@
+//! Encoding vectors, and ranking codes against queries.
+#![expect(unsafe_code, reason = "codes are read by integer kernels through pointers into the arena")]
+
+use super::rotation::Rotation;
+use crate::arena::Rows;
+use crate::distance::{self, Kernels, Metric};
+
+/// From this dimension on codes are kept as two planes.
+const PLANES_FROM: usize = 256;
+/// The largest component that a code of a vector of length one stands for, in standard deviations.
+const CLIP: f32 = 3.2;
+/// Codes ranked in one call of a kernel.
+const BLOCK: usize = 64;
+
+/// How closely ranks are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grain {
+    /// From the high plane, where there is one: for walking.
+    Coarse,
+    /// From whole codes.
+    Fine,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    Bytes,
+    Planes,
+}
+
+/// What a rank is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Geometry {
+    /// Vectors of length one: one less the inner product.
+    Unit,
+    /// The negative inner product.
+    Dot,
+    /// The squared Euclidean distance.
+    Euclidean,
+}
+
+/// What ranks need of a vector beside its code: scale, and squared length as its code stands for it, coarse and fine.
+type Facts = [f32; 4];
+
+/// The codes of a collection, by slot.
+pub(crate) struct Codes {
+    dimension: usize,
+    /// Components of a code, padding included.
+    width: usize,
+    layout: Layout,
+    geometry: Geometry,
+    rotation: Rotation,
+    kernels: &'static Kernels,
+    rows: Rows<u8>,
+    /// Only where vectors are not of length one.
+    facts: Option<Rows<Facts>>,
+}
+
+/// A vector to rank codes against.
+#[derive(Default)]
+pub(crate) struct CodeQuery {
+    codes: Vec<i8>,
+    scale: f32,
+    sum: f32,
+    /// Its squared length as its code stands for it.
+    square: f32,
+    scratch: Vec<f32>,
+}
+
+impl Codes {
+    /// Codes for vectors under a metric; `None` for a metric that codes do not serve. `unit` says that all vectors are
+    /// of length one.
+    pub(crate) fn new(dimension: usize, metric: Metric, unit: bool) -> Option<Self> {
+        let geometry = match metric {
+            Metric::Manhattan => return None,
+            _ if unit => Geometry::Unit,
+            Metric::Cosine => Geometry::Unit,
+            Metric::Dot => Geometry::Dot,
+            Metric::Euclidean => Geometry::Euclidean,
+        };
+        let layout = if dimension >= PLANES_FROM { Layout::Planes } else { Layout::Bytes };
+        let width = dimension.next_multiple_of(if layout == Layout::Planes { 128 } else { 64 });
+        Some(Codes {
+            dimension,
+            width,
+            layout,
+            geometry,
+            rotation: Rotation::new(dimension),
+            kernels: Kernels::detected(),
+            rows: Rows::new(width),
+            facts: (geometry != Geometry::Unit).then(|| Rows::new(1)),
+        })
+    }
+
+    /// Makes room for so many slots.
+    pub(crate) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
+        self.rows.reserve(n_slots)?;
+        self.facts.as_ref().map_or(Ok(()), |facts| facts.reserve(n_slots))
+    }
+
+    /// Bytes that the codes of so many slots take.
+    pub(crate) fn bytes_of(&self, n_slots: usize) -> usize {
+        self.rows.bytes_of(n_slots) + self.facts.as_ref().map_or(0, |facts| facts.bytes_of(n_slots))
+    }
+
+    /// Makes the code of a vector.
+    pub(crate) fn encode(&self, vector: &[f32]) -> Code {
+        let mut rotated = vector.to_vec();
+        self.rotation.apply(&mut rotated, self.kernels);
+        let scale = match self.geometry {
+            Geometry::Unit => self.unit_scale(),
+            Geometry::Dot | Geometry::Euclidean => self.own_scale(&rotated),
+        };
+        let mut steps = vec![0; self.width];
+        let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+        for (step, &component) in steps.iter_mut().zip(&rotated) {
+            *step = (round(component * inverse) + 128).clamp(1, 255) as u8;
+        }
+        let facts = match self.facts {
+            Some(_) => self.facts_of(&steps[..self.dimension], scale),
+            None => Facts::default(),
+        };
+        let bytes = match self.layout {
+            Layout::Bytes => steps,
+            Layout::Planes => pack(&steps),
+        };
+        Code { bytes, facts }
+    }
+
+    fn facts_of(&self, steps: &[u8], scale: f32) -> Facts {
+        let square = |stands_for: fn(u8) -> f32| {
+            steps.iter().map(|&step| stands_for(step)).map(|value| value * value).sum::<f32>() * scale * scale
+        };
+        let coarse = square(|step| f32::from(step & 0xf0) - COARSE_ZERO);
+        [scale, coarse, square(|step| f32::from(step) - FINE_ZERO), 0.0]
+    }
+
+    /// Stores the code of a slot.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes this slot's code meanwhile.
+    pub(crate) unsafe fn put(&self, slot: u32, code: &Code) {
+        // SAFETY: by the caller's promise the slot is ours alone.
+        unsafe { self.rows.write(slot, &code.bytes) };
+        if let Some(facts) = &self.facts {
+            // SAFETY: as above.
+            unsafe { facts.write(slot, &[code.facts]) };
+        }
+    }
+
+    pub(super) fn unit_scale(&self) -> f32 {
+        let largest = CLIP.min((self.dimension as f32).sqrt());
+        largest / (self.dimension as f32).sqrt() / 127.5
+    }
+
+    /// A scale for one vector: bytes hold its largest component; planes cut off what is far out, to keep the steps of
+    /// the high plane small.
+    pub(super) fn own_scale(&self, rotated: &[f32]) -> f32 {
+        let largest = rotated.iter().fold(0.0f32, |largest, component| largest.max(component.abs()));
+        let clip = match self.layout {
+            Layout::Bytes => largest,
+            Layout::Planes => {
+                let deviation = (distance::norm(rotated) / (rotated.len() as f64).sqrt()) as f32;
+                largest.min(CLIP * deviation)
+            }
+        };
+        clip / 127.5
+    }
+
+    /// Makes a query of a vector.
+    pub(crate) fn query(&self, vector: &[f32], query: &mut CodeQuery) {
+        query.scratch.clear();
+        query.scratch.extend_from_slice(vector);
+        self.rotation.apply(&mut query.scratch, self.kernels);
+        let largest = query.scratch.iter().fold(0.0f32, |largest, component| largest.max(component.abs()));
+        query.scale = largest / 127.0;
+        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        query.codes.clear();
+        query.codes.extend(query.scratch.iter().map(|component| round(component * inverse) as i8));
+        query.codes.resize(self.width, 0);
+        query.finish();
+    }
+
+    /// Makes a query of a stored code.
+    pub(crate) fn query_of(&self, slot: u32, query: &mut CodeQuery) {
+        // SAFETY: the slot is a point of the graph, and those are not written.
+        let code = unsafe { self.rows.row(slot) };
+        query.codes.resize(self.width, 0);
+        match self.layout {
+            Layout::Bytes => query.codes.iter_mut().zip(code).for_each(|(code, &step)| *code = (step ^ 0x80) as i8),
+            Layout::Planes => unpack(code, &mut query.codes),
+        }
+        query.codes[self.dimension..].fill(0);
+        query.scale = match &self.facts {
+            // SAFETY: as above.
+            Some(facts) => unsafe { facts.row(slot)[0][0] },
+            None => self.unit_scale(),
+        };
+        query.finish();
+    }
+
+    /// Begins to fetch a code.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, slot: u32) {
+        distance::prefetch(self.rows.start(slot), self.width);
+    }
+
+    /// Ranks codes against a query; smaller is nearer. The slots' codes are written.
+    #[inline]
+    pub(crate) fn rank(&self, query: &CodeQuery, grain: Grain, slots: &[u32], ranks: &mut [f32]) {
+        let mut starts = [std::ptr::null(); BLOCK];
+        let mut products = [0i32; BLOCK];
+        for (slots, ranks) in slots.chunks(BLOCK).zip(ranks.chunks_mut(BLOCK)) {
+            let (starts, products) = (&mut starts[..slots.len()], &mut products[..slots.len()]);
+            for (start, &slot) in starts.iter_mut().zip(slots) {
+                *start = self.rows.start(slot);
+            }
+            let coarse = self.layout == Layout::Planes && grain == Grain::Coarse;
+            let kernel = match self.layout {
+                Layout::Bytes => self.kernels.dot_u8,
+                Layout::Planes if coarse => self.kernels.dot_u4,
+                Layout::Planes => self.kernels.dot_u44,
+            };
+            // SAFETY: rows are `width` bytes (or two planes of half of it), as long as the query's codes ask for, and
+            // the kernels are those of this machine.
+            unsafe { kernel(&query.codes, starts, products) };
+            let (step, zero) = if coarse { (16.0, COARSE_ZERO) } else { (1.0, FINE_ZERO) };
+            self.finish(query, coarse, (step, zero), slots, products, ranks);
+        }
+    }
+
+    /// Ranks, from sums of products.
+    #[inline(always)]
+    fn finish(
+        &self,
+        query: &CodeQuery,
+        coarse: bool,
+        (step, zero): (f32, f32),
+        slots: &[u32],
+        sums: &[i32],
+        ranks: &mut [f32],
+    ) {
+        let base = zero * query.sum;
+        let Some(facts) = &self.facts else {
+            let factor = query.scale * self.unit_scale();
+            for (rank, &sum) in ranks.iter_mut().zip(sums) {
+                *rank = 1.0 - factor * (step * sum as f32 - base);
+            }
+            return;
+        };
+        for ((rank, &sum), &slot) in ranks.iter_mut().zip(sums).zip(slots) {
+            // SAFETY: the slot's code is written, and its facts with it.
+            let [scale, square_coarse, square_fine, _] = unsafe { facts.row(slot)[0] };
+            let product = query.scale * scale * (step * sum as f32 - base);
+            let square = if coarse { square_coarse } else { square_fine };
+            *rank = match self.geometry {
+                Geometry::Euclidean => (query.square + square - 2.0 * product).max(0.0),
+                Geometry::Dot | Geometry::Unit => -product,
+            };
+        }
+    }
+}
+
+/// What stands for zero in a whole code, and in a high plane (as multiples of 16, from the middle of a step).
+const FINE_ZERO: f32 = 128.0;
+const COARSE_ZERO: f32 = 120.5;
+
+/// The code of one vector.
+#[derive(Debug, Clone)]
+pub(crate) struct Code {
+    pub(super) bytes: Vec<u8>,
+    facts: Facts,
+}
+
+impl CodeQuery {
+    /// Computes what ranks need of the codes. Sums wrap nowhere: 65,536 products of two bytes fit.
+    fn finish(&mut self) {
+        let sum = self.codes.iter().fold(0i32, |sum, &code| sum.wrapping_add(i32::from(code)));
+        let square =
+            self.codes.iter().fold(0i32, |sum, &code| sum.wrapping_add(i32::from(i16::from(code) * i16::from(code))));
+        self.sum = sum as f32;
+        self.square = square as f32 * self.scale * self.scale;
+    }
+}
+
+/// The nearest integer, without a call where there is no instruction for it: adding 1.5 · 2²³ leaves it in the low bits.
+/// For magnitudes below 2²².
+#[inline(always)]
+fn round(x: f32) -> i32 {
+    const MAGIC: f32 = 12_582_912.0;
+    (x + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i32
+}
+
+/// Steps as two planes of nibbles.
+pub(super) fn pack(steps: &[u8]) -> Vec<u8> {
+    let mut packed = vec![0; steps.len()];
+    let (high, low) = packed.split_at_mut(steps.len() / 2);
+    let blocks = steps.as_chunks::<128>().0.iter().zip(high.as_chunks_mut::<64>().0).zip(low.as_chunks_mut::<64>().0);
+    for ((steps, high), low) in blocks {
+        for at in 0..64 {
+            let (first, second) = (steps[at], steps[64 + at]);
+            high[at] = first >> 4 | second & 0xf0;
+            low[at] = first & 0x0f | second << 4;
+        }
+    }
+    packed
+}
+
+/// Two planes of nibbles as signed steps.
+pub(super) fn unpack(code: &[u8], steps: &mut [i8]) {
+    let (high, low) = code.split_at(code.len() / 2);
+    let blocks = steps.as_chunks_mut::<128>().0.iter_mut().zip(high.as_chunks::<64>().0).zip(low.as_chunks::<64>().0);
+    for ((steps, high), low) in blocks {
+        for at in 0..64 {
+            steps[at] = ((high[at] << 4 | low[at] & 0x0f) ^ 0x80) as i8;
+            steps[64 + at] = ((high[at] & 0xf0 | low[at] >> 4) ^ 0x80) as i8;
+        }
+    }
+}

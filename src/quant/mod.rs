@@ -1,0 +1,22 @@
+//! Codes: vectors in one byte per component, compared by integer kernels.
+//!
+//! A vector is rotated ([`rotation`]) and each component is rounded to one of 256 steps. Nothing is trained: vectors of
+//! length one share a scale, others bring their own. All that a rank needs of a vector is computed from what the code
+//! stands for, not from what was rounded away; so a rank is the exact one of a point close by, and the error falls with
+//! the distance.
+//!
+//! From 256 components on, a code is two planes of four bits. Walking a graph reads the high plane only: half the
+//! memory, coarse ranks. Where ranks are compared closely, both are read.
+//!
+//! ```text
+//! Bytes    u8 per component, padded to 64
+//! Planes   high nibbles, then low nibbles; in each block of 128 components byte j holds component j in its low and
+//!          component 64 + j in its high nibble; padded to 128 components
+//! ```
+
+mod codes;
+mod rotation;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::codes::{Code, CodeQuery, Codes, Grain};

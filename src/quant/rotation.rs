@@ -1,0 +1,90 @@
+//! A fixed random rotation, which spreads every vector's length evenly over its components.
+//!
+//! After it the components of a vector of length one are close to normally distributed with variance `1 / dimension`,
+//! whatever the data, so that one scale suits all and nothing has to be trained. It is made of sign flips and
+//! Walsh–Hadamard transforms over the first and the last components that make up a power of two, twice (the
+//! randomised Hadamard transform of Ailon and Chazelle, "The fast Johnson–Lindenstrauss transform", 2009). Distances
+//! and inner products stay what they are.
+
+use crate::distance::Kernels;
+
+/// Rounds of flipping and transforming.
+const N_ROUNDS: usize = 2;
+
+pub(crate) struct Rotation {
+    dimension: usize,
+    /// Length of a transform: the largest power of two within the dimension.
+    span: usize,
+    /// One factor for each component, of every transform in turn: a sign, and the transform's scale.
+    factors: Vec<f32>,
+}
+
+impl Rotation {
+    /// The rotation of a dimension: always the same one.
+    pub(crate) fn new(dimension: usize) -> Self {
+        let span = 1 << dimension.ilog2();
+        let n_transforms = N_ROUNDS * Self::places(dimension, span).len();
+        let scale = 1.0 / (span as f32).sqrt();
+        let factors = (0..n_transforms * span).map(|index| if sign(index as u64) { scale } else { -scale }).collect();
+        Rotation { dimension, span, factors }
+    }
+
+    /// Where the transforms of a round begin.
+    fn places(dimension: usize, span: usize) -> &'static [bool] {
+        if span == dimension { &[false] } else { &[false, true] }
+    }
+
+    /// Rotates a vector in place.
+    pub(crate) fn apply(&self, vector: &mut [f32], kernels: &Kernels) {
+        debug_assert_eq!(vector.len(), self.dimension);
+        let places = Self::places(self.dimension, self.span);
+        let at_end = (0..N_ROUNDS).flat_map(|_| places);
+        for (factors, &at_end) in self.factors.chunks_exact(self.span).zip(at_end) {
+            let from = if at_end { self.dimension - self.span } else { 0 };
+            let part = &mut vector[from..from + self.span];
+            part.iter_mut().zip(factors).for_each(|(component, factor)| *component *= factor);
+            (kernels.hadamard)(part);
+        }
+    }
+}
+
+/// A fixed sequence of signs (SplitMix64).
+fn sign(index: u64) -> bool {
+    let mut state = (index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (state ^ (state >> 31)) & 1 == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_and_products_stay() {
+        for dimension in (1..70).chain([384, 1000]) {
+            let rotation = Rotation::new(dimension);
+            let vector =
+                |seed: u64| (0..dimension as u64).map(|i| if sign(seed + 31 * i) { 1.0 } else { -0.5 }).collect();
+            let (mut a, mut b): (Vec<f32>, Vec<f32>) = (vector(1), vector(2));
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
+            let before = [dot(&a, &a), dot(&a, &b)];
+            rotation.apply(&mut a, Kernels::detected());
+            rotation.apply(&mut b, Kernels::detected());
+            for (before, after) in before.into_iter().zip([dot(&a, &a), dot(&a, &b)]) {
+                assert!((before - after).abs() < 1e-3 * dimension as f32, "{dimension}: {before} {after}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_single_component_is_spread_over_all() {
+        for dimension in [100, 128, 384] {
+            let mut vector = vec![0.0; dimension];
+            vector[3] = 1.0;
+            Rotation::new(dimension).apply(&mut vector, Kernels::detected());
+            let largest = vector.iter().fold(0.0f32, |largest, component| largest.max(component.abs()));
+            assert!(largest < 4.0 / (dimension as f32).sqrt(), "{dimension}: {largest}");
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! Codes and their ranks against vectors and their exact ranks.
+//!
+//! Bounds come from the steps: rounding to steps of size `s` moves a component by `s / √12` at random. What is cut off,
+//! because it lies beyond the last step, is counted as it is.
+#![expect(unsafe_code, reason = "codes are stored by a promise, which tests of one thread keep")]
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use super::codes::{pack, unpack};
+use super::rotation::Rotation;
+use super::*;
+use crate::distance::{self, Kernels, Metric};
+
+const GEOMETRIES: [Metric; 3] = [Metric::Cosine, Metric::Dot, Metric::Euclidean];
+const LONGER: [usize; 10] = [96, 100, 128, 255, 256, 300, 384, 768, 1000, 1536];
+
+fn normal(rng: &mut StdRng) -> f32 {
+    (0..12).map(|_| rng.random_range(-0.5..0.5f32)).sum()
+}
+
+fn normals(rng: &mut StdRng, dimension: usize) -> Vec<f32> {
+    (0..dimension).map(|_| normal(rng)).collect()
+}
+
+/// Vectors and their codes.
+struct Store {
+    metric: Metric,
+    codes: Codes,
+    vectors: Vec<Vec<f32>>,
+}
+
+impl Store {
+    fn new(metric: Metric, mut vectors: Vec<Vec<f32>>) -> Self {
+        let codes = Codes::new(vectors[0].len(), metric, metric.normalizes()).unwrap();
+        codes.reserve(vectors.len()).unwrap();
+        if metric.normalizes() {
+            vectors.iter_mut().for_each(|vector| distance::normalize(vector));
+        }
+        for (slot, vector) in (0..).zip(&vectors) {
+            // SAFETY: one thread.
+            unsafe { codes.put(slot, &codes.encode(vector)) };
+        }
+        Store { metric, codes, vectors }
+    }
+
+    fn query(&self, vector: &[f32]) -> CodeQuery {
+        let mut query = CodeQuery::default();
+        self.codes.query(vector, &mut query);
+        query
+    }
+
+    fn query_of(&self, slot: usize) -> CodeQuery {
+        let mut query = CodeQuery::default();
+        self.codes.query_of(slot as u32, &mut query);
+        query
+    }
+
+    /// The ranks of all slots.
+    fn ranks(&self, query: &CodeQuery, grain: Grain) -> Vec<f32> {
+        let slots: Vec<u32> = (0..self.vectors.len() as u32).collect();
+        let mut ranks = vec![f32::NAN; slots.len()];
+        self.codes.rank(query, grain, &slots, &mut ranks);
+        ranks
+    }
+
+    /// The rank in double precision.
+    fn truth(&self, a: &[f32], b: &[f32]) -> f64 {
+        let pairs = a.iter().zip(b).map(|(&x, &y)| (f64::from(x), f64::from(y)));
+        match self.metric {
+            Metric::Cosine => 1.0 - pairs.map(|(x, y)| x * y).sum::<f64>(),
+            Metric::Euclidean => pairs.map(|(x, y)| (x - y) * (x - y)).sum(),
+            _ => -pairs.map(|(x, y)| x * y).sum::<f64>(),
+        }
+    }
+
+    /// The size of a step of a vector's code, by its rotated components.
+    fn scale(&self, rotated: &[f32]) -> f32 {
+        if self.metric.normalizes() { self.codes.unit_scale() } else { self.codes.own_scale(rotated) }
+    }
+
+    /// A slot's vector, rotated, without what its code cuts off.
+    fn kept(&self, slot: usize) -> Vec<f32> {
+        let rotated = rotate(&self.vectors[slot]);
+        let largest = 127.5 * self.scale(&rotated);
+        rotated.into_iter().map(|component| component.clamp(-largest, largest)).collect()
+    }
+
+    /// How far rounding moves a rank, as a standard deviation. Both vectors are rotated.
+    fn expected_error(&self, query: &[f32], vector: &[f32], grain: Grain) -> f64 {
+        let n = vector.len() as f64;
+        let is_coarse = grain == Grain::Coarse && vector.len() >= 256;
+        let largest = f64::from(query.iter().fold(0.0f32, |largest, x| largest.max(x.abs())));
+        let of_query = largest / 127.0 / 12f64.sqrt();
+        let of_code = f64::from(self.scale(vector)) * if is_coarse { 16.0 } else { 1.0 } / 12f64.sqrt();
+        let (a, b) = (distance::norm(query), distance::norm(vector));
+        // Ranks are in single precision.
+        let lost = 1e-6 * (a + b).powi(2);
+        match self.metric {
+            Metric::Euclidean => {
+                let deviation = of_query.hypot(of_code);
+                (2.0 * self.truth(query, vector).sqrt() * deviation).hypot(n * deviation * deviation) + lost
+            }
+            _ => (a * of_code).hypot(b * of_query).hypot(n.sqrt() * of_query * of_code) + lost,
+        }
+    }
+}
+
+fn rotate(vector: &[f32]) -> Vec<f32> {
+    let mut rotated = vector.to_vec();
+    Rotation::new(vector.len()).apply(&mut rotated, Kernels::detected());
+    rotated
+}
+
+/// Vectors that lie anywhere, near each other, and along few axes.
+fn mixed(rng: &mut StdRng, dimension: usize) -> Vec<Vec<f32>> {
+    let mut vectors: Vec<Vec<f32>> = (0..40).map(|_| normals(rng, dimension)).collect();
+    vectors.extend_from_within(..20);
+    vectors[40..].iter_mut().flatten().for_each(|x| *x += 0.1 * normal(rng));
+    vectors.push(vec![0.5; dimension]);
+    vectors.extend((0..4).map(|i| (0..dimension).map(|at| f32::from(at == i * dimension / 4)).collect()));
+    vectors
+}
+
+// How exact ranks are.
+
+/// Compares ranks with exact ones: each within ten times what is expected, and all together as expected.
+fn check_ranks(metric: Metric, dimension: usize, grain: Grain) {
+    let what = format!("{metric} d={dimension} {grain:?}");
+    let store = Store::new(metric, mixed(&mut StdRng::seed_from_u64(dimension as u64), dimension));
+    let kept: Vec<Vec<f32>> = (0..store.vectors.len()).map(|slot| store.kept(slot)).collect();
+    let (mut squares, mut expected_squares) = (0.0, 0.0);
+    for query in &store.vectors {
+        let (ranks, query) = (store.ranks(&store.query(query), grain), rotate(query));
+        for (vector, rank) in kept.iter().zip(ranks) {
+            let (truth, expected) = (store.truth(&query, vector), store.expected_error(&query, vector, grain));
+            let error = (f64::from(rank) - truth).abs();
+            assert!(error <= 10.0 * expected, "{what}: expected {truth}, give or take {expected}, got {rank}");
+            squares += error * error;
+            expected_squares += expected * expected;
+        }
+    }
+    let ratio = (squares / expected_squares).sqrt();
+    assert!((0.75..1.3).contains(&ratio), "{what}: errors are {ratio} times what is expected");
+}
+
+#[test]
+fn ranks_are_as_exact_as_the_steps_are_fine() {
+    for dimension in (1..=70).chain(LONGER) {
+        for metric in GEOMETRIES {
+            check_ranks(metric, dimension, Grain::Fine);
+            check_ranks(metric, dimension, Grain::Coarse);
+        }
+    }
+}
+
+/// Measures the share of vectors' lengths that codes cut off.
+fn check_cut(metric: Metric, dimension: usize, vectors: Vec<Vec<f32>>, bound: f64) {
+    let store = Store::new(metric, vectors);
+    let share_of = |slot: usize| {
+        let rotated = rotate(&store.vectors[slot]);
+        let cut: Vec<f32> = rotated.iter().zip(store.kept(slot)).map(|(whole, kept)| whole - kept).collect();
+        distance::norm(&cut) / distance::norm(&rotated)
+    };
+    let squares = (0..store.vectors.len()).map(|slot| share_of(slot).powi(2)).sum::<f64>();
+    let share = (squares / store.vectors.len() as f64).sqrt();
+    assert!(
+        share <= bound,
+        "{metric} d={dimension}: expected at most {bound} of the length to be cut off, got {share}"
+    );
+}
+
+#[test]
+fn codes_cut_off_little() {
+    for dimension in [32, 64, 96, 128, 256, 384, 512, 768, 1000, 1024, 1536, 3072] {
+        let mut rng = StdRng::seed_from_u64(dimension as u64);
+        let spread: Vec<Vec<f32>> = (0..50).map(|_| normals(&mut rng, dimension)).collect();
+        // Most of the length lies in the first components, as where the first ones are meant to be enough.
+        let fades = |vector: &Vec<f32>| {
+            let faded = vector.iter().enumerate().map(|(at, x)| x * (-8.0 * at as f32 / dimension as f32).exp());
+            faded.collect::<Vec<f32>>()
+        };
+        let faded: Vec<Vec<f32>> = spread.iter().map(fades).collect();
+        for metric in GEOMETRIES {
+            check_cut(metric, dimension, spread.clone(), 0.025);
+            check_cut(metric, dimension, faded.clone(), if dimension == 1000 { 0.08 } else { 0.025 });
+        }
+    }
+}
+
+/// Looks for the ten nearest among the twenty that codes say are nearest, in clusters that lie so many times their own
+/// distances from the origin.
+fn check_order(metric: Metric, dimension: usize, offset: f32) {
+    let mut rng = StdRng::seed_from_u64(dimension as u64);
+    let centres: Vec<Vec<f32>> = (0..20).map(|_| normals(&mut rng, dimension)).collect();
+    let origin: Vec<f32> = normals(&mut rng, dimension).into_iter().map(|x| offset * x).collect();
+    let mut vector = || -> Vec<f32> {
+        let centre = &centres[rng.random_range(0..centres.len())];
+        centre.iter().zip(&origin).map(|(x, origin)| origin + x + 0.5 * normal(&mut rng)).collect()
+    };
+    let store = Store::new(metric, (0..1_000).map(|_| vector()).collect());
+    let mut n_found = 0;
+    for _ in 0..50 {
+        let mut query = vector();
+        if metric.normalizes() {
+            distance::normalize(&mut query);
+        }
+        let truth: Vec<f64> = store.vectors.iter().map(|vector| store.truth(&query, vector)).collect();
+        let mut nearest: Vec<usize> = (0..truth.len()).collect();
+        nearest.sort_by(|&a, &b| truth[a].total_cmp(&truth[b]));
+        let ranks = store.ranks(&store.query(&query), Grain::Fine);
+        let mut by_codes: Vec<usize> = (0..truth.len()).collect();
+        by_codes.sort_by(|&a, &b| ranks[a].total_cmp(&ranks[b]));
+        n_found += nearest[..10].iter().filter(|slot| by_codes[..20].contains(slot)).count();
+    }
+    assert!(n_found >= 475, "{metric} d={dimension}, {offset} from the origin: {n_found} of 500 are found");
+}
+
+#[test]
+fn the_nearest_are_among_those_that_codes_say_are_nearest() {
+    for dimension in [8, 24, 100, 256, 384, 768] {
+        for offset in [0.0, 3.0, 10.0] {
+            check_order(Metric::Euclidean, dimension, offset);
+            check_order(Metric::Dot, dimension, offset);
+        }
+        // Directions close together differ by less than codes of length one tell apart.
+        check_order(Metric::Cosine, dimension, 0.0);
+        check_order(Metric::Cosine, dimension, 1.0);
+    }
+}
+
+// Queries made of codes.
+
+/// The vector that a slot's code stands for.
+fn decoded(store: &Store, slot: usize) -> Vec<f32> {
+    let (vector, code) = (&store.vectors[slot], store.codes.encode(&store.vectors[slot]));
+    let mut steps = vec![0; code.bytes.len()];
+    if vector.len() >= 256 {
+        unpack(&code.bytes, &mut steps);
+    } else {
+        steps.iter_mut().zip(&code.bytes).for_each(|(step, byte)| *step = (byte ^ 0x80) as i8);
+    }
+    let scale = store.scale(&rotate(vector));
+    let rotated: Vec<f32> = steps[..vector.len()].iter().map(|&step| f32::from(step) * scale).collect();
+    // A rotation is undone by its transpose.
+    let axis = |at: usize| rotate(&(0..vector.len()).map(|i| f32::from(i == at)).collect::<Vec<_>>());
+    (0..vector.len()).map(|at| axis(at).iter().zip(&rotated).map(|(x, y)| x * y).sum()).collect()
+}
+
+/// Compares the ranks of a query made of a code with those of the vector that the code stands for.
+fn check_query_of(metric: Metric, dimension: usize) {
+    let store = Store::new(metric, mixed(&mut StdRng::seed_from_u64(dimension as u64), dimension));
+    for slot in [0, 1, 17, 40] {
+        let vector = decoded(&store, slot);
+        for grain in [Grain::Fine, Grain::Coarse] {
+            let (got, want) = (store.ranks(&store.query_of(slot), grain), store.ranks(&store.query(&vector), grain));
+            for (other, (got, want)) in got.into_iter().zip(want).enumerate() {
+                let expected = store.expected_error(&rotate(&vector), &store.kept(other), Grain::Fine);
+                let error = f64::from(got - want).abs();
+                let what = format!("{metric} d={dimension} {grain:?}, {slot} and {other}");
+                assert!(error <= 10.0 * expected, "{what}: expected {want}, give or take {expected}, got {got}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_query_of_a_code_ranks_as_the_vector_it_stands_for() {
+    for dimension in [1, 2, 3, 7, 24, 63, 64, 65, 100, 255, 256, 257, 384, 1000] {
+        for metric in GEOMETRIES {
+            check_query_of(metric, dimension);
+        }
+    }
+}
+
+#[test]
+fn a_code_is_nearest_to_itself() {
+    for dimension in [2, 16, 100, 256, 384, 1000] {
+        let store = Store::new(Metric::Euclidean, mixed(&mut StdRng::seed_from_u64(3), dimension));
+        for slot in 0..store.vectors.len() {
+            let ranks = store.ranks(&store.query_of(slot), Grain::Fine);
+            let own = ranks[slot];
+            assert!(ranks.iter().all(|&rank| own <= rank), "d={dimension}: slot {slot} ranks itself {own}");
+            assert!(f64::from(own) <= 1e-6 * distance::norm(&store.vectors[slot]).powi(2), "d={dimension}: {own}");
+        }
+    }
+}
+
+// What is at the edge.
+
+#[test]
+fn zero_vectors_are_where_they_are() {
+    for dimension in [1, 3, 64, 100, 256, 300] {
+        let mut rng = StdRng::seed_from_u64(dimension as u64);
+        let vectors = vec![vec![0.0; dimension], normals(&mut rng, dimension), vec![0.0; dimension]];
+        for metric in [Metric::Dot, Metric::Euclidean] {
+            let store = Store::new(metric, vectors.clone());
+            for grain in [Grain::Fine, Grain::Coarse] {
+                for query in [store.query(&vectors[0]), store.query_of(0)] {
+                    let ranks = store.ranks(&query, grain);
+                    let square = if metric == Metric::Euclidean { distance::norm(&vectors[1]).powi(2) } else { 0.0 };
+                    assert_eq!((ranks[0], ranks[2]), (0.0, 0.0), "{metric} d={dimension} {grain:?}");
+                    let bound = if grain == Grain::Fine { 0.02 } else { 0.05 } * square;
+                    let error = (f64::from(ranks[1]) - square).abs();
+                    assert!(error <= bound, "{metric} d={dimension} {grain:?}: expected {square}, got {}", ranks[1]);
+                }
+                let ranks = store.ranks(&store.query(&vectors[1]), grain);
+                assert_eq!(ranks[0], ranks[2], "{metric} d={dimension} {grain:?}");
+                assert!(metric == Metric::Dot || ranks[1] < ranks[0], "{metric} d={dimension} {grain:?}: {ranks:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn lengths_at_the_edge_give_ranks() {
+    let lengths = [1e-45f32, 1e-40, 1e-38, 1e-30, 1e-20, 1.0, 1e18, crate::limits::MAX_NORM as f32];
+    for dimension in [1, 2, 5, 64, 100, 256, 384, 1000] {
+        let mut rng = StdRng::seed_from_u64(dimension as u64);
+        let mut vectors = Vec::new();
+        for length in lengths {
+            let mut spread = normals(&mut rng, dimension);
+            distance::normalize(&mut spread);
+            let along =
+                |sign: f32| (0..dimension).map(|at| if at == dimension / 2 { sign * length } else { 0.0 }).collect();
+            vectors.extend([spread.iter().map(|x| x * length).collect(), along(1.0), along(-1.0)]);
+        }
+        for metric in [Metric::Dot, Metric::Euclidean] {
+            let store = Store::new(metric, vectors.clone());
+            for slot in 0..vectors.len() {
+                for grain in [Grain::Fine, Grain::Coarse] {
+                    let of_vector = store.ranks(&store.query(&vectors[slot]), grain);
+                    let of_code = store.ranks(&store.query_of(slot), grain);
+                    for (other, rank) in of_vector.into_iter().chain(of_code).enumerate() {
+                        let (a, b) = (lengths[slot / 3], lengths[other % vectors.len() / 3]);
+                        assert!(rank.is_finite(), "{metric} d={dimension} {grain:?}, lengths {a} and {b}: {rank}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn planes_hold_what_was_packed() {
+    let mut rng = StdRng::seed_from_u64(5);
+    for width in [128, 256, 1_024] {
+        let steps: Vec<u8> = (0..width).map(|_| rng.random()).collect();
+        let packed = pack(&steps);
+        assert_eq!(packed.len(), width);
+        for (at, &step) in steps.iter().enumerate() {
+            let (byte, shift) = (at / 128 * 64 + at % 64, at % 128 / 64 * 4);
+            let (high, low) = (packed[byte] >> shift & 15, packed[width / 2 + byte] >> shift & 15);
+            assert_eq!(high << 4 | low, step, "component {at} of {width}");
+        }
+        let mut unpacked = vec![0i8; width];
+        unpack(&packed, &mut unpacked);
+        assert!(unpacked.iter().zip(&steps).all(|(&got, &step)| i32::from(got) == i32::from(step) - 128));
+    }
+}
