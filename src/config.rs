@@ -6,10 +6,37 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::distance::Metric;
+use crate::distance::{Distance, Distances, Metric};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::limits::MAX_DIMENSION;
+use crate::limits::{MAX_DIMENSION, MAX_EF, MAX_LINK_THREADS, MAX_M, MAX_NAME_BYTES, MAX_TAIL, MIN_M};
+
+/// How a collection finds what is near.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Index {
+    /// A graph, walked from point to point: fast, and finds nearly all of the nearest. Small collections are scanned all
+    /// the same. The default.
+    #[default]
+    Hnsw,
+    /// None: every search compares every vector, and is exact.
+    Flat,
+}
+
+/// What vectors the graph is walked by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Quantization {
+    /// Codes of one byte per component, made of each vector by itself. The nearest found are compared again by their
+    /// exact vectors, so that distances and order are exact. Manhattan and custom distances have no such codes and walk
+    /// by exact vectors. The default.
+    #[default]
+    Sq8,
+    /// The exact vectors: slower, and no better unless vectors differ by less than codes can tell.
+    None,
+}
 
 /// What a collection is, for ever.
 ///
@@ -27,12 +54,34 @@ pub struct CollectionConfig {
     /// Whether vectors are compared at unit length. Cosine always does; for the other metrics the default is false.
     /// Documents keep the vector as it was put either way.
     pub normalize: bool,
+    /// How the nearest are found. Default: a graph.
+    pub index: Index,
+    /// Links that each document gets in the graph at every level, and half of those it keeps at the lowest: 2 to 128.
+    /// More find more and take more memory, 8 bytes each. Default: 16.
+    pub m: usize,
+    /// Candidates that a new document's links are chosen from: `m` to 4,096. More make a better graph, and linking
+    /// slower. Default: 200.
+    pub ef_construction: usize,
+    /// What vectors the graph is walked by. Default: codes of one byte per component.
+    pub quantization: Quantization,
+    /// The name of the distance registered with [`Options::distance`] that compares vectors instead of `metric`.
+    /// Default: none.
+    pub distance: Option<String>,
 }
 
 impl CollectionConfig {
     /// A collection of vectors with this many components, compared by cosine.
     pub fn new(dimension: usize) -> Self {
-        CollectionConfig { dimension, metric: Metric::default(), normalize: false }
+        CollectionConfig {
+            dimension,
+            metric: Metric::default(),
+            normalize: false,
+            index: Index::default(),
+            m: 16,
+            ef_construction: 200,
+            quantization: Quantization::default(),
+            distance: None,
+        }
     }
 
     /// How vectors are compared. Default: cosine.
@@ -49,30 +98,82 @@ impl CollectionConfig {
         self
     }
 
+    /// How the nearest are found. Default: a graph.
+    #[must_use]
+    pub fn index(mut self, index: Index) -> Self {
+        self.index = index;
+        self
+    }
+
+    /// Links that each document gets in the graph at every level: 2 to 128. Default: 16.
+    #[must_use]
+    pub fn m(mut self, m: usize) -> Self {
+        self.m = m;
+        self
+    }
+
+    /// Candidates that a new document's links are chosen from: `m` to 4,096. Default: 200.
+    #[must_use]
+    pub fn ef_construction(mut self, ef_construction: usize) -> Self {
+        self.ef_construction = ef_construction;
+        self
+    }
+
+    /// What vectors the graph is walked by. Default: [`Quantization::Sq8`].
+    #[must_use]
+    pub fn quantization(mut self, quantization: Quantization) -> Self {
+        self.quantization = quantization;
+        self
+    }
+
+    /// Compares vectors by a distance of your own, which every opening registers under this name with
+    /// [`Options::distance`]. The metric then means nothing.
+    #[must_use]
+    pub fn distance(mut self, name: impl Into<String>) -> Self {
+        self.distance = Some(name.into());
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
-        if (1..=MAX_DIMENSION).contains(&self.dimension) {
-            return Ok(());
+        within("dimension", self.dimension, 1, MAX_DIMENSION)?;
+        within("m", self.m, MIN_M, MAX_M)?;
+        within("ef_construction", self.ef_construction, self.m, MAX_EF)?;
+        match self.distance.as_deref().map(str::len) {
+            Some(length) => within("distance", length, 1, MAX_NAME_BYTES),
+            None => Ok(()),
         }
-        Err(Error::InvalidConfig {
-            field: "dimension",
-            reason: format!("expected 1 to {MAX_DIMENSION}, got {}", self.dimension),
-        })
     }
 
     /// Whether rows are compared at unit length.
     pub(crate) fn compares_directions(&self) -> bool {
-        self.normalize || self.metric.normalizes()
+        self.normalize || (self.metric.normalizes() && self.distance.is_none())
     }
 
     /// The first field in which two configurations differ: its name, ours, theirs.
     pub(crate) fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
-        let fields = [
-            ("dimension", self.dimension.to_string(), other.dimension.to_string()),
-            ("metric", self.metric.to_string(), other.metric.to_string()),
-            ("normalize", self.compares_directions().to_string(), other.compares_directions().to_string()),
-        ];
-        fields.into_iter().find(|(_, ours, theirs)| ours != theirs)
+        let fields = |config: &Self| {
+            let metric = config.distance.clone().unwrap_or_else(|| config.metric.to_string());
+            [
+                ("dimension", config.dimension.to_string()),
+                ("metric", metric),
+                ("normalize", config.compares_directions().to_string()),
+                ("index", format!("{:?}", config.index)),
+                ("m", config.m.to_string()),
+                ("ef_construction", config.ef_construction.to_string()),
+                ("quantization", format!("{:?}", config.quantization)),
+            ]
+        };
+        let pairs = fields(self).into_iter().zip(fields(other));
+        let mut different = pairs.filter(|((_, ours), (_, theirs))| ours != theirs);
+        different.next().map(|((field, ours), (_, theirs))| (field, ours, theirs))
     }
+}
+
+fn within(field: &'static str, got: usize, least: usize, most: usize) -> Result<()> {
+    if (least..=most).contains(&got) {
+        return Ok(());
+    }
+    Err(Error::InvalidConfig { field, reason: format!("expected {least} to {most}, got {got}") })
 }
 
 /// When a write is acknowledged, and hence what it survives.
@@ -100,8 +201,8 @@ pub struct Options {
     pub create_if_missing: bool,
     /// When writes are acknowledged. Default: [`Durability::Sync`].
     pub durability: Durability,
-    /// Memory for caches and write buffers together, in bytes: 8 MiB or more. Default: 512 MiB. Vectors are held in
-    /// memory beside it, four bytes a component.
+    /// Memory for caches and write buffers together, in bytes: 8 MiB or more. Default: 512 MiB. Vectors and graphs are
+    /// held in memory beside it: `Database::stats` says how much they take.
     pub memory_bytes: usize,
     /// Writes are refused while the disk has fewer free bytes than this, so that there is always room to recover.
     /// Default: 256 MiB. 0 turns the check off.
@@ -111,6 +212,14 @@ pub struct Options {
     pub log_retention: u64,
     /// Whether to open a database that has lost durable commits, giving them up. Default: false.
     pub accept_loss: bool,
+    /// Threads that link documents into graphs, at low priority: 1 to 256. Default: as many as there are cores.
+    pub link_threads: usize,
+    /// Documents of a collection that may wait to be linked; writers wait beyond that. Those that wait are found by
+    /// every search, which compares them one by one. 1 to 16,777,216; default: what takes 1 MiB as codes, but at least
+    /// 1,024.
+    pub tail_bound: Option<usize>,
+    /// Distances that collections may be created with, by name.
+    pub distances: Distances,
 }
 
 impl Default for Options {
@@ -122,6 +231,9 @@ impl Default for Options {
             min_free_bytes: 256 << 20,
             log_retention: 1_000,
             accept_loss: false,
+            link_threads: std::thread::available_parallelism().map_or(1, usize::from).min(MAX_LINK_THREADS),
+            tail_bound: None,
+            distances: Distances::default(),
         }
     }
 }
@@ -175,15 +287,47 @@ impl Options {
         self
     }
 
+    /// Threads that link documents into graphs: 1 to 256. Default: as many as there are cores.
+    #[must_use]
+    pub fn link_threads(mut self, n_threads: usize) -> Self {
+        self.link_threads = n_threads;
+        self
+    }
+
+    /// Documents of a collection that may wait to be linked before writers have to: 1 to 16,777,216. A bulk load may
+    /// raise it, and slows searches down meanwhile. Default: what takes 1 MiB as codes, but at least 1,024.
+    #[must_use]
+    pub fn tail_bound(mut self, n_documents: usize) -> Self {
+        self.tail_bound = Some(n_documents);
+        self
+    }
+
+    /// Registers a distance for collections created with
+    /// [`CollectionConfig::distance`](CollectionConfig::distance) under the same name. A database whose collections
+    /// name a distance that is not registered does not open.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// use vectrove::{CollectionConfig, Database, Options};
+    /// let chebyshev = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+    /// let db = Database::open_with(folder.path(), Options::new().distance("chebyshev", chebyshev))?;
+    /// let config = CollectionConfig::new(2).distance("chebyshev");
+    /// let points = db.get_or_create_collection("points", config)?;
+    /// points.insert(vectrove::Document::new([3.0, 1.0]).id("a"))?;
+    /// assert_eq!(points.search([0.0, 0.0]).run()?[0].distance, 3.0);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn distance(mut self, name: impl Into<String>, distance: impl Distance + 'static) -> Self {
+        self.distances.register(name.into(), distance);
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
         const LEAST: usize = 8 << 20;
-        if self.memory_bytes >= LEAST {
-            return Ok(());
-        }
-        Err(Error::InvalidConfig {
-            field: "memory_bytes",
-            reason: format!("expected at least {LEAST}, got {}", self.memory_bytes),
-        })
+        within("memory_bytes", self.memory_bytes, LEAST, usize::MAX)?;
+        within("link_threads", self.link_threads, 1, MAX_LINK_THREADS)?;
+        self.tail_bound.map_or(Ok(()), |bound| within("tail_bound", bound, 1, MAX_TAIL))
     }
 }
 
@@ -205,6 +349,16 @@ pub struct SearchParams {
     pub with_vector: bool,
     /// The metadata fields hits carry. Default: all.
     pub fields: Option<Vec<String>>,
+    /// Whether hits carry their metadata and text. Default: true. Without them, nothing is read from disk.
+    pub with_document: bool,
+    /// Points that the walk through the graph keeps: the more, the more of the nearest it finds and the longer it
+    /// takes. 1 to 4,096; at least as many are kept as are compared exactly. Default: 48 more than twice the hits wanted.
+    pub ef: Option<usize>,
+    /// Whether to compare every vector instead of walking the graph. Default: false.
+    pub exact: bool,
+    /// How many times as many documents as are wanted are compared by their exact vectors, where the graph is walked by
+    /// codes: 1 to 100. Default: 2.
+    pub oversampling: f32,
 }
 
 impl Default for SearchParams {
@@ -217,12 +371,21 @@ impl Default for SearchParams {
             max_distance: None,
             with_vector: false,
             fields: None,
+            with_document: true,
+            ef: None,
+            exact: false,
+            oversampling: 2.0,
         }
     }
 }
 
 impl SearchParams {
     pub(crate) fn validate(&self) -> Result<()> {
+        self.ef.map_or(Ok(()), |ef| within("ef", ef, 1, MAX_EF))?;
+        if !(1.0..=100.0).contains(&self.oversampling) {
+            let reason = format!("expected 1 to 100, got {}", self.oversampling);
+            return Err(Error::InvalidConfig { field: "oversampling", reason });
+        }
         for (field, bound) in [("min_score", self.min_score), ("max_distance", self.max_distance)] {
             if bound.is_some_and(f32::is_nan) {
                 return Err(Error::InvalidConfig { field, reason: "expected a number, got NaN".into() });

@@ -191,9 +191,10 @@ pub struct Hit {
     pub score: f32,
     /// How far it is in the metric's own measure; smaller is nearer.
     pub distance: f32,
-    /// Its metadata, or the fields of it that were asked for. Always an object.
+    /// Its metadata, or the fields of it that were asked for. Always an object; empty without
+    /// [`with_document`](crate::Search::with_document).
     pub metadata: Value,
-    /// Its text.
+    /// Its text; none without [`with_document`](crate::Search::with_document).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// Its vector as it was put, if [`with_vector`](crate::Search::with_vector) asked for it.
@@ -212,6 +213,36 @@ pub struct Hits {
     pub items: Vec<Hit>,
     /// The last commit the search saw; it saw that one and all before it, and nothing later.
     pub commit: Commit,
+    /// How the hits were found.
+    pub route: Route,
+}
+
+/// How a search found its hits, and what that took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Route {
+    /// Whether every vector was compared, or the graph walked.
+    pub way: Way,
+    /// Documents whose exact vectors were compared: all of them in a scan, the best found by codes after a walk.
+    pub n_scanned: usize,
+    /// Documents compared on the walk through the graph.
+    pub n_visited: usize,
+    /// Steps of the walk: documents whose links were followed.
+    pub n_hops: usize,
+    /// Documents compared because they were not linked yet.
+    pub n_tail: usize,
+}
+
+/// The two ways to answer a search.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Way {
+    /// Every vector that may be a hit was compared: the hits are the nearest there are.
+    #[default]
+    Exact,
+    /// The graph was walked: the hits are nearly always the nearest there are.
+    Graph,
 }
 
 impl Deref for Hits {

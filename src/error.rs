@@ -240,6 +240,15 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
+    /// The system gave no memory for more documents.
+    #[error("no memory for {n_documents} documents: {source}")]
+    OutOfMemory {
+        /// Documents that memory was asked for, in all.
+        n_documents: usize,
+        /// The system's own words.
+        source: std::io::Error,
+    },
+
     /// A file operation failed.
     #[error("{doing} {} failed: {source}", path.display())]
     Io {
@@ -311,7 +320,7 @@ impl Error {
             Error::Corruption { .. } | Error::DataLoss { .. } | Error::UnsupportedFormat { .. } => {
                 ErrorKind::Corruption
             }
-            Error::ReadOnly { .. } | Error::Closed => ErrorKind::Unavailable,
+            Error::ReadOnly { .. } | Error::Closed | Error::OutOfMemory { .. } => ErrorKind::Unavailable,
             Error::Commit { .. } => ErrorKind::Unavailable,
             Error::Storage { .. } | Error::Io { .. } => ErrorKind::Internal,
         }

@@ -8,12 +8,16 @@ mod error;
 mod failpoint;
 mod id;
 pub mod limits;
+mod sync;
 mod value;
 
 // Floor 1: pure computation. Same input, same output; no RocksDB.
+mod arena;
 mod config;
 mod distance;
 mod filter;
+mod graph;
+mod quant;
 
 // Floor 2: durable bytes. The only floor that names `rocksdb` or `bincode`.
 mod store;
@@ -28,10 +32,10 @@ pub use crate::collection::batch::{Batch, Write};
 pub use crate::collection::read::Scroll;
 pub use crate::collection::search::{Query, Search};
 pub use crate::collection::{Collection, Namespace};
-pub use crate::config::{CollectionConfig, Durability, Options, SearchParams};
+pub use crate::config::{CollectionConfig, Durability, Index, Options, Quantization, SearchParams};
 pub use crate::db::{CollectionStats, Database, Stats, Verification};
-pub use crate::distance::Metric;
-pub use crate::document::{Cursor, Document, Hit, Hits, Page, Receipt, StoredDocument, Update};
+pub use crate::distance::{Distance, Distances, Metric};
+pub use crate::document::{Cursor, Document, Hit, Hits, Page, Receipt, Route, StoredDocument, Update, Way};
 pub use crate::error::{Error, ErrorKind, Outcome, Result};
 pub use crate::filter::{Field, Filter, field};
 pub use crate::id::{Commit, DocId};

@@ -51,3 +51,21 @@ pub const MAX_FILTER_VALUES: usize = 65_536;
 
 /// Most bytes of one filter, as JSON.
 pub const MAX_FILTER_BYTES: usize = 4 << 20;
+
+/// Fewest links of a document in a graph.
+pub const MIN_M: usize = 2;
+
+/// Most links of a document in a graph.
+pub const MAX_M: usize = 128;
+
+/// Most points that building or walking a graph keeps.
+pub const MAX_EF: usize = 4_096;
+
+/// Most threads that link documents.
+pub const MAX_LINK_THREADS: usize = 256;
+
+/// Most documents of a collection that may wait to be linked before writers have to wait.
+pub const MAX_TAIL: usize = 1 << 24;
+
+/// Most documents of a collection, those being replaced included.
+pub const MAX_DOCUMENTS: usize = 1 << 31;

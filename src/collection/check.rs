@@ -1,5 +1,7 @@
 //! The door: everything a caller hands in is checked here, before anything is read or locked.
 
+use super::Live;
+use super::memory::Comparable;
 use crate::config::CollectionConfig;
 use crate::distance;
 use crate::document::{Document, MetadataChange, Update};
@@ -12,16 +14,24 @@ use crate::value::Value;
 #[derive(Debug)]
 pub(crate) struct CheckedDocument {
     pub(crate) id: DocId,
-    pub(crate) vector: Vec<f32>,
+    pub(crate) vector: CheckedVector,
     pub(crate) metadata: Value,
     pub(crate) text: Option<String>,
+}
+
+/// A vector that may be stored, made ready to be compared.
+#[derive(Debug)]
+pub(crate) struct CheckedVector {
+    pub(crate) vector: Vec<f32>,
+    pub(crate) norm: f64,
+    pub(crate) comparable: Comparable,
 }
 
 /// An update that may be applied; its metadata steps are checked, their result is not yet.
 #[derive(Debug)]
 pub(crate) struct CheckedUpdate {
     pub(crate) id: DocId,
-    pub(crate) vector: Option<Vec<f32>>,
+    pub(crate) vector: Option<CheckedVector>,
     pub(crate) metadata: Vec<MetadataStep>,
     pub(crate) text: Option<Option<String>>,
 }
@@ -34,23 +44,26 @@ pub(crate) enum MetadataStep {
     Remove(Vec<String>),
 }
 
-pub(crate) fn document(collection: &str, config: &CollectionConfig, document: Document) -> Result<CheckedDocument> {
+pub(crate) fn document(collection: &str, live: &Live, document: Document) -> Result<CheckedDocument> {
     let Document { id, vector, metadata, text } = document;
     if let Some(id) = &id {
         self::id(id)?;
     }
-    self::vector(collection, config, &vector)?;
+    let norm = self::vector(collection, &live.config, &vector)?;
     let metadata = metadata.into_metadata()?;
     check_text(text.as_deref())?;
+    let vector = CheckedVector { norm, comparable: live.prepare(&vector, norm), vector };
     Ok(CheckedDocument { id: id.unwrap_or_else(DocId::generate), vector, metadata, text })
 }
 
-pub(crate) fn update(collection: &str, config: &CollectionConfig, update: Update) -> Result<CheckedUpdate> {
+pub(crate) fn update(collection: &str, live: &Live, update: Update) -> Result<CheckedUpdate> {
     let Update { id, vector, metadata, text } = update;
     self::id(&id)?;
-    if let Some(vector) = &vector {
-        self::vector(collection, config, vector)?;
-    }
+    let vector = vector.map(|vector| -> Result<CheckedVector> {
+        let norm = self::vector(collection, &live.config, &vector)?;
+        Ok(CheckedVector { norm, comparable: live.prepare(&vector, norm), vector })
+    });
+    let vector = vector.transpose()?;
     check_text(text.as_ref().and_then(|text| text.as_deref()))?;
     let metadata = metadata.into_iter().map(|change| {
         Ok(match change {
@@ -74,15 +87,15 @@ pub(crate) fn id(id: &DocId) -> Result<()> {
     Err(Error::InvalidId { reason })
 }
 
-/// Refuses a vector, stored or query, that the collection cannot compare.
-pub(crate) fn vector(collection: &str, config: &CollectionConfig, vector: &[f32]) -> Result<()> {
+/// Refuses a vector, stored or query, that the collection cannot compare; returns its norm.
+pub(crate) fn vector(collection: &str, config: &CollectionConfig, vector: &[f32]) -> Result<f64> {
     if vector.len() != config.dimension {
         let (collection, expected, got) = (collection.to_owned(), config.dimension, vector.len());
         return Err(Error::DimensionMismatch { collection, expected, got });
     }
     let norm = distance::norm(vector);
     let usable = norm <= MAX_NORM && (norm >= MIN_NORM || !config.compares_directions());
-    if usable { Ok(()) } else { Err(Error::InvalidVector { reason: vector_fault(vector, norm) }) }
+    if usable { Ok(norm) } else { Err(Error::InvalidVector { reason: vector_fault(vector, norm) }) }
 }
 
 fn vector_fault(vector: &[f32], norm: f64) -> String {

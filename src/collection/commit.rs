@@ -1,7 +1,7 @@
 //! Committing: check, plan, write once, apply.
 //!
-//! Everything up to the write may fail and leaves no trace; the write is atomic; applying cannot fail. Searches wait
-//! only while a commit is applied to memory.
+//! Everything up to the write may fail and leaves no trace; the write is atomic; applying cannot fail. Searches never
+//! wait.
 
 use std::sync::Arc;
 
@@ -49,8 +49,16 @@ impl Prepared {
     }
 }
 
-/// Commits operations of one database, all or none.
+/// Commits operations of one database, all or none. Waits first while too many documents wait to be linked.
 pub(crate) fn commit(store: &Arc<Store>, work: Work, operation_id: Option<Uuid>) -> Result<Receipt> {
+    let mut before = None;
+    for operation in &work.operations {
+        let state = operation.namespace.state();
+        if before != Some(state.id) {
+            state.live()?.wait_for_room();
+            before = Some(state.id);
+        }
+    }
     commit_with(store, operation_id, || Ok(work))
 }
 
@@ -79,17 +87,19 @@ pub(crate) fn commit_with(
     if !draft.is_empty() {
         draft.operation_id(operation_id);
         let view = turn.write(draft)?;
-        // Readers of these collections wait from here until the view is published, so that what they see in memory
-        // and on disk is one commit.
+        // Searches go on: they look at an earlier commit until the view is published. Who counts waits, so that what
+        // is counted in memory and seen on disk is one commit.
         let lives: Vec<_> = changes.iter().map(|change| change.live.clone()).collect();
-        let mut memories: Vec<_> = lives.iter().map(|live| live.memory.write()).collect();
-        for (memory, change) in memories.iter_mut().zip(changes) {
+        let mut writers: Vec<_> = lives.iter().map(|live| live.memory.write()).collect();
+        for (writer, change) in writers.iter_mut().zip(changes) {
             let mut names = change.live.namespaces.write();
             change.new_namespaces.into_iter().for_each(|(name, number)| names.insert(name, number));
             drop(names);
-            memory.apply(change.memory);
+            writer.apply(change.memory, turn.last());
         }
         turn.publish(view);
+        drop(writers);
+        lives.iter().for_each(|live| live.bell.ring());
     }
     let commit = turn.last();
     drop(turn);

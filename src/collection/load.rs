@@ -9,11 +9,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::Live;
-use super::memory::{Memory, NewRow, Tenancy};
+use super::linker::Bell;
+use super::memory::{Comparable, Memory, NewRow, Tenancy};
 use super::names::Names;
 use crate::config::CollectionConfig;
 use crate::error::{Error, Result};
-use crate::id::{CollectionId, Commit, NamespaceId, Slot};
+use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
 use crate::store::family::Families;
 use crate::store::key::{self, Range};
 use crate::store::log::{Expected, FoundSlot};
@@ -34,10 +35,13 @@ impl Loaded {
         id: CollectionId,
         entry: CatalogEntry,
         families: Families,
-    ) -> Live {
+        bell: Arc<Bell>,
+    ) -> Result<Live> {
         let Loaded { memory, namespaces } = self;
         let CatalogEntry { config, created_at_ms, .. } = entry;
-        Live { id, config, created_at_ms, store, families, memory: memory.into(), namespaces: namespaces.into() }
+        let ranker = super::ranker_of(&config, store.options())?;
+        let namespaces = namespaces.into();
+        Ok(Live { id, config, created_at_ms, store, families, ranker, memory, namespaces, bell })
     }
 }
 
@@ -51,15 +55,14 @@ pub(crate) struct Source<'a> {
     pub(crate) config: &'a CollectionConfig,
 }
 
-/// Reads and checks a collection. `last` is the last commit, `expected` what the log says of the collection.
+/// Reads a collection into an empty memory and checks it. `last` is the last commit, `expected` what the log says of the collection.
 ///
 /// # Errors
 /// `Corruption` for rows that do not belong together; `DataLoss` where the log speaks of rows that are not there.
-pub(crate) fn load(source: Source<'_>, mut expected: Expected, last: Commit) -> Result<Loaded> {
+pub(crate) fn load(source: Source<'_>, memory: Memory, mut expected: Expected, last: Commit) -> Result<Loaded> {
     let namespaces = read_namespaces(source)?;
     let known: HashSet<NamespaceId> = namespaces.iter().map(|(_, number)| number).collect();
     expected.namespaces.retain(|namespace, _| !known.contains(namespace));
-    let mut memory = Memory::new(source.config.dimension);
     let mut documents = read_documents(source, &known)?;
     source.scan(&source.families.vectors, key::vector_range(), |key, value| {
         let (slot, field) = key::read_vector(key)?;
@@ -69,15 +72,18 @@ pub(crate) fn load(source: Source<'_>, mut expected: Expected, last: Commit) -> 
         let found = documents.remove(&slot).ok_or_else(|| damaged(slot, "a vector without a document"))?;
         let row = VectorRow::decode(value)?;
         check_vector(slot, &row, &found, source.config)?;
-        let DocumentHeader { generation, namespace, .. } = found.header;
+        let DocumentHeader { generation, namespace, commit } = found.header;
         let vector_crc = Some(seal_of(value));
         expected.confirm(slot, &FoundSlot { generation, row_crc: Some(found.crc), vector_crc })?;
         let mut components = row.components;
         if source.config.compares_directions() {
             crate::distance::normalize(&mut components);
         }
-        memory.load_row(NewRow { tenancy: Tenancy { slot, generation }, namespace, row: components });
-        Ok(())
+        let code = memory.index.as_ref().and_then(|index| index.encode(&components));
+        let comparable = Comparable { row: components, code };
+        // The id follows when ids are read.
+        let new = NewRow { tenancy: Tenancy { slot, generation }, namespace, id: DocId::U64(0), comparable };
+        memory.load_row(new, commit)
     })?;
     if let Some(slot) = documents.keys().min() {
         return Err(damaged(*slot, "a document without a vector"));
@@ -88,14 +94,13 @@ pub(crate) fn load(source: Source<'_>, mut expected: Expected, last: Commit) -> 
             return Err(damaged(slot, "both free and used"));
         }
         expected.confirm(slot, &FoundSlot { generation, row_crc: None, vector_crc: None })?;
-        memory.load_free(Tenancy { slot, generation });
-        Ok(())
+        memory.load_free(Tenancy { slot, generation })
     })?;
     check_ids(source, &memory)?;
     if let Some(from) = expected.first_missing() {
         return Err(Error::DataLoss { from, to: last });
     }
-    match memory.first_unknown() {
+    match memory.slots.first_unknown() {
         Some(slot) => Err(damaged(slot, "neither free nor used")),
         None => Ok(Loaded { memory, namespaces }),
     }
@@ -132,15 +137,16 @@ fn read_namespaces(source: Source<'_>) -> Result<Names> {
 
 /// Every id leads to a slot of its namespace, and there are as many ids as documents; so each document has its own.
 fn check_ids(source: Source<'_>, memory: &Memory) -> Result<()> {
-    let mut seen = HashSet::with_capacity(memory.n_documents());
+    let mut seen = HashSet::with_capacity(memory.slots.n_documents());
     source.scan(&source.families.documents, key::all_ids_range(), |key, value| {
         let ((namespace, id), slot) = (key::read_id(key)?, Slot(read_u32("an id's slot", value)?));
         if memory.namespace_of(slot) != Some(namespace) || !seen.insert(slot) {
             return Err(damaged(slot, format!("id {id} leads to it, but it is not that document's")));
         }
+        memory.slots.set_id(slot, id);
         Ok(())
     })?;
-    match memory.n_documents() {
+    match memory.slots.n_documents() {
         expected if expected == seen.len() => Ok(()),
         expected => {
             Err(Error::corruption("ids", format!("expected {expected}, one for each document, got {}", seen.len())))

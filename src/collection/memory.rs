@@ -1,30 +1,85 @@
-//! What a collection holds in memory: a row of components per slot, whose slot it is, and which slots are free.
+//! What a collection holds in memory, by slot: vectors as they are compared, their codes and graph, whose document it
+//! is, and which slots are free.
 //!
-//! Everything here is derived from the store and remade at open. It changes only by [`Memory::apply`], which cannot
-//! fail and runs after its commit is written. Rows of a normalising collection are of unit length; the vectors as they
-//! were put stand in the store.
+//! Everything here is derived from the store and remade at open. It changes only by [`Writer::apply`], which cannot fail
+//! and runs after its commit is written.
+//!
+//! Searches read without a lock. A slot says from which commit and up to which its document exists, so a search that
+//! looks at one commit sees exactly that one, whatever is applied meanwhile. A slot is written again only once no one
+//! looks at a commit at which its document existed, and no link leads to it.
+#![expect(unsafe_code, reason = "vectors and codes are written in place, where nobody can be reading")]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use arc_swap::ArcSwapOption;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::index::Index;
+use crate::arena::{Cells, Rows};
 use crate::error::{Error, Result};
-use crate::id::{NamespaceId, Slot};
+use crate::id::{Commit, DocId, NamespaceId, Slot};
+use crate::limits::MAX_DOCUMENTS;
+use crate::quant::Code;
 
-/// Rows in one block: growing never moves a row that is there, nor copies more than a block.
-const BLOCK_ROWS: usize = 1_024;
+/// A commit that has not come: when a document that exists will be gone.
+const NEVER: u64 = u64::MAX;
 
 pub(crate) struct Memory {
-    dimension: usize,
-    blocks: Vec<Box<[f32]>>,
-    slots: Vec<SlotState>,
-    free: Vec<Slot>,
-    members: HashMap<NamespaceId, Vec<Slot>>,
+    pub(crate) slots: Slots,
+    pub(crate) index: Option<Index>,
+    ledger: RwLock<Ledger>,
+    /// Slots that may be used again once no one looks at the commit any more, in the order of the commits.
+    retired: Mutex<VecDeque<(Commit, Slot)>>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct SlotState {
-    generation: u32,
-    /// The namespace and place in its list of members; `None` for a free slot.
-    home: Option<(NamespaceId, u32)>,
+/// The slots as searches see them.
+pub(crate) struct Slots {
+    /// Vectors as they are compared: of unit length in a normalising collection.
+    vectors: Rows<f32>,
+    cells: Cells<Cell>,
+    /// Slots below this were put at some time.
+    n_slots: AtomicUsize,
+    /// Namespaces that have documents.
+    n_inhabited: AtomicUsize,
+    n_documents: AtomicUsize,
+}
+
+/// Whose a slot is.
+struct Cell {
+    /// The commit that put the document.
+    born: AtomicU64,
+    /// The commit that took it away, or [`NEVER`].
+    died: AtomicU64,
+    /// The commit that last changed the document.
+    version: AtomicU64,
+    generation: AtomicU32,
+    namespace: AtomicU32,
+    id: ArcSwapOption<DocId>,
+}
+
+impl Default for Cell {
+    fn default() -> Self {
+        Cell {
+            born: AtomicU64::new(NEVER),
+            died: AtomicU64::new(0),
+            version: AtomicU64::new(0),
+            generation: AtomicU32::new(0),
+            namespace: AtomicU32::new(0),
+            id: ArcSwapOption::empty(),
+        }
+    }
+}
+
+/// Which slots are free, and which belong to whom.
+#[derive(Default)]
+struct Ledger {
+    free: Vec<Slot>,
+    members: HashMap<NamespaceId, Vec<Slot>>,
+    /// Each slot's place in its namespace's members; `None` without a document.
+    homes: Vec<Option<(NamespaceId, u32)>>,
+    n_documents: usize,
 }
 
 /// A slot at one time of its life: if the generation has moved on, the slot holds another document.
@@ -34,11 +89,20 @@ pub(crate) struct Tenancy {
     pub(crate) generation: u32,
 }
 
+/// A vector as it is compared, and its code.
+#[derive(Debug)]
+pub(crate) struct Comparable {
+    pub(crate) row: Vec<f32>,
+    pub(crate) code: Option<Code>,
+}
+
 /// What a commit changes in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     pub(crate) freed: Vec<Slot>,
     pub(crate) put: Vec<NewRow>,
+    /// Documents that changed and stay in their slot.
+    pub(crate) touched: Vec<Slot>,
 }
 
 /// A slot that is given a document.
@@ -46,206 +110,327 @@ pub(crate) struct Changes {
 pub(crate) struct NewRow {
     pub(crate) tenancy: Tenancy,
     pub(crate) namespace: NamespaceId,
-    pub(crate) row: Vec<f32>,
+    pub(crate) id: DocId,
+    pub(crate) comparable: Comparable,
 }
 
 /// Slots to give out in one commit. Nothing is taken until the commit is applied.
 pub(crate) struct Allocation<'m> {
-    memory: &'m Memory,
+    slots: &'m Slots,
+    ledger: RwLockReadGuard<'m, Ledger>,
     n_taken: usize,
 }
 
+/// Memory that a commit is being applied to. Counts of documents wait until it is dropped; searches do not.
+pub(crate) struct Writer<'m> {
+    memory: &'m Memory,
+    ledger: RwLockWriteGuard<'m, Ledger>,
+}
+
 impl Memory {
-    pub(crate) fn new(dimension: usize) -> Self {
-        Memory { dimension, blocks: Vec::new(), slots: Vec::new(), free: Vec::new(), members: HashMap::new() }
+    pub(crate) fn new(dimension: usize, index: Option<Index>) -> Self {
+        let slots = Slots {
+            vectors: Rows::new(dimension),
+            cells: Cells::new(),
+            n_slots: AtomicUsize::new(0),
+            n_inhabited: AtomicUsize::new(0),
+            n_documents: AtomicUsize::new(0),
+        };
+        Memory { slots, index, ledger: RwLock::default(), retired: Mutex::default() }
+    }
+
+    /// Makes free what no one looks at any more. `oldest` is the oldest commit that anyone looks at.
+    pub(crate) fn reclaim(&self, oldest: Commit) {
+        let mut retired = self.retired.lock();
+        let n_ripe = retired.iter().take_while(|(commit, _)| *commit < oldest).count();
+        if n_ripe > 0 {
+            self.ledger.write().free.extend(retired.drain(..n_ripe).map(|(_, slot)| slot));
+        }
+    }
+
+    /// Lets slots that no link leads to be used again, once no one looks at this commit or an earlier one.
+    pub(crate) fn retire(&self, slots: impl IntoIterator<Item = Slot>, seen_until: Commit) {
+        self.retired.lock().extend(slots.into_iter().map(|slot| (seen_until, slot)));
     }
 
     /// Begins giving out slots: free ones first.
     pub(crate) fn allocate(&self) -> Allocation<'_> {
-        Allocation { memory: self, n_taken: 0 }
+        Allocation { slots: &self.slots, ledger: self.ledger.read(), n_taken: 0 }
     }
 
-    /// Applies a commit. New slots must come from one [`Allocation`] made since the last call, in its order.
-    pub(crate) fn apply(&mut self, changes: Changes) {
-        let n_reused = changes.put.len().min(self.free.len());
-        self.free.truncate(self.free.len() - n_reused);
-        for new in changes.put {
-            self.put(new);
-        }
-        for slot in changes.freed {
-            self.release(slot);
-        }
+    /// Makes room for slots that will be put. On an error what was there stays.
+    pub(crate) fn reserve(&self, slots: impl Iterator<Item = Slot>) -> Result<()> {
+        let n_slots = slots.map(|slot| slot.0 as usize + 1).max().unwrap_or(0);
+        let failed = |source| Error::OutOfMemory { n_documents: n_slots, source };
+        self.slots.vectors.reserve(n_slots).map_err(failed)?;
+        self.slots.cells.reserve(n_slots);
+        self.index.as_ref().map_or(Ok(()), |index| index.reserve(n_slots)).map_err(failed)
     }
 
-    /// Gives a slot to a document, growing the arrays to hold it.
-    fn put(&mut self, new: NewRow) {
-        let NewRow { tenancy: Tenancy { slot, generation }, namespace, row } = new;
-        let index = slot.0 as usize;
-        while self.slots.len() <= index {
-            self.slots.push(SlotState { generation: 0, home: None });
-        }
-        while self.blocks.len() * BLOCK_ROWS <= index {
-            self.blocks.push(vec![0.0; BLOCK_ROWS * self.dimension].into_boxed_slice());
-        }
-        let members = self.members.entry(namespace).or_default();
-        self.slots[index] = SlotState { generation, home: Some((namespace, members.len() as u32)) };
-        members.push(slot);
-        self.row_mut(slot).copy_from_slice(&row);
+    /// Begins to apply commits.
+    pub(crate) fn write(&self) -> Writer<'_> {
+        Writer { memory: self, ledger: self.ledger.write() }
     }
 
-    /// Makes a slot free. Its row stays until the slot is used again: a search that began earlier may still want it.
-    fn release(&mut self, slot: Slot) {
-        let Some((namespace, place)) = self.slots[slot.0 as usize].home.take() else { return };
-        self.free.push(slot);
-        let Some(members) = self.members.get_mut(&namespace) else { return };
-        members.swap_remove(place as usize);
-        match members.get(place as usize).copied() {
-            Some(moved) => self.slots[moved.0 as usize].home = Some((namespace, place)),
-            None if members.is_empty() => drop(self.members.remove(&namespace)),
-            None => {}
-        }
+    /// Shows the members of a namespace, in no order. No commit is half applied meanwhile.
+    pub(crate) fn with_members<T>(&self, namespace: NamespaceId, show: impl FnOnce(&[Slot]) -> T) -> T {
+        show(self.ledger.read().members(namespace))
     }
 
-    /// Puts a row while loading; slots may come in any order.
-    pub(super) fn load_row(&mut self, new: NewRow) {
-        self.put(new);
-    }
-
-    /// Notes a free slot while loading.
-    pub(super) fn load_free(&mut self, Tenancy { slot, generation }: Tenancy) {
-        while self.slots.len() <= slot.0 as usize {
-            self.slots.push(SlotState { generation: 0, home: None });
-        }
-        self.slots[slot.0 as usize].generation = generation;
-        self.free.push(slot);
-    }
-
-    /// The first slot below the highest that was neither put nor noted as free; `None` if there is none.
-    pub(super) fn first_unknown(&self) -> Option<Slot> {
-        let unknown = self.slots.iter().position(|state| state.generation == 0);
-        unknown.map(|index| Slot(index as u32))
-    }
-
-    /// How many documents there are, in all namespaces.
-    pub(crate) fn n_documents(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
-
-    /// The slots of a namespace, in no order.
-    pub(crate) fn members(&self, namespace: NamespaceId) -> &[Slot] {
-        self.members.get(&namespace).map_or(&[], Vec::as_slice)
+    /// How many documents a namespace has.
+    pub(crate) fn n_members(&self, namespace: NamespaceId) -> usize {
+        self.ledger.read().members(namespace).len()
     }
 
     /// The namespaces that have documents.
-    pub(crate) fn inhabited(&self) -> impl Iterator<Item = NamespaceId> {
-        self.members.keys().copied()
-    }
-
-    /// A slot as it is now.
-    pub(crate) fn tenancy(&self, slot: Slot) -> Tenancy {
-        Tenancy { slot, generation: self.slots.get(slot.0 as usize).map_or(0, |state| state.generation) }
+    pub(crate) fn inhabited(&self) -> Vec<NamespaceId> {
+        self.ledger.read().members.keys().copied().collect()
     }
 
     /// Whether a slot holds a document now, and of which namespace.
     pub(crate) fn namespace_of(&self, slot: Slot) -> Option<NamespaceId> {
-        self.slots.get(slot.0 as usize)?.home.map(|(namespace, _)| namespace)
+        self.ledger.read().homes.get(slot.0 as usize)?.map(|(namespace, _)| namespace)
     }
 
-    /// The components of a slot's row.
-    pub(crate) fn row(&self, slot: Slot) -> &[f32] {
-        let (block, from) = self.place(slot);
-        &self.blocks[block][from..from + self.dimension]
+    /// Puts a row while loading; slots may come in any order, and no one reads yet.
+    pub(super) fn load_row(&self, new: NewRow, version: Commit) -> Result<()> {
+        self.reserve(std::iter::once(new.tenancy.slot))?;
+        let slot = new.tenancy.slot;
+        let mut writer = self.write();
+        writer.put(new, Commit(0));
+        writer.count();
+        self.slots.touch(slot, version);
+        Ok(())
     }
 
-    fn row_mut(&mut self, slot: Slot) -> &mut [f32] {
-        let (block, from) = self.place(slot);
-        &mut self.blocks[block][from..from + self.dimension]
+    /// Notes a free slot while loading.
+    pub(super) fn load_free(&self, Tenancy { slot, generation }: Tenancy) -> Result<()> {
+        self.slots.cells.reserve(slot.0 as usize + 1);
+        let mut ledger = self.ledger.write();
+        ledger.grow(slot);
+        self.slots.n_slots.fetch_max(slot.0 as usize + 1, Ordering::Release);
+        if let Some(cell) = self.slots.cell(slot) {
+            cell.generation.store(generation, Ordering::Relaxed);
+        }
+        ledger.free.push(slot);
+        Ok(())
     }
 
-    fn place(&self, slot: Slot) -> (usize, usize) {
-        (slot.0 as usize / BLOCK_ROWS, slot.0 as usize % BLOCK_ROWS * self.dimension)
+    /// Bytes that bookkeeping takes, beside vectors, codes and links.
+    pub(crate) fn n_bytes_of_rest(&self) -> usize {
+        let ledger = self.ledger.read();
+        let members: usize = ledger.members.values().map(|members| members.capacity() * size_of::<Slot>()).sum();
+        let homes = ledger.homes.capacity() * size_of::<Option<(NamespaceId, u32)>>();
+        let ids = self.slots.n_documents() * size_of::<[usize; 5]>();
+        self.slots.cells.n_bytes() + members + homes + ids + ledger.free.capacity() * size_of::<Slot>()
+    }
+}
+
+impl Slots {
+    fn cell(&self, slot: Slot) -> Option<&Cell> {
+        self.cells.get(slot.0 as usize)
     }
 
-    /// Bytes held.
-    pub(crate) fn n_bytes(&self) -> usize {
-        let members: usize = self.members.values().map(|members| members.capacity() * size_of::<Slot>()).sum();
-        self.blocks.len() * BLOCK_ROWS * self.dimension * size_of::<f32>()
-            + self.slots.capacity() * size_of::<SlotState>()
-            + self.free.capacity() * size_of::<Slot>()
-            + members
+    /// How many documents there are, in all namespaces.
+    pub(crate) fn n_documents(&self) -> usize {
+        self.n_documents.load(Ordering::Acquire)
+    }
+
+    /// Every slot that was ever put is below this.
+    pub(crate) fn n_slots(&self) -> usize {
+        self.n_slots.load(Ordering::Acquire)
+    }
+
+    /// How many namespaces have documents.
+    pub(crate) fn n_inhabited(&self) -> usize {
+        self.n_inhabited.load(Ordering::Acquire)
+    }
+
+    /// A slot as it is now.
+    pub(crate) fn tenancy(&self, slot: Slot) -> Tenancy {
+        Tenancy { slot, generation: self.cell(slot).map_or(0, |cell| cell.generation.load(Ordering::Acquire)) }
+    }
+
+    /// Whether a slot's document exists at a commit in a namespace.
+    pub(crate) fn is_visible(&self, slot: Slot, namespace: NamespaceId, commit: Commit) -> bool {
+        self.cell(slot).is_some_and(|cell| {
+            // In this order: a slot that is being used again is born later before it ceases to be dead.
+            commit.0 < cell.died.load(Ordering::Acquire)
+                && cell.born.load(Ordering::Acquire) <= commit.0
+                && cell.namespace.load(Ordering::Relaxed) == namespace.0
+        })
+    }
+
+    /// Whether a slot's document exists as far as is known now.
+    pub(crate) fn is_alive(&self, slot: Slot) -> bool {
+        self.cell(slot).is_some_and(|cell| cell.died.load(Ordering::Acquire) == NEVER)
+    }
+
+    /// The id and version of a slot's document, which exists at a commit that the caller looks at; `None` if it has
+    /// changed since.
+    pub(crate) fn identity(&self, slot: Slot, commit: Commit) -> Option<(DocId, Commit)> {
+        let cell = self.cell(slot)?;
+        let version = Commit(cell.version.load(Ordering::Acquire));
+        let id = cell.id.load();
+        (version <= commit).then_some(())?;
+        Some((DocId::clone(id.as_deref()?), version))
+    }
+
+    fn touch(&self, slot: Slot, commit: Commit) {
+        if let Some(cell) = self.cell(slot) {
+            cell.version.store(commit.0, Ordering::Release);
+        }
+    }
+
+    pub(super) fn set_id(&self, slot: Slot, id: DocId) {
+        if let Some(cell) = self.cell(slot) {
+            cell.id.store(Some(Arc::new(id)));
+        }
+    }
+
+    /// The vector of a slot that is a point, waits to be linked, or holds a document at a commit that the caller looks
+    /// at.
+    #[inline(always)]
+    pub(crate) fn vector(&self, slot: Slot) -> &[f32] {
+        // SAFETY: such a slot is not written: it is retired before it is used again, and that only once it is none of
+        // these (see `Memory::reclaim`, `Linker::sweep`).
+        unsafe { self.vectors.row(slot.0) }
+    }
+
+    /// Begins to fetch a vector.
+    #[inline(always)]
+    pub(crate) fn prefetch_vector(&self, slot: Slot) {
+        let start = self.vectors.start(slot.0);
+        crate::distance::prefetch(start.cast(), self.vectors.width() * size_of::<f32>());
+    }
+
+    /// The first slot below the highest that was neither put nor noted as free; `None` if there is none.
+    pub(super) fn first_unknown(&self) -> Option<Slot> {
+        (0..self.n_slots() as u32).map(Slot).find(|&slot| self.tenancy(slot).generation == 0)
+    }
+
+    /// Bytes that the vectors take.
+    pub(crate) fn n_bytes_of_vectors(&self) -> usize {
+        self.vectors.bytes_of(self.n_slots())
+    }
+}
+
+impl Ledger {
+    fn members(&self, namespace: NamespaceId) -> &[Slot] {
+        self.members.get(&namespace).map_or(&[], Vec::as_slice)
+    }
+
+    fn grow(&mut self, slot: Slot) {
+        if self.homes.len() <= slot.0 as usize {
+            self.homes.resize(slot.0 as usize + 1, None);
+        }
+    }
+
+    fn admit(&mut self, slot: Slot, namespace: NamespaceId) {
+        self.grow(slot);
+        let members = self.members.entry(namespace).or_default();
+        self.homes[slot.0 as usize] = Some((namespace, members.len() as u32));
+        members.push(slot);
+        self.n_documents += 1;
+    }
+
+    /// Takes a slot from its namespace; false if it has none.
+    fn dismiss(&mut self, slot: Slot) -> bool {
+        let Some((namespace, place)) = self.homes[slot.0 as usize].take() else { return false };
+        self.n_documents -= 1;
+        let Some(members) = self.members.get_mut(&namespace) else { return true };
+        members.swap_remove(place as usize);
+        match members.get(place as usize).copied() {
+            Some(moved) => self.homes[moved.0 as usize] = Some((namespace, place)),
+            None if members.is_empty() => drop(self.members.remove(&namespace)),
+            None => {}
+        }
+        true
+    }
+}
+
+impl Writer<'_> {
+    /// Applies a commit that is not published yet. New slots must come from one [`Allocation`] made since the last
+    /// call, in its order, and room for them be reserved.
+    pub(crate) fn apply(&mut self, changes: Changes, commit: Commit) {
+        let n_reused = changes.put.len().min(self.ledger.free.len());
+        let n_free = self.ledger.free.len() - n_reused;
+        self.ledger.free.truncate(n_free);
+        for new in changes.put {
+            self.put(new, commit);
+        }
+        for slot in changes.freed {
+            self.release(slot, commit);
+        }
+        for slot in changes.touched {
+            self.memory.slots.touch(slot, commit);
+        }
+        self.count();
+    }
+
+    /// Gives a slot to a document and its vector to the index.
+    fn put(&mut self, new: NewRow, commit: Commit) {
+        let NewRow { tenancy: Tenancy { slot, generation }, namespace, id, comparable } = new;
+        let slots = &self.memory.slots;
+        let Some(cell) = slots.cell(slot) else { return };
+        // SAFETY: the slot was never used, or was retired: no view that its last document existed in is looked at any
+        // more, and no link leads to it. Only the committer writes slots, and it holds the ledger.
+        unsafe { slots.vectors.write(slot.0, &comparable.row) };
+        if let (Some(index), Some(code)) = (&self.memory.index, &comparable.code) {
+            // SAFETY: as above.
+            unsafe { index.put_code(slot, code) };
+        }
+        cell.generation.store(generation, Ordering::Relaxed);
+        cell.namespace.store(namespace.0, Ordering::Relaxed);
+        cell.version.store(commit.0, Ordering::Relaxed);
+        cell.id.store(Some(Arc::new(id)));
+        cell.born.store(commit.0, Ordering::Release);
+        cell.died.store(NEVER, Ordering::Release);
+        self.ledger.admit(slot, namespace);
+        slots.n_slots.fetch_max(slot.0 as usize + 1, Ordering::Release);
+        if let Some(index) = &self.memory.index {
+            index.tail().push(slot);
+        }
+    }
+
+    /// Takes a slot's document away, from a commit on.
+    fn release(&mut self, slot: Slot, commit: Commit) {
+        if !self.ledger.dismiss(slot) {
+            return;
+        }
+        if let Some(cell) = self.memory.slots.cell(slot) {
+            cell.died.store(commit.0, Ordering::Release);
+        }
+        match &self.memory.index {
+            // The linker retires it, once no link leads to it.
+            Some(index) => index.note_death(),
+            None => self.memory.retire([slot], Commit(commit.0 - 1)),
+        }
+    }
+
+    fn count(&self) {
+        let slots = &self.memory.slots;
+        slots.n_inhabited.store(self.ledger.members.len(), Ordering::Release);
+        slots.n_documents.store(self.ledger.n_documents, Ordering::Release);
     }
 }
 
 impl Allocation<'_> {
     /// The next slot, with the generation its new document gets.
     pub(crate) fn take(&mut self) -> Result<Tenancy> {
-        let free = &self.memory.free;
+        let free = &self.ledger.free;
         let tenancy = match free.len().checked_sub(self.n_taken + 1).map(|last| free[last]) {
-            Some(slot) => Tenancy { slot, generation: self.memory.tenancy(slot).generation + 1 },
+            Some(slot) => Tenancy { slot, generation: self.slots.tenancy(slot).generation + 1 },
             None => {
-                let fresh = self.memory.slots.len() + (self.n_taken - free.len());
-                let slot = u32::try_from(fresh).ok().filter(|&slot| slot < u32::MAX).ok_or(Error::LimitExceeded {
-                    what: "documents in the collection",
-                    limit: u32::MAX as usize - 1,
-                    got: fresh,
-                })?;
-                Tenancy { slot: Slot(slot), generation: 1 }
+                let fresh = self.slots.n_slots() + (self.n_taken - free.len());
+                if fresh >= MAX_DOCUMENTS {
+                    let (limit, got) = (MAX_DOCUMENTS, fresh + 1);
+                    return Err(Error::LimitExceeded { what: "documents in the collection", limit, got });
+                }
+                Tenancy { slot: Slot(fresh as u32), generation: 1 }
             }
         };
         self.n_taken += 1;
         Ok(tenancy)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HERE: NamespaceId = NamespaceId(0);
-    const THERE: NamespaceId = NamespaceId(1);
-
-    fn put(memory: &mut Memory, namespace: NamespaceId, values: &[f32]) -> Vec<Tenancy> {
-        let mut allocation = memory.allocate();
-        let tenancies: Vec<_> = values.iter().map(|_| allocation.take().unwrap()).collect();
-        let rows = tenancies.iter().zip(values);
-        let put = rows.map(|(&tenancy, &value)| NewRow { tenancy, namespace, row: vec![value; 2] }).collect();
-        memory.apply(Changes { put, freed: Vec::new() });
-        tenancies
-    }
-
-    #[test]
-    fn slots_are_reused_under_a_new_generation() {
-        let mut memory = Memory::new(2);
-        let first = put(&mut memory, HERE, &[1.0, 2.0, 3.0]);
-        memory.apply(Changes { put: Vec::new(), freed: vec![first[1].slot] });
-        assert_eq!(memory.n_documents(), 2);
-        assert_eq!(memory.row(first[1].slot), [2.0, 2.0], "the row stays until the slot is used again");
-        let second = put(&mut memory, THERE, &[4.0, 5.0]);
-        assert_eq!(second[0], Tenancy { slot: first[1].slot, generation: 2 });
-        assert_eq!(second[1], Tenancy { slot: Slot(3), generation: 1 });
-        assert_eq!(memory.members(THERE), [first[1].slot, Slot(3)]);
-        assert_eq!(memory.row(Slot(3)), [5.0, 5.0]);
-    }
-
-    #[test]
-    fn members_follow_every_free() {
-        let mut memory = Memory::new(2);
-        let all = put(&mut memory, HERE, &[1.0, 2.0, 3.0, 4.0]);
-        for gone in [0, 3, 1, 2] {
-            memory.apply(Changes { put: Vec::new(), freed: vec![all[gone].slot] });
-            assert!(!memory.members(HERE).contains(&all[gone].slot));
-            assert_eq!(memory.members(HERE).len(), memory.n_documents());
-        }
-        assert_eq!(memory.inhabited().count(), 0);
-    }
-
-    #[test]
-    fn rows_cross_blocks() {
-        let mut memory = Memory::new(2);
-        let values: Vec<f32> = (0..3_000).map(|value| value as f32).collect();
-        let all = put(&mut memory, HERE, &values);
-        for (tenancy, value) in all.iter().zip(values) {
-            assert_eq!(memory.row(tenancy.slot), [value; 2]);
-        }
     }
 }

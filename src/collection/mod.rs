@@ -9,14 +9,18 @@
 //! | [`batch`], [`plan`], [`commit`] | operations; folding them into one draft; committing it |
 //! | [`mod@write`], [`read`], [`search`] | the verbs |
 //! | [`memory`], [`names`], [`load`] | what is held in memory, and making it at open |
+//! | [`index`], [`linker`] | graph and tail; who links |
 //! | [`verify`] | comparing all of it |
 //!
-//! Locks, in the order in which they may be taken: the store's committer section, `Live::memory` (several collections'
-//! by number), the store's view. `State::presence` and `Live::namespaces` are held only to read or replace their value.
+//! Locks, in the order in which they may be taken: the store's committer section, a memory's ledger (several
+//! collections' by number), a memory's retired slots. `Live::namespaces` is held only to read or replace its value. A
+//! search of the only namespace takes none of them.
 
 pub(crate) mod batch;
 pub(crate) mod check;
 pub(crate) mod commit;
+pub(crate) mod index;
+pub(crate) mod linker;
 pub(crate) mod load;
 pub(crate) mod memory;
 mod names;
@@ -31,13 +35,16 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use parking_lot::RwLock;
 
+use self::index::Index;
+use self::linker::Bell;
 use self::load::Loaded;
-use self::memory::Memory;
+use self::memory::{Comparable, Memory};
 use self::names::Names;
-use crate::config::CollectionConfig;
-use crate::distance;
+use crate::config::{self, CollectionConfig, Options};
+use crate::distance::{self, Ranker};
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, NamespaceId};
 use crate::store::family::Families;
@@ -75,7 +82,7 @@ pub(crate) struct State {
     pub(crate) id: CollectionId,
     pub(crate) config: CollectionConfig,
     name: RwLock<String>,
-    presence: RwLock<Presence>,
+    presence: ArcSwap<Presence>,
 }
 
 enum Presence {
@@ -91,8 +98,11 @@ pub(crate) struct Live {
     pub(crate) created_at_ms: u64,
     pub(crate) store: Arc<Store>,
     pub(crate) families: Families,
-    pub(crate) memory: RwLock<Memory>,
+    pub(crate) ranker: Ranker,
+    pub(crate) memory: Memory,
     pub(crate) namespaces: RwLock<Names>,
+    /// Wakes the linker.
+    pub(crate) bell: Arc<Bell>,
 }
 
 /// One namespace of an open collection at one commit, for reading.
@@ -133,10 +143,37 @@ impl Collection {
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
     pub fn namespaces(&self) -> Result<Vec<String>> {
         let live = self.state.live()?;
-        let inhabited: std::collections::HashSet<_> = live.memory.read().inhabited().collect();
+        let inhabited: std::collections::HashSet<_> = live.memory.inhabited().into_iter().collect();
         let namespaces = live.namespaces.read();
         let named = namespaces.iter().filter(|(name, number)| !name.is_empty() && inhabited.contains(number));
         Ok(named.map(|(name, _)| name.to_string()).collect())
+    }
+}
+
+impl Collection {
+    /// Waits until every document written before is linked into the graph, and can be reached there. No one has to:
+    /// what is not linked yet is found all the same.
+    ///
+    /// # Errors
+    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// notes.insert_many((0..1_000).map(|n| Document::new([n as f32 + 1.0])))?;
+    /// notes.wait_indexed()?;
+    /// assert_eq!(db.stats()?.collections[0].tail_length, 0);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait_indexed(&self) -> Result<()> {
+        let live = self.state.live()?;
+        if let Some(index) = &live.memory.index {
+            index.wait(|| live.bell.ring(), || live.bell.is_stopped());
+        }
+        drop(live);
+        self.state.live().map(drop)
     }
 }
 
@@ -177,7 +214,7 @@ impl State {
             id: live.id,
             config: live.config.clone(),
             name: RwLock::new(name),
-            presence: RwLock::new(Presence::Here(live)),
+            presence: ArcSwap::from_pointee(Presence::Here(live)),
         }
     }
 
@@ -191,7 +228,7 @@ impl State {
 
     /// The open collection, or why there is none.
     pub(crate) fn live(&self) -> Result<Arc<Live>> {
-        match &*self.presence.read() {
+        match &**self.presence.load() {
             Presence::Here(live) => Ok(live.clone()),
             Presence::Dropped => Err(Error::CollectionNotFound { name: self.name() }),
             Presence::Closed => Err(Error::Closed),
@@ -209,8 +246,8 @@ impl State {
     }
 
     fn leave(&self, presence: Presence) -> Option<Arc<Live>> {
-        match std::mem::replace(&mut *self.presence.write(), presence) {
-            Presence::Here(live) => Some(live),
+        match &*self.presence.swap(Arc::new(presence)) {
+            Presence::Here(live) => Some(live.clone()),
             Presence::Dropped | Presence::Closed => None,
         }
     }
@@ -218,20 +255,43 @@ impl State {
 
 impl Live {
     /// A collection without documents.
-    pub(crate) fn new(store: Arc<Store>, id: CollectionId, entry: CatalogEntry, families: Families) -> Self {
-        let loaded = Loaded { memory: Memory::new(entry.config.dimension), namespaces: Names::default() };
-        loaded.into_live(store, id, entry, families)
+    ///
+    /// # Errors
+    /// `InvalidConfig` for a distance that is not registered.
+    pub(crate) fn new(
+        store: Arc<Store>,
+        id: CollectionId,
+        entry: CatalogEntry,
+        families: Families,
+        bell: Arc<Bell>,
+    ) -> Result<Self> {
+        let memory = new_memory(&entry.config, store.options())?;
+        let loaded = Loaded { memory, namespaces: Names::default() };
+        loaded.into_live(store, id, entry, families, bell)
     }
 
     /// The number of a namespace; `None` if it has never had a document.
     pub(crate) fn find_namespace(&self, name: &str) -> Option<NamespaceId> {
+        if name.is_empty() {
+            return Some(NamespaceId::default());
+        }
         self.namespaces.read().find(name)
     }
 
-    /// A vector as it is compared.
-    pub(crate) fn comparable(&self, vector: Vec<f32>) -> Vec<f32> {
-        let norm = distance::norm(&vector);
-        self.comparable_by(vector, norm)
+    /// Waits while too many documents wait to be linked.
+    pub(crate) fn wait_for_room(&self) {
+        if let Some(index) = &self.memory.index
+            && index.is_full()
+        {
+            index.tail().wait_until(|| !index.is_full() || self.bell.is_stopped());
+        }
+    }
+
+    /// A vector as it is compared, and its code.
+    pub(crate) fn prepare(&self, vector: &[f32], norm: f64) -> Comparable {
+        let row = self.comparable_by(vector.to_vec(), norm);
+        let code = self.memory.index.as_ref().and_then(|index| index.encode(&row));
+        Comparable { row, code }
     }
 
     /// A vector whose norm is known, as it is compared.
@@ -241,6 +301,32 @@ impl Live {
         }
         vector
     }
+}
+
+/// How a collection compares vectors.
+///
+/// # Errors
+/// `InvalidConfig` for a distance that is not registered.
+pub(crate) fn ranker_of(config: &CollectionConfig, options: &Options) -> Result<Ranker> {
+    let Some(name) = &config.distance else { return Ok(Ranker::of_metric(config.metric)) };
+    let distance = options.distances.find(name).ok_or_else(|| Error::InvalidConfig {
+        field: "distance",
+        reason: format!(
+            "expected a distance registered as {name:?} (`Options::distance`), got {:?}",
+            options.distances.names().collect::<Vec<_>>()
+        ),
+    })?;
+    Ok(Ranker::Custom(distance))
+}
+
+/// Memory for a collection without documents.
+pub(crate) fn new_memory(config: &CollectionConfig, options: &Options) -> Result<Memory> {
+    let ranker = ranker_of(config, options)?;
+    let index = match config.index {
+        config::Index::Hnsw => Some(Index::new(config, &ranker, options.tail_bound)),
+        config::Index::Flat => None,
+    };
+    Ok(Memory::new(config.dimension, index))
 }
 
 impl fmt::Debug for Collection {

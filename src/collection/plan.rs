@@ -8,11 +8,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::batch::Expectation;
-use super::check::CheckedDocument;
+use super::check::{CheckedDocument, CheckedVector};
 use super::commit::{Operation, Prepared, change_metadata};
 use super::memory::{Changes, NewRow};
 use super::{Live, Namespace};
-use crate::distance;
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
 use crate::store::draft::{Draft, EncodedPut};
@@ -64,7 +63,7 @@ struct Touched {
 /// A document as operations leave it.
 struct After {
     /// `None` while it is the one that is stored.
-    vector: Option<Vec<f32>>,
+    vector: Option<CheckedVector>,
     metadata: Value,
     text: Option<String>,
     created_at_ms: u64,
@@ -158,8 +157,8 @@ impl CollectionPlan {
         let CollectionPlan { live, new_namespaces, touched, .. } = self;
         let here = (live.id, &live.families);
         let (draft, mut changes, mut puts) = (&mut planned.draft, Changes::default(), Vec::new());
-        let memory = live.memory.read();
-        let mut slots = memory.allocate();
+        live.memory.reclaim(live.store.oldest_view());
+        let mut slots = live.memory.allocate();
         for document in touched.into_iter().filter(|document| document.changed) {
             let Touched { namespace, id, before, after, .. } = document;
             let moves = after.as_ref().is_none_or(|after| after.vector.is_some());
@@ -186,17 +185,19 @@ impl CollectionPlan {
                     let tenancy = slots.take()?;
                     puts.push((tenancy, row(tenancy.generation), vector));
                 }
-                (None, Some((slot, before))) => draft.change(here, slot, &row(before.generation)),
+                (None, Some((slot, before))) => {
+                    draft.change(here, slot, &row(before.generation));
+                    changes.touched.push(slot);
+                }
                 // A document that is not stored got its vector from the operation that put it there.
                 (None, None) => {}
             }
         }
-        drop(memory);
-        for (tenancy, row, vector) in puts {
-            let norm = distance::norm(&vector);
+        drop(slots);
+        live.memory.reserve(puts.iter().map(|(tenancy, ..)| tenancy.slot))?;
+        for (tenancy, row, CheckedVector { vector, norm, comparable }) in puts {
             draft.put(here, tenancy.slot, &EncodedPut::new(&row, &vector, norm));
-            let row = NewRow { tenancy, namespace: row.namespace, row: live.comparable_by(vector, norm) };
-            changes.put.push(row);
+            changes.put.push(NewRow { tenancy, namespace: row.namespace, id: row.id, comparable });
         }
         let inhabited: HashSet<NamespaceId> = changes.put.iter().map(|new| new.namespace).collect();
         let new_namespaces: Vec<_> = new_namespaces.into_iter().filter(|(_, id)| inhabited.contains(id)).collect();

@@ -83,7 +83,7 @@ impl Namespace {
                 })?;
                 Ok(n_documents)
             }
-            _ => Ok(scope.namespace.map_or(0, |namespace| scope.live.memory.read().members(namespace).len())),
+            _ => Ok(scope.namespace.map_or(0, |namespace| scope.live.memory.n_members(namespace))),
         }
     }
 
@@ -222,10 +222,8 @@ impl Scope {
     ) -> Result<()> {
         let Some(namespace) = self.namespace else { return Ok(()) };
         let mut show = |slot, row: DocumentRow| if filter.matches(&row.metadata) { visit(slot, row) } else { Ok(()) };
-        let (n_members, n_documents) = {
-            let memory = self.live.memory.read();
-            (memory.members(namespace).len(), memory.n_documents())
-        };
+        let memory = &self.live.memory;
+        let (n_members, n_documents) = (memory.n_members(namespace), memory.slots.n_documents());
         // A namespace that is most of its collection is read in the order of the rows, others id by id.
         if n_members.saturating_mul(4) >= n_documents {
             let (from, to) = key::document_range();

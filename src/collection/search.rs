@@ -1,23 +1,22 @@
-//! Searching: exact, over every row that may be a hit.
+//! Searching: what a search asks for, which way it goes, and what it returns.
 //!
-//! A search sees one commit. Without a filter it scans the rows in memory under the collection's read lock. With one,
-//! it notes under the lock whose slots to look at, evaluates the filter on the documents of that commit without it, and
-//! takes the lock again to compare rows; a slot that was given to another document meanwhile is read from the store as
-//! it was. The nearest are then completed from the documents of the same commit.
+//! A search sees one commit. Without a filter it walks the graph, or compares every vector where that is faster. With
+//! one, it evaluates the filter on the documents of that commit and compares those that match. The nearest are completed
+//! from the documents of the same commit, or, where only ids are wanted, from memory.
 
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::memory::{Memory, Tenancy};
-use super::{Live, Namespace, check};
+use super::index::Index;
+use super::index::seek::{Scratch, Wanted};
+use super::{Live, Namespace, Scope, check};
 use crate::config::SearchParams;
-use crate::distance::Metric;
-use crate::document::{Hit, Hits};
+use crate::document::{Hit, Hits, Route, Way};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::id::{DocId, NamespaceId, Slot};
+use crate::graph::Found;
+use crate::id::{Commit, DocId, NamespaceId, Slot};
 use crate::store::View;
 use crate::store::record::DocumentRow;
 use crate::value::Value;
@@ -162,6 +161,32 @@ impl<Q> Search<Q> {
         self
     }
 
+    /// Whether hits carry their metadata and text. Default: yes. Without them a search reads nothing from disk.
+    pub fn with_document(mut self, with_document: bool) -> Self {
+        self.params.with_document = with_document;
+        self
+    }
+
+    /// How many points the walk through the graph keeps: more find more of the nearest, and take longer. 1 to 4,096.
+    /// Default: 48 and twice the hits wanted.
+    pub fn ef(mut self, ef: usize) -> Self {
+        self.params.ef = Some(ef);
+        self
+    }
+
+    /// Whether to compare every vector, so that the hits are the nearest for certain. Default: no.
+    pub fn exact(mut self, exact: bool) -> Self {
+        self.params.exact = exact;
+        self
+    }
+
+    /// How many times as many documents as are wanted are compared by their exact vectors after a walk by codes: 1 to
+    /// 100. Default: 2.
+    pub fn oversampling(mut self, oversampling: f32) -> Self {
+        self.params.oversampling = oversampling;
+        self
+    }
+
     /// Sets everything at once.
     pub fn params(mut self, params: SearchParams) -> Self {
         self.params = params;
@@ -197,73 +222,50 @@ impl Search<Vec<Query>> {
     }
 }
 
-/// Everything that searches of one call share: the commit they see and the slots they look at.
+/// Everything that searches of one call share: the commit they see and what may be a hit.
 struct Round {
     live: Arc<Live>,
     view: Arc<View>,
     name: String,
+    /// `None` if the namespace has never had a document.
     namespace: Option<NamespaceId>,
-    candidates: Vec<Tenancy>,
+    field: Field,
     params: SearchParams,
 }
 
-/// A slot and its rank; the largest, at the top of a heap, is the farthest.
-#[derive(Clone, Copy, PartialEq)]
-struct Neighbor {
-    rank: f32,
-    slot: Slot,
-}
-
-impl Eq for Neighbor {}
-
-impl Ord for Neighbor {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.rank.total_cmp(&other.rank).then(self.slot.cmp(&other.slot))
-    }
-}
-
-impl PartialOrd for Neighbor {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
+/// What may be a hit.
+enum Field {
+    /// Every document of the namespace, and those are all there are.
+    All,
+    /// Every document of the namespace, which has so many.
+    Members(usize),
+    /// These and no others; they exist at the commit that is looked at.
+    Listed(Vec<Slot>),
 }
 
 impl Round {
     fn begin(namespace: &Namespace, params: SearchParams) -> Result<Self> {
         params.validate()?;
         let mut scope = namespace.scope()?;
-        let candidates = {
-            // Memory and the view must be of one commit: under this lock no commit is half applied.
-            let memory = scope.live.memory.read();
-            scope.view = scope.live.store.view();
-            scope.namespace = scope.live.find_namespace(namespace.namespace_name());
-            let members = scope.namespace.map_or(&[][..], |namespace| memory.members(namespace));
-            members.iter().map(|&slot| memory.tenancy(slot)).collect()
+        let field = match scope.namespace {
+            None => Field::Listed(Vec::new()),
+            Some(_) if !params.filter.is_everything() => Field::Listed(matching(&scope, &params)?),
+            Some(number) => choose_field(&mut scope, number, &params),
         };
-        let mut round = Round {
-            candidates,
-            name: namespace.state().name(),
-            namespace: scope.namespace,
-            live: scope.live.clone(),
-            view: scope.view.clone(),
-            params,
-        };
-        if !round.params.filter.is_everything() {
-            let mut matching = std::collections::HashSet::new();
-            scope.each_matching(&round.params.filter, |slot, _| {
-                matching.insert(slot);
-                Ok(())
-            })?;
-            round.candidates.retain(|tenancy| matching.contains(&tenancy.slot));
-        }
-        Ok(round)
+        let Scope { live, view, namespace: number } = scope;
+        Ok(Round { live, view, name: namespace.state().name(), namespace: number, field, params })
     }
 
     fn answer(&self, query: Query) -> Result<Hits> {
         let (vector, excluded) = self.resolve(query)?;
-        check::vector(&self.name, &self.live.config, &vector)?;
-        let nearest = self.nearest(&self.live.comparable(vector), excluded)?;
-        Ok(Hits { items: self.complete(&nearest)?, commit: self.view.commit })
+        let norm = check::vector(&self.name, &self.live.config, &vector)?;
+        let query = self.live.comparable_by(vector, norm);
+        Scratch::with(|scratch| {
+            let route = self.find(&query, excluded, scratch);
+            let within = |found: &&Found| self.is_within(found.rank);
+            let found = scratch.found.iter().filter(within).skip(self.params.offset).take(self.params.limit);
+            Ok(Hits { items: self.complete(found)?, commit: self.view.commit, route })
+        })
     }
 
     /// The vector of a query, and the slot it must not find.
@@ -281,61 +283,164 @@ impl Round {
         Ok((self.live.vector(&self.view.snapshot, slot)?, Some(slot)))
     }
 
-    /// The nearest candidates, in order, after the offset.
-    fn nearest(&self, query: &[f32], excluded: Option<Slot>) -> Result<Vec<Neighbor>> {
-        let metric = self.live.config.metric;
-        let kernel = metric.kernel();
-        let n_wanted = self.params.offset.saturating_add(self.params.limit).min(self.candidates.len());
-        let mut nearest = Nearest::new(n_wanted);
-        let mut reused = Vec::new();
-        {
-            let memory = self.live.memory.read();
-            for tenancy in self.candidates.iter().filter(|tenancy| Some(tenancy.slot) != excluded) {
-                match row_of(&memory, tenancy) {
-                    Some(row) => nearest.offer(Neighbor { rank: kernel(query, row), slot: tenancy.slot }),
-                    None => reused.push(tenancy.slot),
-                }
+    /// Leaves the nearest in the scratch, in order.
+    fn find(&self, query: &[f32], excluded: Option<Slot>, scratch: &mut Scratch) -> Route {
+        let memory = &self.live.memory;
+        let slots = &memory.slots;
+        let n = self.params.offset.saturating_add(self.params.limit).min(slots.n_slots());
+        let n_candidates = match &self.field {
+            Field::Listed(listed) => return self.scan(query, excluded, n, listed.iter().copied(), scratch),
+            Field::All => slots.n_documents(),
+            Field::Members(n_members) => *n_members,
+        };
+        let namespace = self.namespace.unwrap_or_default();
+        let all = || {
+            (0..slots.n_slots() as u32).map(Slot).filter(|&slot| slots.is_visible(slot, namespace, self.view.commit))
+        };
+        let Some((index, ef)) = self.graph(n_candidates) else {
+            return self.scan(query, excluded, n, all(), scratch);
+        };
+        let (oversampling, commit) = (self.params.oversampling, self.view.commit);
+        let wanted = Wanted { query, n: n.min(n_candidates), ef, oversampling, excluded, namespace, commit };
+        let effort = index.seek(slots, &self.live.ranker, wanted, scratch);
+        let route = Route {
+            way: Way::Graph,
+            n_scanned: effort.n_rescored,
+            n_visited: effort.walk.n_ranked,
+            n_hops: effort.walk.n_hops,
+            n_tail: effort.n_tail,
+        };
+        let n_expected = n_candidates.saturating_sub(usize::from(excluded.is_some())).min(n);
+        if scratch.found.len() >= n_expected {
+            return route;
+        }
+        // Fewer than there are: too much of what was found is dead or someone else's.
+        let scan = self.scan(query, excluded, n, all(), scratch);
+        Route { n_visited: route.n_visited, n_hops: route.n_hops, n_tail: route.n_tail, ..scan }
+    }
+
+    /// The index to walk and the beam to walk it with; `None` if everything is to be scanned.
+    fn graph(&self, n_candidates: usize) -> Option<(&Index, usize)> {
+        let memory = &self.live.memory;
+        let index = memory.index.as_ref().filter(|_| !self.params.exact)?;
+        let (ef, reach) = beam(&self.params, n_candidates, memory.slots.n_documents());
+        let prefers_scan = index.prefers_scan(&memory.slots, &self.live.ranker, n_candidates, reach);
+        (!prefers_scan).then_some((index, ef))
+    }
+
+    /// Compares candidates one by one.
+    fn scan(
+        &self,
+        query: &[f32],
+        excluded: Option<Slot>,
+        n: usize,
+        candidates: impl Iterator<Item = Slot>,
+        scratch: &mut Scratch,
+    ) -> Route {
+        let slots = &self.live.memory.slots;
+        let mut n_scanned = 0;
+        scratch.collect_nearest(n, |offer| {
+            for slot in candidates.filter(|&slot| Some(slot) != excluded) {
+                n_scanned += 1;
+                offer(Found { rank: self.live.ranker.rank(query, slots.vector(slot)), slot: slot.0 });
             }
-        }
-        for slot in reused {
-            let row = self.live.comparable(self.live.vector(&self.view.snapshot, slot)?);
-            nearest.offer(Neighbor { rank: kernel(query, &row), slot });
-        }
-        let within = |neighbor: &Neighbor| {
-            self.params.min_score.is_none_or(|least| metric.score(neighbor.rank) >= least)
-                && self.params.max_distance.is_none_or(|most| metric.distance(neighbor.rank) <= most)
-        };
-        Ok(nearest.into_sorted().into_iter().filter(within).skip(self.params.offset).collect())
+        });
+        Route { way: Way::Exact, n_scanned, ..Route::default() }
     }
 
-    /// Fetches the documents of neighbours.
-    fn complete(&self, neighbors: &[Neighbor]) -> Result<Vec<Hit>> {
-        let slots: Vec<Slot> = neighbors.iter().map(|neighbor| neighbor.slot).collect();
-        let rows = self.live.fetch(&self.view.snapshot, &slots)?;
-        neighbors.iter().zip(rows).map(|(neighbor, (_, row))| self.hit(neighbor, row)).collect()
+    fn is_within(&self, rank: f32) -> bool {
+        let ranker = &self.live.ranker;
+        self.params.min_score.is_none_or(|least| ranker.score(rank) >= least)
+            && self.params.max_distance.is_none_or(|most| ranker.distance(rank) <= most)
     }
 
-    fn hit(&self, neighbor: &Neighbor, row: DocumentRow) -> Result<Hit> {
-        let metric: Metric = self.live.config.metric;
-        let vector = match self.params.with_vector {
-            true => Some(self.live.vector(&self.view.snapshot, neighbor.slot)?),
-            false => None,
+    /// Makes hits of what was found.
+    fn complete<'f>(&self, found: impl Iterator<Item = &'f Found>) -> Result<Vec<Hit>> {
+        if self.params.with_document {
+            let found: Vec<&Found> = found.collect();
+            let slots: Vec<Slot> = found.iter().map(|found| Slot(found.slot)).collect();
+            let rows = self.live.fetch(&self.view.snapshot, &slots)?;
+            return found.into_iter().zip(rows).map(|(found, (_, row))| self.hit(found, row)).collect();
+        }
+        found.map(|found| self.bare_hit(found)).collect()
+    }
+
+    /// A hit without its document, from memory where it has not changed since.
+    fn bare_hit(&self, found: &Found) -> Result<Hit> {
+        let slot = Slot(found.slot);
+        let (id, version) = match self.live.memory.slots.identity(slot, self.view.commit) {
+            Some(identity) => identity,
+            None => {
+                let mut rows = self.live.fetch(&self.view.snapshot, &[slot])?;
+                let row = rows.pop().map(|(_, row)| (row.id, row.commit));
+                row.ok_or_else(|| Error::corruption(format!("slot {}", slot.0), "expected a document, found none"))?
+            }
         };
-        Ok(Hit {
-            id: row.id,
-            score: metric.score(neighbor.rank),
-            distance: metric.distance(neighbor.rank),
-            metadata: select(row.metadata, self.params.fields.as_deref()),
-            text: row.text,
-            vector,
-            version: row.commit,
-        })
+        let (metadata, text) = (Value::object(), None);
+        Ok(Hit { vector: self.vector_of(slot)?, ..self.assemble(found, id, version, metadata, text) })
+    }
+
+    fn hit(&self, found: &Found, row: DocumentRow) -> Result<Hit> {
+        let metadata = select(row.metadata, self.params.fields.as_deref());
+        let hit = self.assemble(found, row.id, row.commit, metadata, row.text);
+        Ok(Hit { vector: self.vector_of(Slot(found.slot))?, ..hit })
+    }
+
+    fn assemble(&self, found: &Found, id: DocId, version: Commit, metadata: Value, text: Option<String>) -> Hit {
+        let ranker = &self.live.ranker;
+        let (score, distance) = (ranker.score(found.rank), ranker.distance(found.rank));
+        Hit { id, score, distance, metadata, text, vector: None, version }
+    }
+
+    fn vector_of(&self, slot: Slot) -> Result<Option<Vec<f32>>> {
+        match self.params.with_vector {
+            true => self.live.vector(&self.view.snapshot, slot).map(Some),
+            false => Ok(None),
+        }
     }
 }
 
-/// A candidate's row; `None` if its slot holds another document by now.
-fn row_of<'m>(memory: &'m Memory, tenancy: &Tenancy) -> Option<&'m [f32]> {
-    (memory.tenancy(tenancy.slot) == *tenancy).then(|| memory.row(tenancy.slot))
+/// Where a namespace's documents are looked for. Takes a lock only if there are other namespaces: then the view is
+/// looked up again under it, so that members and view are of one commit.
+fn choose_field(scope: &mut Scope, namespace: NamespaceId, params: &SearchParams) -> Field {
+    let live = scope.live.clone();
+    let (memory, slots) = (&live.memory, &live.memory.slots);
+    if slots.n_inhabited() <= 1 {
+        return Field::All;
+    }
+    memory.with_members(namespace, |members| {
+        scope.view = live.store.view();
+        let walks = !params.exact
+            && memory.index.as_ref().is_some_and(|index| {
+                let (_, reach) = beam(params, members.len(), slots.n_documents());
+                !index.prefers_scan(slots, &live.ranker, members.len(), reach)
+            });
+        if walks { Field::Members(members.len()) } else { Field::Listed(members.to_vec()) }
+    })
+}
+
+/// The beam of a search among so many candidates of so many documents, and how many points its walk has to keep in all
+/// sizes: what is not a candidate takes up room too.
+fn beam(params: &SearchParams, n_candidates: usize, n_documents: usize) -> (usize, f64) {
+    let n = params.offset.saturating_add(params.limit).min(n_candidates);
+    let ef = params.ef.unwrap_or(LEAST_EF + EF_PER_HIT * n).max(n);
+    let share = n_documents.max(1) as f64 / n_candidates.max(1) as f64;
+    let reach = ef as f64 * share.max(1.0);
+    (reach.min(f64::from(u32::MAX)) as usize, reach)
+}
+
+/// The beam of a search that sets none: so much, and so much for each hit.
+const LEAST_EF: usize = 48;
+const EF_PER_HIT: usize = 2;
+
+/// The slots of the documents that match a filter.
+fn matching(scope: &Scope, params: &SearchParams) -> Result<Vec<Slot>> {
+    let mut slots = Vec::new();
+    scope.each_matching(&params.filter, |slot, _| {
+        slots.push(slot);
+        Ok(())
+    })?;
+    Ok(slots)
 }
 
 /// The fields of metadata that were asked for.
@@ -345,31 +450,5 @@ fn select(metadata: Value, fields: Option<&[String]>) -> Value {
             Value::Object(map.into_iter().filter(|(key, _)| fields.contains(key)).collect())
         }
         (metadata, _) => metadata,
-    }
-}
-
-/// The nearest so many of what is offered.
-struct Nearest {
-    n_wanted: usize,
-    heap: BinaryHeap<Neighbor>,
-}
-
-impl Nearest {
-    fn new(n_wanted: usize) -> Self {
-        Nearest { n_wanted, heap: BinaryHeap::with_capacity(n_wanted.min(1_024)) }
-    }
-
-    fn offer(&mut self, neighbor: Neighbor) {
-        if self.heap.len() < self.n_wanted {
-            self.heap.push(neighbor);
-        } else if let Some(mut farthest) = self.heap.peek_mut()
-            && neighbor < *farthest
-        {
-            *farthest = neighbor;
-        }
-    }
-
-    fn into_sorted(self) -> Vec<Neighbor> {
-        self.heap.into_sorted_vec()
     }
 }

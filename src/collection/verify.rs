@@ -1,10 +1,10 @@
 //! Proving that an open collection is what it should be: rows against rows, memory against rows.
 
-use super::Live;
 use super::load::{self, Source};
 use super::memory::Memory;
+use super::{Live, new_memory};
 use crate::error::{Error, Result};
-use crate::id::Slot;
+use crate::id::{Commit, Slot};
 use crate::store::key;
 use crate::store::log::Expected;
 use crate::store::record::{DocumentRow, read_u32};
@@ -20,14 +20,17 @@ impl Live {
             snapshot: Some(&view.snapshot),
             config: &self.config,
         };
-        let fresh = load::load(source, Expected::default(), view.commit)?;
-        let memory = self.memory.read();
+        let fresh = new_memory(&self.config, self.store.options())?;
+        let fresh = load::load(source, fresh, Expected::default(), view.commit)?;
         if *self.namespaces.read() != fresh.namespaces {
             return Err(Error::corruption("memory", "namespaces differ from those on disk"));
         }
-        compare(&memory, &fresh.memory)?;
+        compare(&self.memory, &fresh.memory)?;
         self.verify_ids(source)?;
-        Ok(memory.n_documents())
+        if let Some(index) = &self.memory.index {
+            index.audit(&self.memory).map_err(|detail| Error::corruption("the graph", detail))?;
+        }
+        Ok(self.memory.slots.n_documents())
     }
 
     /// Every id is the one its document bears, and every document's body can be read.
@@ -49,18 +52,21 @@ impl Live {
 }
 
 fn compare(memory: &Memory, fresh: &Memory) -> Result<()> {
-    if memory.n_documents() != fresh.n_documents() {
-        let detail = format!("expected {} documents, got {}", fresh.n_documents(), memory.n_documents());
+    let (ours, theirs) = (&memory.slots, &fresh.slots);
+    if ours.n_documents() != theirs.n_documents() {
+        let detail = format!("expected {} documents, got {}", theirs.n_documents(), ours.n_documents());
         return Err(Error::corruption("memory", detail));
     }
-    for namespace in fresh.inhabited() {
-        for &slot in fresh.members(namespace) {
-            let same = memory.tenancy(slot) == fresh.tenancy(slot)
-                && memory.namespace_of(slot) == Some(namespace)
-                && memory.row(slot) == fresh.row(slot);
-            if !same {
-                return Err(Error::corruption("memory", format!("slot {} differs from the row on disk", slot.0)));
-            }
+    let newest = Commit(u64::MAX - 1);
+    for slot in (0..theirs.n_slots() as u32).map(Slot) {
+        let Some(namespace) = fresh.namespace_of(slot) else { continue };
+        let same = ours.tenancy(slot) == theirs.tenancy(slot)
+            && memory.namespace_of(slot) == Some(namespace)
+            && ours.is_visible(slot, namespace, newest)
+            && ours.identity(slot, newest) == theirs.identity(slot, newest)
+            && ours.vector(slot) == theirs.vector(slot);
+        if !same {
+            return Err(Error::corruption("memory", format!("slot {} differs from the row on disk", slot.0)));
         }
     }
     Ok(())

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::Database;
 use crate::collection::check::collection_name;
-use crate::collection::{Collection, Live, State};
+use crate::collection::linker::Bell;
+use crate::collection::{Collection, Live, State, ranker_of};
 use crate::config::{CollectionConfig, Durability};
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -42,8 +43,10 @@ impl Database {
             let (limit, got) = (MAX_COLLECTIONS, n_collections + 1);
             return Err(Error::LimitExceeded { what: "number of collections", limit, got });
         }
-        let live = create(&store, name, config)?;
-        let state = Arc::new(State::new(name.to_owned(), Arc::new(live)));
+        ranker_of(&config, store.options())?;
+        let live = Arc::new(create(&store, name, config, self.engine.bell.clone())?);
+        self.engine.linker.read().iter().for_each(|linker| linker.add(&live));
+        let state = Arc::new(State::new(name.to_owned(), live));
         self.engine.collections.write().insert(name.to_owned(), state.clone());
         Ok(Collection::new(state, self.keeper()))
     }
@@ -141,7 +144,7 @@ impl Database {
     }
 }
 
-fn create(store: &Arc<Store>, name: &str, config: CollectionConfig) -> Result<Live> {
+fn create(store: &Arc<Store>, name: &str, config: CollectionConfig, bell: Arc<Bell>) -> Result<Live> {
     let id = store.next_collection();
     let entry =
         CatalogEntry { name: name.to_owned(), state: CollectionState::Creating, config, created_at_ms: now_ms() };
@@ -151,7 +154,7 @@ fn create(store: &Arc<Store>, name: &str, config: CollectionConfig) -> Result<Li
     failpoint::hit("create.families");
     let entry = CatalogEntry { state: CollectionState::Active, ..entry };
     write_entry(store, id, &entry)?;
-    Ok(Live::new(store.clone(), id, entry, families))
+    Live::new(store.clone(), id, entry, families, bell)
 }
 
 /// Commits one catalog entry and waits until it is on the disk.

@@ -18,8 +18,9 @@ use parking_lot::{Mutex, RwLock};
 pub use self::stats::{CollectionStats, Stats, Verification};
 use self::worker::Worker;
 use crate::collection::batch::Batch;
+use crate::collection::linker::{Bell, Linker};
 use crate::collection::load::{self, Source};
-use crate::collection::{Keeper, Live, State};
+use crate::collection::{Keeper, Live, State, new_memory};
 use crate::config::Options;
 use crate::error::{Error, Result};
 use crate::id::Commit;
@@ -58,6 +59,8 @@ struct Engine {
     /// Held while a collection is created, renamed or dropped.
     catalog: Mutex<()>,
     worker: Mutex<Option<Worker>>,
+    linker: RwLock<Option<Linker>>,
+    bell: Arc<Bell>,
 }
 
 impl Database {
@@ -85,19 +88,25 @@ impl Database {
             let Some(families) = collection.active_families() else { continue };
             let expected = rehearsal.account.collections.remove(&collection.id).unwrap_or_default();
             let config = &collection.entry.config;
+            let memory = new_memory(config, &options)?;
             let source = Source { rocks: rehearsal.rocks(), families, snapshot: None, config };
-            loaded.insert(collection.id, load::load(source, expected, rehearsal.account.last)?);
+            loaded.insert(collection.id, load::load(source, memory, expected, rehearsal.account.last)?);
         }
         let (store, active) = rehearsal.promote()?;
         let store = Arc::new(store);
+        let bell = Arc::new(Bell::default());
+        let linker = Linker::start(store.options(), bell.clone());
+        let linker = linker.map_err(|error| Error::io("starting the linker for", &path, error))?;
         let mut collections = BTreeMap::new();
         for collection in active {
             let (Some(loaded), Some(families)) = (loaded.remove(&collection.id), collection.families) else {
                 return Err(Error::corruption("the catalog", "a collection changed while the database was opened"));
             };
             let name = collection.entry.name.clone();
-            let live = loaded.into_live(store.clone(), collection.id, collection.entry, families);
-            collections.insert(name.clone(), Arc::new(State::new(name, Arc::new(live))));
+            let live = loaded.into_live(store.clone(), collection.id, collection.entry, families, bell.clone())?;
+            let live = Arc::new(live);
+            linker.add(&live);
+            collections.insert(name.clone(), Arc::new(State::new(name, live)));
         }
         let worker = Worker::start(&store).map_err(|error| Error::io("starting the worker for", &path, error))?;
         tracing::info!(path = %path.display(), n_collections = collections.len(), "database opened");
@@ -107,6 +116,8 @@ impl Database {
             collections: RwLock::new(collections),
             catalog: Mutex::new(()),
             worker: Mutex::new(Some(worker)),
+            linker: RwLock::new(Some(linker)),
+            bell,
         };
         Ok(Database { engine: Arc::new(engine) })
     }
@@ -175,6 +186,7 @@ impl Engine {
     fn close(&self) -> Result<()> {
         let _catalog = self.catalog.lock();
         drop(self.worker.lock().take());
+        drop(self.linker.write().take());
         let Some(store) = self.store.write().take() else { return Ok(()) };
         let collections = std::mem::take(&mut *self.collections.write());
         let lives: Vec<Arc<Live>> = collections.values().filter_map(|state| state.leave_closed()).collect();

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Database;
 use crate::collection::State;
+use crate::collection::index::{Index, IndexBytes};
 use crate::config::CollectionConfig;
 use crate::error::Result;
 use crate::id::Commit;
@@ -44,8 +45,20 @@ pub struct CollectionStats {
     pub n_documents: usize,
     /// Namespaces that hold documents.
     pub n_namespaces: usize,
-    /// Bytes of memory its vectors take, free slots included.
+    /// Bytes of memory it takes: vectors, codes, links and the rest, free slots included.
     pub memory_bytes: usize,
+    /// Bytes of memory for exact vectors.
+    pub vectors_bytes: usize,
+    /// Bytes of memory for codes.
+    pub codes_bytes: usize,
+    /// Bytes of memory for links.
+    pub links_bytes: usize,
+    /// Documents that wait to be linked; every search compares them one by one.
+    pub tail_length: usize,
+    /// Links added to the graph since the database was opened.
+    pub n_links_added: usize,
+    /// Rows of links that were chosen anew, since the database was opened, because they were full or led to the dead.
+    pub n_rows_replaced: usize,
     /// Bytes of its files; what is still in the log or in write buffers is not counted.
     pub disk_bytes: u64,
 }
@@ -108,13 +121,22 @@ impl Database {
 
 fn collection_stats(store: &Store, state: &State) -> Result<CollectionStats> {
     let live = state.live()?;
-    let memory = live.memory.read();
+    let (slots, index) = (&live.memory.slots, live.memory.index.as_ref());
+    let IndexBytes { codes, links } = index.map_or(IndexBytes::default(), |index| index.n_bytes(slots.n_slots()));
+    let (n_links_added, n_rows_replaced) = index.map_or((0, 0), Index::n_changes);
+    let vectors_bytes = slots.n_bytes_of_vectors();
     Ok(CollectionStats {
         name: state.name(),
         config: state.config.clone(),
-        n_documents: memory.n_documents(),
-        n_namespaces: memory.inhabited().count(),
-        memory_bytes: memory.n_bytes(),
+        n_documents: slots.n_documents(),
+        n_namespaces: slots.n_inhabited(),
+        memory_bytes: vectors_bytes + codes + links + live.memory.n_bytes_of_rest(),
+        vectors_bytes,
+        codes_bytes: codes,
+        links_bytes: links,
+        tail_length: index.map_or(0, |index| index.tail().len()),
+        n_links_added,
+        n_rows_replaced,
         disk_bytes: live.families.all().iter().map(|family| store.rocks().family_bytes(family)).sum(),
     })
 }

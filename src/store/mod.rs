@@ -28,12 +28,14 @@ pub(crate) mod superblock;
 pub(crate) mod sync;
 mod upkeep;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use self::draft::Draft;
@@ -56,7 +58,7 @@ const DEFAULT_FAMILY: &str = "default";
 /// An open database, as bytes.
 ///
 /// Locks, in the order in which they may be taken: `last` (the committer section), then a collection's memory, then
-/// `view`. `superblock` and `trimmer` are taken alone or under `last`.
+/// `replaced`. `superblock` and `trimmer` are taken alone or under `last`.
 pub(crate) struct Store {
     folder: PathBuf,
     options: Options,
@@ -66,7 +68,9 @@ pub(crate) struct Store {
     last: Mutex<Commit>,
     /// The last commit again, for those who only look.
     last_written: AtomicU64,
-    view: RwLock<Arc<View>>,
+    view: ArcSwap<View>,
+    /// Views that were replaced and may still be looked at, oldest first.
+    replaced: Mutex<VecDeque<Weak<View>>>,
     gate: SyncGate,
     health: Health,
     superblock: Mutex<SuperblockFile>,
@@ -99,7 +103,8 @@ impl Store {
         Store {
             last: Mutex::new(account.last),
             last_written: AtomicU64::new(account.last.0),
-            view: RwLock::new(Arc::new(view)),
+            view: ArcSwap::from_pointee(view),
+            replaced: Mutex::default(),
             gate: SyncGate::new(account.last),
             health: Health::default(),
             superblock: Mutex::new(superblock),
@@ -114,13 +119,29 @@ impl Store {
         }
     }
 
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
     pub(crate) fn rocks(&self) -> &Arc<Rocks> {
         &self.rocks
     }
 
-    /// The database as of the last published commit.
+    /// The database as of the last published commit. Takes no lock.
     pub(crate) fn view(&self) -> Arc<View> {
-        self.view.read().clone()
+        self.view.load_full()
+    }
+
+    /// The oldest commit that anyone still looks at: what only earlier ones could see is seen by no one.
+    pub(crate) fn oldest_view(&self) -> Commit {
+        let mut replaced = self.replaced.lock();
+        while let Some(oldest) = replaced.front() {
+            match oldest.upgrade() {
+                Some(view) => return view.commit,
+                None => _ = replaced.pop_front(),
+            }
+        }
+        self.view.load().commit
     }
 
     /// Enters the committer section. Whoever is in it sees no one else's commits appear. Refused while the database is
@@ -248,7 +269,10 @@ impl Turn<'_> {
 
     /// Makes a commit visible to new readers.
     pub(crate) fn publish(&self, view: Arc<View>) {
-        *self.store.view.write() = view;
+        // Under the lock, so that no one takes the new view for the oldest while the one before is still looked at.
+        let mut replaced = self.store.replaced.lock();
+        let before = self.store.view.swap(view);
+        replaced.push_back(Arc::downgrade(&before));
     }
 
     fn check_space(&self, n_bytes: usize) -> Result<()> {

@@ -34,7 +34,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::config::CollectionConfig;
+use crate::config::{CollectionConfig, Index, Quantization};
 use crate::distance::Metric;
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
@@ -49,7 +49,7 @@ const LOG_HEADER: usize = 37;
 const LOG_OPERATION: usize = 21;
 const CRC: usize = 4;
 
-/// Fixed for ever: the bytes of version 1 depend on it. The limit stops a damaged length from being allocated.
+/// Fixed for ever: the bytes of every version depend on it. The limit stops a damaged length from being allocated.
 const BINCODE: bincode::config::Configuration<
     bincode::config::LittleEndian,
     bincode::config::Varint,
@@ -409,6 +409,9 @@ pub(crate) struct CatalogEntry {
     pub(crate) created_at_ms: u64,
 }
 
+/// Version 2 adds how the collection is indexed; in version 1 it was not.
+const CATALOG_VERSION: u8 = 2;
+
 #[derive(Serialize, Deserialize)]
 struct CatalogBody {
     name: String,
@@ -419,6 +422,16 @@ struct CatalogBody {
     created_at_ms: u64,
 }
 
+/// What follows the body from version 2 on.
+#[derive(Serialize, Deserialize)]
+struct IndexBody {
+    index: StoredIndex,
+    m: u32,
+    ef_construction: u32,
+    quantization: StoredQuantization,
+    distance: Option<String>,
+}
+
 #[derive(Serialize, Deserialize)]
 enum StoredMetric {
     Cosine,
@@ -427,37 +440,82 @@ enum StoredMetric {
     Manhattan,
 }
 
+#[derive(Serialize, Deserialize)]
+enum StoredIndex {
+    Hnsw,
+    Flat,
+}
+
+#[derive(Serialize, Deserialize)]
+enum StoredQuantization {
+    Sq8,
+    None,
+}
+
 impl CatalogEntry {
     pub(crate) fn encode(&self) -> Vec<u8> {
+        let config = &self.config;
         let body = CatalogBody {
             name: self.name.clone(),
             state: self.state,
-            dimension: self.config.dimension as u32,
-            metric: match self.config.metric {
+            dimension: config.dimension as u32,
+            metric: match config.metric {
                 Metric::Cosine => StoredMetric::Cosine,
                 Metric::Dot => StoredMetric::Dot,
                 Metric::Euclidean => StoredMetric::Euclidean,
                 Metric::Manhattan => StoredMetric::Manhattan,
             },
-            normalize: self.config.normalize,
+            normalize: config.normalize,
             created_at_ms: self.created_at_ms,
         };
-        let mut bytes = vec![VERSION];
+        let index = IndexBody {
+            index: match config.index {
+                Index::Hnsw => StoredIndex::Hnsw,
+                Index::Flat => StoredIndex::Flat,
+            },
+            m: config.m as u32,
+            ef_construction: config.ef_construction as u32,
+            quantization: match config.quantization {
+                Quantization::Sq8 => StoredQuantization::Sq8,
+                Quantization::None => StoredQuantization::None,
+            },
+            distance: config.distance.clone(),
+        };
+        let mut bytes = vec![CATALOG_VERSION];
         append_body(&mut bytes, &body);
+        append_body(&mut bytes, &index);
         bytes
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         const WHAT: &str = "a catalog entry";
-        let fields = Fields::new(WHAT, bytes, 1)?;
-        let body: CatalogBody = read_body(WHAT, fields.rest)?;
+        let (version, fields) = Fields::versions(WHAT, bytes, CATALOG_VERSION)?;
+        let (body, rest): (CatalogBody, _) = read_front(WHAT, fields.rest)?;
         let metric = match body.metric {
             StoredMetric::Cosine => Metric::Cosine,
             StoredMetric::Dot => Metric::Dot,
             StoredMetric::Euclidean => Metric::Euclidean,
             StoredMetric::Manhattan => Metric::Manhattan,
         };
-        let config = CollectionConfig::new(body.dimension as usize).metric(metric).normalize(body.normalize);
+        let mut config = CollectionConfig::new(body.dimension as usize).metric(metric).normalize(body.normalize);
+        let index: Option<IndexBody> = match version {
+            1 if rest.is_empty() => None,
+            1 => return Err(Error::corruption(WHAT, format!("{} bytes too many", rest.len()))),
+            _ => Some(read_body(WHAT, rest)?),
+        };
+        if let Some(stored) = index {
+            config.index = match stored.index {
+                StoredIndex::Hnsw => Index::Hnsw,
+                StoredIndex::Flat => Index::Flat,
+            };
+            config.quantization = match stored.quantization {
+                StoredQuantization::Sq8 => Quantization::Sq8,
+                StoredQuantization::None => Quantization::None,
+            };
+            config.m = stored.m as usize;
+            config.ef_construction = stored.ef_construction as usize;
+            config.distance = stored.distance;
+        }
         config.validate().map_err(|error| Error::corruption(WHAT, error.to_string()))?;
         Ok(CatalogEntry { name: body.name, state: body.state, config, created_at_ms: body.created_at_ms })
     }
@@ -502,12 +560,18 @@ struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Checks that there are at least `least` bytes and that the first is the version we know.
     fn new(what: &'static str, bytes: &'a [u8], least: usize) -> Result<Self> {
+        let (_, fields) = Fields::versions(what, bytes, VERSION)?;
+        if bytes.len() >= least { Ok(fields) } else { Err(wrong_length(what, least, bytes.len())) }
+    }
+
+    /// The version, one of 1 to `newest`, and what follows it.
+    fn versions(what: &'static str, bytes: &'a [u8], newest: u8) -> Result<(u8, Self)> {
         match bytes.split_first() {
-            Some((&VERSION, rest)) if bytes.len() >= least => Ok(Fields { rest }),
-            Some((&found, _)) if found > VERSION => {
-                Err(Error::UnsupportedFormat { what, found: found.into(), supported: VERSION.into() })
+            Some((&version, rest)) if (1..=newest).contains(&version) => Ok((version, Fields { rest })),
+            Some((&found, _)) if found > newest => {
+                Err(Error::UnsupportedFormat { what, found: found.into(), supported: newest.into() })
             }
-            _ => Err(wrong_length(what, least, bytes.len())),
+            _ => Err(wrong_length(what, 1, bytes.len())),
         }
     }
 
@@ -553,13 +617,17 @@ fn append_body(bytes: &mut Vec<u8>, body: &impl Serialize) {
     bincode::serde::encode_into_std_write(body, bytes, BINCODE).expect("bodies have known lengths");
 }
 
+/// A body that is all of the bytes.
 fn read_body<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T> {
+    let (body, rest) = read_front(what, bytes)?;
+    if rest.is_empty() { Ok(body) } else { Err(Error::corruption(what, format!("{} bytes too many", rest.len()))) }
+}
+
+/// A body, and what follows it.
+fn read_front<'a, T: DeserializeOwned>(what: &'static str, bytes: &'a [u8]) -> Result<(T, &'a [u8])> {
     let (body, length) = bincode::serde::decode_from_slice(bytes, BINCODE)
         .map_err(|error| Error::corruption(what, error.to_string()))?;
-    if length != bytes.len() {
-        return Err(Error::corruption(what, format!("expected {length} bytes, got {}", bytes.len())));
-    }
-    Ok(body)
+    Ok((body, bytes.get(length..).unwrap_or_default()))
 }
 
 #[cfg(test)]

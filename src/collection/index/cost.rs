@@ -1,0 +1,77 @@
+//! Whether comparing every vector is faster than walking the graph: measured on this machine with this collection's own
+//! vectors, the first time it matters.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use super::Index;
+use super::space::{CodeSpace, ExactSpace, Points};
+use crate::collection::memory::Slots;
+use crate::distance::Ranker;
+use crate::graph::Space;
+use crate::id::Slot;
+use crate::quant::CodeQuery;
+
+/// Vectors that are compared to measure.
+const N_SAMPLES: usize = 256;
+/// The fastest of so many rounds counts.
+const N_ROUNDS: usize = 3;
+/// What a walk costs beside comparing: finding links, keeping the frontier; as a multiple of comparing.
+const WALKING: f64 = 2.0;
+
+/// Nanoseconds that comparing takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cost {
+    /// One exact vector after the other.
+    per_vector: f64,
+    /// One point of the graph, from here and there.
+    per_point: f64,
+}
+
+impl Index {
+    /// Whether to scan so many documents rather than walk for so many points of the beam.
+    pub(crate) fn prefers_scan(&self, slots: &Slots, ranker: &Ranker, n_scanned: usize, ef: f64) -> bool {
+        let n_documents = slots.n_documents();
+        if n_scanned < N_SAMPLES.min(ef as usize) || self.is_broken() {
+            return true;
+        }
+        let cost = *self.cost.get_or_init(|| self.measure(slots, ranker));
+        let m = self.graph.shape().m as f64;
+        let n_ranked = ef * m + m * (n_documents.max(2) as f64).log2();
+        n_scanned as f64 * cost.per_vector <= n_ranked * cost.per_point * WALKING
+    }
+
+    fn measure(&self, slots: &Slots, ranker: &Ranker) -> Cost {
+        let n_slots = slots.n_slots().max(1);
+        let n_samples = N_SAMPLES.min(n_slots);
+        let scattered: Vec<u32> = (0..n_samples).map(|i| (i * 7_919 % n_slots) as u32).collect();
+        let first = slots.vector(Slot(scattered[0]));
+        let per_vector = fastest(n_samples, || {
+            (0..n_samples as u32).map(|slot| ranker.rank(first, slots.vector(Slot(slot)))).sum::<f32>()
+        });
+        let mut ranks = vec![0.0; n_samples];
+        let per_point = match &self.points {
+            Points::Codes(codes) => {
+                let (space, mut query) = (CodeSpace { codes, slots }, CodeQuery::default());
+                space.query_of(scattered[0], &mut query);
+                fastest(n_samples, || space.rank(&query, &scattered, &mut ranks))
+            }
+            Points::Exact(ranker) => {
+                let (space, query) = (ExactSpace { ranker, slots }, first.to_vec());
+                fastest(n_samples, || space.rank(&query, &scattered, &mut ranks))
+            }
+        };
+        tracing::debug!(per_vector, per_point, "measured what comparing takes, in ns");
+        Cost { per_vector, per_point }
+    }
+}
+
+/// Nanoseconds for one of `n`, in the fastest of some rounds.
+fn fastest<T>(n: usize, mut work: impl FnMut() -> T) -> f64 {
+    let rounds = (0..N_ROUNDS).map(|_| {
+        let start = Instant::now();
+        black_box(work());
+        start.elapsed().as_nanos() as f64
+    });
+    rounds.fold(f64::INFINITY, f64::min).max(1.0) / n as f64
+}

@@ -1,0 +1,156 @@
+//! The index of a collection: a graph over its slots, and the tail of slots that are not in it yet.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`space`] | what the graph compares: codes, exact vectors, a user's distance |
+//! | [`tail`] | slots that wait to be linked |
+//! | [`cost`] | whether a scan is faster than a walk |
+//! | [`seek`] | finding what is nearest in tail and graph |
+//! | [`upkeep`] | linking, sweeping, mending |
+//!
+//! Searches and linking share no lock. The graph never tells a slot's document from another's: who asks sees to it that
+//! slots are not used again while they are looked at (`memory`).
+
+pub(crate) mod cost;
+pub(crate) mod seek;
+mod space;
+pub(crate) mod tail;
+pub(crate) mod upkeep;
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use self::cost::Cost;
+use self::space::Points;
+use self::tail::Tail;
+use crate::config::{CollectionConfig, Quantization};
+use crate::distance::Ranker;
+use crate::graph::{Graph, Shape};
+use crate::id::Slot;
+use crate::quant::{Code, Codes};
+
+/// Bytes of codes that may wait to be linked where no bound is set.
+const TAIL_BYTES: usize = 1 << 20;
+/// Slots that may wait however long their codes are.
+const LEAST_TAIL: usize = 1_024;
+
+pub(crate) struct Index {
+    graph: Graph,
+    points: Points,
+    tail: Tail,
+    /// Slots that may wait before writers do.
+    bound: usize,
+    cost: OnceLock<Cost>,
+    /// Slots whose documents died and that are not retired yet.
+    n_dead: AtomicUsize,
+    /// How many slots had left the tail when the graph was last proven to reach all its points.
+    n_proven: AtomicUsize,
+    /// How many have to leave, and be proven, for those who wait.
+    awaited: AtomicUsize,
+    /// Held while the graph is changed or audited.
+    busy: Mutex<()>,
+    /// Comparing panicked: from now on everything is scanned.
+    broken: AtomicBool,
+    n_links_added: AtomicUsize,
+    n_rows_replaced: AtomicUsize,
+}
+
+/// Bytes that an index takes, by part.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct IndexBytes {
+    pub(crate) codes: usize,
+    pub(crate) links: usize,
+}
+
+impl Index {
+    pub(crate) fn new(config: &CollectionConfig, ranker: &Ranker, bound: Option<usize>) -> Self {
+        let points = match (ranker, config.quantization) {
+            (Ranker::Metric(metric, _), Quantization::Sq8) => {
+                let codes = Codes::new(config.dimension, *metric, config.compares_directions());
+                codes.map_or(Points::Exact(ranker.clone()), |codes| Points::Codes(Box::new(codes)))
+            }
+            _ => Points::Exact(ranker.clone()),
+        };
+        let bytes_per_point = match &points {
+            Points::Codes(codes) => codes.bytes_of(1),
+            Points::Exact(_) => config.dimension * size_of::<f32>(),
+        };
+        Index {
+            graph: Graph::new(Shape { m: config.m, ef_construction: config.ef_construction }),
+            points,
+            tail: Tail::new(),
+            bound: bound.unwrap_or(LEAST_TAIL.max(TAIL_BYTES / bytes_per_point)),
+            cost: OnceLock::new(),
+            n_dead: AtomicUsize::new(0),
+            n_proven: AtomicUsize::new(0),
+            awaited: AtomicUsize::new(0),
+            busy: Mutex::new(()),
+            broken: AtomicBool::new(false),
+            n_links_added: AtomicUsize::new(0),
+            n_rows_replaced: AtomicUsize::new(0),
+        }
+    }
+
+    /// Makes room for so many slots.
+    pub(crate) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
+        if let Points::Codes(codes) = &self.points {
+            codes.reserve(n_slots)?;
+        }
+        self.graph.reserve(n_slots)
+    }
+
+    /// The code of a vector; `None` where the graph is walked by exact vectors.
+    pub(crate) fn encode(&self, row: &[f32]) -> Option<Code> {
+        match &self.points {
+            Points::Codes(codes) => Some(codes.encode(row)),
+            Points::Exact(_) => None,
+        }
+    }
+
+    /// Stores the code of a slot.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes this slot's code meanwhile.
+    #[expect(unsafe_code, reason = "passes the promise on")]
+    pub(crate) unsafe fn put_code(&self, slot: Slot, code: &Code) {
+        if let Points::Codes(codes) = &self.points {
+            // SAFETY: the caller promises what is asked for.
+            unsafe { codes.put(slot.0, code) };
+        }
+    }
+
+    pub(crate) fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// A slot's document has died: the slot has to be taken out of tail or graph before it is used again.
+    pub(crate) fn note_death(&self) {
+        self.n_dead.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether comparing panicked, so that there is no graph to rely on.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire)
+    }
+
+    /// Whether so many slots wait that writers have to wait too.
+    pub(crate) fn is_full(&self) -> bool {
+        self.tail.len() >= self.bound && !self.is_broken()
+    }
+
+    /// Bytes for so many slots.
+    pub(crate) fn n_bytes(&self, n_slots: usize) -> IndexBytes {
+        let codes = match &self.points {
+            Points::Codes(codes) => codes.bytes_of(n_slots),
+            Points::Exact(_) => 0,
+        };
+        IndexBytes { codes, links: self.graph.bytes_of(n_slots) }
+    }
+
+    /// Links added, and rows replaced because they were full, since the collection was opened.
+    pub(crate) fn n_changes(&self) -> (usize, usize) {
+        (self.n_links_added.load(Ordering::Relaxed), self.n_rows_replaced.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,243 @@
+//! Finding what is nearest: through the tail, then along the graph.
+//!
+//! In this order, because a slot leaves the tail only after it is linked. What is found by codes is compared again by
+//! its exact vector.
+
+use std::cell::RefCell;
+
+use super::Index;
+use super::space::{CodeSpace, ExactSpace, Points};
+use crate::collection::memory::Slots;
+use crate::distance::Ranker;
+use crate::graph::{Found, Space, Tally, Walker};
+use crate::id::{Commit, NamespaceId, Slot};
+use crate::limits::MAX_EF;
+use crate::quant::CodeQuery;
+use crate::sync::Ordering;
+
+/// Slots of the tail ranked at once.
+const BLOCK: usize = 64;
+
+/// What to find.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'q> {
+    /// The query as vectors are compared.
+    pub(crate) query: &'q [f32],
+    pub(crate) n: usize,
+    pub(crate) ef: usize,
+    pub(crate) oversampling: f32,
+    /// A document that is not to be found.
+    pub(crate) excluded: Option<Slot>,
+    pub(crate) namespace: NamespaceId,
+    pub(crate) commit: Commit,
+}
+
+/// What finding cost.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Effort {
+    pub(crate) walk: Tally,
+    /// Slots of the tail that were compared.
+    pub(crate) n_tail: usize,
+    /// Exact vectors that were compared after the walk.
+    pub(crate) n_rescored: usize,
+}
+
+/// Room for one search at a time on a thread, to be used again: once it has grown, finding allocates nothing.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    walker: Walker,
+    code_query: CodeQuery,
+    exact_query: Vec<f32>,
+    pool: Pool,
+    /// What was found, nearest first.
+    pub(crate) found: Vec<Found>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl Scratch {
+    /// Lends the thread's own; a new one to a search within a search, as a user's distance may run one.
+    pub(crate) fn with<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
+        SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
+            Ok(mut scratch) => work(&mut scratch),
+            Err(_) => work(&mut Scratch::default()),
+        })
+    }
+}
+
+impl Scratch {
+    /// Leaves the nearest `n` of what is offered in `found`, in order.
+    pub(crate) fn collect_nearest(&mut self, n: usize, offer_all: impl FnOnce(&mut dyn FnMut(Found))) {
+        let found = &mut self.found;
+        found.clear();
+        let mut farthest = f32::INFINITY;
+        offer_all(&mut |new| {
+            if n == 0 || (found.len() >= n && new.rank > farthest) {
+                return;
+            }
+            found.push(new);
+            if found.len() > 2 * n + BLOCK {
+                found.select_nth_unstable_by(n - 1, |a, b| a.rank.total_cmp(&b.rank));
+                found.truncate(n);
+                farthest = found[n - 1].rank;
+            }
+        });
+        sort(found);
+        found.truncate(n);
+    }
+}
+
+/// The nearest so many of what is offered.
+#[derive(Default)]
+struct Pool {
+    most: usize,
+    /// Sorted, nearest first.
+    found: Vec<Found>,
+    slots: Vec<u32>,
+    ranks: Vec<f32>,
+}
+
+impl Pool {
+    fn reset(&mut self, most: usize) {
+        self.most = most;
+        self.found.clear();
+    }
+
+    /// Whether a rank is too far to be taken.
+    fn is_beyond(&self, rank: f32) -> bool {
+        self.found.len() >= self.most && self.found.last().is_none_or(|last| last.rank <= rank)
+    }
+
+    fn offer(&mut self, found: Found) {
+        if self.is_beyond(found.rank) {
+            return;
+        }
+        self.found.truncate(self.most.saturating_sub(1));
+        let place = self.found.partition_point(|other| other.rank <= found.rank);
+        self.found.insert(place, found);
+    }
+}
+
+impl Index {
+    /// Leaves in `scratch.found` the nearest that a walk finds, with exact ranks, up to `wanted.n`.
+    pub(crate) fn seek(&self, slots: &Slots, ranker: &Ranker, wanted: Wanted<'_>, scratch: &mut Scratch) -> Effort {
+        match &self.points {
+            Points::Codes(codes) => {
+                let space = CodeSpace { codes, slots };
+                let mut query = std::mem::take(&mut scratch.code_query);
+                codes.query(wanted.query, &mut query);
+                let n_kept = (wanted.n as f32 * wanted.oversampling).ceil() as usize;
+                let mut effort = self.collect(&space, &query, wanted, n_kept, scratch);
+                scratch.code_query = query;
+                effort.n_rescored = scratch.found.len();
+                for found in &scratch.found {
+                    slots.prefetch_vector(Slot(found.slot));
+                }
+                for found in &mut scratch.found {
+                    found.rank = ranker.rank(wanted.query, slots.vector(Slot(found.slot)));
+                }
+                sort(&mut scratch.found);
+                scratch.found.truncate(wanted.n);
+                effort
+            }
+            Points::Exact(ranker) => {
+                let space = ExactSpace { ranker, slots };
+                let mut query = std::mem::take(&mut scratch.exact_query);
+                query.clear();
+                query.extend_from_slice(wanted.query);
+                let effort = self.collect(&space, &query, wanted, wanted.n, scratch);
+                scratch.exact_query = query;
+                effort
+            }
+        }
+    }
+
+    /// Leaves in `scratch.found` the nearest `n_kept` of tail and graph, ranked as the graph ranks.
+    fn collect<S: Space + Seen>(
+        &self,
+        space: &S,
+        query: &S::Query,
+        wanted: Wanted<'_>,
+        n_kept: usize,
+        scratch: &mut Scratch,
+    ) -> Effort {
+        let is_hit = |slot: u32| {
+            space.slots().is_visible(Slot(slot), wanted.namespace, wanted.commit) && wanted.excluded != Some(Slot(slot))
+        };
+        let Scratch { walker, pool, found, .. } = scratch;
+        pool.reset(n_kept);
+        let mut effort = Effort { n_tail: self.scan_tail(space, query, is_hit, pool), ..Effort::default() };
+        self.graph.search(space, query, self.beam_of(space.slots(), wanted.ef.max(n_kept)), walker);
+        effort.walk = walker.tally();
+        found.clear();
+        found.extend_from_slice(&pool.found);
+        let n_before = found.len();
+        for point in walker.found() {
+            if found.len() - n_before >= n_kept {
+                break;
+            }
+            let room = n_kept - (found.len() - n_before);
+            let same = std::iter::once(point.slot).chain(self.graph.twins(point.slot));
+            found.extend(same.filter(|&slot| is_hit(slot)).take(room).map(|slot| Found { slot, ..point }));
+        }
+        if n_before > 0 {
+            // A slot that was just linked was met in both.
+            sort(found);
+            found.dedup_by_key(|found| found.slot);
+        }
+        found.truncate(n_kept);
+        effort
+    }
+
+    fn scan_tail<S: Space>(&self, space: &S, query: &S::Query, is_hit: impl Fn(u32) -> bool, pool: &mut Pool) -> usize {
+        let mut n_scanned = 0;
+        let (mut slots, mut ranks) = (std::mem::take(&mut pool.slots), std::mem::take(&mut pool.ranks));
+        self.tail.each_run(|run| {
+            n_scanned += run.len();
+            for run in run.chunks(BLOCK) {
+                slots.clear();
+                slots.extend(run.iter().map(|slot| slot.load(Ordering::Relaxed)));
+                ranks.resize(slots.len(), 0.0);
+                space.rank(query, &slots, &mut ranks);
+                for (&slot, &rank) in slots.iter().zip(&ranks) {
+                    if !pool.is_beyond(rank) && is_hit(slot) {
+                        pool.offer(Found { rank, slot });
+                    }
+                }
+            }
+        });
+        (pool.slots, pool.ranks) = (slots, ranks);
+        n_scanned
+    }
+
+    /// A beam that holds so many living points where some are dead.
+    fn beam_of(&self, slots: &Slots, n_points: usize) -> usize {
+        let (n_dead, n_linked) = (self.n_dead(), self.n_points(slots).max(1));
+        let widened = n_points + n_points * n_dead.min(n_linked) * 2 / n_linked;
+        widened.min(MAX_EF * 4)
+    }
+}
+
+/// Spaces over a collection's slots.
+trait Seen {
+    fn slots(&self) -> &Slots;
+}
+
+impl Seen for CodeSpace<'_> {
+    fn slots(&self) -> &Slots {
+        self.slots
+    }
+}
+
+impl Seen for ExactSpace<'_> {
+    fn slots(&self) -> &Slots {
+        self.slots
+    }
+}
+
+/// Nearest first; of equal ranks the smaller slot first.
+pub(crate) fn sort(found: &mut [Found]) {
+    found.sort_unstable_by(|a, b| a.rank.total_cmp(&b.rank).then(a.slot.cmp(&b.slot)));
+}

@@ -1,0 +1,95 @@
+//! What the graph compares: codes, or exact vectors by a metric or a user's distance.
+
+use super::super::memory::Slots;
+use crate::distance::Ranker;
+use crate::graph::Space;
+use crate::id::Slot;
+use crate::quant::{CodeQuery, Codes, Grain};
+
+/// What an index's graph is walked by.
+pub(super) enum Points {
+    Codes(Box<Codes>),
+    Exact(Ranker),
+}
+
+pub(super) struct CodeSpace<'m> {
+    pub(super) codes: &'m Codes,
+    pub(super) slots: &'m Slots,
+}
+
+pub(super) struct ExactSpace<'m> {
+    pub(super) ranker: &'m Ranker,
+    pub(super) slots: &'m Slots,
+}
+
+/// Rows ahead of the one being compared that are fetched.
+const LOOKAHEAD: usize = 3;
+
+impl Space for CodeSpace<'_> {
+    type Query = CodeQuery;
+
+    fn query_of(&self, slot: u32, query: &mut CodeQuery) {
+        self.codes.query_of(slot, query);
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, slot: u32) {
+        self.codes.prefetch(slot);
+    }
+
+    #[inline(always)]
+    fn rank(&self, query: &CodeQuery, slots: &[u32], ranks: &mut [f32]) {
+        self.codes.rank(query, Grain::Coarse, slots, ranks);
+    }
+
+    #[inline(always)]
+    fn rank_closely(&self, query: &CodeQuery, slots: &[u32], ranks: &mut [f32]) {
+        self.codes.rank(query, Grain::Fine, slots, ranks);
+    }
+
+    fn is_same(&self, a: u32, b: u32) -> bool {
+        self.slots.vector(Slot(a)) == self.slots.vector(Slot(b))
+    }
+
+    fn is_alive(&self, slot: u32) -> bool {
+        self.slots.is_alive(Slot(slot))
+    }
+}
+
+impl Space for ExactSpace<'_> {
+    type Query = Vec<f32>;
+
+    fn query_of(&self, slot: u32, query: &mut Vec<f32>) {
+        query.clear();
+        query.extend_from_slice(self.slots.vector(Slot(slot)));
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, slot: u32) {
+        self.slots.prefetch_vector(Slot(slot));
+    }
+
+    #[inline(always)]
+    fn rank(&self, query: &Vec<f32>, slots: &[u32], ranks: &mut [f32]) {
+        slots.iter().take(LOOKAHEAD).for_each(|&slot| self.prefetch(slot));
+        for (index, (&slot, rank)) in slots.iter().zip(ranks).enumerate() {
+            if let Some(&ahead) = slots.get(index + LOOKAHEAD) {
+                self.prefetch(ahead);
+            }
+            *rank = self.ranker.rank(query, self.slots.vector(Slot(slot)));
+        }
+    }
+
+    #[inline(always)]
+    fn rank_closely(&self, query: &Vec<f32>, slots: &[u32], ranks: &mut [f32]) {
+        self.rank(query, slots, ranks);
+    }
+
+    fn is_same(&self, a: u32, b: u32) -> bool {
+        self.slots.vector(Slot(a)) == self.slots.vector(Slot(b))
+    }
+
+    fn is_alive(&self, slot: u32) -> bool {
+        self.slots.is_alive(Slot(slot))
+    }
+}

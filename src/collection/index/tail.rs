@@ -1,0 +1,202 @@
+//! Slots that wait to be linked, in the order in which they came.
+//!
+//! A list of segments. One thread pushes at the end, the linker takes from the front, and any number of searches read
+//! what lies between without a lock. A slot leaves the front only after it is linked: a search that goes through the
+//! tail first and walks the graph then misses none.
+
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use parking_lot::{Condvar, Mutex};
+
+use crate::id::Slot;
+use crate::sync::{AtomicU32, AtomicUsize, Ordering};
+
+const SEGMENT: usize = 4_096;
+
+pub(crate) struct Tail {
+    /// The first segment with a slot that is not linked, or the last one.
+    front: ArcSwap<Segment>,
+    back: Mutex<Arc<Segment>>,
+    n_pushed: AtomicUsize,
+    n_left: AtomicUsize,
+    /// Rung when slots leave.
+    left: (Mutex<()>, Condvar),
+}
+
+struct Segment {
+    slots: Box<[AtomicU32]>,
+    /// Slots before this have left.
+    first: AtomicUsize,
+    /// Slots before this have come.
+    end: AtomicUsize,
+    next: OnceLock<Arc<Segment>>,
+}
+
+impl Segment {
+    fn new() -> Self {
+        Segment {
+            slots: (0..SEGMENT).map(|_| AtomicU32::new(0)).collect(),
+            first: AtomicUsize::new(0),
+            end: AtomicUsize::new(0),
+            next: OnceLock::new(),
+        }
+    }
+
+    /// Those of the segment's slots that wait.
+    fn waiting(&self) -> &[AtomicU32] {
+        let first = self.first.load(Ordering::Acquire);
+        &self.slots[first..self.end.load(Ordering::Acquire).max(first)]
+    }
+}
+
+impl Drop for Segment {
+    /// One after the other, where dropping each would drop the next inside.
+    fn drop(&mut self) {
+        let mut next = self.next.take();
+        while let Some(mut segment) = next.and_then(Arc::into_inner) {
+            next = segment.next.take();
+        }
+    }
+}
+
+impl Tail {
+    pub(crate) fn new() -> Self {
+        let segment = Arc::new(Segment::new());
+        Tail {
+            front: ArcSwap::new(segment.clone()),
+            back: Mutex::new(segment),
+            n_pushed: AtomicUsize::new(0),
+            n_left: AtomicUsize::new(0),
+            left: Default::default(),
+        }
+    }
+
+    /// Adds a slot at the end.
+    pub(crate) fn push(&self, slot: Slot) {
+        let mut back = self.back.lock();
+        let mut end = back.end.load(Ordering::Relaxed);
+        if end == SEGMENT {
+            let next = back.next.get_or_init(|| Arc::new(Segment::new())).clone();
+            *back = next;
+            end = 0;
+        }
+        back.slots[end].store(slot.0, Ordering::Relaxed);
+        back.end.store(end + 1, Ordering::Release);
+        self.n_pushed.fetch_add(1, Ordering::Release);
+    }
+
+    /// How many slots wait.
+    pub(crate) fn len(&self) -> usize {
+        let n_left = self.n_left.load(Ordering::Acquire);
+        self.n_pushed.load(Ordering::Acquire).saturating_sub(n_left)
+    }
+
+    /// How many slots were ever added.
+    pub(crate) fn n_pushed(&self) -> usize {
+        self.n_pushed.load(Ordering::Acquire)
+    }
+
+    /// How many slots have left.
+    pub(crate) fn n_left(&self) -> usize {
+        self.n_left.load(Ordering::Acquire)
+    }
+
+    /// Shows all slots that wait, in runs. Some may have been linked by then.
+    pub(crate) fn each_run(&self, mut visit: impl FnMut(&[AtomicU32])) {
+        let mut segment = self.front.load_full();
+        loop {
+            let waiting = segment.waiting();
+            if !waiting.is_empty() {
+                visit(waiting);
+            }
+            match segment.next.get() {
+                Some(next) => segment = next.clone(),
+                None => return,
+            }
+        }
+    }
+
+    /// The first slots that wait, up to so many. Only the linker takes, and says with [`leave`](Tail::leave) when they
+    /// are linked.
+    pub(crate) fn take(&self, most: usize, taken: &mut Vec<Slot>) {
+        taken.clear();
+        self.each_run(|run| {
+            let wanted = most - taken.len().min(most);
+            taken.extend(run.iter().take(wanted).map(|slot| Slot(slot.load(Ordering::Relaxed))));
+        });
+    }
+
+    /// Lets the first so many slots go: they are linked, or need not be.
+    pub(crate) fn leave(&self, n: usize) {
+        let mut segment = self.front.load_full();
+        let mut rest = n;
+        loop {
+            let here = segment.waiting().len().min(rest);
+            let first = segment.first.load(Ordering::Relaxed) + here;
+            segment.first.store(first, Ordering::Release);
+            rest -= here;
+            match segment.next.get() {
+                Some(next) if first == SEGMENT => segment = next.clone(),
+                _ => break,
+            }
+        }
+        debug_assert_eq!(rest, 0, "no more leave than waited");
+        self.front.store(segment);
+        self.n_left.fetch_add(n, Ordering::Release);
+        let _held = self.left.0.lock();
+        self.left.1.notify_all();
+    }
+
+    /// Waits until `done` holds, which is asked again whenever slots leave.
+    pub(crate) fn wait_until(&self, done: impl Fn() -> bool) {
+        let mut held = self.left.0.lock();
+        while !done() {
+            self.left.1.wait(&mut held);
+        }
+    }
+
+    /// Lets those who wait ask again.
+    pub(crate) fn ring(&self) {
+        let _held = self.left.0.lock();
+        self.left.1.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting(tail: &Tail) -> Vec<u32> {
+        let mut all = Vec::new();
+        tail.each_run(|run| all.extend(run.iter().map(|slot| slot.load(Ordering::Relaxed))));
+        all
+    }
+
+    #[test]
+    fn slots_leave_in_the_order_they_came() {
+        let tail = Tail::new();
+        let mut taken = Vec::new();
+        for round in 0..5u32 {
+            (0..5_000).for_each(|slot| tail.push(Slot(round * 5_000 + slot)));
+            tail.take(4_999, &mut taken);
+            assert_eq!(taken.len(), 4_999);
+            assert!(taken.is_sorted());
+            tail.leave(4_999);
+            assert_eq!(tail.len(), round as usize + 1);
+            assert_eq!(waiting(&tail).len(), tail.len());
+        }
+        assert_eq!(waiting(&tail), [24_995, 24_996, 24_997, 24_998, 24_999]);
+        tail.leave(5);
+        assert!(waiting(&tail).is_empty() && tail.len() == 0);
+        tail.push(Slot(7));
+        assert_eq!(waiting(&tail), [7]);
+    }
+
+    #[test]
+    fn a_long_tail_is_dropped_without_deep_recursion() {
+        let tail = Tail::new();
+        (0..2_000_000).for_each(|slot| tail.push(Slot(slot)));
+        drop(tail);
+    }
+}
