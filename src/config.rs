@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::distance::{Distance, Distances, Metric};
+use crate::document::Way;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::limits::{MAX_DIMENSION, MAX_EF, MAX_LINK_THREADS, MAX_M, MAX_NAME_BYTES, MAX_TAIL, MIN_M};
@@ -354,10 +355,10 @@ pub struct SearchParams {
     /// Points that the walk through the graph keeps: the more, the more of the nearest it finds and the longer it
     /// takes. 1 to 4,096; at least as many are kept as are compared exactly. Default: 48 more than twice the hits wanted.
     pub ef: Option<usize>,
-    /// Whether to compare every vector instead of walking the graph. Default: false.
-    pub exact: bool,
+    /// Whether to compare every vector or to walk the graph. Default: whichever is faster.
+    pub way: Option<Way>,
     /// How many times as many documents as are wanted are compared by their exact vectors, where the graph is walked by
-    /// codes: 1 to 100. Default: 2.
+    /// codes: 1 to 100. A quarter of `ef` are in any case. Default: 1.5.
     pub oversampling: f32,
 }
 
@@ -373,8 +374,8 @@ impl Default for SearchParams {
             fields: None,
             with_document: true,
             ef: None,
-            exact: false,
-            oversampling: 2.0,
+            way: None,
+            oversampling: 1.5,
         }
     }
 }

@@ -240,6 +240,10 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
+    /// Several documents that a [`Writer`](crate::Writer) wrote together failed together.
+    #[error(transparent)]
+    Shared(std::sync::Arc<Error>),
+
     /// The system gave no memory for more documents.
     #[error("no memory for {n_documents} documents: {source}")]
     OutOfMemory {
@@ -309,6 +313,7 @@ impl Error {
             | Error::InvalidConfig { .. }
             | Error::LimitExceeded { .. } => ErrorKind::InvalidArgument,
             Error::InBatch { source, .. } | Error::InQuery { source, .. } => source.kind(),
+            Error::Shared(error) => error.kind(),
             Error::CollectionNotFound { .. } | Error::DatabaseNotFound { .. } | Error::DocumentNotFound { .. } => {
                 ErrorKind::NotFound
             }
@@ -330,6 +335,7 @@ impl Error {
     pub fn outcome(&self) -> Outcome {
         match self {
             Error::Commit { outcome, .. } => *outcome,
+            Error::Shared(error) => error.outcome(),
             _ => Outcome::NotApplied,
         }
     }

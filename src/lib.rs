@@ -31,6 +31,7 @@ mod db;
 pub use crate::collection::batch::{Batch, Write};
 pub use crate::collection::read::Scroll;
 pub use crate::collection::search::{Query, Search};
+pub use crate::collection::writer::{Ticket, TrySendError, Writer};
 pub use crate::collection::{Collection, Namespace};
 pub use crate::config::{CollectionConfig, Durability, Index, Options, Quantization, SearchParams};
 pub use crate::db::{CollectionStats, Database, Stats, Verification};

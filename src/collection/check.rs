@@ -44,23 +44,23 @@ pub(crate) enum MetadataStep {
     Remove(Vec<String>),
 }
 
-pub(crate) fn document(collection: &str, live: &Live, document: Document) -> Result<CheckedDocument> {
+pub(crate) fn document(collection: impl Fn() -> String, live: &Live, document: Document) -> Result<CheckedDocument> {
     let Document { id, vector, metadata, text } = document;
     if let Some(id) = &id {
         self::id(id)?;
     }
-    let norm = self::vector(collection, &live.config, &vector)?;
+    let norm = self::vector(&collection, &live.config, &vector)?;
     let metadata = metadata.into_metadata()?;
     check_text(text.as_deref())?;
     let vector = CheckedVector { norm, comparable: live.prepare(&vector, norm), vector };
     Ok(CheckedDocument { id: id.unwrap_or_else(DocId::generate), vector, metadata, text })
 }
 
-pub(crate) fn update(collection: &str, live: &Live, update: Update) -> Result<CheckedUpdate> {
+pub(crate) fn update(collection: impl Fn() -> String, live: &Live, update: Update) -> Result<CheckedUpdate> {
     let Update { id, vector, metadata, text } = update;
     self::id(&id)?;
     let vector = vector.map(|vector| -> Result<CheckedVector> {
-        let norm = self::vector(collection, &live.config, &vector)?;
+        let norm = self::vector(&collection, &live.config, &vector)?;
         Ok(CheckedVector { norm, comparable: live.prepare(&vector, norm), vector })
     });
     let vector = vector.transpose()?;
@@ -88,9 +88,9 @@ pub(crate) fn id(id: &DocId) -> Result<()> {
 }
 
 /// Refuses a vector, stored or query, that the collection cannot compare; returns its norm.
-pub(crate) fn vector(collection: &str, config: &CollectionConfig, vector: &[f32]) -> Result<f64> {
+pub(crate) fn vector(collection: impl Fn() -> String, config: &CollectionConfig, vector: &[f32]) -> Result<f64> {
     if vector.len() != config.dimension {
-        let (collection, expected, got) = (collection.to_owned(), config.dimension, vector.len());
+        let (collection, expected, got) = (collection(), config.dimension, vector.len());
         return Err(Error::DimensionMismatch { collection, expected, got });
     }
     let norm = distance::norm(vector);
@@ -151,7 +151,7 @@ mod tests {
     fn vectors_that_have_no_distance_are_refused() {
         let refused = |metric, components: &[f32]| {
             let config = CollectionConfig::new(2).metric(metric);
-            vector("c", &config, components).map_err(|error| error.to_string()).err()
+            vector(|| "c".to_owned(), &config, components).map_err(|error| error.to_string()).err()
         };
         for metric in Metric::ALL {
             for (components, reason) in [

@@ -1,7 +1,7 @@
 //! What a collection holds in memory, by slot: vectors as they are compared, their codes and graph, whose document it
 //! is, and which slots are free.
 //!
-//! Everything here is derived from the store and remade at open. It changes only by [`Writer::apply`], which cannot fail
+//! Everything here is derived from the store and remade at open. It changes only by [`Applying::apply`], which cannot fail
 //! and runs after its commit is written.
 //!
 //! Searches read without a lock. A slot says from which commit and up to which its document exists, so a search that
@@ -122,7 +122,7 @@ pub(crate) struct Allocation<'m> {
 }
 
 /// Memory that a commit is being applied to. Counts of documents wait until it is dropped; searches do not.
-pub(crate) struct Writer<'m> {
+pub(crate) struct Applying<'m> {
     memory: &'m Memory,
     ledger: RwLockWriteGuard<'m, Ledger>,
 }
@@ -168,8 +168,8 @@ impl Memory {
     }
 
     /// Begins to apply commits.
-    pub(crate) fn write(&self) -> Writer<'_> {
-        Writer { memory: self, ledger: self.ledger.write() }
+    pub(crate) fn write(&self) -> Applying<'_> {
+        Applying { memory: self, ledger: self.ledger.write() }
     }
 
     /// Shows the members of a namespace, in no order. No commit is half applied meanwhile.
@@ -349,7 +349,7 @@ impl Ledger {
     }
 }
 
-impl Writer<'_> {
+impl Applying<'_> {
     /// Applies a commit that is not published yet. New slots must come from one [`Allocation`] made since the last
     /// call, in its order, and room for them be reserved.
     pub(crate) fn apply(&mut self, changes: Changes, commit: Commit) {

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`check`] | what may come in |
 //! | [`batch`], [`plan`], [`commit`] | operations; folding them into one draft; committing it |
-//! | [`mod@write`], [`read`], [`search`] | the verbs |
+//! | [`mod@write`], [`writer`], [`read`], [`search`] | the verbs |
 //! | [`memory`], [`names`], [`load`] | what is held in memory, and making it at open |
 //! | [`index`], [`linker`] | graph and tail; who links |
 //! | [`verify`] | comparing all of it |
@@ -29,6 +29,7 @@ pub(crate) mod read;
 pub(crate) mod search;
 pub(crate) mod verify;
 mod write;
+pub(crate) mod writer;
 
 use std::any::Any;
 use std::fmt;

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::index::Index;
-use super::index::seek::{Scratch, Wanted};
-use super::{Live, Namespace, Scope, check};
+use super::index::seek::{Effort, Scratch, Wanted};
+use super::{Live, Namespace, Scope, State, check};
 use crate::config::SearchParams;
 use crate::document::{Hit, Hits, Route, Way};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::graph::Found;
+use crate::graph::{Found, MOST_TURNS};
 use crate::id::{Commit, DocId, NamespaceId, Slot};
 use crate::store::View;
 use crate::store::record::DocumentRow;
@@ -176,12 +176,18 @@ impl<Q> Search<Q> {
 
     /// Whether to compare every vector, so that the hits are the nearest for certain. Default: no.
     pub fn exact(mut self, exact: bool) -> Self {
-        self.params.exact = exact;
+        self.params.way = exact.then_some(Way::Exact);
+        self
+    }
+
+    /// Which way to go, whatever is faster. Default: whichever is faster.
+    pub fn way(mut self, way: Way) -> Self {
+        self.params.way = Some(way);
         self
     }
 
     /// How many times as many documents as are wanted are compared by their exact vectors after a walk by codes: 1 to
-    /// 100. Default: 2.
+    /// 100. A quarter of `ef` are in any case. Default: 1.5.
     pub fn oversampling(mut self, oversampling: f32) -> Self {
         self.params.oversampling = oversampling;
         self
@@ -204,7 +210,9 @@ impl Search<Query> {
     pub fn run(self) -> Result<Hits> {
         let Search { namespace, query, params } = self;
         let round = Round::begin(&namespace, params)?;
-        round.answer(query)
+        let query = round.prepare(query)?;
+        let mut answers = round.find_all(&[query])?;
+        Ok(answers.remove(0))
     }
 }
 
@@ -216,9 +224,10 @@ impl Search<Vec<Query>> {
     pub fn run(self) -> Result<Vec<Hits>> {
         let Search { namespace, query: queries, params } = self;
         let round = Round::begin(&namespace, params)?;
-        let answer =
-            |(index, query)| round.answer(query).map_err(|error| Error::InQuery { index, source: Box::new(error) });
-        queries.into_par_iter().enumerate().map(answer).collect()
+        let numbered: Vec<(usize, Query)> = queries.into_iter().enumerate().collect();
+        let answers: Vec<Vec<Hits>> =
+            numbered.par_chunks(MOST_TURNS).map(|queries| round.answer_all(queries)).collect::<Result<_>>()?;
+        Ok(answers.into_iter().flatten().collect())
     }
 }
 
@@ -226,11 +235,24 @@ impl Search<Vec<Query>> {
 struct Round {
     live: Arc<Live>,
     view: Arc<View>,
-    name: String,
+    state: Arc<State>,
     /// `None` if the namespace has never had a document.
     namespace: Option<NamespaceId>,
     field: Field,
     params: SearchParams,
+}
+
+/// A query that was checked, as vectors are compared, and the slot it must not find.
+struct Prepared {
+    row: Vec<f32>,
+    excluded: Option<Slot>,
+}
+
+impl Effort {
+    fn route(self) -> Route {
+        let Effort { walk, n_tail, n_rescored } = self;
+        Route { way: Way::Graph, n_scanned: n_rescored, n_visited: walk.n_ranked, n_hops: walk.n_hops, n_tail }
+    }
 }
 
 /// What may be a hit.
@@ -253,19 +275,23 @@ impl Round {
             Some(number) => choose_field(&mut scope, number, &params),
         };
         let Scope { live, view, namespace: number } = scope;
-        Ok(Round { live, view, name: namespace.state().name(), namespace: number, field, params })
+        Ok(Round { live, view, state: namespace.state().clone(), namespace: number, field, params })
     }
 
-    fn answer(&self, query: Query) -> Result<Hits> {
+    /// Answers some queries, at most [`MOST_TURNS`]. An error says which of them it is of.
+    fn answer_all(&self, queries: &[(usize, Query)]) -> Result<Vec<Hits>> {
+        let prepare = |(index, query): &(usize, Query)| {
+            self.prepare(query.clone()).map_err(|error| Error::InQuery { index: *index, source: Box::new(error) })
+        };
+        let prepared: Vec<Prepared> = queries.iter().map(prepare).collect::<Result<_>>()?;
+        self.find_all(&prepared)
+    }
+
+    /// Checks a query and makes it comparable.
+    fn prepare(&self, query: Query) -> Result<Prepared> {
         let (vector, excluded) = self.resolve(query)?;
-        let norm = check::vector(&self.name, &self.live.config, &vector)?;
-        let query = self.live.comparable_by(vector, norm);
-        Scratch::with(|scratch| {
-            let route = self.find(&query, excluded, scratch);
-            let within = |found: &&Found| self.is_within(found.rank);
-            let found = scratch.found.iter().filter(within).skip(self.params.offset).take(self.params.limit);
-            Ok(Hits { items: self.complete(found)?, commit: self.view.commit, route })
-        })
+        let norm = check::vector(|| self.state.name(), &self.live.config, &vector)?;
+        Ok(Prepared { row: self.live.comparable_by(vector, norm), excluded })
     }
 
     /// The vector of a query, and the slot it must not find.
@@ -279,73 +305,99 @@ impl Round {
             Some(namespace) => self.live.find_slot(Some(&self.view.snapshot), namespace, &id)?,
             None => None,
         };
-        let slot = slot.ok_or_else(|| Error::DocumentNotFound { collection: self.name.clone(), id })?;
+        let slot = slot.ok_or_else(|| Error::DocumentNotFound { collection: self.state.name(), id })?;
         Ok((self.live.vector(&self.view.snapshot, slot)?, Some(slot)))
     }
 
-    /// Leaves the nearest in the scratch, in order.
-    fn find(&self, query: &[f32], excluded: Option<Slot>, scratch: &mut Scratch) -> Route {
-        let memory = &self.live.memory;
-        let slots = &memory.slots;
+    /// Finds hits for some queries, at most [`MOST_TURNS`].
+    fn find_all(&self, queries: &[Prepared]) -> Result<Vec<Hits>> {
+        Scratch::with(|scratches| {
+            let routes = self.find(queries, scratches);
+            let found = scratches.iter().zip(routes);
+            let hits = |(scratch, route): (&Scratch, Route)| {
+                let within = scratch.found.iter().filter(|found| self.is_within(found.rank));
+                let items = self.complete(within.skip(self.params.offset).take(self.params.limit))?;
+                Ok(Hits { items, commit: self.view.commit, route })
+            };
+            found.take(queries.len()).map(hits).collect()
+        })
+    }
+
+    /// Leaves the nearest to each query in its scratch, in order.
+    fn find(&self, queries: &[Prepared], scratches: &mut [Scratch; MOST_TURNS]) -> [Route; MOST_TURNS] {
+        let slots = &self.live.memory.slots;
         let n = self.params.offset.saturating_add(self.params.limit).min(slots.n_slots());
         let n_candidates = match &self.field {
-            Field::Listed(listed) => return self.scan(query, excluded, n, listed.iter().copied(), scratch),
+            Field::Listed(listed) => listed.len(),
             Field::All => slots.n_documents(),
             Field::Members(n_members) => *n_members,
         };
-        let namespace = self.namespace.unwrap_or_default();
-        let all = || {
-            (0..slots.n_slots() as u32).map(Slot).filter(|&slot| slots.is_visible(slot, namespace, self.view.commit))
+        let mut routes = [Route::default(); MOST_TURNS];
+        let graph = match &self.field {
+            Field::Listed(_) => None,
+            Field::All | Field::Members(_) => self.graph(n_candidates),
         };
-        let Some((index, ef)) = self.graph(n_candidates) else {
-            return self.scan(query, excluded, n, all(), scratch);
-        };
-        let (oversampling, commit) = (self.params.oversampling, self.view.commit);
-        let wanted = Wanted { query, n: n.min(n_candidates), ef, oversampling, excluded, namespace, commit };
-        let effort = index.seek(slots, &self.live.ranker, wanted, scratch);
-        let route = Route {
-            way: Way::Graph,
-            n_scanned: effort.n_rescored,
-            n_visited: effort.walk.n_ranked,
-            n_hops: effort.walk.n_hops,
-            n_tail: effort.n_tail,
-        };
-        let n_expected = n_candidates.saturating_sub(usize::from(excluded.is_some())).min(n);
-        if scratch.found.len() >= n_expected {
-            return route;
+        if let Some((index, ef)) = graph {
+            let n = n.min(n_candidates);
+            let pairs = queries.iter().zip(scratches.iter_mut());
+            let mut searches: Vec<_> = pairs.map(|(query, scratch)| (self.wanted(query, n, ef), scratch)).collect();
+            index.seek(slots, &self.live.ranker, &mut searches);
         }
-        // Fewer than there are: too much of what was found is dead or someone else's.
-        let scan = self.scan(query, excluded, n, all(), scratch);
-        Route { n_visited: route.n_visited, n_hops: route.n_hops, n_tail: route.n_tail, ..scan }
+        for ((query, scratch), route) in queries.iter().zip(scratches).zip(&mut routes) {
+            let n_expected = n_candidates.saturating_sub(usize::from(query.excluded.is_some())).min(n);
+            if graph.is_some() {
+                *route = scratch.effort.route();
+            }
+            // Fewer than there are: too much of what was found is dead or someone else's.
+            if graph.is_none() || scratch.found.len() < n_expected {
+                let scan = self.scan(query, n, scratch);
+                *route = Route { way: Way::Exact, n_scanned: scan, ..*route };
+            }
+        }
+        routes
+    }
+
+    fn wanted<'q>(&self, query: &'q Prepared, n: usize, ef: usize) -> Wanted<'q> {
+        Wanted {
+            query: &query.row,
+            n,
+            ef,
+            oversampling: self.params.oversampling,
+            excluded: query.excluded,
+            namespace: self.namespace.unwrap_or_default(),
+            commit: self.view.commit,
+        }
     }
 
     /// The index to walk and the beam to walk it with; `None` if everything is to be scanned.
     fn graph(&self, n_candidates: usize) -> Option<(&Index, usize)> {
         let memory = &self.live.memory;
-        let index = memory.index.as_ref().filter(|_| !self.params.exact)?;
         let (ef, reach) = beam(&self.params, n_candidates, memory.slots.n_documents());
-        let prefers_scan = index.prefers_scan(&memory.slots, &self.live.ranker, n_candidates, reach);
-        (!prefers_scan).then_some((index, ef))
+        let index = walked(&self.live, &self.params, n_candidates, reach)?;
+        Some((index, ef))
     }
 
-    /// Compares candidates one by one.
-    fn scan(
-        &self,
-        query: &[f32],
-        excluded: Option<Slot>,
-        n: usize,
-        candidates: impl Iterator<Item = Slot>,
-        scratch: &mut Scratch,
-    ) -> Route {
+    /// Compares every candidate, one by one. Returns how many those were.
+    fn scan(&self, query: &Prepared, n: usize, scratch: &mut Scratch) -> usize {
         let slots = &self.live.memory.slots;
+        let (ranker, namespace, commit) = (&self.live.ranker, self.namespace.unwrap_or_default(), self.view.commit);
         let mut n_scanned = 0;
         scratch.collect_nearest(n, |offer| {
-            for slot in candidates.filter(|&slot| Some(slot) != excluded) {
-                n_scanned += 1;
-                offer(Found { rank: self.live.ranker.rank(query, slots.vector(slot)), slot: slot.0 });
+            let mut compare = |slot: Slot| {
+                if Some(slot) != query.excluded {
+                    n_scanned += 1;
+                    offer(Found { rank: ranker.rank(&query.row, slots.vector(slot)), slot: slot.0 });
+                }
+            };
+            match &self.field {
+                Field::Listed(listed) => listed.iter().for_each(|&slot| compare(slot)),
+                Field::All | Field::Members(_) => {
+                    let all = (0..slots.n_slots() as u32).map(Slot);
+                    all.filter(|&slot| slots.is_visible(slot, namespace, commit)).for_each(compare);
+                }
             }
         });
-        Route { way: Way::Exact, n_scanned, ..Route::default() }
+        n_scanned
     }
 
     fn is_within(&self, rank: f32) -> bool {
@@ -410,13 +462,23 @@ fn choose_field(scope: &mut Scope, namespace: NamespaceId, params: &SearchParams
     }
     memory.with_members(namespace, |members| {
         scope.view = live.store.view();
-        let walks = !params.exact
-            && memory.index.as_ref().is_some_and(|index| {
-                let (_, reach) = beam(params, members.len(), slots.n_documents());
-                !index.prefers_scan(slots, &live.ranker, members.len(), reach)
-            });
-        if walks { Field::Members(members.len()) } else { Field::Listed(members.to_vec()) }
+        let (_, reach) = beam(params, members.len(), slots.n_documents());
+        match walked(&live, params, members.len(), reach) {
+            Some(_) => Field::Members(members.len()),
+            None => Field::Listed(members.to_vec()),
+        }
     })
+}
+
+/// The index, if it is walked for so many candidates rather than all of them scanned.
+fn walked<'l>(live: &'l Live, params: &SearchParams, n_candidates: usize, reach: f64) -> Option<&'l Index> {
+    let index = live.memory.index.as_ref()?;
+    let walks = match params.way {
+        Some(Way::Exact) => false,
+        Some(Way::Graph) => !index.is_broken(),
+        None => !index.prefers_scan(&live.memory.slots, &live.ranker, n_candidates, reach),
+    };
+    walks.then_some(index)
 }
 
 /// The beam of a search among so many candidates of so many documents, and how many points its walk has to keep in all

@@ -109,6 +109,8 @@ impl Beam {
 pub(super) struct Visited {
     words: Vec<u64>,
     journal: Vec<u32>,
+    /// Where in the journal begins what was marked last.
+    fresh: usize,
 }
 
 impl Visited {
@@ -117,10 +119,17 @@ impl Visited {
         for slot in self.journal.drain(..) {
             self.words[slot as usize / 64] = 0;
         }
+        self.fresh = 0;
         let n_words = n_slots.div_ceil(64);
         if self.words.len() < n_words {
             self.words.resize(n_words, 0);
         }
+    }
+
+    /// The slots that the last [`mark`](Visited::mark) met for the first time.
+    #[inline(always)]
+    pub(super) fn fresh(&self) -> &[u32] {
+        &self.journal[self.fresh..]
     }
 
     /// Marks slots as seen and returns those that were not before. Slots beyond all that can be are passed over.
@@ -128,9 +137,9 @@ impl Visited {
     /// Whether a link was seen is anyone's guess, so no branch depends on it.
     #[inline(always)]
     pub(super) fn mark(&mut self, slots: impl ExactSizeIterator<Item = u32>) -> &[u32] {
-        let from = self.journal.len();
-        let mut end = from;
-        self.journal.resize(from + slots.len(), 0);
+        self.fresh = self.journal.len();
+        let mut end = self.fresh;
+        self.journal.resize(end + slots.len(), 0);
         for slot in slots {
             let Some(word) = self.words.get_mut(slot as usize / 64) else { continue };
             let bit = 1u64 << (slot % 64);
@@ -139,7 +148,7 @@ impl Visited {
             *word |= bit;
         }
         self.journal.truncate(end);
-        &self.journal[from..]
+        self.fresh()
     }
 }
 

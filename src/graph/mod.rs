@@ -33,7 +33,7 @@ use parking_lot::Mutex;
 pub(crate) use self::beam::Found;
 pub(crate) use self::link::{Change, Linking};
 use self::row::Row;
-pub(crate) use self::walk::{Tally, Walker};
+pub(crate) use self::walk::{MOST_TURNS, Tally, Walker};
 use crate::arena::{Cells, Rows};
 
 /// What the graph asks about its points. Ranks compare: smaller is nearer.

@@ -245,9 +245,36 @@ fn levels_thin_out_by_m_and_stay_what_they_are() {
 fn an_empty_graph_finds_nothing() {
     let toy = Toy::new(2, vec![0.0; 20]);
     let graph = empty(SHAPE, 10);
-    assert!(!graph.search(&toy, &vec![0.0; 2], EF, &mut Walker::default()));
+    let full = built(SHAPE, &toy, 1);
+    let mut walker = Walker::default();
+    full.search(&toy, &vec![0.0; 2], EF, &mut walker);
+    graph.search(&toy, &vec![0.0; 2], EF, &mut walker);
+    assert_eq!((walker.found().count(), walker.tally()), (0, Tally::default()));
     assert_eq!(graph.entry(), None);
     assert_eq!(graph.audit(), Audit::default());
+}
+
+#[test]
+fn searches_in_turns_find_what_each_finds_alone() {
+    let seed = 15;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let toy = Toy::new(8, clustered(&mut rng, 2_000, 8));
+    for graph in [built(NARROW, &toy, 1), empty(NARROW, toy.n_slots())] {
+        let mut walkers: [Walker; MOST_TURNS] = Default::default();
+        for round in 0..50 {
+            let n_turns = 1 + round % MOST_TURNS;
+            let queries: Vec<Vec<f32>> =
+                (0..n_turns).map(|_| toy.vector(rng.random_range(0..toy.n_slots())).to_vec()).collect();
+            let mut searches: Vec<(&Vec<f32>, &mut Walker)> = queries.iter().zip(&mut walkers).collect();
+            graph.search_in_turns(&toy, EF, &mut searches);
+            for (query, walker) in searches {
+                let mut alone = Walker::default();
+                graph.search(&toy, query, EF, &mut alone);
+                assert!(walker.found().eq(alone.found()), "seed {seed}, round {round}");
+                assert_eq!(walker.tally(), alone.tally(), "seed {seed}, round {round}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -4,6 +4,9 @@ use super::beam::{Beam, Found, Visited};
 use super::{Entry, Graph, Space};
 use crate::distance;
 
+/// Most searches that take turns.
+pub(crate) const MOST_TURNS: usize = 4;
+
 /// What a walk has cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -33,22 +36,39 @@ impl Walker {
         self.tally
     }
 
-    /// Expands the next point: ranks those of its links that were not seen before. False if the walk is over.
+    /// Takes the next point and notes those of its links that were not seen before. False if the walk is over.
     #[inline(always)]
-    fn expand<S: Space>(&mut self, graph: &Graph, space: &S, query: &S::Query, level: usize) -> bool {
+    fn gather(&mut self, graph: &Graph, level: usize) -> bool {
         let Some(slot) = self.beam.pop() else { return false };
-        let fresh = self.visited.mark(graph.row(slot, level).iter());
+        self.visited.mark(graph.row(slot, level).iter());
         if let Some(next) = self.beam.peek() {
             graph.prefetch(next, level);
         }
         self.tally.n_hops += 1;
+        true
+    }
+
+    /// Ranks what was gathered.
+    #[inline(always)]
+    fn rank<S: Space>(&mut self, space: &S, query: &S::Query) {
+        let fresh = self.visited.fresh();
         self.tally.n_ranked += fresh.len();
         self.ranks.resize(fresh.len(), 0.0);
         space.rank(query, fresh, &mut self.ranks);
         for (&slot, &rank) in fresh.iter().zip(&self.ranks) {
             self.beam.offer(Found { rank, slot });
         }
-        true
+    }
+
+    /// Empties beam and memory, and begins at some points.
+    fn begin(&mut self, graph: &Graph, starts: &[Found], ef: usize) {
+        self.visited.reset(graph.n_slots());
+        self.beam.reset(ef);
+        for &start in starts {
+            if !self.visited.mark(std::iter::once(start.slot)).is_empty() {
+                self.beam.offer(start);
+            }
+        }
     }
 }
 
@@ -60,13 +80,40 @@ impl Graph {
         distance::prefetch(start, n_bytes);
     }
 
-    /// Finds the points nearest to a query, up to `ef`. Returns false if the graph is empty.
-    pub(crate) fn search<S: Space>(&self, space: &S, query: &S::Query, ef: usize, walker: &mut Walker) -> bool {
+    /// Finds the points nearest to a query, up to `ef`: none if the graph is empty.
+    pub(crate) fn search<S: Space>(&self, space: &S, query: &S::Query, ef: usize, walker: &mut Walker) {
+        if self.arrive(space, query, ef, walker) {
+            while walker.gather(self, 0) {
+                walker.rank(space, query);
+            }
+        }
+    }
+
+    /// Does several searches on one thread, in turns: while what one of them needs is on its way from memory, the others
+    /// go on.
+    pub(crate) fn search_in_turns<S: Space>(&self, space: &S, ef: usize, searches: &mut [(&S::Query, &mut Walker)]) {
+        let mut walking = [false; MOST_TURNS];
+        for ((query, walker), walking) in searches.iter_mut().zip(&mut walking) {
+            *walking = self.arrive(space, query, ef, walker);
+        }
+        while walking.iter().any(|walking| *walking) {
+            for ((_, walker), walking) in searches.iter_mut().zip(&mut walking).filter(|(_, walking)| **walking) {
+                *walking = walker.gather(self, 0);
+                walker.visited.fresh().iter().for_each(|&slot| space.prefetch(slot));
+            }
+            for ((query, walker), _) in searches.iter_mut().zip(&walking).filter(|(_, walking)| **walking) {
+                walker.rank(space, query);
+            }
+        }
+    }
+
+    /// Begins a search: comes down to level 0. False if the graph is empty.
+    fn arrive<S: Space>(&self, space: &S, query: &S::Query, ef: usize, walker: &mut Walker) -> bool {
         walker.tally = Tally::default();
         walker.beam.reset(ef);
         let Some(entry) = self.entry() else { return false };
         let start = self.descend(space, query, entry, 0, walker);
-        self.walk(space, query, &[start], 0, ef, walker);
+        walker.begin(self, &[start], ef);
         true
     }
 
@@ -113,13 +160,9 @@ impl Graph {
         ef: usize,
         walker: &mut Walker,
     ) {
-        walker.visited.reset(self.n_reserved.load(std::sync::atomic::Ordering::Acquire));
-        walker.beam.reset(ef);
-        for &start in starts {
-            if !walker.visited.mark(std::iter::once(start.slot)).is_empty() {
-                walker.beam.offer(start);
-            }
+        walker.begin(self, starts, ef);
+        while walker.gather(self, level) {
+            walker.rank(space, query);
         }
-        while walker.expand(self, space, query, level) {}
     }
 }

@@ -3,10 +3,15 @@
 //! Owns names, defaults and ranges; knows nothing of databases beyond the types its arguments are parsed into.
 
 use std::convert::Infallible;
+use std::fmt;
+use std::ops::{Bound, RangeBounds};
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
-use vectrove::{DocId, Filter, Metric};
+use clap::builder::RangedU64ValueParser;
+use clap::{Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+use vectrove::limits::{MAX_EF, MAX_LINK_THREADS, MAX_M, MIN_M};
+use vectrove::{DocId, Filter, Metric, Quantization};
 
 const AFTER_HELP: &str = "\
 Ids: a JSON number (7) is a number, a JSON string ('\"7\"') is a string, anything else is the text as it stands.
@@ -27,6 +32,21 @@ after the last acknowledged row. Without --resume an import starts at the first 
 with ids and doubles those without. With --json every batch prints {\"rows\": …, \"commit\": …}: rows of the input
 acknowledged so far, and the commit that did it.";
 
+const BENCH_HELP: &str = "\
+The rows are inserted in batches of 1,000, each on the disk before the next; then all of them are linked. Reading the
+file is not timed. Recall is the part of the true --k nearest that a search finds. Of three passes over all queries the
+fastest counts. Larger --ef are left out once recall is above 0.9985.
+
+--truth holds queries and columns as u32, and then the ids of the nearest rows as u32, nearest first; little-endian.
+Without it every query is compared with every row first, which takes a while.
+
+--insert-rate then opens the database with acknowledgement by the operating system (`Durability::Wal`) and measures
+searches at ef 64, first alone and then while one writer inserts other vectors one by one. Recall is then that of the
+hits among the base's rows; every tenth document is searched for right after its insert.
+
+With --json: a line for the build, with bytes of memory; a line for each ef; a line with the rates at four recalls,
+log-interpolated; and a line for --insert-rate.";
+
 /// An embedded vector database: collections of documents with vectors, metadata and text in one folder.
 #[derive(Debug, Parser)]
 #[command(name = "vectrove", version, after_help = AFTER_HELP)]
@@ -38,9 +58,19 @@ pub(crate) struct Args {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(subcommand)]
-    pub(crate) verb: Verb,
+    pub(crate) task: Task,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    #[command(flatten)]
+    Verb(Verb),
+    /// Measure building, memory, and searches at each recall, in a database that goes afterwards
+    #[command(after_help = BENCH_HELP)]
+    Bench(Bench),
+}
+
+/// What is done with the database of `--db`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Create a collection, and the database if there is none
@@ -233,6 +263,90 @@ pub(crate) struct Export {
     /// The file to write; `-` for stdout. A file of this name is replaced once all rows are written
     #[arg(value_name = "FILE|-", default_value = "-")]
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Bench {
+    /// Rows to search in
+    #[arg(long, value_name = "FILE.fbin|FILE.npy")]
+    pub(crate) base: PathBuf,
+    /// Vectors to search for
+    #[arg(long, value_name = "FILE.fbin|FILE.npy")]
+    pub(crate) query: PathBuf,
+    /// The nearest rows of each query, instead of computing them
+    #[arg(long, value_name = "FILE.ibin")]
+    pub(crate) truth: Option<PathBuf>,
+    /// cosine, dot, euclidean or manhattan
+    #[arg(long)]
+    pub(crate) metric: Metric,
+    /// Links of a document
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = number(MIN_M..=MAX_M))]
+    pub(crate) m: usize,
+    /// Candidates that links are chosen from
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = number(1..=MAX_EF))]
+    pub(crate) ef_construction: usize,
+    /// Points that a search keeps, one measurement for each
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = number(1..=MAX_EF))]
+    #[arg(default_value = "10,16,24,32,48,64,96,128,192,256,384,512,768")]
+    pub(crate) ef: Vec<usize>,
+    /// Threads that search at the same time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = number(1..=1_024))]
+    pub(crate) threads: usize,
+    /// Hits of a search
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = number(1..))]
+    pub(crate) k: usize,
+    /// Only the first rows of --base
+    #[arg(long, value_name = "N", value_parser = number(1..))]
+    pub(crate) limit: Option<usize>,
+    /// What the graph is walked by
+    #[arg(long, value_enum, default_value_t = Codes::Sq8)]
+    pub(crate) codes: Codes,
+    /// Threads that link documents [default: as many as there are cores]
+    #[arg(long, value_name = "N", value_parser = number(1..=MAX_LINK_THREADS))]
+    pub(crate) link_threads: Option<usize>,
+    /// Where the database's folder is made [default: where temporary files belong]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) path: Option<PathBuf>,
+    /// Measure inserts and searches at the same time, too
+    #[arg(long)]
+    pub(crate) insert_rate: bool,
+    /// How long that is done
+    #[arg(long, hide = true, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) seconds: u32,
+}
+
+/// What a graph is walked by, as it is named here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Codes {
+    /// Codes of one byte per component
+    Sq8,
+    /// Exact vectors
+    None,
+}
+
+impl fmt::Display for Codes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Codes::Sq8 => "sq8",
+            Codes::None => "none",
+        })
+    }
+}
+
+impl From<Codes> for Quantization {
+    fn from(codes: Codes) -> Self {
+        match codes {
+            Codes::Sq8 => Quantization::Sq8,
+            Codes::None => Quantization::None,
+        }
+    }
+}
+
+/// Reads a count within bounds.
+fn number(range: impl RangeBounds<usize>) -> RangedU64ValueParser<usize> {
+    let bound = |bound: Bound<&usize>| bound.map(|&bound| bound as u64);
+    RangedU64ValueParser::new().range((bound(range.start_bound()), bound(range.end_bound())))
 }
 
 /// Reads an id as the help says.

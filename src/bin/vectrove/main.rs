@@ -1,9 +1,10 @@
 //! The `vectrove` command: a database at the shell's hand.
 //!
 //! Owns nothing but the way from arguments to the library's public calls and from their answers to lines of text. Each
-//! verb opens the database, does one thing, and closes it again.
+//! verb opens the database, does one thing, and closes it again; `bench` does so with databases of its own.
 
 mod args;
+mod bench;
 mod catalog;
 mod documents;
 mod failure;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use vectrove::{Database, Options};
 
-use crate::args::{Args, Verb};
+use crate::args::{Args, Task, Verb};
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -36,9 +37,16 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args, output: &mut Output) -> Result<(), Failure> {
-    let creates = matches!(args.verb, Verb::Create(_));
+    let verb = match args.task {
+        Task::Bench(_) if args.db.is_some() => {
+            return Err(Failure::failed("bench makes a database of its own").hint("use --path instead of --db"));
+        }
+        Task::Bench(bench) => return bench::bench(&bench, output),
+        Task::Verb(verb) => verb,
+    };
+    let creates = matches!(verb, Verb::Create(_));
     let db = Database::open_with(folder(args.db), Options::new().create_if_missing(creates))?;
-    let done = perform(&db, args.verb, output);
+    let done = perform(&db, verb, output);
     let closed = db.close().map_err(Failure::from);
     done.and(closed)
 }

@@ -45,6 +45,8 @@ pub(crate) struct Index {
     cost: OnceLock<Cost>,
     /// Slots whose documents died and that are not retired yet.
     n_dead: AtomicUsize,
+    /// Those of them that the last sweep did not find in the graph: they waited in the tail.
+    n_dead_waiting: AtomicUsize,
     /// How many slots had left the tail when the graph was last proven to reach all its points.
     n_proven: AtomicUsize,
     /// How many have to leave, and be proven, for those who wait.
@@ -84,6 +86,7 @@ impl Index {
             bound: bound.unwrap_or(LEAST_TAIL.max(TAIL_BYTES / bytes_per_point)),
             cost: OnceLock::new(),
             n_dead: AtomicUsize::new(0),
+            n_dead_waiting: AtomicUsize::new(0),
             n_proven: AtomicUsize::new(0),
             awaited: AtomicUsize::new(0),
             busy: Mutex::new(()),

@@ -9,12 +9,14 @@ use super::Index;
 use super::space::{CodeSpace, ExactSpace, Points};
 use crate::collection::memory::Slots;
 use crate::distance::Ranker;
-use crate::graph::{Found, Space, Tally, Walker};
+use crate::graph::{Found, MOST_TURNS, Space, Tally, Walker};
 use crate::id::{Commit, NamespaceId, Slot};
 use crate::limits::MAX_EF;
 use crate::quant::CodeQuery;
 use crate::sync::Ordering;
 
+/// Of the points that a walk keeps, one in so many is compared by its exact vector at least.
+const RESCORED_SHARE: usize = 4;
 /// Slots of the tail ranked at once.
 const BLOCK: usize = 64;
 
@@ -30,6 +32,12 @@ pub(crate) struct Wanted<'q> {
     pub(crate) excluded: Option<Slot>,
     pub(crate) namespace: NamespaceId,
     pub(crate) commit: Commit,
+}
+
+impl Wanted<'_> {
+    fn may_be(&self, slots: &Slots, slot: u32) -> bool {
+        slots.is_visible(Slot(slot), self.namespace, self.commit) && self.excluded != Some(Slot(slot))
+    }
 }
 
 /// What finding cost.
@@ -51,18 +59,20 @@ pub(crate) struct Scratch {
     pool: Pool,
     /// What was found, nearest first.
     pub(crate) found: Vec<Found>,
+    /// What the last walk cost.
+    pub(crate) effort: Effort,
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: RefCell<[Scratch; MOST_TURNS]> = RefCell::default();
 }
 
 impl Scratch {
-    /// Lends the thread's own; a new one to a search within a search, as a user's distance may run one.
-    pub(crate) fn with<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
+    /// Lends the thread's own; new ones to a search within a search, as a user's distance may run one.
+    pub(crate) fn with<T>(work: impl FnOnce(&mut [Scratch; MOST_TURNS]) -> T) -> T {
         SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
             Ok(mut scratch) => work(&mut scratch),
-            Err(_) => work(&mut Scratch::default()),
+            Err(_) => work(&mut Default::default()),
         })
     }
 }
@@ -121,77 +131,99 @@ impl Pool {
 }
 
 impl Index {
-    /// Leaves in `scratch.found` the nearest that a walk finds, with exact ranks, up to `wanted.n`.
-    pub(crate) fn seek(&self, slots: &Slots, ranker: &Ranker, wanted: Wanted<'_>, scratch: &mut Scratch) -> Effort {
+    /// Leaves in each scratch's `found` the nearest that a walk finds, with exact ranks, up to `wanted.n`. At most
+    /// [`MOST_TURNS`] searches, which differ in their query and who is excluded; they take turns.
+    pub(crate) fn seek(&self, slots: &Slots, ranker: &Ranker, searches: &mut [(Wanted<'_>, &mut Scratch)]) {
         match &self.points {
             Points::Codes(codes) => {
-                let space = CodeSpace { codes, slots };
-                let mut query = std::mem::take(&mut scratch.code_query);
-                codes.query(wanted.query, &mut query);
-                let n_kept = (wanted.n as f32 * wanted.oversampling).ceil() as usize;
-                let mut effort = self.collect(&space, &query, wanted, n_kept, scratch);
-                scratch.code_query = query;
-                effort.n_rescored = scratch.found.len();
-                for found in &scratch.found {
-                    slots.prefetch_vector(Slot(found.slot));
+                let make = |wanted: &Wanted<'_>, scratch: &mut Scratch| {
+                    let mut query = std::mem::take(&mut scratch.code_query);
+                    codes.query(wanted.query, &mut query);
+                    query
+                };
+                let keep = |query, scratch: &mut Scratch| scratch.code_query = query;
+                let n_kept = |wanted: &Wanted<'_>| {
+                    let oversampled = (wanted.n as f32 * wanted.oversampling).ceil() as usize;
+                    oversampled.max(wanted.ef / RESCORED_SHARE)
+                };
+                self.seek_in(&CodeSpace { codes, slots }, searches, n_kept, make, keep);
+                for (wanted, scratch) in searches {
+                    rescore(slots, ranker, wanted, scratch);
                 }
-                for found in &mut scratch.found {
-                    found.rank = ranker.rank(wanted.query, slots.vector(Slot(found.slot)));
-                }
-                sort(&mut scratch.found);
-                scratch.found.truncate(wanted.n);
-                effort
             }
             Points::Exact(ranker) => {
-                let space = ExactSpace { ranker, slots };
-                let mut query = std::mem::take(&mut scratch.exact_query);
-                query.clear();
-                query.extend_from_slice(wanted.query);
-                let effort = self.collect(&space, &query, wanted, wanted.n, scratch);
-                scratch.exact_query = query;
-                effort
+                let make = |wanted: &Wanted<'_>, scratch: &mut Scratch| {
+                    let mut query = std::mem::take(&mut scratch.exact_query);
+                    query.clear();
+                    query.extend_from_slice(wanted.query);
+                    query
+                };
+                let keep = |query, scratch: &mut Scratch| scratch.exact_query = query;
+                self.seek_in(&ExactSpace { ranker, slots }, searches, |wanted| wanted.n, make, keep);
             }
         }
     }
 
-    /// Leaves in `scratch.found` the nearest `n_kept` of tail and graph, ranked as the graph ranks.
-    fn collect<S: Space + Seen>(
+    /// Leaves in each scratch's `found` the nearest of tail and graph, ranked as the graph ranks.
+    fn seek_in<S: Space + Seen>(
         &self,
         space: &S,
-        query: &S::Query,
-        wanted: Wanted<'_>,
-        n_kept: usize,
-        scratch: &mut Scratch,
-    ) -> Effort {
-        let is_hit = |slot: u32| {
-            space.slots().is_visible(Slot(slot), wanted.namespace, wanted.commit) && wanted.excluded != Some(Slot(slot))
-        };
+        searches: &mut [(Wanted<'_>, &mut Scratch)],
+        n_kept: impl Fn(&Wanted<'_>) -> usize,
+        make: impl Fn(&Wanted<'_>, &mut Scratch) -> S::Query,
+        keep: impl Fn(S::Query, &mut Scratch),
+    ) {
+        let mut ef = 1;
+        let mut prepared = [const { None }; MOST_TURNS];
+        for ((wanted, scratch), prepared) in searches.iter_mut().zip(&mut prepared) {
+            let query = make(wanted, scratch);
+            let n_kept = n_kept(wanted);
+            ef = ef.max(self.beam_of(space.slots(), wanted.ef.max(n_kept)));
+            scratch.pool.reset(n_kept);
+            scratch.effort =
+                Effort { n_tail: self.scan_tail(space, &query, wanted, &mut scratch.pool), ..Effort::default() };
+            *prepared = Some((query, std::mem::take(&mut scratch.walker)));
+        }
+        if let [Some((query, walker)), None, ..] = &mut prepared {
+            self.graph.search(space, query, ef, walker);
+        } else {
+            let walks = prepared.iter_mut().flatten().map(|(query, walker)| (&*query, walker));
+            self.graph.search_in_turns(space, ef, &mut walks.collect::<Vec<_>>());
+        }
+        for ((wanted, scratch), prepared) in searches.iter_mut().zip(prepared) {
+            let Some((query, walker)) = prepared else { continue };
+            scratch.effort.walk = walker.tally();
+            scratch.walker = walker;
+            self.gather(space.slots(), wanted, scratch);
+            keep(query, scratch);
+        }
+    }
+
+    /// Puts together what the tail and the walk have found.
+    fn gather(&self, slots: &Slots, wanted: &Wanted<'_>, scratch: &mut Scratch) {
         let Scratch { walker, pool, found, .. } = scratch;
-        pool.reset(n_kept);
-        let mut effort = Effort { n_tail: self.scan_tail(space, query, is_hit, pool), ..Effort::default() };
-        self.graph.search(space, query, self.beam_of(space.slots(), wanted.ef.max(n_kept)), walker);
-        effort.walk = walker.tally();
         found.clear();
         found.extend_from_slice(&pool.found);
-        let n_before = found.len();
+        let n_tail = found.len();
         for point in walker.found() {
-            if found.len() - n_before >= n_kept {
+            let room = pool.most.saturating_sub(found.len() - n_tail);
+            if room == 0 {
                 break;
             }
-            let room = n_kept - (found.len() - n_before);
             let same = std::iter::once(point.slot).chain(self.graph.twins(point.slot));
-            found.extend(same.filter(|&slot| is_hit(slot)).take(room).map(|slot| Found { slot, ..point }));
+            let hits = same.filter(|&slot| wanted.may_be(slots, slot));
+            found.extend(hits.take(room).map(|slot| Found { slot, ..point }));
         }
-        if n_before > 0 {
+        if n_tail > 0 {
             // A slot that was just linked was met in both.
             sort(found);
             found.dedup_by_key(|found| found.slot);
         }
-        found.truncate(n_kept);
-        effort
+        found.truncate(pool.most);
     }
 
-    fn scan_tail<S: Space>(&self, space: &S, query: &S::Query, is_hit: impl Fn(u32) -> bool, pool: &mut Pool) -> usize {
+    /// Compares what waits to be linked. Returns how many those were.
+    fn scan_tail<S: Space + Seen>(&self, space: &S, query: &S::Query, wanted: &Wanted<'_>, pool: &mut Pool) -> usize {
         let mut n_scanned = 0;
         let (mut slots, mut ranks) = (std::mem::take(&mut pool.slots), std::mem::take(&mut pool.ranks));
         self.tail.each_run(|run| {
@@ -202,7 +234,7 @@ impl Index {
                 ranks.resize(slots.len(), 0.0);
                 space.rank(query, &slots, &mut ranks);
                 for (&slot, &rank) in slots.iter().zip(&ranks) {
-                    if !pool.is_beyond(rank) && is_hit(slot) {
+                    if !pool.is_beyond(rank) && wanted.may_be(space.slots(), slot) {
                         pool.offer(Found { rank, slot });
                     }
                 }
@@ -218,6 +250,20 @@ impl Index {
         let widened = n_points + n_points * n_dead.min(n_linked) * 2 / n_linked;
         widened.min(MAX_EF * 4)
     }
+}
+
+/// Compares what was found by its exact vectors.
+fn rescore(slots: &Slots, ranker: &Ranker, wanted: &Wanted<'_>, scratch: &mut Scratch) {
+    let Scratch { found, effort, .. } = scratch;
+    effort.n_rescored = found.len();
+    for found in found.iter() {
+        slots.prefetch_vector(Slot(found.slot));
+    }
+    for found in found.iter_mut() {
+        found.rank = ranker.rank(wanted.query, slots.vector(Slot(found.slot)));
+    }
+    sort(found);
+    found.truncate(wanted.n);
 }
 
 /// Spaces over a collection's slots.

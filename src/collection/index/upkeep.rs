@@ -72,18 +72,21 @@ impl Index {
             self.mend(space, &crew);
             return true;
         }
+        let n_points = self.n_points(&memory.slots);
+        let n_doomed = self.n_dead().saturating_sub(self.n_dead_waiting.load(Ordering::Relaxed));
+        if n_doomed >= LEAST_DEAD && n_doomed * DEAD_SHARE >= n_points {
+            self.sweep(space, &crew, memory, &now);
+            return true;
+        }
         let mut waiting = Vec::new();
         self.tail.take(BATCH, &mut waiting);
         if !waiting.is_empty() {
             let (alive, dead): (Vec<Slot>, Vec<Slot>) = waiting.iter().partition(|slot| memory.slots.is_alive(**slot));
             self.note(crew.each(&alive, |graph, slot, linking| graph.link(space, slot.0, linking)));
             self.tail.leave(waiting.len());
+            let n_waiting = self.n_dead_waiting.load(Ordering::Relaxed);
+            self.n_dead_waiting.store(n_waiting.saturating_sub(dead.len()), Ordering::Relaxed);
             self.retire(memory, dead, &now);
-            return true;
-        }
-        let n_points = self.n_points(&memory.slots);
-        if self.n_dead() >= LEAST_DEAD && self.n_dead() * DEAD_SHARE >= n_points {
-            self.sweep(space, &crew, memory, &now);
             return true;
         }
         if n_left - self.n_proven() >= LEAST_UNPROVEN.max(n_points / UNPROVEN_SHARE) {
@@ -101,6 +104,7 @@ impl Index {
         let gone = crew.alone(|graph, linking| graph.finish_sweep(sweep, linking));
         tracing::debug!(n_gone = gone.len(), "swept dead points");
         self.retire(memory, gone.into_iter().map(Slot).collect(), now);
+        self.n_dead_waiting.store(self.n_dead(), Ordering::Relaxed);
         self.mend(space, crew);
     }
 

@@ -2,15 +2,15 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`data`] | the rows and queries that are measured with |
-//! | [`truth`] | the nearest neighbours of the queries, and recall |
-//! | [`folder`] | the folder of the database, which goes when the measuring ends |
-//! | [`build`] | loading the rows, and what they take then |
+//! | [`data`] | rows and queries, held in memory |
+//! | [`truth`] | the nearest rows of each query, and recall |
+//! | [`folder`] | the database's folder, which goes when the measuring ends |
+//! | [`build`] | loading the rows, and what they take |
 //! | [`sweep`] | rate and recall of searches, one `ef` after the other |
-//! | [`inserts`] | inserts and searches at the same time |
-//! | [`report`] | how all of it is shown |
+//! | [`inserts`] | inserting and searching at the same time |
+//! | [`report`] | how figures are shown |
 //!
-//! Nothing here is known to the library: what is measured is what a program sees that calls it.
+//! Everything is measured from outside, as a program sees it that calls the library.
 
 mod build;
 mod data;
@@ -23,7 +23,7 @@ mod truth;
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use vectrove::{Collection, CollectionConfig, Database, Durability, Hits, Options, Query, Search};
+use vectrove::{Collection, CollectionConfig, Database, Options, Search};
 
 use self::data::Rows;
 use self::folder::Folder;
@@ -31,51 +31,81 @@ use self::truth::Truth;
 use crate::args;
 use crate::failure::{Failure, Status};
 use crate::interrupt;
-use crate::output::{Output, grouped};
+use crate::output::Output;
 
 const COLLECTION: &str = "bench";
+
+/// What is searched, for what, and what is to be found.
+struct Exam {
+    collection: Collection,
+    queries: Rows,
+    truth: Truth,
+}
 
 /// Measures as the arguments say.
 pub(crate) fn bench(args: &args::Bench, output: &mut Output) -> Result<(), Failure> {
     interrupt::watch()?;
     let queries = Rows::read(&args.query, None)?;
     let shape = data::check(args, &queries)?;
-    let told = args.truth.as_deref().map(|path| Truth::read(path, args.k, &queries, shape.n_rows)).transpose()?;
+    let told = args.truth.as_deref().map(|path| Truth::read(path, args.k, queries.len(), shape.n_rows)).transpose()?;
     let folder = Folder::create(args.path.as_deref())?;
     let db = Database::open_with(folder.path(), options(args))?;
-    let mut config = CollectionConfig::new(shape.dimension).metric(args.metric);
-    config = config.m(args.m).ef_construction(args.ef_construction).quantization(args.codes.into());
-    let collection = db.create_collection(COLLECTION, config)?;
+    let collection = db.create_collection(COLLECTION, config(args, shape.dimension))?;
 
-    report::settings(args, &shape, output)?;
-    report::build(args, &build::build(args, &db, &collection)?, output)?;
+    report::heading(args, shape, output)?;
+    report::built(args, &build::build(args, &db, &collection)?, output)?;
     let truth = told.map_or_else(|| Truth::compute(&collection, &queries, args.k), Ok)?;
-    let field = Field { collection, queries, truth };
-    report::curve(&sweep::sweep(args, &field, |point| report::point(point, output))?, output)?;
+    let exam = Exam { collection, queries, truth };
+    report::rates(&sweep::sweep(args, &exam, |point| report::point(point, output))?, output)?;
+    let bound = inserts::tail_bound(&db)?;
     db.close()?;
-    if !args.insert_rate {
-        return Ok(());
+    match args.insert_rate {
+        true => report::inserts(&inserts::measure(args, &folder, exam, bound)?, output),
+        false => Ok(()),
     }
-    let db = Database::open_with(folder.path(), options(args).durability(Durability::Wal))?;
-    let bound = inserts::bound(&db)?;
-    db.close()?;
-    let db = Database::open_with(folder.path(), options(args).durability(Durability::Wal).tail_bound(bound))?;
-    let field = Field { collection: db.collection(COLLECTION)?, ..field };
-    let figures = inserts::measure(args, &db, &field, bound)?;
-    report::inserts(&figures, output)?;
-    Ok(db.close()?)
 }
 
-/// What is searched, for what, and what is to be found.
-struct Field {
-    collection: Collection,
-    queries: Rows,
-    truth: Truth,
-}
-
-impl Field {
-    /// A search for a query's nearest, by their ids.
+impl Exam {
+    /// A search for what is nearest to a query, by ids alone.
     fn search(&self, query: usize, ef: usize) -> Search {
         self.collection.search(self.queries.row(query)).limit(self.truth.k()).ef(ef).with_document(false)
+    }
+}
+
+fn options(args: &args::Bench) -> Options {
+    let options = Options::new();
+    match args.link_threads {
+        Some(n_threads) => options.link_threads(n_threads),
+        None => options,
+    }
+}
+
+fn config(args: &args::Bench, dimension: usize) -> CollectionConfig {
+    let config = CollectionConfig::new(dimension).metric(args.metric).quantization(args.codes.into());
+    config.m(args.m).ef_construction(args.ef_construction)
+}
+
+/// Documents that wait to be linked.
+fn tail_length(db: &Database) -> Result<usize, Failure> {
+    Ok(db.stats()?.collections.first().map_or(0, |collection| collection.tail_length))
+}
+
+/// Fails once someone wants to stop.
+fn go_on() -> Result<(), Failure> {
+    match interrupt::requested() {
+        true => Err(Failure::new(Status::Interrupted, "interrupted")),
+        false => Ok(()),
+    }
+}
+
+/// A bar on stderr, if that is a terminal.
+fn progress(n_steps: usize, what: &'static str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(n_steps as u64).with_message(what);
+    match ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} {msg}  {eta} left") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
 }

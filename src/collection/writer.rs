@@ -1,0 +1,253 @@
+//! A stream of documents into a namespace: a bounded queue in, batches inside, an acknowledgement for each document.
+//!
+//! One thread takes what has gathered and commits it together. While it waits for the disk the next batch gathers, so
+//! the slower the disk, the larger the batches.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam::channel::{Receiver, Sender, bounded};
+use parking_lot::{Condvar, Mutex};
+
+use super::Namespace;
+use crate::document::{Document, Receipt};
+use crate::error::{Error, Result};
+
+/// Documents that may be queued.
+const QUEUE: usize = 1_024;
+/// Bytes that may be queued, unless one document alone has more.
+const QUEUE_BYTES: usize = 64 << 20;
+/// Most documents committed together.
+const BATCH: usize = 1_000;
+/// Bytes after which a batch takes no more.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// A stream into a namespace, made by [`Namespace::writer`]. Dropping it waits until everything sent is committed.
+///
+/// Shared between threads, it serves many writers at once. Documents of one thread are committed in the order in which
+/// they were sent.
+pub struct Writer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A document on its way: what [`Writer::send`] returns.
+#[must_use = "a document that is not waited for may not be written yet"]
+pub struct Ticket {
+    answer: Receiver<Result<Receipt>>,
+}
+
+/// What [`Writer::try_send`] says if the document was not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrySendError {
+    /// The queue is full. Here is the document again.
+    #[error("the writer's queue is full")]
+    Full(Document),
+    /// The writer has stopped: see the error.
+    #[error(transparent)]
+    Stopped(#[from] Error),
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Rung when something comes, or the end.
+    came: Condvar,
+    /// Rung when something goes.
+    went: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    sent: VecDeque<Sent>,
+    n_bytes: usize,
+    ended: bool,
+    /// The thread is gone.
+    stopped: bool,
+}
+
+struct Sent {
+    document: Document,
+    n_bytes: usize,
+    answer: Sender<Result<Receipt>>,
+}
+
+impl Namespace {
+    /// A stream into this namespace, for programs that write all the time: documents are upserted in batches, each is
+    /// acknowledged for itself. At most 1,024 documents or 64 MiB wait in its queue.
+    ///
+    /// # Errors
+    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was; `Io` if no thread can be
+    /// started.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+    /// let writer = notes.writer()?;
+    /// let tickets: Vec<_> =
+    ///     (0..100u64).map(|n| writer.send(Document::new([1.0, n as f32]).id(n))).collect::<Result<_, _>>()?;
+    /// for ticket in tickets {
+    ///     println!("written by commit {}", ticket.wait()?.commit);
+    /// }
+    /// assert_eq!(notes.count(None)?, 100);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn writer(&self) -> Result<Writer> {
+        self.state().live()?;
+        let shared = Arc::new(Shared { queue: Mutex::default(), came: Condvar::new(), went: Condvar::new() });
+        let run = {
+            let (shared, namespace) = (shared.clone(), self.clone());
+            move || {
+                let _stopped = Stop(&shared);
+                while let Some(batch) = shared.take() {
+                    commit(&namespace, batch);
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("vectrove-writer".into()).spawn(run);
+        let thread = thread.map_err(|error| Error::io("starting a writer for", self.namespace_name(), error))?;
+        Ok(Writer { shared, thread: Some(thread) })
+    }
+}
+
+impl Writer {
+    /// Sends a document, waiting while the queue is full.
+    ///
+    /// # Errors
+    /// `Closed` if the writer has stopped. What is wrong with the document its ticket says.
+    pub fn send(&self, document: Document) -> Result<Ticket> {
+        let n_bytes = document.size_hint();
+        let mut queue = self.shared.queue.lock();
+        while queue.is_full(n_bytes) && !queue.stopped {
+            self.shared.went.wait(&mut queue);
+        }
+        self.push(&mut queue, document, n_bytes)
+    }
+
+    /// Sends a document if there is room in the queue.
+    ///
+    /// # Errors
+    /// [`Full`](TrySendError::Full), with the document, if there is none; [`Stopped`](TrySendError::Stopped) if the
+    /// writer has stopped.
+    pub fn try_send(&self, document: Document) -> Result<Ticket, TrySendError> {
+        let n_bytes = document.size_hint();
+        let mut queue = self.shared.queue.lock();
+        if queue.is_full(n_bytes) && !queue.stopped {
+            return Err(TrySendError::Full(document));
+        }
+        Ok(self.push(&mut queue, document, n_bytes)?)
+    }
+
+    /// How many documents wait in the queue.
+    pub fn len(&self) -> usize {
+        self.shared.queue.lock().sent.len()
+    }
+
+    /// Whether no document waits in the queue.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn push(&self, queue: &mut Queue, document: Document, n_bytes: usize) -> Result<Ticket> {
+        if queue.stopped {
+            return Err(Error::Closed);
+        }
+        let (sender, answer) = bounded(1);
+        queue.sent.push_back(Sent { document, n_bytes, answer: sender });
+        queue.n_bytes += n_bytes;
+        self.shared.came.notify_one();
+        Ok(Ticket { answer })
+    }
+}
+
+impl Ticket {
+    /// Waits until the document is committed, and acknowledged as
+    /// [`Options::durability`](crate::Options::durability) says.
+    ///
+    /// # Errors
+    /// As [`upsert`](Namespace::upsert); an error that met several documents at once is [`Error::Shared`].
+    pub fn wait(self) -> Result<Receipt> {
+        self.answer.recv().unwrap_or(Err(Error::Closed))
+    }
+}
+
+impl Queue {
+    fn is_full(&self, n_bytes: usize) -> bool {
+        self.sent.len() >= QUEUE || (!self.sent.is_empty() && self.n_bytes + n_bytes > QUEUE_BYTES)
+    }
+}
+
+impl Shared {
+    /// The next batch; `None` after the last.
+    fn take(&self) -> Option<Vec<Sent>> {
+        let mut queue = self.queue.lock();
+        while queue.sent.is_empty() {
+            if queue.ended {
+                return None;
+            }
+            self.came.wait(&mut queue);
+        }
+        let (mut batch, mut n_bytes) = (Vec::new(), 0);
+        while batch.len() < BATCH && n_bytes < BATCH_BYTES {
+            let Some(sent) = queue.sent.pop_front() else { break };
+            n_bytes += sent.n_bytes;
+            batch.push(sent);
+        }
+        queue.n_bytes -= n_bytes;
+        self.went.notify_all();
+        Some(batch)
+    }
+}
+
+/// Says that the thread is gone, however it went.
+struct Stop<'s>(&'s Shared);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue.lock();
+        queue.stopped = true;
+        queue.sent.clear();
+        self.0.went.notify_all();
+    }
+}
+
+/// Commits a batch. What is refused is taken out and told, and the rest goes on.
+fn commit(namespace: &Namespace, mut batch: Vec<Sent>) {
+    while !batch.is_empty() {
+        match namespace.upsert_many(batch.iter().map(|sent| sent.document.clone())) {
+            Ok(receipt) => {
+                for (sent, id) in batch.drain(..).zip(receipt.ids) {
+                    let receipt = Receipt { commit: receipt.commit, ids: vec![id], n_changed: 1, repeated: false };
+                    sent.answer(Ok(receipt));
+                }
+            }
+            Err(Error::InBatch { index, source, .. }) if index < batch.len() => {
+                batch.remove(index).answer(Err(*source))
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                batch.drain(..).for_each(|sent| sent.answer(Err(Error::Shared(error.clone()))));
+            }
+        }
+    }
+}
+
+impl Sent {
+    /// Tells whoever waits. No one need to.
+    fn answer(self, answer: Result<Receipt>) {
+        _ = self.answer.send(answer);
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.queue.lock().ended = true;
+        self.shared.came.notify_one();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("a writer had panicked");
+        }
+    }
+}
