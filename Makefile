@@ -2,6 +2,7 @@
 # make test   the whole suite
 # make lint   formatting, clippy, docs, licences
 # make bench  every benchmark
+# make stress  the index alone under sanitizers and a model checker
 # make crash KILLS=n, make damage TRIALS=n   long campaigns; the summary is the last line
 #
 # One target folder outside the checkout and one profile for everything: RocksDB is compiled once.
@@ -14,7 +15,7 @@ TRIALS ?= 5000
 SECONDS ?= 600
 TORTURE = $(CARGO) run --quiet --release --features failpoints --bin vectrove-torture --
 
-.PHONY: demo test lint bench crash damage power disk-full fuzz sanitize prepare
+.PHONY: demo test lint bench crash damage power disk-full fuzz sanitize stress prepare
 
 demo: prepare
 	$(CARGO) build --release --features cli --bin vectrove
@@ -57,6 +58,10 @@ fuzz:
 # The suite under AddressSanitizer; needs a nightly toolchain. RocksDB itself is linked as it was compiled before.
 sanitize: prepare
 	sh .ci/sanitize
+
+# Arena, graph and tail, without RocksDB, under AddressSanitizer, ThreadSanitizer and loom; needs a nightly toolchain.
+stress:
+	sh .ci/stress
 
 prepare:
 	@sh .ci/prepare

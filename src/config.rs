@@ -67,6 +67,7 @@ pub struct CollectionConfig {
     pub quantization: Quantization,
     /// The name of the distance registered with [`Options::distance`] that compares vectors instead of `metric`.
     /// Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distance: Option<String>,
 }
 

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -153,10 +154,18 @@ fn ids(answer: &Value) -> Vec<Value> {
     answer["hits"].as_array().expect("hits").iter().map(|hit| hit["id"].clone()).collect()
 }
 
-fn fbin(rows: &[[f32; 2]]) -> Vec<u8> {
-    let n_rows = u32::try_from(rows.len()).expect("few rows");
-    let head = [n_rows, 2].into_iter().flat_map(u32::to_le_bytes);
-    head.chain(rows.as_flattened().iter().flat_map(|x| x.to_le_bytes())).collect()
+fn fbin<const N: usize>(rows: &[[f32; N]]) -> Vec<u8> {
+    let components = rows.as_flattened().iter().flat_map(|x| x.to_le_bytes());
+    head(rows.len(), N).into_iter().chain(components).collect()
+}
+
+fn ibin<const N: usize>(rows: &[[u32; N]]) -> Vec<u8> {
+    let ids = rows.as_flattened().iter().flat_map(|id| id.to_le_bytes());
+    head(rows.len(), N).into_iter().chain(ids).collect()
+}
+
+fn head(n_rows: usize, n_columns: usize) -> Vec<u8> {
+    [n_rows, n_columns].into_iter().flat_map(|n| u32::try_from(n).expect("a small file").to_le_bytes()).collect()
 }
 
 fn npy(kind: &str, n_rows: usize, components: impl IntoIterator<Item = u8>) -> Vec<u8> {
@@ -233,7 +242,10 @@ fn namespaces_are_apart() {
 fn collections_come_and_go() {
     let shell = Shell::with_collection();
     let told = shell.run(&["create", "d", "--dimension", "3", "--metric", "l2", "--json"]).json();
-    assert_eq!(told["config"], json!({"dimension": 3, "metric": "euclidean", "normalize": false}));
+    let index = json!({"index": "hnsw", "m": 16, "ef_construction": 200, "quantization": "sq8"});
+    let mut config = json!({"dimension": 3, "metric": "euclidean", "normalize": false});
+    config.as_object_mut().unwrap().extend(index.as_object().unwrap().clone());
+    assert_eq!(told["config"], config);
     shell.feed(&["import", "c", "-"], &rows(1, 4)).good();
     shell.run(&["rename", "d", "e"]).good();
     let listed = shell.run(&["collections", "--json"]).good().lines();
@@ -537,4 +549,138 @@ fn the_sample_is_whole_and_its_queries_have_neighbours() {
     }
     let n_bytes: u64 = fs::read_dir(sample("")).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
     assert!(n_bytes < 3_000_000, "{n_bytes}");
+}
+
+/// Measures with rows and queries in the shell's own folder.
+const BENCH: [&str; 11] =
+    ["bench", "--base", "b.fbin", "--query", "q.fbin", "--metric", "euclidean", "--path", ".", "--link-threads", "1"];
+
+fn random_rows(n_rows: usize, seed: u64) -> Vec<[f32; 16]> {
+    let mut random = StdRng::seed_from_u64(seed);
+    (0..n_rows).map(|_| std::array::from_fn(|_| random.random_range(-1.0..1.0))).collect()
+}
+
+impl Shell {
+    fn with_benchmark(n_rows: usize) -> Self {
+        let shell = Shell::new();
+        shell.file("b.fbin", fbin(&random_rows(n_rows, 1))).file("q.fbin", fbin(&random_rows(50, 2)));
+        shell
+    }
+
+    /// Measures, and sees that no folder is left.
+    fn bench(&self, args: &[&str]) -> Answer {
+        let answer = self.run(&[&BENCH, args].concat());
+        self.check_no_folder();
+        answer
+    }
+
+    #[track_caller]
+    fn check_no_folder(&self) {
+        let entries = fs::read_dir(self.folder.path()).expect("the folder").map(|entry| entry.expect("an entry"));
+        let folders: Vec<_> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+        assert!(folders.is_empty(), "{folders:?}");
+    }
+}
+
+#[test]
+fn a_benchmark_tells_rate_and_recall_of_every_ef() {
+    let shell = Shell::with_benchmark(3_000);
+    for (more, n_rows, has_codes) in
+        [(&["--threads", "2"][..], 3_000, true), (&["--codes", "none", "--limit", "2000"], 2_000, false)]
+    {
+        let lines = shell.bench(&[&["--json", "--ef", "400,10"], more].concat()).good().lines();
+        let [build, low, high, rates] = &lines[..] else { panic!("{lines:?}") };
+        assert_eq!((&build["n"], &build["dim"]), (&json!(n_rows), &json!(16)));
+        assert_eq!(build["memory"]["codes"].as_u64().unwrap() > 0, has_codes, "{build}");
+        let parts = ["links", "vectors", "rest", "engine"].map(|part| build["memory"][part].as_u64().unwrap());
+        assert!(build["build_s"].as_f64().unwrap() > 0.0 && parts.iter().all(|&bytes| bytes > 0), "{build}");
+        assert_eq!((&low["ef"], &high["ef"]), (&json!(10), &json!(400)));
+        for point in [low, high] {
+            let number = |key: &str| point[key].as_f64().unwrap_or_else(|| panic!("{key} in {point}"));
+            assert!(number("qps") > 0.0 && number("p50_us") > 0.0 && number("p50_us") <= number("p99_us"), "{point}");
+            assert!(number("recall") > 0.5 && number("hops") <= number("visited"), "{point}");
+        }
+        assert!(high["recall"].as_f64().unwrap() >= 0.99, "{high}");
+        assert!(rates["qps@0.99"].as_f64().unwrap() > 0.0, "{rates}");
+    }
+    let table = shell.bench(&["--ef", "64", "--k", "5"]).good().out;
+    let said = ["b.fbin: 3,000 rows of 16 components, euclidean", "per vector", "\n   64  ", "QPS at recall  0.9: "];
+    said.iter().for_each(|part| assert!(table.contains(part), "expected {part:?} in: {table}"));
+}
+
+#[test]
+fn a_benchmark_believes_the_truth_it_is_given() {
+    let shell = Shell::with_benchmark(500);
+    shell.file("q.fbin", fbin(&random_rows(500, 1)));
+    for (shift, recall) in [(0, 1.0), (1, 0.0)] {
+        let truth: Vec<_> = (0..500).map(|row| [(row + shift) % 500, 7]).collect();
+        let lines =
+            shell.file("t.ibin", ibin(&truth)).bench(&["--truth", "t.ibin", "--k", "1", "--json"]).good().lines();
+        assert_eq!(lines[lines.len() - 2]["recall"], json!(recall), "{lines:?}");
+        assert_eq!(lines[lines.len() - 1]["qps@0.9"].is_null(), shift > 0, "{lines:?}");
+        // One `ef` is enough where nothing is missed.
+        assert_eq!(lines.len() == 3, shift == 0, "{lines:?}");
+    }
+}
+
+#[test]
+fn a_benchmark_inserts_while_it_searches() {
+    let shell = Shell::with_benchmark(1_500);
+    let args = ["--ef", "100", "--limit", "1000", "--insert-rate", "--seconds", "1"];
+    let lines = shell.bench(&[&args[..], &["--json"]].concat()).good().lines();
+    let inserts = &lines.last().unwrap()["inserts"];
+    let number = |pointer: &str| inserts.pointer(pointer).and_then(Value::as_f64).expect(pointer);
+    assert!(number("/inserts_per_s") > 0.0 && number("/links_per_s") > 0.0, "{inserts}");
+    assert!(number("/all/n") >= number("/below_bound/n") && number("/below_bound/n") > 0.0, "{inserts}");
+    assert!(number("/all/p50_us") <= number("/all/p99_us") && number("/all/p99_us") <= number("/all/max_us"));
+    assert!(number("/tail/mean") <= number("/tail/max") && number("/tail/bound") >= 1_024.0, "{inserts}");
+    assert!(number("/idle/recall") > 0.9 && number("/busy/recall") > 0.9, "{inserts}");
+    assert!(number("/idle/qps") > 0.0 && number("/qps_ratio") > 0.0, "{inserts}");
+    assert!(number("/fresh/n_checked") > 0.0 && number("/fresh/n_missed") == 0.0, "{inserts}");
+    let table = shell.bench(&args).good().out;
+    assert!(table.contains("one writer and one searcher") && table.ends_with(" missed\n"), "{table}");
+}
+
+#[test]
+fn a_benchmark_that_is_interrupted_leaves_no_folder() {
+    let shell = Shell::with_benchmark(500);
+    let args = [&BENCH[..], &["--json", "--ef", "10", "--insert-rate", "--seconds", "600"]].concat();
+    let mut bench = shell.talk(&args);
+    assert_eq!(bench.hear()["n"], json!(500));
+    bench.signal("-INT");
+    bench.end(true).bad(130, &["interrupted"]);
+    shell.check_no_folder();
+}
+
+#[test]
+fn a_benchmark_refuses_what_does_not_belong_together() {
+    let shell = Shell::with_benchmark(100);
+    let truth = vec![[99u32, 98]; 50];
+    shell.file("t.ibin", ibin(&truth)).file("less.ibin", ibin(&truth[1..])).file("cut.ibin", &ibin(&truth)[..100]);
+    shell.file("narrow.fbin", fbin(&[[1.0, 2.0]])).file("none.fbin", fbin::<16>(&[]));
+    for (args, code, said) in [
+        (&["--base", "nowhere.fbin"][..], 3, "nowhere.fbin"),
+        (&["--truth", "nowhere.ibin"], 3, "nowhere.ibin"),
+        (&["--path", "nowhere"], 3, "nowhere"),
+        (&["--query", "narrow.fbin"], 1, "dimension mismatch: b.fbin has 16 components, narrow.fbin has 2"),
+        (&["--query", "none.fbin"], 1, "none.fbin has no rows"),
+        (&["--truth", "t.ibin"], 1, "t.ibin: expected at least 10 columns, as many as --k, got 2"),
+        (&["--truth", "less.ibin", "--k", "2"], 1, "expected a row for each of 50 queries, got 49"),
+        (&["--truth", "cut.ibin", "--k", "2"], 1, "408 bytes in all, but it has 100 bytes"),
+        (&["--truth", "t.ibin", "--k", "2", "--limit", "99"], 1, "it names row 99, but only 99 rows are loaded"),
+        (&["--k", "101"], 1, "expected --k of at most 100, the rows of b.fbin, got 101"),
+        (&["--m", "64", "--ef-construction", "32"], 1, "invalid ef_construction: expected 64 to 4096, got 32"),
+        (&["--db", "db"], 1, "bench makes a database of its own"),
+        (&["--ef", "10,0"], 2, "0 is not in 1..=4096"),
+        (&["--metric", "hamming"], 2, "hamming"),
+        (&["--codes", "pq"], 2, "[possible values: sq8, none]"),
+    ] {
+        let kept = BENCH[1..].chunks_exact(2).filter(|option| !args.contains(&option[0])).flatten().copied();
+        let all: Vec<&str> = std::iter::once("bench").chain(kept).chain(args.iter().copied()).collect();
+        shell.run(&all).bad(code, &[said]);
+        shell.check_no_folder();
+    }
+    let mut rows = random_rows(100, 1);
+    rows[41][3] = f32::NAN;
+    shell.file("b.fbin", fbin(&rows)).bench(&[]).bad(1, &["row 42: invalid vector", "NaN at position 3"]);
 }

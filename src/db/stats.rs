@@ -6,6 +6,7 @@ use super::Database;
 use crate::collection::State;
 use crate::collection::index::{Index, IndexBytes};
 use crate::config::CollectionConfig;
+use crate::distance::Kernels;
 use crate::error::Result;
 use crate::id::Commit;
 use crate::store::log::Account;
@@ -25,6 +26,8 @@ pub struct Stats {
     pub n_syncs: u64,
     /// Why writes are refused; `None` while they are not.
     pub read_only: Option<String>,
+    /// The instruction set that vectors are compared with: `avx512`, `avx2`, `neon` or `portable`.
+    pub instruction_set: String,
     /// Bytes of memory the storage engine uses, its write buffers included.
     pub engine_memory_bytes: u64,
     /// Bytes of memory in the storage engine's write buffers.
@@ -55,6 +58,8 @@ pub struct CollectionStats {
     pub links_bytes: usize,
     /// Documents that wait to be linked; every search compares them one by one.
     pub tail_length: usize,
+    /// Documents that may wait before writers do.
+    pub tail_bound: usize,
     /// Links added to the graph since the database was opened.
     pub n_links_added: usize,
     /// Rows of links that were chosen anew, since the database was opened, because they were full or led to the dead.
@@ -92,6 +97,7 @@ impl Database {
             log_start: figures.log_start,
             n_syncs: figures.n_syncs,
             read_only: figures.read_only,
+            instruction_set: Kernels::detected().isa.to_string(),
             engine_memory_bytes: figures.engine_memory_bytes,
             write_buffer_bytes: figures.write_buffer_bytes,
             collections: collections.values().map(|state| collection_stats(&store, state)).collect::<Result<_>>()?,
@@ -135,6 +141,7 @@ fn collection_stats(store: &Store, state: &State) -> Result<CollectionStats> {
         codes_bytes: codes,
         links_bytes: links,
         tail_length: index.map_or(0, |index| index.tail().len()),
+        tail_bound: index.map_or(0, Index::bound),
         n_links_added,
         n_rows_replaced,
         disk_bytes: live.families.all().iter().map(|family| store.rocks().family_bytes(family)).sum(),

@@ -21,6 +21,8 @@ pub(super) static KERNELS: Kernels = Kernels {
     dot_u4,
     dot_u44,
     // SAFETY: as above.
+    join_planes: |row, steps| unsafe { join_planes(row, steps) },
+    // SAFETY: as above.
     hadamard: |values| unsafe { hadamard(values) },
     runs_here,
 };
@@ -235,6 +237,12 @@ fn read_some(values: &[f32]) -> __m256 {
 fn read(block: &[f32; 8]) -> __m256 {
     // SAFETY: a block has 8 values.
     unsafe { _mm256_loadu_ps(block.as_ptr()) }
+}
+
+/// The twin, compiled for these instructions.
+#[target_feature(enable = "avx2")]
+fn join_planes(row: &[u8], steps: &mut [i8]) -> i32 {
+    portable::join_planes(row, steps)
 }
 
 /// The portable transform, compiled for wider registers.

@@ -21,6 +21,8 @@ pub(super) static KERNELS: Kernels = Kernels {
     dot_u4,
     dot_u44,
     // SAFETY: as above.
+    join_planes: |row, steps| unsafe { join_planes(row, steps) },
+    // SAFETY: as above.
     hadamard: |values| unsafe { hadamard(values) },
     runs_here,
 };
@@ -285,6 +287,12 @@ fn accumulate(a: &[f32], b: &[f32], add: impl Fn(__m512, __m512, __m512) -> __m5
     }
     let [a, b, c, d] = sums;
     _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(a, b), _mm512_add_ps(c, d)))
+}
+
+/// The twin, compiled for these instructions.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn join_planes(row: &[u8], steps: &mut [i8]) -> i32 {
+    portable::join_planes(row, steps)
 }
 
 #[target_feature(enable = "avx512f")]

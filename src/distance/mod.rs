@@ -99,6 +99,8 @@ pub(crate) struct Kernels {
     pub(crate) dot_u4: BlockKernel,
     /// Rows of 8 bits for each component, split in two planes of the 4-bit layout: all high nibbles, then all low ones.
     pub(crate) dot_u44: BlockKernel,
+    /// A row of two planes as signed steps, 128 less than its bytes, in plain order; returns their sum.
+    pub(crate) join_planes: fn(row: &[u8], steps: &mut [i8]) -> i32,
     /// The fast Walsh-Hadamard transform in place, unnormalised. The length is a power of two. Every instruction set
     /// adds in the same order, so that all give the same bits.
     pub(crate) hadamard: fn(&mut [f32]),

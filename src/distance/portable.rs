@@ -18,6 +18,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     dot_u8,
     dot_u4,
     dot_u44,
+    join_planes,
     hadamard,
     runs_here: || true,
 };
@@ -120,6 +121,21 @@ fn sum_u4(query: &[i8], row: &[u8]) -> i32 {
             sum.wrapping_add(low * i32::from(*first)).wrapping_add(high * i32::from(*second))
         })
     })
+}
+
+#[inline(always)]
+pub(super) fn join_planes(row: &[u8], steps: &mut [i8]) -> i32 {
+    let (high, low) = row.split_at(row.len() / 2);
+    let planes = high.as_chunks::<64>().0.iter().zip(low.as_chunks::<64>().0);
+    let mut sum = 0i32;
+    for (steps, (high, low)) in steps.as_chunks_mut::<128>().0.iter_mut().zip(planes) {
+        for at in 0..64 {
+            steps[at] = ((high[at] << 4 | low[at] & 0x0f) ^ 0x80) as i8;
+            steps[64 + at] = ((high[at] & 0xf0 | low[at] >> 4) ^ 0x80) as i8;
+        }
+        sum = steps.iter().fold(sum, |sum, &step| sum.wrapping_add(i32::from(step)));
+    }
+    sum
 }
 
 #[inline(always)]

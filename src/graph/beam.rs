@@ -91,11 +91,12 @@ impl Beam {
         None
     }
 
-    /// The point that would be popped next.
+    /// The points that would be popped next, at most two.
     #[inline(always)]
-    pub(super) fn peek(&self) -> Option<u32> {
-        let next = self.entries[self.cursor.min(self.entries.len())..].iter().find(|&&entry| entry & EXPANDED == 0);
-        next.map(|&entry| (entry as u32) >> 1)
+    pub(super) fn next_two(&self) -> impl Iterator<Item = u32> {
+        let rest = &self.entries[self.cursor.min(self.entries.len())..];
+        let waiting = rest.iter().filter(|&&entry| entry & EXPANDED == 0);
+        waiting.take(2).map(|&entry| (entry as u32) >> 1)
     }
 
     /// The points, nearest first.
@@ -179,7 +180,7 @@ mod tests {
             for &found in &all {
                 beam.offer(found);
                 if rng.random_bool(0.3) {
-                    let next = beam.peek();
+                    let next = beam.next_two().next();
                     assert_eq!(beam.pop(), next);
                     popped.extend(next);
                 }

@@ -70,10 +70,17 @@ impl<'g> Row<'g> {
     /// Waits until no one else changes the row.
     pub(super) fn lock(self) -> LockedRow<'g> {
         let backoff = Backoff::new();
-        while self.words[0].fetch_or(LOCKED, Ordering::Acquire) & LOCKED != 0 {
+        // Who waits writes nothing: the word is the holder's.
+        while !self.try_lock() {
             sync::wait(&backoff);
         }
         LockedRow { row: self }
+    }
+
+    fn try_lock(self) -> bool {
+        let header = self.words[0].load(Ordering::Relaxed);
+        let lock = || self.words[0].compare_exchange(header, header | LOCKED, Ordering::Acquire, Ordering::Relaxed);
+        header & LOCKED == 0 && lock().is_ok()
     }
 }
 

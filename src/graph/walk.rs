@@ -41,7 +41,7 @@ impl Walker {
     fn gather(&mut self, graph: &Graph, level: usize) -> bool {
         let Some(slot) = self.beam.pop() else { return false };
         self.visited.mark(graph.row(slot, level).iter());
-        if let Some(next) = self.beam.peek() {
+        for next in self.beam.next_two() {
             graph.prefetch(next, level);
         }
         self.tally.n_hops += 1;

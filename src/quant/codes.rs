@@ -188,17 +188,22 @@ impl Codes {
         // SAFETY: the slot is a point of the graph, and those are not written.
         let code = unsafe { self.rows.row(slot) };
         query.codes.resize(self.width, 0);
-        match self.layout {
-            Layout::Bytes => query.codes.iter_mut().zip(code).for_each(|(code, &step)| *code = (step ^ 0x80) as i8),
-            Layout::Planes => unpack(code, &mut query.codes),
-        }
-        query.codes[self.dimension..].fill(0);
-        query.scale = match &self.facts {
-            // SAFETY: as above.
-            Some(facts) => unsafe { facts.row(slot)[0][0] },
-            None => self.unit_scale(),
+        let sum = match self.layout {
+            Layout::Bytes => {
+                query.codes.iter_mut().zip(code).for_each(|(code, &step)| *code = (step ^ 0x80) as i8);
+                query.codes.iter().fold(0i32, |sum, &code| sum.wrapping_add(i32::from(code)))
+            }
+            Layout::Planes => (self.kernels.join_planes)(code, &mut query.codes),
         };
-        query.finish();
+        // What pads a code stands for nothing.
+        let padding = &mut query.codes[self.dimension..];
+        query.sum = (sum - padding.iter().map(|&code| i32::from(code)).sum::<i32>()) as f32;
+        padding.fill(0);
+        (query.scale, query.square) = match &self.facts {
+            // SAFETY: as above.
+            Some(facts) => unsafe { (facts.row(slot)[0][0], facts.row(slot)[0][2]) },
+            None => (self.unit_scale(), 0.0),
+        };
     }
 
     /// Begins to fetch a code.
@@ -216,6 +221,9 @@ impl Codes {
             let (starts, products) = (&mut starts[..slots.len()], &mut products[..slots.len()]);
             for (start, &slot) in starts.iter_mut().zip(slots) {
                 *start = self.rows.start(slot);
+                if let Some(facts) = &self.facts {
+                    distance::prefetch(facts.start(slot).cast(), size_of::<Facts>());
+                }
             }
             let coarse = self.layout == Layout::Planes && grain == Grain::Coarse;
             let kernel = match self.layout {
@@ -339,16 +347,4 @@ pub(super) fn pack(steps: &[u8]) -> Vec<u8> {
         }
     }
     packed
-}
-
-/// Two planes of nibbles as signed steps.
-pub(super) fn unpack(code: &[u8], steps: &mut [i8]) {
-    let (high, low) = code.split_at(code.len() / 2);
-    let blocks = steps.as_chunks_mut::<128>().0.iter_mut().zip(high.as_chunks::<64>().0).zip(low.as_chunks::<64>().0);
-    for ((steps, high), low) in blocks {
-        for at in 0..64 {
-            steps[at] = ((high[at] << 4 | low[at] & 0x0f) ^ 0x80) as i8;
-            steps[64 + at] = ((high[at] & 0xf0 | low[at] >> 4) ^ 0x80) as i8;
-        }
-    }
 }

@@ -143,6 +143,18 @@ pub(crate) struct Create {
     /// Compare vectors at unit length; cosine always does
     #[arg(long)]
     pub(crate) normalize: bool,
+    /// No graph: every search compares every vector
+    #[arg(long)]
+    pub(crate) flat: bool,
+    /// Links of a document in the graph
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = number(MIN_M..=MAX_M))]
+    pub(crate) m: usize,
+    /// Candidates that a document's links are chosen from
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = number(1..=MAX_EF))]
+    pub(crate) ef_construction: usize,
+    /// What the graph is walked by
+    #[arg(long, value_enum, default_value_t = Codes::Sq8)]
+    pub(crate) codes: Codes,
 }
 
 #[derive(Debug, clap::Args)]
@@ -193,9 +205,12 @@ pub(crate) struct Search {
     /// How many of the nearest to leave out first
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) offset: usize,
-    /// Compare with every document; searches do so today in any case
+    /// Compare with every document instead of walking the graph
     #[arg(long)]
     pub(crate) exact: bool,
+    /// Points that a walk through the graph keeps: more find more, and take longer
+    #[arg(long, value_name = "N", value_parser = number(1..=MAX_EF))]
+    pub(crate) ef: Option<usize>,
     /// Only hits with at least this score
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub(crate) min_score: Option<f32>,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::json;
-use vectrove::{Collection, CollectionConfig, CollectionStats, Database, Error, Namespace};
+use vectrove::{Collection, CollectionConfig, CollectionStats, Database, Error, Index, Namespace};
 
 use crate::args;
 use crate::failure::Failure;
@@ -34,8 +34,14 @@ fn absent(db: &Database, error: Error) -> Failure {
 }
 
 pub(crate) fn create(db: &Database, create: args::Create, output: &mut Output) -> Result<(), Failure> {
-    let args::Create { name, dimension, metric, normalize } = create;
-    let config = CollectionConfig::new(dimension).metric(metric).normalize(normalize);
+    let args::Create { name, dimension, metric, normalize, flat, m, ef_construction, codes } = create;
+    let config = CollectionConfig::new(dimension)
+        .metric(metric)
+        .normalize(normalize)
+        .index(if flat { Index::Flat } else { Index::Hnsw })
+        .m(m)
+        .ef_construction(ef_construction)
+        .quantization(codes.into());
     let collection = db.create_collection(&name, config)?;
     let line = format!("created {name}: {dimension} components, {metric}");
     output.answer(&json!({"name": name, "config": collection.config()}), line)

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use vectrove::limits::MAX_TAIL;
 use vectrove::{Database, Options};
 
 use crate::args::{Args, Task, Verb};
@@ -45,7 +46,9 @@ fn run(args: Args, output: &mut Output) -> Result<(), Failure> {
         Task::Verb(verb) => verb,
     };
     let creates = matches!(verb, Verb::Create(_));
-    let db = Database::open_with(folder(args.db), Options::new().create_if_missing(creates))?;
+    // What is imported is linked by whoever opens the database to search it: nothing waits for that here.
+    let options = Options::new().create_if_missing(creates).tail_bound(MAX_TAIL);
+    let db = Database::open_with(folder(args.db), options)?;
     let done = perform(&db, verb, output);
     let closed = db.close().map_err(Failure::from);
     done.and(closed)

@@ -8,7 +8,7 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use serde::Serialize;
-use vectrove::{Database, Error, Hit, Namespace, Query, SearchParams};
+use vectrove::{Database, Error, Hit, Namespace, Query, SearchParams, Way};
 
 use crate::args;
 use crate::catalog;
@@ -100,6 +100,8 @@ fn params(args: args::Search) -> SearchParams {
     params.max_distance = args.max_distance;
     params.with_vector = args.with_vector;
     params.fields = args.fields;
+    params.ef = args.ef;
+    params.way = args.exact.then_some(Way::Exact);
     params
 }
 

@@ -12,12 +12,17 @@ use crate::graph::Space;
 use crate::id::Slot;
 use crate::quant::CodeQuery;
 
-/// Vectors that are compared to measure.
-const N_SAMPLES: usize = 256;
+/// Fewer documents than this are scanned without measuring.
+const FEW: usize = 64;
+/// Bytes of vectors that are compared to measure: more than fit a core's own caches.
+const SAMPLE_BYTES: usize = 4 << 20;
 /// The fastest of so many rounds counts.
-const N_ROUNDS: usize = 3;
-/// What a walk costs beside comparing: finding links, keeping the frontier; as a multiple of comparing.
-const WALKING: f64 = 2.0;
+const N_ROUNDS: usize = 2;
+/// Points that a walk compares for each that its beam holds, in parts of `m`: each brings `2 m` links at most, and most of
+/// those were seen before.
+const RANKED_SHARE: f64 = 0.7;
+/// What a walk costs in all, as a multiple of comparing: there is finding links and keeping the beam too.
+const WALKING: f64 = 1.6;
 
 /// Nanoseconds that comparing takes.
 #[derive(Debug, Clone, Copy)]
@@ -32,18 +37,19 @@ impl Index {
     /// Whether to scan so many documents rather than walk for so many points of the beam.
     pub(crate) fn prefers_scan(&self, slots: &Slots, ranker: &Ranker, n_scanned: usize, ef: f64) -> bool {
         let n_documents = slots.n_documents();
-        if n_scanned < N_SAMPLES.min(ef as usize) || self.is_broken() {
+        if n_scanned < FEW || self.is_broken() {
             return true;
         }
         let cost = *self.cost.get_or_init(|| self.measure(slots, ranker));
         let m = self.graph.shape().m as f64;
-        let n_ranked = ef * m + m * (n_documents.max(2) as f64).log2();
+        let n_ranked = ef * m * RANKED_SHARE + m * (n_documents.max(2) as f64).log2();
         n_scanned as f64 * cost.per_vector <= n_ranked * cost.per_point * WALKING
     }
 
     fn measure(&self, slots: &Slots, ranker: &Ranker) -> Cost {
         let n_slots = slots.n_slots().max(1);
-        let n_samples = N_SAMPLES.min(n_slots);
+        let row_bytes = slots.n_bytes_of_vectors() / n_slots;
+        let n_samples = (SAMPLE_BYTES / row_bytes.max(1)).clamp(FEW, n_slots.max(FEW)).min(n_slots);
         let scattered: Vec<u32> = (0..n_samples).map(|i| (i * 7_919 % n_slots) as u32).collect();
         let first = slots.vector(Slot(scattered[0]));
         let per_vector = fastest(n_samples, || {

@@ -124,6 +124,11 @@ impl Index {
         }
     }
 
+    /// Slots that may wait before writers do.
+    pub(crate) fn bound(&self) -> usize {
+        self.bound
+    }
+
     pub(crate) fn tail(&self) -> &Tail {
         &self.tail
     }

@@ -37,10 +37,6 @@ const MOVE: f32 = 0.3;
 /// The part of the seconds of inserting that searches alone are measured.
 const IDLE: f64 = 0.3;
 
-/// Bytes of codes that may wait to be linked unless told otherwise, and documents that may wait whatever they take.
-const TAIL_BYTES: usize = 1 << 20;
-const LEAST_TAIL: usize = 1_024;
-
 /// What inserting came to.
 #[derive(Debug, Serialize)]
 pub(super) struct Figures {
@@ -113,14 +109,9 @@ struct Source {
     random: u64,
 }
 
-/// How many documents may wait to be linked unless told otherwise, in a collection like this database's.
+/// How many documents may wait to be linked.
 pub(super) fn tail_bound(db: &Database) -> Result<usize, Failure> {
-    let stats = db.stats()?;
-    let bytes = stats.collections.first().map(|collection| match collection.codes_bytes {
-        0 => collection.config.dimension * size_of::<f32>(),
-        bytes => bytes / collection.n_documents.max(1),
-    });
-    Ok(LEAST_TAIL.max(TAIL_BYTES / bytes.unwrap_or(1).max(1)))
+    Ok(db.stats()?.collections.first().map_or(0, |collection| collection.tail_bound))
 }
 
 /// Opens the database anew with acknowledgement by the operating system; searches alone for a while, then searches and

@@ -52,7 +52,7 @@ pub(crate) fn bench(args: &args::Bench, output: &mut Output) -> Result<(), Failu
     let db = Database::open_with(folder.path(), options(args))?;
     let collection = db.create_collection(COLLECTION, config(args, shape.dimension))?;
 
-    report::heading(args, shape, output)?;
+    report::heading(args, &db, shape, output)?;
     report::built(args, &build::build(args, &db, &collection)?, output)?;
     let truth = told.map_or_else(|| Truth::compute(&collection, &queries, args.k), Ok)?;
     let exam = Exam { collection, queries, truth };

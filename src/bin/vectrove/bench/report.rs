@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Map, json};
+use vectrove::Database;
 use vectrove::Metric;
 
 use super::build::{Built, Memory};
@@ -30,7 +31,7 @@ struct Build<'a> {
 }
 
 /// Says what is measured; programs are told with the first figures.
-pub(super) fn heading(args: &args::Bench, shape: Shape, output: &mut Output) -> Result<(), Failure> {
+pub(super) fn heading(args: &args::Bench, db: &Database, shape: Shape, output: &mut Output) -> Result<(), Failure> {
     if output.json {
         return Ok(());
     }
@@ -39,7 +40,8 @@ pub(super) fn heading(args: &args::Bench, shape: Shape, output: &mut Output) -> 
     let (base, n_rows) = (args.base.display(), grouped(n_rows as u64));
     output.line(format_args!("{base}: {n_rows} rows of {dimension} components, {metric}"))?;
     output.line(format_args!(
-        "m {m}, ef_construction {ef_construction}, codes {codes}; k {k}, client threads {threads}"
+        "m {m}, ef_construction {ef_construction}, codes {codes}; k {k}, client threads {threads}, {}",
+        db.stats()?.instruction_set
     ))?;
     output.flush()
 }
