@@ -358,8 +358,8 @@ pub struct SearchParams {
     pub ef: Option<usize>,
     /// Whether to compare every vector or to walk the graph. Default: whichever is faster.
     pub way: Option<Way>,
-    /// How many times as many documents as are wanted are compared by their exact vectors, where the graph is walked by
-    /// codes: 1 to 100. A quarter of `ef` are in any case. Default: 1.5.
+    /// How many times as many documents as are wanted are compared once more, by their exact vectors, where the graph is
+    /// walked by codes: 1 to 100. A quarter of `ef` are in any case. Default: 1.5.
     pub oversampling: f32,
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use memmap2::{MmapMut, MmapOptions};
 use parking_lot::Mutex;
 
-use super::{FIRST, MAX_ROWS, N_CHUNKS, locate};
+use super::{FIRST, MAX_ROWS};
 
 /// Chunks of this size and more ask for huge pages: below it, one would be mostly empty.
 const HUGE_FROM: usize = 4 << 20;
@@ -29,7 +29,9 @@ impl Plain for AtomicU32 {}
 /// sees to it that a row is written only while nobody reads it: [`write`](Rows::write) is unsafe for that.
 pub(crate) struct Rows<T> {
     width: usize,
-    chunks: [AtomicPtr<T>; N_CHUNKS],
+    /// By the power of two that begins a chunk, where row `-FIRST` would lie if the chunk went back that far: rows are
+    /// found without knowing where their chunk begins.
+    origins: [AtomicPtr<T>; 32],
     n_rows: AtomicUsize,
     maps: Mutex<Vec<MmapMut>>,
     _numbers: PhantomData<T>,
@@ -40,7 +42,7 @@ impl<T: Plain> Rows<T> {
         assert!(width > 0, "a row has at least one number");
         Rows {
             width,
-            chunks: [const { AtomicPtr::new(std::ptr::null_mut()) }; N_CHUNKS],
+            origins: [const { AtomicPtr::new(std::ptr::null_mut()) }; 32],
             n_rows: AtomicUsize::new(0),
             maps: Mutex::default(),
             _numbers: PhantomData,
@@ -67,7 +69,9 @@ impl<T: Plain> Rows<T> {
                 // Advice: where there are no huge pages, small ones do.
                 _ = map.advise(memmap2::Advice::HugePage);
             }
-            self.chunks[chunk].store(map.as_mut_ptr().cast(), Ordering::Release);
+            let begin: *mut T = map.as_mut_ptr().cast();
+            let origin = begin.wrapping_sub((FIRST << chunk) * self.width);
+            self.origins[FIRST.ilog2() as usize + chunk].store(origin, Ordering::Release);
             maps.push(map);
             self.n_rows.store(FIRST * ((1 << maps.len()) - 1), Ordering::Release);
         }
@@ -77,11 +81,11 @@ impl<T: Plain> Rows<T> {
     /// Where a row begins.
     #[inline(always)]
     pub(crate) fn start(&self, row: u32) -> *const T {
-        let (chunk, place) = locate(row as usize);
-        let base = self.chunks[chunk].load(Ordering::Acquire);
-        assert!(!base.is_null(), "row {row} is not reserved");
-        // SAFETY: the chunk has `FIRST << chunk` rows, and `place` is below that.
-        unsafe { base.add(place * self.width) }
+        let shifted = row as usize + FIRST;
+        let origin = self.origins[shifted.ilog2() as usize % 32].load(Ordering::Acquire);
+        assert!(!origin.is_null(), "row {row} is not reserved");
+        // Within the chunk: `shifted` lies between the power of two that begins it and the next.
+        origin.wrapping_add(shifted * self.width)
     }
 
     /// A row.

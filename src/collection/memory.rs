@@ -9,11 +9,10 @@
 //! looks at a commit at which its document existed, and no link leads to it.
 #![expect(unsafe_code, reason = "vectors and codes are written in place, where nobody can be reading")]
 
+use std::cell::UnsafeCell;
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::index::Index;
@@ -56,8 +55,12 @@ struct Cell {
     version: AtomicU64,
     generation: AtomicU32,
     namespace: AtomicU32,
-    id: ArcSwapOption<DocId>,
+    /// Written as vectors are: while nobody can be reading.
+    id: UnsafeCell<Option<DocId>>,
 }
+
+// SAFETY: all but the id synchronises itself; the id is read and written under the rules for slots.
+unsafe impl Sync for Cell {}
 
 impl Default for Cell {
     fn default() -> Self {
@@ -67,7 +70,7 @@ impl Default for Cell {
             version: AtomicU64::new(0),
             generation: AtomicU32::new(0),
             namespace: AtomicU32::new(0),
-            id: ArcSwapOption::empty(),
+            id: UnsafeCell::new(None),
         }
     }
 }
@@ -221,8 +224,7 @@ impl Memory {
         let ledger = self.ledger.read();
         let members: usize = ledger.members.values().map(|members| members.capacity() * size_of::<Slot>()).sum();
         let homes = ledger.homes.capacity() * size_of::<Option<(NamespaceId, u32)>>();
-        let ids = self.slots.n_documents() * size_of::<[usize; 5]>();
-        self.slots.cells.n_bytes() + members + homes + ids + ledger.free.capacity() * size_of::<Slot>()
+        self.slots.cells.n_bytes() + members + homes + ledger.free.capacity() * size_of::<Slot>()
     }
 }
 
@@ -271,9 +273,10 @@ impl Slots {
     pub(crate) fn identity(&self, slot: Slot, commit: Commit) -> Option<(DocId, Commit)> {
         let cell = self.cell(slot)?;
         let version = Commit(cell.version.load(Ordering::Acquire));
-        let id = cell.id.load();
         (version <= commit).then_some(())?;
-        Some((DocId::clone(id.as_deref()?), version))
+        // SAFETY: the document exists at a commit that the caller looks at, so that its slot is not written.
+        let id = unsafe { &*cell.id.get() };
+        Some((id.clone()?, version))
     }
 
     fn touch(&self, slot: Slot, commit: Commit) {
@@ -282,9 +285,22 @@ impl Slots {
         }
     }
 
-    pub(super) fn set_id(&self, slot: Slot, id: DocId) {
+    /// Sets the id of a slot while loading.
+    ///
+    /// # Safety
+    /// Nobody else uses these slots yet.
+    pub(super) unsafe fn load_id(&self, slot: Slot, id: DocId) {
         if let Some(cell) = self.cell(slot) {
-            cell.id.store(Some(Arc::new(id)));
+            // SAFETY: by the caller's promise.
+            unsafe { *cell.id.get() = Some(id) };
+        }
+    }
+
+    /// Begins to fetch whose a slot is.
+    #[inline(always)]
+    pub(crate) fn prefetch_cell(&self, slot: Slot) {
+        if let Some(cell) = self.cell(slot) {
+            crate::distance::prefetch(std::ptr::from_ref(cell).cast(), size_of::<Cell>());
         }
     }
 
@@ -383,7 +399,8 @@ impl Applying<'_> {
         cell.generation.store(generation, Ordering::Relaxed);
         cell.namespace.store(namespace.0, Ordering::Relaxed);
         cell.version.store(commit.0, Ordering::Relaxed);
-        cell.id.store(Some(Arc::new(id)));
+        // SAFETY: as above.
+        unsafe { *cell.id.get() = Some(id) };
         cell.born.store(commit.0, Ordering::Release);
         cell.died.store(NEVER, Ordering::Release);
         self.ledger.admit(slot, namespace);

@@ -186,8 +186,8 @@ impl<Q> Search<Q> {
         self
     }
 
-    /// How many times as many documents as are wanted are compared by their exact vectors after a walk by codes: 1 to
-    /// 100. A quarter of `ef` are in any case. Default: 1.5.
+    /// How many times as many documents as are wanted are compared once more, by their exact vectors, after a walk by
+    /// codes: 1 to 100. A quarter of `ef` are in any case. Default: 1.5.
     pub fn oversampling(mut self, oversampling: f32) -> Self {
         self.params.oversampling = oversampling;
         self

@@ -109,18 +109,23 @@ impl Beam {
 #[derive(Default)]
 pub(super) struct Visited {
     words: Vec<u64>,
+    /// Longer than what was seen, so that it seldom grows.
     journal: Vec<u32>,
-    /// Where in the journal begins what was marked last.
-    fresh: usize,
+    n_seen: usize,
+    /// How many were seen before those that were marked last.
+    n_before: usize,
 }
+
+/// What a journal grows by at least.
+const JOURNAL: usize = 1_024;
 
 impl Visited {
     /// Forgets everything; from now on slots below `n_slots` can be seen.
     pub(super) fn reset(&mut self, n_slots: usize) {
-        for slot in self.journal.drain(..) {
+        for &slot in &self.journal[..self.n_seen] {
             self.words[slot as usize / 64] = 0;
         }
-        self.fresh = 0;
+        (self.n_seen, self.n_before) = (0, 0);
         let n_words = n_slots.div_ceil(64);
         if self.words.len() < n_words {
             self.words.resize(n_words, 0);
@@ -130,7 +135,7 @@ impl Visited {
     /// The slots that the last [`mark`](Visited::mark) met for the first time.
     #[inline(always)]
     pub(super) fn fresh(&self) -> &[u32] {
-        &self.journal[self.fresh..]
+        &self.journal[self.n_before..self.n_seen]
     }
 
     /// Marks slots as seen and returns those that were not before. Slots beyond all that can be are passed over.
@@ -138,17 +143,20 @@ impl Visited {
     /// Whether a link was seen is anyone's guess, so no branch depends on it.
     #[inline(always)]
     pub(super) fn mark(&mut self, slots: impl ExactSizeIterator<Item = u32>) -> &[u32] {
-        self.fresh = self.journal.len();
-        let mut end = self.fresh;
-        self.journal.resize(end + slots.len(), 0);
+        self.n_before = self.n_seen;
+        if self.journal.len() < self.n_seen + slots.len() {
+            self.journal.resize(self.n_seen + slots.len() + JOURNAL, 0);
+        }
+        let places = &mut self.journal[self.n_seen..];
+        let mut n_fresh = 0;
         for slot in slots {
             let Some(word) = self.words.get_mut(slot as usize / 64) else { continue };
             let bit = 1u64 << (slot % 64);
-            self.journal[end] = slot;
-            end += usize::from(*word & bit == 0);
+            places[n_fresh] = slot;
+            n_fresh += usize::from(*word & bit == 0);
             *word |= bit;
         }
-        self.journal.truncate(end);
+        self.n_seen += n_fresh;
         self.fresh()
     }
 }

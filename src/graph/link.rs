@@ -45,11 +45,21 @@ impl Graph {
     /// Inserts a slot: as a point, or as a twin of the point that is the same vector. Any number of threads may do so at
     /// once, for different slots.
     pub(crate) fn link<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
+        self.clear(slot);
+        self.link_unless(space, slot, linking, Self::hang_on_twin);
+    }
+
+    /// Takes away the links and twins that a slot had when it was last in the graph.
+    fn clear(&self, slot: u32) {
+        for level in 0..=self.level_of(slot) {
+            let row = self.row(slot, level);
+            if row.iter().len() > 0 {
+                row.lock().replace(&[]);
+            }
+        }
         if let Some(chain) = self.twin_cell(slot) {
-            // A slot that was a twin and was taken out still leads on to those that came after it.
             chain.store(0, Ordering::Relaxed);
         }
-        self.link_unless(space, slot, linking, Self::hang_on_twin);
     }
 
     /// Inserts a slot as a point even if its vector is in the graph already.
@@ -80,6 +90,7 @@ impl Graph {
             starts.extend(linking.walker.found());
             linking.rank_candidates(space, slot);
             if level == 0 && settled(self, space, slot, linking) {
+                (linking.starts, linking.rows) = (starts, rows);
                 return;
             }
             let Linking { selector, candidates, .. } = linking;
@@ -168,16 +179,32 @@ impl Graph {
         links: Vec<Link>,
         linking: &mut Linking<S::Query>,
     ) {
-        let Linking { other, selector, candidates, slots, ranks, .. } = linking;
-        let kept: Vec<u32> = links.iter().filter(|link| link.kept).map(|link| link.slot).collect();
-        slots.clear();
-        slots.extend(links.iter().map(|link| link.slot));
-        ranks.resize(slots.len(), 0.0);
+        let kept: Vec<Link> = links.iter().copied().filter(|link| link.kept).collect();
+        let links = links.into_iter().map(|link| link.slot).collect();
+        self.refill(space, slot, level, row, &kept, links, linking);
+    }
+
+    /// Replaces a row by some links and, as far as there is room, the best of others.
+    #[expect(clippy::too_many_arguments, reason = "where, what, and room to do it in")]
+    pub(super) fn refill<S: Space>(
+        &self,
+        space: &S,
+        slot: u32,
+        level: usize,
+        row: &LockedRow<'_>,
+        links: &[Link],
+        others: Vec<u32>,
+        linking: &mut Linking<S::Query>,
+    ) {
+        let Linking { other, selector, candidates, ranks, .. } = linking;
+        ranks.resize(others.len(), 0.0);
         space.query_of(slot, other);
-        space.rank_closely(other, slots, ranks);
-        sort_into(candidates, slots, ranks);
-        selector.select(space, candidates, &kept, self.kept_links(level));
-        let links: Vec<Link> = selector.taken.iter().map(|&slot| Link { slot, kept: kept.contains(&slot) }).collect();
+        space.rank_closely(other, &others, ranks);
+        sort_into(candidates, &others, ranks);
+        let taken: Vec<u32> = links.iter().map(|link| link.slot).collect();
+        selector.select(space, candidates, &taken, self.kept_links(level));
+        let is_kept = |slot| links.contains(&Link { slot, kept: true });
+        let links: Vec<Link> = selector.taken.iter().map(|&slot| Link { slot, kept: is_kept(slot) }).collect();
         row.replace(&links);
         linking.note_row(slot, level, row);
     }

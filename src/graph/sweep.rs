@@ -1,7 +1,7 @@
 //! Taking dead points out: links that lead to them are led past them.
 //!
 //! After FreshDiskANN's consolidation (Singh et al., 2021): a point that links to dead ones takes their links as
-//! candidates beside its own. Points are swept many at a time, because each sweep looks at every row.
+//! candidates to fill its row up again. Unlike there, it keeps its other links: they are not worse than before. Points are swept many at a time, because each sweep looks at every row.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use super::{Change, Entry, Graph, Space};
 /// Points to be taken out, and what has to happen before.
 pub(crate) struct Sweep {
     doomed: HashSet<u32>,
-    /// Slots that no row names any more once the sweep is over, twins included.
+    /// Slots that no point's row names any more once the sweep is over, twins included.
     gone: Vec<u32>,
 }
 
@@ -47,22 +47,14 @@ impl Graph {
             if !row.links().any(|link| sweep.doomed.contains(&link.slot)) {
                 continue;
             }
-            let mut links: Vec<Link> = Vec::new();
-            for link in row.links() {
-                let beyond = sweep.doomed.contains(&link.slot).then(|| self.row(link.slot, level).iter());
-                let beyond = beyond.into_iter().flatten().map(|slot| Link { slot, kept: false });
-                for link in std::iter::once(link).chain(beyond) {
-                    let is_new = links.iter().all(|other| other.slot != link.slot);
-                    if is_new && link.slot != slot && !sweep.doomed.contains(&link.slot) {
-                        links.push(link);
-                    }
-                }
-            }
-            self.prune(space, slot, level, &row, links, linking);
+            let (lost, left): (Vec<Link>, Vec<Link>) = row.links().partition(|link| sweep.doomed.contains(&link.slot));
+            let beyond = lost.iter().flat_map(|link| self.row(link.slot, level).iter());
+            let beyond: Vec<u32> = beyond.filter(|&beyond| beyond != slot && !sweep.doomed.contains(&beyond)).collect();
+            self.refill(space, slot, level, &row, &left, beyond, linking);
         }
     }
 
-    /// Takes the doomed out and returns the slots that are gone: no row names them.
+    /// Takes the doomed out and returns the slots that are gone: no point's row names them.
     pub(crate) fn finish_sweep<Q: Default + Send>(&self, sweep: Sweep, linking: &mut Linking<Q>) -> Vec<u32> {
         if self.entry().is_some_and(|entry| sweep.doomed.contains(&entry.slot)) {
             let heirs = self.points().filter(|slot| !sweep.doomed.contains(slot));
@@ -71,16 +63,8 @@ impl Graph {
             linking.changes.extend(entry.map(|entry| Change::Entry { slot: entry.slot, level: entry.level }));
         }
         for &slot in &sweep.doomed {
-            for level in (0..=self.level_of(slot)).rev() {
-                let row = self.row(slot, level).lock();
-                row.replace(&[]);
-                if level == 0 {
-                    row.set_point(false);
-                }
-            }
-            if let Some(chain) = self.twin_cell(slot) {
-                chain.store(0, Ordering::Release);
-            }
+            // Its links and twins stay until it is linked again: walks that are just there go on from it.
+            self.row(slot, 0).lock().set_point(false);
             linking.changes.push(Change::Row { slot, level: 0, links: Vec::new() });
         }
         sweep.gone

@@ -53,9 +53,12 @@ impl Walker {
     fn rank<S: Space>(&mut self, space: &S, query: &S::Query) {
         let fresh = self.visited.fresh();
         self.tally.n_ranked += fresh.len();
-        self.ranks.resize(fresh.len(), 0.0);
-        space.rank(query, fresh, &mut self.ranks);
-        for (&slot, &rank) in fresh.iter().zip(&self.ranks) {
+        if self.ranks.len() < fresh.len() {
+            self.ranks.resize(fresh.len(), 0.0);
+        }
+        let ranks = &mut self.ranks[..fresh.len()];
+        space.rank(query, fresh, ranks);
+        for (&slot, &rank) in fresh.iter().zip(&*ranks) {
             self.beam.offer(Found { rank, slot });
         }
     }

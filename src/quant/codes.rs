@@ -1,14 +1,19 @@
 //! Encoding vectors, and ranking codes against queries.
 #![expect(unsafe_code, reason = "codes are read by integer kernels through pointers into the arena")]
 
+use std::mem::MaybeUninit;
+
 use super::rotation::Rotation;
 use crate::arena::Rows;
 use crate::distance::{self, Kernels, Metric};
 
 /// From this dimension on codes are kept as two planes.
 const PLANES_FROM: usize = 256;
-/// The largest component that a code of a vector of length one stands for, in standard deviations.
+/// The largest component that two planes stand for, in standard deviations: more would make the high plane's steps
+/// coarser, less would cut off more.
 const CLIP: f32 = 2.9;
+/// The same of bytes in vectors of length one.
+const BYTES_CLIP: f32 = 4.0;
 /// Codes ranked in one call of a kernel.
 const BLOCK: usize = 64;
 
@@ -48,6 +53,8 @@ pub(crate) struct Codes {
     width: usize,
     layout: Layout,
     geometry: Geometry,
+    /// What a step is worth in a vector of length one.
+    pub(super) unit_scale: f32,
     rotation: Rotation,
     kernels: &'static Kernels,
     rows: Rows<u8>,
@@ -78,12 +85,15 @@ impl Codes {
             Metric::Euclidean => Geometry::Euclidean,
         };
         let layout = if dimension >= PLANES_FROM { Layout::Planes } else { Layout::Bytes };
+        let deviation = 1.0 / (dimension as f32).sqrt();
+        let clip = if layout == Layout::Planes { CLIP } else { BYTES_CLIP };
         let width = dimension.next_multiple_of(if layout == Layout::Planes { 128 } else { 64 });
         Some(Codes {
             dimension,
             width,
             layout,
             geometry,
+            unit_scale: clip.min(1.0 / deviation) * deviation / 127.5,
             rotation: Rotation::new(dimension),
             kernels: Kernels::detected(),
             rows: Rows::new(width),
@@ -107,7 +117,7 @@ impl Codes {
         let mut rotated = vector.to_vec();
         self.rotation.apply(&mut rotated, self.kernels);
         let scale = match self.geometry {
-            Geometry::Unit => self.unit_scale(),
+            Geometry::Unit => self.unit_scale,
             Geometry::Dot | Geometry::Euclidean => self.own_scale(&rotated),
         };
         let mut steps = vec![0; self.width];
@@ -115,8 +125,12 @@ impl Codes {
         for (step, &component) in steps.iter_mut().zip(&rotated) {
             *step = (round(component * inverse) + 128).clamp(1, 255) as u8;
         }
-        if self.geometry == Geometry::Unit && self.layout == Layout::Planes {
-            level(&mut steps[..self.dimension], 1.0 / (scale * scale));
+        if self.geometry == Geometry::Unit {
+            let (steps, square) = (&mut steps[..self.dimension], 1.0 / (scale * scale));
+            if self.layout == Layout::Planes {
+                level_coarse(steps, square);
+            }
+            level_fine(steps, square, self.layout);
         }
         let facts = match self.facts {
             Some(_) => self.facts_of(&steps[..self.dimension], scale),
@@ -148,11 +162,6 @@ impl Codes {
             // SAFETY: as above.
             unsafe { facts.write(slot, &[code.facts]) };
         }
-    }
-
-    pub(super) fn unit_scale(&self) -> f32 {
-        let largest = CLIP.min((self.dimension as f32).sqrt());
-        largest / (self.dimension as f32).sqrt() / 127.5
     }
 
     /// A scale for one vector: bytes hold its largest component; planes cut off what is far out, to keep the steps of
@@ -202,40 +211,45 @@ impl Codes {
         (query.scale, query.square) = match &self.facts {
             // SAFETY: as above.
             Some(facts) => unsafe { (facts.row(slot)[0][0], facts.row(slot)[0][2]) },
-            None => (self.unit_scale(), 0.0),
+            None => (self.unit_scale, 0.0),
         };
     }
 
     /// Begins to fetch a code.
     #[inline(always)]
     pub(crate) fn prefetch(&self, slot: u32) {
-        distance::prefetch(self.rows.start(slot), self.width);
+        let n_bytes = if self.layout == Layout::Planes { self.width / 2 } else { self.width };
+        distance::prefetch(self.rows.start(slot), n_bytes);
+        if let Some(facts) = &self.facts {
+            distance::prefetch(facts.start(slot).cast(), size_of::<Facts>());
+        }
     }
 
     /// Ranks codes against a query; smaller is nearer. The slots' codes are written.
     #[inline]
     pub(crate) fn rank(&self, query: &CodeQuery, grain: Grain, slots: &[u32], ranks: &mut [f32]) {
-        let mut starts = [std::ptr::null(); BLOCK];
-        let mut products = [0i32; BLOCK];
+        let coarse = self.layout == Layout::Planes && grain == Grain::Coarse;
+        let (kernel, stands_for) = match self.layout {
+            Layout::Bytes => (self.kernels.dot_u8, FINE),
+            Layout::Planes if coarse => (self.kernels.dot_u4, COARSE),
+            Layout::Planes => (self.kernels.dot_u44, FINE),
+        };
+        let mut starts = [MaybeUninit::uninit(); BLOCK];
+        let mut sums = [0; BLOCK];
         for (slots, ranks) in slots.chunks(BLOCK).zip(ranks.chunks_mut(BLOCK)) {
-            let (starts, products) = (&mut starts[..slots.len()], &mut products[..slots.len()]);
             for (start, &slot) in starts.iter_mut().zip(slots) {
-                *start = self.rows.start(slot);
+                start.write(self.rows.start(slot));
                 if let Some(facts) = &self.facts {
                     distance::prefetch(facts.start(slot).cast(), size_of::<Facts>());
                 }
             }
-            let coarse = self.layout == Layout::Planes && grain == Grain::Coarse;
-            let kernel = match self.layout {
-                Layout::Bytes => self.kernels.dot_u8,
-                Layout::Planes if coarse => self.kernels.dot_u4,
-                Layout::Planes => self.kernels.dot_u44,
-            };
+            let (starts, sums) = (&starts[..slots.len()], &mut sums[..slots.len()]);
+            // SAFETY: as many starts as there are slots were just written.
+            let starts = unsafe { assume_written(starts) };
             // SAFETY: rows are `width` bytes (or two planes of half of it), as long as the query's codes ask for, and
             // the kernels are those of this machine.
-            unsafe { kernel(&query.codes, starts, products) };
-            let (step, zero) = if coarse { (16.0, COARSE_ZERO) } else { (1.0, FINE_ZERO) };
-            self.finish(query, coarse, (step, zero), slots, products, ranks);
+            unsafe { kernel(&query.codes, starts, sums) };
+            self.finish(query, coarse, stands_for, slots, sums, ranks);
         }
     }
 
@@ -252,7 +266,7 @@ impl Codes {
     ) {
         let base = zero * query.sum;
         let Some(facts) = &self.facts else {
-            let factor = query.scale * self.unit_scale();
+            let factor = query.scale * self.unit_scale;
             for (rank, &sum) in ranks.iter_mut().zip(sums) {
                 *rank = 1.0 - factor * (step * sum as f32 - base);
             }
@@ -274,6 +288,18 @@ impl Codes {
 /// What stands for zero in a whole code, and in a high plane (as multiples of 16, from the middle of a step).
 const FINE_ZERO: f32 = 128.0;
 const COARSE_ZERO: f32 = 120.5;
+/// What a step is worth, and zero.
+const FINE: (f32, f32) = (1.0, FINE_ZERO);
+const COARSE: (f32, f32) = (16.0, COARSE_ZERO);
+
+/// Elements all of which were written.
+///
+/// # Safety
+/// They were.
+unsafe fn assume_written<T>(written: &[MaybeUninit<T>]) -> &[T] {
+    // SAFETY: `MaybeUninit<T>` is laid out as `T`.
+    unsafe { std::slice::from_raw_parts(written.as_ptr().cast(), written.len()) }
+}
 
 /// The code of one vector.
 #[derive(Debug, Clone)]
@@ -306,7 +332,7 @@ fn round(x: f32) -> i32 {
 ///
 /// Where all codes are equally long, ranking by inner product is ranking by distance, whose error falls with the
 /// distance; and nothing has to be stored beside the code.
-fn level(steps: &mut [u8], target: f32) {
+fn level_coarse(steps: &mut [u8], target: f32) {
     let stands_for = |step: u8| f32::from(step & 0xf0) - COARSE_ZERO;
     let mut excess = steps.iter().map(|&step| stands_for(step) * stands_for(step)).sum::<f32>() - target;
     for margin in 1..=MOST_MARGIN {
@@ -329,9 +355,37 @@ fn level(steps: &mut [u8], target: f32) {
     }
 }
 
+/// Moves steps by one, within their coarse step where there are such, until the whole code has a squared length of
+/// `target`, in steps, as nearly as can be.
+fn level_fine(steps: &mut [u8], target: f32, layout: Layout) {
+    let stands_for = |step: u8| f32::from(step) - FINE_ZERO;
+    let mut excess = steps.iter().map(|&step| stands_for(step) * stands_for(step)).sum::<f32>() - target;
+    for _ in 0..MOST_ROUNDS {
+        for step in steps.iter_mut() {
+            if excess.abs() < target * FINE_TOLERANCE {
+                return;
+            }
+            let inwards = excess > 0.0;
+            let moved = if inwards == (*step > 128) { step.saturating_sub(1).max(1) } else { step.saturating_add(1) };
+            if layout == Layout::Planes && moved & 0xf0 != *step & 0xf0 {
+                continue;
+            }
+            let change = stands_for(moved) * stands_for(moved) - stands_for(*step) * stands_for(*step);
+            if (excess + change).abs() < excess.abs() {
+                excess += change;
+                *step = moved;
+            }
+        }
+    }
+}
+
+/// Rounds of moving fine steps: where much was cut off, one is not enough.
+const MOST_ROUNDS: usize = 8;
+/// What squared lengths of whole codes may differ by.
+const FINE_TOLERANCE: f32 = 1e-5;
 /// What squared lengths may differ by.
 const TOLERANCE: f32 = 2e-4;
-/// Fine steps from a border within which [`level`] moves across it.
+/// Fine steps from a border within which [`level_coarse`] moves across it.
 const MOST_MARGIN: u8 = 4;
 
 /// Steps as two planes of nibbles.

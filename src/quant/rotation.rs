@@ -15,6 +15,8 @@ pub(crate) struct Rotation {
     dimension: usize,
     /// Length of a transform: the largest power of two within the dimension.
     span: usize,
+    /// Where the transforms begin, one after the other.
+    places: Vec<usize>,
     /// One factor for each component, of every transform in turn: a sign, and the transform's scale.
     factors: Vec<f32>,
 }
@@ -23,24 +25,23 @@ impl Rotation {
     /// The rotation of a dimension: always the same one.
     pub(crate) fn new(dimension: usize) -> Self {
         let span = 1 << dimension.ilog2();
-        let n_transforms = N_ROUNDS * Self::places(dimension, span).len();
+        let rest = dimension - span;
+        let places = match rest {
+            0 => vec![0],
+            // Both ends, and where they hardly overlap the middle too, so that halves mix.
+            _ if 2 * rest > span => vec![0, rest, rest / 2],
+            _ => vec![0, rest],
+        };
+        let places = places.repeat(N_ROUNDS);
         let scale = 1.0 / (span as f32).sqrt();
-        let factors = (0..n_transforms * span).map(|index| if sign(index as u64) { scale } else { -scale }).collect();
-        Rotation { dimension, span, factors }
-    }
-
-    /// Where the transforms of a round begin.
-    fn places(dimension: usize, span: usize) -> &'static [bool] {
-        if span == dimension { &[false] } else { &[false, true] }
+        let factors = (0..places.len() * span).map(|index| if sign(index as u64) { scale } else { -scale }).collect();
+        Rotation { dimension, span, places, factors }
     }
 
     /// Rotates a vector in place.
     pub(crate) fn apply(&self, vector: &mut [f32], kernels: &Kernels) {
         debug_assert_eq!(vector.len(), self.dimension);
-        let places = Self::places(self.dimension, self.span);
-        let at_end = (0..N_ROUNDS).flat_map(|_| places);
-        for (factors, &at_end) in self.factors.chunks_exact(self.span).zip(at_end) {
-            let from = if at_end { self.dimension - self.span } else { 0 };
+        for (factors, &from) in self.factors.chunks_exact(self.span).zip(&self.places) {
             let part = &mut vector[from..from + self.span];
             part.iter_mut().zip(factors).for_each(|(component, factor)| *component *= factor);
             (kernels.hadamard)(part);

@@ -75,7 +75,7 @@ impl Store {
 
     /// The size of a step of a vector's code, by its rotated components.
     fn scale(&self, rotated: &[f32]) -> f32 {
-        if self.metric.normalizes() { self.codes.unit_scale() } else { self.codes.own_scale(rotated) }
+        if self.metric.normalizes() { self.codes.unit_scale } else { self.codes.own_scale(rotated) }
     }
 
     /// A slot's vector, rotated, without what its code cuts off.

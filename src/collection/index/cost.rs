@@ -40,20 +40,25 @@ impl Index {
         if n_scanned < FEW || self.is_broken() {
             return true;
         }
-        let cost = *self.cost.get_or_init(|| self.measure(slots, ranker));
+        let Some(cost) = self.cost.get().copied().or_else(|| self.measure(slots, ranker)) else { return true };
+        _ = self.cost.set(cost);
         let m = self.graph.shape().m as f64;
         let n_ranked = ef * m * RANKED_SHARE + m * (n_documents.max(2) as f64).log2();
         n_scanned as f64 * cost.per_vector <= n_ranked * cost.per_point * WALKING
     }
 
-    fn measure(&self, slots: &Slots, ranker: &Ranker) -> Cost {
+    fn measure(&self, slots: &Slots, ranker: &Ranker) -> Option<Cost> {
         let n_slots = slots.n_slots().max(1);
         let row_bytes = slots.n_bytes_of_vectors() / n_slots;
-        let n_samples = (SAMPLE_BYTES / row_bytes.max(1)).clamp(FEW, n_slots.max(FEW)).min(n_slots);
-        let scattered: Vec<u32> = (0..n_samples).map(|i| (i * 7_919 % n_slots) as u32).collect();
-        let first = slots.vector(Slot(scattered[0]));
+        let n_samples = SAMPLE_BYTES / row_bytes.max(1);
+        // What is alive now stays as it is while the caller looks at the last commit.
+        let alive = (0..n_slots as u32).filter(|&slot| slots.is_alive(Slot(slot)));
+        let in_order: Vec<u32> = alive.take(n_samples.max(FEW)).collect();
+        let n_samples = in_order.len();
+        let scattered: Vec<u32> = (0..n_samples).map(|index| in_order[index * 7_919 % n_samples]).collect();
+        let first = slots.vector(Slot(*scattered.first()?));
         let per_vector = fastest(n_samples, || {
-            (0..n_samples as u32).map(|slot| ranker.rank(first, slots.vector(Slot(slot)))).sum::<f32>()
+            in_order.iter().map(|&slot| ranker.rank(first, slots.vector(Slot(slot)))).sum::<f32>()
         });
         let mut ranks = vec![0.0; n_samples];
         let per_point = match &self.points {
@@ -68,7 +73,7 @@ impl Index {
             }
         };
         tracing::debug!(per_vector, per_point, "measured what comparing takes, in ns");
-        Cost { per_vector, per_point }
+        Some(Cost { per_vector, per_point })
     }
 }
 

@@ -205,6 +205,7 @@ impl Index {
         found.clear();
         found.extend_from_slice(&pool.found);
         let n_tail = found.len();
+        walker.found().take(pool.most).for_each(|point| slots.prefetch_cell(Slot(point.slot)));
         for point in walker.found() {
             let room = pool.most.saturating_sub(found.len() - n_tail);
             if room == 0 {
@@ -214,11 +215,9 @@ impl Index {
             let hits = same.filter(|&slot| wanted.may_be(slots, slot));
             found.extend(hits.take(room).map(|slot| Found { slot, ..point }));
         }
-        if n_tail > 0 {
-            // A slot that was just linked was met in both.
-            sort(found);
-            found.dedup_by_key(|found| found.slot);
-        }
+        // A slot that was just linked was met in both, one that takes a dead point's place twice in the graph.
+        sort(found);
+        found.dedup_by_key(|found| found.slot);
         found.truncate(pool.most);
     }
 

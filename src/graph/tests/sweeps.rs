@@ -18,12 +18,10 @@ fn check_sweep(graph: &Graph, toy: &Toy, linked: &mut BTreeSet<u32>, what: &str)
     let gone = sweep(graph, toy, &mut Linking::default());
     assert_eq!(gone, dead, "{what}");
     linked.retain(|slot| toy.is_alive(*slot));
-    for slot in 0..toy.n_slots() {
-        for level in 0..=graph.level_of(slot) {
-            let links = graph.links(slot, level);
-            let to_dead = links.iter().find(|link| gone.binary_search(link).is_ok());
-            assert_eq!(to_dead, None, "{what}: slot {slot} at level {level} links to a slot that is gone");
-            assert!(links.is_empty() || toy.is_alive(slot), "{what}: slot {slot} is gone and has links");
+    for point in graph.points() {
+        for level in 0..=graph.level_of(point) {
+            let to_gone = graph.links(point, level).into_iter().find(|link| gone.binary_search(link).is_ok());
+            assert_eq!(to_gone, None, "{what}: point {point} at level {level} links to a slot that is gone");
         }
     }
     check_sound(graph, toy, linked, what);
@@ -153,6 +151,28 @@ fn the_slot_of_a_dead_twin_starts_without_twins() {
     assert_eq!(graph.twins(first).collect::<Vec<_>>(), [second]);
     assert_eq!(graph.twins(second).next(), None);
     linked.extend([first, second]);
+    check_sound(&graph, &toy, &linked, &format!("seed {seed}"));
+}
+
+/// A walk that came to a point before it was taken out goes on from there.
+#[test]
+fn what_is_taken_out_still_leads_on() {
+    let seed = 27;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut toy = Toy::new(8, clustered(&mut rng, 500, 8));
+    let graph = built(NARROW, &toy, 1);
+    let mut linked: BTreeSet<u32> = (0..500).collect();
+    let entry = graph.entry().unwrap();
+    let links = graph.links(entry.slot, 0);
+    toy.kill(entry.slot);
+    assert_eq!(check_sweep(&graph, &toy, &mut linked, "a dead entry"), [entry.slot]);
+    assert_eq!(graph.links(entry.slot, 0), links, "seed {seed}");
+
+    let vector = toy.vector(links[0]).to_vec();
+    toy.put(entry.slot, &vector);
+    link_all(&graph, &toy, &[entry.slot], 1);
+    assert!(graph.links(entry.slot, 0).is_empty(), "seed {seed}: it is a twin now");
+    linked.insert(entry.slot);
     check_sound(&graph, &toy, &linked, &format!("seed {seed}"));
 }
 
