@@ -14,9 +14,10 @@ use rand::rngs::StdRng;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use uuid::Uuid;
+use vectrove::limits::MAX_EF;
 use vectrove::{
-    Batch, Collection, CollectionConfig, Commit, Cursor, Database, DocId, Document, Error, Filter, Hits, Metric,
-    Namespace, Options, Query, Receipt, StoredDocument, Update,
+    Batch, Collection, CollectionConfig, Commit, Cursor, Database, DocId, Document, Error, Filter, Hits, Index, Metric,
+    Namespace, Options, Quantization, Query, Receipt, StoredDocument, Update, Way,
 };
 
 use common::generate::{self, one_in, pick};
@@ -437,11 +438,19 @@ struct Wish {
     max_distance: Option<f32>,
     fields: Option<Vec<String>>,
     with_vector: bool,
+    /// Whether hits carry metadata and text.
+    with_document: bool,
+    /// Whether to walk the graph, with a beam that holds all of it: then it finds what a scan finds.
+    walks: bool,
 }
 
 impl Wish {
     fn fill<Q>(&self, mut search: vectrove::Search<Q>) -> vectrove::Search<Q> {
         search = search.limit(self.limit).offset(self.offset).with_vector(self.with_vector);
+        search = search.with_document(self.with_document);
+        if self.walks {
+            search = search.way(Way::Graph).ef(MAX_EF).oversampling(100.0);
+        }
         if let Some(filter) = &self.filter {
             search = search.filter(read(filter));
         }
@@ -513,6 +522,8 @@ impl History {
             max_distance: None,
             fields,
             with_vector: self.random.random(),
+            with_document: !one_in(&mut self.random, 4),
+            walks: self.random.random(),
         }
     }
 
@@ -556,8 +567,12 @@ impl History {
             let document = &documents[&hit.id];
             let mut metadata = document.metadata.clone();
             metadata.retain(|key, _| wish.fields.as_ref().is_none_or(|fields| fields.contains(key)));
+            let (metadata, text) = match wish.with_document {
+                true => (metadata, document.text.clone()),
+                false => Default::default(),
+            };
             assert_eq!(hit.metadata, Json::Object(metadata).into());
-            assert_eq!((&hit.text, hit.version), (&document.text, Commit(document.version)));
+            assert_eq!((&hit.text, hit.version), (&text, Commit(document.version)));
             assert_eq!(hit.vector.as_deref().map(bits), wish.with_vector.then(|| bits(&document.vector)));
         }
     }
@@ -569,7 +584,14 @@ impl History {
     fn random_config(&mut self) -> CollectionConfig {
         let dimension = *pick(&mut self.random, &[1, 2, 2, 3, 8, 17]);
         let metric = *pick(&mut self.random, &Metric::ALL);
-        CollectionConfig::new(dimension).metric(metric).normalize(one_in(&mut self.random, 3))
+        let config = CollectionConfig::new(dimension).metric(metric).normalize(one_in(&mut self.random, 3));
+        let config =
+            config.m(*pick(&mut self.random, &[2, 4, 16])).ef_construction(*pick(&mut self.random, &[16, 100]));
+        match self.random.random_range(0..6) {
+            0 => config.index(Index::Flat),
+            1 => config.quantization(Quantization::None),
+            _ => config,
+        }
     }
 
     fn create_collection(&mut self) {
@@ -592,7 +614,11 @@ impl History {
         let db = self.db();
         check_error(db.create_collection(name, config.clone()), "CollectionExists");
         assert_eq!(db.get_or_create_collection(name, config.clone()).unwrap().config(), &config);
-        let same = (other.dimension, other.metric) == (config.dimension, config.metric)
+        let shape = |config: &CollectionConfig| {
+            let CollectionConfig { dimension, metric, index, quantization, m, ef_construction, .. } = *config;
+            (dimension, metric, index, quantization, m, ef_construction)
+        };
+        let same = shape(&other) == shape(&config)
             && oracle::compares_directions(&other) == oracle::compares_directions(&config);
         match db.get_or_create_collection(name, other) {
             Ok(_) => assert!(same),

@@ -14,6 +14,8 @@ const PLANES_FROM: usize = 256;
 const CLIP: f32 = 2.9;
 /// The same of bytes in vectors of length one.
 const BYTES_CLIP: f32 = 4.0;
+/// From this dimension on codes are made equally long: below it a step of one component counts too much.
+const LEVEL_FROM: usize = 64;
 /// Codes ranked in one call of a kernel.
 const BLOCK: usize = 64;
 
@@ -125,7 +127,7 @@ impl Codes {
         for (step, &component) in steps.iter_mut().zip(&rotated) {
             *step = (round(component * inverse) + 128).clamp(1, 255) as u8;
         }
-        if self.geometry == Geometry::Unit {
+        if self.geometry == Geometry::Unit && self.dimension >= LEVEL_FROM {
             let (steps, square) = (&mut steps[..self.dimension], 1.0 / (scale * scale));
             if self.layout == Layout::Planes {
                 level_coarse(steps, square);

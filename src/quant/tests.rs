@@ -128,11 +128,17 @@ fn check_ranks(metric: Metric, dimension: usize, grain: Grain) {
     let what = format!("{metric} d={dimension} {grain:?}");
     let store = Store::new(metric, mixed(&mut StdRng::seed_from_u64(dimension as u64), dimension));
     let kept: Vec<Vec<f32>> = (0..store.vectors.len()).map(|slot| store.kept(slot)).collect();
+    let rotated: Vec<Vec<f32>> = store.vectors.iter().map(|vector| rotate(vector)).collect();
     let (mut squares, mut expected_squares) = (0.0, 0.0);
     for query in &store.vectors {
         let (ranks, query) = (store.ranks(&store.query(query), grain), rotate(query));
-        for (vector, rank) in kept.iter().zip(ranks) {
-            let (truth, expected) = (store.truth(&query, vector), store.expected_error(&query, vector, grain));
+        for ((vector, kept), rank) in rotated.iter().zip(&kept).zip(ranks) {
+            // Codes of vectors of length one are made as long again where something was cut off.
+            let reference = if metric.normalizes() { vector } else { kept };
+            let cut = vector.iter().zip(kept).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>().sqrt();
+            let cut = if metric.normalizes() { cut } else { 0.0 };
+            let truth = store.truth(&query, reference);
+            let expected = store.expected_error(&query, kept, grain).hypot(cut);
             let error = (f64::from(rank) - truth).abs();
             assert!(error <= 20.0 * expected, "{what}: expected {truth}, give or take {expected}, got {rank}");
             squares += error * error;
@@ -140,7 +146,8 @@ fn check_ranks(metric: Metric, dimension: usize, grain: Grain) {
         }
     }
     let ratio = (squares / expected_squares).sqrt();
-    assert!((0.6..1.3).contains(&ratio), "{what}: errors are {ratio} times what is expected");
+    // Making codes equally long moves some steps by one more.
+    assert!(ratio < 1.6, "{what}: errors are {ratio} times what is expected");
 }
 
 #[test]
