@@ -93,7 +93,7 @@ fn work(lives: &RwLock<Vec<Weak<Live>>>, pool: &rayon::ThreadPool, bell: &Bell) 
         };
         if let Some(index) = live.memory.index.as_ref().filter(|_| !bell.is_stopped()) {
             let _looked_at = live.store.view();
-            worked |= index.work(&live.memory, pool, || live.store.view().commit);
+            worked |= index.work(&live.memory, pool, live.store.oldest_view(), || live.store.view().commit);
         }
     }
     if n_gone > 0 {

@@ -16,14 +16,12 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::index::Index;
+use super::life::Life;
 use crate::arena::{Cells, Rows};
 use crate::error::{Error, Result};
 use crate::id::{Commit, DocId, NamespaceId, Slot};
 use crate::limits::MAX_DOCUMENTS;
 use crate::quant::Code;
-
-/// A commit that has not come: when a document that exists will be gone.
-const NEVER: u64 = u64::MAX;
 
 pub(crate) struct Memory {
     pub(crate) slots: Slots,
@@ -47,10 +45,7 @@ pub(crate) struct Slots {
 
 /// Whose a slot is.
 struct Cell {
-    /// The commit that put the document.
-    born: AtomicU64,
-    /// The commit that took it away, or [`NEVER`].
-    died: AtomicU64,
+    life: Life,
     /// The commit that last changed the document.
     version: AtomicU64,
     generation: AtomicU32,
@@ -65,8 +60,7 @@ unsafe impl Sync for Cell {}
 impl Default for Cell {
     fn default() -> Self {
         Cell {
-            born: AtomicU64::new(NEVER),
-            died: AtomicU64::new(0),
+            life: Life::default(),
             version: AtomicU64::new(0),
             generation: AtomicU32::new(0),
             namespace: AtomicU32::new(0),
@@ -255,17 +249,18 @@ impl Slots {
 
     /// Whether a slot's document exists at a commit in a namespace.
     pub(crate) fn is_visible(&self, slot: Slot, namespace: NamespaceId, commit: Commit) -> bool {
-        self.cell(slot).is_some_and(|cell| {
-            // In this order: a slot that is being used again is born later before it ceases to be dead.
-            commit.0 < cell.died.load(Ordering::Acquire)
-                && cell.born.load(Ordering::Acquire) <= commit.0
-                && cell.namespace.load(Ordering::Relaxed) == namespace.0
-        })
+        self.cell(slot)
+            .is_some_and(|cell| cell.life.exists_at(commit.0) && cell.namespace.load(Ordering::Relaxed) == namespace.0)
     }
 
     /// Whether a slot's document exists as far as is known now.
     pub(crate) fn is_alive(&self, slot: Slot) -> bool {
-        self.cell(slot).is_some_and(|cell| cell.died.load(Ordering::Acquire) == NEVER)
+        self.cell(slot).is_some_and(|cell| cell.life.goes_on())
+    }
+
+    /// Whether a slot's document exists at some commit from `oldest` on.
+    pub(crate) fn is_needed(&self, slot: Slot, oldest: Commit) -> bool {
+        self.cell(slot).is_some_and(|cell| cell.life.goes_beyond(oldest.0))
     }
 
     /// The id and version of a slot's document, which exists at a commit that the caller looks at; `None` if it has
@@ -401,8 +396,7 @@ impl Applying<'_> {
         cell.version.store(commit.0, Ordering::Relaxed);
         // SAFETY: as above.
         unsafe { *cell.id.get() = Some(id) };
-        cell.born.store(commit.0, Ordering::Release);
-        cell.died.store(NEVER, Ordering::Release);
+        cell.life.begin(commit.0);
         self.ledger.admit(slot, namespace);
         slots.n_slots.fetch_max(slot.0 as usize + 1, Ordering::Release);
         if let Some(index) = &self.memory.index {
@@ -416,7 +410,7 @@ impl Applying<'_> {
             return;
         }
         if let Some(cell) = self.memory.slots.cell(slot) {
-            cell.died.store(commit.0, Ordering::Release);
+            cell.life.end(commit.0);
         }
         match &self.memory.index {
             // The linker retires it, once no link leads to it.

@@ -9,6 +9,7 @@
 //! | [`batch`], [`plan`], [`commit`] | operations; folding them into one draft; committing it |
 //! | [`mod@write`], [`writer`], [`read`], [`search`] | the verbs |
 //! | [`memory`], [`names`], [`load`] | what is held in memory, and making it at open |
+//! | [`life`] | when a slot's document exists |
 //! | [`index`], [`linker`] | graph and tail; who links |
 //! | [`verify`] | comparing all of it |
 //!
@@ -20,6 +21,7 @@ pub(crate) mod batch;
 pub(crate) mod check;
 pub(crate) mod commit;
 pub(crate) mod index;
+mod life;
 pub(crate) mod linker;
 pub(crate) mod load;
 pub(crate) mod memory;

@@ -15,7 +15,7 @@ use crate::config::SearchParams;
 use crate::document::{Hit, Hits, Route, Way};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::graph::{Found, MOST_TURNS};
+use crate::graph::Found;
 use crate::id::{Commit, DocId, NamespaceId, Slot};
 use crate::store::View;
 use crate::store::record::DocumentRow;
@@ -210,9 +210,7 @@ impl Search<Query> {
     pub fn run(self) -> Result<Hits> {
         let Search { namespace, query, params } = self;
         let round = Round::begin(&namespace, params)?;
-        let query = round.prepare(query)?;
-        let mut answers = round.find_all(&[query])?;
-        Ok(answers.remove(0))
+        round.answer(query)
     }
 }
 
@@ -224,10 +222,9 @@ impl Search<Vec<Query>> {
     pub fn run(self) -> Result<Vec<Hits>> {
         let Search { namespace, query: queries, params } = self;
         let round = Round::begin(&namespace, params)?;
-        let numbered: Vec<(usize, Query)> = queries.into_iter().enumerate().collect();
-        let answers: Vec<Vec<Hits>> =
-            numbered.par_chunks(MOST_TURNS).map(|queries| round.answer_all(queries)).collect::<Result<_>>()?;
-        Ok(answers.into_iter().flatten().collect())
+        let answer =
+            |(index, query)| round.answer(query).map_err(|error| Error::InQuery { index, source: Box::new(error) });
+        queries.into_par_iter().enumerate().map(answer).collect()
     }
 }
 
@@ -278,20 +275,16 @@ impl Round {
         Ok(Round { live, view, state: namespace.state().clone(), namespace: number, field, params })
     }
 
-    /// Answers some queries, at most [`MOST_TURNS`]. An error says which of them it is of.
-    fn answer_all(&self, queries: &[(usize, Query)]) -> Result<Vec<Hits>> {
-        let prepare = |(index, query): &(usize, Query)| {
-            self.prepare(query.clone()).map_err(|error| Error::InQuery { index: *index, source: Box::new(error) })
-        };
-        let prepared: Vec<Prepared> = queries.iter().map(prepare).collect::<Result<_>>()?;
-        self.find_all(&prepared)
-    }
-
-    /// Checks a query and makes it comparable.
-    fn prepare(&self, query: Query) -> Result<Prepared> {
+    fn answer(&self, query: Query) -> Result<Hits> {
         let (vector, excluded) = self.resolve(query)?;
         let norm = check::vector(|| self.state.name(), &self.live.config, &vector)?;
-        Ok(Prepared { row: self.live.comparable_by(vector, norm), excluded })
+        let query = Prepared { row: self.live.comparable_by(vector, norm), excluded };
+        Scratch::with(|scratch| {
+            let route = self.find(&query, scratch);
+            let within = scratch.found.iter().filter(|found| self.is_within(found.rank));
+            let items = self.complete(within.skip(self.params.offset).take(self.params.limit))?;
+            Ok(Hits { items, commit: self.view.commit, route })
+        })
     }
 
     /// The vector of a query, and the slot it must not find.
@@ -309,22 +302,8 @@ impl Round {
         Ok((self.live.vector(&self.view.snapshot, slot)?, Some(slot)))
     }
 
-    /// Finds hits for some queries, at most [`MOST_TURNS`].
-    fn find_all(&self, queries: &[Prepared]) -> Result<Vec<Hits>> {
-        Scratch::with(|scratches| {
-            let routes = self.find(queries, scratches);
-            let found = scratches.iter().zip(routes);
-            let hits = |(scratch, route): (&Scratch, Route)| {
-                let within = scratch.found.iter().filter(|found| self.is_within(found.rank));
-                let items = self.complete(within.skip(self.params.offset).take(self.params.limit))?;
-                Ok(Hits { items, commit: self.view.commit, route })
-            };
-            found.take(queries.len()).map(hits).collect()
-        })
-    }
-
-    /// Leaves the nearest to each query in its scratch, in order.
-    fn find(&self, queries: &[Prepared], scratches: &mut [Scratch; MOST_TURNS]) -> [Route; MOST_TURNS] {
+    /// Leaves the nearest in the scratch, in order.
+    fn find(&self, query: &Prepared, scratch: &mut Scratch) -> Route {
         let slots = &self.live.memory.slots;
         let n = self.params.offset.saturating_add(self.params.limit).min(slots.n_slots());
         let n_candidates = match &self.field {
@@ -332,29 +311,21 @@ impl Round {
             Field::All => slots.n_documents(),
             Field::Members(n_members) => *n_members,
         };
-        let mut routes = [Route::default(); MOST_TURNS];
         let graph = match &self.field {
             Field::Listed(_) => None,
             Field::All | Field::Members(_) => self.graph(n_candidates),
         };
-        if let Some((index, ef)) = graph {
-            let n = n.min(n_candidates);
-            let pairs = queries.iter().zip(scratches.iter_mut());
-            let mut searches: Vec<_> = pairs.map(|(query, scratch)| (self.wanted(query, n, ef), scratch)).collect();
-            index.seek(slots, &self.live.ranker, &mut searches);
+        let Some((index, ef)) = graph else {
+            return Route { way: Way::Exact, n_scanned: self.scan(query, n, scratch), ..Route::default() };
+        };
+        index.seek(slots, &self.live.ranker, self.wanted(query, n.min(n_candidates), ef), scratch);
+        let route = scratch.effort.route();
+        let n_expected = n_candidates.saturating_sub(usize::from(query.excluded.is_some())).min(n);
+        if scratch.found.len() >= n_expected {
+            return route;
         }
-        for ((query, scratch), route) in queries.iter().zip(scratches).zip(&mut routes) {
-            let n_expected = n_candidates.saturating_sub(usize::from(query.excluded.is_some())).min(n);
-            if graph.is_some() {
-                *route = scratch.effort.route();
-            }
-            // Fewer than there are: too much of what was found is dead or someone else's.
-            if graph.is_none() || scratch.found.len() < n_expected {
-                let scan = self.scan(query, n, scratch);
-                *route = Route { way: Way::Exact, n_scanned: scan, ..*route };
-            }
-        }
-        routes
+        // Fewer than there are: too much of what was found is dead or someone else's.
+        Route { way: Way::Exact, n_scanned: self.scan(query, n, scratch), ..route }
     }
 
     fn wanted<'q>(&self, query: &'q Prepared, n: usize, ef: usize) -> Wanted<'q> {

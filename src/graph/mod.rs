@@ -33,7 +33,7 @@ use parking_lot::Mutex;
 pub(crate) use self::beam::Found;
 pub(crate) use self::link::{Change, Linking};
 use self::row::Row;
-pub(crate) use self::walk::{MOST_TURNS, Tally, Walker};
+pub(crate) use self::walk::{Tally, Walker};
 use crate::arena::{Cells, Rows};
 
 /// What the graph asks about its points. Ranks compare: smaller is nearer.
@@ -43,9 +43,6 @@ pub(crate) trait Space: Sync {
 
     /// Makes a query of a point.
     fn query_of(&self, slot: u32, query: &mut Self::Query);
-
-    /// Begins to fetch what comparing a point needs.
-    fn prefetch(&self, slot: u32);
 
     /// Ranks points, roughly and fast.
     fn rank(&self, query: &Self::Query, slots: &[u32], ranks: &mut [f32]);
@@ -58,6 +55,9 @@ pub(crate) trait Space: Sync {
 
     /// Whether a point may be linked to. A point that may not is still walked through.
     fn is_alive(&self, slot: u32) -> bool;
+
+    /// Whether anyone may still want to find a point: those that live, and those that died a moment ago.
+    fn is_needed(&self, slot: u32) -> bool;
 }
 
 /// How a graph is built.

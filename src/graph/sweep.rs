@@ -24,7 +24,7 @@ impl Graph {
         let mut heirs = Vec::new();
         for slot in self.points() {
             self.drop_dead_twins(space, slot, &mut sweep.gone);
-            if !space.is_alive(slot) {
+            if !space.is_needed(slot) {
                 sweep.doomed.insert(slot);
                 sweep.gone.push(slot);
                 heirs.extend(self.twins(slot).next());
@@ -76,7 +76,7 @@ impl Graph {
         let Some(mut before) = self.twin_cell(point) else { return };
         while let Some(twin) = before.load(Ordering::Acquire).checked_sub(1) {
             let Some(next) = self.twin_cell(twin) else { return };
-            if space.is_alive(twin) {
+            if space.is_needed(twin) {
                 before = next;
             } else {
                 // The twin itself still leads on, for walks that are just there.

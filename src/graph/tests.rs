@@ -67,8 +67,6 @@ impl Space for Toy {
         query.extend_from_slice(self.vector(slot));
     }
 
-    fn prefetch(&self, _: u32) {}
-
     fn rank(&self, query: &Vec<f32>, slots: &[u32], ranks: &mut [f32]) {
         assert_eq!(slots.len(), ranks.len());
         let before = self.n_ranked.fetch_add(slots.len(), Ordering::Relaxed);
@@ -90,6 +88,10 @@ impl Space for Toy {
 
     fn is_alive(&self, slot: u32) -> bool {
         self.alive[slot as usize].load(Ordering::Acquire)
+    }
+
+    fn is_needed(&self, slot: u32) -> bool {
+        self.is_alive(slot)
     }
 }
 
@@ -252,29 +254,6 @@ fn an_empty_graph_finds_nothing() {
     assert_eq!((walker.found().count(), walker.tally()), (0, Tally::default()));
     assert_eq!(graph.entry(), None);
     assert_eq!(graph.audit(), Audit::default());
-}
-
-#[test]
-fn searches_in_turns_find_what_each_finds_alone() {
-    let seed = 15;
-    let mut rng = StdRng::seed_from_u64(seed);
-    let toy = Toy::new(8, clustered(&mut rng, 2_000, 8));
-    for graph in [built(NARROW, &toy, 1), empty(NARROW, toy.n_slots())] {
-        let mut walkers: [Walker; MOST_TURNS] = Default::default();
-        for round in 0..50 {
-            let n_turns = 1 + round % MOST_TURNS;
-            let queries: Vec<Vec<f32>> =
-                (0..n_turns).map(|_| toy.vector(rng.random_range(0..toy.n_slots())).to_vec()).collect();
-            let mut searches: Vec<(&Vec<f32>, &mut Walker)> = queries.iter().zip(&mut walkers).collect();
-            graph.search_in_turns(&toy, EF, &mut searches);
-            for (query, walker) in searches {
-                let mut alone = Walker::default();
-                graph.search(&toy, query, EF, &mut alone);
-                assert!(walker.found().eq(alone.found()), "seed {seed}, round {round}");
-                assert_eq!(walker.tally(), alone.tally(), "seed {seed}, round {round}");
-            }
-        }
-    }
 }
 
 #[test]

@@ -4,9 +4,6 @@ use super::beam::{Beam, Found, Visited};
 use super::{Entry, Graph, Space};
 use crate::distance;
 
-/// Most searches that take turns.
-pub(crate) const MOST_TURNS: usize = 4;
-
 /// What a walk has cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -85,39 +82,11 @@ impl Graph {
 
     /// Finds the points nearest to a query, up to `ef`: none if the graph is empty.
     pub(crate) fn search<S: Space>(&self, space: &S, query: &S::Query, ef: usize, walker: &mut Walker) {
-        if self.arrive(space, query, ef, walker) {
-            while walker.gather(self, 0) {
-                walker.rank(space, query);
-            }
-        }
-    }
-
-    /// Does several searches on one thread, in turns: while what one of them needs is on its way from memory, the others
-    /// go on.
-    pub(crate) fn search_in_turns<S: Space>(&self, space: &S, ef: usize, searches: &mut [(&S::Query, &mut Walker)]) {
-        let mut walking = [false; MOST_TURNS];
-        for ((query, walker), walking) in searches.iter_mut().zip(&mut walking) {
-            *walking = self.arrive(space, query, ef, walker);
-        }
-        while walking.iter().any(|walking| *walking) {
-            for ((_, walker), walking) in searches.iter_mut().zip(&mut walking).filter(|(_, walking)| **walking) {
-                *walking = walker.gather(self, 0);
-                walker.visited.fresh().iter().for_each(|&slot| space.prefetch(slot));
-            }
-            for ((query, walker), _) in searches.iter_mut().zip(&walking).filter(|(_, walking)| **walking) {
-                walker.rank(space, query);
-            }
-        }
-    }
-
-    /// Begins a search: comes down to level 0. False if the graph is empty.
-    fn arrive<S: Space>(&self, space: &S, query: &S::Query, ef: usize, walker: &mut Walker) -> bool {
         walker.tally = Tally::default();
         walker.beam.reset(ef);
-        let Some(entry) = self.entry() else { return false };
+        let Some(entry) = self.entry() else { return };
         let start = self.descend(space, query, entry, 0, walker);
-        walker.begin(self, &[start], ef);
-        true
+        self.walk(space, query, &[start], 0, ef, walker);
     }
 
     /// Walks greedily from the entry down to just above a level, and returns the nearest point met.

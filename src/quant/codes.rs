@@ -217,16 +217,6 @@ impl Codes {
         };
     }
 
-    /// Begins to fetch a code.
-    #[inline(always)]
-    pub(crate) fn prefetch(&self, slot: u32) {
-        let n_bytes = if self.layout == Layout::Planes { self.width / 2 } else { self.width };
-        distance::prefetch(self.rows.start(slot), n_bytes);
-        if let Some(facts) = &self.facts {
-            distance::prefetch(facts.start(slot).cast(), size_of::<Facts>());
-        }
-    }
-
     /// Ranks codes against a query; smaller is nearer. The slots' codes are written.
     #[inline]
     pub(crate) fn rank(&self, query: &CodeQuery, grain: Grain, slots: &[u32], ranks: &mut [f32]) {

@@ -157,10 +157,6 @@ impl Space for World {
         self.codes.query_of(slot, query);
     }
 
-    fn prefetch(&self, slot: u32) {
-        self.codes.prefetch(slot);
-    }
-
     fn rank(&self, query: &CodeQuery, slots: &[u32], ranks: &mut [f32]) {
         self.codes.rank(query, Grain::Coarse, slots, ranks);
     }
@@ -175,5 +171,9 @@ impl Space for World {
 
     fn is_alive(&self, slot: u32) -> bool {
         matches!(self.state(slot), State::Given | State::Linked)
+    }
+
+    fn is_needed(&self, slot: u32) -> bool {
+        self.is_alive(slot)
     }
 }

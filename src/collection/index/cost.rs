@@ -9,7 +9,7 @@ use super::space::{CodeSpace, ExactSpace, Points};
 use crate::collection::memory::Slots;
 use crate::distance::Ranker;
 use crate::graph::Space;
-use crate::id::Slot;
+use crate::id::{Commit, Slot};
 use crate::quant::CodeQuery;
 
 /// Fewer documents than this are scanned without measuring.
@@ -63,12 +63,12 @@ impl Index {
         let mut ranks = vec![0.0; n_samples];
         let per_point = match &self.points {
             Points::Codes(codes) => {
-                let (space, mut query) = (CodeSpace { codes, slots }, CodeQuery::default());
+                let (space, mut query) = (CodeSpace { codes, slots, oldest: Commit::default() }, CodeQuery::default());
                 space.query_of(scattered[0], &mut query);
                 fastest(n_samples, || space.rank(&query, &scattered, &mut ranks))
             }
             Points::Exact(ranker) => {
-                let (space, query) = (ExactSpace { ranker, slots }, first.to_vec());
+                let (space, query) = (ExactSpace { ranker, slots, oldest: Commit::default() }, first.to_vec());
                 fastest(n_samples, || space.rank(&query, &scattered, &mut ranks))
             }
         };

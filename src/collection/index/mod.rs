@@ -3,7 +3,7 @@
 //! | file | owns |
 //! |---|---|
 //! | [`space`] | what the graph compares: codes, exact vectors, a user's distance |
-//! | [`tail`] | slots that wait to be linked |
+//! | [`tail`], [`segment`] | slots that wait to be linked; a run of them |
 //! | [`cost`] | whether a scan is faster than a walk |
 //! | [`seek`] | finding what is nearest in tail and graph |
 //! | [`upkeep`] | linking, sweeping, mending |
@@ -13,6 +13,7 @@
 
 pub(crate) mod cost;
 pub(crate) mod seek;
+mod segment;
 mod space;
 pub(crate) mod tail;
 pub(crate) mod upkeep;

@@ -9,7 +9,7 @@ use super::Index;
 use super::space::{CodeSpace, ExactSpace, Points};
 use crate::collection::memory::Slots;
 use crate::distance::Ranker;
-use crate::graph::{Found, MOST_TURNS, Space, Tally, Walker};
+use crate::graph::{Found, Space, Tally, Walker};
 use crate::id::{Commit, NamespaceId, Slot};
 use crate::limits::MAX_EF;
 use crate::quant::CodeQuery;
@@ -64,15 +64,15 @@ pub(crate) struct Scratch {
 }
 
 thread_local! {
-    static SCRATCH: RefCell<[Scratch; MOST_TURNS]> = RefCell::default();
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 impl Scratch {
-    /// Lends the thread's own; new ones to a search within a search, as a user's distance may run one.
-    pub(crate) fn with<T>(work: impl FnOnce(&mut [Scratch; MOST_TURNS]) -> T) -> T {
+    /// Lends the thread's own; a new one to a search within a search, as a user's distance may run one.
+    pub(crate) fn with<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
         SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
             Ok(mut scratch) => work(&mut scratch),
-            Err(_) => work(&mut Default::default()),
+            Err(_) => work(&mut Scratch::default()),
         })
     }
 }
@@ -131,76 +131,48 @@ impl Pool {
 }
 
 impl Index {
-    /// Leaves in each scratch's `found` the nearest that a walk finds, with exact ranks, up to `wanted.n`. At most
-    /// [`MOST_TURNS`] searches, which differ in their query and who is excluded; they take turns.
-    pub(crate) fn seek(&self, slots: &Slots, ranker: &Ranker, searches: &mut [(Wanted<'_>, &mut Scratch)]) {
+    /// Leaves in `scratch.found` the nearest that a walk finds, with exact ranks, up to `wanted.n`.
+    pub(crate) fn seek(&self, slots: &Slots, ranker: &Ranker, wanted: Wanted<'_>, scratch: &mut Scratch) {
+        let oldest = Commit::default();
         match &self.points {
             Points::Codes(codes) => {
-                let make = |wanted: &Wanted<'_>, scratch: &mut Scratch| {
-                    let mut query = std::mem::take(&mut scratch.code_query);
-                    codes.query(wanted.query, &mut query);
-                    query
-                };
-                let keep = |query, scratch: &mut Scratch| scratch.code_query = query;
-                let n_kept = |wanted: &Wanted<'_>| {
-                    let oversampled = (wanted.n as f32 * wanted.oversampling).ceil() as usize;
-                    oversampled.max(wanted.ef / RESCORED_SHARE)
-                };
-                self.seek_in(&CodeSpace { codes, slots }, searches, n_kept, make, keep);
-                for (wanted, scratch) in searches {
-                    rescore(slots, ranker, wanted, scratch);
-                }
+                let mut query = std::mem::take(&mut scratch.code_query);
+                codes.query(wanted.query, &mut query);
+                let oversampled = (wanted.n as f32 * wanted.oversampling).ceil() as usize;
+                let n_kept = oversampled.max(wanted.ef / RESCORED_SHARE);
+                self.collect(&CodeSpace { codes, slots, oldest }, &query, wanted, n_kept, scratch);
+                scratch.code_query = query;
+                rescore(slots, ranker, wanted, scratch);
             }
             Points::Exact(ranker) => {
-                let make = |wanted: &Wanted<'_>, scratch: &mut Scratch| {
-                    let mut query = std::mem::take(&mut scratch.exact_query);
-                    query.clear();
-                    query.extend_from_slice(wanted.query);
-                    query
-                };
-                let keep = |query, scratch: &mut Scratch| scratch.exact_query = query;
-                self.seek_in(&ExactSpace { ranker, slots }, searches, |wanted| wanted.n, make, keep);
+                let mut query = std::mem::take(&mut scratch.exact_query);
+                query.clear();
+                query.extend_from_slice(wanted.query);
+                self.collect(&ExactSpace { ranker, slots, oldest }, &query, wanted, wanted.n, scratch);
+                scratch.exact_query = query;
             }
         }
     }
 
-    /// Leaves in each scratch's `found` the nearest of tail and graph, ranked as the graph ranks.
-    fn seek_in<S: Space + Seen>(
+    /// Leaves in `scratch.found` the nearest `n_kept` of tail and graph, ranked as the graph ranks.
+    fn collect<S: Space + Seen>(
         &self,
         space: &S,
-        searches: &mut [(Wanted<'_>, &mut Scratch)],
-        n_kept: impl Fn(&Wanted<'_>) -> usize,
-        make: impl Fn(&Wanted<'_>, &mut Scratch) -> S::Query,
-        keep: impl Fn(S::Query, &mut Scratch),
+        query: &S::Query,
+        wanted: Wanted<'_>,
+        n_kept: usize,
+        scratch: &mut Scratch,
     ) {
-        let mut ef = 1;
-        let mut prepared = [const { None }; MOST_TURNS];
-        for ((wanted, scratch), prepared) in searches.iter_mut().zip(&mut prepared) {
-            let query = make(wanted, scratch);
-            let n_kept = n_kept(wanted);
-            ef = ef.max(self.beam_of(space.slots(), wanted.ef.max(n_kept)));
-            scratch.pool.reset(n_kept);
-            scratch.effort =
-                Effort { n_tail: self.scan_tail(space, &query, wanted, &mut scratch.pool), ..Effort::default() };
-            *prepared = Some((query, std::mem::take(&mut scratch.walker)));
-        }
-        if let [Some((query, walker)), None, ..] = &mut prepared {
-            self.graph.search(space, query, ef, walker);
-        } else {
-            let walks = prepared.iter_mut().flatten().map(|(query, walker)| (&*query, walker));
-            self.graph.search_in_turns(space, ef, &mut walks.collect::<Vec<_>>());
-        }
-        for ((wanted, scratch), prepared) in searches.iter_mut().zip(prepared) {
-            let Some((query, walker)) = prepared else { continue };
-            scratch.effort.walk = walker.tally();
-            scratch.walker = walker;
-            self.gather(space.slots(), wanted, scratch);
-            keep(query, scratch);
-        }
+        scratch.pool.reset(n_kept);
+        let n_tail = self.scan_tail(space, query, wanted, &mut scratch.pool);
+        let ef = self.beam_of(space.slots(), wanted.ef.max(n_kept));
+        self.graph.search(space, query, ef, &mut scratch.walker);
+        scratch.effort = Effort { walk: scratch.walker.tally(), n_tail, n_rescored: 0 };
+        self.gather(space.slots(), wanted, scratch);
     }
 
     /// Puts together what the tail and the walk have found.
-    fn gather(&self, slots: &Slots, wanted: &Wanted<'_>, scratch: &mut Scratch) {
+    fn gather(&self, slots: &Slots, wanted: Wanted<'_>, scratch: &mut Scratch) {
         let Scratch { walker, pool, found, .. } = scratch;
         found.clear();
         found.extend_from_slice(&pool.found);
@@ -222,7 +194,7 @@ impl Index {
     }
 
     /// Compares what waits to be linked. Returns how many those were.
-    fn scan_tail<S: Space + Seen>(&self, space: &S, query: &S::Query, wanted: &Wanted<'_>, pool: &mut Pool) -> usize {
+    fn scan_tail<S: Space + Seen>(&self, space: &S, query: &S::Query, wanted: Wanted<'_>, pool: &mut Pool) -> usize {
         let mut n_scanned = 0;
         let (mut slots, mut ranks) = (std::mem::take(&mut pool.slots), std::mem::take(&mut pool.ranks));
         self.tail.each_run(|run| {
@@ -252,7 +224,7 @@ impl Index {
 }
 
 /// Compares what was found by its exact vectors.
-fn rescore(slots: &Slots, ranker: &Ranker, wanted: &Wanted<'_>, scratch: &mut Scratch) {
+fn rescore(slots: &Slots, ranker: &Ranker, wanted: Wanted<'_>, scratch: &mut Scratch) {
     let Scratch { found, effort, .. } = scratch;
     effort.n_rescored = found.len();
     for found in found.iter() {

@@ -3,7 +3,7 @@
 use super::super::memory::Slots;
 use crate::distance::Ranker;
 use crate::graph::Space;
-use crate::id::Slot;
+use crate::id::{Commit, Slot};
 use crate::quant::{CodeQuery, Codes, Grain};
 
 /// What an index's graph is walked by.
@@ -15,11 +15,15 @@ pub(super) enum Points {
 pub(super) struct CodeSpace<'m> {
     pub(super) codes: &'m Codes,
     pub(super) slots: &'m Slots,
+    /// The oldest commit that anyone looks at.
+    pub(super) oldest: Commit,
 }
 
 pub(super) struct ExactSpace<'m> {
     pub(super) ranker: &'m Ranker,
     pub(super) slots: &'m Slots,
+    /// The oldest commit that anyone looks at.
+    pub(super) oldest: Commit,
 }
 
 /// Rows ahead of the one being compared that are fetched.
@@ -30,11 +34,6 @@ impl Space for CodeSpace<'_> {
 
     fn query_of(&self, slot: u32, query: &mut CodeQuery) {
         self.codes.query_of(slot, query);
-    }
-
-    #[inline(always)]
-    fn prefetch(&self, slot: u32) {
-        self.codes.prefetch(slot);
     }
 
     #[inline(always)]
@@ -54,6 +53,10 @@ impl Space for CodeSpace<'_> {
     fn is_alive(&self, slot: u32) -> bool {
         self.slots.is_alive(Slot(slot))
     }
+
+    fn is_needed(&self, slot: u32) -> bool {
+        self.slots.is_needed(Slot(slot), self.oldest)
+    }
 }
 
 impl Space for ExactSpace<'_> {
@@ -65,16 +68,11 @@ impl Space for ExactSpace<'_> {
     }
 
     #[inline(always)]
-    fn prefetch(&self, slot: u32) {
-        self.slots.prefetch_vector(Slot(slot));
-    }
-
-    #[inline(always)]
     fn rank(&self, query: &Vec<f32>, slots: &[u32], ranks: &mut [f32]) {
-        slots.iter().take(LOOKAHEAD).for_each(|&slot| self.prefetch(slot));
+        slots.iter().take(LOOKAHEAD).for_each(|&slot| self.slots.prefetch_vector(Slot(slot)));
         for (index, (&slot, rank)) in slots.iter().zip(ranks).enumerate() {
             if let Some(&ahead) = slots.get(index + LOOKAHEAD) {
-                self.prefetch(ahead);
+                self.slots.prefetch_vector(Slot(ahead));
             }
             *rank = self.ranker.rank(query, self.slots.vector(Slot(slot)));
         }
@@ -91,5 +89,9 @@ impl Space for ExactSpace<'_> {
 
     fn is_alive(&self, slot: u32) -> bool {
         self.slots.is_alive(Slot(slot))
+    }
+
+    fn is_needed(&self, slot: u32) -> bool {
+        self.slots.is_needed(Slot(slot), self.oldest)
     }
 }

@@ -9,63 +9,51 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex};
 
+use super::segment::Segment;
 use crate::id::Slot;
 use crate::sync::{AtomicU32, AtomicUsize, Ordering};
 
+/// Slots that a segment has room for.
 const SEGMENT: usize = 4_096;
 
 pub(crate) struct Tail {
     /// The first segment with a slot that is not linked, or the last one.
-    front: ArcSwap<Segment>,
-    back: Mutex<Arc<Segment>>,
+    front: ArcSwap<Node>,
+    back: Mutex<Arc<Node>>,
     n_pushed: AtomicUsize,
     n_left: AtomicUsize,
     /// Rung when slots leave.
     left: (Mutex<()>, Condvar),
 }
 
-struct Segment {
-    slots: Box<[AtomicU32]>,
-    /// Slots before this have left.
-    first: AtomicUsize,
-    /// Slots before this have come.
-    end: AtomicUsize,
-    next: OnceLock<Arc<Segment>>,
+/// A segment, and the one after it.
+struct Node {
+    segment: Segment,
+    next: OnceLock<Arc<Node>>,
 }
 
-impl Segment {
+impl Node {
     fn new() -> Self {
-        Segment {
-            slots: (0..SEGMENT).map(|_| AtomicU32::new(0)).collect(),
-            first: AtomicUsize::new(0),
-            end: AtomicUsize::new(0),
-            next: OnceLock::new(),
-        }
-    }
-
-    /// Those of the segment's slots that wait.
-    fn waiting(&self) -> &[AtomicU32] {
-        let first = self.first.load(Ordering::Acquire);
-        &self.slots[first..self.end.load(Ordering::Acquire).max(first)]
+        Node { segment: Segment::new(SEGMENT), next: OnceLock::new() }
     }
 }
 
-impl Drop for Segment {
+impl Drop for Node {
     /// One after the other, where dropping each would drop the next inside.
     fn drop(&mut self) {
         let mut next = self.next.take();
-        while let Some(mut segment) = next.and_then(Arc::into_inner) {
-            next = segment.next.take();
+        while let Some(mut node) = next.and_then(Arc::into_inner) {
+            next = node.next.take();
         }
     }
 }
 
 impl Tail {
     pub(crate) fn new() -> Self {
-        let segment = Arc::new(Segment::new());
+        let node = Arc::new(Node::new());
         Tail {
-            front: ArcSwap::new(segment.clone()),
-            back: Mutex::new(segment),
+            front: ArcSwap::new(node.clone()),
+            back: Mutex::new(node),
             n_pushed: AtomicUsize::new(0),
             n_left: AtomicUsize::new(0),
             left: Default::default(),
@@ -75,14 +63,10 @@ impl Tail {
     /// Adds a slot at the end.
     pub(crate) fn push(&self, slot: Slot) {
         let mut back = self.back.lock();
-        let mut end = back.end.load(Ordering::Relaxed);
-        if end == SEGMENT {
-            let next = back.next.get_or_init(|| Arc::new(Segment::new())).clone();
+        while !back.segment.push(slot) {
+            let next = back.next.get_or_init(|| Arc::new(Node::new())).clone();
             *back = next;
-            end = 0;
         }
-        back.slots[end].store(slot.0, Ordering::Relaxed);
-        back.end.store(end + 1, Ordering::Release);
         self.n_pushed.fetch_add(1, Ordering::Release);
     }
 
@@ -104,14 +88,14 @@ impl Tail {
 
     /// Shows all slots that wait, in runs. Some may have been linked by then.
     pub(crate) fn each_run(&self, mut visit: impl FnMut(&[AtomicU32])) {
-        let mut segment = self.front.load_full();
+        let mut node = self.front.load_full();
         loop {
-            let waiting = segment.waiting();
+            let waiting = node.segment.waiting();
             if !waiting.is_empty() {
                 visit(waiting);
             }
-            match segment.next.get() {
-                Some(next) => segment = next.clone(),
+            match node.next.get() {
+                Some(next) => node = next.clone(),
                 None => return,
             }
         }
@@ -129,20 +113,17 @@ impl Tail {
 
     /// Lets the first so many slots go: they are linked, or need not be.
     pub(crate) fn leave(&self, n: usize) {
-        let mut segment = self.front.load_full();
+        let mut node = self.front.load_full();
         let mut rest = n;
         loop {
-            let here = segment.waiting().len().min(rest);
-            let first = segment.first.load(Ordering::Relaxed) + here;
-            segment.first.store(first, Ordering::Release);
-            rest -= here;
-            match segment.next.get() {
-                Some(next) if first == SEGMENT => segment = next.clone(),
+            rest -= node.segment.leave(rest);
+            match node.next.get() {
+                Some(next) if node.segment.is_used_up() => node = next.clone(),
                 _ => break,
             }
         }
         debug_assert_eq!(rest, 0, "no more leave than waited");
-        self.front.store(segment);
+        self.front.store(node);
         self.n_left.fetch_add(n, Ordering::Release);
         let _held = self.left.0.lock();
         self.left.1.notify_all();

@@ -36,9 +36,15 @@ thread_local! {
 }
 
 impl Index {
-    /// Does the next piece of work there is; false if there is none. `now` tells the commit that searches which begin
+    /// Does the next piece of work there is; false if there is none. No one looks at a commit before `oldest`. `now` tells the commit that searches which begin
     /// from here on look at, at least; the caller looks at one meanwhile.
-    pub(crate) fn work(&self, memory: &Memory, pool: &rayon::ThreadPool, now: impl Fn() -> Commit) -> bool {
+    pub(crate) fn work(
+        &self,
+        memory: &Memory,
+        pool: &rayon::ThreadPool,
+        oldest: Commit,
+        now: impl Fn() -> Commit,
+    ) -> bool {
         if self.is_broken() {
             let n_waiting = self.tail.len();
             self.tail.leave(n_waiting);
@@ -47,8 +53,10 @@ impl Index {
         let _busy = self.busy.lock();
         let slots = &memory.slots;
         let work = || match &self.points {
-            Points::Codes(codes) => self.work_in(&CodeSpace { codes, slots }, &OVER_CODES, memory, pool, &now),
-            Points::Exact(ranker) => self.work_in(&ExactSpace { ranker, slots }, &OVER_VECTORS, memory, pool, &now),
+            Points::Codes(codes) => self.work_in(&CodeSpace { codes, slots, oldest }, &OVER_CODES, memory, pool, &now),
+            Points::Exact(ranker) => {
+                self.work_in(&ExactSpace { ranker, slots, oldest }, &OVER_VECTORS, memory, pool, &now)
+            }
         };
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
             tracing::error!("comparing vectors panicked: from now on this collection is scanned");
@@ -81,8 +89,9 @@ impl Index {
         let mut waiting = Vec::new();
         self.tail.take(BATCH, &mut waiting);
         if !waiting.is_empty() {
-            let (alive, dead): (Vec<Slot>, Vec<Slot>) = waiting.iter().partition(|slot| memory.slots.is_alive(**slot));
-            self.note(crew.each(&alive, |graph, slot, linking| graph.link(space, slot.0, linking)));
+            // What died a moment ago is linked all the same, as long as a search may look at a commit at which it lived.
+            let (needed, dead): (Vec<Slot>, Vec<Slot>) = waiting.iter().partition(|slot| space.is_needed(slot.0));
+            self.note(crew.each(&needed, |graph, slot, linking| graph.link(space, slot.0, linking)));
             self.tail.leave(waiting.len());
             let n_waiting = self.n_dead_waiting.load(Ordering::Relaxed);
             self.n_dead_waiting.store(n_waiting.saturating_sub(dead.len()), Ordering::Relaxed);

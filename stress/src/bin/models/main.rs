@@ -5,15 +5,33 @@
 //! `RUSTFLAGS="--cfg loom" cargo test --release --bin models` does (see `.ci/stress`). Each model is a file beside this
 //! one; what it needs of the library is declared here.
 
-#![cfg_attr(loom, allow(dead_code, unused_imports, reason = "the library's files are compiled here for a part of what they do"))]
+#![cfg_attr(
+    loom,
+    allow(dead_code, unused_imports, reason = "the library's files are compiled here for a part of what they do")
+)]
 
+#[cfg(all(loom, test))]
+mod check;
+#[cfg(loom)]
+#[path = "../../../../src/id.rs"]
+mod id;
+#[cfg(loom)]
+#[path = "../../../../src/collection/life.rs"]
+mod life;
+#[cfg(all(loom, test))]
+mod lives;
 #[cfg(loom)]
 #[path = "../../../../src/graph/row.rs"]
 mod row;
 #[cfg(all(loom, test))]
 mod rows;
 #[cfg(loom)]
+#[path = "../../../../src/collection/index/segment.rs"]
+mod segment;
+#[cfg(loom)]
 #[path = "../../../../src/sync.rs"]
 mod sync;
+#[cfg(all(loom, test))]
+mod tail;
 
 fn main() {}

@@ -4,6 +4,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
+use crate::check::check;
 use crate::row::{Link, Row};
 use crate::sync::AtomicU32;
 
@@ -55,17 +56,6 @@ impl Point {
         // SAFETY: it was written before anything led there; the checker holds us to it.
         assert_eq!(self.data[slot as usize].with(|data| unsafe { *data }), WRITTEN);
     }
-}
-
-/// Runs a model in every order, with at most so many switches that no thread asked for.
-///
-/// The checker begins with the order in which the main thread goes on until it waits, and looks for accesses that may
-/// change places by the last access of each word alone. So writers are in the main thread, and readers come later:
-/// otherwise a writer's look at the lock hides the reader's from the checker.
-fn check(model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(3));
-    builder.check(model);
 }
 
 /// A thread that reads a row while others write.
