@@ -911,7 +911,7 @@ fn the_log_forgets_what_is_older_than_its_retention() {
 fn check_recall(collection: &Collection, data: &common::dataset::DataSet) {
     const K: usize = 10;
     let queries = &data.query.vectors[..250];
-    let answers = collection.search_many(queries).limit(K).run().unwrap();
+    let answers = collection.search_many(queries).limit(K).exact(true).run().unwrap();
     let distance = |query: &[f32], row: u32| {
         common::oracle::distance(collection.config(), query, &data.base.vectors[row as usize])
     };

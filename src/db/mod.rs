@@ -105,6 +105,9 @@ impl Database {
             let name = collection.entry.name.clone();
             let live = loaded.into_live(store.clone(), collection.id, collection.entry, families, bell.clone())?;
             let live = Arc::new(live);
+            if let Some(n_waiting) = live.memory.index.as_ref().map(|index| index.tail().len()).filter(|n| *n > 0) {
+                tracing::info!(collection = name, n_waiting, "linking documents; searches compare them meanwhile");
+            }
             linker.add(&live);
             collections.insert(name.clone(), Arc::new(State::new(name, live)));
         }
