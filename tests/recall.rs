@@ -381,3 +381,31 @@ fn closing_lets_those_who_wait_go() {
         }
     });
 }
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    let (_folder, db) = database();
+    let config = || CollectionConfig::new(2);
+    for (field, config) in [
+        ("m", config().m(1)),
+        ("m", config().m(129)),
+        ("ef_construction", config().ef_construction(15)),
+        ("ef_construction", config().ef_construction(4_097)),
+        ("distance", config().distance("")),
+    ] {
+        let error = db.create_collection("c", config).unwrap_err();
+        assert!(error.kind() == ErrorKind::InvalidArgument && error.to_string().contains(field), "{field}: {error}");
+    }
+    let collection = db.create_collection("c", config()).unwrap();
+    collection.insert(Document::new([1.0, 0.0])).unwrap();
+    let search = || collection.search([1.0, 0.0]);
+    for search in [search().ef(0), search().ef(usize::MAX), search().oversampling(f32::NAN), search().oversampling(0.5)]
+    {
+        assert_eq!(search.run().unwrap_err().kind(), ErrorKind::InvalidArgument);
+    }
+    assert_eq!(search().way(Way::Graph).ef(4_096).limit(usize::MAX).run().unwrap().len(), 1);
+    for options in [quick().link_threads(0), quick().link_threads(257), quick().tail_bound(0)] {
+        let error = Database::open_with(folder().path(), options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    }
+}
