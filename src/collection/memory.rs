@@ -304,8 +304,13 @@ impl Slots {
     #[inline(always)]
     pub(crate) fn vector(&self, slot: Slot) -> &[f32] {
         // SAFETY: such a slot is not written: it is retired before it is used again, and that only once it is none of
-        // these (see `Memory::reclaim`, `Linker::sweep`).
+        // these (see `Memory::reclaim`, `Index::sweep`).
         unsafe { self.vectors.row(slot.0) }
+    }
+
+    /// Whether two slots hold the same vector. Asked of slots whose vectors may be read.
+    pub(crate) fn is_same(&self, a: Slot, b: Slot) -> bool {
+        self.vector(a) == self.vector(b)
     }
 
     /// Begins to fetch a vector.

@@ -47,7 +47,7 @@ impl Space for CodeSpace<'_> {
     }
 
     fn is_same(&self, a: u32, b: u32) -> bool {
-        self.slots.vector(Slot(a)) == self.slots.vector(Slot(b))
+        self.slots.is_same(Slot(a), Slot(b))
     }
 
     fn is_alive(&self, slot: u32) -> bool {
@@ -84,7 +84,7 @@ impl Space for ExactSpace<'_> {
     }
 
     fn is_same(&self, a: u32, b: u32) -> bool {
-        self.slots.vector(Slot(a)) == self.slots.vector(Slot(b))
+        self.slots.is_same(Slot(a), Slot(b))
     }
 
     fn is_alive(&self, slot: u32) -> bool {
