@@ -1,14 +1,14 @@
 //! Growable arrays whose elements never move, so that readers need no lock.
 //!
 //! An array is a list of chunks, each twice as long as the one before; growing adds a chunk and touches nothing else.
-//! [`Rows`] holds rows of plain numbers in pages that the operating system hands out when they are first written;
-//! [`Cells`] holds elements that synchronise themselves. What a row means, and who may write it when, is not known here.
+//! [`Rows`] holds rows of plain numbers, or of atomics, in pages that the operating system hands out when they are first
+//! needed, empty or as a file holds them; [`Cells`] holds elements of any kind that synchronise themselves. What a row means, and who may write it when, is not known here.
 
 mod rows;
 
 use std::sync::OnceLock;
 
-pub(crate) use self::rows::Rows;
+pub(crate) use self::rows::{Plain, Rows, Shared};
 
 /// Elements of the first chunk.
 const FIRST: usize = 1_024;
@@ -35,11 +35,11 @@ impl<T: Default> Cells<T> {
         Cells { chunks: [const { OnceLock::new() }; N_CHUNKS] }
     }
 
-    /// Makes sure that the first so many elements are there.
-    pub(crate) fn reserve(&self, n: usize) {
-        let n_chunks = n.checked_sub(1).map_or(0, |last| locate(last).0 + 1);
-        for (index, chunk) in self.chunks.iter().enumerate().take(n_chunks) {
-            chunk.get_or_init(|| std::iter::repeat_with(T::default).take(FIRST << index).collect());
+    /// Makes sure that an element is there.
+    pub(crate) fn reserve(&self, index: usize) {
+        let (chunk, _) = locate(index);
+        if let Some(elements) = self.chunks.get(chunk) {
+            elements.get_or_init(|| std::iter::repeat_with(T::default).take(FIRST << chunk).collect());
         }
     }
 
@@ -76,10 +76,11 @@ mod tests {
     fn cells_stay_where_they_are() {
         let cells = Cells::<AtomicU32>::new();
         assert!(cells.get(0).is_none());
-        cells.reserve(1);
+        cells.reserve(0);
         let first = cells.get(0).unwrap();
         first.store(7, Ordering::Relaxed);
-        cells.reserve(100_000);
+        cells.reserve(99_999);
+        assert!(cells.get(5_000).is_none(), "only what is needed is made");
         assert!(std::ptr::eq(first, cells.get(0).unwrap()));
         assert_eq!(cells.get(99_999).unwrap().load(Ordering::Relaxed), 0);
         assert!(cells.get(1 << 30).is_none());

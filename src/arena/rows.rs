@@ -1,27 +1,34 @@
-//! Rows of plain numbers, or of atomics, in anonymous memory maps.
+//! Rows of plain numbers, or of atomics, in memory maps.
 #![expect(
     unsafe_code,
-    reason = "rows are handed out from raw pages; every row is initialised, because pages begin as zeros"
+    reason = "rows are handed out from raw pages; every row is initialised, because pages begin as zeros or as a file's"
 )]
 
+use std::fs::File;
 use std::marker::PhantomData;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use memmap2::{MmapMut, MmapOptions};
 use parking_lot::Mutex;
+use rustix::mm::{MapFlags, ProtFlags};
 
 use super::{FIRST, MAX_ROWS};
 
 /// Chunks of this size and more ask for huge pages: below it, one would be mostly empty.
 const HUGE_FROM: usize = 4 << 20;
 
-/// Types for which any bytes are a value, zeros included.
+/// Types for which any bytes are a value, zeros included, and that have no padding.
 pub(crate) trait Plain: Sized {}
+
+/// Plain types that synchronise themselves, such as atomics.
+pub(crate) trait Shared: Plain + Sync {}
 
 impl Plain for u8 {}
 impl Plain for f32 {}
 impl Plain for [f32; 4] {}
 impl Plain for AtomicU32 {}
+impl Shared for AtomicU32 {}
 
 /// Rows of `width` numbers each.
 ///
@@ -34,17 +41,37 @@ pub(crate) struct Rows<T> {
     origins: [AtomicPtr<T>; 32],
     n_rows: AtomicUsize,
     maps: Mutex<Vec<MmapMut>>,
+    backing: Backing,
     _numbers: PhantomData<T>,
+}
+
+/// What lies behind the pages.
+enum Backing {
+    /// Memory.
+    Memory,
+    /// A file that holds the rows one after the other, and is written as they are.
+    File(File),
 }
 
 impl<T: Plain> Rows<T> {
     pub(crate) fn new(width: usize) -> Self {
+        Rows::backed(width, Backing::Memory)
+    }
+
+    /// Rows that live in a file; which of it is in memory, the operating system decides. What the file holds, the rows
+    /// hold. Nobody else may change or cut it.
+    pub(crate) fn in_file(width: usize, file: File) -> Self {
+        Rows::backed(width, Backing::File(file))
+    }
+
+    fn backed(width: usize, backing: Backing) -> Self {
         assert!(width > 0, "a row has at least one number");
         Rows {
             width,
             origins: [const { AtomicPtr::new(std::ptr::null_mut()) }; 32],
             n_rows: AtomicUsize::new(0),
             maps: Mutex::default(),
+            backing,
             _numbers: PhantomData,
         }
     }
@@ -53,29 +80,91 @@ impl<T: Plain> Rows<T> {
         self.width
     }
 
+    /// Rows that there is room for.
+    pub(crate) fn n_rows(&self) -> usize {
+        self.n_rows.load(Ordering::Acquire)
+    }
+
     /// Makes sure that the first so many rows are there, zeros at first. On an error those that were there stay.
     pub(crate) fn reserve(&self, n: usize) -> std::io::Result<()> {
-        if n <= self.n_rows.load(Ordering::Acquire) {
+        if n <= self.n_rows() {
             return Ok(());
         }
         let mut maps = self.maps.lock();
         while self.n_rows.load(Ordering::Relaxed) < n {
-            let chunk = maps.len();
-            let n_bytes = (FIRST << chunk).checked_mul(self.width * size_of::<T>()).filter(|_| n <= MAX_ROWS);
-            let n_bytes = n_bytes.ok_or_else(|| std::io::Error::other("expected at most 2^31 rows"))?;
-            let mut map = MmapOptions::new().len(n_bytes).no_reserve_swap().map_anon()?;
-            #[cfg(target_os = "linux")]
-            if n_bytes >= HUGE_FROM {
-                // Advice: where there are no huge pages, small ones do.
-                _ = map.advise(memmap2::Advice::HugePage);
-            }
-            let begin: *mut T = map.as_mut_ptr().cast();
-            let origin = begin.wrapping_sub((FIRST << chunk) * self.width);
-            self.origins[FIRST.ilog2() as usize + chunk].store(origin, Ordering::Release);
-            maps.push(map);
-            self.n_rows.store(FIRST * ((1 << maps.len()) - 1), Ordering::Release);
+            let map = self.new_chunk(maps.len(), n)?;
+            self.add_chunk(&mut maps, map);
         }
         Ok(())
+    }
+
+    /// Pages for the next chunk. `n` is how many rows are wanted in all.
+    fn new_chunk(&self, chunk: usize, n: usize) -> std::io::Result<MmapMut> {
+        let n_bytes = (FIRST << chunk).checked_mul(self.row_bytes()).filter(|_| n <= MAX_ROWS);
+        let n_bytes = n_bytes.ok_or_else(|| std::io::Error::other("expected at most 2^31 rows"))?;
+        if let Backing::File(file) = &self.backing {
+            let offset = self.chunk_offset(chunk);
+            let end = offset + n_bytes as u64;
+            if file.metadata()?.len() < end {
+                file.set_len(end)?;
+            }
+            // SAFETY: by the promise of `in_file` nobody else changes or cuts the file.
+            return unsafe { MmapOptions::new().offset(offset).len(n_bytes).map_mut(file) };
+        }
+        let map = MmapOptions::new().len(n_bytes).no_reserve_swap().map_anon()?;
+        #[cfg(target_os = "linux")]
+        if n_bytes >= HUGE_FROM {
+            // Advice: where there are no huge pages, small ones do.
+            _ = map.advise(memmap2::Advice::HugePage);
+        }
+        Ok(map)
+    }
+
+    fn add_chunk(&self, maps: &mut Vec<MmapMut>, mut map: MmapMut) {
+        let chunk = maps.len();
+        let begin: *mut T = map.as_mut_ptr().cast();
+        let origin = begin.wrapping_sub((FIRST << chunk) * self.width);
+        self.origins[FIRST.ilog2() as usize + chunk].store(origin, Ordering::Release);
+        maps.push(map);
+        self.n_rows.store(FIRST * ((1 << maps.len()) - 1), Ordering::Release);
+    }
+
+    /// Takes the first so many rows from a file, where they stand one after the other from a byte on that begins a page;
+    /// zeros follow them up to the next page. They are read when they are first needed, and what is written to them
+    /// stays in memory. Only for an array without rows. Nobody may change or cut the file.
+    pub(crate) fn adopt(&self, file: &File, offset: u64, n: usize) -> std::io::Result<()> {
+        let mut maps = self.maps.lock();
+        if !maps.is_empty() {
+            return Err(std::io::Error::other("expected an array without rows"));
+        }
+        while self.n_rows.load(Ordering::Relaxed) < n {
+            let chunk = maps.len();
+            let n_rows = (n - self.n_rows.load(Ordering::Relaxed)).min(FIRST << chunk);
+            let mut map = self.new_chunk(chunk, n)?;
+            let from = offset + self.chunk_offset(chunk);
+            if !overlay(&mut map, file, from, n_rows * self.row_bytes()) {
+                file.read_exact_at(&mut map[..n_rows * self.row_bytes()], from)?;
+            }
+            self.add_chunk(&mut maps, map);
+        }
+        Ok(())
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.width * size_of::<T>()
+    }
+
+    /// Where a chunk begins, in bytes of rows.
+    fn chunk_offset(&self, chunk: usize) -> u64 {
+        (FIRST * ((1 << chunk) - 1) * self.row_bytes()) as u64
+    }
+
+    /// Puts everything on the disk, where a file holds the rows.
+    pub(crate) fn flush(&self) -> std::io::Result<()> {
+        match &self.backing {
+            Backing::File(_) => self.maps.lock().iter().try_for_each(|map| map.flush()),
+            Backing::Memory => Ok(()),
+        }
     }
 
     /// Where a row begins.
@@ -113,16 +202,38 @@ impl<T: Plain> Rows<T> {
 
     /// Bytes that so many rows take.
     pub(crate) fn bytes_of(&self, n_rows: usize) -> usize {
-        n_rows * self.width * size_of::<T>()
+        n_rows * self.row_bytes()
     }
 }
 
-impl Rows<AtomicU32> {
-    /// A row of atomics, which anyone may read and write.
+/// Lays a part of a file over the beginning of a map, privately; false if that cannot be.
+fn overlay(map: &mut MmapMut, file: &File, offset: u64, n_bytes: usize) -> bool {
+    let page = rustix::param::page_size();
+    if !offset.is_multiple_of(page as u64) || n_bytes == 0 || n_bytes.next_multiple_of(page) > map.len() {
+        return false;
+    }
+    let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::FIXED);
+    // SAFETY: the pages are the map's own, nothing refers to them yet, and they go with it when it is dropped. By the
+    // promise of `adopt` nobody changes or cuts the file.
+    let laid = unsafe { rustix::mm::mmap(map.as_mut_ptr().cast(), n_bytes, protection, flags, file, offset) };
+    laid.is_ok()
+}
+
+impl<T: Shared> Rows<T> {
+    /// A row of numbers that anyone may read and write.
     #[inline(always)]
-    pub(crate) fn atomics(&self, row: u32) -> &[AtomicU32] {
-        // SAFETY: atomics may be shared.
+    pub(crate) fn shared(&self, row: u32) -> &[T] {
+        // SAFETY: such numbers synchronise themselves.
         unsafe { self.row(row) }
+    }
+
+    /// The first number of a row; `None` beyond what was reserved.
+    #[inline(always)]
+    pub(crate) fn get(&self, row: u32) -> Option<&T> {
+        if row as usize >= self.n_rows() {
+            return None;
+        }
+        self.shared(row).first()
     }
 }
 
@@ -146,5 +257,50 @@ mod tests {
             assert_eq!(rows.row(49_999), [4.0, 0.0, 0.0]);
         }
         assert!(rows.reserve(MAX_ROWS + 1).is_err());
+    }
+
+    #[test]
+    fn rows_of_a_file_are_adopted_and_left_as_they_were() {
+        let file = tempfile::tempfile().unwrap();
+        for (width, n_rows) in [(1, 1), (1, 5_000), (48, 1_024), (48, 9_000), (3, 100_000)] {
+            let offset = 8_192u64;
+            let words: Vec<u32> = (0..width * n_rows).map(|at| at as u32 * 7 + 1).collect();
+            let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            bytes.resize(bytes.len().next_multiple_of(4_096), 0);
+            file.set_len(0).unwrap();
+            file.write_all_at(&bytes, offset).unwrap();
+            let rows = Rows::<AtomicU32>::new(width);
+            rows.adopt(&file, offset, n_rows).unwrap();
+            let read = |row: usize| -> Vec<u32> {
+                rows.shared(row as u32).iter().map(|word| word.load(Ordering::Relaxed)).collect()
+            };
+            for row in (0..n_rows).step_by(n_rows / 100 + 1).chain([n_rows - 1]) {
+                assert_eq!(read(row), words[row * width..][..width], "row {row} of {n_rows}");
+            }
+            assert!(rows.get(n_rows as u32).is_none_or(|word| word.load(Ordering::Relaxed) == 0));
+            rows.reserve(n_rows + 5_000).unwrap();
+            rows.shared(n_rows as u32 + 4_999)[0].store(9, Ordering::Relaxed);
+            rows.shared(0)[0].store(9, Ordering::Relaxed);
+            let mut first = [0; 4];
+            file.read_exact_at(&mut first, offset).unwrap();
+            assert_eq!(u32::from_ne_bytes(first), 1, "what is written stays in memory");
+            assert!(rows.adopt(&file, offset, n_rows).is_err());
+        }
+    }
+
+    #[test]
+    fn rows_in_a_file_are_there_the_next_time() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let open = || File::options().read(true).write(true).open(file.path()).unwrap();
+        let rows = Rows::<f32>::in_file(5, open());
+        rows.reserve(3_000).unwrap();
+        // SAFETY: one thread.
+        unsafe { rows.write(2_999, &[1.0, 2.0, 3.0, 4.0, 5.0]) };
+        rows.flush().unwrap();
+        drop(rows);
+        let rows = Rows::<f32>::in_file(5, open());
+        rows.reserve(3_000).unwrap();
+        // SAFETY: one thread.
+        assert_eq!(unsafe { rows.row(2_999) }, [1.0, 2.0, 3.0, 4.0, 5.0]);
     }
 }

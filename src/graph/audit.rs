@@ -115,14 +115,12 @@ impl Graph {
             if row.links().filter(|link| link.kept).count() >= self.shape.m {
                 continue;
             }
-            if !row.keep(slot) {
-                let link = Link { slot, kept: true };
-                if row.append(link) {
-                    linking.changes.push(Change::Append { slot: from, level: 0, link: slot });
-                } else {
-                    let links = row.links().chain([link]).collect();
-                    self.prune(space, from, 0, &row, links, linking);
-                }
+            let link = Link { slot, kept: true };
+            if row.keep(slot) || row.append(link) {
+                linking.changes.push(Change::Row { slot: from, level: 0 });
+            } else {
+                let links = row.links().chain([link]).collect();
+                self.prune(space, from, 0, &row, links, linking);
             }
             break;
         }

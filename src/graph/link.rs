@@ -6,21 +6,7 @@ use super::beam::Found;
 use super::row::{Link, LockedRow};
 use super::select::Selector;
 use super::walk::Walker;
-use super::{Entry, Graph, Space};
-
-/// One change of the graph, as data. Replaying the changes of one thread after another, in any order that keeps each
-/// thread's, gives a graph with the same points.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Change {
-    /// A row now has these links and no others.
-    Row { slot: u32, level: usize, links: Vec<u32> },
-    /// A row has one more link.
-    Append { slot: u32, level: usize, link: u32 },
-    /// A slot hangs on a point as the same vector.
-    Twin { slot: u32, of: u32 },
-    /// Walks begin elsewhere.
-    Entry { slot: u32, level: usize },
-}
+use super::{Change, Entry, Graph, Space};
 
 /// Room for linking, to be used again by one thread, and what its linking changed.
 #[derive(Default)]
@@ -116,7 +102,7 @@ impl Graph {
         let (empty, first) = (Entry::pack(None), Entry { slot, level });
         match self.entry.compare_exchange(empty, Entry::pack(Some(first)), Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => {
-                linking.changes.push(Change::Entry { slot, level });
+                linking.changes.extend([Change::Row { slot, level: 0 }, Change::Entry]);
                 None
             }
             Err(other) => {
@@ -141,7 +127,7 @@ impl Graph {
         }
         own.store(chain.load(Ordering::Relaxed), Ordering::Relaxed);
         chain.store(slot + 1, Ordering::Release);
-        linking.changes.push(Change::Twin { slot, of });
+        linking.changes.push(Change::Twins { of });
         true
     }
 
@@ -152,17 +138,17 @@ impl Graph {
         if level == 0 {
             row.set_point(true);
         }
-        linking.note_row(slot, level, &row);
+        linking.changes.push(Change::Row { slot, level });
     }
 
     /// Adds a link from a neighbour to a new point, pruning the neighbour's row if it is full.
-    fn link_back<S: Space>(&self, space: &S, from: u32, to: u32, level: usize, linking: &mut Linking<S::Query>) {
+    pub(super) fn link_back<S: Space>(&self, space: &S, from: u32, to: u32, level: usize, linking: &mut Linking<S::Query>) {
         let row = self.row(from, level).lock();
         if row.links().any(|link| link.slot == to) {
             return;
         }
         if row.append(Link { slot: to, kept: false }) {
-            linking.changes.push(Change::Append { slot: from, level, link: to });
+            linking.changes.push(Change::Append { slot: from, level, to });
             return;
         }
         let links = row.links().chain([Link { slot: to, kept: false }]).collect();
@@ -206,7 +192,7 @@ impl Graph {
         let is_kept = |slot| links.contains(&Link { slot, kept: true });
         let links: Vec<Link> = selector.taken.iter().map(|&slot| Link { slot, kept: is_kept(slot) }).collect();
         row.replace(&links);
-        linking.note_row(slot, level, row);
+        linking.changes.push(Change::Row { slot, level });
     }
 
     /// Lets walks begin at a point if it is higher than where they begin now.
@@ -216,7 +202,7 @@ impl Graph {
             _ => Some(Entry::pack(Some(new))),
         };
         if self.entry.fetch_update(Ordering::AcqRel, Ordering::Acquire, raise).is_ok() {
-            linking.changes.push(Change::Entry { slot: new.slot, level: new.level });
+            linking.changes.push(Change::Entry);
         }
     }
 }
@@ -226,6 +212,15 @@ impl<Q: Default + Send> Linking<Q> {
     pub(super) fn find_neighbors<S: Space<Query = Q>>(&mut self, graph: &Graph, space: &S, slot: u32) {
         space.query_of(slot, &mut self.query);
         graph.search(space, &self.query, graph.shape.ef_construction, &mut self.walker);
+        self.rank_candidates(space, slot);
+    }
+
+    /// Finds the points of a level nearest to a slot that may be linked to.
+    pub(super) fn find_at<S: Space<Query = Q>>(&mut self, graph: &Graph, space: &S, slot: u32, level: usize) {
+        let Some(entry) = graph.entry() else { return self.candidates.clear() };
+        space.query_of(slot, &mut self.query);
+        let start = graph.descend(space, &self.query, entry, level, &mut self.walker);
+        graph.walk(space, &self.query, &[start], level, graph.shape.ef_construction, &mut self.walker);
         self.rank_candidates(space, slot);
     }
 
@@ -241,13 +236,6 @@ impl<Q: Default + Send> Linking<Q> {
         self.ranks.resize(self.slots.len(), 0.0);
         space.rank_closely(&self.query, &self.slots, &mut self.ranks);
         sort_into(&mut self.candidates, &self.slots, &self.ranks);
-    }
-}
-
-impl<Q> Linking<Q> {
-    fn note_row(&mut self, slot: u32, level: usize, row: &LockedRow<'_>) {
-        let links = row.links().map(|link| link.slot).collect();
-        self.changes.push(Change::Row { slot, level, links });
     }
 }
 

@@ -12,13 +12,17 @@
 //! | [`link`], [`select`] | inserting a point; choosing links |
 //! | [`sweep`] | taking dead points out |
 //! | [`audit`] | proving that it is sound, and finding what cannot be reached |
+//! | [`delta`] | what changed, as data, and making the same of it elsewhere |
+//! | [`parts`] | all of it as rows or as arrays, to be kept and taken up again |
 //!
 //! Readers take no lock: a row that is being changed reads as a mix of its links before and after, all of which are
 //! points. A point's links are written before any row names it, and its own row at level 0 before those above.
 
 pub(crate) mod audit;
 mod beam;
+pub(crate) mod delta;
 pub(crate) mod link;
+pub(crate) mod parts;
 mod row;
 mod select;
 mod sweep;
@@ -31,10 +35,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 pub(crate) use self::beam::Found;
-pub(crate) use self::link::{Change, Linking};
+pub(crate) use self::delta::{Change, Delta, Op};
+pub(crate) use self::link::Linking;
+pub(crate) use self::parts::Extent;
+pub(crate) use self::row::Link;
 use self::row::Row;
 pub(crate) use self::walk::{Tally, Walker};
-use crate::arena::{Cells, Rows};
+use crate::arena::Rows;
 
 /// What the graph asks about its points. Ranks compare: smaller is nearer.
 pub(crate) trait Space: Sync {
@@ -83,9 +90,9 @@ pub(crate) struct Graph {
     /// Links at higher levels; a point's rows follow each other.
     upper: Rows<AtomicU32>,
     /// Each slot's first row in `upper`.
-    upper_at: Cells<AtomicU32>,
+    upper_at: Rows<AtomicU32>,
     /// Chains of points that are the same vector: of a point in the graph its first twin plus one, of a twin the next.
-    twins: Cells<AtomicU32>,
+    twins: Rows<AtomicU32>,
     /// The level and slot at which every walk begins; [`NOBODY`] as long as there is none.
     entry: AtomicU64,
     n_reserved: AtomicUsize,
@@ -120,8 +127,8 @@ impl Graph {
             shape,
             base: Rows::new(base_words),
             upper: Rows::new(upper_words),
-            upper_at: Cells::new(),
-            twins: Cells::new(),
+            upper_at: Rows::new(1),
+            twins: Rows::new(1),
             entry: AtomicU64::new(Entry::pack(None)),
             n_reserved: AtomicUsize::new(0),
             n_upper: Mutex::new(0),
@@ -142,13 +149,13 @@ impl Graph {
         let n_new: usize = (n_reserved..n_slots).map(|slot| self.level_of(slot as u32)).sum();
         self.base.reserve(n_slots)?;
         self.upper.reserve(*n_upper + n_new)?;
-        self.upper_at.reserve(n_slots);
-        self.twins.reserve(n_slots);
-        for slot in n_reserved..n_slots {
+        self.upper_at.reserve(n_slots)?;
+        self.twins.reserve(n_slots)?;
+        for slot in n_reserved as u32..n_slots as u32 {
             if let Some(at) = self.upper_at.get(slot) {
                 at.store(*n_upper as u32, Ordering::Relaxed);
             }
-            *n_upper += self.level_of(slot as u32);
+            *n_upper += self.level_of(slot);
         }
         self.n_reserved.store(n_slots, Ordering::Release);
         Ok(())
@@ -178,10 +185,10 @@ impl Graph {
     #[inline(always)]
     fn row(&self, slot: u32, level: usize) -> Row<'_> {
         if level == 0 {
-            return Row::new(self.base.atomics(slot));
+            return Row::new(self.base.shared(slot));
         }
-        let at = self.upper_at.get(slot as usize).map_or(0, |at| at.load(Ordering::Relaxed));
-        Row::new(self.upper.atomics(at + level as u32 - 1))
+        let at = self.upper_at.get(slot).map_or(0, |at| at.load(Ordering::Relaxed));
+        Row::new(self.upper.shared(at + level as u32 - 1))
     }
 
     /// Most links a row keeps when it is pruned.
@@ -190,7 +197,7 @@ impl Graph {
     }
 
     fn twin_cell(&self, slot: u32) -> Option<&AtomicU32> {
-        self.twins.get(slot as usize)
+        self.twins.get(slot)
     }
 
     /// The twins of a point in the graph, one after the other.

@@ -29,9 +29,9 @@ pub(super) struct LockedRow<'g> {
 
 /// A link, and whether pruning spares it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Link {
-    pub(super) slot: u32,
-    pub(super) kept: bool,
+pub(crate) struct Link {
+    pub(crate) slot: u32,
+    pub(crate) kept: bool,
 }
 
 impl<'g> Row<'g> {

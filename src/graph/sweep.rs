@@ -23,7 +23,9 @@ impl Graph {
         let mut sweep = Sweep { doomed: HashSet::new(), gone: Vec::new() };
         let mut heirs = Vec::new();
         for slot in self.points() {
-            self.drop_dead_twins(space, slot, &mut sweep.gone);
+            if self.drop_dead_twins(space, slot, &mut sweep.gone) {
+                linking.changes.push(Change::Twins { of: slot });
+            }
             if !space.is_needed(slot) {
                 sweep.doomed.insert(slot);
                 sweep.gone.push(slot);
@@ -33,6 +35,7 @@ impl Graph {
         // A twin takes its point's place, and keeps the twins behind it.
         for heir in heirs {
             self.link_as_point(space, heir, linking);
+            linking.changes.push(Change::Twins { of: heir });
         }
         sweep
     }
@@ -60,22 +63,23 @@ impl Graph {
             let heirs = self.points().filter(|slot| !sweep.doomed.contains(slot));
             let entry = heirs.map(|slot| Entry { slot, level: self.level_of(slot) }).max_by_key(|entry| entry.level);
             self.entry.store(Entry::pack(entry), Ordering::Release);
-            linking.changes.extend(entry.map(|entry| Change::Entry { slot: entry.slot, level: entry.level }));
+            linking.changes.push(Change::Entry);
         }
         for &slot in &sweep.doomed {
             // Its links and twins stay until it is linked again: walks that are just there go on from it.
             self.row(slot, 0).lock().set_point(false);
-            linking.changes.push(Change::Row { slot, level: 0, links: Vec::new() });
+            linking.changes.push(Change::Gone { slot });
         }
         sweep.gone
     }
 
-    /// Takes dead twins out of a point's chain.
-    fn drop_dead_twins<S: Space>(&self, space: &S, point: u32, gone: &mut Vec<u32>) {
+    /// Takes dead twins out of a point's chain; false if there were none.
+    fn drop_dead_twins<S: Space>(&self, space: &S, point: u32, gone: &mut Vec<u32>) -> bool {
+        let n_before = gone.len();
         let _locked = self.row(point, 0).lock();
-        let Some(mut before) = self.twin_cell(point) else { return };
+        let Some(mut before) = self.twin_cell(point) else { return false };
         while let Some(twin) = before.load(Ordering::Acquire).checked_sub(1) {
-            let Some(next) = self.twin_cell(twin) else { return };
+            let Some(next) = self.twin_cell(twin) else { break };
             if space.is_needed(twin) {
                 before = next;
             } else {
@@ -84,5 +88,6 @@ impl Graph {
                 gone.push(twin);
             }
         }
+        gone.len() > n_before
     }
 }

@@ -3,8 +3,8 @@
 mod histories;
 mod sweeps;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -317,45 +317,25 @@ fn the_same_vector_ten_thousand_times_is_one_point() {
 
 // Changes.
 
-/// The plain twin of a graph, made of its changes.
-#[derive(Default)]
-struct Replay {
-    rows: BTreeMap<(u32, usize), Vec<u32>>,
-    /// Chains: of a point its first twin, of a twin the next.
-    twins: BTreeMap<u32, u32>,
-    entry: Option<Entry>,
-}
-
-impl Replay {
-    fn apply(&mut self, change: Change) {
-        match change {
-            Change::Row { slot, level, links } => _ = self.rows.insert((slot, level), links),
-            Change::Append { slot, level, link } => self.rows.entry((slot, level)).or_default().push(link),
-            Change::Twin { slot, of } => {
-                if let Some(first) = self.twins.insert(of, slot) {
-                    self.twins.insert(slot, first);
-                }
-            }
-            Change::Entry { slot, level } => self.entry = Some(Entry { slot, level }),
+/// Holds a graph that deltas made against the one they tell of.
+fn check_same(graph: &Graph, replayed: &Graph, what: &str) {
+    assert_eq!(graph.entry(), replayed.entry(), "{what}");
+    let sorted = |graph: &Graph, slot, level| {
+        let mut links = graph.row_links(slot, level);
+        links.sort_unstable_by_key(|link| link.slot);
+        links
+    };
+    assert_eq!(graph.points().collect::<Vec<_>>(), replayed.points().collect::<Vec<_>>(), "{what}");
+    for slot in graph.points() {
+        for level in 0..=graph.level_of(slot) {
+            assert_eq!(sorted(graph, slot, level), sorted(replayed, slot, level), "{what}: slot {slot}, level {level}");
         }
-    }
-
-    fn check(&self, graph: &Graph, n_slots: u32, what: &str) {
-        assert_eq!(graph.entry(), self.entry, "{what}");
-        for slot in 0..n_slots {
-            for level in 0..=graph.level_of(slot) {
-                let row = self.rows.get(&(slot, level)).cloned().unwrap_or_default();
-                assert_eq!(graph.links(slot, level), row, "{what}: slot {slot}, level {level}");
-            }
-            let next = self.twins.get(&slot).copied();
-            assert_eq!(graph.twins(slot).next(), next, "{what}: twin of slot {slot}");
-        }
+        assert_eq!(graph.twins(slot).collect::<Vec<_>>(), replayed.twins(slot).collect::<Vec<_>>(), "{what}: {slot}");
     }
 }
 
-#[test]
-fn changes_in_order_make_the_same_graph() {
-    let seed = 14;
+fn check_deltas(shape: Shape, n_threads: usize, seed: u64) {
+    let what = format!("seed {seed}, m={}, {n_threads} threads", shape.m);
     let mut rng = StdRng::seed_from_u64(seed);
     let mut rows = clustered(&mut rng, 2_000, 8);
     // Every fifth vector was there before.
@@ -364,16 +344,74 @@ fn changes_in_order_make_the_same_graph() {
         rows.copy_within(of * 8..(of + 1) * 8, slot * 8);
     }
     let toy = Toy::new(8, rows);
-    for shape in [SHAPE, NARROW] {
-        let graph = empty(shape, toy.n_slots());
-        let mut linking = Linking::default();
-        let mut replay = Replay::default();
-        for slot in 0..toy.n_slots() {
-            graph.link(&toy, slot, &mut linking);
-            linking.changes.drain(..).for_each(|change| replay.apply(change));
-        }
+    let (graph, replayed) = (empty(shape, toy.n_slots()), empty(shape, toy.n_slots()));
+    let mut linking = Linking::default();
+    let mut follow = |changes: Vec<Change>, what: &str| {
+        replayed.apply(&graph.delta(&changes));
+        check_same(&graph, &replayed, what);
+    };
+    for (batch, slots) in (0..toy.n_slots()).collect::<Vec<_>>().chunks(333).enumerate() {
+        follow(link_all(&graph, &toy, slots, n_threads).concat(), &format!("{what}, batch {batch}"));
         mend_all(&graph, &toy, &mut linking);
-        linking.changes.drain(..).for_each(|change| replay.apply(change));
-        replay.check(&graph, toy.n_slots(), &format!("seed {seed}, m={}", shape.m));
+        follow(std::mem::take(&mut linking.changes), &format!("{what}, mended after batch {batch}"));
+        (0..toy.n_slots()).filter(|_| rng.random_bool(0.05)).for_each(|slot| toy.kill(slot));
+        if batch % 2 == 1 {
+            sweeps::sweep(&graph, &toy, &mut linking);
+            follow(std::mem::take(&mut linking.changes), &format!("{what}, swept after batch {batch}"));
+        }
     }
+    assert!(graph.points().count() > 500 && graph.audit().n_twins > 50, "{what}");
+}
+
+#[test]
+fn deltas_make_the_same_graph() {
+    for shape in [SHAPE, NARROW] {
+        for n_threads in [1, 4] {
+            check_deltas(shape, n_threads, 14);
+        }
+    }
+}
+
+#[test]
+fn a_point_that_lost_its_links_is_repaired() {
+    let seed = 15;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let toy = Toy::new(24, clustered(&mut rng, 2_000, 24));
+    let graph = built(SHAPE, &toy, 1);
+    let before = recall(&graph, &toy, &mut rng.clone());
+    let lost: Vec<u32> = (0..2_000).filter(|_| rng.random_bool(0.3)).collect();
+    for &slot in &lost {
+        (0..=graph.level_of(slot)).for_each(|level| graph.put_row(slot, level, std::iter::empty()));
+    }
+    let mut linking = Linking::default();
+    lost.iter().for_each(|&slot| graph.repair(&toy, slot, &mut linking));
+    check_sound(&graph, &toy, &(0..2_000).collect(), &format!("seed {seed}"));
+    let after = recall(&graph, &toy, &mut rng.clone());
+    assert!(after >= before - 0.01, "seed {seed}: recall was {before}, is {after}");
+}
+
+#[test]
+fn arrays_are_taken_up_as_they_were() {
+    let seed = 16;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let toy = Toy::new(8, clustered(&mut rng, 3_000, 8));
+    let (graph, taken) = (built(SHAPE, &toy, 1), Graph::new(SHAPE));
+    let extent = graph.extent();
+    let mut arrays = graph.arrays(&extent).into_iter();
+    let copy = |(to, n_rows): (&crate::arena::Rows<AtomicU32>, usize)| {
+        let (from, _) = arrays.next().unwrap();
+        to.reserve(n_rows)?;
+        for row in 0..n_rows as u32 {
+            for (to, from) in to.shared(row).iter().zip(from.shared(row)) {
+                to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    };
+    taken.adopt(&extent, copy).unwrap();
+    check_same(&graph, &taken, &format!("seed {seed}"));
+    assert_eq!(taken.audit(), graph.audit());
+    taken.reserve(5_000).unwrap();
+    assert_eq!(taken.extent().n_slots, 5_000);
+    assert_eq!(taken.audit(), graph.audit());
 }

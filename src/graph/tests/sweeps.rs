@@ -3,7 +3,7 @@
 use super::*;
 
 /// Takes out what is dead, and returns the slots that are gone, in order.
-fn sweep(graph: &Graph, toy: &Toy, linking: &mut Linking<Vec<f32>>) -> Vec<u32> {
+pub(super) fn sweep(graph: &Graph, toy: &Toy, linking: &mut Linking<Vec<f32>>) -> Vec<u32> {
     let sweep = graph.begin_sweep(toy, linking);
     let points: Vec<u32> = graph.points().collect();
     points.into_iter().for_each(|slot| graph.bypass(toy, &sweep, slot, linking));

@@ -1,0 +1,129 @@
+//! What changed in a graph, as data: small enough to be written for every batch of new points, and enough to make the
+//! same of another graph that was the same before.
+//!
+//! While points are linked, [`Change`]s say what was touched. A [`Delta`] says what all of that came to: rows that were
+//! replaced as they are in the end, and links that were merely added. Most of these are links back to a new point from
+//! those it links to, so they are told by one bit each.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+
+use super::row::Link;
+use super::{Entry, Graph};
+
+/// Something that was touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// A row was filled anew.
+    Row { slot: u32, level: usize },
+    /// A row has one more link, which pruning does not spare.
+    Append { slot: u32, level: usize, to: u32 },
+    /// The twins of a point.
+    Twins { of: u32 },
+    /// A slot is no point any more.
+    Gone { slot: u32 },
+    /// Where walks begin.
+    Entry,
+}
+
+/// What a batch of changes came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Delta {
+    pub(crate) ops: Vec<Op>,
+}
+
+/// One step of a delta. Steps are taken in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Op {
+    /// A row has these links and no others; at level 0 the slot is a point.
+    Row { slot: u32, level: usize, ties: Vec<Tie> },
+    /// A row has one more link.
+    Append { slot: u32, level: usize, to: u32 },
+    /// A point has these twins and no others, in this order.
+    Twins { of: u32, twins: Vec<u32> },
+    /// A slot is no point any more, and has no twins.
+    Gone { slot: u32 },
+    /// Walks begin here.
+    Entry(Option<Entry>),
+}
+
+/// A link, and whether the row it leads to has been given a link back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tie {
+    pub(crate) link: Link,
+    pub(crate) back: bool,
+}
+
+impl Tie {
+    /// A link alone.
+    pub(crate) fn one_way(link: Link) -> Self {
+        Tie { link, back: false }
+    }
+}
+
+impl Graph {
+    /// What changes came to. Nothing may be linked meanwhile.
+    pub(crate) fn delta(&self, changes: &[Change]) -> Delta {
+        let (mut rows, mut seen) = (Vec::new(), HashSet::new());
+        let (mut chains, mut gone, mut moved) = (Vec::new(), HashSet::new(), false);
+        for &change in changes {
+            match change {
+                Change::Row { slot, level } if seen.insert((slot, level)) => rows.push((slot, level)),
+                Change::Twins { of } if !chains.contains(&of) => chains.push(of),
+                Change::Gone { slot } => _ = gone.insert(slot),
+                Change::Entry => moved = true,
+                Change::Row { .. } | Change::Append { .. } | Change::Twins { .. } => {}
+            }
+        }
+        let appended = changes.iter().filter_map(|change| match *change {
+            Change::Append { slot, level, to } if !seen.contains(&(slot, level)) => Some((slot, level, to)),
+            _ => None,
+        });
+        let mut appended: HashSet<(u32, usize, u32)> = appended.collect();
+        let mut delta = Delta::default();
+        for (slot, level) in rows {
+            if gone.contains(&slot) {
+                continue;
+            }
+            let mut tie = |link: Link| Tie { link, back: appended.remove(&(link.slot, level, slot)) };
+            let ties = self.row_links(slot, level).into_iter().map(&mut tie).collect();
+            delta.ops.push(Op::Row { slot, level, ties });
+        }
+        let mut rest: Vec<_> = appended.into_iter().filter(|(slot, ..)| !gone.contains(slot)).collect();
+        rest.sort_unstable();
+        delta.ops.extend(rest.into_iter().map(|(slot, level, to)| Op::Append { slot, level, to }));
+        let chains = chains.into_iter().filter(|of| self.is_point(*of));
+        delta.ops.extend(chains.map(|of| Op::Twins { of, twins: self.twins(of).collect() }));
+        let mut gone: Vec<u32> = gone.into_iter().collect();
+        gone.sort_unstable();
+        delta.ops.extend(gone.into_iter().map(|slot| Op::Gone { slot }));
+        if moved {
+            delta.ops.push(Op::Entry(self.entry()));
+        }
+        delta
+    }
+
+    /// Makes of this graph what a delta says; the slots it names are reserved. No one else may use the graph.
+    pub(crate) fn apply(&self, delta: &Delta) {
+        for op in &delta.ops {
+            match op {
+                Op::Row { slot, level, ties } => {
+                    self.put_row(*slot, *level, ties.iter().map(|tie| tie.link));
+                    let back = ties.iter().filter(|tie| tie.back);
+                    back.for_each(|tie| self.put_link(tie.link.slot, *level, *slot));
+                }
+                Op::Append { slot, level, to } => self.put_link(*slot, *level, *to),
+                Op::Twins { of, twins } => self.put_twins(*of, twins),
+                Op::Gone { slot } => self.take_out(*slot),
+                Op::Entry(entry) => self.entry.store(Entry::pack(*entry), Ordering::Release),
+            }
+        }
+    }
+
+    fn put_link(&self, slot: u32, level: usize, to: u32) {
+        let row = self.row(slot, level).lock();
+        if !row.links().any(|link| link.slot == to) {
+            row.append(Link { slot: to, kept: false });
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! A graph taken apart: its rows one by one, or its arrays as they are, to be kept and taken up again.
+//!
+//! Whoever puts a graph together sees to it that what a row names are points; [`Graph::audit`] tells whether it is so.
+
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::link::Linking;
+use super::row::Link;
+use super::{Entry, Graph, NOBODY, Space};
+use crate::arena::Rows;
+
+/// How much of a graph's arrays is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) n_slots: usize,
+    /// Rows above level 0.
+    pub(crate) n_upper: usize,
+    pub(crate) entry: Option<Entry>,
+}
+
+impl Graph {
+    /// Whether a slot is a point.
+    pub(crate) fn is_point(&self, slot: u32) -> bool {
+        (slot as usize) < self.n_slots() && self.row(slot, 0).is_point()
+    }
+
+    /// The links of a row, and which of them pruning spares. Nothing may be linked meanwhile.
+    pub(crate) fn row_links(&self, slot: u32, level: usize) -> Vec<Link> {
+        self.row(slot, level).lock().links().collect()
+    }
+
+    /// Gives a row links, as many as fit; at level 0 the slot becomes a point.
+    pub(crate) fn put_row(&self, slot: u32, level: usize, links: impl Iterator<Item = Link>) {
+        if level > self.level_of(slot) {
+            return;
+        }
+        let row = self.row(slot, level).lock();
+        row.replace(&links.collect::<Vec<_>>());
+        if level == 0 {
+            row.set_point(true);
+        }
+    }
+
+    /// Gives a point twins.
+    pub(crate) fn put_twins(&self, of: u32, twins: &[u32]) {
+        let chain = std::iter::once(&of).chain(twins);
+        let next = twins.iter().map(|twin| twin + 1).chain([0]);
+        for (&slot, next) in chain.zip(next) {
+            if let Some(cell) = self.twin_cell(slot) {
+                cell.store(next, Ordering::Release);
+            }
+        }
+    }
+
+    /// Makes a slot no point, without links and twins. No one else may use the graph.
+    pub(crate) fn take_out(&self, slot: u32) {
+        for level in 0..=self.level_of(slot) {
+            self.row(slot, level).lock().replace(&[]);
+        }
+        self.row(slot, 0).lock().set_point(false);
+        self.put_twins(slot, &[]);
+    }
+
+    /// Lets walks begin at the highest of the points, if they do not begin at a point.
+    pub(crate) fn settle_entry(&self) {
+        if self.entry().is_some_and(|entry| self.is_point(entry.slot) && entry.level <= self.level_of(entry.slot)) {
+            return;
+        }
+        let entries = self.points().map(|slot| Entry { slot, level: self.level_of(slot) });
+        let highest = entries.max_by_key(|entry| (entry.level, u32::MAX - entry.slot));
+        self.entry.store(Entry::pack(highest), Ordering::Release);
+    }
+
+    pub(crate) fn set_entry(&self, entry: Option<Entry>) {
+        self.entry.store(Entry::pack(entry), Ordering::Release);
+    }
+
+    /// Gives a point that has lost links others beside those it has left, and links back.
+    pub(crate) fn repair<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
+        if !self.is_point(slot) {
+            return;
+        }
+        let Some(entry) = self.entry() else { return };
+        for level in (0..=self.level_of(slot).min(entry.level)).rev() {
+            linking.find_at(self, space, slot, level);
+            let others: Vec<u32> = linking.candidates.iter().map(|found| found.slot).collect();
+            let row = self.row(slot, level).lock();
+            let left: Vec<Link> = row.links().collect();
+            self.refill(space, slot, level, &row, &left, others, linking);
+            drop(row);
+            for to in self.links(slot, level) {
+                self.link_back(space, to, slot, level, linking);
+            }
+        }
+    }
+
+    pub(crate) fn extent(&self) -> Extent {
+        let n_upper = *self.n_upper.lock();
+        Extent { n_slots: self.n_slots(), n_upper, entry: self.entry() }
+    }
+
+    /// The arrays, and how many rows of each an extent takes.
+    pub(crate) fn arrays(&self, extent: &Extent) -> [(&Rows<AtomicU32>, usize); 4] {
+        let Extent { n_slots, n_upper, .. } = *extent;
+        [(&self.base, n_slots), (&self.upper, n_upper), (&self.upper_at, n_slots), (&self.twins, n_slots)]
+    }
+
+    /// Takes up the arrays of a graph of the same shape, which `fill` brings one after the other. Only for a graph
+    /// without slots.
+    pub(crate) fn adopt(
+        &self,
+        extent: &Extent,
+        fill: impl FnMut((&Rows<AtomicU32>, usize)) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.arrays(extent).into_iter().try_for_each(fill)?;
+        *self.n_upper.lock() = extent.n_upper;
+        self.n_reserved.store(extent.n_slots, Ordering::Release);
+        self.set_entry(extent.entry);
+        Ok(())
+    }
+}
+
+impl Entry {
+    /// As one number; that of no entry is the largest that a slot can be.
+    pub(crate) fn to_bits(entry: Option<Entry>) -> u64 {
+        Entry::pack(entry)
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Option<Entry> {
+        debug_assert!(Entry::pack(None) == u64::from(NOBODY));
+        Entry::unpack(bits)
+    }
+}
