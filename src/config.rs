@@ -39,6 +39,23 @@ pub enum Quantization {
     None,
 }
 
+/// Where a collection's exact vectors are while it is open. They are on disk in any case; walks go by codes, and only the
+/// few nearest are compared by their exact vectors.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Residency {
+    /// In memory, 4 bytes a component. After an open they are brought there in the background. The default.
+    #[default]
+    Ram,
+    /// In a file that is mapped into memory: the operating system decides what of it is there. The file is made of the
+    /// rows on disk, and takes as much space again.
+    Mapped,
+    /// On disk only: those that are compared are read for each search. Needs codes to walk by
+    /// ([`Quantization::Sq8`]).
+    Disk,
+}
+
 /// What a collection is, for ever.
 ///
 /// ```
@@ -69,6 +86,9 @@ pub struct CollectionConfig {
     /// Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distance: Option<String>,
+    /// Where exact vectors are while the collection is open, unless [`Options::residency`] says otherwise. Default: in
+    /// memory.
+    pub residency: Residency,
 }
 
 impl CollectionConfig {
@@ -83,6 +103,7 @@ impl CollectionConfig {
             ef_construction: 200,
             quantization: Quantization::default(),
             distance: None,
+            residency: Residency::default(),
         }
     }
 
@@ -136,7 +157,18 @@ impl CollectionConfig {
         self
     }
 
+    /// Where exact vectors are while the collection is open. Default: [`Residency::Ram`].
+    #[must_use]
+    pub fn residency(mut self, residency: Residency) -> Self {
+        self.residency = residency;
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
+        if self.residency == Residency::Disk && !self.has_codes() {
+            let reason = "expected ram or mapped where exact vectors are walked or scanned, got disk".into();
+            return Err(Error::InvalidConfig { field: "residency", reason });
+        }
         within("dimension", self.dimension, 1, MAX_DIMENSION)?;
         within("m", self.m, MIN_M, MAX_M)?;
         within("ef_construction", self.ef_construction, self.m, MAX_EF)?;
@@ -144,6 +176,12 @@ impl CollectionConfig {
             Some(length) => within("distance", length, 1, MAX_NAME_BYTES),
             None => Ok(()),
         }
+    }
+
+    /// Whether the collection has a graph that is walked by codes.
+    pub(crate) fn has_codes(&self) -> bool {
+        let has_kernels = self.metric != Metric::Manhattan && self.distance.is_none();
+        self.index == Index::Hnsw && self.quantization == Quantization::Sq8 && has_kernels
     }
 
     /// Whether rows are compared at unit length.
@@ -206,6 +244,15 @@ pub struct Options {
     /// Memory for caches and write buffers together, in bytes: 8 MiB or more. Default: 512 MiB. Vectors and graphs are
     /// held in memory beside it: `Database::stats` says how much they take.
     pub memory_bytes: usize,
+    /// The most that caches, write buffers, vectors, codes, links and bookkeeping may take together, in bytes. Over it,
+    /// exact vectors leave memory first, those of the largest collection before others, and are read from disk from then
+    /// on; what would not fit even so is refused. Default: no limit.
+    pub memory_limit: Option<usize>,
+    /// Where exact vectors are in this opening, for all collections that walk by codes. Default: as each is configured.
+    pub residency: Option<Residency>,
+    /// Whether the graph's changes are written to disk as they are made. Without it a bulk load writes less, and the
+    /// next open links all documents anew. Default: true.
+    pub persist_graph: bool,
     /// Writes are refused while the disk has fewer free bytes than this, so that there is always room to recover.
     /// Default: 256 MiB. 0 turns the check off.
     pub min_free_bytes: u64,
@@ -230,6 +277,9 @@ impl Default for Options {
             create_if_missing: true,
             durability: Durability::Sync,
             memory_bytes: 512 << 20,
+            memory_limit: None,
+            residency: None,
+            persist_graph: true,
             min_free_bytes: 256 << 20,
             log_retention: 1_000,
             accept_loss: false,
@@ -264,6 +314,28 @@ impl Options {
     #[must_use]
     pub fn memory_bytes(mut self, bytes: usize) -> Self {
         self.memory_bytes = bytes;
+        self
+    }
+
+    /// The most that everything may take in memory, in bytes: exact vectors leave memory where it would be more. Default:
+    /// no limit.
+    #[must_use]
+    pub fn memory_limit(mut self, bytes: usize) -> Self {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// Where exact vectors are in this opening, for all collections that walk by codes. Default: as each is configured.
+    #[must_use]
+    pub fn residency(mut self, residency: Residency) -> Self {
+        self.residency = Some(residency);
+        self
+    }
+
+    /// Whether the graph's changes are written to disk as they are made. Default: true.
+    #[must_use]
+    pub fn persist_graph(mut self, persist: bool) -> Self {
+        self.persist_graph = persist;
         self
     }
 
@@ -325,9 +397,15 @@ impl Options {
         self
     }
 
+    /// Where a collection's exact vectors are in this opening.
+    pub(crate) fn residency_of(&self, config: &CollectionConfig) -> Residency {
+        self.residency.filter(|_| config.has_codes()).unwrap_or(config.residency)
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
         const LEAST: usize = 8 << 20;
         within("memory_bytes", self.memory_bytes, LEAST, usize::MAX)?;
+        self.memory_limit.map_or(Ok(()), |limit| within("memory_limit", limit, self.memory_bytes, usize::MAX))?;
         within("link_threads", self.link_threads, 1, MAX_LINK_THREADS)?;
         self.tail_bound.map_or(Ok(()), |bound| within("tail_bound", bound, 1, MAX_TAIL))
     }

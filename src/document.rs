@@ -245,6 +245,38 @@ pub enum Way {
     Graph,
 }
 
+/// How a collection was read when the database was opened, and what that left to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Opening {
+    /// Where its graph came from.
+    pub way: OpenedBy,
+    /// Batches of linked documents that the graph was brought up to date by.
+    pub n_deltas: u64,
+    /// Documents that were not in the graph yet.
+    pub n_waiting: usize,
+    /// Documents whose links were incomplete, to be linked again.
+    pub n_repaired: usize,
+    /// How long reading took, in microseconds.
+    pub micros: u64,
+}
+
+/// Where a collection's graph came from when the database was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum OpenedBy {
+    /// The collection was made in this opening.
+    #[default]
+    Creation,
+    /// An image of memory was taken up.
+    Image,
+    /// Links were read row by row.
+    Rows,
+    /// Nothing: all documents are linked anew.
+    Linking,
+}
+
 impl Deref for Hits {
     type Target = [Hit];
 

@@ -253,6 +253,16 @@ pub enum Error {
         source: std::io::Error,
     },
 
+    /// There would be more in memory than [`Options::memory_limit`](crate::Options::memory_limit) allows, even without
+    /// exact vectors.
+    #[error("over the memory limit: expected at most {limit} bytes without exact vectors, got {needed}")]
+    MemoryLimit {
+        /// The limit.
+        limit: usize,
+        /// Bytes that codes, links, caches and bookkeeping would take.
+        needed: usize,
+    },
+
     /// A file operation failed.
     #[error("{doing} {} failed: {source}", path.display())]
     Io {
@@ -325,7 +335,9 @@ impl Error {
             Error::Corruption { .. } | Error::DataLoss { .. } | Error::UnsupportedFormat { .. } => {
                 ErrorKind::Corruption
             }
-            Error::ReadOnly { .. } | Error::Closed | Error::OutOfMemory { .. } => ErrorKind::Unavailable,
+            Error::ReadOnly { .. } | Error::Closed | Error::OutOfMemory { .. } | Error::MemoryLimit { .. } => {
+                ErrorKind::Unavailable
+            }
             Error::Commit { .. } => ErrorKind::Unavailable,
             Error::Storage { .. } | Error::Io { .. } => ErrorKind::Internal,
         }

@@ -2,11 +2,33 @@
 //!
 //! Without the feature `failpoints` a point is nothing at all. With it, the environment variable `VECTROVE_FAILPOINT`
 //! names a point, and optionally after a colon how many passes it lets by first; there the process is killed as by
-//! `kill -9`.
+//! `kill -9`. `VECTROVE_FREEZE` names kinds of derived writes, each with how many times it may still happen, as in
+//! `delta=10,save=0`; those beyond do not happen, as if the disk had refused them.
 
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
 pub(crate) fn hit(_name: &str) {}
+
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub(crate) fn allows(_name: &str) -> bool {
+    true
+}
+
+#[cfg(feature = "failpoints")]
+pub(crate) fn allows(name: &str) -> bool {
+    use std::collections::HashMap;
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static LEFT: LazyLock<HashMap<String, AtomicU64>> = LazyLock::new(|| {
+        let text = std::env::var("VECTROVE_FREEZE").unwrap_or_default();
+        let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
+        pairs.filter_map(|(name, n)| Some((name.to_owned(), AtomicU64::new(n.parse().ok()?)))).collect()
+    });
+    let take = |left: &AtomicU64| left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+    LEFT.get(name).is_none_or(take)
+}
 
 #[cfg(feature = "failpoints")]
 pub(crate) fn hit(name: &str) {

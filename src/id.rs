@@ -128,6 +128,11 @@ impl fmt::Display for DocId {
 pub struct Commit(pub u64);
 
 impl Commit {
+    /// The commit before this one; none is before the first.
+    pub(crate) fn before(self) -> Self {
+        Commit(self.0.saturating_sub(1))
+    }
+
     /// The commit after this one.
     pub(crate) fn next(self) -> Self {
         Commit(self.0 + 1)

@@ -8,7 +8,7 @@ mod rows;
 
 use std::sync::OnceLock;
 
-pub(crate) use self::rows::{Plain, Rows, Shared};
+pub(crate) use self::rows::{Plain, Rows, Shared, view};
 
 /// Elements of the first chunk.
 const FIRST: usize = 1_024;

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
-use memmap2::{MmapMut, MmapOptions};
+use memmap2::{Mmap, MmapMut, MmapOptions};
 use parking_lot::Mutex;
 use rustix::mm::{MapFlags, ProtFlags};
 
@@ -204,6 +204,12 @@ impl<T: Plain> Rows<T> {
     pub(crate) fn bytes_of(&self, n_rows: usize) -> usize {
         n_rows * self.row_bytes()
     }
+}
+
+/// A file as bytes. Nobody may change or cut it meanwhile.
+pub(crate) fn view(file: &File) -> std::io::Result<Mmap> {
+    // SAFETY: by the caller's promise the bytes stay what they are; images are replaced, never changed.
+    unsafe { Mmap::map(file) }
 }
 
 /// Lays a part of a file over the beginning of a map, privately; false if that cannot be.

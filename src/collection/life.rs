@@ -11,7 +11,9 @@ use crate::sync::{AtomicU64, Ordering};
 /// A commit that has not come: when a document that exists will be gone.
 const NEVER: u64 = u64::MAX;
 
-/// When a slot's document exists.
+/// When a slot's document exists. The default, zeros, is that of a slot without a document, at any commit.
+#[derive(Default)]
+#[repr(C)]
 pub(crate) struct Life {
     /// The commit that put the document.
     born: AtomicU64,
@@ -19,12 +21,8 @@ pub(crate) struct Life {
     died: AtomicU64,
 }
 
-impl Default for Life {
-    /// That of a slot without a document, at any commit.
-    fn default() -> Self {
-        Life { born: AtomicU64::new(NEVER), died: AtomicU64::new(0) }
-    }
-}
+/// The numbers of a document that exists at every commit.
+pub(crate) const FOR_EVER: [u64; 2] = [0, NEVER];
 
 impl Life {
     /// Lets a document exist from a commit on.

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::Live;
+use super::index::upkeep::Bench;
 use crate::config::Options;
 
 /// How much nicer than others the linker's threads are: they get about a tenth of a core that someone else wants too.
@@ -91,13 +92,39 @@ fn work(lives: &RwLock<Vec<Weak<Live>>>, pool: &rayon::ThreadPool, bell: &Bell) 
             n_gone += 1;
             continue;
         };
-        if let Some(index) = live.memory.index.as_ref().filter(|_| !bell.is_stopped()) {
-            let _looked_at = live.store.view();
-            worked |= index.work(&live.memory, pool, live.store.oldest_view(), || live.store.view().commit);
+        if !bell.is_stopped() {
+            worked |= work_on(&live, pool);
         }
     }
     if n_gone > 0 {
         lives.write().retain(|live| live.strong_count() > 0);
+    }
+    worked
+}
+
+/// Does one piece of work of each kind for a collection; false if there was none.
+fn work_on(live: &Live, pool: &rayon::ThreadPool) -> bool {
+    let mut worked = false;
+    if let Some(index) = &live.memory.index {
+        let view = live.store.view();
+        worked |= index.work(&Bench {
+            memory: &live.memory,
+            exact: &live.reader(Some(&view.snapshot)),
+            pool,
+            oldest: live.store.oldest_view(),
+            now: &|| live.store.view().commit,
+            record: &|graph, changes| live.record(graph, changes),
+        });
+    }
+    worked |= live.bring_vectors().unwrap_or_else(|error| {
+        tracing::error!("exact vectors stay on disk: {error}");
+        live.memory.slots.exact.let_go();
+        false
+    });
+    if live.is_save_due()
+        && let Err(error) = live.save()
+    {
+        tracing::warn!("the graph is not written for now: {error}");
     }
     worked
 }

@@ -1,49 +1,105 @@
 //! Making a collection's memory at open, and proving while at it that its rows belong together.
 //!
-//! Reads the `documents` and `vectors` families once, side by side: every document has one vector of its own
-//! generation, every id leads to the document that bears it, every slot is used or free, and what the commit log says
-//! was written is there.
+//! The quick way takes up the image and reads only what the commit log says has changed since. The long way reads the
+//! `documents` and `vectors` families side by side: every document has one vector of its own generation, every id leads
+//! to the document that bears it, every slot is used or free, and what the commit log says was written is there. Either
+//! way the graph is then brought up to date ([`regraph`](super::regraph)).
 #![expect(unsafe_code, reason = "ids are written in place, where nobody reads yet")]
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::path::Path;
+use std::time::Instant;
 
-use super::Live;
-use super::linker::Bell;
+use parking_lot::RwLock;
+use rayon::prelude::*;
+use uuid::Uuid;
+
+use super::exact::Disk;
 use super::memory::{Comparable, Memory, NewRow, Tenancy};
 use super::names::Names;
+use super::persist::{Persist, State};
+use super::{Common, Live, image};
 use crate::config::CollectionConfig;
+use crate::document::Opening;
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
 use crate::store::family::Families;
+use crate::store::graph::Cursor;
+use crate::store::image::Image;
 use crate::store::key::{self, Range};
 use crate::store::log::{Expected, FoundSlot};
-use crate::store::record::{CatalogEntry, DocumentHeader, VectorRow, read_u32, seal_of};
+use crate::store::record::{CatalogEntry, DocumentHeader, DocumentRow, VectorRow, read_u32, seal_of};
 use crate::store::rocks::{Family, Rocks, Snapshot};
-use crate::store::{Store, storage};
+use crate::store::storage;
+
+/// Rows looked up at once.
+const FETCH: usize = 256;
+/// Parts that families are read in side by side, for each thread.
+const PARTS: usize = 4;
 
 /// A collection's memory, read from its families.
 pub(crate) struct Loaded {
     pub(crate) memory: Memory,
     pub(crate) namespaces: Names,
+    /// What is on disk of the graph.
+    pub(crate) state: State,
+    /// What is on disk of the graph is of no use.
+    pub(crate) begins_anew: bool,
+    /// A commit up to which all that changed the collection is known to lie.
+    pub(crate) last_change: Commit,
+    pub(crate) opening: Opening,
 }
 
 impl Loaded {
+    /// A collection without documents.
+    pub(crate) fn empty(memory: Memory) -> Self {
+        Loaded {
+            memory,
+            namespaces: Names::default(),
+            state: State::default(),
+            begins_anew: false,
+            last_change: Commit(0),
+            opening: Opening::default(),
+        }
+    }
+
     pub(crate) fn into_live(
         self,
-        store: Arc<Store>,
+        common: Common,
         id: CollectionId,
         entry: CatalogEntry,
         families: Families,
-        bell: Arc<Bell>,
     ) -> Result<Live> {
-        let Loaded { memory, namespaces } = self;
+        let Common { store, bell, budget } = common;
         let CatalogEntry { config, created_at_ms, .. } = entry;
         let ranker = super::ranker_of(&config, store.options())?;
-        let namespaces = namespaces.into();
-        Ok(Live { id, config, created_at_ms, store, families, ranker, memory, namespaces, bell })
+        let live = Live {
+            id,
+            config,
+            created_at_ms,
+            store,
+            families,
+            ranker,
+            memory: self.memory,
+            namespaces: RwLock::new(self.namespaces),
+            bell,
+            persist: Persist::new(self.state),
+            budget,
+            last_change: self.last_change.0.into(),
+            opening: self.opening,
+        };
+        if self.begins_anew {
+            live.begin_graph_anew()?;
+        }
+        Ok(live)
     }
+}
+
+/// An image that may be taken up, and up to which commit it says what is there.
+pub(crate) struct Candidate {
+    pub(crate) image: Image,
+    pub(crate) covers: Commit,
 }
 
 /// Where rows are read from.
@@ -56,38 +112,118 @@ pub(crate) struct Source<'a> {
     pub(crate) config: &'a CollectionConfig,
 }
 
-/// Reads a collection into an empty memory and checks it. `last` is the last commit, `expected` what the log says of the collection.
+impl Candidate {
+    /// The image of a collection, if there is one that goes on from where its graph is.
+    pub(crate) fn find(source: Source<'_>, database: &Path, store: Uuid, id: CollectionId) -> Option<Self> {
+        let image = image::find(database, store, id, source.config)?;
+        let cursor = source.cursor().inspect_err(|error| tracing::warn!("{error}")).ok()??;
+        if image.tag.delta < cursor.delta {
+            tracing::info!(collection = id.0, "an image is older than the rows of the graph");
+            return None;
+        }
+        let covers = if cursor.image == image.tag.commit { cursor.covers.max(cursor.image) } else { image.tag.commit };
+        Some(Candidate { image, covers })
+    }
+}
+
+/// Reads a collection into an empty memory, by its image if there is a sound one. `last` is the last commit, `expected` what
+/// the log says of the collection: after the candidate's commit, or in all.
 ///
 /// # Errors
 /// `Corruption` for rows that do not belong together; `DataLoss` where the log speaks of rows that are not there.
-pub(crate) fn load(source: Source<'_>, memory: Memory, mut expected: Expected, last: Commit) -> Result<Loaded> {
-    let namespaces = read_namespaces(source)?;
+pub(crate) fn load(
+    source: Source<'_>,
+    memory: impl Fn() -> Result<Memory>,
+    candidate: Option<Candidate>,
+    expected: Expected,
+    last: Commit,
+) -> Result<Loaded> {
+    let began = Instant::now();
+    let mut loaded = match candidate {
+        Some(candidate) => load_by_image(source, &memory, candidate, expected, last)?,
+        None => load_by_rows(source, memory()?, expected, last)?,
+    };
+    loaded.opening.micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let Opening { way, n_deltas, n_waiting, micros, .. } = loaded.opening;
+    tracing::info!(?way, n_deltas, n_waiting, micros, "collection read");
+    Ok(loaded)
+}
+
+/// Takes up an image, and reads what has changed since.
+fn load_by_image(
+    source: Source<'_>,
+    memory: &impl Fn() -> Result<Memory>,
+    candidate: Candidate,
+    mut expected: Expected,
+    last: Commit,
+) -> Result<Loaded> {
+    let Candidate { image, covers } = candidate;
+    let (tag, n_bytes, new) = (image.tag, image.n_bytes(), memory()?);
+    let is_sound = image::is_sound(&image, &new);
+    let taken = if is_sound { image::take_up(image, &new) } else { Err(std::io::Error::other("it is damaged")) };
+    if let Err(error) = taken {
+        tracing::warn!("an image is made anew, rows are read instead: {error}");
+        drop(new);
+        return load_by_rows(source, memory()?, expected, last);
+    }
+    expected.keep_after(covers);
+    let namespaces = source.check_names(&mut expected)?;
+    let last_change = expected.last_change().unwrap_or(tag.commit);
     let known: HashSet<NamespaceId> = namespaces.iter().map(|(_, number)| number).collect();
-    expected.namespaces.retain(|namespace, _| !known.contains(namespace));
-    let mut documents = read_documents(source, &known)?;
-    source.scan(&source.families.vectors, key::vector_range(), |key, value| {
-        let (slot, field) = key::read_vector(key)?;
-        if field != 0 {
-            return Err(damaged(slot, format!("expected field 0, got {field}")));
-        }
-        let found = documents.remove(&slot).ok_or_else(|| damaged(slot, "a vector without a document"))?;
-        let row = VectorRow::decode(value)?;
-        check_vector(slot, &row, &found, source.config)?;
-        let DocumentHeader { generation, namespace, commit } = found.header;
-        let vector_crc = Some(seal_of(value));
-        expected.confirm(slot, &FoundSlot { generation, row_crc: Some(found.crc), vector_crc })?;
-        let mut components = row.components;
-        if source.config.compares_directions() {
-            crate::distance::normalize(&mut components);
-        }
-        let code = memory.index.as_ref().and_then(|index| index.encode(&components));
-        let comparable = Comparable { row: components, code };
-        // The id follows when ids are read.
-        let new = NewRow { tenancy: Tenancy { slot, generation }, namespace, id: DocId::U64(0), comparable };
-        memory.load_row(new, commit)
-    })?;
-    if let Some(slot) = documents.keys().min() {
-        return Err(damaged(*slot, "a document without a vector"));
+    let mut changed: Vec<Slot> = expected.slots.keys().copied().collect();
+    changed.sort_unstable();
+    let changes = source.read_changed(&changed, &new, &known, &mut expected)?;
+    if let Some(from) = expected.first_missing() {
+        return Err(Error::DataLoss { from, to: last });
+    }
+    let mut loaded = Loaded { namespaces, last_change, ..Loaded::empty(new) };
+    loaded.state.imaged_delta = tag.delta;
+    loaded.state.image_bytes = n_bytes;
+    super::regraph::follow(source, &mut loaded, tag.delta, &changes)?;
+    (loaded.state.cursor.image, loaded.state.cursor.covers) = (tag.commit, covers);
+    Ok(loaded)
+}
+
+/// What has changed since an image.
+#[derive(Default)]
+pub(super) struct Changed {
+    /// Slots that have been given another document, or none, since.
+    pub(super) moved: HashSet<Slot>,
+    /// Those of them whose code is not known, because their last document came and went since.
+    pub(super) bare: HashSet<Slot>,
+}
+
+/// Reads every row of a collection into an empty memory and checks it.
+fn load_by_rows(source: Source<'_>, memory: Memory, mut expected: Expected, last: Commit) -> Result<Loaded> {
+    let namespaces = source.check_names(&mut expected)?;
+    let last_change = expected.last_change().unwrap_or(last);
+    read_rows(source, &memory, &namespaces, expected, last)?;
+    memory.slots.exact.held().iter().for_each(|held| held.set_complete());
+    let mut loaded = Loaded { namespaces, last_change, ..Loaded::empty(memory) };
+    super::regraph::read(source, &mut loaded)?;
+    Ok(loaded)
+}
+
+/// Reads documents, vectors, ids and free slots, and holds them against each other and the log.
+pub(super) fn read_rows(
+    source: Source<'_>,
+    memory: &Memory,
+    namespaces: &Names,
+    mut expected: Expected,
+    last: Commit,
+) -> Result<()> {
+    let known: HashSet<NamespaceId> = namespaces.iter().map(|(_, number)| number).collect();
+    let documents = read_documents(source, &known)?;
+    let n_documents = documents.iter().flatten().count();
+    let found = read_vectors(source, memory, &documents)?;
+    for (slot, found) in &found {
+        expected.confirm(*slot, found)?;
+    }
+    if found.len() != n_documents {
+        let mut missing: HashSet<usize> = (0..documents.len()).filter(|&slot| documents[slot].is_some()).collect();
+        found.iter().for_each(|(slot, _)| _ = missing.remove(&(slot.0 as usize)));
+        let slot = missing.into_iter().min().unwrap_or(0);
+        return Err(damaged(Slot(slot as u32), "a document without a vector"));
     }
     source.scan(&source.families.documents, key::free_range(), |key, value| {
         let (slot, generation) = (key::read_free(key)?, read_u32("a free slot's generation", value)?);
@@ -97,13 +233,13 @@ pub(crate) fn load(source: Source<'_>, memory: Memory, mut expected: Expected, l
         expected.confirm(slot, &FoundSlot { generation, row_crc: None, vector_crc: None })?;
         memory.load_free(Tenancy { slot, generation })
     })?;
-    check_ids(source, &memory)?;
+    check_ids(source, memory)?;
     if let Some(from) = expected.first_missing() {
         return Err(Error::DataLoss { from, to: last });
     }
     match memory.slots.first_unknown() {
         Some(slot) => Err(damaged(slot, "neither free nor used")),
-        None => Ok(Loaded { memory, namespaces }),
+        None => Ok(()),
     }
 }
 
@@ -113,27 +249,78 @@ struct FoundDocument {
     crc: u32,
 }
 
-fn read_documents(source: Source<'_>, known: &HashSet<NamespaceId>) -> Result<HashMap<Slot, FoundDocument>> {
-    let mut documents = HashMap::new();
+/// The documents, by slot.
+fn read_documents(source: Source<'_>, known: &HashSet<NamespaceId>) -> Result<Vec<Option<FoundDocument>>> {
+    let mut documents = Vec::new();
     source.scan(&source.families.documents, key::document_range(), |key, value| {
         let (slot, header) = (key::read_document(key)?, DocumentHeader::decode(value)?);
-        if !known.contains(&header.namespace) {
-            return Err(damaged(slot, format!("namespace number {} has no name", header.namespace.0)));
-        }
-        documents.insert(slot, FoundDocument { header, crc: crc32c::crc32c(value) });
+        check_namespace(slot, header.namespace, known)?;
+        documents.resize_with(slot.0 as usize, || None);
+        documents.push(Some(FoundDocument { header, crc: crc32c::crc32c(value) }));
         Ok(())
     })?;
     Ok(documents)
 }
 
-fn read_namespaces(source: Source<'_>) -> Result<Names> {
-    let mut namespaces = Names::default();
-    source.scan(&source.families.documents, key::namespace_range(), |key, value| {
-        let number = NamespaceId(read_u32("a namespace's number", value)?);
-        namespaces.insert(key::read_namespace(key)?.into(), number);
-        Ok(())
-    })?;
-    Ok(namespaces)
+fn check_namespace(slot: Slot, namespace: NamespaceId, known: &HashSet<NamespaceId>) -> Result<()> {
+    if known.contains(&namespace) {
+        return Ok(());
+    }
+    Err(damaged(slot, format!("namespace number {} has no name", namespace.0)))
+}
+
+/// Reads vectors, side by side, into memory. Returns what was found in each slot.
+fn read_vectors(
+    source: Source<'_>,
+    memory: &Memory,
+    documents: &[Option<FoundDocument>],
+) -> Result<Vec<(Slot, FoundSlot)>> {
+    let n_parts = rayon::current_num_threads() * PARTS;
+    let part_size = documents.len().div_ceil(n_parts).max(1) as u32;
+    let parts: Vec<Vec<(Slot, FoundSlot)>> = (0..n_parts as u32)
+        .into_par_iter()
+        .map(|part| {
+            let from = key::vector(Slot(part * part_size), 0).to_vec();
+            let to = match part + 1 == n_parts as u32 {
+                true => key::vector_range().1,
+                false => key::vector(Slot((part + 1) * part_size), 0).to_vec(),
+            };
+            let (mut found, mut rows) = (Vec::new(), Vec::new());
+            source.scan(&source.families.vectors, (from, to), |key, value| {
+                let (slot, field) = key::read_vector(key)?;
+                if field != 0 {
+                    return Err(damaged(slot, format!("expected field 0, got {field}")));
+                }
+                let document = documents.get(slot.0 as usize).and_then(Option::as_ref);
+                let document = document.ok_or_else(|| damaged(slot, "a vector without a document"))?;
+                let row = VectorRow::decode(value)?;
+                check_vector(slot, &row, document.header.generation, source.config)?;
+                let DocumentHeader { generation, namespace, commit } = document.header;
+                let vector_crc = Some(seal_of(value));
+                found.push((slot, FoundSlot { generation, row_crc: Some(document.crc), vector_crc }));
+                let comparable = comparable(memory, source.config, row.components);
+                // The id follows when ids are read.
+                let id = DocId::U64(0);
+                rows.push((NewRow { tenancy: Tenancy { slot, generation }, namespace, id, comparable }, commit));
+                if rows.len() == FETCH {
+                    memory.load_rows(rows.drain(..))?;
+                }
+                Ok(())
+            })?;
+            memory.load_rows(rows)?;
+            Ok(found)
+        })
+        .collect::<Result<_>>()?;
+    Ok(parts.concat())
+}
+
+/// A vector as it is compared, and its code.
+fn comparable(memory: &Memory, config: &CollectionConfig, mut components: Vec<f32>) -> Comparable {
+    if config.compares_directions() {
+        crate::distance::normalize(&mut components);
+    }
+    let code = memory.index.as_ref().and_then(|index| index.encode(&components));
+    Comparable { row: components, code }
 }
 
 /// Every id leads to a slot of its namespace, and there are as many ids as documents; so each document has its own.
@@ -156,10 +343,9 @@ fn check_ids(source: Source<'_>, memory: &Memory) -> Result<()> {
     }
 }
 
-fn check_vector(slot: Slot, row: &VectorRow, found: &FoundDocument, config: &CollectionConfig) -> Result<()> {
-    if row.generation != found.header.generation {
-        let (expected, got) = (found.header.generation, row.generation);
-        return Err(damaged(slot, format!("expected a vector of generation {expected}, got {got}")));
+fn check_vector(slot: Slot, row: &VectorRow, expected: u32, config: &CollectionConfig) -> Result<()> {
+    if row.generation != expected {
+        return Err(damaged(slot, format!("expected a vector of generation {expected}, got {}", row.generation)));
     }
     if row.components.len() != config.dimension || !row.components.iter().all(|component| component.is_finite()) {
         let got = row.components.len();
@@ -172,7 +358,7 @@ fn damaged(slot: Slot, detail: impl Into<String>) -> Error {
     Error::corruption(format!("slot {}", slot.0), detail)
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
     pub(crate) fn scan(
         self,
         family: &Family,
@@ -184,5 +370,129 @@ impl Source<'_> {
             Err(error) => ControlFlow::Break(error),
         });
         failed.map_err(storage("reading a collection"))?.map_or(Ok(()), Err)
+    }
+
+    /// The cursor of the graph; `None` where nothing was ever written of one.
+    pub(crate) fn cursor(self) -> Result<Option<Cursor>> {
+        let row = self.rocks.get(&self.families.graph, self.snapshot, key::CURSOR);
+        let row = row.map_err(storage("reading the graph"))?;
+        row.map(|bytes| Cursor::decode(&bytes)).transpose()
+    }
+
+    /// Where the collection's vectors are on disk.
+    pub(crate) fn disk(self) -> Disk<'a> {
+        let Source { rocks, families, snapshot, config } = self;
+        Disk { rocks, families, snapshot, normalizes: config.compares_directions() }
+    }
+
+    /// The names of namespaces, held against the log.
+    fn check_names(self, expected: &mut Expected) -> Result<Names> {
+        let namespaces = self.names()?;
+        namespaces.iter().for_each(|(_, number)| _ = expected.namespaces.remove(&number));
+        Ok(namespaces)
+    }
+
+    /// The names of namespaces.
+    pub(super) fn names(self) -> Result<Names> {
+        let mut namespaces = Names::default();
+        self.scan(&self.families.documents, key::namespace_range(), |key, value| {
+            let number = NamespaceId(read_u32("a namespace's number", value)?);
+            namespaces.insert(key::read_namespace(key)?.into(), number);
+            Ok(())
+        })?;
+        Ok(namespaces)
+    }
+
+    /// Brings slots that have changed since an image up to date, and holds them against the log.
+    fn read_changed(
+        self,
+        slots: &[Slot],
+        memory: &Memory,
+        known: &HashSet<NamespaceId>,
+        expected: &mut Expected,
+    ) -> Result<Changed> {
+        let get_many = |family: &Family, keys: &[_]| -> Result<Vec<Option<Vec<u8>>>> {
+            let rows = self.rocks.get_many(family, self.snapshot, keys).map_err(storage("reading what has changed"))?;
+            Ok(rows.into_iter().map(|row| row.map(|row| row.to_vec())).collect())
+        };
+        let mut changed = Changed::default();
+        for slots in slots.chunks(FETCH) {
+            let keys: Vec<_> = slots.iter().map(|&slot| key::document(slot)).collect();
+            let documents = get_many(&self.families.documents, &keys)?;
+            let keys: Vec<_> = slots.iter().map(|&slot| key::free(slot)).collect();
+            let free = get_many(&self.families.documents, &keys)?;
+            let vectors = self.rocks.get_many(
+                &self.families.vectors,
+                self.snapshot,
+                &slots.iter().map(|&slot| key::vector(slot, 0)).collect::<Vec<_>>(),
+            );
+            let vectors = vectors.map_err(storage("reading what has changed"))?;
+            let mut puts = Vec::new();
+            for (((&slot, document), free), vector) in slots.iter().zip(documents).zip(free).zip(vectors) {
+                let was = memory.slots.tenancy(slot).generation;
+                match (document, free) {
+                    (Some(_), Some(_)) => return Err(damaged(slot, "both free and used")),
+                    // What is missing is found missing when all have been confirmed.
+                    (None, None) => {}
+                    (None, Some(free)) => {
+                        let generation = read_u32("a free slot's generation", &free)?;
+                        expected.confirm(slot, &FoundSlot { generation, row_crc: None, vector_crc: None })?;
+                        memory.load_free(Tenancy { slot, generation })?;
+                        changed.moved.insert(slot);
+                        if generation != was {
+                            changed.bare.insert(slot);
+                        }
+                    }
+                    (Some(document), None) => {
+                        let row = DocumentRow::decode(&document)?;
+                        check_namespace(slot, row.namespace, known)?;
+                        let vector = vector.ok_or_else(|| damaged(slot, "a document without a vector"))?;
+                        let found = FoundSlot {
+                            generation: row.generation,
+                            row_crc: Some(crc32c::crc32c(&document)),
+                            vector_crc: Some(seal_of(&vector)),
+                        };
+                        expected.confirm(slot, &found)?;
+                        if row.generation == was && memory.slots.is_alive(slot) {
+                            memory.load_version(slot, row.commit);
+                            continue;
+                        }
+                        changed.moved.insert(slot);
+                        puts.push((slot, row, vector));
+                    }
+                }
+            }
+            let rows: Vec<_> = puts
+                .par_iter()
+                .map(|(slot, row, vector)| {
+                    let DocumentRow { generation, namespace, ref id, commit, .. } = *row;
+                    let vector = VectorRow::decode(vector)?;
+                    check_vector(*slot, &vector, generation, self.config)?;
+                    let comparable = comparable(memory, self.config, vector.components);
+                    let tenancy = Tenancy { slot: *slot, generation };
+                    Ok((NewRow { tenancy, namespace, id: id.clone(), comparable }, commit))
+                })
+                .collect::<Result<_>>()?;
+            memory.load_rows(rows)?;
+        }
+        Ok(changed)
+    }
+
+    /// Reads every vector into where vectors are held.
+    pub(super) fn hold_vectors(self, memory: &Memory) -> Result<()> {
+        let held = memory.slots.exact.held();
+        let Some(held) = &*held else { return Ok(()) };
+        self.scan(&self.families.vectors, key::vector_range(), |key, value| {
+            let (slot, _) = key::read_vector(key)?;
+            let generation = memory.slots.tenancy(slot).generation;
+            let row = VectorRow::decode(value)?;
+            check_vector(slot, &row, generation, self.config)?;
+            let row = comparable(memory, self.config, row.components).row;
+            // SAFETY: this memory is being made, and is no one else's yet.
+            unsafe { held.put(slot, generation, &row) };
+            Ok(())
+        })?;
+        held.set_complete();
+        Ok(())
     }
 }

@@ -1,27 +1,31 @@
-//! What a collection holds in memory, by slot: vectors as they are compared, their codes and graph, whose document it
-//! is, and which slots are free.
+//! What a collection holds in memory, by slot: whose document it is, its vector, code and links, and which slots are
+//! free.
 //!
-//! Everything here is derived from the store and remade at open. It changes only by [`Applying::apply`], which cannot fail
-//! and runs after its commit is written.
+//! Everything here is derived from the store and taken up or remade at open. It changes only by [`Applying::apply`], which
+//! cannot fail and runs after its commit is written.
 //!
 //! Searches read without a lock. A slot says from which commit and up to which its document exists, so a search that
 //! looks at one commit sees exactly that one, whatever is applied meanwhile. A slot is written again only once no one
 //! looks at a commit at which its document existed, and no link leads to it.
-#![expect(unsafe_code, reason = "vectors and codes are written in place, where nobody can be reading")]
+#![expect(unsafe_code, reason = "ids, vectors and codes are written in place, where nobody can be reading")]
 
 use std::cell::UnsafeCell;
 use std::collections::{HashMap, VecDeque};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::exact::Exact;
 use super::index::Index;
 use super::life::Life;
-use crate::arena::{Cells, Rows};
+use crate::arena::{Cells, Plain, Rows, Shared};
 use crate::error::{Error, Result};
 use crate::id::{Commit, DocId, NamespaceId, Slot};
 use crate::limits::MAX_DOCUMENTS;
 use crate::quant::Code;
+use crate::store::image::Image;
+use crate::store::key;
 
 pub(crate) struct Memory {
     pub(crate) slots: Slots,
@@ -34,8 +38,12 @@ pub(crate) struct Memory {
 /// The slots as searches see them.
 pub(crate) struct Slots {
     /// Vectors as they are compared: of unit length in a normalising collection.
-    vectors: Rows<f32>,
-    cells: Cells<Cell>,
+    pub(crate) exact: Exact,
+    cells: Rows<Cell>,
+    /// Ids of documents that were put since the collection was opened, or read one by one.
+    ids: Cells<IdCell>,
+    /// Ids of all others.
+    kept_ids: OnceLock<KeptIds>,
     /// Slots below this were put at some time.
     n_slots: AtomicUsize,
     /// Namespaces that have documents.
@@ -43,29 +51,41 @@ pub(crate) struct Slots {
     n_documents: AtomicUsize,
 }
 
-/// Whose a slot is.
+/// Whose a slot is. Laid out as in an image: 32 bytes without padding, zeros where there never was a document.
+#[repr(C)]
 struct Cell {
     life: Life,
     /// The commit that last changed the document.
     version: AtomicU64,
     generation: AtomicU32,
     namespace: AtomicU32,
-    /// Written as vectors are: while nobody can be reading.
-    id: UnsafeCell<Option<DocId>>,
 }
 
-// SAFETY: all but the id synchronises itself; the id is read and written under the rules for slots.
-unsafe impl Sync for Cell {}
+impl Plain for Cell {}
+impl Shared for Cell {}
 
-impl Default for Cell {
-    fn default() -> Self {
-        Cell {
-            life: Life::default(),
-            version: AtomicU64::new(0),
-            generation: AtomicU32::new(0),
-            namespace: AtomicU32::new(0),
-            id: UnsafeCell::new(None),
-        }
+/// What an image holds of a slot: life, version, generation and namespace.
+pub(crate) const CELL_BYTES: usize = size_of::<Cell>();
+
+/// Written as vectors are: while nobody can be reading.
+#[derive(Default)]
+struct IdCell(UnsafeCell<Option<DocId>>);
+
+// SAFETY: ids are read and written under the rules for slots.
+unsafe impl Sync for IdCell {}
+
+/// The ids in an image: where each begins, and all of them.
+struct KeptIds {
+    image: Image,
+    offsets: usize,
+    bytes: usize,
+}
+
+impl KeptIds {
+    fn find(&self, slot: Slot) -> Option<DocId> {
+        let offsets = self.image.bytes(self.offsets).as_chunks::<8>().0;
+        let at = |index: usize| Some(u64::from_ne_bytes(*offsets.get(index)?) as usize);
+        key::read_bare_id(self.image.bytes(self.bytes).get(at(slot.0 as usize)?..at(slot.0 as usize + 1)?)?)
     }
 }
 
@@ -125,10 +145,12 @@ pub(crate) struct Applying<'m> {
 }
 
 impl Memory {
-    pub(crate) fn new(dimension: usize, index: Option<Index>) -> Self {
+    pub(crate) fn new(exact: Exact, index: Option<Index>) -> Self {
         let slots = Slots {
-            vectors: Rows::new(dimension),
-            cells: Cells::new(),
+            exact,
+            cells: Rows::new(1),
+            ids: Cells::new(),
+            kept_ids: OnceLock::new(),
             n_slots: AtomicUsize::new(0),
             n_inhabited: AtomicUsize::new(0),
             n_documents: AtomicUsize::new(0),
@@ -159,8 +181,8 @@ impl Memory {
     pub(crate) fn reserve(&self, slots: impl Iterator<Item = Slot>) -> Result<()> {
         let n_slots = slots.map(|slot| slot.0 as usize + 1).max().unwrap_or(0);
         let failed = |source| Error::OutOfMemory { n_documents: n_slots, source };
-        self.slots.vectors.reserve(n_slots).map_err(failed)?;
-        self.slots.cells.reserve(n_slots);
+        self.slots.exact.reserve(n_slots).map_err(failed)?;
+        self.slots.cells.reserve(n_slots).map_err(failed)?;
         self.index.as_ref().map_or(Ok(()), |index| index.reserve(n_slots)).map_err(failed)
     }
 
@@ -172,6 +194,12 @@ impl Memory {
     /// Shows the members of a namespace, in no order. No commit is half applied meanwhile.
     pub(crate) fn with_members<T>(&self, namespace: NamespaceId, show: impl FnOnce(&[Slot]) -> T) -> T {
         show(self.ledger.read().members(namespace))
+    }
+
+    /// Does something while no commit is applied.
+    pub(crate) fn while_still<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _ledger = self.ledger.read();
+        work()
     }
 
     /// How many documents a namespace has.
@@ -189,42 +217,103 @@ impl Memory {
         self.ledger.read().homes.get(slot.0 as usize)?.map(|(namespace, _)| namespace)
     }
 
-    /// Puts a row while loading; slots may come in any order, and no one reads yet.
-    pub(super) fn load_row(&self, new: NewRow, version: Commit) -> Result<()> {
-        self.reserve(std::iter::once(new.tenancy.slot))?;
-        let slot = new.tenancy.slot;
+    /// Puts rows while loading, in any order, also where an image has another document; no one reads yet.
+    pub(super) fn load_rows(&self, rows: impl IntoIterator<Item = (NewRow, Commit)>) -> Result<()> {
         let mut writer = self.write();
-        writer.put(new, Commit(0));
+        for (new, version) in rows {
+            self.reserve(std::iter::once(new.tenancy.slot))?;
+            let slot = new.tenancy.slot;
+            writer.ledger.grow(slot);
+            writer.ledger.dismiss(slot);
+            writer.put(new, Commit(0));
+            self.slots.touch(slot, version);
+        }
         writer.count();
-        self.slots.touch(slot, version);
         Ok(())
     }
 
-    /// Notes a free slot while loading.
+    /// Notes a slot without a document while loading.
     pub(super) fn load_free(&self, Tenancy { slot, generation }: Tenancy) -> Result<()> {
-        self.slots.cells.reserve(slot.0 as usize + 1);
-        let mut ledger = self.ledger.write();
-        ledger.grow(slot);
+        self.reserve(std::iter::once(slot))?;
+        let mut writer = self.write();
+        writer.ledger.grow(slot);
+        writer.ledger.dismiss(slot);
         self.slots.n_slots.fetch_max(slot.0 as usize + 1, Ordering::Release);
         if let Some(cell) = self.slots.cell(slot) {
+            cell.life.end(0);
             cell.generation.store(generation, Ordering::Relaxed);
         }
-        ledger.free.push(slot);
+        writer.count();
         Ok(())
+    }
+
+    /// Says while loading that a document in its slot has another version.
+    pub(super) fn load_version(&self, slot: Slot, version: Commit) {
+        self.slots.touch(slot, version);
+    }
+
+    /// Takes up the cells and ids of an image, which has so many slots: the sections with these numbers are cells, where
+    /// ids begin, and ids. Only for a memory without slots; no one reads yet.
+    pub(super) fn adopt(&self, image: Image, n_slots: usize, [cells, offsets, bytes]: [usize; 3]) -> std::io::Result<()> {
+        self.slots.cells.adopt(image.file(), image.section(cells).0, n_slots)?;
+        self.slots.exact.reserve(n_slots)?;
+        self.slots.n_slots.store(n_slots, Ordering::Release);
+        _ = self.slots.kept_ids.set(KeptIds { image, offsets, bytes });
+        let mut writer = self.write();
+        writer.ledger.homes.resize(n_slots, None);
+        for slot in (0..n_slots as u32).map(Slot) {
+            if let Some(cell) = self.slots.cell(slot).filter(|cell| cell.life.goes_on()) {
+                let namespace = NamespaceId(cell.namespace.load(Ordering::Relaxed));
+                writer.ledger.admit(slot, namespace);
+            }
+        }
+        writer.count();
+        Ok(())
+    }
+
+    /// Ends loading: what has a document and is not in the graph waits to be linked; what has none is free, unless a walk
+    /// may still pass through it.
+    pub(super) fn settle(&self) {
+        let index = self.index.as_ref();
+        let held = index.map(Index::held);
+        let is_held = |slot: Slot| held.as_ref().is_some_and(|held| held(slot));
+        let mut ledger = self.ledger.write();
+        for slot in (0..self.slots.n_slots() as u32).rev().map(Slot) {
+            if !self.slots.is_alive(slot) {
+                match index.filter(|_| is_held(slot)) {
+                    Some(index) => index.note_death(),
+                    None => ledger.free.push(slot),
+                }
+            }
+        }
+        let Some(index) = index else { return };
+        for slot in (0..self.slots.n_slots() as u32).map(Slot) {
+            if self.slots.is_alive(slot) && !is_held(slot) {
+                index.tail().push(slot);
+            }
+        }
     }
 
     /// Bytes that bookkeeping takes, beside vectors, codes and links.
     pub(crate) fn n_bytes_of_rest(&self) -> usize {
         let ledger = self.ledger.read();
-        let members: usize = ledger.members.values().map(|members| members.capacity() * size_of::<Slot>()).sum();
+        let members = ledger.n_documents * size_of::<Slot>() + ledger.members.len() * BYTES_OF_A_NAMESPACE;
         let homes = ledger.homes.capacity() * size_of::<Option<(NamespaceId, u32)>>();
-        self.slots.cells.n_bytes() + members + homes + ledger.free.capacity() * size_of::<Slot>()
+        let cells = self.slots.cells.bytes_of(self.slots.n_slots());
+        cells + self.slots.ids.n_bytes() + members + homes + ledger.free.capacity() * size_of::<Slot>()
     }
 }
 
+/// About what a namespace takes beside its members' slots.
+const BYTES_OF_A_NAMESPACE: usize = 64;
+
 impl Slots {
     fn cell(&self, slot: Slot) -> Option<&Cell> {
-        self.cells.get(slot.0 as usize)
+        self.cells.get(slot.0)
+    }
+
+    fn id_cell(&self, slot: Slot) -> Option<&IdCell> {
+        self.ids.get(slot.0 as usize)
     }
 
     /// How many documents there are, in all namespaces.
@@ -269,9 +358,37 @@ impl Slots {
         let cell = self.cell(slot)?;
         let version = Commit(cell.version.load(Ordering::Acquire));
         (version <= commit).then_some(())?;
+        Some((self.id(slot)?, version))
+    }
+
+    /// The id of a slot's document, which exists at a commit that the caller looks at.
+    pub(crate) fn id(&self, slot: Slot) -> Option<DocId> {
         // SAFETY: the document exists at a commit that the caller looks at, so that its slot is not written.
-        let id = unsafe { &*cell.id.get() };
-        Some((id.clone()?, version))
+        let id = self.id_cell(slot).and_then(|id| unsafe { &*id.0.get() }.clone());
+        id.or_else(|| self.kept_ids.get()?.find(slot))
+    }
+
+    /// Whether a slot's document exists at a commit, in whatever namespace.
+    pub(crate) fn exists_at(&self, slot: Slot, commit: Commit) -> bool {
+        self.cell(slot).is_some_and(|cell| cell.life.exists_at(commit.0))
+    }
+
+    /// A slot as an image holds it, of a commit that the caller looks at; its generation alone if it has no document then.
+    pub(crate) fn cell_bytes(&self, slot: Slot, commit: Commit) -> [u8; CELL_BYTES] {
+        let mut bytes = [0; CELL_BYTES];
+        let Some(cell) = self.cell(slot) else { return bytes };
+        let generation = u64::from(cell.generation.load(Ordering::Acquire));
+        let namespace = u64::from(cell.namespace.load(Ordering::Acquire));
+        let (begin, end) = if cfg!(target_endian = "little") { (0, 32) } else { (32, 0) };
+        let words = match cell.life.exists_at(commit.0) {
+            true => {
+                let [born, died] = super::life::FOR_EVER;
+                [born, died, cell.version.load(Ordering::Acquire), generation << begin | namespace << end]
+            }
+            false => [0, 0, 0, generation << begin],
+        };
+        bytes.as_chunks_mut().0.iter_mut().zip(words).for_each(|(bytes, word)| *bytes = word.to_ne_bytes());
+        bytes
     }
 
     fn touch(&self, slot: Slot, commit: Commit) {
@@ -280,14 +397,15 @@ impl Slots {
         }
     }
 
-    /// Sets the id of a slot while loading.
+    /// Sets the id of a slot.
     ///
     /// # Safety
-    /// Nobody else uses these slots yet.
+    /// Nobody else reads or writes this slot's id meanwhile.
     pub(super) unsafe fn load_id(&self, slot: Slot, id: DocId) {
-        if let Some(cell) = self.cell(slot) {
+        self.ids.reserve(slot.0 as usize);
+        if let Some(cell) = self.id_cell(slot) {
             // SAFETY: by the caller's promise.
-            unsafe { *cell.id.get() = Some(id) };
+            unsafe { *cell.0.get() = Some(id) };
         }
     }
 
@@ -299,35 +417,9 @@ impl Slots {
         }
     }
 
-    /// The vector of a slot that is a point, waits to be linked, or holds a document at a commit that the caller looks
-    /// at.
-    #[inline(always)]
-    pub(crate) fn vector(&self, slot: Slot) -> &[f32] {
-        // SAFETY: such a slot is not written: it is retired before it is used again, and that only once it is none of
-        // these (see `Memory::reclaim`, `Index::sweep`).
-        unsafe { self.vectors.row(slot.0) }
-    }
-
-    /// Whether two slots hold the same vector. Asked of slots whose vectors may be read.
-    pub(crate) fn is_same(&self, a: Slot, b: Slot) -> bool {
-        self.vector(a) == self.vector(b)
-    }
-
-    /// Begins to fetch a vector.
-    #[inline(always)]
-    pub(crate) fn prefetch_vector(&self, slot: Slot) {
-        let start = self.vectors.start(slot.0);
-        crate::distance::prefetch(start.cast(), self.vectors.width() * size_of::<f32>());
-    }
-
     /// The first slot below the highest that was neither put nor noted as free; `None` if there is none.
     pub(super) fn first_unknown(&self) -> Option<Slot> {
         (0..self.n_slots() as u32).map(Slot).find(|&slot| self.tenancy(slot).generation == 0)
-    }
-
-    /// Bytes that the vectors take.
-    pub(crate) fn n_bytes_of_vectors(&self) -> usize {
-        self.vectors.bytes_of(self.n_slots())
     }
 }
 
@@ -373,7 +465,11 @@ impl Applying<'_> {
         let n_free = self.ledger.free.len() - n_reused;
         self.ledger.free.truncate(n_free);
         for new in changes.put {
+            let slot = new.tenancy.slot;
             self.put(new, commit);
+            if let Some(index) = &self.memory.index {
+                index.tail().push(slot);
+            }
         }
         for slot in changes.freed {
             self.release(slot, commit);
@@ -391,7 +487,7 @@ impl Applying<'_> {
         let Some(cell) = slots.cell(slot) else { return };
         // SAFETY: the slot was never used, or was retired: no view that its last document existed in is looked at any
         // more, and no link leads to it. Only the committer writes slots, and it holds the ledger.
-        unsafe { slots.vectors.write(slot.0, &comparable.row) };
+        unsafe { slots.exact.put(slot, generation, &comparable.row) };
         if let (Some(index), Some(code)) = (&self.memory.index, &comparable.code) {
             // SAFETY: as above.
             unsafe { index.put_code(slot, code) };
@@ -400,13 +496,10 @@ impl Applying<'_> {
         cell.namespace.store(namespace.0, Ordering::Relaxed);
         cell.version.store(commit.0, Ordering::Relaxed);
         // SAFETY: as above.
-        unsafe { *cell.id.get() = Some(id) };
+        unsafe { slots.load_id(slot, id) };
         cell.life.begin(commit.0);
         self.ledger.admit(slot, namespace);
         slots.n_slots.fetch_max(slot.0 as usize + 1, Ordering::Release);
-        if let Some(index) = &self.memory.index {
-            index.tail().push(slot);
-        }
     }
 
     /// Takes a slot's document away, from a commit on.

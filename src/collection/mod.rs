@@ -8,26 +8,34 @@
 //! | [`check`] | what may come in |
 //! | [`batch`], [`plan`], [`commit`] | operations; folding them into one draft; committing it |
 //! | [`mod@write`], [`writer`], [`read`], [`search`] | the verbs |
-//! | [`memory`], [`names`], [`load`] | what is held in memory, and making it at open |
+//! | [`memory`], [`names`] | what is held in memory |
 //! | [`life`] | when a slot's document exists |
+//! | [`exact`], [`residency`] | exact vectors, wherever they are; how much is in memory |
 //! | [`index`], [`linker`] | graph and tail; who links |
+//! | [`persist`], [`image`] | writing down the graph, and all that is in memory |
+//! | [`load`], [`regraph`] | taking it up at open |
 //! | [`verify`] | comparing all of it |
 //!
-//! Locks, in the order in which they may be taken: the store's committer section, a memory's ledger (several
-//! collections' by number), a memory's retired slots. `Live::namespaces` is held only to read or replace its value. A
-//! search of the only namespace takes none of them.
+//! Locks, in the order in which they may be taken: the store's committer section, `Index::busy`, `Persist::state`, a
+//! memory's ledger (several collections' by number), a memory's retired slots. `Live::namespaces` is held only to read or
+//! replace its value. A search of the only namespace takes none of them.
 
 pub(crate) mod batch;
 pub(crate) mod check;
 pub(crate) mod commit;
+mod exact;
+mod image;
 pub(crate) mod index;
 mod life;
 pub(crate) mod linker;
 pub(crate) mod load;
 pub(crate) mod memory;
 mod names;
+mod persist;
 pub(crate) mod plan;
 pub(crate) mod read;
+mod regraph;
+pub(crate) mod residency;
 pub(crate) mod search;
 pub(crate) mod verify;
 mod write;
@@ -36,23 +44,30 @@ pub(crate) mod writer;
 use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::RwLock;
 
+use self::exact::Exact;
 use self::index::Index;
 use self::linker::Bell;
-use self::load::Loaded;
+use self::load::{Loaded, Source};
 use self::memory::{Comparable, Memory};
 use self::names::Names;
-use crate::config::{self, CollectionConfig, Options};
+use self::persist::Persist;
+use self::residency::Budget;
+use crate::config::{self, CollectionConfig, Options, Residency};
 use crate::distance::{self, Ranker};
+use crate::document::Opening;
 use crate::error::{Error, Result};
-use crate::id::{CollectionId, NamespaceId};
+use crate::id::{CollectionId, Commit, NamespaceId};
 use crate::store::family::Families;
 use crate::store::record::CatalogEntry;
-use crate::store::{Store, View};
+use crate::store::rocks::Snapshot;
+use crate::store::{Store, View, image as images};
 
 /// Keeps the database open as long as a handle holds it.
 pub(crate) type Keeper = Arc<dyn Any + Send + Sync>;
@@ -106,6 +121,19 @@ pub(crate) struct Live {
     pub(crate) namespaces: RwLock<Names>,
     /// Wakes the linker.
     pub(crate) bell: Arc<Bell>,
+    pub(crate) persist: Persist,
+    pub(crate) budget: Arc<Budget>,
+    /// A commit up to which all that changed the collection lies.
+    last_change: AtomicU64,
+    pub(crate) opening: Opening,
+}
+
+/// What all collections of a database have in common.
+#[derive(Clone)]
+pub(crate) struct Common {
+    pub(crate) store: Arc<Store>,
+    pub(crate) bell: Arc<Bell>,
+    pub(crate) budget: Arc<Budget>,
 }
 
 /// One namespace of an open collection at one commit, for reading.
@@ -174,6 +202,35 @@ impl Collection {
         let live = self.state.live()?;
         if let Some(index) = &live.memory.index {
             index.wait(|| live.bell.ring(), || live.bell.is_stopped());
+        }
+        drop(live);
+        self.state.live().map(drop)
+    }
+
+    /// Makes the graph anew from the documents, and waits until it is there and written down. Searches and writes go on
+    /// meanwhile, by the graph there was. No one has to do this; it takes as long as linking all documents did.
+    ///
+    /// # Errors
+    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile; `ReadOnly` or
+    /// `Storage` if it could not be written down.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// notes.insert_many((0..100).map(|n| Document::new([n as f32 + 1.0])))?;
+    /// notes.rebuild_index()?;
+    /// assert_eq!(notes.search([3.0]).limit(100).run()?.len(), 100);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn rebuild_index(&self) -> Result<()> {
+        let live = self.state.live()?;
+        if let Some(index) = &live.memory.index {
+            index.rebuild(|| live.bell.ring(), || live.bell.is_stopped());
+        }
+        if !live.bell.is_stopped() {
+            live.save()?;
         }
         drop(live);
         self.state.live().map(drop)
@@ -261,16 +318,25 @@ impl Live {
     ///
     /// # Errors
     /// `InvalidConfig` for a distance that is not registered.
-    pub(crate) fn new(
-        store: Arc<Store>,
-        id: CollectionId,
-        entry: CatalogEntry,
-        families: Families,
-        bell: Arc<Bell>,
-    ) -> Result<Self> {
-        let memory = new_memory(&entry.config, store.options())?;
-        let loaded = Loaded { memory, namespaces: Names::default() };
-        loaded.into_live(store, id, entry, families, bell)
+    pub(crate) fn new(common: Common, id: CollectionId, entry: CatalogEntry, families: Families) -> Result<Self> {
+        let memory = new_memory(&entry.config, common.store.options(), common.store.folder(), id)?;
+        memory.slots.exact.held().iter().for_each(|held| held.set_complete());
+        Loaded::empty(memory).into_live(common, id, entry, families)
+    }
+
+    /// Where the collection's rows are read from.
+    pub(crate) fn source<'l>(&'l self, snapshot: Option<&'l Snapshot>) -> Source<'l> {
+        Source { rocks: self.store.rocks(), families: &self.families, snapshot, config: &self.config }
+    }
+
+    /// Takes note of a commit that changed the collection.
+    pub(crate) fn note_change(&self, commit: Commit) {
+        self.last_change.fetch_max(commit.0, Ordering::AcqRel);
+    }
+
+    /// A commit up to which all that changed the collection lies.
+    pub(crate) fn last_change(&self) -> Commit {
+        Commit(self.last_change.load(Ordering::Acquire))
     }
 
     /// The number of a namespace; `None` if it has never had a document.
@@ -322,14 +388,25 @@ pub(crate) fn ranker_of(config: &CollectionConfig, options: &Options) -> Result<
     Ok(Ranker::Custom(distance))
 }
 
-/// Memory for a collection without documents.
-pub(crate) fn new_memory(config: &CollectionConfig, options: &Options) -> Result<Memory> {
+/// Memory for a collection without documents. `folder` is the database's.
+pub(crate) fn new_memory(
+    config: &CollectionConfig,
+    options: &Options,
+    folder: &Path,
+    id: CollectionId,
+) -> Result<Memory> {
     let ranker = ranker_of(config, options)?;
+    let residency = match options.residency_of(config) {
+        // Within a limit, vectors come into memory once it is known that there is room.
+        Residency::Ram if options.memory_limit.is_some() && config.has_codes() => Residency::Disk,
+        residency => residency,
+    };
+    let exact = Exact::new(config.dimension, residency, &images::folder(folder, id))?;
     let index = match config.index {
         config::Index::Hnsw => Some(Index::new(config, &ranker, options.tail_bound)),
         config::Index::Flat => None,
     };
-    Ok(Memory::new(config.dimension, index))
+    Ok(Memory::new(exact, index))
 }
 
 impl fmt::Debug for Collection {

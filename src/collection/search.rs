@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::exact::{Held, Reader};
 use super::index::Index;
 use super::index::seek::{Effort, Scratch, Wanted};
 use super::{Live, Namespace, Scope, State, check};
@@ -280,7 +281,7 @@ impl Round {
         let norm = check::vector(|| self.state.name(), &self.live.config, &vector)?;
         let query = Prepared { row: self.live.comparable_by(vector, norm), excluded };
         Scratch::with(|scratch| {
-            let route = self.find(&query, scratch);
+            let route = self.find(&query, scratch)?;
             let within = scratch.found.iter().filter(|found| self.is_within(found.rank));
             let items = self.complete(within.skip(self.params.offset).take(self.params.limit))?;
             Ok(Hits { items, commit: self.view.commit, route })
@@ -303,7 +304,8 @@ impl Round {
     }
 
     /// Leaves the nearest in the scratch, in order.
-    fn find(&self, query: &Prepared, scratch: &mut Scratch) -> Route {
+    fn find(&self, query: &Prepared, scratch: &mut Scratch) -> Result<Route> {
+        let exact = self.live.reader(Some(&self.view.snapshot));
         let slots = &self.live.memory.slots;
         let n = self.params.offset.saturating_add(self.params.limit).min(slots.n_slots());
         let n_candidates = match &self.field {
@@ -313,19 +315,20 @@ impl Round {
         };
         let graph = match &self.field {
             Field::Listed(_) => None,
-            Field::All | Field::Members(_) => self.graph(n_candidates),
+            Field::All | Field::Members(_) => self.graph(&exact, n_candidates),
         };
         let Some((index, ef)) = graph else {
-            return Route { way: Way::Exact, n_scanned: self.scan(query, n, scratch), ..Route::default() };
+            let n_scanned = self.scan(&exact, query, n, scratch)?;
+            return Ok(Route { way: Way::Exact, n_scanned, ..Route::default() });
         };
-        index.seek(slots, &self.live.ranker, self.wanted(query, n.min(n_candidates), ef), scratch);
+        index.seek((slots, &exact), &self.live.ranker, self.wanted(query, n.min(n_candidates), ef), scratch)?;
         let route = scratch.effort.route();
         let n_expected = n_candidates.saturating_sub(usize::from(query.excluded.is_some())).min(n);
         if scratch.found.len() >= n_expected {
-            return route;
+            return Ok(route);
         }
         // Fewer than there are: too much of what was found is dead or someone else's.
-        Route { way: Way::Exact, n_scanned: self.scan(query, n, scratch), ..route }
+        Ok(Route { way: Way::Exact, n_scanned: self.scan(&exact, query, n, scratch)?, ..route })
     }
 
     fn wanted<'q>(&self, query: &'q Prepared, n: usize, ef: usize) -> Wanted<'q> {
@@ -341,23 +344,27 @@ impl Round {
     }
 
     /// The index to walk and the beam to walk it with; `None` if everything is to be scanned.
-    fn graph(&self, n_candidates: usize) -> Option<(&Index, usize)> {
+    fn graph(&self, exact: &Reader<'_>, n_candidates: usize) -> Option<(&Index, usize)> {
         let memory = &self.live.memory;
         let (ef, reach) = beam(&self.params, n_candidates, memory.slots.n_documents());
-        let index = walked(&self.live, &self.params, n_candidates, reach)?;
+        let index = walked(&self.live, exact, &self.params, n_candidates, reach)?;
         Some((index, ef))
     }
 
     /// Compares every candidate, one by one. Returns how many those were.
-    fn scan(&self, query: &Prepared, n: usize, scratch: &mut Scratch) -> usize {
+    fn scan(&self, exact: &Reader<'_>, query: &Prepared, n: usize, scratch: &mut Scratch) -> Result<usize> {
         let slots = &self.live.memory.slots;
         let (ranker, namespace, commit) = (&self.live.ranker, self.namespace.unwrap_or_default(), self.view.commit);
-        let mut n_scanned = 0;
+        let (mut n_scanned, mut absent) = (0, Vec::new());
         scratch.collect_nearest(n, |offer| {
+            let rank = |vector: &[f32]| ranker.rank(&query.row, vector);
             let mut compare = |slot: Slot| {
                 if Some(slot) != query.excluded {
                     n_scanned += 1;
-                    offer(Found { rank: ranker.rank(&query.row, slots.vector(slot)), slot: slot.0 });
+                    match exact.get(slot) {
+                        Some(vector) => offer(Found { rank: rank(vector), slot: slot.0 }),
+                        None => absent.push(slot),
+                    }
                 }
             };
             match &self.field {
@@ -367,8 +374,10 @@ impl Round {
                     all.filter(|&slot| slots.is_visible(slot, namespace, commit)).for_each(compare);
                 }
             }
-        });
-        n_scanned
+            // What is not in memory is read in the order of the rows.
+            exact.each(&absent, |place, vector| offer(Found { rank: rank(vector), slot: absent[place].0 }))
+        })?;
+        Ok(n_scanned)
     }
 
     fn is_within(&self, rank: f32) -> bool {
@@ -434,7 +443,8 @@ fn choose_field(scope: &mut Scope, namespace: NamespaceId, params: &SearchParams
     memory.with_members(namespace, |members| {
         scope.view = live.store.view();
         let (_, reach) = beam(params, members.len(), slots.n_documents());
-        match walked(&live, params, members.len(), reach) {
+        let exact = live.reader(Some(&scope.view.snapshot));
+        match walked(&live, &exact, params, members.len(), reach) {
             Some(_) => Field::Members(members.len()),
             None => Field::Listed(members.to_vec()),
         }
@@ -442,12 +452,19 @@ fn choose_field(scope: &mut Scope, namespace: NamespaceId, params: &SearchParams
 }
 
 /// The index, if it is walked for so many candidates rather than all of them scanned.
-fn walked<'l>(live: &'l Live, params: &SearchParams, n_candidates: usize, reach: f64) -> Option<&'l Index> {
+fn walked<'l>(
+    live: &'l Live,
+    exact: &Reader<'_>,
+    params: &SearchParams,
+    n_candidates: usize,
+    reach: f64,
+) -> Option<&'l Index> {
     let index = live.memory.index.as_ref()?;
+    let can_walk = !index.is_broken() && (!index.must_hold() || exact.held().is_some_and(Held::is_complete));
     let walks = match params.way {
         Some(Way::Exact) => false,
-        Some(Way::Graph) => !index.is_broken(),
-        None => !index.prefers_scan(&live.memory.slots, &live.ranker, n_candidates, reach),
+        Some(Way::Graph) => can_walk,
+        None => can_walk && !index.prefers_scan((&live.memory.slots, exact), &live.ranker, n_candidates, reach),
     };
     walks.then_some(index)
 }

@@ -1,8 +1,13 @@
-//! Proving that an open collection is what it should be: rows against rows, memory against rows.
+//! Proving that an open collection is what it should be: rows against rows, memory against rows, the graph in memory
+//! against the one on disk.
 
+use std::collections::BTreeSet;
+
+use super::exact::Exact;
 use super::load::{self, Source};
 use super::memory::Memory;
-use super::{Live, new_memory};
+use super::{Live, regraph};
+use crate::config::Residency;
 use crate::error::{Error, Result};
 use crate::id::{Commit, Slot};
 use crate::store::key;
@@ -14,23 +19,66 @@ impl Live {
     /// the committer section.
     pub(crate) fn verify(&self) -> Result<usize> {
         let view = self.store.view();
-        let source = Source {
-            rocks: self.store.rocks(),
-            families: &self.families,
-            snapshot: Some(&view.snapshot),
-            config: &self.config,
-        };
-        let fresh = new_memory(&self.config, self.store.options())?;
-        let fresh = load::load(source, fresh, Expected::default(), view.commit)?;
-        if *self.namespaces.read() != fresh.namespaces {
+        let source = self.source(Some(&view.snapshot));
+        // Without vectors and codes: those are compared row by row.
+        let fresh = Memory::new(Exact::new(self.config.dimension, Residency::Disk, self.store.folder())?, None);
+        let namespaces = source.names()?;
+        load::read_rows(source, &fresh, &namespaces, Expected::default(), view.commit)?;
+        if *self.namespaces.read() != namespaces {
             return Err(Error::corruption("memory", "namespaces differ from those on disk"));
         }
-        compare(&self.memory, &fresh.memory)?;
+        compare(&self.memory, &fresh)?;
+        self.verify_vectors(source)?;
         self.verify_ids(source)?;
         if let Some(index) = &self.memory.index {
             index.audit(&self.memory).map_err(|detail| Error::corruption("the graph", detail))?;
+            self.verify_graph(source)?;
         }
         Ok(self.memory.slots.n_documents())
+    }
+
+    /// Every vector that is held, and every code, is what the row on disk makes it.
+    fn verify_vectors(&self, source: Source<'_>) -> Result<()> {
+        let (held, disk) = (self.memory.slots.exact.held(), source.disk());
+        source.scan(&self.families.vectors, key::vector_range(), |key, value| {
+            let (slot, row) = (key::read_vector(key)?.0, disk.decode(value)?);
+            let is_other = held.as_ref().and_then(|held| held.get(slot)).is_some_and(|held| held != row);
+            let index = self.memory.index.as_ref();
+            let code = index.and_then(|index| index.codes()).zip(index.and_then(|index| index.encode(&row)));
+            let has_other_code = code.is_some_and(|(codes, code)| !codes.holds(slot.0, &code));
+            if is_other || has_other_code {
+                let what = if is_other { "vector" } else { "code" };
+                return Err(Error::corruption("memory", format!("the {what} of slot {} is another", slot.0)));
+            }
+            Ok(())
+        })
+    }
+
+    /// Rows and deltas on disk are the graph in memory, unless it is known that they are not yet.
+    fn verify_graph(&self, source: Source<'_>) -> Result<()> {
+        let Some(index) = &self.memory.index else { return Ok(()) };
+        let _held = index.hold();
+        let Some((graph, cursor)) = self.is_written_down().then(|| (index.graph(), self.cursor())) else { return Ok(()) };
+        // What was written since the snapshot counts too.
+        let stored = regraph::stored(Source { snapshot: None, ..source }, &self.memory, graph.shape(), &cursor)?;
+        let points: [BTreeSet<u32>; 2] = [&*graph, &stored].map(|graph| graph.points().collect());
+        let differs = |detail: String| Err(Error::corruption("the graph on disk", detail));
+        if let Some(slot) = points[0].symmetric_difference(&points[1]).next() {
+            return differs(format!("slot {slot} is a point either there or in memory, but not in both"));
+        }
+        for &slot in &points[0] {
+            for level in 0..=graph.level_of(slot) {
+                let links = [&*graph, &stored].map(|graph| graph.links(slot, level).into_iter().collect::<BTreeSet<_>>());
+                if links[0] != links[1] {
+                    return differs(format!("slot {slot} at level {level}: expected {:?}, got {:?}", links[0], links[1]));
+                }
+            }
+            let twins = [&*graph, &stored].map(|graph| graph.twins(slot).collect::<BTreeSet<_>>());
+            if twins[0] != twins[1] {
+                return differs(format!("twins of slot {slot}: expected {:?}, got {:?}", twins[0], twins[1]));
+            }
+        }
+        Ok(())
     }
 
     /// Every id is the one its document bears, and every document's body can be read.
@@ -63,8 +111,7 @@ fn compare(memory: &Memory, fresh: &Memory) -> Result<()> {
         let same = ours.tenancy(slot) == theirs.tenancy(slot)
             && memory.namespace_of(slot) == Some(namespace)
             && ours.is_visible(slot, namespace, newest)
-            && ours.identity(slot, newest) == theirs.identity(slot, newest)
-            && ours.vector(slot) == theirs.vector(slot);
+            && ours.identity(slot, newest) == theirs.identity(slot, newest);
         if !same {
             return Err(Error::corruption("memory", format!("slot {} differs from the row on disk", slot.0)));
         }

@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use super::Database;
 use crate::collection::check::collection_name;
-use crate::collection::linker::Bell;
-use crate::collection::{Collection, Live, State, ranker_of};
+use crate::collection::{Collection, Common, Live, State, ranker_of};
 use crate::config::{CollectionConfig, Durability};
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -44,7 +43,9 @@ impl Database {
             return Err(Error::LimitExceeded { what: "number of collections", limit, got });
         }
         ranker_of(&config, store.options())?;
-        let live = Arc::new(create(&store, name, config, self.engine.bell.clone())?);
+        let (bell, budget) = (self.engine.bell.clone(), self.engine.budget.clone());
+        let live = Arc::new(create(Common { store, bell, budget }, name, config)?);
+        self.engine.budget.add(&live)?;
         self.engine.linker.read().iter().for_each(|linker| linker.add(&live));
         let state = Arc::new(State::new(name.to_owned(), live));
         self.engine.collections.write().insert(name.to_owned(), state.clone());
@@ -144,7 +145,8 @@ impl Database {
     }
 }
 
-fn create(store: &Arc<Store>, name: &str, config: CollectionConfig, bell: Arc<Bell>) -> Result<Live> {
+fn create(common: Common, name: &str, config: CollectionConfig) -> Result<Live> {
+    let store = &common.store;
     let id = store.next_collection();
     let entry =
         CatalogEntry { name: name.to_owned(), state: CollectionState::Creating, config, created_at_ms: now_ms() };
@@ -154,7 +156,7 @@ fn create(store: &Arc<Store>, name: &str, config: CollectionConfig, bell: Arc<Be
     failpoint::hit("create.families");
     let entry = CatalogEntry { state: CollectionState::Active, ..entry };
     write_entry(store, id, &entry)?;
-    Live::new(store.clone(), id, entry, families, bell)
+    Live::new(common, id, entry, families)
 }
 
 /// Commits one catalog entry and waits until it is on the disk.

@@ -19,13 +19,14 @@ pub use self::stats::{CollectionStats, Stats, Verification};
 use self::worker::Worker;
 use crate::collection::batch::Batch;
 use crate::collection::linker::{Bell, Linker};
-use crate::collection::load::{self, Source};
-use crate::collection::{Keeper, Live, State, new_memory};
+use crate::collection::load::{self, Candidate, Loaded, Source};
+use crate::collection::residency::Budget;
+use crate::collection::{Common, Keeper, Live, State, new_memory};
 use crate::config::Options;
 use crate::error::{Error, Result};
-use crate::id::Commit;
+use crate::id::{CollectionId, Commit};
 use crate::store::Store;
-use crate::store::rehearse::Rehearsal;
+use crate::store::rehearse::{Rehearsal, Rehearsed};
 
 /// An open database: a folder that belongs to this process until it is closed.
 ///
@@ -61,6 +62,43 @@ struct Engine {
     worker: Mutex<Option<Worker>>,
     linker: RwLock<Option<Linker>>,
     bell: Arc<Bell>,
+    budget: Arc<Budget>,
+}
+
+/// Reads every collection that is in use.
+fn load_all(mut rehearsal: Rehearsal, options: &Options) -> Result<(Rehearsal, BTreeMap<CollectionId, Loaded>)> {
+    let (folder, store) = (rehearsal.folder().to_owned(), rehearsal.identity());
+    let active = |rehearsal: &Rehearsal| -> Vec<CollectionId> {
+        let active = rehearsal.collections.iter().filter(|collection| collection.active_families().is_some());
+        active.map(|collection| collection.id).collect()
+    };
+    let mut candidates: BTreeMap<CollectionId, Candidate> = BTreeMap::new();
+    for collection in &rehearsal.collections {
+        let Some(source) = source_of(&rehearsal, collection) else { continue };
+        candidates.extend(Candidate::find(source, &folder, store, collection.id).map(|found| (collection.id, found)));
+    }
+    // The log from the oldest image on is enough, if every collection has one.
+    let all_have_one = active(&rehearsal).iter().all(|id| candidates.contains_key(id));
+    let oldest = candidates.values().map(|candidate| candidate.covers).min().filter(|_| all_have_one);
+    if !rehearsal.read_log(oldest.unwrap_or_default())? {
+        candidates.clear();
+    }
+    let last = rehearsal.account.last;
+    candidates.retain(|_, candidate| candidate.covers <= last && candidate.covers >= rehearsal.account.start.before());
+    let mut expected = std::mem::take(&mut rehearsal.account.collections);
+    let mut loaded = BTreeMap::new();
+    for collection in &rehearsal.collections {
+        let Some(source) = source_of(&rehearsal, collection) else { continue };
+        let (id, expected) = (collection.id, expected.remove(&collection.id).unwrap_or_default());
+        let memory = || new_memory(&collection.entry.config, options, &folder, id);
+        loaded.insert(id, load::load(source, memory, candidates.remove(&id), expected, last)?);
+    }
+    Ok((rehearsal, loaded))
+}
+
+fn source_of<'r>(rehearsal: &'r Rehearsal, collection: &'r Rehearsed) -> Option<Source<'r>> {
+    let (families, config) = (collection.active_families()?, &collection.entry.config);
+    Some(Source { rocks: rehearsal.rocks(), families, snapshot: None, config })
 }
 
 impl Database {
@@ -82,19 +120,11 @@ impl Database {
     /// newer version wrote it; `InvalidConfig` for an option out of range. No file was changed then.
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let path = std::path::absolute(path.as_ref()).map_err(|error| Error::io("finding", path.as_ref(), error))?;
-        let mut rehearsal = Rehearsal::begin(&path, &options)?;
-        let mut loaded = BTreeMap::new();
-        for collection in &rehearsal.collections {
-            let Some(families) = collection.active_families() else { continue };
-            let expected = rehearsal.account.collections.remove(&collection.id).unwrap_or_default();
-            let config = &collection.entry.config;
-            let memory = new_memory(config, &options)?;
-            let source = Source { rocks: rehearsal.rocks(), families, snapshot: None, config };
-            loaded.insert(collection.id, load::load(source, memory, expected, rehearsal.account.last)?);
-        }
+        let rehearsal = Rehearsal::begin(&path, &options)?;
+        let (rehearsal, mut loaded) = load_all(rehearsal, &options)?;
         let (store, active) = rehearsal.promote()?;
-        let store = Arc::new(store);
-        let bell = Arc::new(Bell::default());
+        let (store, bell, budget) = (Arc::new(store), Arc::new(Bell::default()), Arc::new(Budget::new(&options)));
+        let common = Common { store: store.clone(), bell: bell.clone(), budget: budget.clone() };
         let linker = Linker::start(store.options(), bell.clone());
         let linker = linker.map_err(|error| Error::io("starting the linker for", &path, error))?;
         let mut collections = BTreeMap::new();
@@ -103,11 +133,9 @@ impl Database {
                 return Err(Error::corruption("the catalog", "a collection changed while the database was opened"));
             };
             let name = collection.entry.name.clone();
-            let live = loaded.into_live(store.clone(), collection.id, collection.entry, families, bell.clone())?;
-            let live = Arc::new(live);
-            if let Some(n_waiting) = live.memory.index.as_ref().map(|index| index.tail().len()).filter(|n| *n > 0) {
-                tracing::info!(collection = name, n_waiting, "linking documents; searches compare them meanwhile");
-            }
+            let live = Arc::new(loaded.into_live(common.clone(), collection.id, collection.entry, families)?);
+            store.note_image(live.id, live.imaged());
+            budget.add(&live)?;
             linker.add(&live);
             collections.insert(name.clone(), Arc::new(State::new(name, live)));
         }
@@ -121,6 +149,7 @@ impl Database {
             worker: Mutex::new(Some(worker)),
             linker: RwLock::new(Some(linker)),
             bell,
+            budget,
         };
         Ok(Database { engine: Arc::new(engine) })
     }
@@ -193,6 +222,11 @@ impl Engine {
         let Some(store) = self.store.write().take() else { return Ok(()) };
         let collections = std::mem::take(&mut *self.collections.write());
         let lives: Vec<Arc<Live>> = collections.values().filter_map(|state| state.leave_closed()).collect();
+        for live in &lives {
+            if let Err(error) = live.save_for_good() {
+                tracing::warn!("the next open reads rows instead of an image: {error}");
+            }
+        }
         let synced = store.sync_all();
         let flushed = synced.and_then(|()| store.flush_families(lives.iter().map(|live| &live.families)));
         lives.into_iter().for_each(|live| drop(wait_for_last(live)));

@@ -4,9 +4,10 @@ use serde::Serialize;
 
 use super::Database;
 use crate::collection::State;
-use crate::collection::index::{Index, IndexBytes};
-use crate::config::CollectionConfig;
+use crate::collection::index::Index;
+use crate::config::{CollectionConfig, Residency};
 use crate::distance::Kernels;
+use crate::document::Opening;
 use crate::error::Result;
 use crate::id::Commit;
 use crate::store::log::Account;
@@ -32,6 +33,11 @@ pub struct Stats {
     pub engine_memory_bytes: u64,
     /// Bytes of memory in the storage engine's write buffers.
     pub write_buffer_bytes: u64,
+    /// Bytes of memory that count against [`Options::memory_limit`](crate::Options): what all collections take, and what
+    /// the storage engine may take.
+    pub memory_bytes: usize,
+    /// The limit; none without one.
+    pub memory_limit: Option<usize>,
     /// Each collection, by name.
     pub collections: Vec<CollectionStats>,
 }
@@ -48,14 +54,37 @@ pub struct CollectionStats {
     pub n_documents: usize,
     /// Namespaces that hold documents.
     pub n_namespaces: usize,
-    /// Bytes of memory it takes: vectors, codes, links and the rest, free slots included.
+    /// Bytes of memory it takes: vectors, codes, links and slots, free ones included; not what is mapped.
     pub memory_bytes: usize,
+    /// Where exact vectors are: memory they have left to stay within [`Options::memory_limit`](crate::Options) counts as
+    /// disk.
+    pub residency: Residency,
     /// Bytes of memory for exact vectors.
     pub vectors_bytes: usize,
+    /// Bytes of exact vectors in a mapped file.
+    pub mapped_bytes: usize,
     /// Bytes of memory for codes.
     pub codes_bytes: usize,
     /// Bytes of memory for links.
     pub links_bytes: usize,
+    /// Bytes of memory for slots: whose they are, ids and namespaces.
+    pub slots_bytes: usize,
+    /// How it was read when the database was opened.
+    pub opening: Opening,
+    /// Slots whose exact vectors have been brought to where they are held since.
+    pub n_vectors_loaded: usize,
+    /// Documents whose links are still incomplete.
+    pub n_to_repair: usize,
+    /// Batches of linked documents whose links were written since the database was opened.
+    pub n_deltas: u64,
+    /// Bytes written of these.
+    pub delta_bytes_written: u64,
+    /// Bytes written of rows of links, at checkpoints of the graph.
+    pub rows_bytes_written: u64,
+    /// Bytes written of images.
+    pub image_bytes_written: u64,
+    /// The commit up to which the newest image holds the collection; none without one.
+    pub image_commit: Option<Commit>,
     /// Documents that wait to be linked; every search compares them one by one.
     pub tail_length: usize,
     /// Documents that may wait before writers do.
@@ -100,6 +129,8 @@ impl Database {
             instruction_set: Kernels::detected().isa.to_string(),
             engine_memory_bytes: figures.engine_memory_bytes,
             write_buffer_bytes: figures.write_buffer_bytes,
+            memory_bytes: self.engine.budget.used(),
+            memory_limit: store.options().memory_limit,
             collections: collections.values().map(|state| collection_stats(&store, state)).collect::<Result<_>>()?,
         })
     }
@@ -114,7 +145,7 @@ impl Database {
         let _catalog = self.engine.catalog.lock();
         let commit = store.hold();
         store.rocks().verify_checksums().map_err(storage("verifying checksums"))?;
-        let account = Account::read(store.rocks(), store.default_family())?;
+        let account = Account::read(store.rocks(), store.default_family(), Commit(0))?;
         let mut n_documents = 0;
         let states: Vec<_> = self.engine.collections.read().values().cloned().collect();
         for state in &states {
@@ -128,18 +159,29 @@ impl Database {
 fn collection_stats(store: &Store, state: &State) -> Result<CollectionStats> {
     let live = state.live()?;
     let (slots, index) = (&live.memory.slots, live.memory.index.as_ref());
-    let IndexBytes { codes, links } = index.map_or(IndexBytes::default(), |index| index.n_bytes(slots.n_slots()));
+    let footprint = live.footprint();
     let (n_links_added, n_rows_replaced) = index.map_or((0, 0), Index::n_changes);
-    let vectors_bytes = slots.n_bytes_of_vectors();
+    let [delta_bytes_written, rows_bytes_written, image_bytes_written] = live.persist.written();
     Ok(CollectionStats {
         name: state.name(),
         config: state.config.clone(),
         n_documents: slots.n_documents(),
         n_namespaces: slots.n_inhabited(),
-        memory_bytes: vectors_bytes + codes + links + live.memory.n_bytes_of_rest(),
-        vectors_bytes,
-        codes_bytes: codes,
-        links_bytes: links,
+        memory_bytes: footprint.total(),
+        residency: slots.exact.residency(),
+        vectors_bytes: footprint.vectors,
+        mapped_bytes: footprint.mapped,
+        codes_bytes: footprint.index.codes,
+        links_bytes: footprint.index.links,
+        slots_bytes: footprint.rest,
+        opening: live.opening,
+        n_vectors_loaded: slots.exact.n_loaded(slots.n_slots()),
+        n_to_repair: index.map_or(0, Index::n_short),
+        n_deltas: live.persist.n_deltas(),
+        delta_bytes_written,
+        rows_bytes_written,
+        image_bytes_written,
+        image_commit: live.imaged(),
         tail_length: index.map_or(0, |index| index.tail().len()),
         tail_bound: index.map_or(0, Index::bound),
         n_links_added,

@@ -18,6 +18,8 @@ pub(crate) enum Change {
     Row { slot: u32, level: usize },
     /// A row has one more link, which pruning does not spare.
     Append { slot: u32, level: usize, to: u32 },
+    /// A slot hangs on a point as the same vector.
+    Hang { twin: u32, of: u32 },
     /// The twins of a point.
     Twins { of: u32 },
     /// A slot is no point any more.
@@ -39,6 +41,8 @@ pub(crate) enum Op {
     Row { slot: u32, level: usize, ties: Vec<Tie> },
     /// A row has one more link.
     Append { slot: u32, level: usize, to: u32 },
+    /// A slot is the first of a point's twins.
+    Hang { twin: u32, of: u32 },
     /// A point has these twins and no others, in this order.
     Twins { of: u32, twins: Vec<u32> },
     /// A slot is no point any more, and has no twins.
@@ -61,6 +65,22 @@ impl Tie {
     }
 }
 
+/// Which slots are twins of points: one bit each.
+#[derive(Debug, Default)]
+pub(crate) struct Twinned(Vec<u64>);
+
+impl Twinned {
+    pub(crate) fn contains(&self, slot: u32) -> bool {
+        self.0.get(slot as usize / 64).is_some_and(|word| word >> (slot % 64) & 1 == 1)
+    }
+
+    fn set(&mut self, slot: u32, is_twin: bool) {
+        if let Some(word) = self.0.get_mut(slot as usize / 64) {
+            *word = *word & !(1 << (slot % 64)) | u64::from(is_twin) << (slot % 64);
+        }
+    }
+}
+
 impl Graph {
     /// What changes came to. Nothing may be linked meanwhile.
     pub(crate) fn delta(&self, changes: &[Change]) -> Delta {
@@ -72,7 +92,7 @@ impl Graph {
                 Change::Twins { of } if !chains.contains(&of) => chains.push(of),
                 Change::Gone { slot } => _ = gone.insert(slot),
                 Change::Entry => moved = true,
-                Change::Row { .. } | Change::Append { .. } | Change::Twins { .. } => {}
+                Change::Row { .. } | Change::Append { .. } | Change::Hang { .. } | Change::Twins { .. } => {}
             }
         }
         let appended = changes.iter().filter_map(|change| match *change {
@@ -92,6 +112,13 @@ impl Graph {
         let mut rest: Vec<_> = appended.into_iter().filter(|(slot, ..)| !gone.contains(slot)).collect();
         rest.sort_unstable();
         delta.ops.extend(rest.into_iter().map(|(slot, level, to)| Op::Append { slot, level, to }));
+        for &change in changes {
+            if let Change::Hang { twin, of } = change
+                && !chains.contains(&of)
+            {
+                delta.ops.push(Op::Hang { twin, of });
+            }
+        }
         let chains = chains.into_iter().filter(|of| self.is_point(*of));
         delta.ops.extend(chains.map(|of| Op::Twins { of, twins: self.twins(of).collect() }));
         let mut gone: Vec<u32> = gone.into_iter().collect();
@@ -103,8 +130,9 @@ impl Graph {
         delta
     }
 
-    /// Makes of this graph what a delta says; the slots it names are reserved. No one else may use the graph.
-    pub(crate) fn apply(&self, delta: &Delta) {
+    /// Makes of this graph what a delta says, as far as there is room for the slots it names. What it says already does
+    /// no harm, as long as all that follows is said too. No one else may use the graph.
+    pub(crate) fn apply(&self, delta: &Delta, twins: &mut Twinned) {
         for op in &delta.ops {
             match op {
                 Op::Row { slot, level, ties } => {
@@ -113,14 +141,43 @@ impl Graph {
                     back.for_each(|tie| self.put_link(tie.link.slot, *level, *slot));
                 }
                 Op::Append { slot, level, to } => self.put_link(*slot, *level, *to),
-                Op::Twins { of, twins } => self.put_twins(*of, twins),
-                Op::Gone { slot } => self.take_out(*slot),
+                Op::Hang { twin, of } => self.hang(*twin, *of, twins),
+                Op::Twins { of, twins: chain } => {
+                    self.twins(*of).for_each(|twin| twins.set(twin, false));
+                    chain.iter().for_each(|&twin| twins.set(twin, true));
+                    self.put_twins(*of, chain);
+                }
+                Op::Gone { slot } => {
+                    self.twins(*slot).for_each(|twin| twins.set(twin, false));
+                    self.take_out(*slot);
+                }
                 Op::Entry(entry) => self.entry.store(Entry::pack(*entry), Ordering::Release),
             }
         }
     }
 
+    fn hang(&self, twin: u32, of: u32, twins: &mut Twinned) {
+        let (Some(chain), Some(own)) = (self.twin_cell(of), self.twin_cell(twin)) else { return };
+        if !twins.contains(twin) {
+            own.store(chain.load(Ordering::Relaxed), Ordering::Relaxed);
+            chain.store(twin + 1, Ordering::Release);
+            twins.set(twin, true);
+        }
+    }
+
+    /// The slots that are twins of points.
+    pub(crate) fn twinned(&self) -> Twinned {
+        let mut twinned = Twinned(vec![0; self.n_slots().div_ceil(64)]);
+        for point in self.points() {
+            self.twins(point).for_each(|twin| twinned.set(twin, true));
+        }
+        twinned
+    }
+
     fn put_link(&self, slot: u32, level: usize, to: u32) {
+        if slot as usize >= self.n_slots() || level > self.level_of(slot) {
+            return;
+        }
         let row = self.row(slot, level).lock();
         if !row.links().any(|link| link.slot == to) {
             row.append(Link { slot: to, kept: false });

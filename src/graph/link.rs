@@ -127,7 +127,7 @@ impl Graph {
         }
         own.store(chain.load(Ordering::Relaxed), Ordering::Relaxed);
         chain.store(slot + 1, Ordering::Release);
-        linking.changes.push(Change::Twins { of });
+        linking.changes.push(Change::Hang { twin: slot, of });
         true
     }
 

@@ -35,7 +35,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 pub(crate) use self::beam::Found;
-pub(crate) use self::delta::{Change, Delta, Op};
+pub(crate) use self::delta::{Change, Delta, Op, Tie, Twinned};
 pub(crate) use self::link::Linking;
 pub(crate) use self::parts::Extent;
 pub(crate) use self::row::Link;

@@ -2,6 +2,7 @@
 //!
 //! Whoever puts a graph together sees to it that what a row names are points; [`Graph::audit`] tells whether it is so.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -32,7 +33,7 @@ impl Graph {
 
     /// Gives a row links, as many as fit; at level 0 the slot becomes a point.
     pub(crate) fn put_row(&self, slot: u32, level: usize, links: impl Iterator<Item = Link>) {
-        if level > self.level_of(slot) {
+        if slot as usize >= self.n_slots() || level > self.level_of(slot) {
             return;
         }
         let row = self.row(slot, level).lock();
@@ -55,6 +56,9 @@ impl Graph {
 
     /// Makes a slot no point, without links and twins. No one else may use the graph.
     pub(crate) fn take_out(&self, slot: u32) {
+        if slot as usize >= self.n_slots() {
+            return;
+        }
         for level in 0..=self.level_of(slot) {
             self.row(slot, level).lock().replace(&[]);
         }
@@ -70,6 +74,66 @@ impl Graph {
         let entries = self.points().map(|slot| Entry { slot, level: self.level_of(slot) });
         let highest = entries.max_by_key(|entry| (entry.level, u32::MAX - entry.slot));
         self.entry.store(Entry::pack(highest), Ordering::Release);
+    }
+
+    /// Makes slots neither points nor twins. Links to them stay: see [`tidy`](Graph::tidy). No one else may use the graph.
+    pub(crate) fn forget(&self, slots: &HashSet<u32>) {
+        for point in self.points() {
+            let twins: Vec<u32> = self.twins(point).collect();
+            if twins.iter().any(|twin| slots.contains(twin)) {
+                let left: Vec<u32> = twins.into_iter().filter(|twin| !slots.contains(twin)).collect();
+                self.put_twins(point, &left);
+            }
+        }
+        slots.iter().for_each(|&slot| self.take_out(slot));
+    }
+
+    /// Drops every link and twin that [`audit`](Graph::audit) would call a fault. Returns the points that lost links by
+    /// that. No one else may use the graph.
+    pub(crate) fn tidy(&self) -> Vec<u32> {
+        let mut short = Vec::new();
+        for slot in self.points() {
+            let mut is_short = false;
+            for level in 0..=self.level_of(slot) {
+                let row = self.row(slot, level).lock();
+                let links: Vec<Link> = row.links().collect();
+                let is_sound = |at: usize, link: Link| {
+                    link.slot != slot
+                        && self.is_point(link.slot)
+                        && self.level_of(link.slot) >= level
+                        && !links[..at].iter().any(|other| other.slot == link.slot)
+                };
+                let sound: Vec<Link> =
+                    links.iter().enumerate().filter(|(at, link)| is_sound(*at, **link)).map(|(_, link)| *link).collect();
+                if sound.len() < links.len() {
+                    is_short = true;
+                    row.replace(&sound);
+                }
+            }
+            if is_short {
+                short.push(slot);
+            }
+        }
+        self.tidy_twins();
+        short
+    }
+
+    /// Ends each chain of twins before one that may not be there: a point, or the twin of another.
+    fn tidy_twins(&self) {
+        let mut seen = vec![false; self.n_slots()];
+        for slot in self.points() {
+            let mut may_be = |&twin: &u32| {
+                let seen = seen.get_mut(twin as usize).map(|seen| std::mem::replace(seen, true));
+                seen == Some(false) && !self.is_point(twin)
+            };
+            let twins: Vec<u32> = self.twins(slot).take_while(&mut may_be).collect();
+            self.put_twins(slot, &twins);
+        }
+    }
+
+    /// How many points there are, and how many twins hang on them.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        self.points().fold((0, 0), |(n_points, n_twins), point| (n_points + 1, n_twins + self.twins(point).count()))
     }
 
     pub(crate) fn set_entry(&self, entry: Option<Entry>) {

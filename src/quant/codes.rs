@@ -1,6 +1,7 @@
 //! Encoding vectors, and ranking codes against queries.
 #![expect(unsafe_code, reason = "codes are read by integer kernels through pointers into the arena")]
 
+use std::fs::File;
 use std::mem::MaybeUninit;
 
 use super::rotation::Rotation;
@@ -47,6 +48,10 @@ enum Geometry {
 
 /// What ranks need of a vector beside its code: scale, and squared length as its code stands for it, coarse and fine.
 type Facts = [f32; 4];
+/// Bytes of these.
+pub(crate) const FACTS_BYTES: usize = size_of::<Facts>();
+/// Raised whenever the same vector is given another code.
+pub(crate) const CODES_VERSION: u32 = 1;
 
 /// The codes of a collection, by slot.
 pub(crate) struct Codes {
@@ -164,6 +169,45 @@ impl Codes {
             // SAFETY: as above.
             unsafe { facts.write(slot, &[code.facts]) };
         }
+    }
+
+    /// Whether two slots have the same code, as the same vectors do. Their codes are written.
+    pub(crate) fn is_same(&self, a: u32, b: u32) -> bool {
+        self.bytes_at(a) == self.bytes_at(b)
+    }
+
+    /// The code of a slot, which is written and stays as it is, as bytes: components, then what ranks need beside.
+    pub(crate) fn bytes_at(&self, slot: u32) -> (&[u8], [u8; FACTS_BYTES]) {
+        let mut bytes = [0; FACTS_BYTES];
+        if let Some(facts) = &self.facts {
+            // SAFETY: by the caller's promise nobody writes this slot.
+            let facts = unsafe { facts.row(slot)[0] };
+            bytes.as_chunks_mut().0.iter_mut().zip(facts).for_each(|(bytes, fact)| *bytes = fact.to_ne_bytes());
+        }
+        // SAFETY: as above.
+        (unsafe { self.rows.row(slot) }, bytes)
+    }
+
+    /// Whether a slot's code, which is written and stays as it is, is this one.
+    pub(crate) fn holds(&self, slot: u32, code: &Code) -> bool {
+        self.bytes_at(slot).0 == code.bytes
+    }
+
+    /// Bytes of one code.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Whether ranks need something beside codes.
+    pub(crate) fn has_facts(&self) -> bool {
+        self.facts.is_some()
+    }
+
+    /// Takes the codes of the first so many slots from a file that holds, each from some byte on, codes one after the
+    /// other, and what ranks need beside.
+    pub(crate) fn adopt(&self, file: &File, codes_at: u64, facts_at: u64, n_slots: usize) -> std::io::Result<()> {
+        self.rows.adopt(file, codes_at, n_slots)?;
+        self.facts.as_ref().map_or(Ok(()), |facts| facts.adopt(file, facts_at, n_slots))
     }
 
     /// A scale for one vector: bytes hold its largest component; planes cut off what is far out, to keep the steps of

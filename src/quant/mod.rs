@@ -19,4 +19,4 @@ mod rotation;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::codes::{Code, CodeQuery, Codes, Grain};
+pub(crate) use self::codes::{CODES_VERSION, Code, CodeQuery, Codes, FACTS_BYTES, Grain};

@@ -1,11 +1,13 @@
 //! A commit in the making: rows for one RocksDB batch, and beside each change its line of the commit log.
 //!
-//! Every change of documents, namespaces and catalog goes through here, so nothing can be written without being logged.
+//! Every change of documents, namespaces and catalog goes through a [`Draft`], so nothing can be written without being
+//! logged; what is derived from them is a [`Derived`].
 
 use rocksdb::WriteBatch;
 use uuid::Uuid;
 
 use super::family::Families;
+use super::rocks::Family;
 use super::key;
 use super::record::{CatalogEntry, DocumentRow, LogKind, LogOperation, LogRecord, VectorRow, seal_of};
 use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
@@ -33,6 +35,31 @@ impl EncodedPut {
             document: row.encode(),
             vector: VectorRow::encode(row.generation, vector, norm),
         }
+    }
+}
+
+/// Rows that are derived from others, and so are not logged.
+#[derive(Default)]
+pub(crate) struct Derived {
+    pub(super) batch: WriteBatch,
+}
+
+impl Derived {
+    pub(crate) fn put(&mut self, family: &Family, key: &[u8], value: &[u8]) {
+        self.batch.put_cf(family, key, value);
+    }
+
+    pub(crate) fn delete(&mut self, family: &Family, key: &[u8]) {
+        self.batch.delete_cf(family, key);
+    }
+
+    /// Deletes from one key up to, not including, another.
+    pub(crate) fn delete_range(&mut self, family: &Family, from: &[u8], to: &[u8]) {
+        self.batch.delete_range_cf(family, from, to);
+    }
+
+    pub(crate) fn n_bytes(&self) -> usize {
+        self.batch.size_in_bytes()
     }
 }
 

@@ -17,7 +17,9 @@
 //! | `c<N>.documents` | `f` slot u32 | u32: the generation of the free slot's last document |
 //! | `c<N>.documents` | `i` namespace u32, id | u32: slot |
 //! | `c<N>.documents` | `n` name | u32: the namespace's number |
-//! | `c<N>.graph` | reserved for adjacency | |
+//! | `c<N>.graph` | `l` slot u32, level u8 | [`graph::GraphRow`](super::graph) |
+//! | `c<N>.graph` | `x` number u64 | a [delta](super::graph) |
+//! | `c<N>.graph` | `w` | [`graph::Cursor`](super::graph) |
 //! | `c<N>.postings` | reserved for postings | |
 //!
 //! An id is a tag byte and its bytes: 1 and u64, 2 and the UUID's 16 bytes, 3 and UTF-8. This is the order of
@@ -37,6 +39,9 @@ const LOG: &[u8] = b"log/";
 const OPERATION: &[u8] = b"operation/";
 
 const DOCUMENT: u8 = b'd';
+const ROW: u8 = b'l';
+const DELTA: u8 = b'x';
+pub(crate) const CURSOR: &[u8] = b"w";
 const FREE: u8 = b'f';
 const ID: u8 = b'i';
 const NAMESPACE: u8 = b'n';
@@ -127,21 +132,37 @@ pub(crate) fn id(namespace: NamespaceId, id: &DocId) -> Vec<u8> {
     let mut key = Vec::with_capacity(24);
     key.push(ID);
     key.extend(namespace.0.to_be_bytes());
+    put_bare_id(&mut key, id);
+    key
+}
+
+/// Appends an id as it stands at the end of its key.
+pub(crate) fn put_bare_id(bytes: &mut Vec<u8>, id: &DocId) {
     match id {
         DocId::U64(number) => {
-            key.push(TAG_U64);
-            key.extend(number.to_be_bytes());
+            bytes.push(TAG_U64);
+            bytes.extend(number.to_be_bytes());
         }
         DocId::Uuid(uuid) => {
-            key.push(TAG_UUID);
-            key.extend(uuid.as_bytes());
+            bytes.push(TAG_UUID);
+            bytes.extend(uuid.as_bytes());
         }
         DocId::Str(text) => {
-            key.push(TAG_STR);
-            key.extend(text.as_bytes());
+            bytes.push(TAG_STR);
+            bytes.extend(text.as_bytes());
         }
     }
-    key
+}
+
+/// An id as it stands at the end of its key; `None` if it is none.
+pub(crate) fn read_bare_id(bytes: &[u8]) -> Option<DocId> {
+    let (tag, rest) = bytes.split_first()?;
+    Some(match *tag {
+        TAG_U64 => DocId::U64(u64::from_be_bytes(rest.try_into().ok()?)),
+        TAG_UUID => DocId::Uuid(Uuid::from_bytes(rest.try_into().ok()?)),
+        TAG_STR => DocId::Str(std::str::from_utf8(rest).ok()?.into()),
+        _ => return None,
+    })
 }
 
 /// The ids of one namespace, after an id if one is given.
@@ -160,14 +181,40 @@ pub(crate) fn all_ids_range() -> Range {
 }
 
 pub(crate) fn read_id(key: &[u8]) -> Result<(NamespaceId, DocId)> {
-    let [ID, a, b, c, d, tag, rest @ ..] = key else { return Err(malformed(key)) };
-    let id = match *tag {
-        TAG_U64 => DocId::U64(u64::from_be_bytes(rest.try_into().map_err(|_| malformed(key))?)),
-        TAG_UUID => DocId::Uuid(Uuid::from_bytes(rest.try_into().map_err(|_| malformed(key))?)),
-        TAG_STR => DocId::Str(std::str::from_utf8(rest).map_err(|_| malformed(key))?.into()),
-        _ => return Err(malformed(key)),
-    };
+    let [ID, a, b, c, d, rest @ ..] = key else { return Err(malformed(key)) };
+    let id = read_bare_id(rest).ok_or_else(|| malformed(key))?;
     Ok((NamespaceId(u32::from_be_bytes([*a, *b, *c, *d])), id))
+}
+
+pub(crate) fn row(slot: Slot, level: usize) -> [u8; 6] {
+    let [a, b, c, d] = slot.0.to_be_bytes();
+    [ROW, a, b, c, d, level as u8]
+}
+
+pub(crate) fn row_range() -> Range {
+    (vec![ROW], vec![ROW + 1])
+}
+
+pub(crate) fn read_row(key: &[u8]) -> Result<(Slot, usize)> {
+    match key {
+        &[ROW, a, b, c, d, level] => Ok((Slot(u32::from_be_bytes([a, b, c, d])), level.into())),
+        _ => Err(malformed(key)),
+    }
+}
+
+pub(crate) fn delta(number: u64) -> [u8; 9] {
+    let mut key = [DELTA; 9];
+    key[1..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// The deltas from one on.
+pub(crate) fn delta_range(from: u64) -> Range {
+    (delta(from).to_vec(), vec![DELTA + 1])
+}
+
+pub(crate) fn read_delta(key: &[u8]) -> Result<u64> {
+    Ok(u64::from_be_bytes(tail(key, &[DELTA])?))
 }
 
 pub(crate) fn namespace(name: &str) -> Vec<u8> {
@@ -218,6 +265,9 @@ mod tests {
         assert_eq!(id(NamespaceId(3), &DocId::from(uuid)), [b"i\0\0\0\x03\x02".as_slice(), &[0xab; 16]].concat());
         assert_eq!(id(NamespaceId(3), &DocId::from("ab")), b"i\0\0\0\x03\x03ab");
         assert_eq!(namespace("agent"), b"nagent");
+        assert_eq!(row(Slot(258), 3), *b"l\0\0\x01\x02\x03");
+        assert_eq!(delta(258), *b"x\0\0\0\0\0\0\x01\x02");
+        assert_eq!((read_row(&row(Slot(258), 3)).unwrap(), read_delta(&delta(258)).unwrap()), ((Slot(258), 3), 258));
     }
 
     #[test]

@@ -44,12 +44,15 @@ pub(crate) struct ExpectedSlot {
 }
 
 impl Account {
-    /// Reads the whole log. Fails with `DataLoss` if a commit is missing between others.
-    pub(crate) fn read(rocks: &Rocks, default: &Family) -> Result<Self> {
+    /// Reads the log, from a commit on if it still holds that, else all of it. Fails with `DataLoss` if a commit is missing
+    /// between others; if the first is missing already, the last is told to be the one before.
+    pub(crate) fn read(rocks: &Rocks, default: &Family, from: Commit) -> Result<Self> {
         let start = rocks.get(default, None, key::LOG_START).map_err(storage("reading the commit log"))?;
         let start = Commit(start.map(|bytes| read_u64("the log's start", &bytes)).transpose()?.unwrap_or(1));
-        let mut account = Account { start, last: Commit(start.0.saturating_sub(1)), ..Account::default() };
-        let (from, to) = key::log_range(Commit(0));
+        // What is before the start should not be there; it is looked for where all is read.
+        let (first, scanned) = if from > start { (from, from) } else { (start, Commit(0)) };
+        let mut account = Account { start, last: Commit(first.0.saturating_sub(1)), ..Account::default() };
+        let (from, to) = key::log_range(scanned);
         let stopped = rocks
             .scan(default, None, (&from, &to), |key, value| match account.add(key, value) {
                 Ok(()) => ControlFlow::Continue(()),
@@ -117,6 +120,17 @@ impl Account {
 }
 
 impl Expected {
+    /// Forgets what the log says up to a commit.
+    pub(crate) fn keep_after(&mut self, commit: Commit) {
+        self.slots.retain(|_, slot| slot.commit > commit);
+        self.namespaces.retain(|_, named| *named > commit);
+    }
+
+    /// The last commit that the log says changed the collection; `None` if it speaks of none.
+    pub(crate) fn last_change(&self) -> Option<Commit> {
+        self.slots.values().map(|slot| slot.commit).max()
+    }
+
     /// Compares a slot that was found with what the log says of it, and strikes it off.
     pub(crate) fn confirm(&mut self, slot: Slot, found: &FoundSlot) -> Result<()> {
         let Some(expected) = self.slots.remove(&slot) else { return Ok(()) };

@@ -8,6 +8,8 @@
 //! |---|---|
 //! | [`rocks`] | the wrapper around RocksDB, its options and handles |
 //! | [`key`], [`record`] | every key, every value: the format |
+//! | [`graph`] | rows, deltas and cursor of a graph, as bytes |
+//! | [`image`] | files of arrays, to be taken up at open |
 //! | [`superblock`], [`owner`] | the two files beside RocksDB |
 //! | [`family`] | which column families a collection has |
 //! | [`draft`] | a commit in the making |
@@ -16,7 +18,9 @@
 
 pub(crate) mod draft;
 pub(crate) mod family;
+pub(crate) mod graph;
 pub(crate) mod health;
+pub(crate) mod image;
 pub(crate) mod key;
 pub(crate) mod log;
 pub(crate) mod owner;
@@ -28,8 +32,8 @@ pub(crate) mod superblock;
 pub(crate) mod sync;
 mod upkeep;
 
-use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -38,7 +42,7 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
-use self::draft::Draft;
+use self::draft::{Derived, Draft};
 use self::family::Families;
 use self::health::Health;
 use self::log::Account;
@@ -76,6 +80,8 @@ pub(crate) struct Store {
     superblock: Mutex<SuperblockFile>,
     n_superblock_writes: AtomicU64,
     trimmer: Mutex<Trimmer>,
+    /// For each collection with an image, the commit after which an open reads the log.
+    imaged: Mutex<HashMap<CollectionId, Commit>>,
     next_collection: Mutex<CollectionId>,
     // Last, so that the lock outlives everything above.
     _owner: Owner,
@@ -110,6 +116,7 @@ impl Store {
             superblock: Mutex::new(superblock),
             n_superblock_writes: AtomicU64::new(0),
             trimmer: Mutex::new(Trimmer::new(account.start, account.last)),
+            imaged: Mutex::default(),
             next_collection: Mutex::new(next_collection),
             folder,
             options,
@@ -168,6 +175,61 @@ impl Store {
         Ok(row.map(|bytes| read_u64("an operation's commit", &bytes)).transpose()?.map(Commit))
     }
 
+    /// Writes derived rows, beside commits and without one of their own.
+    pub(crate) fn write_derived(&self, derived: Derived) -> Result<()> {
+        self.health.check()?;
+        self.check_space(derived.n_bytes())?;
+        self.rocks.write(derived.batch).map_err(|fault| {
+            self.note_failed_write(&fault);
+            Error::Storage { doing: "writing what is derived", source: Box::new(fault) }
+        })
+    }
+
+    /// Says after which commit an open will read the log for a collection; `None` if it will read all rows instead.
+    pub(crate) fn note_image(&self, id: CollectionId, covers: Option<Commit>) {
+        let mut imaged = self.imaged.lock();
+        match covers {
+            Some(commit) => _ = imaged.insert(id, commit),
+            None => _ = imaged.remove(&id),
+        }
+    }
+
+    /// Whether writes are taken.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.health.reason().is_none()
+    }
+
+    /// The database's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Which store this is.
+    pub(crate) fn identity(&self) -> Uuid {
+        self.superblock.lock().content().store
+    }
+
+    fn check_space(&self, n_bytes: usize) -> Result<()> {
+        let least = self.options.min_free_bytes;
+        if least == 0 {
+            return Ok(());
+        }
+        match self.free_bytes() {
+            Some(free) if free < least.saturating_add(n_bytes as u64) => Err(Error::ReadOnly {
+                reason: format!(
+                    "expected at least {least} bytes free on the disk beside the {n_bytes} to write, got {free}; \
+                     writes resume once there is space (`Options::min_free_bytes`)"
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn note_failed_write(&self, fault: &Fault) {
+        let cause = if fault.is_out_of_space() { "the disk is full" } else { "writing failed" };
+        self.health.fail(format!("{cause} ({fault})"), true);
+    }
+
     /// Returns once a commit may be acknowledged.
     pub(crate) fn acknowledge(&self, commit: Commit, durability: Durability) -> Result<()> {
         match durability {
@@ -223,6 +285,8 @@ impl Store {
         for family in families.iter().flat_map(|families| families.all()) {
             self.rocks.drop_family(family).map_err(storage("dropping a collection's families"))?;
         }
+        self.note_image(id, None);
+        image::remove(&self.folder, id).map_err(|error| Error::io("removing an image in", &self.folder, error))?;
         failpoint::hit("drop.families");
         let mut turn = self.turn()?;
         let mut draft = Draft::default();
@@ -256,7 +320,7 @@ impl Turn<'_> {
     /// Writes a draft as the next commit. An error means that it was not applied, or, as `Outcome::Unknown`, that it
     /// is not visible now. The caller applies the commit to memory and then publishes the view.
     pub(crate) fn write(&mut self, draft: Draft) -> Result<Arc<View>> {
-        self.check_space(draft.n_bytes())?;
+        self.store.check_space(draft.n_bytes())?;
         let commit = self.last.next();
         failpoint::hit("commit.before");
         let batch = draft.seal(commit, now_ms());
@@ -275,25 +339,8 @@ impl Turn<'_> {
         replaced.push_back(Arc::downgrade(&before));
     }
 
-    fn check_space(&self, n_bytes: usize) -> Result<()> {
-        let least = self.store.options.min_free_bytes;
-        if least == 0 {
-            return Ok(());
-        }
-        match self.store.free_bytes() {
-            Some(free) if free < least.saturating_add(n_bytes as u64) => Err(Error::ReadOnly {
-                reason: format!(
-                    "expected at least {least} bytes free on the disk beside the {n_bytes} to write, got {free}; \
-                     writes resume once there is space (`Options::min_free_bytes`)"
-                ),
-            }),
-            _ => Ok(()),
-        }
-    }
-
     fn failed(&self, commit: Commit, fault: &Fault) -> Error {
-        let cause = if fault.is_out_of_space() { "the disk is full" } else { "writing failed" };
-        self.store.health.fail(format!("{cause} ({fault})"), true);
+        self.store.note_failed_write(fault);
         Error::Commit { commit, outcome: Outcome::Unknown, reason: fault.to_string() }
     }
 }

@@ -34,7 +34,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::config::{CollectionConfig, Index, Quantization};
+use crate::config::{CollectionConfig, Index, Quantization, Residency};
 use crate::distance::Metric;
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
@@ -409,8 +409,8 @@ pub(crate) struct CatalogEntry {
     pub(crate) created_at_ms: u64,
 }
 
-/// Version 2 adds how the collection is indexed; in version 1 it was not.
-const CATALOG_VERSION: u8 = 2;
+/// Version 2 adds how the collection is indexed, in version 1 it was not; version 3 where exact vectors are.
+const CATALOG_VERSION: u8 = 3;
 
 #[derive(Serialize, Deserialize)]
 struct CatalogBody {
@@ -430,6 +430,14 @@ struct IndexBody {
     ef_construction: u32,
     quantization: StoredQuantization,
     distance: Option<String>,
+}
+
+/// What follows that from version 3 on.
+#[derive(Serialize, Deserialize)]
+enum StoredResidency {
+    Ram,
+    Mapped,
+    Disk,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -481,9 +489,15 @@ impl CatalogEntry {
             },
             distance: config.distance.clone(),
         };
+        let residency = match config.residency {
+            Residency::Ram => StoredResidency::Ram,
+            Residency::Mapped => StoredResidency::Mapped,
+            Residency::Disk => StoredResidency::Disk,
+        };
         let mut bytes = vec![CATALOG_VERSION];
         append_body(&mut bytes, &body);
         append_body(&mut bytes, &index);
+        append_body(&mut bytes, &residency);
         bytes
     }
 
@@ -498,10 +512,21 @@ impl CatalogEntry {
             StoredMetric::Manhattan => Metric::Manhattan,
         };
         let mut config = CollectionConfig::new(body.dimension as usize).metric(metric).normalize(body.normalize);
-        let index: Option<IndexBody> = match version {
-            1 if rest.is_empty() => None,
-            1 => return Err(Error::corruption(WHAT, format!("{} bytes too many", rest.len()))),
-            _ => Some(read_body(WHAT, rest)?),
+        let (index, rest): (Option<IndexBody>, _) = match version {
+            1 => (None, rest),
+            _ => read_front(WHAT, rest).map(|(index, rest)| (Some(index), rest))?,
+        };
+        let (residency, rest) = match version {
+            1 | 2 => (StoredResidency::Ram, rest),
+            _ => read_front(WHAT, rest)?,
+        };
+        if !rest.is_empty() {
+            return Err(Error::corruption(WHAT, format!("{} bytes too many", rest.len())));
+        }
+        config.residency = match residency {
+            StoredResidency::Ram => Residency::Ram,
+            StoredResidency::Mapped => Residency::Mapped,
+            StoredResidency::Disk => Residency::Disk,
         };
         if let Some(stored) = index {
             config.index = match stored.index {
@@ -553,13 +578,13 @@ pub(crate) fn read_u64(what: &'static str, bytes: &[u8]) -> Result<u64> {
 // ---- the parts every record is made of
 
 /// Reads fixed fields off the front. The length is checked once, when it is made.
-struct Fields<'a> {
-    rest: &'a [u8],
+pub(super) struct Fields<'a> {
+    pub(super) rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
     /// Checks that there are at least `least` bytes and that the first is the version we know.
-    fn new(what: &'static str, bytes: &'a [u8], least: usize) -> Result<Self> {
+    pub(super) fn new(what: &'static str, bytes: &'a [u8], least: usize) -> Result<Self> {
         let (_, fields) = Fields::versions(what, bytes, VERSION)?;
         if bytes.len() >= least { Ok(fields) } else { Err(wrong_length(what, least, bytes.len())) }
     }
@@ -585,11 +610,11 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn u32(&mut self) -> u32 {
+    pub(super) fn u32(&mut self) -> u32 {
         u32::from_le_bytes(self.take())
     }
 
-    fn u64(&mut self) -> u64 {
+    pub(super) fn u64(&mut self) -> u64 {
         u64::from_le_bytes(self.take())
     }
 }
@@ -598,12 +623,12 @@ fn wrong_length(what: &'static str, expected: usize, got: usize) -> Error {
     Error::corruption(what, format!("expected at least {expected} bytes of version {VERSION}, got {got}"))
 }
 
-fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
+pub(super) fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
     bytes
 }
 
-fn unseal<'a>(what: &'static str, bytes: &'a [u8]) -> Result<&'a [u8]> {
+pub(super) fn unseal<'a>(what: &'static str, bytes: &'a [u8]) -> Result<&'a [u8]> {
     let (content, &crc) = bytes.split_last_chunk::<CRC>().ok_or_else(|| wrong_length(what, CRC, bytes.len()))?;
     let (expected, got) = (u32::from_le_bytes(crc), crc32c::crc32c(content));
     if expected != got {

@@ -52,7 +52,7 @@ fn golden_bytes() {
         ("document", document().encode(), include_str!("golden/document.hex")),
         ("vector", VectorRow::encode(7, &[3.0, -4.0], 5.0), include_str!("golden/vector.hex")),
         ("log", log_record().encode(), include_str!("golden/log.hex")),
-        ("catalog", entry().encode(), include_str!("golden/catalog-2.hex")),
+        ("catalog", entry().encode(), include_str!("golden/catalog-3.hex")),
         ("identity", Identity { store: Uuid::from_bytes([0xab; 16]) }.encode(), include_str!("golden/identity.hex")),
     ];
     for (name, bytes, expected) in golden {
@@ -60,22 +60,30 @@ fn golden_bytes() {
     }
 }
 
-/// A catalog entry of version 1 says nothing of an index: the collection gets the default one.
+/// A catalog entry of version 1 says nothing of an index, one of version 2 nothing of where vectors are: the collection
+/// gets the default.
 #[test]
 fn older_catalog_entries_are_read() {
-    let golden = include_str!("golden/catalog-1.hex").trim();
-    let bytes = |at: usize| u8::from_str_radix(&golden[at..at + 2], 16).unwrap();
-    let bytes: Vec<u8> = (0..golden.len()).step_by(2).map(bytes).collect();
-    assert_eq!(CatalogEntry::decode(&bytes).unwrap(), entry());
-    assert!(CatalogEntry::decode(&[bytes.as_slice(), &[0]].concat()).is_err());
-    let newer = [&[3], &bytes[1..]].concat();
-    assert!(matches!(CatalogEntry::decode(&newer), Err(Error::UnsupportedFormat { found: 3, supported: 2, .. })));
+    for golden in [include_str!("golden/catalog-1.hex"), include_str!("golden/catalog-2.hex")].map(str::trim) {
+        let bytes = |at: usize| u8::from_str_radix(&golden[at..at + 2], 16).unwrap();
+        let bytes: Vec<u8> = (0..golden.len()).step_by(2).map(bytes).collect();
+        assert_eq!(CatalogEntry::decode(&bytes).unwrap(), entry());
+        assert!(CatalogEntry::decode(&[bytes.as_slice(), &[0]].concat()).is_err());
+        let newer = [&[4], &bytes[1..]].concat();
+        assert!(matches!(CatalogEntry::decode(&newer), Err(Error::UnsupportedFormat { found: 4, supported: 3, .. })));
+    }
 }
 
 #[test]
 fn every_way_to_index_reads_back() {
     let config = || CollectionConfig::new(7).m(5).ef_construction(77);
-    for config in [config().index(Index::Flat), config().quantization(Quantization::None), config().distance("mine")] {
+    for config in [
+        config().index(Index::Flat),
+        config().quantization(Quantization::None),
+        config().distance("mine"),
+        config().residency(Residency::Mapped),
+        config().residency(Residency::Disk),
+    ] {
         let entry = CatalogEntry { config, ..entry() };
         assert_eq!(CatalogEntry::decode(&entry.encode()).unwrap(), entry);
     }

@@ -17,7 +17,7 @@ use super::owner::Owner;
 use super::record::{CatalogEntry, CollectionState, Identity, read_u32};
 use super::rocks::{Access, Budget, Family, Fault, Rocks, Shape};
 use super::superblock::{Manifest, Superblock, SuperblockFile, sync_folder};
-use super::{DEFAULT_FAMILY, Result, Store, key, prescan, storage};
+use super::{DEFAULT_FAMILY, Result, Store, image, key, prescan, storage};
 use crate::config::Options;
 use crate::error::Error;
 use crate::failpoint;
@@ -33,6 +33,7 @@ pub(crate) struct Rehearsal {
     rocks: Arc<Rocks>,
     default: Family,
     pub(crate) collections: Vec<Rehearsed>,
+    /// What the log says, once it has been read.
     pub(crate) account: Account,
     next_collection: CollectionId,
     // Last, so that the lock outlives everything above.
@@ -43,6 +44,7 @@ pub(crate) struct Rehearsal {
 pub(crate) struct Rehearsed {
     pub(crate) id: CollectionId,
     pub(crate) entry: CatalogEntry,
+    entry_crc: u32,
     /// `None` where making or dropping them was cut short.
     pub(crate) families: Option<Families>,
 }
@@ -75,14 +77,38 @@ impl Rehearsal {
         failpoint::hit("open.rehearsing");
         let default = take_default(&families, &mut handles)?;
         check_identity(&rocks, &default, known.store)?;
-        let account = Account::read(&rocks, &default)?;
-        if account.last < known.durable && !options.accept_loss {
-            return Err(Error::DataLoss { from: account.last.next(), to: known.durable });
-        }
-        let collections = read_catalog(&rocks, &default, &account, &families, &mut handles)?;
+        let collections = read_catalog(&rocks, &default, &families, &mut handles)?;
         let next_collection = read_next_collection(&rocks, &default)?;
-        let (folder, options) = (folder.to_owned(), options.clone());
+        let (folder, options, account) = (folder.to_owned(), options.clone(), Account::default());
         Ok(Rehearsal { folder, options, superblock, rocks, default, collections, account, next_collection, owner })
+    }
+
+    /// Reads the log, from a commit on that it should still hold, and holds superblock and catalog against it. Returns
+    /// whether it holds that commit; if not, nothing that relies on it is to be relied on, and all of the log was read.
+    pub(crate) fn read_log(&mut self, from: Commit) -> Result<bool> {
+        let read = |from| Account::read(&self.rocks, &self.default, from);
+        let mut account = read(from)?;
+        let holds = account.last >= from && account.start.0 <= from.0 + 1;
+        if !holds {
+            account = read(Commit(0))?;
+        }
+        let durable = self.superblock.content().durable;
+        if account.last < durable && !self.options.accept_loss {
+            return Err(Error::DataLoss { from: account.last.next(), to: durable });
+        }
+        check_catalog(&self.collections, &account)?;
+        self.account = account;
+        Ok(holds)
+    }
+
+    /// Which store this is.
+    pub(crate) fn identity(&self) -> Uuid {
+        self.superblock.content().store
+    }
+
+    /// The database's folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The database to read from.
@@ -108,12 +134,12 @@ impl Rehearsal {
                 .map_err(opening)?;
         failpoint::hit("open.promoted");
         let default = take_default(&families, &mut handles)?;
-        let again = Account::read(&rocks, &default)?;
+        let again = Account::read(&rocks, &default, account.last)?;
         if again.last != account.last {
             let detail = format!("expected commit {} after opening for writing, got {}", account.last, again.last);
             return Err(Error::corruption("the commit log", detail));
         }
-        let collections = read_catalog(&rocks, &default, &again, &families, &mut handles)?;
+        let collections = read_catalog(&rocks, &default, &families, &mut handles)?;
         // Recovery wrote what the log held to files and synced them; only now is everything durable.
         let manifest = find_manifest(&data)?;
         superblock.write(Superblock { durable: again.last, manifest, clean: false, ..content })?;
@@ -128,6 +154,9 @@ impl Rehearsal {
                 }
             }
         }
+        let ids: Vec<CollectionId> = active.iter().map(|collection| collection.id).collect();
+        image::remove_strays(&store.folder, &ids)
+            .map_err(|error| Error::io("removing images in", &store.folder, error))?;
         // What is left are families of collections that the catalog no longer knows.
         for orphan in &handles {
             store.rocks().drop_family(orphan).map_err(storage("dropping an orphaned family"))?;
@@ -276,11 +305,10 @@ fn check_identity(rocks: &Rocks, default: &Family, expected: Uuid) -> Result<()>
     }
 }
 
-/// Reads the catalog, holds it against the log, and takes each collection's families out of `handles`.
+/// Reads the catalog, and takes each collection's families out of `handles`.
 fn read_catalog(
     rocks: &Rocks,
     default: &Family,
-    account: &Account,
     families: &[String],
     handles: &mut Vec<Family>,
 ) -> Result<Vec<Rehearsed>> {
@@ -292,25 +320,32 @@ fn read_catalog(
             std::ops::ControlFlow::Continue(())
         })
         .map_err(storage("reading the catalog"))?;
-    let mut unseen: BTreeSet<CollectionId> =
-        account.catalog.iter().filter(|(_, (_, crc))| crc.is_some()).map(|(&id, _)| id).collect();
     let mut collections = Vec::new();
     for (key, bytes) in rows {
         let (id, entry) = (key::read_catalog(&key)?, CatalogEntry::decode(&bytes)?);
-        if account.catalog.get(&id).is_some_and(|(_, crc)| *crc != Some(crc32c::crc32c(&bytes))) {
-            let detail = format!("the entry of collection \"{}\" is not the one the log says was written", entry.name);
-            return Err(Error::corruption("the catalog", detail));
-        }
-        unseen.remove(&id);
         let own = take_families(id, families, handles);
         if own.is_none() && entry.state == CollectionState::Active {
             let detail = format!("families of collection \"{}\" are missing", entry.name);
             return Err(Error::corruption("the storage engine's files", detail));
         }
-        collections.push(Rehearsed { id, entry, families: own });
+        collections.push(Rehearsed { id, entry, entry_crc: crc32c::crc32c(&bytes), families: own });
+    }
+    Ok(collections)
+}
+
+/// Holds the catalog against the log.
+fn check_catalog(collections: &[Rehearsed], account: &Account) -> Result<()> {
+    let mut unseen: BTreeSet<CollectionId> =
+        account.catalog.iter().filter(|(_, (_, crc))| crc.is_some()).map(|(&id, _)| id).collect();
+    for Rehearsed { id, entry, entry_crc, .. } in collections {
+        if account.catalog.get(id).is_some_and(|(_, crc)| *crc != Some(*entry_crc)) {
+            let detail = format!("the entry of collection \"{}\" is not the one the log says was written", entry.name);
+            return Err(Error::corruption("the catalog", detail));
+        }
+        unseen.remove(id);
     }
     match unseen.first() {
-        None => Ok(collections),
+        None => Ok(()),
         Some(id) => {
             Err(Error::corruption("the catalog", format!("the entry of collection number {} is missing", id.0)))
         }

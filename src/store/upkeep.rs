@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::id::Commit;
 
+/// Commits that are kept in the log for an image's sake; beyond that, an open reads rows instead.
+const MOST_KEPT: u64 = 1 << 18;
+
 /// Finds out how far the log may be trimmed: no commit may go before its rows are in files, because until then only
 /// the log can tell that they are missing.
 pub(super) struct Trimmer {
@@ -98,7 +101,9 @@ impl Store {
         let oldest_needed = self.rocks.oldest_needed_log().map_err(storage("trimming the log"))?;
         let mut trimmer = self.trimmer.lock();
         trimmer.observe(newest_log, last, oldest_needed);
-        let Some(below) = trimmer.due(last, self.options.log_retention) else { return Ok(()) };
+        let oldest_image = self.imaged.lock().values().min().copied();
+        let kept = oldest_image.map_or(0, |image| last.0.saturating_sub(image.0)).min(MOST_KEPT);
+        let Some(below) = trimmer.due(last, self.options.log_retention.max(kept)) else { return Ok(()) };
         let mut batch = rocksdb::WriteBatch::default();
         let (from, to) = (key::log(trimmer.start), key::log(below));
         let damaged = self

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::Index;
 use super::space::{CodeSpace, ExactSpace, Points};
+use crate::collection::exact::{Held, Reader};
 use crate::collection::memory::Slots;
 use crate::distance::Ranker;
 use crate::graph::Space;
@@ -21,6 +22,8 @@ const N_ROUNDS: usize = 2;
 /// Points that a walk compares for each that its beam holds, in parts of `m`: each brings `2 m` links at most, and most of
 /// those were seen before.
 const RANKED_SHARE: f64 = 0.7;
+/// Points compared on a walk in the time that reading one vector from disk takes, at best.
+const FROM_DISK: f64 = 40.0;
 /// What a walk costs in all, as a multiple of comparing: there is finding links and keeping the beam too.
 const WALKING: f64 = 1.6;
 
@@ -35,40 +38,52 @@ pub(crate) struct Cost {
 
 impl Index {
     /// Whether to scan so many documents rather than walk for so many points of the beam.
-    pub(crate) fn prefers_scan(&self, slots: &Slots, ranker: &Ranker, n_scanned: usize, ef: f64) -> bool {
+    pub(crate) fn prefers_scan(
+        &self,
+        (slots, exact): (&Slots, &Reader<'_>),
+        ranker: &Ranker,
+        n_scanned: usize,
+        ef: f64,
+    ) -> bool {
         let n_documents = slots.n_documents();
         if n_scanned < FEW || self.is_broken() {
             return true;
         }
-        let Some(cost) = self.cost.get().copied().or_else(|| self.measure(slots, ranker)) else { return true };
-        _ = self.cost.set(cost);
-        let m = self.graph.shape().m as f64;
+        let m = self.graph.load().shape().m as f64;
         let n_ranked = ef * m * RANKED_SHARE + m * (n_documents.max(2) as f64).log2();
+        if !exact.held().is_some_and(Held::is_complete) {
+            // To read one from disk takes longer than many steps of a walk.
+            return self.must_hold() || n_scanned as f64 * FROM_DISK <= n_ranked;
+        }
+        let Some(cost) = self.cost.get().copied().or_else(|| self.measure(slots, exact, ranker)) else { return true };
+        _ = self.cost.set(cost);
         n_scanned as f64 * cost.per_vector <= n_ranked * cost.per_point * WALKING
     }
 
-    fn measure(&self, slots: &Slots, ranker: &Ranker) -> Option<Cost> {
-        let n_slots = slots.n_slots().max(1);
-        let row_bytes = slots.n_bytes_of_vectors() / n_slots;
+    fn measure(&self, slots: &Slots, exact: &Reader<'_>, ranker: &Ranker) -> Option<Cost> {
+        let held = exact.held()?;
+        let vector = |slot: u32| held.get(Slot(slot)).unwrap_or_default();
+        let (n_slots, row_bytes) = (slots.n_slots().max(1), slots.exact.dimension() * size_of::<f32>());
         let n_samples = SAMPLE_BYTES / row_bytes.max(1);
         // What is alive now stays as it is while the caller looks at the last commit.
         let alive = (0..n_slots as u32).filter(|&slot| slots.is_alive(Slot(slot)));
         let in_order: Vec<u32> = alive.take(n_samples.max(FEW)).collect();
         let n_samples = in_order.len();
         let scattered: Vec<u32> = (0..n_samples).map(|index| in_order[index * 7_919 % n_samples]).collect();
-        let first = slots.vector(Slot(*scattered.first()?));
+        let first = vector(*scattered.first()?);
         let per_vector = fastest(n_samples, || {
-            in_order.iter().map(|&slot| ranker.rank(first, slots.vector(Slot(slot)))).sum::<f32>()
+            in_order.iter().map(|&slot| ranker.rank(first, vector(slot))).sum::<f32>()
         });
         let mut ranks = vec![0.0; n_samples];
         let per_point = match &self.points {
             Points::Codes(codes) => {
-                let (space, mut query) = (CodeSpace { codes, slots, oldest: Commit::default() }, CodeQuery::default());
+                let space = CodeSpace { codes, slots, exact, oldest: Commit::default() };
+                let mut query = CodeQuery::default();
                 space.query_of(scattered[0], &mut query);
                 fastest(n_samples, || space.rank(&query, &scattered, &mut ranks))
             }
             Points::Exact(ranker) => {
-                let (space, query) = (ExactSpace { ranker, slots, oldest: Commit::default() }, first.to_vec());
+                let (space, query) = (ExactSpace { ranker, slots, held, oldest: Commit::default() }, first.to_vec());
                 fastest(n_samples, || space.rank(&query, &scattered, &mut ranks))
             }
         };

@@ -18,9 +18,10 @@ mod space;
 pub(crate) mod tail;
 pub(crate) mod upkeep;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use self::cost::Cost;
@@ -30,6 +31,7 @@ use crate::config::{CollectionConfig, Quantization};
 use crate::distance::Ranker;
 use crate::graph::{Graph, Shape};
 use crate::id::Slot;
+use crate::limits::MAX_TAIL;
 use crate::quant::{Code, Codes};
 
 /// Bytes of codes that may wait to be linked where no bound is set.
@@ -38,7 +40,8 @@ const TAIL_BYTES: usize = 1 << 20;
 const LEAST_TAIL: usize = 1_024;
 
 pub(crate) struct Index {
-    graph: Graph,
+    /// Replaced as a whole where it is made anew.
+    graph: ArcSwap<Graph>,
     points: Points,
     tail: Tail,
     /// Slots that may wait before writers do.
@@ -52,7 +55,12 @@ pub(crate) struct Index {
     n_proven: AtomicUsize,
     /// How many have to leave, and be proven, for those who wait.
     awaited: AtomicUsize,
-    /// Held while the graph is changed or audited.
+    /// Points that have lost links, to be given others.
+    short: Mutex<Vec<u32>>,
+    /// The graph is to be made anew.
+    rebuild: AtomicBool,
+    n_rebuilt: AtomicUsize,
+    /// Held while the graph is changed, audited or written down.
     busy: Mutex<()>,
     /// Comparing panicked: from now on everything is scanned.
     broken: AtomicBool,
@@ -81,7 +89,7 @@ impl Index {
             Points::Exact(_) => config.dimension * size_of::<f32>(),
         };
         Index {
-            graph: Graph::new(Shape { m: config.m, ef_construction: config.ef_construction }),
+            graph: ArcSwap::from_pointee(Graph::new(Shape { m: config.m, ef_construction: config.ef_construction })),
             points,
             tail: Tail::new(),
             bound: bound.unwrap_or(LEAST_TAIL.max(TAIL_BYTES / bytes_per_point)),
@@ -90,6 +98,9 @@ impl Index {
             n_dead_waiting: AtomicUsize::new(0),
             n_proven: AtomicUsize::new(0),
             awaited: AtomicUsize::new(0),
+            short: Mutex::default(),
+            rebuild: AtomicBool::new(false),
+            n_rebuilt: AtomicUsize::new(0),
             busy: Mutex::new(()),
             broken: AtomicBool::new(false),
             n_links_added: AtomicUsize::new(0),
@@ -102,7 +113,42 @@ impl Index {
         if let Points::Codes(codes) = &self.points {
             codes.reserve(n_slots)?;
         }
-        self.graph.reserve(n_slots)
+        self.graph.load().reserve(n_slots)
+    }
+
+    /// The graph, as it is now.
+    pub(crate) fn graph(&self) -> Arc<Graph> {
+        self.graph.load_full()
+    }
+
+    /// The codes, where the graph is walked by such.
+    pub(crate) fn codes(&self) -> Option<&Codes> {
+        match &self.points {
+            Points::Codes(codes) => Some(codes),
+            Points::Exact(_) => None,
+        }
+    }
+
+    /// Whether the graph is walked by exact vectors, so that they have to be held.
+    pub(crate) fn must_hold(&self) -> bool {
+        matches!(self.points, Points::Exact(_))
+    }
+
+    /// Tells which slots are in the graph. Nothing may be linked meanwhile.
+    pub(crate) fn held(&self) -> impl Fn(Slot) -> bool + use<> {
+        let graph = self.graph();
+        let twinned = graph.twinned();
+        move |slot| graph.is_point(slot.0) || twinned.contains(slot.0)
+    }
+
+    /// Has points be given links in place of those they have lost.
+    pub(crate) fn ask_for_repair(&self, points: Vec<u32>) {
+        self.short.lock().extend(points);
+    }
+
+    /// How many points wait to be given links in place of those they have lost.
+    pub(crate) fn n_short(&self) -> usize {
+        self.short.lock().len()
     }
 
     /// The code of a vector; `None` where the graph is walked by exact vectors.
@@ -146,7 +192,9 @@ impl Index {
 
     /// Whether so many slots wait that writers have to wait too.
     pub(crate) fn is_full(&self) -> bool {
-        self.tail.len() >= self.bound && !self.is_broken()
+        // While the graph is made anew the tail is long, and no one's fault.
+        let bound = if self.rebuild.load(Ordering::Relaxed) { MAX_TAIL } else { self.bound };
+        self.tail.len() >= bound && !self.is_broken()
     }
 
     /// Bytes for so many slots.
@@ -155,7 +203,7 @@ impl Index {
             Points::Codes(codes) => codes.bytes_of(n_slots),
             Points::Exact(_) => 0,
         };
-        IndexBytes { codes, links: self.graph.bytes_of(n_slots) }
+        IndexBytes { codes, links: self.graph.load().bytes_of(n_slots) }
     }
 
     /// Links added, and rows replaced because they were full, since the collection was opened.

@@ -7,9 +7,11 @@ use std::cell::RefCell;
 
 use super::Index;
 use super::space::{CodeSpace, ExactSpace, Points};
+use crate::collection::exact::Reader;
 use crate::collection::memory::Slots;
 use crate::distance::Ranker;
-use crate::graph::{Found, Space, Tally, Walker};
+use crate::error::Result;
+use crate::graph::{Found, Graph, Space, Tally, Walker};
 use crate::id::{Commit, NamespaceId, Slot};
 use crate::limits::MAX_EF;
 use crate::quant::CodeQuery;
@@ -57,6 +59,7 @@ pub(crate) struct Scratch {
     code_query: CodeQuery,
     exact_query: Vec<f32>,
     pool: Pool,
+    slots: Vec<Slot>,
     /// What was found, nearest first.
     pub(crate) found: Vec<Found>,
     /// What the last walk cost.
@@ -79,11 +82,11 @@ impl Scratch {
 
 impl Scratch {
     /// Leaves the nearest `n` of what is offered in `found`, in order.
-    pub(crate) fn collect_nearest(&mut self, n: usize, offer_all: impl FnOnce(&mut dyn FnMut(Found))) {
+    pub(crate) fn collect_nearest<T>(&mut self, n: usize, offer_all: impl FnOnce(&mut dyn FnMut(Found)) -> T) -> T {
         let found = &mut self.found;
         found.clear();
         let mut farthest = f32::INFINITY;
-        offer_all(&mut |new| {
+        let offered = offer_all(&mut |new| {
             if n == 0 || (found.len() >= n && new.rank > farthest) {
                 return;
             }
@@ -96,6 +99,7 @@ impl Scratch {
         });
         sort(found);
         found.truncate(n);
+        offered
     }
 }
 
@@ -132,7 +136,13 @@ impl Pool {
 
 impl Index {
     /// Leaves in `scratch.found` the nearest that a walk finds, with exact ranks, up to `wanted.n`.
-    pub(crate) fn seek(&self, slots: &Slots, ranker: &Ranker, wanted: Wanted<'_>, scratch: &mut Scratch) {
+    pub(crate) fn seek(
+        &self,
+        (slots, exact): (&Slots, &Reader<'_>),
+        ranker: &Ranker,
+        wanted: Wanted<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
         let oldest = Commit::default();
         match &self.points {
             Points::Codes(codes) => {
@@ -140,18 +150,21 @@ impl Index {
                 codes.query(wanted.query, &mut query);
                 let oversampled = (wanted.n as f32 * wanted.oversampling).ceil() as usize;
                 let n_kept = oversampled.max(wanted.ef / RESCORED_SHARE);
-                self.collect(&CodeSpace { codes, slots, oldest }, &query, wanted, n_kept, scratch);
+                self.collect(&CodeSpace { codes, slots, exact, oldest }, &query, wanted, n_kept, scratch);
                 scratch.code_query = query;
-                rescore(slots, ranker, wanted, scratch);
+                rescore(exact, ranker, wanted, scratch)?;
             }
             Points::Exact(ranker) => {
+                scratch.found.clear();
+                let Some(held) = exact.held() else { return Ok(()) };
                 let mut query = std::mem::take(&mut scratch.exact_query);
                 query.clear();
                 query.extend_from_slice(wanted.query);
-                self.collect(&ExactSpace { ranker, slots, oldest }, &query, wanted, wanted.n, scratch);
+                self.collect(&ExactSpace { ranker, slots, held, oldest }, &query, wanted, wanted.n, scratch);
                 scratch.exact_query = query;
             }
         }
+        Ok(())
     }
 
     /// Leaves in `scratch.found` the nearest `n_kept` of tail and graph, ranked as the graph ranks.
@@ -166,31 +179,11 @@ impl Index {
         scratch.pool.reset(n_kept);
         let n_tail = self.scan_tail(space, query, wanted, &mut scratch.pool);
         let ef = self.beam_of(space.slots(), wanted.ef.max(n_kept));
-        self.graph.search(space, query, ef, &mut scratch.walker);
+        // After the tail: what has left it is in this graph.
+        let graph = self.graph.load();
+        graph.search(space, query, ef, &mut scratch.walker);
         scratch.effort = Effort { walk: scratch.walker.tally(), n_tail, n_rescored: 0 };
-        self.gather(space.slots(), wanted, scratch);
-    }
-
-    /// Puts together what the tail and the walk have found.
-    fn gather(&self, slots: &Slots, wanted: Wanted<'_>, scratch: &mut Scratch) {
-        let Scratch { walker, pool, found, .. } = scratch;
-        found.clear();
-        found.extend_from_slice(&pool.found);
-        let n_tail = found.len();
-        walker.found().take(pool.most).for_each(|point| slots.prefetch_cell(Slot(point.slot)));
-        for point in walker.found() {
-            let room = pool.most.saturating_sub(found.len() - n_tail);
-            if room == 0 {
-                break;
-            }
-            let same = std::iter::once(point.slot).chain(self.graph.twins(point.slot));
-            let hits = same.filter(|&slot| wanted.may_be(slots, slot));
-            found.extend(hits.take(room).map(|slot| Found { slot, ..point }));
-        }
-        // A slot that was just linked was met in both, one that takes a dead point's place twice in the graph.
-        sort(found);
-        found.dedup_by_key(|found| found.slot);
-        found.truncate(pool.most);
+        gather(&graph, space.slots(), wanted, scratch);
     }
 
     /// Compares what waits to be linked. Returns how many those were.
@@ -223,18 +216,41 @@ impl Index {
     }
 }
 
+/// Puts together what the tail and the walk have found.
+fn gather(graph: &Graph, slots: &Slots, wanted: Wanted<'_>, scratch: &mut Scratch) {
+    let Scratch { walker, pool, found, .. } = scratch;
+    found.clear();
+    found.extend_from_slice(&pool.found);
+    let n_tail = found.len();
+    walker.found().take(pool.most).for_each(|point| slots.prefetch_cell(Slot(point.slot)));
+    for point in walker.found() {
+        let room = pool.most.saturating_sub(found.len() - n_tail);
+        if room == 0 {
+            break;
+        }
+        let same = std::iter::once(point.slot).chain(graph.twins(point.slot));
+        let hits = same.filter(|&slot| wanted.may_be(slots, slot));
+        found.extend(hits.take(room).map(|slot| Found { slot, ..point }));
+    }
+    // A slot that was just linked was met in both, one that takes a dead point's place twice in the graph.
+    sort(found);
+    found.dedup_by_key(|found| found.slot);
+    found.truncate(pool.most);
+}
+
 /// Compares what was found by its exact vectors.
-fn rescore(slots: &Slots, ranker: &Ranker, wanted: Wanted<'_>, scratch: &mut Scratch) {
-    let Scratch { found, effort, .. } = scratch;
+fn rescore(exact: &Reader<'_>, ranker: &Ranker, wanted: Wanted<'_>, scratch: &mut Scratch) -> Result<()> {
+    let Scratch { found, effort, slots, .. } = scratch;
     effort.n_rescored = found.len();
-    for found in found.iter() {
-        slots.prefetch_vector(Slot(found.slot));
+    slots.clear();
+    slots.extend(found.iter().map(|found| Slot(found.slot)));
+    if let Some(held) = exact.held() {
+        slots.iter().for_each(|&slot| held.prefetch(slot));
     }
-    for found in found.iter_mut() {
-        found.rank = ranker.rank(wanted.query, slots.vector(Slot(found.slot)));
-    }
+    exact.each(slots, |place, vector| found[place].rank = ranker.rank(wanted.query, vector))?;
     sort(found);
     found.truncate(wanted.n);
+    Ok(())
 }
 
 /// Spaces over a collection's slots.

@@ -1,5 +1,6 @@
 //! What the graph compares: codes, or exact vectors by a metric or a user's distance.
 
+use super::super::exact::{Held, Reader};
 use super::super::memory::Slots;
 use crate::distance::Ranker;
 use crate::graph::Space;
@@ -15,6 +16,8 @@ pub(super) enum Points {
 pub(super) struct CodeSpace<'m> {
     pub(super) codes: &'m Codes,
     pub(super) slots: &'m Slots,
+    /// Says whether vectors with the same code are the same.
+    pub(super) exact: &'m Reader<'m>,
     /// The oldest commit that anyone looks at.
     pub(super) oldest: Commit,
 }
@@ -22,6 +25,8 @@ pub(super) struct CodeSpace<'m> {
 pub(super) struct ExactSpace<'m> {
     pub(super) ranker: &'m Ranker,
     pub(super) slots: &'m Slots,
+    /// All vectors.
+    pub(super) held: &'m Held,
     /// The oldest commit that anyone looks at.
     pub(super) oldest: Commit,
 }
@@ -47,7 +52,7 @@ impl Space for CodeSpace<'_> {
     }
 
     fn is_same(&self, a: u32, b: u32) -> bool {
-        self.slots.is_same(Slot(a), Slot(b))
+        self.codes.is_same(a, b) && self.exact.is_same(Slot(a), Slot(b))
     }
 
     fn is_alive(&self, slot: u32) -> bool {
@@ -59,22 +64,31 @@ impl Space for CodeSpace<'_> {
     }
 }
 
+impl ExactSpace<'_> {
+    /// The vector of a point.
+    #[inline(always)]
+    fn vector(&self, slot: u32) -> &[f32] {
+        // All are held, as long as the space is.
+        self.held.get(Slot(slot)).unwrap_or_default()
+    }
+}
+
 impl Space for ExactSpace<'_> {
     type Query = Vec<f32>;
 
     fn query_of(&self, slot: u32, query: &mut Vec<f32>) {
         query.clear();
-        query.extend_from_slice(self.slots.vector(Slot(slot)));
+        query.extend_from_slice(self.vector(slot));
     }
 
     #[inline(always)]
     fn rank(&self, query: &Vec<f32>, slots: &[u32], ranks: &mut [f32]) {
-        slots.iter().take(LOOKAHEAD).for_each(|&slot| self.slots.prefetch_vector(Slot(slot)));
+        slots.iter().take(LOOKAHEAD).for_each(|&slot| self.held.prefetch(Slot(slot)));
         for (index, (&slot, rank)) in slots.iter().zip(ranks).enumerate() {
             if let Some(&ahead) = slots.get(index + LOOKAHEAD) {
-                self.slots.prefetch_vector(Slot(ahead));
+                self.held.prefetch(Slot(ahead));
             }
-            *rank = self.ranker.rank(query, self.slots.vector(Slot(slot)));
+            *rank = self.ranker.rank(query, self.vector(slot));
         }
     }
 
@@ -84,7 +98,7 @@ impl Space for ExactSpace<'_> {
     }
 
     fn is_same(&self, a: u32, b: u32) -> bool {
-        self.slots.is_same(Slot(a), Slot(b))
+        self.vector(a) == self.vector(b)
     }
 
     fn is_alive(&self, slot: u32) -> bool {

@@ -4,12 +4,14 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 
 use super::Index;
 use super::space::{CodeSpace, ExactSpace, Points};
+use crate::collection::exact::Reader;
 use crate::collection::memory::{Memory, Slots};
 use crate::graph::{Change, Graph, Linking, Space};
 use crate::id::{Commit, Slot};
@@ -35,28 +37,43 @@ thread_local! {
     static OVER_VECTORS: RefCell<Linking<Vec<f32>>> = RefCell::default();
 }
 
+/// What the linker works on and with.
+pub(crate) struct Bench<'w> {
+    pub(crate) memory: &'w Memory,
+    /// Vectors as of a commit that the linker looks at meanwhile.
+    pub(crate) exact: &'w Reader<'w>,
+    pub(crate) pool: &'w rayon::ThreadPool,
+    /// No one looks at a commit before this one.
+    pub(crate) oldest: Commit,
+    /// Tells the commit that searches which begin from now on look at, at least.
+    pub(crate) now: &'w dyn Fn() -> Commit,
+    /// Takes note of what changed, before slots are used again because of it.
+    pub(crate) record: &'w dyn Fn(&Graph, &[Change]),
+}
+
 impl Index {
-    /// Does the next piece of work there is; false if there is none. No one looks at a commit before `oldest`. `now` tells the commit that searches which begin
-    /// from here on look at, at least; the caller looks at one meanwhile.
-    pub(crate) fn work(
-        &self,
-        memory: &Memory,
-        pool: &rayon::ThreadPool,
-        oldest: Commit,
-        now: impl Fn() -> Commit,
-    ) -> bool {
+    /// Does the next piece of work there is; false if there is none.
+    pub(crate) fn work(&self, bench: &Bench<'_>) -> bool {
         if self.is_broken() {
             let n_waiting = self.tail.len();
             self.tail.leave(n_waiting);
             return false;
         }
         let _busy = self.busy.lock();
+        let Bench { memory, exact, oldest, .. } = *bench;
         let slots = &memory.slots;
-        let work = || match &self.points {
-            Points::Codes(codes) => self.work_in(&CodeSpace { codes, slots, oldest }, &OVER_CODES, memory, pool, &now),
-            Points::Exact(ranker) => {
-                self.work_in(&ExactSpace { ranker, slots, oldest }, &OVER_VECTORS, memory, pool, &now)
+        if let Err(error) = self.reserve(slots.n_slots()) {
+            tracing::warn!("linking waits for memory: {error}");
+            return false;
+        }
+        let work = || match (&self.points, exact.held()) {
+            (Points::Codes(codes), _) => {
+                self.work_in(&CodeSpace { codes, slots, exact, oldest }, &OVER_CODES, bench)
             }
+            (Points::Exact(ranker), Some(held)) => {
+                self.work_in(&ExactSpace { ranker, slots, held, oldest }, &OVER_VECTORS, bench)
+            }
+            (Points::Exact(_), None) => false,
         };
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
             tracing::error!("comparing vectors panicked: from now on this collection is scanned");
@@ -70,11 +87,14 @@ impl Index {
         &self,
         space: &S,
         linking: &'static std::thread::LocalKey<RefCell<Linking<S::Query>>>,
-        memory: &Memory,
-        pool: &rayon::ThreadPool,
-        now: impl Fn() -> Commit,
+        bench: &Bench<'_>,
     ) -> bool {
-        let crew = Crew { graph: &self.graph, linking, pool };
+        let graph = self.graph();
+        let (memory, crew) = (bench.memory, Crew { graph: &graph, linking, bench });
+        if self.rebuild.load(Ordering::Acquire) {
+            self.make_anew(space, &crew);
+            return true;
+        }
         let (n_left, awaited) = (self.tail.n_left(), self.awaited.load(Ordering::Acquire));
         if n_left >= awaited && self.n_proven() < awaited {
             self.mend(space, &crew);
@@ -83,7 +103,7 @@ impl Index {
         let n_points = self.n_points(&memory.slots);
         let n_doomed = self.n_dead().saturating_sub(self.n_dead_waiting.load(Ordering::Relaxed));
         if n_doomed >= LEAST_DEAD && n_doomed * DEAD_SHARE >= n_points {
-            self.sweep(space, &crew, memory, &now);
+            self.sweep(space, &crew);
             return true;
         }
         let mut waiting = Vec::new();
@@ -91,11 +111,22 @@ impl Index {
         if !waiting.is_empty() {
             // What died a moment ago is linked all the same, as long as a search may look at a commit at which it lived.
             let (needed, dead): (Vec<Slot>, Vec<Slot>) = waiting.iter().partition(|slot| space.is_needed(slot.0));
-            self.note(crew.each(&needed, |graph, slot, linking| graph.link(space, slot.0, linking)));
+            self.note(&crew, &crew.each(&needed, |graph, slot, linking| graph.link(space, slot.0, linking)));
             self.tail.leave(waiting.len());
             let n_waiting = self.n_dead_waiting.load(Ordering::Relaxed);
             self.n_dead_waiting.store(n_waiting.saturating_sub(dead.len()), Ordering::Relaxed);
-            self.retire(memory, dead, &now);
+            self.retire(bench, dead);
+            return true;
+        }
+        let short: Vec<Slot> = {
+            let mut short = self.short.lock();
+            let left = short.len().saturating_sub(BATCH);
+            short.drain(left..).map(Slot).collect()
+        };
+        if !short.is_empty() {
+            self.note(&crew, &crew.each(&short, |graph, slot, linking| graph.repair(space, slot.0, linking)));
+            // Their links may have been what others hung on.
+            self.n_proven.store(0, Ordering::Release);
             return true;
         }
         if n_left - self.n_proven() >= LEAST_UNPROVEN.max(n_points / UNPROVEN_SHARE) {
@@ -106,42 +137,101 @@ impl Index {
     }
 
     /// Takes dead points out of the graph and lets their slots be used again.
-    fn sweep<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>, memory: &Memory, now: impl Fn() -> Commit) {
-        let sweep = crew.alone(|graph, linking| graph.begin_sweep(space, linking));
-        let points: Vec<Slot> = self.graph.points().map(Slot).collect();
-        self.note(crew.each(&points, |graph, slot, linking| graph.bypass(space, &sweep, slot.0, linking)));
-        let gone = crew.alone(|graph, linking| graph.finish_sweep(sweep, linking));
+    fn sweep<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) {
+        let (sweep, mut changes) = crew.alone(|graph, linking| graph.begin_sweep(space, linking));
+        let points: Vec<Slot> = crew.graph.points().map(Slot).collect();
+        changes.extend(crew.each(&points, |graph, slot, linking| graph.bypass(space, &sweep, slot.0, linking)));
+        let (gone, last) = crew.alone(|graph, linking| graph.finish_sweep(sweep, linking));
+        changes.extend(last);
+        self.note(crew, &changes);
         tracing::debug!(n_gone = gone.len(), "swept dead points");
-        self.retire(memory, gone.into_iter().map(Slot).collect(), now);
+        self.retire(crew.bench, gone.into_iter().map(Slot).collect());
         self.n_dead_waiting.store(self.n_dead(), Ordering::Relaxed);
         self.mend(space, crew);
     }
 
-    fn retire(&self, memory: &Memory, slots: Vec<Slot>, now: impl Fn() -> Commit) {
+    /// Makes a graph of all that is in the one there is, and puts it in its place. Searches walk the old one meanwhile.
+    fn make_anew<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) {
+        let (slots, anew) = (&crew.bench.memory.slots, Arc::new(Graph::new(crew.graph.shape())));
+        if let Err(error) = anew.reserve(slots.n_slots()) {
+            tracing::warn!("the graph is not made anew: {error}");
+            self.rebuild.store(false, Ordering::Release);
+            return;
+        }
+        let held = self.held();
+        let (needed, dead): (Vec<Slot>, Vec<Slot>) =
+            (0..slots.n_slots() as u32).map(Slot).filter(|&slot| held(slot)).partition(|slot| space.is_needed(slot.0));
+        tracing::info!(n_documents = needed.len(), "making the graph anew");
+        let new_crew = Crew { graph: &anew, ..*crew };
+        for batch in needed.chunks(BATCH) {
+            new_crew.each(batch, |graph, slot, linking| graph.link(space, slot.0, linking));
+        }
+        self.mend_in(space, &new_crew);
+        self.graph.store(anew.clone());
+        self.short.lock().clear();
+        self.retire(crew.bench, dead);
+        self.rebuild.store(false, Ordering::Release);
+        self.n_rebuilt.fetch_add(1, Ordering::Release);
+        self.tail.ring();
+    }
+
+    /// Has the linker make the graph anew, and waits until it has, or `stopped`.
+    pub(crate) fn rebuild(&self, wake: impl Fn(), stopped: impl Fn() -> bool) {
+        let n_before = self.n_rebuilt.load(Ordering::Acquire);
+        self.rebuild.store(true, Ordering::Release);
+        wake();
+        self.tail.wait_until(|| {
+            self.is_broken() || stopped() || self.n_rebuilt.load(Ordering::Acquire) > n_before
+        });
+    }
+
+    /// How often the graph was made anew.
+    pub(crate) fn n_rebuilt(&self) -> usize {
+        self.n_rebuilt.load(Ordering::Acquire)
+    }
+
+    fn retire(&self, bench: &Bench<'_>, slots: Vec<Slot>) {
         self.n_dead.fetch_sub(slots.len().min(self.n_dead()), Ordering::Relaxed);
         // Only now, after nothing leads to them any more: searches that began before look at this commit or earlier.
-        memory.retire(slots, now());
+        bench.memory.retire(slots, (bench.now)());
     }
 
     /// Links to points that no walk reaches, until there are none.
     fn mend<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) {
+        let changes = self.mend_in(space, crew);
+        self.note(crew, &changes);
+        self.n_proven.store(self.tail.n_left(), Ordering::Release);
+        self.tail.ring();
+    }
+
+    /// The same in a graph that may be another one. Returns what changed.
+    fn mend_in<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> Vec<Change> {
+        let mut changes = Vec::new();
         for _ in 0..MOST_ROUNDS {
-            let unreachable = self.graph.unreachable();
+            let unreachable = crew.graph.unreachable();
             if unreachable.is_empty() {
                 break;
             }
             tracing::debug!(n_points = unreachable.len(), "linking to points that cannot be reached");
             for &slot in &unreachable {
-                crew.alone(|graph, linking| graph.mend(space, slot, linking));
+                changes.extend(crew.alone(|graph, linking| graph.mend(space, slot, linking)).1);
             }
         }
-        self.n_proven.store(self.tail.n_left(), Ordering::Release);
-        self.tail.ring();
+        changes
     }
 
-    fn note(&self, changes: Counts) {
-        self.n_links_added.fetch_add(changes.n_links, Ordering::Relaxed);
-        self.n_rows_replaced.fetch_add(changes.n_rows, Ordering::Relaxed);
+    /// Counts what changed, and has it written down.
+    fn note<Q: Default + Send>(&self, crew: &Crew<'_, Q>, changes: &[Change]) {
+        let n_rows = changes.iter().filter(|change| matches!(change, Change::Row { .. })).count();
+        let n_links = changes.iter().filter(|change| matches!(change, Change::Append { .. })).count();
+        self.n_links_added.fetch_add(n_links, Ordering::Relaxed);
+        self.n_rows_replaced.fetch_add(n_rows, Ordering::Relaxed);
+        (crew.bench.record)(crew.graph, changes);
+    }
+
+    /// Keeps the graph from being changed as long as the guard is held.
+    pub(crate) fn hold(&self) -> parking_lot::MutexGuard<'_, ()> {
+        self.busy.lock()
     }
 
     pub(super) fn n_dead(&self) -> usize {
@@ -163,15 +253,16 @@ impl Index {
         if self.is_broken() {
             return Ok(());
         }
-        let audit = self.graph.audit();
+        let graph = self.graph();
+        let audit = graph.audit();
         if let Some(fault) = audit.faults.first() {
             return Err(format!("{} faults in the graph, the first: {fault}", audit.faults.len()));
         }
         let mut held = vec![false; memory.slots.n_slots()];
         let mut hold = |slot: u32| held.get_mut(slot as usize).map_or((), |held| *held = true);
-        for point in self.graph.points() {
+        for point in graph.points() {
             hold(point);
-            self.graph.twins(point).for_each(&mut hold);
+            graph.twins(point).for_each(&mut hold);
         }
         self.tail.each_run(|run| run.iter().for_each(|slot| hold(slot.load(Ordering::Relaxed))));
         let lost = held.iter().zip(0..).find(|&(held, slot)| !held && memory.slots.is_alive(Slot(slot)));
@@ -187,58 +278,35 @@ impl Index {
     }
 }
 
-/// How much of the graph changed.
-#[derive(Default)]
-struct Counts {
-    n_links: usize,
-    n_rows: usize,
-}
-
-impl Counts {
-    fn of(changes: &[Change]) -> Self {
-        let count = |counts: Counts, change: &Change| match change {
-            Change::Append { .. } => Counts { n_links: counts.n_links + 1, ..counts },
-            Change::Row { links, .. } => Counts { n_links: counts.n_links + links.len(), n_rows: counts.n_rows + 1 },
-            Change::Twin { .. } | Change::Entry { .. } => counts,
-        };
-        changes.iter().fold(Counts::default(), count)
-    }
-
-    fn and(self, other: Counts) -> Counts {
-        Counts { n_links: self.n_links + other.n_links, n_rows: self.n_rows + other.n_rows }
-    }
-}
-
 /// Those who change a graph together, each with room of its own.
 struct Crew<'c, Q: Default + Send + 'static> {
     graph: &'c Graph,
     linking: &'static std::thread::LocalKey<RefCell<Linking<Q>>>,
-    pool: &'c rayon::ThreadPool,
+    bench: &'c Bench<'c>,
 }
 
 impl<Q: Default + Send> Crew<'_, Q> {
-    /// Does something for each slot, on all threads where there are several.
-    fn each(&self, slots: &[Slot], work: impl Fn(&Graph, Slot, &mut Linking<Q>) + Sync) -> Counts {
+    /// Does something for each slot, on all threads where there are several. Returns what changed.
+    fn each(&self, slots: &[Slot], work: impl Fn(&Graph, Slot, &mut Linking<Q>) + Sync) -> Vec<Change> {
         let (graph, key) = (self.graph, self.linking);
         let one = |slot: &Slot| {
             key.with_borrow_mut(|linking| {
                 work(graph, *slot, linking);
-                let counts = Counts::of(&linking.changes);
-                linking.changes.clear();
-                counts
+                std::mem::take(&mut linking.changes)
             })
         };
         if slots.len() <= ALONE {
-            return slots.iter().map(one).fold(Counts::default(), Counts::and);
+            return slots.iter().flat_map(one).collect();
         }
-        self.pool.install(|| slots.par_iter().map(one).reduce(Counts::default, Counts::and))
+        let all: Vec<Vec<Change>> = self.bench.pool.install(|| slots.par_iter().map(one).collect());
+        all.concat()
     }
 
-    fn alone<T>(&self, work: impl FnOnce(&Graph, &mut Linking<Q>) -> T) -> T {
+    /// Does something alone. Returns what came of it, and what changed.
+    fn alone<T>(&self, work: impl FnOnce(&Graph, &mut Linking<Q>) -> T) -> (T, Vec<Change>) {
         self.linking.with_borrow_mut(|linking| {
             let done = work(self.graph, linking);
-            linking.changes.clear();
-            done
+            (done, std::mem::take(&mut linking.changes))
         })
     }
 }

@@ -1,0 +1,404 @@
+//! Exact vectors, as they are compared: in memory, in a mapped file, or only in the `vectors` family.
+//!
+//! What is held here is a copy of rows on disk. It may be incomplete, as after an open, and may be let go at any time:
+//! whoever does not find a vector here reads it from disk ([`Exact::reader`] does). Searches take no lock.
+//!
+//! A mapped file keeps what it held for the next open. Each of its rows says which document it belongs to and ends in a
+//! checksum; it is held to be there only once that was found to be right.
+#![expect(unsafe_code, reason = "vectors are written in place, where nobody can be reading")]
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+use arc_swap::{ArcSwapOption, Guard};
+
+use crate::arena::Rows;
+use crate::config::Residency;
+use crate::distance;
+use crate::error::{Error, Result};
+use crate::id::Slot;
+use crate::store::family::Families;
+use crate::store::key;
+use crate::store::record::VectorRow;
+use crate::store::rocks::{Rocks, Snapshot};
+use crate::store::storage;
+
+/// Vectors read from disk at once.
+const FETCH: usize = 256;
+/// What a mapped row ends in: generation and checksum, in place of two components.
+const TRAILER: usize = 2;
+const FILE_NAME: &str = "vectors";
+
+/// The exact vectors of a collection.
+pub(crate) struct Exact {
+    dimension: usize,
+    held: ArcSwapOption<Held>,
+}
+
+/// Vectors that are held in memory or mapped, by slot.
+pub(crate) struct Held {
+    rows: Rows<f32>,
+    dimension: usize,
+    is_mapped: bool,
+    /// All are there.
+    complete: AtomicBool,
+    /// Those that are there, one bit each; of no interest once all are.
+    present: Rows<AtomicU32>,
+    /// Slots below this were looked at by whoever brings them here.
+    n_brought: AtomicUsize,
+}
+
+impl Exact {
+    /// None yet; what is put is held as a residency asks for. `folder` is where a mapped file is, and made if need be.
+    pub(crate) fn new(dimension: usize, residency: Residency, folder: &Path) -> Result<Self> {
+        let held = match residency {
+            Residency::Ram => Some(Held::new(dimension, Rows::new(dimension), false)),
+            Residency::Mapped => Some(Held::new(dimension, mapped(dimension, folder)?, true)),
+            Residency::Disk => None,
+        };
+        Ok(Exact { dimension, held: ArcSwapOption::new(held.map(Arc::new)) })
+    }
+
+    pub(crate) fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// What is held, as it is now.
+    pub(crate) fn held(&self) -> Guard<Option<Arc<Held>>> {
+        self.held.load()
+    }
+
+    /// Lets go of what is held. Whoever looks at it still does.
+    pub(crate) fn let_go(&self) {
+        self.held.store(None);
+    }
+
+    /// From now on vectors are held in memory, if there is room for those of so many slots; those that are there already
+    /// have to be brought.
+    pub(crate) fn hold_in_memory(&self, n_slots: usize) {
+        let held = Held::new(self.dimension, Rows::new(self.dimension), false);
+        let reserved = held.rows.reserve(n_slots).and_then(|()| held.present.reserve(n_slots.div_ceil(32)));
+        match reserved {
+            Ok(()) => self.held.store(Some(Arc::new(held))),
+            Err(error) => tracing::warn!("exact vectors stay on disk: {error}"),
+        }
+    }
+
+    /// Where vectors are now.
+    pub(crate) fn residency(&self) -> Residency {
+        match &*self.held() {
+            Some(held) if held.is_mapped => Residency::Mapped,
+            Some(_) => Residency::Ram,
+            None => Residency::Disk,
+        }
+    }
+
+    /// Bytes in memory, and bytes mapped, for so many slots.
+    pub(crate) fn n_bytes(&self, n_slots: usize) -> (usize, usize) {
+        match &*self.held() {
+            Some(held) if held.is_mapped => (held.present.bytes_of(n_slots.div_ceil(32)), held.rows.bytes_of(n_slots)),
+            Some(held) => (held.rows.bytes_of(n_slots) + held.present.bytes_of(n_slots.div_ceil(32)), 0),
+            None => (0, 0),
+        }
+    }
+
+    /// Of so many slots, how many have their vectors where they are held.
+    pub(crate) fn n_loaded(&self, n_slots: usize) -> usize {
+        self.held().as_ref().map_or(0, |held| if held.is_complete() { n_slots } else { held.n_brought() })
+    }
+
+    /// Makes room for so many slots.
+    pub(crate) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
+        let held = self.held();
+        let Some(held) = &*held else { return Ok(()) };
+        held.rows.reserve(n_slots)?;
+        held.present.reserve(n_slots.div_ceil(32))
+    }
+
+    /// Holds the vector of a slot, where vectors are held.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes this slot's vector meanwhile.
+    pub(crate) unsafe fn put(&self, slot: Slot, generation: u32, row: &[f32]) {
+        if let Some(held) = &*self.held() {
+            // SAFETY: the caller promises what is asked for.
+            unsafe { held.put(slot, generation, row) };
+        }
+    }
+
+    /// Reads vectors as of a snapshot, from here or from disk.
+    pub(crate) fn reader<'r>(&self, disk: Disk<'r>) -> Reader<'r> {
+        Reader { held: self.held(), disk }
+    }
+}
+
+/// The file of a collection's mapped vectors, as rows.
+fn mapped(dimension: usize, folder: &Path) -> Result<Rows<f32>> {
+    std::fs::create_dir_all(folder).map_err(|error| Error::io("creating", folder, error))?;
+    let path = folder.join(FILE_NAME);
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(|error| Error::io("opening", &path, error))?;
+    Ok(Rows::in_file(dimension + TRAILER, file))
+}
+
+impl Held {
+    fn new(dimension: usize, rows: Rows<f32>, is_mapped: bool) -> Self {
+        let (complete, present) = (AtomicBool::new(false), Rows::new(1));
+        Held { rows, dimension, is_mapped, complete, present, n_brought: AtomicUsize::new(0) }
+    }
+
+    /// Whether all vectors are there.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete.load(Ordering::Acquire)
+    }
+
+    /// From now on all vectors are there.
+    pub(crate) fn set_complete(&self) {
+        self.complete.store(true, Ordering::Release);
+    }
+
+    /// Slots that have been looked at by whoever brings vectors here.
+    pub(crate) fn n_brought(&self) -> usize {
+        self.n_brought.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_brought(&self, n_slots: usize) {
+        self.n_brought.store(n_slots, Ordering::Release);
+    }
+
+    fn is_present(&self, slot: Slot) -> bool {
+        let word = self.present.get(slot.0 / 32);
+        word.is_some_and(|word| word.load(Ordering::Acquire) >> (slot.0 % 32) & 1 == 1)
+    }
+
+    /// The vector of a slot that is a point, waits to be linked, or holds a document at a commit that the caller looks
+    /// at; `None` if it is not here.
+    #[inline(always)]
+    pub(crate) fn get(&self, slot: Slot) -> Option<&[f32]> {
+        if !self.is_complete() && !self.is_present(slot) {
+            return None;
+        }
+        // SAFETY: such a slot is not written: it is retired before it is used again, and that only once it is none of
+        // these (see `Memory::reclaim`, `Index::sweep`).
+        Some(unsafe { &self.rows.row(slot.0)[..self.dimension] })
+    }
+
+    /// Begins to fetch a vector.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, slot: Slot) {
+        distance::prefetch(self.rows.start(slot.0).cast(), self.dimension * size_of::<f32>());
+    }
+
+    /// Holds the vector of a slot. Room must be reserved.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes this slot's vector meanwhile.
+    pub(crate) unsafe fn put(&self, slot: Slot, generation: u32, row: &[f32]) {
+        // SAFETY: the caller promises what is asked for.
+        unsafe { self.rows.write(slot.0, row) };
+        if self.is_mapped {
+            let trailer = [generation, checksum(row)].map(f32::from_bits);
+            // SAFETY: as above; a mapped row is longer by the trailer.
+            let end = unsafe { self.rows.start(slot.0).cast_mut().add(self.dimension) };
+            // SAFETY: as above.
+            unsafe { end.copy_from_nonoverlapping(trailer.as_ptr(), TRAILER) };
+        }
+        self.set_present(slot);
+    }
+
+    fn set_present(&self, slot: Slot) {
+        if let Some(word) = self.present.get(slot.0 / 32) {
+            word.fetch_or(1 << (slot.0 % 32), Ordering::AcqRel);
+        }
+    }
+
+    /// Whether a slot's vector is here; one that a mapped file has from an earlier time is taken if it is the right one.
+    ///
+    /// # Safety
+    /// Nobody writes this slot's vector meanwhile.
+    pub(crate) unsafe fn recognise(&self, slot: Slot, generation: u32) -> bool {
+        if self.is_present(slot) {
+            return true;
+        }
+        if !self.is_mapped {
+            return false;
+        }
+        // SAFETY: the caller promises what is asked for.
+        let (row, trailer) = unsafe { self.rows.row(slot.0) }.split_at(self.dimension);
+        let is_right = trailer[0].to_bits() == generation && trailer[1].to_bits() == checksum(row);
+        if is_right {
+            self.set_present(slot);
+        }
+        is_right
+    }
+
+    /// Puts a mapped file on the disk.
+    pub(crate) fn flush(&self) -> std::io::Result<()> {
+        self.rows.flush()
+    }
+}
+
+/// Of a row's bytes, whatever the machine's byte order is: the file is a machine's own.
+fn checksum(row: &[f32]) -> u32 {
+    row.iter().fold(0, |crc, component| crc32c::crc32c_append(crc, &component.to_ne_bytes()))
+}
+
+/// Where vectors are on disk, as of when, and how they are compared.
+#[derive(Clone, Copy)]
+pub(crate) struct Disk<'r> {
+    pub(crate) rocks: &'r Rocks,
+    pub(crate) families: &'r Families,
+    pub(crate) snapshot: Option<&'r Snapshot>,
+    /// Whether vectors are compared at unit length.
+    pub(crate) normalizes: bool,
+}
+
+/// Reads exact vectors, wherever they are.
+pub(crate) struct Reader<'r> {
+    held: Guard<Option<Arc<Held>>>,
+    disk: Disk<'r>,
+}
+
+impl Reader<'_> {
+    /// What is held.
+    #[inline(always)]
+    pub(crate) fn held(&self) -> Option<&Held> {
+        self.held.as_deref()
+    }
+
+    /// A slot's vector if it is held.
+    #[inline(always)]
+    pub(crate) fn get(&self, slot: Slot) -> Option<&[f32]> {
+        self.held()?.get(slot)
+    }
+
+    /// Shows the vectors of slots that hold a document at the commit that is looked at, each with its place among them,
+    /// in no order.
+    pub(crate) fn each(&self, slots: &[Slot], mut visit: impl FnMut(usize, &[f32])) -> Result<()> {
+        let mut missing: Vec<usize> = Vec::new();
+        for (place, &slot) in slots.iter().enumerate() {
+            match self.get(slot) {
+                Some(row) => visit(place, row),
+                None => missing.push(place),
+            }
+        }
+        missing.sort_unstable_by_key(|&place| slots[place]);
+        for places in missing.chunks(FETCH) {
+            let wanted: Vec<Slot> = places.iter().map(|&place| slots[place]).collect();
+            self.disk.each(&wanted, |index, row| {
+                let row = row.ok_or_else(|| {
+                    Error::corruption(format!("slot {}", wanted[index].0), "expected a vector, found none")
+                })?;
+                visit(places[index], &row);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether two slots have the same vector. False if one of them has none, as one whose document died, on disk.
+    pub(crate) fn is_same(&self, a: Slot, b: Slot) -> bool {
+        if let (Some(a), Some(b)) = (self.get(a), self.get(b)) {
+            return a == b;
+        }
+        let mut rows = [None, None];
+        let read = self.disk.each(&[a, b], |index, row| {
+            rows[index] = row;
+            Ok(())
+        });
+        if let Err(error) = read {
+            tracing::warn!("vectors that may be the same could not be read: {error}");
+        }
+        matches!(rows, [Some(a), Some(b)] if a == b)
+    }
+}
+
+impl Disk<'_> {
+    /// Shows the vectors of slots as they are compared, in order; `None` for a slot without one.
+    pub(crate) fn each(&self, slots: &[Slot], mut visit: impl FnMut(usize, Option<Vec<f32>>) -> Result<()>) -> Result<()> {
+        let keys: Vec<_> = slots.iter().map(|&slot| key::vector(slot, 0)).collect();
+        let rows = self.rocks.get_many(&self.families.vectors, self.snapshot, &keys).map_err(storage("reading vectors"))?;
+        for (index, row) in rows.iter().enumerate() {
+            visit(index, row.as_ref().map(|row| self.decode(row)).transpose()?)?;
+        }
+        Ok(())
+    }
+
+    /// A row as vectors are compared.
+    pub(crate) fn decode(&self, row: &[u8]) -> Result<Vec<f32>> {
+        let mut components = VectorRow::decode(row)?.components;
+        if self.normalizes {
+            distance::normalize(&mut components);
+        }
+        Ok(components)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vector_is_here_once_it_is_put_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        for residency in [Residency::Ram, Residency::Mapped] {
+            let exact = Exact::new(3, residency, folder.path()).unwrap();
+            exact.reserve(2_000).unwrap();
+            let held = exact.held();
+            let held = held.as_ref().unwrap();
+            assert!(held.get(Slot(1_999)).is_none());
+            // SAFETY: one thread.
+            unsafe { exact.put(Slot(1_999), 7, &[1.0, 2.0, 3.0]) };
+            assert_eq!(held.get(Slot(1_999)), Some(&[1.0, 2.0, 3.0][..]));
+            assert!(held.get(Slot(1_998)).is_none() && !held.is_complete());
+            assert_eq!(exact.residency(), residency);
+        }
+    }
+
+    #[test]
+    fn a_mapped_file_is_trusted_row_by_row() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || {
+            let exact = Exact::new(4, Residency::Mapped, folder.path()).unwrap();
+            exact.reserve(100).unwrap();
+            exact
+        };
+        let exact = open();
+        for slot in 0..3 {
+            // SAFETY: one thread.
+            unsafe { exact.put(Slot(slot), 5, &[slot as f32; 4]) };
+        }
+        drop(exact);
+        let path = folder.path().join(FILE_NAME);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[24 + 2] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let exact = open();
+        let held = exact.held();
+        let held = held.as_ref().unwrap();
+        // SAFETY: one thread.
+        let recognised = |slot, generation| unsafe { held.recognise(Slot(slot), generation) };
+        assert!(held.get(Slot(0)).is_none() && recognised(0, 5));
+        assert_eq!(held.get(Slot(0)), Some(&[0.0; 4][..]));
+        assert!(!recognised(1, 5), "a damaged row");
+        assert!(!recognised(2, 6), "another document's");
+        assert!(!recognised(3, 0), "never written");
+        assert!(held.get(Slot(1)).is_none() && held.get(Slot(2)).is_none());
+    }
+
+    #[test]
+    fn what_is_let_go_is_no_longer_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let exact = Exact::new(4, Residency::Ram, folder.path()).unwrap();
+        exact.reserve(10).unwrap();
+        let before = exact.held();
+        exact.let_go();
+        assert_eq!((exact.residency(), exact.n_bytes(10)), (Residency::Disk, (0, 0)));
+        assert!(before.is_some(), "whoever looks at it still does");
+        exact.reserve(20).unwrap();
+        // SAFETY: one thread.
+        unsafe { exact.put(Slot(19), 1, &[1.0; 4]) };
+    }
+}

@@ -1,0 +1,185 @@
+//! A collection's image: which arrays it holds in which order, writing them, and taking them up.
+//!
+//! An image says what one commit left: of a slot that has no document then, it holds the generation alone, and the code if
+//! the graph leads there. What later commits changed, the commit log tells.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use uuid::Uuid;
+
+use super::Live;
+use super::index::Index;
+use super::memory::{CELL_BYTES, Memory};
+use crate::config::CollectionConfig;
+use crate::error::Result;
+use crate::graph::{Entry, Extent, Graph};
+use crate::id::{CollectionId, Slot};
+use crate::quant::{CODES_VERSION, Codes, FACTS_BYTES};
+use crate::store::View;
+use crate::store::image::{self, Image, ImageWriter, Tag};
+use crate::store::key;
+
+/// Sections, in order.
+const CELLS: usize = 0;
+const ID_OFFSETS: usize = 1;
+const IDS: usize = 2;
+const CODES: usize = 3;
+const FACTS: usize = 4;
+const GRAPH: usize = 5;
+
+/// Raised whenever the arrays mean something else.
+const ARRAYS_VERSION: u32 = 1;
+/// Rows that are put together before they are written.
+const ROWS: u32 = 4_096;
+
+/// A number that differs where arrays would be made otherwise.
+pub(super) fn shape_of(config: &CollectionConfig) -> u64 {
+    let CollectionConfig { dimension, metric, index, m, ef_construction, quantization, distance, .. } = config;
+    let unit = config.compares_directions();
+    let text = format!("{dimension} {metric} {unit} {index:?} {m} {ef_construction} {quantization:?} {distance:?}");
+    let versions = u64::from(ARRAYS_VERSION) << 16 | u64::from(CODES_VERSION);
+    versions << 32 | u64::from(crc32c::crc32c(text.as_bytes()))
+}
+
+/// The numbers of an image.
+#[derive(Debug, Clone, Copy)]
+struct Numbers {
+    n_slots: usize,
+    extent: Extent,
+}
+
+impl Numbers {
+    fn write(self) -> [u64; 8] {
+        let Extent { n_slots, n_upper, entry } = self.extent;
+        [self.n_slots as u64, n_slots as u64, n_upper as u64, Entry::to_bits(entry), 0, 0, 0, 0]
+    }
+
+    fn read([n_slots, n_graph, n_upper, entry, ..]: [u64; 8]) -> Self {
+        let extent =
+            Extent { n_slots: n_graph as usize, n_upper: n_upper as usize, entry: Entry::from_bits(entry) };
+        Numbers { n_slots: n_slots as usize, extent }
+    }
+}
+
+impl Live {
+    /// Writes an image of what a commit left and of the graph, which a delta left and no one changes. The caller looks at
+    /// the commit. Returns how many bytes the image has.
+    pub(super) fn write_image(&self, view: &View, delta: u64, graph: Option<&Graph>) -> Result<u64> {
+        let (memory, slots) = (&self.memory, &self.memory.slots);
+        let n_slots = slots.n_slots();
+        let nothing = Extent { n_slots: 0, n_upper: 0, entry: None };
+        let numbers = Numbers { n_slots, extent: graph.map_or(nothing, Graph::extent) };
+        let all = || (0..n_slots as u32).map(Slot);
+        let mut writer = ImageWriter::create(image::folder(self.store.folder(), self.id))?;
+        writer.section(|writer| all().try_for_each(|slot| writer.put(&slots.cell_bytes(slot, view.commit))))?;
+        let id_of = |slot: Slot| slots.exists_at(slot, view.commit).then(|| slots.id(slot)).flatten();
+        let mut ids = Vec::new();
+        writer.section(|writer| {
+            writer.put(&0u64.to_ne_bytes())?;
+            all().try_for_each(|slot| {
+                id_of(slot).inspect(|id| key::put_bare_id(&mut ids, id));
+                writer.put(&(ids.len() as u64).to_ne_bytes())
+            })
+        })?;
+        writer.section(|writer| writer.put(&ids))?;
+        let held = memory.index.as_ref().map(Index::held);
+        let codes = memory.index.as_ref().and_then(Index::codes);
+        let has_code = |slot: Slot| slots.exists_at(slot, view.commit) || held.as_ref().is_some_and(|held| held(slot));
+        writer.section(|writer| codes.map_or(Ok(()), |codes| write_codes(writer, codes, n_slots, &has_code)))?;
+        writer.section(|writer| {
+            let Some(codes) = codes.filter(|codes| codes.has_facts()) else { return Ok(()) };
+            all().try_for_each(|slot| match has_code(slot) {
+                true => writer.put(&codes.bytes_at(slot.0).1),
+                false => writer.put(&[0; FACTS_BYTES]),
+            })
+        })?;
+        if let Some(graph) = graph {
+            for (rows, n_rows) in graph.arrays(&numbers.extent) {
+                writer.section(|writer| {
+                    let mut bytes = Vec::new();
+                    for from in (0..n_rows as u32).step_by(ROWS as usize) {
+                        bytes.clear();
+                        for row in from..(from + ROWS).min(n_rows as u32) {
+                            let words = rows.shared(row).iter();
+                            words.for_each(|word| bytes.extend(word.load(Ordering::Relaxed).to_ne_bytes()));
+                        }
+                        writer.put(&bytes)?;
+                    }
+                    Ok(())
+                })?;
+            }
+        }
+        writer.finish(&Tag {
+            store: self.store.identity(),
+            collection: self.id,
+            commit: view.commit,
+            delta,
+            shape: shape_of(&self.config),
+            numbers: numbers.write(),
+        })
+    }
+}
+
+fn write_codes(
+    writer: &mut ImageWriter,
+    codes: &Codes,
+    n_slots: usize,
+    has_code: &dyn Fn(Slot) -> bool,
+) -> std::io::Result<()> {
+    let nothing = vec![0; codes.width()];
+    (0..n_slots as u32).map(Slot).try_for_each(|slot| match has_code(slot) {
+        true => writer.put(codes.bytes_at(slot.0).0),
+        false => writer.put(&nothing),
+    })
+}
+
+/// Finds a collection's image, if it is one of what the collection is. Nothing of it has been read but its header.
+pub(crate) fn find(
+    database: &Path,
+    store: Uuid,
+    id: CollectionId,
+    config: &CollectionConfig,
+) -> Option<Image> {
+    let image = match Image::open(&image::folder(database, id)) {
+        Ok(image) => image?,
+        Err(flaw) => {
+            tracing::warn!(collection = id.0, "an image is made anew: {flaw}");
+            return None;
+        }
+    };
+    let fits = (image.tag.store, image.tag.collection, image.tag.shape) == (store, id, shape_of(config));
+    fits.then_some(image)
+}
+
+/// Whether an image has every section in full, and every byte is what was written.
+pub(crate) fn is_sound(image: &Image, memory: &Memory) -> bool {
+    let Numbers { n_slots, extent } = Numbers::read(image.tag.numbers);
+    let has = |section: usize, n_bytes: usize| image.section(section).1 == n_bytes;
+    let codes = memory.index.as_ref().and_then(Index::codes);
+    let graph = memory.index.as_ref().map(Index::graph);
+    let arrays = graph.iter().flat_map(|graph| graph.arrays(&extent)).enumerate();
+    has(CELLS, n_slots * CELL_BYTES)
+        && has(ID_OFFSETS, (n_slots + 1) * 8)
+        && has(CODES, codes.map_or(0, |codes| codes.width() * n_slots))
+        && has(FACTS, codes.filter(|codes| codes.has_facts()).map_or(0, |_| FACTS_BYTES * n_slots))
+        && arrays.map(|(at, (rows, n_rows))| has(GRAPH + at, rows.bytes_of(n_rows))).all(|has| has)
+        && image.is_whole()
+}
+
+/// Takes an image up into a memory without slots.
+pub(crate) fn take_up(image: Image, memory: &Memory) -> std::io::Result<()> {
+    let Numbers { n_slots, extent } = Numbers::read(image.tag.numbers);
+    if let Some(index) = &memory.index {
+        if let Some(codes) = index.codes() {
+            codes.adopt(image.file(), image.section(CODES).0, image.section(FACTS).0, n_slots)?;
+        }
+        let mut section = GRAPH;
+        index.graph().adopt(&extent, |(rows, n_rows)| {
+            rows.adopt(image.file(), image.section(section).0, n_rows)?;
+            section += 1;
+            Ok(())
+        })?;
+    }
+    memory.adopt(image, n_slots, [CELLS, ID_OFFSETS, IDS])
+}

@@ -1,0 +1,331 @@
+//! Writing the graph down: deltas as it changes, now and then a checkpoint of its rows, and an image of all that is in
+//! memory.
+//!
+//! A delta is written for each batch of documents linked, to the same log as they were, by the linker and so never before
+//! the documents. A *save* writes the rows that have changed since the last one, with the cursor that says so; then the
+//! image; then it drops the deltas that both hold. Up to that moment the image before is still good with the deltas after
+//! it, so that a kill at any point costs nothing but the time to go through those deltas.
+//!
+//! If a delta cannot be written, none is until a save has made up for it: deltas have no gaps. What is written here is
+//! derived; failing to write it fails nothing else.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::Live;
+use super::index::Index;
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::graph::{Change, Entry, Graph, Op};
+use crate::id::{Commit, Slot};
+use crate::store::draft::Derived;
+use crate::store::graph::{Cursor, GraphRow, encode_delta};
+use crate::store::{image, key};
+
+/// A save is due when deltas and log have grown by so many bytes...
+const LEAST_BYTES: u64 = 64 << 20;
+/// ...and by this part of the image.
+const IMAGE_SHARE: u64 = 2;
+/// How long to wait before trying again to make up for deltas that could not be written.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of rows written in one batch.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// What has been written of a graph, and what has not.
+pub(crate) struct Persist {
+    state: Mutex<State>,
+    /// Bytes that an open would have to go through, as far as they come from deltas.
+    delta_bytes: AtomicU64,
+    n_deltas: AtomicU64,
+    n_delta_bytes_in_all: AtomicU64,
+    n_checkpoint_bytes: AtomicU64,
+    n_image_bytes: AtomicU64,
+}
+
+/// How far writing has got.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// The last delta that was written.
+    pub(crate) last_delta: u64,
+    /// Slots whose rows have changed since the last checkpoint, one bit each.
+    pub(crate) dirty: Dirty,
+    /// Deltas are not written until the next save.
+    pub(crate) lagging: bool,
+    /// Rows and deltas on disk are of no use, and are removed by the next save.
+    pub(crate) wipe: bool,
+    /// How often the graph had been made anew when this was last looked at.
+    pub(crate) n_rebuilt: usize,
+    pub(crate) cursor: Cursor,
+    /// The delta that the newest image holds, and how many bytes it has.
+    pub(crate) imaged_delta: u64,
+    pub(crate) image_bytes: u64,
+    /// Bytes of deltas that were there at open.
+    pub(crate) delta_bytes: u64,
+    /// When a save was last tried that was due because deltas are lagging.
+    tried_at: Option<Instant>,
+}
+
+/// A set of slots.
+#[derive(Debug, Default)]
+pub(crate) struct Dirty(Vec<u64>);
+
+impl Dirty {
+    pub(crate) fn insert(&mut self, slot: u32) {
+        let word = slot as usize / 64;
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << (slot % 64);
+    }
+
+    pub(crate) fn insert_all(&mut self, n_slots: usize) {
+        self.0 = vec![u64::MAX; n_slots.div_ceil(64)];
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(|&word| word == 0)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u32> {
+        let bits = |(at, &word): (usize, &u64)| {
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| (at * 64) as u32 + bit)
+        };
+        self.0.iter().enumerate().flat_map(bits)
+    }
+}
+
+impl Persist {
+    pub(crate) fn new(state: State) -> Self {
+        Persist {
+            delta_bytes: AtomicU64::new(state.delta_bytes),
+            state: Mutex::new(state),
+            n_deltas: AtomicU64::new(0),
+            n_delta_bytes_in_all: AtomicU64::new(0),
+            n_checkpoint_bytes: AtomicU64::new(0),
+            n_image_bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// The commit up to which the newest image says what is there; `None` without one.
+    pub(crate) fn imaged(&self) -> Option<Commit> {
+        let cursor = self.state.lock().cursor;
+        (cursor.image.0 > 0).then(|| cursor.image.max(cursor.covers))
+    }
+
+    /// Bytes written since the collection was opened: of deltas, checkpoints and images.
+    pub(crate) fn written(&self) -> [u64; 3] {
+        [&self.n_delta_bytes_in_all, &self.n_checkpoint_bytes, &self.n_image_bytes]
+            .map(|counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// Deltas written since the collection was opened.
+    pub(crate) fn n_deltas(&self) -> u64 {
+        self.n_deltas.load(Ordering::Relaxed)
+    }
+}
+
+impl Live {
+    /// Takes note of what changed in the graph, and writes it down.
+    pub(crate) fn record(&self, graph: &Graph, changes: &[Change]) {
+        if changes.is_empty() || !self.store.options().persist_graph {
+            return;
+        }
+        let delta = graph.delta(changes);
+        let mut state = self.persist.state.lock();
+        for op in &delta.ops {
+            match op {
+                Op::Row { slot, ties, .. } => {
+                    state.dirty.insert(*slot);
+                    ties.iter().filter(|tie| tie.back).for_each(|tie| state.dirty.insert(tie.link.slot));
+                }
+                Op::Append { slot, .. } | Op::Gone { slot } => state.dirty.insert(*slot),
+                Op::Twins { of, .. } | Op::Hang { of, .. } => state.dirty.insert(*of),
+                Op::Entry(_) => {}
+            }
+        }
+        if state.lagging || !failpoint::allows("delta") {
+            state.lagging = true;
+            return;
+        }
+        failpoint::hit("delta.before");
+        let bytes = encode_delta(&delta, &|slot| self.memory.slots.tenancy(Slot(slot)).generation);
+        let (number, n_bytes) = (state.last_delta + 1, bytes.len() as u64);
+        let mut batch = Derived::default();
+        batch.put(&self.families.graph, &key::delta(number), &bytes);
+        match self.store.write_derived(batch) {
+            Ok(()) => {
+                state.last_delta = number;
+                self.persist.delta_bytes.fetch_add(n_bytes, Ordering::Relaxed);
+                self.persist.n_delta_bytes_in_all.fetch_add(n_bytes, Ordering::Relaxed);
+                self.persist.n_deltas.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => {
+                tracing::warn!("the graph's changes are not written for now: {error}");
+                state.lagging = true;
+            }
+        }
+        failpoint::hit("delta.written");
+    }
+
+    /// Whether so much has been written since the last save that another is worth it, or one has to make up for deltas that
+    /// were not written.
+    pub(crate) fn is_save_due(&self) -> bool {
+        let n_bytes = self.persist.delta_bytes.load(Ordering::Relaxed);
+        let Some(mut state) = self.persist.state.try_lock() else { return false };
+        if n_bytes >= LEAST_BYTES && n_bytes >= state.image_bytes / IMAGE_SHARE {
+            return true;
+        }
+        let is_rebuilt = self.memory.index.as_ref().is_some_and(|index| index.n_rebuilt() != state.n_rebuilt);
+        let is_late = (state.lagging || is_rebuilt) && self.store.is_writable() && self.store.options().persist_graph;
+        let is_patient = state.tried_at.is_some_and(|tried| tried.elapsed() < PATIENCE);
+        if is_late && !is_patient {
+            state.tried_at = Some(Instant::now());
+        }
+        is_late && !is_patient
+    }
+
+    /// Whether rows and deltas on disk are the graph in memory, as long as nothing is linked.
+    pub(super) fn is_written_down(&self) -> bool {
+        let state = self.persist.state.lock();
+        let is_rebuilt = self.memory.index.as_ref().is_some_and(|index| index.n_rebuilt() != state.n_rebuilt);
+        !state.lagging && !is_rebuilt && self.store.options().persist_graph
+    }
+
+    /// How far the rows on disk have got.
+    pub(super) fn cursor(&self) -> Cursor {
+        self.persist.state.lock().cursor
+    }
+
+    /// Removes what is on disk of a graph that is of no use, so that the deltas of a new one follow.
+    pub(crate) fn begin_graph_anew(&self) -> Result<()> {
+        // First, so that no later delta is taken to go on from it.
+        let folder = self.store.folder();
+        image::remove(folder, self.id).map_err(|error| Error::io("removing an image in", folder, error))?;
+        let mut state = self.persist.state.lock();
+        let last_delta = state.last_delta + 1;
+        let cursor = Cursor { delta: last_delta, ..Cursor::default() };
+        let mut batch = Derived::default();
+        batch.delete_range(&self.families.graph, &key::row_range().0, &key::row_range().1);
+        batch.delete_range(&self.families.graph, &key::delta(0), &key::delta_range(0).1);
+        batch.put(&self.families.graph, key::CURSOR, &cursor.encode());
+        self.store.write_derived(batch)?;
+        *state = State { last_delta, cursor, ..State::default() };
+        Ok(())
+    }
+
+    /// Writes down what has changed since the last time, and an image, unless there is one of the same. Linking waits
+    /// meanwhile.
+    pub(crate) fn save(&self) -> Result<()> {
+        if !self.store.options().persist_graph || !failpoint::allows("save") {
+            return Ok(());
+        }
+        let index = self.memory.index.as_ref().filter(|index| !index.is_broken());
+        let _held = index.map(Index::hold);
+        let mut state = self.persist.state.lock();
+        // Only now: what is linked was written before this commit was looked at, or is told of by the log after it.
+        let view = self.store.view();
+        let graph = index.map(Index::graph);
+        if let (Some(index), Some(graph)) = (index, &graph) {
+            if index.n_rebuilt() != state.n_rebuilt {
+                state.n_rebuilt = index.n_rebuilt();
+                state.wipe = true;
+            }
+            self.write_rows(graph, &mut state)?;
+        }
+        let Cursor { delta, image, covers, .. } = state.cursor;
+        if image.0 == 0 || self.last_change() > image.max(covers) || state.imaged_delta != delta {
+            // Everything that the image holds is in files then, so that the log need not vouch for it.
+            self.store.flush_families(std::iter::once(&self.families))?;
+            failpoint::hit("save.flushed");
+            state.image_bytes = self.write_image(&view, delta, graph.as_deref())?;
+            (state.imaged_delta, state.cursor.image) = (delta, view.commit);
+            self.persist.n_image_bytes.fetch_add(state.image_bytes, Ordering::Relaxed);
+        }
+        let cursor = Cursor { covers: view.commit, ..state.cursor };
+        let mut batch = Derived::default();
+        batch.put(&self.families.graph, key::CURSOR, &cursor.encode());
+        batch.delete_range(&self.families.graph, &key::delta(0), &key::delta(cursor.delta + 1));
+        self.store.write_derived(batch)?;
+        failpoint::hit("save.trimmed");
+        state.cursor = cursor;
+        self.store.note_image(self.id, Some(cursor.covers));
+        self.persist.delta_bytes.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Saves before the collection is closed.
+    pub(crate) fn save_for_good(&self) -> Result<()> {
+        self.save()?;
+        let held = self.memory.slots.exact.held();
+        held.iter().try_for_each(|held| held.flush()).map_err(|error| Error::io("flushing", self.store.folder(), error))
+    }
+
+    /// The commit up to which the newest image says what is there; `None` without one.
+    pub(crate) fn imaged(&self) -> Option<Commit> {
+        self.persist.imaged()
+    }
+
+    /// Writes the rows that have changed, and the cursor with the last of them.
+    fn write_rows(&self, graph: &Graph, state: &mut State) -> Result<()> {
+        if state.dirty.is_empty() && !state.lagging && !state.wipe {
+            return Ok(());
+        }
+        failpoint::hit("rows.before");
+        if state.lagging || state.wipe {
+            // Rows now hold what no delta tells: an image from before may not go on from here.
+            state.last_delta += 1;
+        }
+        if state.wipe {
+            state.dirty.insert_all(graph.extent().n_slots);
+        }
+        let generations = |slot: u32| self.memory.slots.tenancy(Slot(slot)).generation;
+        let mut batch = Derived::default();
+        if state.wipe {
+            batch.delete_range(&self.families.graph, &key::row_range().0, &key::row_range().1);
+            batch.delete_range(&self.families.graph, &key::delta(0), &key::delta_range(0).1);
+        }
+        let n_slots = graph.extent().n_slots as u32;
+        let mut n_bytes = 0;
+        for slot in state.dirty.iter().filter(|&slot| slot < n_slots) {
+            let is_point = graph.is_point(slot);
+            for level in 0..=graph.level_of(slot) {
+                let key = key::row(Slot(slot), level);
+                let links = if is_point { graph.row_links(slot, level) } else { Vec::new() };
+                if !is_point || (level > 0 && links.is_empty()) {
+                    if !state.wipe {
+                        batch.delete(&self.families.graph, &key);
+                    }
+                    continue;
+                }
+                let twins = if level == 0 { graph.twins(slot).collect() } else { Vec::new() };
+                let row = GraphRow { generation: generations(slot), links, twins };
+                batch.put(&self.families.graph, &key, &row.encode(&generations));
+            }
+            if batch.n_bytes() >= BATCH_BYTES {
+                n_bytes += batch.n_bytes();
+                // Rows ahead of the cursor do no harm: the deltas in between are still there, and say the same again.
+                self.store.write_derived(std::mem::take(&mut batch))?;
+                failpoint::hit("rows.some");
+            }
+        }
+        let (n_points, n_twins) = graph.counts();
+        let cursor = Cursor {
+            delta: state.last_delta,
+            entry: Entry::to_bits(graph.entry()),
+            n_points: n_points as u64,
+            n_twins: n_twins as u64,
+            ..state.cursor
+        };
+        batch.put(&self.families.graph, key::CURSOR, &cursor.encode());
+        n_bytes += batch.n_bytes();
+        self.store.write_derived(batch)?;
+        failpoint::hit("rows.written");
+        self.persist.n_checkpoint_bytes.fetch_add(n_bytes as u64, Ordering::Relaxed);
+        state.cursor = cursor;
+        state.dirty = Dirty::default();
+        (state.lagging, state.wipe) = (false, false);
+        Ok(())
+    }
+}

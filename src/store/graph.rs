@@ -1,0 +1,394 @@
+//! What the `graph` family holds: rows of links, deltas, and the cursor that says how far the rows have got.
+//!
+//! A row is a point's links at one level as of the last graph checkpoint, and at level 0 its twins too; a delta is what
+//! linking has changed since, one for each batch of documents linked; the cursor names the last delta that the rows hold.
+//! Rows, and the deltas after the cursor in order, are the graph. All of it is derived from documents and vectors.
+//!
+//! A slot that is named comes with a *tag*, the low byte of its document's generation: a link to a slot that has been
+//! given another document since is told from one to what it was made for, and dropped.
+//!
+//! ```text
+//! Row     OFFSET SIZE FIELD              Delta  OFFSET SIZE FIELD         Cursor  OFFSET SIZE FIELD
+//!              0    1 version = 1               0    1 version = 1                 0    1 version = 1
+//!              1    4 generation                1    … steps                       1    8 delta
+//!              5    4 n: links                end    4 CRC32C                      9    8 commit of the newest image
+//!              9    4 t: twins                                                    17    8 commit up to which it holds
+//!             13   5n links                                                       25    8 entry
+//!              …   5t twins                                                       33    8 points
+//!            end    4 CRC32C                                                      41    8 twins
+//!                                                                                end    4 CRC32C
+//!
+//! Link    slot u32 (bit 31: spared by pruning), tag u8
+//! Step    kind in the low half of a byte, level in the high half; then
+//!         1 row      slot u32, generation u32, n u16, n links, one bit for each: the slot is linked back to
+//!         2 append   slot u32, tag u8, link
+//!         3 twins    of u32, generation u32, n u32, n links
+//!         4 gone     slot u32, generation u32
+//!         5 entry    slot u32        6 no entry
+//!         7 hang     twin u32, tag u8, of u32, tag u8
+//! ```
+
+use super::record::{Fields, seal, unseal};
+use crate::error::{Error, Result};
+use crate::graph::{Delta, Entry, Link, Op, Tie};
+use crate::id::Commit;
+
+const VERSION: u8 = 1;
+const KEPT: u32 = 1 << 31;
+const LINK_BYTES: usize = 5;
+const ROW_HEADER: usize = 13;
+
+/// The generation of the document that a slot holds, or held last.
+pub(crate) type Generations<'g> = &'g dyn Fn(u32) -> u32;
+/// Whether a slot still holds what it held when it bore a tag.
+pub(crate) type Known<'k> = &'k dyn Fn(u32, u8) -> bool;
+
+/// A row of links.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GraphRow {
+    pub(crate) generation: u32,
+    pub(crate) links: Vec<Link>,
+    /// Only at level 0.
+    pub(crate) twins: Vec<u32>,
+}
+
+impl GraphRow {
+    pub(crate) fn encode(&self, generations: Generations<'_>) -> Vec<u8> {
+        let n_bytes = ROW_HEADER + LINK_BYTES * (self.links.len() + self.twins.len());
+        let mut bytes = Vec::with_capacity(n_bytes + 4);
+        bytes.push(VERSION);
+        for number in [self.generation, self.links.len() as u32, self.twins.len() as u32] {
+            bytes.extend(number.to_le_bytes());
+        }
+        self.links.iter().for_each(|link| put_link(&mut bytes, *link, generations));
+        self.twins.iter().for_each(|&slot| put_link(&mut bytes, Link { slot, kept: false }, generations));
+        seal(bytes)
+    }
+
+    /// Reads a row without what is not known any more; says too whether anything was left out.
+    pub(crate) fn decode(bytes: &[u8], known: Known<'_>) -> Result<(Self, bool)> {
+        const WHAT: &str = "a row of the graph";
+        let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, ROW_HEADER)?;
+        let (generation, n_links, n_twins) = (fields.u32(), fields.u32() as usize, fields.u32() as usize);
+        let (words, rest) = fields.rest.as_chunks::<LINK_BYTES>();
+        if Some(words.len()) != n_links.checked_add(n_twins) || !rest.is_empty() {
+            let got = fields.rest.len();
+            return Err(Error::corruption(WHAT, format!("expected {n_links} links and {n_twins} twins, got {got} bytes")));
+        }
+        let links: Vec<Link> = words[..n_links].iter().filter_map(|word| read_link(word, known)).collect();
+        let twins: Vec<u32> = words[n_links..].iter().filter_map(|word| Some(read_link(word, known)?.slot)).collect();
+        let is_short = links.len() + twins.len() < words.len();
+        Ok((GraphRow { generation, links, twins }, is_short))
+    }
+}
+
+fn put_link(bytes: &mut Vec<u8>, link: Link, generations: Generations<'_>) {
+    let word = link.slot | if link.kept { KEPT } else { 0 };
+    bytes.extend(word.to_le_bytes());
+    bytes.push(generations(link.slot) as u8);
+}
+
+fn read_link(&[a, b, c, d, tag]: &[u8; LINK_BYTES], known: Known<'_>) -> Option<Link> {
+    let word = u32::from_le_bytes([a, b, c, d]);
+    let link = Link { slot: word & !KEPT, kept: word & KEPT != 0 };
+    known(link.slot, tag).then_some(link)
+}
+
+const ROW: u8 = 1;
+const APPEND: u8 = 2;
+const TWINS: u8 = 3;
+const GONE: u8 = 4;
+const ENTRY: u8 = 5;
+const NO_ENTRY: u8 = 6;
+const HANG: u8 = 7;
+
+/// Encodes a delta.
+pub(crate) fn encode_delta(delta: &Delta, generations: Generations<'_>) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    for op in &delta.ops {
+        match op {
+            Op::Row { slot, level, ties } => {
+                put_head(&mut bytes, ROW, *level, *slot);
+                bytes.extend(generations(*slot).to_le_bytes());
+                bytes.extend((ties.len() as u16).to_le_bytes());
+                ties.iter().for_each(|tie| put_link(&mut bytes, tie.link, generations));
+                let bits = |ties: &[Tie]| ties.iter().rev().fold(0u8, |bits, tie| bits << 1 | u8::from(tie.back));
+                bytes.extend(ties.chunks(8).map(bits));
+            }
+            Op::Append { slot, level, to } => {
+                put_head(&mut bytes, APPEND, *level, *slot);
+                bytes.push(generations(*slot) as u8);
+                put_link(&mut bytes, Link { slot: *to, kept: false }, generations);
+            }
+            Op::Twins { of, twins } => {
+                put_head(&mut bytes, TWINS, 0, *of);
+                bytes.extend(generations(*of).to_le_bytes());
+                bytes.extend((twins.len() as u32).to_le_bytes());
+                twins.iter().for_each(|&slot| put_link(&mut bytes, Link { slot, kept: false }, generations));
+            }
+            Op::Gone { slot } => {
+                put_head(&mut bytes, GONE, 0, *slot);
+                bytes.extend(generations(*slot).to_le_bytes());
+            }
+            Op::Entry(Some(Entry { slot, level })) => put_head(&mut bytes, ENTRY, *level, *slot),
+            Op::Entry(None) => put_head(&mut bytes, NO_ENTRY, 0, 0),
+            Op::Hang { twin, of } => {
+                put_head(&mut bytes, HANG, 0, *twin);
+                bytes.push(generations(*twin) as u8);
+                put_link(&mut bytes, Link { slot: *of, kept: false }, generations);
+            }
+        }
+    }
+    seal(bytes)
+}
+
+fn put_head(bytes: &mut Vec<u8>, kind: u8, level: usize, slot: u32) {
+    bytes.push(kind | (level as u8) << 4);
+    bytes.extend(slot.to_le_bytes());
+}
+
+/// What could be made of a delta.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct ReadDelta {
+    pub(crate) delta: Delta,
+    /// Points some of whose links were left out, because what they led to is not known any more.
+    pub(crate) short: Vec<u32>,
+}
+
+/// Reads a delta without what is not known any more.
+pub(crate) fn decode_delta(bytes: &[u8], known: Known<'_>) -> Result<ReadDelta> {
+    const WHAT: &str = "a delta of the graph";
+    let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, 1)?;
+    let malformed = || Error::corruption(WHAT, "a step is cut short or of an unknown kind");
+    let mut read = ReadDelta::default();
+    while let Some((&head, rest)) = fields.rest.split_first() {
+        fields.rest = rest;
+        let (kind, level) = (head & 0x0f, usize::from(head >> 4));
+        let slot = fields.try_u32().ok_or_else(malformed)?;
+        let is_known = |slot: u32, generation: u32| known(slot, generation as u8);
+        match kind {
+            ROW => {
+                let generation = fields.try_u32().ok_or_else(malformed)?;
+                let n_links = usize::from(u16::from_le_bytes(fields.try_take().ok_or_else(malformed)?));
+                let words = fields.try_links(n_links).ok_or_else(malformed)?;
+                let bits = fields.try_bytes(n_links.div_ceil(8)).ok_or_else(malformed)?;
+                if !is_known(slot, generation) {
+                    continue;
+                }
+                let ties = words.iter().enumerate().filter_map(|(at, word)| {
+                    Some(Tie { link: read_link(word, known)?, back: bits[at / 8] >> (at % 8) & 1 == 1 })
+                });
+                let ties: Vec<Tie> = ties.collect();
+                if ties.len() < n_links {
+                    read.short.push(slot);
+                }
+                read.delta.ops.push(Op::Row { slot, level, ties });
+            }
+            APPEND => {
+                let [tag] = fields.try_take().ok_or_else(malformed)?;
+                let word = fields.try_take().ok_or_else(malformed)?;
+                if let Some(link) = read_link(&word, known).filter(|_| known(slot, tag)) {
+                    read.delta.ops.push(Op::Append { slot, level, to: link.slot });
+                }
+            }
+            TWINS => {
+                let generation = fields.try_u32().ok_or_else(malformed)?;
+                let n_twins = fields.try_u32().ok_or_else(malformed)? as usize;
+                let words = fields.try_links(n_twins).ok_or_else(malformed)?;
+                if is_known(slot, generation) {
+                    let twins = words.iter().filter_map(|word| Some(read_link(word, known)?.slot)).collect();
+                    read.delta.ops.push(Op::Twins { of: slot, twins });
+                }
+            }
+            GONE => {
+                fields.try_u32().ok_or_else(malformed)?;
+                // Whatever the slot holds now, it was linked after this.
+                read.delta.ops.push(Op::Gone { slot });
+            }
+            ENTRY => read.delta.ops.push(Op::Entry(Some(Entry { slot, level }))),
+            NO_ENTRY => read.delta.ops.push(Op::Entry(None)),
+            HANG => {
+                let [tag] = fields.try_take().ok_or_else(malformed)?;
+                let word = fields.try_take().ok_or_else(malformed)?;
+                if let Some(of) = read_link(&word, known).filter(|_| known(slot, tag)) {
+                    read.delta.ops.push(Op::Hang { twin: slot, of: of.slot });
+                }
+            }
+            _ => return Err(malformed()),
+        }
+    }
+    Ok(read)
+}
+
+/// How far the rows of a graph have got.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// Every delta up to this one is in the rows.
+    pub(crate) delta: u64,
+    /// The commit that the newest image holds; 0 without one.
+    pub(crate) image: Commit,
+    /// The commit up to which that image still says what is there.
+    pub(crate) covers: Commit,
+    /// Where walks begin, as of the rows.
+    pub(crate) entry: u64,
+    pub(crate) n_points: u64,
+    pub(crate) n_twins: u64,
+}
+
+impl Cursor {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION];
+        for number in [self.delta, self.image.0, self.covers.0, self.entry, self.n_points, self.n_twins] {
+            bytes.extend(number.to_le_bytes());
+        }
+        seal(bytes)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        const WHAT: &str = "the cursor of the graph";
+        let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, 49)?;
+        Ok(Cursor {
+            delta: fields.u64(),
+            image: Commit(fields.u64()),
+            covers: Commit(fields.u64()),
+            entry: fields.u64(),
+            n_points: fields.u64(),
+            n_twins: fields.u64(),
+        })
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn try_take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (&field, rest) = self.rest.split_first_chunk::<N>()?;
+        self.rest = rest;
+        Some(field)
+    }
+
+    fn try_u32(&mut self) -> Option<u32> {
+        self.try_take().map(u32::from_le_bytes)
+    }
+
+    fn try_bytes(&mut self, n: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.rest.split_at_checked(n)?;
+        self.rest = rest;
+        Some(bytes)
+    }
+
+    fn try_links(&mut self, n: usize) -> Option<&'a [[u8; LINK_BYTES]]> {
+        Some(self.try_bytes(n.checked_mul(LINK_BYTES)?)?.as_chunks().0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(slot: u32) -> Link {
+        Link { slot, kept: false }
+    }
+
+    fn delta() -> Delta {
+        let tie = |slot, kept, back| Tie { link: Link { slot, kept }, back };
+        Delta {
+            ops: vec![
+                Op::Row { slot: 7, level: 0, ties: vec![tie(1, false, true), tie(2, true, false)] },
+                Op::Row { slot: 7, level: 3, ties: vec![] },
+                Op::Append { slot: 3, level: 1, to: 9 },
+                Op::Hang { twin: 4, of: 3 },
+                Op::Twins { of: 5, twins: vec![6] },
+                Op::Gone { slot: 8 },
+                Op::Entry(Some(Entry { slot: 7, level: 3 })),
+                Op::Entry(None),
+            ],
+        }
+    }
+
+    fn generations(slot: u32) -> u32 {
+        slot + 0x100
+    }
+
+    fn check_golden(bytes: &[u8], expected: &[u8]) {
+        let (content, crc) = bytes.split_last_chunk::<4>().unwrap();
+        assert_eq!(content, expected);
+        assert_eq!(u32::from_le_bytes(*crc), crc32c::crc32c(content));
+    }
+
+    #[test]
+    fn golden_row_and_cursor() {
+        let row = GraphRow { generation: 3, links: vec![link(1), Link { slot: 2, kept: true }], twins: vec![5] };
+        check_golden(
+            &row.encode(&generations),
+            b"\x01\x03\0\0\0\x02\0\0\0\x01\0\0\0\x01\0\0\0\x01\x02\0\0\x80\x02\x05\0\0\0\x05",
+        );
+        let cursor =
+            Cursor { delta: 1, image: Commit(2), covers: Commit(3), entry: 4, n_points: 5, n_twins: 6 };
+        check_golden(
+            &cursor.encode(),
+            b"\x01\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0",
+        );
+        assert_eq!(Cursor::decode(&cursor.encode()).unwrap(), cursor);
+    }
+
+    #[test]
+    fn golden_delta() {
+        let expected = [
+            &b"\x01\x01\x07\0\0\0\x07\x01\0\0\x02\0\x01\0\0\0\x01\x02\0\0\x80\x02\x01"[..],
+            b"\x31\x07\0\0\0\x07\x01\0\0\0\0",
+            b"\x12\x03\0\0\0\x03\x09\0\0\0\x09",
+            b"\x07\x04\0\0\0\x04\x03\0\0\0\x03",
+            b"\x03\x05\0\0\0\x05\x01\0\0\x01\0\0\0\x06\0\0\0\x06",
+            b"\x04\x08\0\0\0\x08\x01\0\0",
+            b"\x35\x07\0\0\0",
+            b"\x06\0\0\0\0",
+        ];
+        check_golden(&encode_delta(&delta(), &generations), &expected.concat());
+    }
+
+    #[test]
+    fn what_is_known_reads_back() {
+        let bytes = encode_delta(&delta(), &generations);
+        let all = decode_delta(&bytes, &|slot, tag| slot as u8 == tag).unwrap();
+        assert_eq!(all, ReadDelta { delta: delta(), short: vec![] });
+        let row = GraphRow { generation: 9, links: (0..40).map(link).collect(), twins: (50..53).collect() };
+        let known: Known<'_> = &|slot, tag| slot as u8 == tag;
+        assert_eq!(GraphRow::decode(&row.encode(&generations), known).unwrap(), (row.clone(), false));
+        let (left, is_short) = GraphRow::decode(&row.encode(&generations), &|slot, _| slot < 51).unwrap();
+        assert!(is_short && left.links == row.links && left.twins == [50]);
+    }
+
+    #[test]
+    fn what_is_not_known_any_more_is_left_out() {
+        let bytes = encode_delta(&delta(), &generations);
+        let ReadDelta { delta, short } = decode_delta(&bytes, &|slot, _| slot != 2 && slot != 3).unwrap();
+        assert_eq!(short, [7]);
+        assert_eq!(delta.ops.len(), 6, "neither the append nor the twin of slot 3");
+        let Op::Row { ties, .. } = &delta.ops[0] else { panic!("expected a row") };
+        assert_eq!(ties, &[Tie { link: link(1), back: true }]);
+        assert_eq!(decode_delta(&bytes, &|_, _| false).unwrap().delta.ops.len(), 3, "what is gone and the entries");
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_an_error() {
+        let row = GraphRow { generation: 3, links: vec![link(1)], twins: vec![5] }.encode(&generations);
+        let (delta, cursor) = (encode_delta(&delta(), &generations), Cursor::default().encode());
+        let known: Known<'_> = &|_, _| true;
+        for bytes in [row, delta, cursor] {
+            let fails = |bytes: &[u8]| {
+                GraphRow::decode(bytes, known).is_err()
+                    && decode_delta(bytes, known).is_err()
+                    && Cursor::decode(bytes).is_err()
+            };
+            for bit in 0..bytes.len() * 8 {
+                let mut damaged = bytes.clone();
+                damaged[bit / 8] ^= 1 << (bit % 8);
+                assert!(fails(&damaged), "bit {bit}");
+            }
+            assert!((0..bytes.len()).all(|length| fails(&bytes[..length])));
+        }
+        // Sealed, but not a delta.
+        for body in [&b"\x01\x08\0\0\0\0"[..], b"\x01\x01\x07\0\0\0\x07\x01\0\0\xff\xff", b"\x01\x04\x07"] {
+            assert!(decode_delta(&seal(body.to_vec()), known).is_err(), "{body:?}");
+        }
+    }
+}
