@@ -13,6 +13,7 @@
 //! | [`draft`] | a commit in the making |
 //! | [`sync`], [`health`] | group commit; whether writes are taken |
 //! | [`prescan`], [`log`], [`rehearse`] | proving at open that nothing is missing |
+//! | [`whole`] | copies that are there whole or not at all |
 
 pub(crate) mod draft;
 pub(crate) mod family;
@@ -27,6 +28,7 @@ pub(crate) mod rocks;
 pub(crate) mod superblock;
 pub(crate) mod sync;
 mod upkeep;
+mod whole;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
