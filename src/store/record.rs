@@ -553,13 +553,13 @@ pub(crate) fn read_u64(what: &'static str, bytes: &[u8]) -> Result<u64> {
 // ---- the parts every record is made of
 
 /// Reads fixed fields off the front. The length is checked once, when it is made.
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
     /// Checks that there are at least `least` bytes and that the first is the version we know.
-    fn new(what: &'static str, bytes: &'a [u8], least: usize) -> Result<Self> {
+    pub(super) fn new(what: &'static str, bytes: &'a [u8], least: usize) -> Result<Self> {
         let (_, fields) = Fields::versions(what, bytes, VERSION)?;
         if bytes.len() >= least { Ok(fields) } else { Err(wrong_length(what, least, bytes.len())) }
     }
@@ -575,7 +575,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn take<const N: usize>(&mut self) -> [u8; N] {
+    pub(super) fn take<const N: usize>(&mut self) -> [u8; N] {
         match self.rest.split_first_chunk::<N>() {
             Some((&field, rest)) => {
                 self.rest = rest;
@@ -585,11 +585,11 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn u32(&mut self) -> u32 {
+    pub(super) fn u32(&mut self) -> u32 {
         u32::from_le_bytes(self.take())
     }
 
-    fn u64(&mut self) -> u64 {
+    pub(super) fn u64(&mut self) -> u64 {
         u64::from_le_bytes(self.take())
     }
 }
@@ -598,12 +598,12 @@ fn wrong_length(what: &'static str, expected: usize, got: usize) -> Error {
     Error::corruption(what, format!("expected at least {expected} bytes of version {VERSION}, got {got}"))
 }
 
-fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
+pub(super) fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
     bytes
 }
 
-fn unseal<'a>(what: &'static str, bytes: &'a [u8]) -> Result<&'a [u8]> {
+pub(super) fn unseal<'a>(what: &'static str, bytes: &'a [u8]) -> Result<&'a [u8]> {
     let (content, &crc) = bytes.split_last_chunk::<CRC>().ok_or_else(|| wrong_length(what, CRC, bytes.len()))?;
     let (expected, got) = (u32::from_le_bytes(crc), crc32c::crc32c(content));
     if expected != got {
