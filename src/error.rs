@@ -126,6 +126,15 @@ pub enum Error {
         id: DocId,
     },
 
+    /// The folder holds no backups, or none with this number.
+    #[error("no backup{} in {}", id.map(|id| format!(" {id}")).unwrap_or_default(), path.display())]
+    BackupNotFound {
+        /// The folder asked for.
+        path: PathBuf,
+        /// The number asked for; `None` where any would have done.
+        id: Option<u32>,
+    },
+
     /// A collection of this name exists already.
     #[error("collection \"{name}\" already exists")]
     CollectionExists {
@@ -168,10 +177,10 @@ pub enum Error {
         got: Option<Commit>,
     },
 
-    /// Another process or handle has the database open.
-    #[error("database {} is in use by {holder}", path.display())]
+    /// Another process or handle has the database open, or is changing the folder of backups.
+    #[error("{} is in use by {holder}", path.display())]
     Busy {
-        /// The database's folder.
+        /// The database's folder, or that of the backups.
         path: PathBuf,
         /// Who holds it, as it wrote itself down.
         holder: String,
@@ -324,9 +333,10 @@ impl Error {
             | Error::LimitExceeded { .. } => ErrorKind::InvalidArgument,
             Error::InBatch { source, .. } | Error::InQuery { source, .. } => source.kind(),
             Error::Shared(error) => error.kind(),
-            Error::CollectionNotFound { .. } | Error::DatabaseNotFound { .. } | Error::DocumentNotFound { .. } => {
-                ErrorKind::NotFound
-            }
+            Error::CollectionNotFound { .. }
+            | Error::DatabaseNotFound { .. }
+            | Error::DocumentNotFound { .. }
+            | Error::BackupNotFound { .. } => ErrorKind::NotFound,
             Error::CollectionExists { .. } | Error::ConfigConflict { .. } | Error::DocumentExists { .. } => {
                 ErrorKind::AlreadyExists
             }

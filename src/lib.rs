@@ -34,7 +34,7 @@ pub use crate::collection::search::{Query, Search};
 pub use crate::collection::writer::{Ticket, TrySendError, Writer};
 pub use crate::collection::{Collection, Namespace};
 pub use crate::config::{CollectionConfig, Durability, Index, Options, Quantization, Residency, SearchParams};
-pub use crate::db::{CollectionStats, Database, Stats, Verification};
+pub use crate::db::{Backup, CollectionStats, Database, Stats, Verification};
 pub use crate::distance::{Distance, Distances, Metric};
 pub use crate::document::{
     Cursor, Document, Hit, Hits, OpenedBy, Opening, Page, Receipt, Route, StoredDocument, Update, Way,

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
@@ -263,6 +265,67 @@ fn collections_come_and_go() {
     shell.run(&["drop", "c", "--yes"]).good();
     shell.run(&["count", "c"]).bad(3, &["no collection named \"c\"", "hint: there are: e; `vectrove create c"]);
     assert_eq!(shell.run(&["--db", "copy", "count", "c"]).good().out, "3\n");
+}
+
+#[test]
+fn backups_are_made_listed_restored_and_purged() {
+    let shell = Shell::with_collection();
+    for (from, said) in [(0, "number 1 in b"), (10, "number 2 in b"), (20, "number 3 in b")] {
+        shell.feed(&["import", "c", "-"], &rows(from, from + 10)).good();
+        let told = shell.run(&["backup", "b"]).good().out;
+        assert!(told.starts_with("backed up to commit ") && told.contains(said), "{told}");
+    }
+    let made = shell.run(&["backup", "b", "--json"]).json();
+    // None of these opens the database.
+    fs::rename(shell.path("db"), shell.path("gone")).unwrap();
+    let listed = shell.run(&["backups", "b", "--json"]).good().lines();
+    assert_eq!((listed.len(), &listed[3], &made["id"]), (4, &made, &json!(4)));
+    assert!(made["n_bytes"].as_u64() > Some(1_000) && made["n_files"].as_u64() > Some(3), "{made}");
+    let table = shell.run(&["backups", "b"]).good().out;
+    assert!(table.lines().count() == 5 && table.contains("KiB") && table.contains("Z  "), "{table}");
+
+    assert_eq!(shell.run(&["restore", "b", "db", "--json"]).json(), json!({"path": "db", "commit": made["commit"]}));
+    assert_eq!(shell.count("c"), 30);
+    let older = ["restore", "b", "older", "--backup", "2"];
+    assert!(shell.run(&older).good().out.starts_with("restored up to commit "));
+    assert_eq!(shell.run(&["--db", "older", "count", "c"]).good().out, "20\n");
+    shell.run(&older).bad(1, &["creating older failed"]);
+    shell.run(&["restore", "b", "x", "--backup", "7"]).bad(3, &["no backup 7 in b", "hint: `vectrove backups"]);
+    shell.run(&["restore", "nowhere", "x"]).bad(3, &["no backup in nowhere"]);
+
+    shell.run(&["purge-backups", "b"]).bad(2, &["--keep"]);
+    shell.run(&["purge-backups", "b", "--keep", "0"]).bad(2, &["0 is not in 1.."]);
+    assert_eq!(shell.run(&["purge-backups", "b", "--keep", "3"]).good().out, "3 backups are left\n");
+    assert_eq!(shell.run(&["purge-backups", "b", "--keep", "1", "--json"]).json(), json!({"left": 1}));
+    fs::write(shell.path("b/vectrove"), "not what was written").unwrap();
+    shell.run(&["backups", "b"]).bad(5, &["nothing was changed"]);
+}
+
+#[test]
+fn a_killed_backup_or_restore_is_whole_or_absent() {
+    let shell = Shell::with_collection();
+    shell.feed(&["import", "c", "-"], &rows(0, 3_000)).good();
+    shell.run(&["backup", "b"]).good();
+    let kill_after = |args: &[&str], millis: u64| {
+        let mut child = shell.command(args).spawn().unwrap();
+        thread::sleep(Duration::from_millis(millis));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    };
+    for n in 0..12 {
+        shell.feed(&["import", "c", "-"], &rows(3_000 + n, 3_001 + n)).good();
+        kill_after(&["backup", "b"], n * 12);
+        kill_after(&["restore", "b", "copy"], n * 12);
+        if shell.path("copy").exists() {
+            shell.run(&["--db", "copy", "verify"]).good();
+            fs::remove_dir_all(shell.path("copy")).unwrap();
+        }
+        let made = shell.run(&["backup", "b", "--json"]).json();
+        assert_eq!(shell.run(&["restore", "b", "copy", "--json"]).json()["commit"], made["commit"]);
+        assert_eq!(shell.run(&["--db", "copy", "count", "c"]).good().out, format!("{}\n", 3_001 + n));
+        fs::remove_dir_all(shell.path("copy")).unwrap();
+    }
+    assert!(!shell.path("copy.unfinished").exists());
 }
 
 #[test]

@@ -76,10 +76,6 @@ impl<T: Plain> Rows<T> {
         }
     }
 
-    pub(crate) fn width(&self) -> usize {
-        self.width
-    }
-
     /// Rows that there is room for.
     pub(crate) fn n_rows(&self) -> usize {
         self.n_rows.load(Ordering::Acquire)

@@ -3,6 +3,7 @@
 //! [`Database`] is a handle on an [`Engine`], which owns the store, the open collections and the worker. The last handle
 //! of any kind closes the engine in order; [`Database::close`] does so at once and says whether it worked.
 
+mod backup;
 mod catalog;
 mod stats;
 mod worker;
@@ -26,6 +27,7 @@ use crate::config::Options;
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit};
 use crate::store::Store;
+pub use crate::store::backup::Backup;
 use crate::store::rehearse::{Rehearsal, Rehearsed};
 
 /// An open database: a folder that belongs to this process until it is closed.

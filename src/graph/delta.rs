@@ -58,13 +58,6 @@ pub(crate) struct Tie {
     pub(crate) back: bool,
 }
 
-impl Tie {
-    /// A link alone.
-    pub(crate) fn one_way(link: Link) -> Self {
-        Tie { link, back: false }
-    }
-}
-
 /// Which slots are twins of points: one bit each.
 #[derive(Debug, Default)]
 pub(crate) struct Twinned(Vec<u64>);

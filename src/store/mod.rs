@@ -15,7 +15,10 @@
 //! | [`draft`] | a commit in the making |
 //! | [`sync`], [`health`] | group commit; whether writes are taken |
 //! | [`prescan`], [`log`], [`rehearse`] | proving at open that nothing is missing |
+//! | [`backup`], [`mark`] | folders of backups, and whose they are |
+//! | [`whole`] | copies that are there whole or not at all |
 
+pub(crate) mod backup;
 pub(crate) mod draft;
 pub(crate) mod family;
 pub(crate) mod graph;
@@ -23,6 +26,7 @@ pub(crate) mod health;
 pub(crate) mod image;
 pub(crate) mod key;
 pub(crate) mod log;
+mod mark;
 pub(crate) mod owner;
 mod prescan;
 pub(crate) mod record;
@@ -31,6 +35,7 @@ pub(crate) mod rocks;
 pub(crate) mod superblock;
 pub(crate) mod sync;
 mod upkeep;
+pub(crate) mod whole;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};

@@ -17,6 +17,7 @@ use super::owner::Owner;
 use super::record::{CatalogEntry, CollectionState, Identity, read_u32};
 use super::rocks::{Access, Budget, Family, Fault, Rocks, Shape};
 use super::superblock::{Manifest, Superblock, SuperblockFile, sync_folder};
+use super::whole::sync_parent;
 use super::{DEFAULT_FAMILY, Result, Store, image, key, prescan, storage};
 use crate::config::Options;
 use crate::error::Error;
@@ -185,9 +186,7 @@ fn take_owner(folder: &Path, options: &Options) -> Result<Owner> {
             return Err(missing());
         }
         std::fs::create_dir_all(folder).map_err(|error| Error::io("creating", folder, error))?;
-        if let Some(parent) = folder.canonicalize().ok().as_deref().and_then(Path::parent) {
-            sync_folder(parent)?;
-        }
+        sync_parent(folder)?;
     }
     let foreign = foreign_file(folder)?;
     if !folder.join("superblock").exists() {

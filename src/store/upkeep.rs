@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 
 use super::record::LogRecord;
 use super::rehearse::find_manifest;
-use super::superblock::{Superblock, SuperblockFile, sync_folder};
+use super::superblock::{Superblock, SuperblockFile};
+use super::whole::make_whole;
 use super::{Families, Store, key, storage};
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -166,30 +167,17 @@ impl Store {
     /// Makes a copy of the database, as of some commit from now on, in a folder that does not exist yet. The copy is
     /// there whole or not at all.
     pub(crate) fn checkpoint(&self, target: &Path) -> Result<Commit> {
-        if target.exists() {
-            let source = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
-            return Err(Error::io("creating", target, source));
-        }
-        self.sync_all()?;
-        let durable = self.gate.durable();
-        let mut draft = target.as_os_str().to_owned();
-        draft.push(".unfinished");
-        let draft = Path::new(&draft);
-        if draft.exists() {
-            std::fs::remove_dir_all(draft).map_err(|error| Error::io("clearing", draft, error))?;
-        }
-        std::fs::create_dir_all(draft).map_err(|error| Error::io("creating", draft, error))?;
-        let data = draft.join("data");
-        self.rocks.checkpoint(&data).map_err(storage("making a checkpoint"))?;
-        let manifest = find_manifest(&data)?;
-        let content = self.superblock.lock().content();
-        SuperblockFile::create(draft, Superblock { durable, manifest, clean: true, ..content })?;
-        failpoint::hit("checkpoint.filled");
-        std::fs::rename(draft, target).map_err(|error| Error::io("renaming", draft, error))?;
-        if let Some(parent) = target.canonicalize().ok().as_deref().and_then(Path::parent) {
-            sync_folder(parent)?;
-        }
-        Ok(durable)
+        make_whole(target, |draft| {
+            self.sync_all()?;
+            let durable = self.gate.durable();
+            let data = draft.join("data");
+            self.rocks.checkpoint(&data).map_err(storage("making a checkpoint"))?;
+            let manifest = find_manifest(&data)?;
+            let content = self.superblock.lock().content();
+            SuperblockFile::create(draft, Superblock { durable, manifest, clean: true, ..content })?;
+            failpoint::hit("checkpoint.filled");
+            Ok(durable)
+        })
     }
 
     /// Closes in order: everything on disk and in files, then the superblock says so. The store must be no one

@@ -17,7 +17,7 @@ use crate::report::{Report, grouped};
 use crate::rng::{Rng, mix};
 use crate::{Outcome, folder, watchdog};
 
-/// Every named point, and within how many passes it is to stop the process.
+/// Every named point that a worker passes, and within how many passes it is to stop the process.
 const FAILPOINTS: [(&str, u64); 16] = [
     ("commit.before", 400),
     ("commit.written", 400),

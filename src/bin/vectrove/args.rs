@@ -65,6 +65,8 @@ pub(crate) struct Args {
 pub(crate) enum Task {
     #[command(flatten)]
     Verb(Verb),
+    #[command(flatten)]
+    Keep(Keep),
     /// Measure building, memory, and searches at each recall, in a database that goes afterwards
     #[command(after_help = BENCH_HELP)]
     Bench(Bench),
@@ -116,6 +118,43 @@ pub(crate) enum Verb {
         /// The folder to make
         #[arg(value_name = "DIR")]
         folder: PathBuf,
+    },
+    /// Add a backup to a folder of backups, copying only files that are not there yet
+    Backup {
+        /// The folder of backups, made if missing
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+}
+
+/// What is done with a folder of backups; the database of `--db` is not opened.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keep {
+    /// List the backups in a folder, oldest first
+    Backups {
+        /// The folder of backups
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Make a database of a backup, verified before it is there
+    Restore {
+        /// The folder of backups
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// The folder to make
+        target: PathBuf,
+        /// The number of the backup [default: the newest]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        backup: Option<u32>,
+    },
+    /// Remove all but the newest backups in a folder
+    PurgeBackups {
+        /// The folder of backups
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// How many to keep
+        #[arg(long, value_name = "N", value_parser = number(1..))]
+        keep: usize,
     },
 }
 

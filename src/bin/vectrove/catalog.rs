@@ -118,7 +118,7 @@ fn table(collections: &[CollectionStats]) -> String {
 }
 
 /// Bytes in a unit that fits.
-fn bytes(n_bytes: u64) -> String {
+pub(crate) fn bytes(n_bytes: u64) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match units.into_iter().find(|(unit, _)| n_bytes >= *unit) {
         Some((unit, name)) => format!("{:.1} {name}", n_bytes as f64 / unit as f64),

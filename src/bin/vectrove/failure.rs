@@ -122,6 +122,8 @@ fn hint_for(error: &Error) -> Option<String> {
         Error::DatabaseNotFound { .. } => {
             "`vectrove create NAME --dimension N` makes one; --db DIR names another folder".to_owned()
         }
+        Error::BackupNotFound { id: Some(_), .. } => "`vectrove backups DIR` lists those there are".to_owned(),
+        Error::BackupNotFound { .. } => "`vectrove backup DIR` makes one".to_owned(),
         Error::CollectionExists { name } => {
             format!("use it as it is, or `vectrove drop {name} --yes` first; `vectrove collections` shows all")
         }
@@ -130,9 +132,11 @@ fn hint_for(error: &Error) -> Option<String> {
         ),
         Error::Busy { .. } => "a database belongs to one process at a time: wait for that one, or stop it".to_owned(),
         Error::DataLoss { .. } => {
-            "restore a checkpoint; a program can open what is left with `Options::accept_loss(true)`".to_owned()
+            "restore a backup; a program can open what is left with `Options::accept_loss(true)`".to_owned()
         }
-        Error::Corruption { .. } => "nothing was changed; restore a checkpoint".to_owned(),
+        Error::Corruption { .. } => {
+            "nothing was changed; `vectrove restore` makes a database of a whole backup".to_owned()
+        }
         Error::UnsupportedFormat { .. } => "a newer vectrove wrote it; use that one".to_owned(),
         _ => return None,
     };
@@ -148,6 +152,7 @@ mod tests {
     fn damage_and_absence_have_exit_codes_of_their_own() {
         for (error, status) in [
             (Error::CollectionNotFound { name: "a".into() }, Status::NotFound),
+            (Error::BackupNotFound { path: "b".into(), id: Some(3) }, Status::NotFound),
             (Error::Busy { path: "db".into(), holder: "process 1".into() }, Status::Busy),
             (Error::DataLoss { from: Commit(3), to: Commit(4) }, Status::Damaged),
             (Error::Corruption { what: "a".into(), detail: "b".into() }, Status::Damaged),

@@ -1,9 +1,11 @@
 //! The `vectrove` command: a database at the shell's hand.
 //!
 //! Owns nothing but the way from arguments to the library's public calls and from their answers to lines of text. Each
-//! verb opens the database, does one thing, and closes it again; `bench` does so with databases of its own.
+//! verb opens the database, does one thing, and closes it again; `bench` does so with databases of its own, and verbs on
+//! folders of backups open none.
 
 mod args;
+mod backup;
 mod bench;
 mod catalog;
 mod documents;
@@ -43,6 +45,7 @@ fn run(args: Args, output: &mut Output) -> Result<(), Failure> {
             return Err(Failure::failed("bench makes a database of its own").hint("use --path instead of --db"));
         }
         Task::Bench(bench) => return bench::bench(&bench, output),
+        Task::Keep(verb) => return backup::perform(verb, output),
         Task::Verb(verb) => verb,
     };
     let creates = matches!(verb, Verb::Create(_));
@@ -76,5 +79,6 @@ fn perform(db: &Database, verb: Verb, output: &mut Output) -> Result<(), Failure
         Verb::Drop { name, .. } => catalog::drop_collection(db, &name, output),
         Verb::Rename { from, to } => catalog::rename(db, &from, &to, output),
         Verb::Checkpoint { folder } => catalog::checkpoint(db, &folder, output),
+        Verb::Backup { folder } => backup::backup(db, &folder, output),
     }
 }

@@ -1,0 +1,140 @@
+//! Backups: made of an open database, restored to one that is proved whole.
+
+use std::path::Path;
+
+use super::Database;
+use crate::config::Options;
+use crate::error::Result;
+use crate::failpoint;
+use crate::id::Commit;
+use crate::store::backup::{Backup, BackupFolder};
+use crate::store::rehearse::Rehearsal;
+use crate::store::whole::make_whole;
+
+/// Memory for the engine while a restored database is proved. What documents take comes on top, as in any open.
+const MEMORY_BYTES: usize = 64 << 20;
+
+impl Database {
+    /// Adds a backup to a folder of backups of this database, which is made if missing; without stopping anything. Files
+    /// that an earlier backup has are not copied again, so that a backup costs what changed since the last one. It is
+    /// there whole or not at all.
+    ///
+    /// # Errors
+    /// `InvalidConfig` if the folder holds anything else, or backups of another database; `Busy` if another backup is
+    /// being added to it; `Corruption` if files of a backup in it are missing; `Io` or `Storage` if it cannot be written;
+    /// [`Commit`](crate::Error::Commit) if the disk of the database does not confirm; `Closed`.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path().join("db"))?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// notes.insert(Document::new([1.0]).id("a"))?;
+    /// let first = db.backup(folder.path().join("backups"))?;
+    /// notes.insert(Document::new([2.0]).id("b"))?;
+    /// let second = db.backup(folder.path().join("backups"))?;
+    /// assert!(second.id > first.id && second.commit > first.commit);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backup(&self, folder: impl AsRef<Path>) -> Result<Backup> {
+        self.engine.store()?.backup(folder.as_ref())
+    }
+
+    /// The backups in a folder, oldest first. No database is opened.
+    ///
+    /// # Errors
+    /// `BackupNotFound` if it is no folder of backups; `Corruption` if files of a backup in it are missing, saying of
+    /// which; `UnsupportedFormat` if a newer version wrote it; `Io` or `Storage` if it cannot be read.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path().join("backups");
+    /// # let db = vectrove::Database::open(folder.with_file_name("db"))?;
+    /// # use vectrove::Database;
+    /// db.backup(&folder)?;
+    /// for backup in Database::backups(&folder)? {
+    ///     println!("{}: up to commit {}, {} bytes", backup.id, backup.commit, backup.n_bytes);
+    /// }
+    /// # assert_eq!(Database::backups(&folder)?.len(), 1);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backups(folder: impl AsRef<Path>) -> Result<Vec<Backup>> {
+        BackupFolder::open(folder.as_ref())?.into_backups()
+    }
+
+    /// Makes a database of a backup, the newest if no number is given, in a folder that does not exist yet. Returns the
+    /// last commit it has.
+    ///
+    /// Before the folder is there, what was restored is opened and verified as by [`verify`](Database::verify), which
+    /// takes the memory of an open database. The folder is there whole or not at all.
+    ///
+    /// # Errors
+    /// `BackupNotFound` if it is no folder of backups, or has none with this number; `Corruption` or `DataLoss` if the
+    /// backup is damaged; `UnsupportedFormat` if a newer version wrote it; `Io` if the target exists; `Io` or `Storage`
+    /// if the backup cannot be read or the target not be written.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let (backups, restored) = (folder.path().join("backups"), folder.path().join("restored"));
+    /// # let db = vectrove::Database::open(folder.path().join("db"))?;
+    /// # use vectrove::{CollectionConfig, Database, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// notes.insert(Document::new([1.0]).id("a"))?;
+    /// db.backup(&backups)?;
+    /// notes.delete("a")?;
+    /// Database::restore(&backups, &restored, None)?;
+    /// assert!(Database::open(&restored)?.collection("notes")?.contains("a")?);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn restore(folder: impl AsRef<Path>, target: impl AsRef<Path>, id: Option<u32>) -> Result<Commit> {
+        let folder = BackupFolder::open(folder.as_ref())?;
+        let backup = folder.find(id)?;
+        make_whole(target.as_ref(), |draft| {
+            folder.restore(&backup, draft)?;
+            let commit = prove(draft)?;
+            failpoint::hit("restore.filled");
+            Ok(commit)
+        })
+    }
+
+    /// Removes all but the newest backups in a folder, and the files that none of those needs. To keep 0 removes all.
+    ///
+    /// # Errors
+    /// `BackupNotFound` if it is no folder of backups; `Busy` if a backup is being added to it; `Corruption` if files of
+    /// a backup in it are missing; `UnsupportedFormat` if a newer version wrote it; `Io` or `Storage` if it cannot be written.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path().join("backups");
+    /// # let db = vectrove::Database::open(folder.with_file_name("db"))?;
+    /// # use vectrove::Database;
+    /// db.backup(&folder)?;
+    /// let newest = db.backup(&folder)?;
+    /// Database::purge_backups(&folder, 1)?;
+    /// assert_eq!(Database::backups(&folder)?, [newest]);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn purge_backups(folder: impl AsRef<Path>, keep: usize) -> Result<()> {
+        BackupFolder::purge(folder.as_ref(), keep)
+    }
+}
+
+/// Opens and verifies a database, and closes it. Returns its last commit.
+fn prove(path: &Path) -> Result<Commit> {
+    let mut options =
+        Options::new().create_if_missing(false).memory_bytes(MEMORY_BYTES).min_free_bytes(0).persist_graph(false);
+    for name in named_distances(path, &options)? {
+        // No result is asked for, and links are not written: any distance will do.
+        options = options.distance(name, |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum());
+    }
+    let db = Database::open_with(path, options)?;
+    let found = db.verify()?;
+    db.close()?;
+    Ok(found.commit)
+}
+
+/// The distances that collections name, which only the program that made them has.
+fn named_distances(path: &Path, options: &Options) -> Result<Vec<String>> {
+    let rehearsal = Rehearsal::begin(path, options)?;
+    Ok(rehearsal.collections.iter().filter_map(|collection| collection.entry.config.distance.clone()).collect())
+}
