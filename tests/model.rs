@@ -553,7 +553,7 @@ impl History {
         let (config, documents) = (self.config(place), self.documents(place));
         let expected: Vec<&Near> = nearest.iter().skip(wish.offset).take(wish.limit).collect();
         assert_eq!(hits.commit, Commit(self.twin.commit));
-        assert_eq!(hits.len(), expected.len(), "{hits:?}, expected {expected:?}");
+        assert_eq!(hits.len(), expected.len(), "{config:?}: {hits:?}, expected {expected:?}");
         assert!(hits.is_sorted_by(|a, b| a.distance <= b.distance && a.score >= b.score), "{hits:?}");
         let ids: std::collections::BTreeSet<&DocId> = hits.iter().map(|hit| &hit.id).collect();
         assert_eq!(ids.len(), hits.len(), "a document is found once");
@@ -561,7 +561,7 @@ impl History {
             let own = nearest.iter().find(|near| near.id == hit.id).map(|near| near.distance);
             let own = own.unwrap_or_else(|| panic!("{} is no candidate", hit.id));
             assert!(oracle::close(f64::from(hit.distance), own), "{config:?}: expected {own}, got {hit:?}");
-            assert!(oracle::close(own, at_this_place.distance), "expected {at_this_place:?}, got {hit:?}");
+            assert!(oracle::close(own, at_this_place.distance), "{config:?}, {:?}: expected {at_this_place:?}, got {hit:?}", hits.route);
             let score = oracle::score(config.metric, own);
             assert!(oracle::close(f64::from(hit.score), score), "{config:?}: expected {score}, got {hit:?}");
             let document = &documents[&hit.id];

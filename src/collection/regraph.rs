@@ -23,19 +23,25 @@ pub(super) fn follow(source: Source<'_>, loaded: &mut Loaded, delta: u64, change
     if let Some(index) = &loaded.memory.index {
         let (slots, graph) = (&loaded.memory.slots, index.graph());
         graph.reserve(slots.n_slots()).map_err(|source| out_of_memory(&loaded.memory, source))?;
+        // Whether something is left to compare a slot by: its code, or, of a document that exists, its vector.
+        let can_compare = |slot: Slot| slots.is_alive(slot) || !(index.must_hold() || changed.bare.contains(&slot));
         let known = |slot: u32, tag: u8| {
             let slot = Slot(slot);
-            (slot.0 as usize) < slots.n_slots()
-                && slots.tenancy(slot).generation as u8 == tag
-                && !changed.bare.contains(&slot)
+            (slot.0 as usize) < slots.n_slots() && slots.tenancy(slot).generation as u8 == tag && can_compare(slot)
         };
         let mut replay = Replay::new(&graph, &known, delta);
         replay.read(source);
-        // What the image has in a slot is not what is there now: another document, or a dead one without a code.
-        let has_moved = |slot: Slot| slots.is_alive(slot) || changed.bare.contains(&slot);
-        let is_held = |slot: u32| graph.is_point(slot) || replay.twinned.contains(slot);
-        let is_stale = |slot: &&Slot| is_held(slot.0) && !replay.linked.contains(&slot.0) && has_moved(**slot);
-        let stale: HashSet<u32> = changed.moved.iter().filter(is_stale).map(|slot| slot.0).collect();
+        // What the image has in a slot is another document than now, or one that nothing is left to compare by.
+        let is_held = |slot: Slot| graph.is_point(slot.0) || replay.twinned.contains(slot.0);
+        let has_moved = |slot: Slot| slots.is_alive(slot) && changed.moved.contains(&slot);
+        let is_stale = |slot: Slot| {
+            is_held(slot) && (!can_compare(slot) || has_moved(slot) && !replay.linked.contains(&slot.0))
+        };
+        let suspects: Vec<Slot> = match index.must_hold() {
+            true => (0..slots.n_slots() as u32).map(Slot).collect(),
+            false => changed.moved.iter().copied().collect(),
+        };
+        let stale: HashSet<u32> = suspects.into_iter().filter(|&slot| is_stale(slot)).map(|slot| slot.0).collect();
         replay.is_whole &= stale.is_empty() && replay.short.is_empty();
         if !replay.is_whole {
             graph.forget(&stale);
@@ -106,7 +112,12 @@ fn finish(loaded: &mut Loaded, read: Followed) {
     if let Some(index) = &loaded.memory.index {
         let short: HashSet<u32> = read.short.into_iter().collect();
         loaded.opening.n_repaired = short.len();
-        index.graph().settle_entry();
+        let graph = index.graph();
+        graph.settle_entry();
+        if !read.is_whole || loaded.opening.way == OpenedBy::Rows {
+            // What no walk reaches waits to be linked again, and is compared one by one until then.
+            graph.forget(&graph.unreachable().into_iter().collect());
+        }
         index.ask_for_repair(short.into_iter().collect());
     }
     loaded.opening.n_deltas = read.n_deltas;

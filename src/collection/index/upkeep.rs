@@ -111,7 +111,12 @@ impl Index {
         if !waiting.is_empty() {
             // What died a moment ago is linked all the same, as long as a search may look at a commit at which it lived.
             let (needed, dead): (Vec<Slot>, Vec<Slot>) = waiting.iter().partition(|slot| space.is_needed(slot.0));
-            self.note(&crew, &crew.each(&needed, |graph, slot, linking| graph.link(space, slot.0, linking)));
+            let mut changes = crew.each(&needed, |graph, slot, linking| graph.link(space, slot.0, linking));
+            if n_points < LEAST_UNPROVEN {
+                // A small graph is looked through every time, before anything relies on it.
+                changes.extend(self.mend_in(space, &crew));
+            }
+            self.note(&crew, &changes);
             self.tail.leave(waiting.len());
             let n_waiting = self.n_dead_waiting.load(Ordering::Relaxed);
             self.n_dead_waiting.store(n_waiting.saturating_sub(dead.len()), Ordering::Relaxed);
@@ -124,7 +129,11 @@ impl Index {
             short.drain(left..).map(Slot).collect()
         };
         if !short.is_empty() {
-            self.note(&crew, &crew.each(&short, |graph, slot, linking| graph.repair(space, slot.0, linking)));
+            let mut changes = crew.each(&short, |graph, slot, linking| graph.repair(space, slot.0, linking));
+            if n_points < LEAST_UNPROVEN {
+                changes.extend(self.mend_in(space, &crew));
+            }
+            self.note(&crew, &changes);
             // Their links may have been what others hung on.
             self.n_proven.store(0, Ordering::Release);
             return true;
