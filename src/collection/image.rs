@@ -3,7 +3,6 @@
 //! An image says what one commit left: of a slot that has no document then, it holds the generation alone, and the code if
 //! the graph leads there. What later commits changed, the commit log tells.
 
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
@@ -17,7 +16,7 @@ use crate::graph::{Entry, Extent, Graph};
 use crate::id::{CollectionId, Slot};
 use crate::quant::{CODES_VERSION, Codes, FACTS_BYTES};
 use crate::store::View;
-use crate::store::image::{self, Image, ImageWriter, Tag};
+use crate::store::image::{self, Image, ImageWriter, Images, Tag};
 use crate::store::key;
 
 /// Sections, in order.
@@ -134,14 +133,9 @@ fn write_codes(
     })
 }
 
-/// Finds a collection's image, if it is one of what the collection is. Nothing of it has been read but its header.
-pub(crate) fn find(
-    database: &Path,
-    store: Uuid,
-    id: CollectionId,
-    config: &CollectionConfig,
-) -> Option<Image> {
-    let image = match Image::open(&image::folder(database, id)) {
+/// Finds a collection's image, if it is one of what the collection is.
+pub(crate) fn find(images: &mut Images, store: Uuid, id: CollectionId, config: &CollectionConfig) -> Option<Image> {
+    let image = match images.take(id) {
         Ok(image) => image?,
         Err(flaw) => {
             tracing::warn!(collection = id.0, "an image is made anew: {flaw}");
@@ -152,7 +146,7 @@ pub(crate) fn find(
     fits.then_some(image)
 }
 
-/// Whether an image has every section in full, and every byte is what was written.
+/// Whether an image has every section in full.
 pub(crate) fn is_sound(image: &Image, memory: &Memory) -> bool {
     let Numbers { n_slots, extent } = Numbers::read(image.tag.numbers);
     let has = |section: usize, n_bytes: usize| image.section(section).1 == n_bytes;
@@ -164,7 +158,6 @@ pub(crate) fn is_sound(image: &Image, memory: &Memory) -> bool {
         && has(CODES, codes.map_or(0, |codes| codes.width() * n_slots))
         && has(FACTS, codes.filter(|codes| codes.has_facts()).map_or(0, |_| FACTS_BYTES * n_slots))
         && arrays.map(|(at, (rows, n_rows))| has(GRAPH + at, rows.bytes_of(n_rows))).all(|has| has)
-        && image.is_whole()
 }
 
 /// Takes an image up into a memory without slots.

@@ -8,7 +8,6 @@
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::time::Instant;
 
 use parking_lot::RwLock;
@@ -26,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
 use crate::store::family::Families;
 use crate::store::graph::Cursor;
-use crate::store::image::Image;
+use crate::store::image::{Image, Images};
 use crate::store::key::{self, Range};
 use crate::store::log::{Expected, FoundSlot};
 use crate::store::record::{CatalogEntry, DocumentHeader, DocumentRow, VectorRow, read_u32, seal_of};
@@ -114,8 +113,8 @@ pub(crate) struct Source<'a> {
 
 impl Candidate {
     /// The image of a collection, if there is one that goes on from where its graph is.
-    pub(crate) fn find(source: Source<'_>, database: &Path, store: Uuid, id: CollectionId) -> Option<Self> {
-        let image = image::find(database, store, id, source.config)?;
+    pub(crate) fn find(source: Source<'_>, images: &mut Images, store: Uuid, id: CollectionId) -> Option<Self> {
+        let image = image::find(images, store, id, source.config)?;
         let cursor = source.cursor().inspect_err(|error| tracing::warn!("{error}")).ok()??;
         if image.tag.delta < cursor.delta {
             tracing::info!(collection = id.0, "an image is older than the rows of the graph");

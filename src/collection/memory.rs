@@ -260,13 +260,24 @@ impl Memory {
         self.slots.n_slots.store(n_slots, Ordering::Release);
         _ = self.slots.kept_ids.set(KeptIds { image, offsets, bytes });
         let mut writer = self.write();
-        writer.ledger.homes.resize(n_slots, None);
-        for slot in (0..n_slots as u32).map(Slot) {
-            if let Some(cell) = self.slots.cell(slot).filter(|cell| cell.life.goes_on()) {
-                let namespace = NamespaceId(cell.namespace.load(Ordering::Relaxed));
-                writer.ledger.admit(slot, namespace);
+        let ledger = &mut *writer.ledger;
+        ledger.homes.resize(n_slots, None);
+        // Neighbours are mostly of one namespace: it is looked up once for all of them.
+        let (mut namespace, mut members) = (NamespaceId::default(), Vec::with_capacity(n_slots));
+        for slot in 0..n_slots as u32 {
+            let Some(cell) = self.slots.cell(Slot(slot)).filter(|cell| cell.life.goes_on()) else { continue };
+            let own = NamespaceId(cell.namespace.load(Ordering::Relaxed));
+            if own != namespace {
+                ledger.members.insert(namespace, members);
+                members = ledger.members.remove(&own).unwrap_or_default();
+                namespace = own;
             }
+            ledger.homes[slot as usize] = Some((own, members.len() as u32));
+            members.push(Slot(slot));
+            ledger.n_documents += 1;
         }
+        ledger.members.insert(namespace, members);
+        ledger.members.retain(|_, members| !members.is_empty());
         writer.count();
         Ok(())
     }
@@ -278,20 +289,16 @@ impl Memory {
         let held = index.map(Index::held);
         let is_held = |slot: Slot| held.as_ref().is_some_and(|held| held(slot));
         let mut ledger = self.ledger.write();
-        for slot in (0..self.slots.n_slots() as u32).rev().map(Slot) {
-            if !self.slots.is_alive(slot) {
-                match index.filter(|_| is_held(slot)) {
-                    Some(index) => index.note_death(),
-                    None => ledger.free.push(slot),
-                }
-            }
-        }
-        let Some(index) = index else { return };
         for slot in (0..self.slots.n_slots() as u32).map(Slot) {
-            if self.slots.is_alive(slot) && !is_held(slot) {
-                index.tail().push(slot);
+            match (self.slots.is_alive(slot), is_held(slot), index) {
+                (true, false, Some(index)) => index.tail().push(slot),
+                (false, true, Some(index)) => index.note_death(),
+                (false, ..) => ledger.free.push(slot),
+                (true, ..) => {}
             }
         }
+        // They are used from the end.
+        ledger.free.reverse();
     }
 
     /// Bytes that bookkeeping takes, beside vectors, codes and links.

@@ -4,6 +4,7 @@
 //! point that lost it gets others later. What is on disk of the graph is derived; where it is damaged or has a gap, the
 //! graph is as it was before that, and what it misses is linked again.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
@@ -32,7 +33,8 @@ pub(super) fn follow(source: Source<'_>, loaded: &mut Loaded, delta: u64, change
         let mut replay = Replay::new(&graph, &known, delta);
         replay.read(source);
         // What the image has in a slot is another document than now, or one that nothing is left to compare by.
-        let is_held = |slot: Slot| graph.is_point(slot.0) || replay.twinned.contains(slot.0);
+        let is_twin = |slot: Slot| replay.twinned.get_or_init(|| graph.twinned()).contains(slot.0);
+        let is_held = |slot: Slot| graph.is_point(slot.0) || is_twin(slot);
         let has_moved = |slot: Slot| slots.is_alive(slot) && changed.moved.contains(&slot);
         let is_stale = |slot: Slot| {
             is_held(slot) && (!can_compare(slot) || has_moved(slot) && !replay.linked.contains(&slot.0))
@@ -194,7 +196,8 @@ fn read_rows(source: Source<'_>, graph: &Graph, memory: &Memory, known: Known<'_
 struct Replay<'r> {
     graph: &'r Graph,
     known: Known<'r>,
-    twinned: Twinned,
+    /// Looked up when it is first needed.
+    twinned: OnceCell<Twinned>,
     /// Slots that were linked or hung on a point on the way.
     linked: HashSet<u32>,
     /// Points that lost links.
@@ -219,8 +222,7 @@ struct Followed {
 impl<'r> Replay<'r> {
     /// To go on after a delta.
     fn new(graph: &'r Graph, known: Known<'r>, last: u64) -> Self {
-        let twinned = graph.twinned();
-        let (linked, short) = (HashSet::new(), Vec::new());
+        let (twinned, (linked, short)) = (OnceCell::new(), (HashSet::new(), Vec::new()));
         Replay { graph, known, twinned, linked, short, last, n_read: 0, n_bytes: 0, is_whole: true }
     }
 
@@ -246,7 +248,8 @@ impl<'r> Replay<'r> {
                             _ => {}
                         }
                     }
-                    self.graph.apply(&read.delta, &mut self.twinned);
+                    self.twinned.get_or_init(|| self.graph.twinned());
+                    self.twinned.get_mut().into_iter().for_each(|twinned| self.graph.apply(&read.delta, twinned));
                     self.short.extend(read.short);
                 }
                 Err(error) => return ControlFlow::Break(error.to_string()),

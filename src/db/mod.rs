@@ -27,6 +27,7 @@ use crate::config::Options;
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit};
 use crate::store::Store;
+use crate::store::image::Images;
 pub use crate::store::backup::Backup;
 use crate::store::rehearse::{Rehearsal, Rehearsed};
 
@@ -68,7 +69,11 @@ struct Engine {
 }
 
 /// Reads every collection that is in use.
-fn load_all(mut rehearsal: Rehearsal, options: &Options) -> Result<(Rehearsal, BTreeMap<CollectionId, Loaded>)> {
+fn load_all(
+    mut rehearsal: Rehearsal,
+    mut images: Images,
+    options: &Options,
+) -> Result<(Rehearsal, BTreeMap<CollectionId, Loaded>)> {
     let (folder, store) = (rehearsal.folder().to_owned(), rehearsal.identity());
     let active = |rehearsal: &Rehearsal| -> Vec<CollectionId> {
         let active = rehearsal.collections.iter().filter(|collection| collection.active_families().is_some());
@@ -77,7 +82,8 @@ fn load_all(mut rehearsal: Rehearsal, options: &Options) -> Result<(Rehearsal, B
     let mut candidates: BTreeMap<CollectionId, Candidate> = BTreeMap::new();
     for collection in &rehearsal.collections {
         let Some(source) = source_of(&rehearsal, collection) else { continue };
-        candidates.extend(Candidate::find(source, &folder, store, collection.id).map(|found| (collection.id, found)));
+        let found = Candidate::find(source, &mut images, store, collection.id);
+        candidates.extend(found.map(|found| (collection.id, found)));
     }
     // The log from the oldest image on is enough, if every collection has one.
     let all_have_one = active(&rehearsal).iter().all(|id| candidates.contains_key(id));
@@ -122,8 +128,9 @@ impl Database {
     /// newer version wrote it; `InvalidConfig` for an option out of range. No file was changed then.
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let path = std::path::absolute(path.as_ref()).map_err(|error| Error::io("finding", path.as_ref(), error))?;
+        let images = Images::open(&path);
         let rehearsal = Rehearsal::begin(&path, &options)?;
-        let (rehearsal, mut loaded) = load_all(rehearsal, &options)?;
+        let (rehearsal, mut loaded) = load_all(rehearsal, images, &options)?;
         let (store, active) = rehearsal.promote()?;
         let (store, bell, budget) = (Arc::new(store), Arc::new(Bell::default()), Arc::new(Budget::new(&options)));
         let common = Common { store: store.clone(), bell: bell.clone(), budget: budget.clone() };

@@ -17,10 +17,12 @@
 //!     48    8 delta
 //! ```
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crossbeam::channel::{Receiver, bounded};
 use memmap2::Mmap;
 use rayon::prelude::*;
 use uuid::Uuid;
@@ -186,20 +188,44 @@ fn header(tag: &Tag, sections: &[(u64, u64)], table_crc: u32) -> [u8; PAGE] {
     header
 }
 
-/// An image on disk, its header read.
+/// An image on disk, every byte of which is what was written.
 pub(crate) struct Image {
     file: File,
     map: Mmap,
     pub(crate) tag: Tag,
     sections: Vec<(usize, usize)>,
-    table_at: usize,
 }
 
 /// Why an image is of no use.
 pub(crate) type Flaw = String;
 
+/// The images of a database, on their way to be read and checked.
+pub(crate) struct Images(HashMap<CollectionId, Receiver<std::result::Result<Option<Image>, Flaw>>>);
+
+impl Images {
+    /// Begins to open all images, on all cores, while the caller goes on.
+    pub(crate) fn open(database: &Path) -> Self {
+        let entries = std::fs::read_dir(database.join(FOLDER)).into_iter().flatten().flatten();
+        let number = |entry: std::fs::DirEntry| entry.file_name().to_str()?.strip_prefix('c')?.parse().ok();
+        let begin = |id: CollectionId| {
+            let (sender, receiver) = bounded(1);
+            let folder = folder(database, id);
+            // Whoever asked may have given up.
+            rayon::spawn(move || _ = sender.send(Image::open(&folder)));
+            (id, receiver)
+        };
+        Images(entries.filter_map(number).map(CollectionId).map(begin).collect())
+    }
+
+    /// A collection's image; `None` where there is none.
+    pub(crate) fn take(&mut self, id: CollectionId) -> std::result::Result<Option<Image>, Flaw> {
+        let Some(receiver) = self.0.remove(&id) else { return Ok(None) };
+        receiver.recv().unwrap_or_else(|_| Err("reading it came to nothing".into()))
+    }
+}
+
 impl Image {
-    /// Opens a collection's image; `None` where there is none.
+    /// Opens a collection's image and compares every byte with what was written; `None` where there is none.
     pub(crate) fn open(folder: &Path) -> std::result::Result<Option<Self>, Flaw> {
         let file = match File::open(folder.join(FILE_NAME)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -207,14 +233,12 @@ impl Image {
         };
         let map = arena::view(&file).map_err(|error| error.to_string())?;
         let (tag, sections, table_at) = read_header(&map)?;
-        Ok(Some(Image { file, map, tag, sections, table_at }))
-    }
-
-    /// Whether every byte is what was written. Takes all cores.
-    pub(crate) fn is_whole(&self) -> bool {
-        let (data, table) = (&self.map[PAGE..self.table_at], self.map[self.table_at..].as_chunks::<4>().0);
+        let (data, table) = (&map[PAGE..table_at], map[table_at..].as_chunks::<4>().0);
         let blocks = data.par_chunks(BLOCK).zip(table.par_iter());
-        blocks.all(|(block, &crc)| crc32c::crc32c(block) == u32::from_le_bytes(crc))
+        if !blocks.all(|(block, &crc)| crc32c::crc32c(block) == u32::from_le_bytes(crc)) {
+            return Err("it is not what was written".into());
+        }
+        Ok(Some(Image { file, map, tag, sections }))
     }
 
     pub(crate) fn file(&self) -> &File {
@@ -318,7 +342,6 @@ mod tests {
         let n_bytes = write(folder.path(), &sections);
         let image = Image::open(folder.path()).unwrap().unwrap();
         assert_eq!((image.tag, image.n_bytes()), (tag(), n_bytes));
-        assert!(image.is_whole());
         for (number, section) in sections.iter().enumerate() {
             assert_eq!(image.bytes(number), *section);
             assert_eq!(image.section(number).0 % PAGE as u64, 0);
@@ -334,7 +357,7 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         let is_noticed = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
-            Image::open(folder.path()).map_or(true, |image| image.is_none_or(|image| !image.is_whole()))
+            Image::open(folder.path()).is_err()
         };
         assert!(!is_noticed(&whole));
         for byte in (0..whole.len()).step_by(61).chain(whole.len() - 4..whole.len()) {

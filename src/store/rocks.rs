@@ -541,6 +541,8 @@ fn database_options(access: Access, budget: Budget, write_buffers: &WriteBufferM
     options.set_max_background_jobs(4);
     options.set_max_open_files(max_open_files());
     options.set_skip_stats_update_on_db_open(true);
+    // More are started anew for each family, whether it has files to open or not.
+    options.set_max_file_opening_threads(1);
     Ok(options)
 }
 
