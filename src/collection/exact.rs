@@ -51,14 +51,23 @@ pub(crate) struct Held {
 }
 
 impl Exact {
-    /// None yet; what is put is held as a residency asks for. `folder` is where a mapped file is, and made if need be.
-    pub(crate) fn new(dimension: usize, residency: Residency, folder: &Path) -> Result<Self> {
+    /// None are held.
+    pub(crate) fn new(dimension: usize) -> Self {
+        Exact { dimension, held: ArcSwapOption::empty() }
+    }
+
+    /// From now on vectors are held as a residency asks for, with room for so many slots; those that there are already
+    /// have to be brought. `folder` is where a mapped file is, and made if need be.
+    pub(crate) fn hold(&self, residency: Residency, folder: &Path, n_slots: usize) -> Result<()> {
         let held = match residency {
-            Residency::Ram => Some(Held::new(dimension, Rows::new(dimension), false)),
-            Residency::Mapped => Some(Held::new(dimension, mapped(dimension, folder)?, true)),
-            Residency::Disk => None,
+            Residency::Ram => Held::new(self.dimension, Rows::new(self.dimension), false),
+            Residency::Mapped => Held::new(self.dimension, mapped(self.dimension, folder)?, true),
+            Residency::Disk => return Ok(()),
         };
-        Ok(Exact { dimension, held: ArcSwapOption::new(held.map(Arc::new)) })
+        let reserved = held.rows.reserve(n_slots).and_then(|()| held.present.reserve(n_slots.div_ceil(32)));
+        reserved.map_err(|source| Error::OutOfMemory { n_documents: n_slots, source })?;
+        self.held.store(Some(Arc::new(held)));
+        Ok(())
     }
 
     pub(crate) fn dimension(&self) -> usize {
@@ -73,17 +82,6 @@ impl Exact {
     /// Lets go of what is held. Whoever looks at it still does.
     pub(crate) fn let_go(&self) {
         self.held.store(None);
-    }
-
-    /// From now on vectors are held in memory, if there is room for those of so many slots; those that are there already
-    /// have to be brought.
-    pub(crate) fn hold_in_memory(&self, n_slots: usize) {
-        let held = Held::new(self.dimension, Rows::new(self.dimension), false);
-        let reserved = held.rows.reserve(n_slots).and_then(|()| held.present.reserve(n_slots.div_ceil(32)));
-        match reserved {
-            Ok(()) => self.held.store(Some(Arc::new(held))),
-            Err(error) => tracing::warn!("exact vectors stay on disk: {error}"),
-        }
     }
 
     /// Where vectors are now.
@@ -344,7 +342,8 @@ mod tests {
     fn a_vector_is_here_once_it_is_put_and_not_before() {
         let folder = tempfile::tempdir().unwrap();
         for residency in [Residency::Ram, Residency::Mapped] {
-            let exact = Exact::new(3, residency, folder.path()).unwrap();
+            let exact = Exact::new(3);
+            exact.hold(residency, folder.path(), 10).unwrap();
             exact.reserve(2_000).unwrap();
             let held = exact.held();
             let held = held.as_ref().unwrap();
@@ -361,8 +360,8 @@ mod tests {
     fn a_mapped_file_is_trusted_row_by_row() {
         let folder = tempfile::tempdir().unwrap();
         let open = || {
-            let exact = Exact::new(4, Residency::Mapped, folder.path()).unwrap();
-            exact.reserve(100).unwrap();
+            let exact = Exact::new(4);
+            exact.hold(Residency::Mapped, folder.path(), 100).unwrap();
             exact
         };
         let exact = open();
@@ -391,8 +390,8 @@ mod tests {
     #[test]
     fn what_is_let_go_is_no_longer_held() {
         let folder = tempfile::tempdir().unwrap();
-        let exact = Exact::new(4, Residency::Ram, folder.path()).unwrap();
-        exact.reserve(10).unwrap();
+        let exact = Exact::new(4);
+        exact.hold(Residency::Ram, folder.path(), 10).unwrap();
         let before = exact.held();
         exact.let_go();
         assert_eq!((exact.residency(), exact.n_bytes(10)), (Residency::Disk, (0, 0)));

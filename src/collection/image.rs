@@ -160,6 +160,11 @@ pub(crate) fn is_sound(image: &Image, memory: &Memory) -> bool {
         && arrays.map(|(at, (rows, n_rows))| has(GRAPH + at, rows.bytes_of(n_rows))).all(|has| has)
 }
 
+/// Slots that an image has.
+pub(crate) fn n_slots(image: &Image) -> usize {
+    Numbers::read(image.tag.numbers).n_slots
+}
+
 /// Takes an image up into a memory without slots.
 pub(crate) fn take_up(image: Image, memory: &Memory) -> std::io::Result<()> {
     let Numbers { n_slots, extent } = Numbers::read(image.tag.numbers);

@@ -59,7 +59,7 @@ use self::memory::{Comparable, Memory};
 use self::names::Names;
 use self::persist::Persist;
 use self::residency::Budget;
-use crate::config::{self, CollectionConfig, Options, Residency};
+use crate::config::{self, CollectionConfig, Options};
 use crate::distance::{self, Ranker};
 use crate::document::Opening;
 use crate::error::{Error, Result};
@@ -320,7 +320,6 @@ impl Live {
     /// `InvalidConfig` for a distance that is not registered.
     pub(crate) fn new(common: Common, id: CollectionId, entry: CatalogEntry, families: Families) -> Result<Self> {
         let memory = new_memory(&entry.config, common.store.options(), common.store.folder(), id)?;
-        memory.slots.exact.held().iter().for_each(|held| held.set_complete());
         Loaded::empty(memory).into_live(common, id, entry, families)
     }
 
@@ -388,7 +387,8 @@ pub(crate) fn ranker_of(config: &CollectionConfig, options: &Options) -> Result<
     Ok(Ranker::Custom(distance))
 }
 
-/// Memory for a collection without documents. `folder` is the database's.
+/// Memory for a collection without documents. `folder` is the database's. Vectors are held where nothing else can be
+/// compared; elsewhere once it is known that there is room for them (`Budget::add`).
 pub(crate) fn new_memory(
     config: &CollectionConfig,
     options: &Options,
@@ -396,12 +396,10 @@ pub(crate) fn new_memory(
     id: CollectionId,
 ) -> Result<Memory> {
     let ranker = ranker_of(config, options)?;
-    let residency = match options.residency_of(config) {
-        // Within a limit, vectors come into memory once it is known that there is room.
-        Residency::Ram if options.memory_limit.is_some() && config.has_codes() => Residency::Disk,
-        residency => residency,
-    };
-    let exact = Exact::new(config.dimension, residency, &images::folder(folder, id))?;
+    let exact = Exact::new(config.dimension);
+    if !config.has_codes() {
+        exact.hold(options.residency_of(config), &images::folder(folder, id), 0)?;
+    }
     let index = match config.index {
         config::Index::Hnsw => Some(Index::new(config, &ranker, options.tail_bound)),
         config::Index::Flat => None,

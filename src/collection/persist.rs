@@ -18,7 +18,7 @@ use super::Live;
 use super::index::Index;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::graph::{Change, Entry, Graph, Op};
+use crate::graph::{Change, Delta, Entry, Graph, Op};
 use crate::id::{Commit, Slot};
 use crate::store::draft::Derived;
 use crate::store::graph::{Cursor, GraphRow, encode_delta};
@@ -80,6 +80,21 @@ impl Dirty {
         self.0[word] |= 1 << (slot % 64);
     }
 
+    /// Takes note of every slot whose rows a delta changes.
+    pub(crate) fn note(&mut self, delta: &Delta) {
+        for op in &delta.ops {
+            match op {
+                Op::Row { slot, ties, .. } => {
+                    self.insert(*slot);
+                    ties.iter().filter(|tie| tie.back).for_each(|tie| self.insert(tie.link.slot));
+                }
+                Op::Append { slot, .. } | Op::Gone { slot } => self.insert(*slot),
+                Op::Twins { of, .. } | Op::Hang { of, .. } => self.insert(*of),
+                Op::Entry(_) => {}
+            }
+        }
+    }
+
     pub(crate) fn insert_all(&mut self, n_slots: usize) {
         self.0 = vec![u64::MAX; n_slots.div_ceil(64)];
     }
@@ -134,17 +149,7 @@ impl Live {
         }
         let delta = graph.delta(changes);
         let mut state = self.persist.state.lock();
-        for op in &delta.ops {
-            match op {
-                Op::Row { slot, ties, .. } => {
-                    state.dirty.insert(*slot);
-                    ties.iter().filter(|tie| tie.back).for_each(|tie| state.dirty.insert(tie.link.slot));
-                }
-                Op::Append { slot, .. } | Op::Gone { slot } => state.dirty.insert(*slot),
-                Op::Twins { of, .. } | Op::Hang { of, .. } => state.dirty.insert(*of),
-                Op::Entry(_) => {}
-            }
-        }
+        state.dirty.note(&delta);
         if state.lagging || !failpoint::allows("delta") {
             state.lagging = true;
             return;

@@ -8,11 +8,14 @@ use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
+use rayon::prelude::*;
+
 use super::load::{Changed, Loaded, Source};
 use super::memory::Memory;
+use super::persist::Dirty;
 use crate::document::OpenedBy;
 use crate::error::{Error, Result};
-use crate::graph::{Entry, Graph, Op, Shape, Twinned};
+use crate::graph::{Change, Entry, Graph, Op, Shape, Twinned};
 use crate::id::Slot;
 use crate::store::graph::{Cursor, GraphRow, Known, decode_delta};
 use crate::store::key;
@@ -44,13 +47,13 @@ pub(super) fn follow(source: Source<'_>, loaded: &mut Loaded, delta: u64, change
             false => changed.moved.iter().copied().collect(),
         };
         let stale: HashSet<u32> = suspects.into_iter().filter(|&slot| is_stale(slot)).map(|slot| slot.0).collect();
-        replay.is_whole &= stale.is_empty() && replay.short.is_empty();
-        if !replay.is_whole {
-            graph.forget(&stale);
+        let mut changes = graph.forget(&stale);
+        if !(stale.is_empty() && replay.short.is_empty() && replay.is_whole) {
             replay.short.extend(graph.tidy());
         }
         let read = replay.end();
-        finish(loaded, read);
+        changes.extend(changes_of(&graph, &read.short, &read.strange));
+        finish(loaded, read, changes);
     }
     settle(source, loaded)
 }
@@ -74,15 +77,16 @@ pub(super) fn read(source: Source<'_>, loaded: &mut Loaded) -> Result<()> {
         (slot.0 as usize) < slots.n_slots() && slots.is_alive(slot) && slots.tenancy(slot).generation as u8 == tag
     };
     let n_documents = slots.n_documents();
-    let (short, is_whole) = read_rows(source, &graph, &loaded.memory, &known);
+    let ReadRows { short, strange, is_whole } = read_rows(source, &graph, &loaded.memory, &known);
     graph.set_entry(Entry::from_bits(cursor.entry).filter(|entry| graph.is_point(entry.slot)));
     let mut replay = Replay::new(&graph, &known, cursor.delta);
     replay.read(source);
     replay.is_whole &= is_whole;
     replay.short.extend(short);
+    replay.strange.extend(strange);
     replay.short.extend(graph.tidy());
-    replay.is_whole &= replay.short.is_empty();
     let read = replay.end();
+    let changes = changes_of(&graph, &read.short, &read.strange);
     let (n_points, n_twins) = graph.counts();
     loaded.opening.way = match n_points {
         0 if n_documents > 0 => OpenedBy::Linking,
@@ -91,8 +95,18 @@ pub(super) fn read(source: Source<'_>, loaded: &mut Loaded) -> Result<()> {
     loaded.begins_anew = n_points == 0 && (cursor.delta > 0 || read.n_deltas > 0 || !read.is_whole);
     loaded.state.cursor = Cursor { image: Default::default(), covers: Default::default(), ..cursor };
     tracing::debug!(n_points, n_twins, n_documents, "read the graph");
-    finish(loaded, read);
+    finish(loaded, read, changes);
     settle(source, loaded)
+}
+
+/// What has to be written because points lost links or twins, and slots are no points that on disk are some.
+fn changes_of(graph: &Graph, short: &[u32], strange: &[u32]) -> Vec<Change> {
+    let rows = |&slot: &u32| {
+        let rows = (0..=graph.level_of(slot)).map(move |level| Change::Row { slot, level });
+        rows.chain([Change::Twins { of: slot }])
+    };
+    let gone = strange.iter().filter(|&&slot| !graph.is_point(slot)).map(|&slot| Change::Gone { slot });
+    short.iter().filter(|&&slot| graph.is_point(slot)).flat_map(rows).chain(gone).collect()
 }
 
 /// The graph as rows and deltas on disk have it, dead points included. An error says that something cannot be read.
@@ -100,7 +114,7 @@ pub(super) fn stored(source: Source<'_>, memory: &Memory, shape: Shape, cursor: 
     let graph = Graph::new(shape);
     graph.reserve(memory.slots.n_slots()).map_err(|source| out_of_memory(memory, source))?;
     let known = |slot: u32, tag: u8| memory.slots.tenancy(Slot(slot)).generation as u8 == tag;
-    let (_, is_whole) = read_rows(source, &graph, memory, &known);
+    let ReadRows { is_whole, .. } = read_rows(source, &graph, memory, &known);
     let mut replay = Replay::new(&graph, &known, cursor.delta);
     replay.read(source);
     match is_whole && replay.is_whole {
@@ -110,7 +124,7 @@ pub(super) fn stored(source: Source<'_>, memory: &Memory, shape: Shape, cursor: 
 }
 
 /// Takes note of how far the deltas have got, and of what is to be done.
-fn finish(loaded: &mut Loaded, read: Followed) {
+fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<Change>) {
     if let Some(index) = &loaded.memory.index {
         let short: HashSet<u32> = read.short.into_iter().collect();
         loaded.opening.n_repaired = short.len();
@@ -118,12 +132,17 @@ fn finish(loaded: &mut Loaded, read: Followed) {
         graph.settle_entry();
         if !read.is_whole || loaded.opening.way == OpenedBy::Rows {
             // What no walk reaches waits to be linked again, and is compared one by one until then.
-            graph.forget(&graph.unreachable().into_iter().collect());
+            changes.extend(graph.forget(&graph.unreachable().into_iter().collect()));
         }
+        if !changes.is_empty() {
+            changes.push(Change::Entry);
+        }
+        loaded.changes = changes;
         index.ask_for_repair(short.into_iter().collect());
     }
     loaded.opening.n_deltas = read.n_deltas;
     (loaded.state.last_delta, loaded.state.delta_bytes) = (read.last, read.n_bytes);
+    loaded.state.dirty = read.dirty;
     if !read.is_whole {
         // What is on disk leads elsewhere: the next save makes up for it.
         (loaded.state.lagging, loaded.state.wipe) = (true, true);
@@ -156,41 +175,69 @@ fn last_delta(source: Source<'_>) -> Result<u64> {
     Ok(last)
 }
 
-/// Reads the rows of a graph. Returns the points that lost links by that, and whether all could be read.
-fn read_rows(source: Source<'_>, graph: &Graph, memory: &Memory, known: Known<'_>) -> (Vec<u32>, bool) {
-    let (slots, mut short, mut is_whole) = (&memory.slots, Vec::new(), true);
-    let scanned = source.scan(&source.families.graph, key::row_range(), |key, value| {
-        let (slot, level) = key::read_row(key)?;
-        match GraphRow::decode(value, known) {
-            Ok((row, is_short)) => {
-                let is_its = slots.tenancy(slot).generation == row.generation && known(slot.0, row.generation as u8);
-                if !is_its {
-                    // Someone else's by now, or a dead one's: what is on disk is not what there will be.
-                    is_whole = false;
-                    return Ok(());
-                }
-                graph.put_row(slot.0, level, row.links.into_iter());
-                if level == 0 {
-                    graph.put_twins(slot.0, &row.twins);
-                }
-                if is_short {
-                    short.push(slot.0);
-                    is_whole = false;
-                }
-            }
-            Err(error) => {
-                tracing::warn!(slot = slot.0, level, "a point is linked anew: {error}");
-                is_whole = false;
-            }
-        }
-        Ok(())
-    });
-    if let Err(error) = scanned {
-        tracing::warn!("points whose rows cannot be read are linked anew: {error}");
-        is_whole = false;
-    }
-    (short, is_whole)
+/// What came of reading the rows of a graph.
+#[derive(Default)]
+struct ReadRows {
+    /// Points that lost links, because what these led to is not known any more.
+    short: Vec<u32>,
+    /// Slots whose rows are someone else's, or those of a document that is gone.
+    strange: Vec<u32>,
+    /// All could be read.
+    is_whole: bool,
 }
+
+/// Reads the rows of a graph, side by side.
+fn read_rows(source: Source<'_>, graph: &Graph, memory: &Memory, known: Known<'_>) -> ReadRows {
+    let n_slots = memory.slots.n_slots() as u32;
+    let part_size = n_slots.div_ceil(N_PARTS).max(1);
+    let part = |part: u32| {
+        let mut read = ReadRows { is_whole: true, ..ReadRows::default() };
+        let from = key::row(Slot(part * part_size), 0).to_vec();
+        let to = match part + 1 == N_PARTS {
+            true => key::row_range().1,
+            false => key::row(Slot((part + 1) * part_size), 0).to_vec(),
+        };
+        let scanned = source.scan(&source.families.graph, (from, to), |key, value| {
+            let (slot, level) = key::read_row(key)?;
+            match GraphRow::decode(value, known) {
+                Ok((row, is_short)) => {
+                    let is_its = memory.slots.tenancy(slot).generation == row.generation;
+                    if !is_its || !known(slot.0, row.generation as u8) {
+                        read.strange.push(slot.0);
+                        return Ok(());
+                    }
+                    graph.put_row(slot.0, level, row.links.into_iter());
+                    if level == 0 {
+                        graph.put_twins(slot.0, &row.twins);
+                    }
+                    if is_short {
+                        read.short.push(slot.0);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(slot = slot.0, level, "a point is linked anew: {error}");
+                    read.is_whole = false;
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = scanned {
+            tracing::warn!("points whose rows cannot be read are linked anew: {error}");
+            read.is_whole = false;
+        }
+        read
+    };
+    let parts: Vec<ReadRows> = (0..N_PARTS).into_par_iter().map(part).collect();
+    parts.into_iter().fold(ReadRows { is_whole: true, ..ReadRows::default() }, |mut all, part| {
+        all.short.extend(part.short);
+        all.strange.extend(part.strange);
+        all.is_whole &= part.is_whole;
+        all
+    })
+}
+
+/// Parts that rows are read in side by side.
+const N_PARTS: u32 = 16;
 
 /// Going through deltas.
 struct Replay<'r> {
@@ -202,6 +249,10 @@ struct Replay<'r> {
     linked: HashSet<u32>,
     /// Points that lost links.
     short: Vec<u32>,
+    /// Slots that were linked on the way and are no one's any more.
+    strange: Vec<u32>,
+    /// What was gone through is not in rows on disk.
+    dirty: Dirty,
     /// The last delta gone through.
     last: u64,
     n_read: u64,
@@ -213,6 +264,8 @@ struct Replay<'r> {
 /// What came of going through deltas.
 struct Followed {
     short: Vec<u32>,
+    strange: Vec<u32>,
+    dirty: Dirty,
     last: u64,
     n_deltas: u64,
     n_bytes: u64,
@@ -222,13 +275,24 @@ struct Followed {
 impl<'r> Replay<'r> {
     /// To go on after a delta.
     fn new(graph: &'r Graph, known: Known<'r>, last: u64) -> Self {
-        let (twinned, (linked, short)) = (OnceCell::new(), (HashSet::new(), Vec::new()));
-        Replay { graph, known, twinned, linked, short, last, n_read: 0, n_bytes: 0, is_whole: true }
+        Replay {
+            graph,
+            known,
+            twinned: OnceCell::new(),
+            linked: HashSet::new(),
+            short: Vec::new(),
+            strange: Vec::new(),
+            dirty: Dirty::default(),
+            last,
+            n_read: 0,
+            n_bytes: 0,
+            is_whole: true,
+        }
     }
 
     fn end(self) -> Followed {
-        let Replay { short, last, n_read: n_deltas, n_bytes, is_whole, .. } = self;
-        Followed { short, last, n_deltas, n_bytes, is_whole }
+        let Replay { short, strange, dirty, last, n_read: n_deltas, n_bytes, is_whole, .. } = self;
+        Followed { short, strange, dirty, last, n_deltas, n_bytes, is_whole }
     }
 
     /// Goes through all deltas that follow, up to the first that is missing or damaged.
@@ -250,7 +314,9 @@ impl<'r> Replay<'r> {
                     }
                     self.twinned.get_or_init(|| self.graph.twinned());
                     self.twinned.get_mut().into_iter().for_each(|twinned| self.graph.apply(&read.delta, twinned));
+                    self.dirty.note(&read.delta);
                     self.short.extend(read.short);
+                    self.strange.extend(read.strange);
                 }
                 Err(error) => return ControlFlow::Break(error.to_string()),
             }

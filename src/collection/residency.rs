@@ -14,7 +14,7 @@ use super::index::IndexBytes;
 use crate::config::{Options, Residency};
 use crate::error::{Error, Result};
 use crate::id::Slot;
-use crate::store::key;
+use crate::store::{image, key};
 use crate::store::record::VectorRow;
 use crate::store::rocks::Snapshot;
 
@@ -64,13 +64,20 @@ impl Budget {
             lives.push(Arc::downgrade(live));
         }
         self.admit(0)?;
-        let wanted = live.store.options().residency_of(&live.config);
-        let exact = &live.memory.slots.exact;
-        let n_bytes = live.memory.slots.n_slots() * exact.dimension() * size_of::<f32>();
-        if wanted == Residency::Ram && exact.residency() == Residency::Disk && self.has_room(n_bytes) {
-            exact.hold_in_memory(live.memory.slots.n_slots());
+        let (slots, wanted) = (&live.memory.slots, live.store.options().residency_of(&live.config));
+        if slots.exact.residency() != Residency::Disk {
+            return Ok(());
         }
-        Ok(())
+        let n_bytes = slots.n_slots() * slots.exact.dimension() * size_of::<f32>();
+        if wanted == Residency::Ram && !self.has_room(n_bytes) {
+            tracing::warn!(collection = live.id.0, "exact vectors stay on disk, to stay within the limit of memory");
+            return Ok(());
+        }
+        let held = slots.exact.hold(wanted, &image::folder(live.store.folder(), live.id), slots.n_slots());
+        held.or_else(|error| {
+            tracing::warn!(collection = live.id.0, "exact vectors stay on disk: {error}");
+            Ok(())
+        })
     }
 
     fn lives(&self) -> Vec<Arc<Live>> {

@@ -7,7 +7,6 @@ use super::exact::Exact;
 use super::load::{self, Source};
 use super::memory::Memory;
 use super::{Live, regraph};
-use crate::config::Residency;
 use crate::error::{Error, Result};
 use crate::id::{Commit, Slot};
 use crate::store::key;
@@ -21,7 +20,7 @@ impl Live {
         let view = self.store.view();
         let source = self.source(Some(&view.snapshot));
         // Without vectors and codes: those are compared row by row.
-        let fresh = Memory::new(Exact::new(self.config.dimension, Residency::Disk, self.store.folder())?, None);
+        let fresh = Memory::new(Exact::new(self.config.dimension), None);
         let namespaces = source.names()?;
         load::read_rows(source, &fresh, &namespaces, Expected::default(), view.commit)?;
         if *self.namespaces.read() != namespaces {

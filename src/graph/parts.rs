@@ -6,9 +6,11 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rayon::prelude::*;
+
 use super::link::Linking;
 use super::row::Link;
-use super::{Entry, Graph, NOBODY, Space};
+use super::{Change, Entry, Graph, NOBODY, Space};
 use crate::arena::Rows;
 
 /// How much of a graph's arrays is in use.
@@ -76,59 +78,78 @@ impl Graph {
         self.entry.store(Entry::pack(highest), Ordering::Release);
     }
 
-    /// Makes slots neither points nor twins. Links to them stay: see [`tidy`](Graph::tidy). No one else may use the graph.
-    pub(crate) fn forget(&self, slots: &HashSet<u32>) {
+    /// Makes slots neither points nor twins, and says what that changed. Links to them stay: see [`tidy`](Graph::tidy). No
+    /// one else may use the graph.
+    pub(crate) fn forget(&self, slots: &HashSet<u32>) -> Vec<Change> {
+        let mut changes = Vec::new();
+        if slots.is_empty() {
+            return changes;
+        }
         for point in self.points() {
             let twins: Vec<u32> = self.twins(point).collect();
             if twins.iter().any(|twin| slots.contains(twin)) {
                 let left: Vec<u32> = twins.into_iter().filter(|twin| !slots.contains(twin)).collect();
                 self.put_twins(point, &left);
+                changes.push(Change::Twins { of: point });
             }
         }
-        slots.iter().for_each(|&slot| self.take_out(slot));
+        for &slot in slots {
+            if self.is_point(slot) {
+                changes.push(Change::Gone { slot });
+            }
+            self.take_out(slot);
+        }
+        changes
     }
 
     /// Drops every link and twin that [`audit`](Graph::audit) would call a fault. Returns the points that lost links by
     /// that. No one else may use the graph.
     pub(crate) fn tidy(&self) -> Vec<u32> {
-        let mut short = Vec::new();
-        for slot in self.points() {
-            let mut is_short = false;
-            for level in 0..=self.level_of(slot) {
-                let row = self.row(slot, level).lock();
-                let links: Vec<Link> = row.links().collect();
-                let is_sound = |at: usize, link: Link| {
-                    link.slot != slot
-                        && self.is_point(link.slot)
-                        && self.level_of(link.slot) >= level
-                        && !links[..at].iter().any(|other| other.slot == link.slot)
-                };
-                let sound: Vec<Link> =
-                    links.iter().enumerate().filter(|(at, link)| is_sound(*at, **link)).map(|(_, link)| *link).collect();
-                if sound.len() < links.len() {
-                    is_short = true;
-                    row.replace(&sound);
-                }
-            }
-            if is_short {
-                short.push(slot);
-            }
-        }
-        self.tidy_twins();
+        let slots = (0..self.n_slots() as u32).into_par_iter().with_min_len(1_024);
+        let mut short: Vec<u32> = slots.filter(|&slot| self.is_point(slot) && self.tidy_rows(slot)).collect();
+        short.extend(self.tidy_twins());
         short
     }
 
-    /// Ends each chain of twins before one that may not be there: a point, or the twin of another.
-    fn tidy_twins(&self) {
+    /// Drops a point's links that may not be there; true if there were any.
+    fn tidy_rows(&self, slot: u32) -> bool {
+        let mut is_short = false;
+        for level in 0..=self.level_of(slot) {
+            let row = self.row(slot, level).lock();
+            let mut links: Vec<Link> = row.links().collect();
+            let n_before = links.len();
+            links.sort_unstable_by_key(|link| link.slot);
+            links.dedup_by_key(|link| link.slot);
+            let is_there = |link: u32| self.is_point(link) && (level == 0 || self.level_of(link) >= level);
+            links.retain(|link| link.slot != slot && is_there(link.slot));
+            if links.len() < n_before {
+                is_short = true;
+                row.replace(&links);
+            }
+        }
+        is_short
+    }
+
+    /// Ends each chain of twins before one that may not be there: a point, or the twin of another. Returns the points whose
+    /// chains were cut.
+    fn tidy_twins(&self) -> Vec<u32> {
         let mut seen = vec![false; self.n_slots()];
+        let mut cut = Vec::new();
         for slot in self.points() {
+            if self.twins(slot).next().is_none() {
+                continue;
+            }
             let mut may_be = |&twin: &u32| {
                 let seen = seen.get_mut(twin as usize).map(|seen| std::mem::replace(seen, true));
                 seen == Some(false) && !self.is_point(twin)
             };
             let twins: Vec<u32> = self.twins(slot).take_while(&mut may_be).collect();
-            self.put_twins(slot, &twins);
+            if self.twins(slot).nth(twins.len()).is_some() {
+                self.put_twins(slot, &twins);
+                cut.push(slot);
+            }
         }
+        cut
     }
 
     /// How many points there are, and how many twins hang on them.

@@ -41,7 +41,7 @@ const ROW_HEADER: usize = 13;
 /// The generation of the document that a slot holds, or held last.
 pub(crate) type Generations<'g> = &'g dyn Fn(u32) -> u32;
 /// Whether a slot still holds what it held when it bore a tag.
-pub(crate) type Known<'k> = &'k dyn Fn(u32, u8) -> bool;
+pub(crate) type Known<'k> = &'k (dyn Fn(u32, u8) -> bool + Sync);
 
 /// A row of links.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,8 +151,10 @@ fn put_head(bytes: &mut Vec<u8>, kind: u8, level: usize, slot: u32) {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReadDelta {
     pub(crate) delta: Delta,
-    /// Points some of whose links were left out, because what they led to is not known any more.
+    /// Points some of whose links or twins were left out, because what they led to is not known any more.
     pub(crate) short: Vec<u32>,
+    /// Slots that were linked and are not known any more.
+    pub(crate) strange: Vec<u32>,
 }
 
 /// Reads a delta without what is not known any more.
@@ -172,11 +174,15 @@ pub(crate) fn decode_delta(bytes: &[u8], known: Known<'_>) -> Result<ReadDelta> 
                 let n_links = usize::from(u16::from_le_bytes(fields.try_take().ok_or_else(malformed)?));
                 let words = fields.try_links(n_links).ok_or_else(malformed)?;
                 let bits = fields.try_bytes(n_links.div_ceil(8)).ok_or_else(malformed)?;
+                let is_back = |at: usize| bits[at / 8] >> (at % 8) & 1 == 1;
                 if !is_known(slot, generation) {
+                    let linked = words.iter().enumerate().filter(|(at, _)| is_back(*at));
+                    read.short.extend(linked.filter_map(|(_, word)| Some(read_link(word, known)?.slot)));
+                    read.strange.push(slot);
                     continue;
                 }
                 let ties = words.iter().enumerate().filter_map(|(at, word)| {
-                    Some(Tie { link: read_link(word, known)?, back: bits[at / 8] >> (at % 8) & 1 == 1 })
+                    Some(Tie { link: read_link(word, known)?, back: is_back(at) })
                 });
                 let ties: Vec<Tie> = ties.collect();
                 if ties.len() < n_links {
@@ -187,8 +193,10 @@ pub(crate) fn decode_delta(bytes: &[u8], known: Known<'_>) -> Result<ReadDelta> 
             APPEND => {
                 let [tag] = fields.try_take().ok_or_else(malformed)?;
                 let word = fields.try_take().ok_or_else(malformed)?;
-                if let Some(link) = read_link(&word, known).filter(|_| known(slot, tag)) {
-                    read.delta.ops.push(Op::Append { slot, level, to: link.slot });
+                match read_link(&word, known) {
+                    Some(link) if known(slot, tag) => read.delta.ops.push(Op::Append { slot, level, to: link.slot }),
+                    None if known(slot, tag) => read.short.push(slot),
+                    _ => {}
                 }
             }
             TWINS => {
@@ -196,7 +204,10 @@ pub(crate) fn decode_delta(bytes: &[u8], known: Known<'_>) -> Result<ReadDelta> 
                 let n_twins = fields.try_u32().ok_or_else(malformed)? as usize;
                 let words = fields.try_links(n_twins).ok_or_else(malformed)?;
                 if is_known(slot, generation) {
-                    let twins = words.iter().filter_map(|word| Some(read_link(word, known)?.slot)).collect();
+                    let twins: Vec<u32> = words.iter().filter_map(|word| Some(read_link(word, known)?.slot)).collect();
+                    if twins.len() < n_twins {
+                        read.short.push(slot);
+                    }
                     read.delta.ops.push(Op::Twins { of: slot, twins });
                 }
             }
@@ -210,8 +221,10 @@ pub(crate) fn decode_delta(bytes: &[u8], known: Known<'_>) -> Result<ReadDelta> 
             HANG => {
                 let [tag] = fields.try_take().ok_or_else(malformed)?;
                 let word = fields.try_take().ok_or_else(malformed)?;
-                if let Some(of) = read_link(&word, known).filter(|_| known(slot, tag)) {
-                    read.delta.ops.push(Op::Hang { twin: slot, of: of.slot });
+                match read_link(&word, known) {
+                    Some(of) if known(slot, tag) => read.delta.ops.push(Op::Hang { twin: slot, of: of.slot }),
+                    Some(of) => read.short.push(of.slot),
+                    None => {}
                 }
             }
             _ => return Err(malformed()),
@@ -349,7 +362,7 @@ mod tests {
     fn what_is_known_reads_back() {
         let bytes = encode_delta(&delta(), &generations);
         let all = decode_delta(&bytes, &|slot, tag| slot as u8 == tag).unwrap();
-        assert_eq!(all, ReadDelta { delta: delta(), short: vec![] });
+        assert_eq!(all, ReadDelta { delta: delta(), ..ReadDelta::default() });
         let row = GraphRow { generation: 9, links: (0..40).map(link).collect(), twins: (50..53).collect() };
         let known: Known<'_> = &|slot, tag| slot as u8 == tag;
         assert_eq!(GraphRow::decode(&row.encode(&generations), known).unwrap(), (row.clone(), false));
@@ -360,8 +373,8 @@ mod tests {
     #[test]
     fn what_is_not_known_any_more_is_left_out() {
         let bytes = encode_delta(&delta(), &generations);
-        let ReadDelta { delta, short } = decode_delta(&bytes, &|slot, _| slot != 2 && slot != 3).unwrap();
-        assert_eq!(short, [7]);
+        let ReadDelta { delta, short, .. } = decode_delta(&bytes, &|slot, _| slot != 2 && slot != 3).unwrap();
+        assert_eq!(short, [7], "but neither slot 3, which is not known itself, nor what it led to");
         assert_eq!(delta.ops.len(), 6, "neither the append nor the twin of slot 3");
         let Op::Row { ties, .. } = &delta.ops[0] else { panic!("expected a row") };
         assert_eq!(ties, &[Tie { link: link(1), back: true }]);

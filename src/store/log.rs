@@ -126,6 +126,11 @@ impl Expected {
         self.namespaces.retain(|_, named| *named > commit);
     }
 
+    /// How many slots the log says were changed after a commit.
+    pub(crate) fn n_after(&self, commit: Commit) -> usize {
+        self.slots.values().filter(|slot| slot.commit > commit).count()
+    }
+
     /// The last commit that the log says changed the collection; `None` if it speaks of none.
     pub(crate) fn last_change(&self) -> Option<Commit> {
         self.slots.values().map(|slot| slot.commit).max()
