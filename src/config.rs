@@ -261,6 +261,10 @@ pub struct Options {
     pub log_retention: u64,
     /// Whether to open a database that has lost durable commits, giving them up. Default: false.
     pub accept_loss: bool,
+    /// Whether to only read, also while another process writes. What is read is the database as of one commit, until
+    /// [`Database::refresh`](crate::Database::refresh) goes on to a later one. Writes are refused, nothing on disk is
+    /// changed, and documents that the writer has not linked yet are compared one by one. Default: false.
+    pub read_only: bool,
     /// Threads that link documents into graphs, at low priority: 1 to 256. Default: as many as there are cores.
     pub link_threads: usize,
     /// Documents of a collection that may wait to be linked; writers wait beyond that. Those that wait are found by
@@ -283,6 +287,7 @@ impl Default for Options {
             min_free_bytes: 256 << 20,
             log_retention: 1_000,
             accept_loss: false,
+            read_only: false,
             link_threads: std::thread::available_parallelism().map_or(1, usize::from).min(MAX_LINK_THREADS),
             tail_bound: None,
             distances: Distances::default(),
@@ -361,6 +366,26 @@ impl Options {
         self
     }
 
+    /// Whether to only read, also while another process writes. Default: false.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// use vectrove::{CollectionConfig, Database, Document, Options};
+    /// let writer = Database::open(folder.path())?;
+    /// let notes = writer.create_collection("notes", CollectionConfig::new(1))?;
+    /// let reader = Database::open_with(folder.path(), Options::new().read_only(true))?;
+    /// notes.insert(Document::new([1.0]).id("a"))?;
+    /// assert!(!reader.collection("notes")?.contains("a")?);
+    /// reader.refresh()?;
+    /// assert!(reader.collection("notes")?.contains("a")?);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
     /// Threads that link documents into graphs: 1 to 256. Default: as many as there are cores.
     #[must_use]
     pub fn link_threads(mut self, n_threads: usize) -> Self {
@@ -399,7 +424,12 @@ impl Options {
 
     /// Where a collection's exact vectors are in this opening.
     pub(crate) fn residency_of(&self, config: &CollectionConfig) -> Residency {
-        self.residency.filter(|_| config.has_codes()).unwrap_or(config.residency)
+        match self.residency.filter(|_| config.has_codes()).unwrap_or(config.residency) {
+            // A mapped file is its writer's.
+            Residency::Mapped if self.read_only && config.has_codes() => Residency::Disk,
+            Residency::Mapped if self.read_only => Residency::Ram,
+            residency => residency,
+        }
     }
 
     pub(crate) fn validate(&self) -> Result<()> {

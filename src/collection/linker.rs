@@ -105,7 +105,7 @@ fn work(lives: &RwLock<Vec<Weak<Live>>>, pool: &rayon::ThreadPool, bell: &Bell) 
 /// Does one piece of work of each kind for a collection; false if there was none.
 fn work_on(live: &Live, pool: &rayon::ThreadPool) -> bool {
     let mut worked = false;
-    if let Some(index) = &live.memory.index {
+    if let Some(index) = live.memory.index.as_ref().filter(|_| !live.store.is_beside()) {
         let view = live.store.view();
         worked |= index.work(&Bench {
             memory: &live.memory,

@@ -94,7 +94,7 @@ impl Loaded {
             last_change: self.last_change.0.into(),
             opening: self.opening,
         };
-        if self.begins_anew {
+        if self.begins_anew && live.store.is_writable() {
             live.begin_graph_anew()?;
         }
         if let Some(index) = &live.memory.index {

@@ -183,7 +183,8 @@ impl Collection {
 
 impl Collection {
     /// Waits until every document written before is linked into the graph, and can be reached there. No one has to:
-    /// what is not linked yet is found all the same.
+    /// what is not linked yet is found all the same. Where the database was opened read-only it does not wait: nothing is
+    /// linked there.
     ///
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile.
@@ -201,7 +202,7 @@ impl Collection {
     pub fn wait_indexed(&self) -> Result<()> {
         let live = self.state.live()?;
         if let Some(index) = &live.memory.index {
-            index.wait(|| live.bell.ring(), || live.bell.is_stopped());
+            index.wait(|| live.bell.ring(), || live.bell.is_stopped() || live.store.is_beside());
         }
         drop(live);
         self.state.live().map(drop)
@@ -226,6 +227,7 @@ impl Collection {
     /// ```
     pub fn rebuild_index(&self) -> Result<()> {
         let live = self.state.live()?;
+        live.store.check_writable()?;
         if let Some(index) = &live.memory.index {
             index.rebuild(|| live.bell.ring(), || live.bell.is_stopped());
         }
@@ -280,6 +282,11 @@ impl State {
 
     pub(crate) fn name(&self) -> String {
         self.name.read().clone()
+    }
+
+    /// From now on every handle looks at this; calls under way go on with what they began with.
+    pub(crate) fn look_at(&self, live: Arc<Live>) {
+        self.presence.store(Arc::new(Presence::Here(live)));
     }
 
     pub(crate) fn rename(&self, name: &str) {

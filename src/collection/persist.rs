@@ -142,9 +142,14 @@ impl Persist {
 }
 
 impl Live {
+    /// Whether the graph is written down at all.
+    fn is_persisted(&self) -> bool {
+        self.store.options().persist_graph && !self.store.is_beside()
+    }
+
     /// Takes note of what changed in the graph, and writes it down.
     pub(crate) fn record(&self, graph: &Graph, changes: &[Change]) {
-        if changes.is_empty() || !self.store.options().persist_graph {
+        if changes.is_empty() || !self.is_persisted() {
             return;
         }
         let delta = graph.delta(changes);
@@ -183,7 +188,7 @@ impl Live {
             return true;
         }
         let is_rebuilt = self.memory.index.as_ref().is_some_and(|index| index.n_rebuilt() != state.n_rebuilt);
-        let is_late = (state.lagging || is_rebuilt) && self.store.is_writable() && self.store.options().persist_graph;
+        let is_late = (state.lagging || is_rebuilt) && self.store.is_writable() && self.is_persisted();
         let is_patient = state.tried_at.is_some_and(|tried| tried.elapsed() < PATIENCE);
         if is_late && !is_patient {
             state.tried_at = Some(Instant::now());
@@ -195,7 +200,7 @@ impl Live {
     pub(super) fn is_written_down(&self) -> bool {
         let state = self.persist.state.lock();
         let is_rebuilt = self.memory.index.as_ref().is_some_and(|index| index.n_rebuilt() != state.n_rebuilt);
-        !state.lagging && !is_rebuilt && self.store.options().persist_graph
+        !state.lagging && !is_rebuilt && self.is_persisted()
     }
 
     /// How far the rows on disk have got.
@@ -223,7 +228,7 @@ impl Live {
     /// Writes down what has changed since the last time, and an image, unless there is one of the same. Linking waits
     /// meanwhile.
     pub(crate) fn save(&self) -> Result<()> {
-        if !self.store.options().persist_graph || !failpoint::allows("save") {
+        if !self.is_persisted() || !failpoint::allows("save") {
             return Ok(());
         }
         let index = self.memory.index.as_ref().filter(|index| !index.is_broken());

@@ -5,6 +5,7 @@
 
 mod backup;
 mod catalog;
+mod reader;
 mod stats;
 mod worker;
 
@@ -68,6 +69,36 @@ struct Engine {
     budget: Arc<Budget>,
 }
 
+/// Looks at a database, reads every collection that is in use, and goes on with it. Returns the collections with their
+/// names.
+fn open_lives(
+    path: &Path,
+    options: &Options,
+    bell: &Arc<Bell>,
+    budget: &Arc<Budget>,
+    begin: impl Fn(&Path, &Options) -> Result<Rehearsal>,
+    settle: impl Fn(Rehearsal) -> Result<(Store, Vec<Rehearsed>)>,
+) -> Result<(Arc<Store>, Vec<(String, Arc<Live>)>)> {
+    // First, so that images are checked meanwhile, and are not of a later time than what is looked at.
+    let images = Images::open(path);
+    let (rehearsal, mut loaded) = load_all(begin(path, options)?, images, options)?;
+    let (store, active) = settle(rehearsal)?;
+    let store = Arc::new(store);
+    let common = Common { store: store.clone(), bell: bell.clone(), budget: budget.clone() };
+    let mut lives = Vec::with_capacity(active.len());
+    for collection in active {
+        let (Some(loaded), Some(families)) = (loaded.remove(&collection.id), collection.families) else {
+            return Err(Error::corruption("the catalog", "a collection changed while the database was opened"));
+        };
+        let name = collection.entry.name.clone();
+        let live = Arc::new(loaded.into_live(common.clone(), collection.id, collection.entry, families)?);
+        store.note_image(live.id, live.imaged());
+        budget.add(&live)?;
+        lives.push((name, live));
+    }
+    Ok((store, lives))
+}
+
 /// Reads every collection that is in use.
 fn load_all(
     mut rehearsal: Rehearsal,
@@ -128,34 +159,29 @@ impl Database {
     /// newer version wrote it; `InvalidConfig` for an option out of range. No file was changed then.
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let path = std::path::absolute(path.as_ref()).map_err(|error| Error::io("finding", path.as_ref(), error))?;
-        let images = Images::open(&path);
-        let rehearsal = Rehearsal::begin(&path, &options)?;
-        let (rehearsal, mut loaded) = load_all(rehearsal, images, &options)?;
-        let (store, active) = rehearsal.promote()?;
-        let (store, bell, budget) = (Arc::new(store), Arc::new(Bell::default()), Arc::new(Budget::new(&options)));
-        let common = Common { store: store.clone(), bell: bell.clone(), budget: budget.clone() };
+        let (bell, budget) = (Arc::new(Bell::default()), Arc::new(Budget::new(&options)));
+        let (store, lives) = match options.read_only {
+            true => reader::open(&path, &options, &bell, &budget)?,
+            false => open_lives(&path, &options, &bell, &budget, Rehearsal::begin, Rehearsal::promote)?,
+        };
         let linker = Linker::start(store.options(), bell.clone());
         let linker = linker.map_err(|error| Error::io("starting the linker for", &path, error))?;
         let mut collections = BTreeMap::new();
-        for collection in active {
-            let (Some(loaded), Some(families)) = (loaded.remove(&collection.id), collection.families) else {
-                return Err(Error::corruption("the catalog", "a collection changed while the database was opened"));
-            };
-            let name = collection.entry.name.clone();
-            let live = Arc::new(loaded.into_live(common.clone(), collection.id, collection.entry, families)?);
-            store.note_image(live.id, live.imaged());
-            budget.add(&live)?;
+        for (name, live) in lives {
             linker.add(&live);
             collections.insert(name.clone(), Arc::new(State::new(name, live)));
         }
-        let worker = Worker::start(&store).map_err(|error| Error::io("starting the worker for", &path, error))?;
+        let worker = match options.read_only {
+            true => None,
+            false => Some(Worker::start(&store).map_err(|error| Error::io("starting the worker for", &path, error))?),
+        };
         tracing::info!(path = %path.display(), n_collections = collections.len(), "database opened");
         let engine = Engine {
             path,
             store: RwLock::new(Some(store)),
             collections: RwLock::new(collections),
             catalog: Mutex::new(()),
-            worker: Mutex::new(Some(worker)),
+            worker: Mutex::new(worker),
             linker: RwLock::new(Some(linker)),
             bell,
             budget,
@@ -179,7 +205,20 @@ impl Database {
     /// # Errors
     /// [`Error::Commit`] with [`NotDurable`](crate::Outcome::NotDurable) if the disk does not confirm; `Closed`.
     pub fn flush(&self) -> Result<()> {
-        self.engine.store()?.sync_all()
+        let store = self.engine.store()?;
+        if store.is_beside() { Ok(()) } else { store.sync_all() }
+    }
+
+    /// Goes on to the last commit that another process has made, where the database was opened
+    /// [read-only](Options::read_only); searches under way go on with the one they began with. Returns the last commit
+    /// that is seen from now on. In a database opened for writing that is the last commit, and nothing is done.
+    ///
+    /// Takes about as long as opening does, and for a moment as much memory again.
+    ///
+    /// # Errors
+    /// `Closed`; otherwise as [`open_with`](Database::open_with): what was seen before is seen on.
+    pub fn refresh(&self) -> Result<Commit> {
+        self.engine.refresh()
     }
 
     /// Makes a copy of the database in a folder that does not exist yet, without stopping anything; by hard links where
@@ -231,10 +270,14 @@ impl Engine {
         let Some(store) = self.store.write().take() else { return Ok(()) };
         let collections = std::mem::take(&mut *self.collections.write());
         let lives: Vec<Arc<Live>> = collections.values().filter_map(|state| state.leave_closed()).collect();
-        for live in &lives {
+        for live in lives.iter().filter(|live| !live.store.is_beside()) {
             if let Err(error) = live.save_for_good() {
                 tracing::warn!("the next open reads rows instead of an image: {error}");
             }
+        }
+        if store.is_beside() {
+            // There is nothing to put on the disk; files are let go by the last call under way.
+            return Ok(());
         }
         let synced = store.sync_all();
         let flushed = synced.and_then(|()| store.flush_families(lives.iter().map(|live| &live.families)));

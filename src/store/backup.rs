@@ -139,6 +139,7 @@ impl BackupFolder {
 impl Store {
     /// Adds a backup to a folder, which is made if missing.
     pub(crate) fn backup(&self, path: &Path) -> Result<Backup> {
+        self.refuse_beside()?;
         let store = self.superblock.lock().content().store;
         let _owner = mark::claim(path, store)?;
         let folder = BackupFolder::open(path)?;

@@ -47,7 +47,7 @@ impl Health {
 
     /// Turns the database read-only. A failure that cannot heal is not overwritten by one that can.
     pub(crate) fn fail(&self, reason: String, heals: bool) {
-        tracing::error!("database is read-only: {reason}");
+        tracing::warn!("database is read-only: {reason}");
         let mut failure = self.failure.lock();
         if failure.as_ref().is_none_or(|known| known.heals) {
             *failure = Some(Failure { reason, heals });

@@ -88,8 +88,8 @@ pub(crate) struct Store {
     /// For each collection with an image, the commit after which an open reads the log.
     imaged: Mutex<HashMap<CollectionId, Commit>>,
     next_collection: Mutex<CollectionId>,
-    // Last, so that the lock outlives everything above.
-    _owner: Owner,
+    // Last, so that the lock outlives everything above. `None` of one who only reads.
+    owner: Option<Owner>,
 }
 
 /// The database as of one commit: all of it, and nothing later.
@@ -108,7 +108,7 @@ impl Store {
         default: Family,
         account: Account,
         next_collection: CollectionId,
-        owner: Owner,
+        owner: Option<Owner>,
     ) -> Self {
         let view = View { commit: account.last, snapshot: rocks.snapshot() };
         Store {
@@ -127,7 +127,7 @@ impl Store {
             options,
             rocks,
             default,
-            _owner: owner,
+            owner: owner,
         }
     }
 
@@ -199,9 +199,24 @@ impl Store {
         }
     }
 
+    /// Refuses where another process may be writing: copies are the writer's to make.
+    fn refuse_beside(&self) -> Result<()> {
+        if self.is_beside() { self.health.check() } else { Ok(()) }
+    }
+
+    /// Refuses while the database is read-only.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        self.health.check()
+    }
+
     /// Whether writes are taken.
     pub(crate) fn is_writable(&self) -> bool {
         self.health.reason().is_none()
+    }
+
+    /// Whether another process may be writing: here nothing is.
+    pub(crate) fn is_beside(&self) -> bool {
+        self.owner.is_none()
     }
 
     /// The database's folder.

@@ -37,8 +37,8 @@ pub(crate) struct Rehearsal {
     /// What the log says, once it has been read.
     pub(crate) account: Account,
     next_collection: CollectionId,
-    // Last, so that the lock outlives everything above.
-    owner: Owner,
+    // Last, so that the lock outlives everything above. `None` of one who only reads.
+    owner: Option<Owner>,
 }
 
 /// A collection seen read-only.
@@ -60,21 +60,40 @@ impl Rehearsed {
 impl Rehearsal {
     /// Takes the lock, creates the database if there is none and that is wanted, and looks at it.
     pub(crate) fn begin(folder: &Path, options: &Options) -> Result<Self> {
-        let owner = take_owner(folder, options)?;
+        let owner = Some(take_owner(folder, options)?);
         failpoint::hit("open.owned");
         let superblock = match SuperblockFile::open(folder)? {
             Some(superblock) if superblock.content().creating => create(folder, options, Some(superblock))?,
             Some(superblock) => superblock,
             None => create(folder, options, None)?,
         };
+        Self::look(folder, options, superblock, Access::ReadOnly, owner)
+    }
+
+    /// Looks at a database that another process may be writing to. What it does meanwhile can make this fail in any way;
+    /// then it has to be tried again.
+    pub(crate) fn begin_beside(folder: &Path, options: &Options) -> Result<Self> {
+        options.validate()?;
+        let superblock = SuperblockFile::open_to_read(folder)?.filter(|superblock| !superblock.content().creating);
+        let superblock = superblock.ok_or_else(|| Error::DatabaseNotFound { path: folder.to_owned() })?;
+        Self::look(folder, options, superblock, Access::Beside, None)
+    }
+
+    fn look(
+        folder: &Path,
+        options: &Options,
+        superblock: SuperblockFile,
+        access: Access,
+        owner: Option<Owner>,
+    ) -> Result<Self> {
         let known = superblock.content();
         let data = folder.join(DATA);
         check_manifest(&data, known.manifest)?;
         prescan::check_folder(&data)?;
         let families = Rocks::list_families(&data).map_err(opening)?;
+        let budget = Budget::new(options.memory_bytes);
         let (rocks, mut handles) =
-            Rocks::open(&data, Access::ReadOnly, Budget::new(options.memory_bytes), &described(&families))
-                .map_err(opening)?;
+            Rocks::open(&data, access, budget, &described(&families)).map_err(opening)?;
         failpoint::hit("open.rehearsing");
         let default = take_default(&families, &mut handles)?;
         check_identity(&rocks, &default, known.store)?;
@@ -115,6 +134,15 @@ impl Rehearsal {
     /// The database to read from.
     pub(crate) fn rocks(&self) -> &Rocks {
         &self.rocks
+    }
+
+    /// Goes on reading what was looked at, and nothing else. Returns the store and the active collections.
+    pub(crate) fn settle_beside(self) -> (Store, Vec<Rehearsed>) {
+        let Rehearsal { folder, options, superblock, rocks, default, collections, account, next_collection, owner } = self;
+        let store = Store::new(folder, options, superblock, rocks, default, account, next_collection, owner);
+        store.health.fail("it was opened read-only".into(), false);
+        let active = collections.into_iter().filter(|collection| collection.active_families().is_some());
+        (store, active.collect())
     }
 
     /// Opens the database for writing and finishes what a crash cut short in its catalog. Returns the store and the

@@ -26,7 +26,7 @@ use std::ffi::{CStr, CString, c_char};
 use std::mem::ManuallyDrop;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
@@ -103,6 +103,8 @@ pub(crate) enum Shape {
 pub(crate) enum Access {
     /// Replays the log in memory and changes nothing on disk.
     ReadOnly,
+    /// The same, while another process writes: files that it deletes meanwhile can still be read.
+    Beside,
     ReadWrite,
     /// Makes a new database.
     Create,
@@ -111,6 +113,9 @@ pub(crate) enum Access {
 /// An open RocksDB.
 pub(crate) struct Rocks {
     db: DB,
+    access: Access,
+    /// A folder that an instance beside a writer asks for, and does not use.
+    _scratch: Option<Scratch>,
     budget: Budget,
     cache: Cache,
     // RocksDB holds its own reference; ours is kept to ask how much the buffers use.
@@ -134,11 +139,16 @@ impl Rocks {
             .iter()
             .map(|(name, shape)| Ok(ColumnFamilyDescriptor::new(name, family_options(*shape, budget, &cache)?)))
             .collect::<Outcome<Vec<_>>>()?;
+        let mut scratch = None;
         let db = match access {
             Access::ReadOnly => DB::open_cf_descriptors_read_only(&options, path, descriptors, false)?,
+            Access::Beside => {
+                let scratch = scratch.get_or_insert(Scratch::make().map_err(|error| Fault(error.to_string()))?);
+                DB::open_cf_descriptors_as_secondary(&options, path, &scratch.0, descriptors)?
+            }
             Access::ReadWrite | Access::Create => DB::open_cf_descriptors(&options, path, descriptors)?,
         };
-        let rocks = Arc::new(Rocks { db, budget, cache, write_buffers });
+        let rocks = Arc::new(Rocks { db, access, _scratch: scratch, budget, cache, write_buffers });
         let handles = families.iter().map(|(name, _)| rocks.opened_family(name)).collect::<Outcome<Vec<_>>>()?;
         Ok((rocks, handles))
     }
@@ -283,13 +293,17 @@ impl Rocks {
 
     /// A view of the database as it is now.
     pub(crate) fn snapshot(self: &Arc<Self>) -> Snapshot {
+        if self.access == Access::Beside {
+            // It knows no snapshots, and never changes.
+            return Snapshot { inner: None, _rocks: self.clone() };
+        }
         let snapshot = self.db.snapshot();
         // SAFETY: only the lifetime changes. The snapshot refers to the database inside the `Arc`, whose address is
         // fixed; the view holds that `Arc` and releases the snapshot before it.
         let snapshot = unsafe {
             std::mem::transmute::<SnapshotWithThreadMode<'_, DB>, SnapshotWithThreadMode<'static, DB>>(snapshot)
         };
-        Snapshot { inner: ManuallyDrop::new(snapshot), _rocks: self.clone() }
+        Snapshot { inner: Some(ManuallyDrop::new(snapshot)), _rocks: self.clone() }
     }
 
     /// Makes a copy of the database in a new folder on the same disk, by hard links where it can.
@@ -334,8 +348,8 @@ impl Rocks {
 
 fn read_options(snapshot: Option<&Snapshot>) -> ReadOptions {
     let mut options = ReadOptions::default();
-    if let Some(snapshot) = snapshot {
-        options.set_snapshot::<DB>(&snapshot.inner);
+    if let Some(snapshot) = snapshot.and_then(|snapshot| snapshot.inner.as_ref()) {
+        options.set_snapshot::<DB>(snapshot);
     }
     options
 }
@@ -386,7 +400,8 @@ impl AsColumnFamilyRef for Family {
 
 /// A consistent view of all families at one moment.
 pub(crate) struct Snapshot {
-    inner: ManuallyDrop<SnapshotWithThreadMode<'static, DB>>,
+    /// `None` of a database that does not change.
+    inner: Option<ManuallyDrop<SnapshotWithThreadMode<'static, DB>>>,
     _rocks: Arc<Rocks>,
 }
 
@@ -397,8 +412,10 @@ unsafe impl Sync for Snapshot {}
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
-        // SAFETY: dropped here and nowhere else, while the database is still held by the next field.
-        unsafe { ManuallyDrop::drop(&mut self.inner) };
+        if let Some(snapshot) = &mut self.inner {
+            // SAFETY: dropped here and nowhere else, while the database is still held by the next field.
+            unsafe { ManuallyDrop::drop(snapshot) };
+        }
     }
 }
 
@@ -539,11 +556,30 @@ fn database_options(access: Access, budget: Budget, write_buffers: &WriteBufferM
     options.set_max_total_wal_size(budget.wal_bytes);
     options.set_write_buffer_manager(write_buffers);
     options.set_max_background_jobs(4);
-    options.set_max_open_files(max_open_files());
+    // Beside a writer all files are opened at once, so that they stay there.
+    options.set_max_open_files(if access == Access::Beside { -1 } else { max_open_files() });
     options.set_skip_stats_update_on_db_open(true);
     // More are started anew for each family, whether it has files to open or not.
     options.set_max_file_opening_threads(1);
     Ok(options)
+}
+
+/// An empty folder among the system's temporary files, as long as it is needed.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make() -> std::io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("vectrove-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&path)?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left is an empty folder among temporary files.
+        _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// A share of the descriptors this process may open; at the limit RocksDB would stop for good.

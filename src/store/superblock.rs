@@ -86,8 +86,17 @@ impl SuperblockFile {
 
     /// Opens the file; `None` where there is none. Nothing is written.
     pub(crate) fn open(folder: &Path) -> Result<Option<Self>> {
+        Self::open_as(folder, OpenOptions::new().read(true).write(true))
+    }
+
+    /// Opens the file to read it; `None` where there is none. Another process may write it.
+    pub(crate) fn open_to_read(folder: &Path) -> Result<Option<Self>> {
+        Self::open_as(folder, OpenOptions::new().read(true))
+    }
+
+    fn open_as(folder: &Path, options: &OpenOptions) -> Result<Option<Self>> {
         let path = folder.join(FILE_NAME);
-        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+        let file = match options.open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("opening", path, error)),

@@ -167,6 +167,7 @@ impl Store {
     /// Makes a copy of the database, as of some commit from now on, in a folder that does not exist yet. The copy is
     /// there whole or not at all.
     pub(crate) fn checkpoint(&self, target: &Path) -> Result<Commit> {
+        self.refuse_beside()?;
         make_whole(target, |draft| {
             self.sync_all()?;
             let durable = self.gate.durable();
@@ -185,7 +186,7 @@ impl Store {
     pub(crate) fn close(self) -> Result<()> {
         let durable = self.gate.durable();
         let writable = self.health.reason().is_none();
-        let Store { folder, superblock, rocks, default, view, _owner, .. } = self;
+        let Store { folder, superblock, rocks, default, view, owner, .. } = self;
         let mut superblock = superblock.into_inner();
         drop((view, default, rocks));
         failpoint::hit("close.closed");
@@ -194,6 +195,8 @@ impl Store {
             let content = Superblock { durable, manifest, clean: true, ..superblock.content() };
             superblock.write(content)?;
         }
+        // Only now another process may come.
+        drop(owner);
         Ok(())
     }
 

@@ -1,0 +1,84 @@
+//! Reading beside a writer: opening, and going on to later commits.
+//!
+//! A reader looks at RocksDB as a secondary instance and never lets that catch up: each instance shows one moment for
+//! ever, so that nobody sees a mix of two. To go on, everything is opened anew beside the old, and handles are turned to
+//! it at once; who began before goes on with the old until done.
+//!
+//! The writer does not know of its readers. It may delete a file between the moment a reader learns of it and the moment
+//! the reader opens it, and files of different families may be of different moments. All that a reader opens is held
+//! against the commit log as at any open; what does not fit is tried again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Engine;
+use crate::collection::linker::Bell;
+use crate::collection::residency::Budget;
+use crate::collection::{Live, State};
+use crate::config::Options;
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{CollectionId, Commit};
+use crate::store::Store;
+use crate::store::rehearse::Rehearsal;
+
+/// How often what a writer may have disturbed is tried.
+const MOST_TRIES: u32 = 20;
+/// How long to wait before the second try; before each further one, so much more.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What was opened: the store, and its collections by name.
+type Opened = (Arc<Store>, Vec<(String, Arc<Live>)>);
+
+/// Opens a database beside whoever writes to it.
+pub(super) fn open(path: &Path, options: &Options, bell: &Arc<Bell>, budget: &Arc<Budget>) -> Result<Opened> {
+    let mut n_tries = 1;
+    loop {
+        let settle = |rehearsal: Rehearsal| Ok(rehearsal.settle_beside());
+        match super::open_lives(path, options, bell, budget, Rehearsal::begin_beside, settle) {
+            Err(error) if may_pass(&error) && n_tries < MOST_TRIES => {
+                tracing::debug!("the writer was faster, trying again: {error}");
+                std::thread::sleep(PAUSE * n_tries);
+                n_tries += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Whether an error may come of what the writer did meanwhile.
+fn may_pass(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Internal)
+        && !matches!(error, Error::UnsupportedFormat { .. })
+}
+
+impl Engine {
+    pub(super) fn refresh(&self) -> Result<Commit> {
+        let _catalog = self.catalog.lock();
+        let before = self.store()?;
+        if !before.is_beside() {
+            return Ok(before.view().commit);
+        }
+        let (store, lives) = open(&self.path, before.options(), &self.bell, &self.budget)?;
+        let commit = store.view().commit;
+        let mut collections = self.collections.write();
+        let mut states: BTreeMap<CollectionId, Arc<State>> =
+            std::mem::take(&mut *collections).into_values().map(|state| (state.id, state)).collect();
+        for (name, live) in lives {
+            self.linker.read().iter().for_each(|linker| linker.add(&live));
+            let state = match states.remove(&live.id) {
+                Some(state) => {
+                    state.rename(&name);
+                    state.look_at(live);
+                    state
+                }
+                None => Arc::new(State::new(name.clone(), live)),
+            };
+            collections.insert(name, state);
+        }
+        states.into_values().for_each(|gone| drop(gone.leave_dropped()));
+        *self.store.write() = Some(store);
+        Ok(commit)
+    }
+}
