@@ -54,6 +54,9 @@ pub(crate) struct Args {
     /// The database's folder [default: $VECTROVE_DB, or ./vectrove-db]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) db: Option<PathBuf>,
+    /// Only read, also while another process writes
+    #[arg(long, global = true)]
+    pub(crate) read_only: bool,
     /// Answer with JSON on stdout, one object a line
     #[arg(long, global = true)]
     pub(crate) json: bool,

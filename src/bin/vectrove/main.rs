@@ -50,7 +50,7 @@ fn run(args: Args, output: &mut Output) -> Result<(), Failure> {
     };
     let creates = matches!(verb, Verb::Create(_));
     // What is imported is linked by whoever opens the database to search it: nothing waits for that here.
-    let options = Options::new().create_if_missing(creates).tail_bound(MAX_TAIL);
+    let options = Options::new().create_if_missing(creates).tail_bound(MAX_TAIL).read_only(args.read_only);
     let db = Database::open_with(folder(args.db), options)?;
     let done = perform(&db, verb, output);
     let closed = db.close().map_err(Failure::from);
