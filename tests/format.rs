@@ -1,7 +1,8 @@
 //! Databases written by every format ever released must open, whole, and go on.
 //!
-//! `tests/fixtures/format-<N>` holds one as it was left by a clean close and one as a killed process leaves it. With
-//! `VECTROVE_WRITE_FIXTURE=<folder>` the test writes a new pair there instead, for a new format.
+//! `tests/fixtures/format-<N>` holds one as it was left by a clean close and one as a killed process leaves it; what was
+//! added to a format has a pair of its own, such as `format-1-graph`. With `VECTROVE_WRITE_FIXTURE=<folder>` the test
+//! writes a new pair there instead.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
-use vectrove::{Collection, CollectionConfig, Database, Document, ErrorKind, Metric, Options, Update, field};
+use vectrove::{
+    Collection, CollectionConfig, Database, Document, ErrorKind, Metric, OpenedBy, Options, Update, field,
+};
 
 /// What every fixture holds.
 fn fill(db: &Database) -> vectrove::Result<()> {
@@ -87,11 +90,17 @@ fn every_released_format_opens_and_goes_on() {
     if let Some(folder) = std::env::var_os("VECTROVE_WRITE_FIXTURE") {
         return write_fixtures(Path::new(&folder));
     }
-    for format in ["format-1"] {
-        for state in ["clean", "killed"] {
+    for (format, way) in [("format-1", OpenedBy::Linking), ("format-1-graph", OpenedBy::Image)] {
+        for (state, way) in [("clean", way), ("killed", OpenedBy::Rows)] {
             let folder = tempfile::tempdir().unwrap();
             copy_folder(&fixtures().join(format).join(state), folder.path());
             let db = Database::open_with(folder.path(), small().create_if_missing(false)).unwrap();
+            let notes = db.stats().unwrap().collections.into_iter().find(|stats| stats.name == "notes").unwrap();
+            // Of the first of them no graph was ever written.
+            let expected = if format == "format-1" { OpenedBy::Linking } else { way };
+            assert_eq!(notes.opening.way, expected, "{format} {state}");
+            check_content(&db);
+            db.collection("notes").unwrap().wait_indexed().unwrap();
             check_content(&db);
             let before = db.verify().unwrap();
             assert_eq!(before.n_documents, 20, "{format} {state}");
