@@ -159,6 +159,7 @@ impl Database {
     /// newer version wrote it; `InvalidConfig` for an option out of range. No file was changed then.
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let path = std::path::absolute(path.as_ref()).map_err(|error| Error::io("finding", path.as_ref(), error))?;
+        let _span = tracing::info_span!("open", path = %path.display()).entered();
         let (bell, budget) = (Arc::new(Bell::default()), Arc::new(Budget::new(&options)));
         let (store, lives) = match options.read_only {
             true => reader::open(&path, &options, &bell, &budget)?,
