@@ -12,7 +12,8 @@
 //! | `track_and_verify_wals_in_manifest` | true | a closed log that is missing or short is refused by RocksDB itself |
 //! | `recycle_log_file_num`, pipelined, unordered, two-queue, manual or mmapped writes | off | each weakens recovery or snapshots |
 //! | `paranoid_file_checks`, `memtable_protection_bytes_per_key` | true, 8 | bit flips between memory and file are caught |
-//! | `max_total_wal_size` | half the memory, 16 to 256 MiB | bounds replay, and the space that recovery needs |
+//! | `max_total_wal_size` | half the memory, 16 to 64 MiB | bounds replay, which an open after a kill does twice, and the space that recovery needs |
+//! | `max_file_opening_threads` | 1 | more are started for each family at every open |
 //! | table `format_version` | 6 | said, so that an upgrade does not change it unseen |
 //! | compression | vectors none; else LZ4, zstd at the bottom | vectors do not compress, and their files move instead of being rewritten |
 //! | `info_log` | to `tracing` | no log files beside the data |
@@ -84,7 +85,7 @@ impl Budget {
             cache_bytes: memory_bytes,
             write_buffers_bytes,
             largest_write_buffer_bytes: (write_buffers_bytes / 4).min(64 << 20),
-            wal_bytes: (memory_bytes as u64 / 2).clamp(16 << 20, 256 << 20),
+            wal_bytes: (memory_bytes as u64 / 2).clamp(16 << 20, 64 << 20),
         }
     }
 }
