@@ -26,7 +26,8 @@ pub(crate) fn allows(name: &str) -> bool {
         let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
         pairs.filter_map(|(name, n)| Some((name.to_owned(), AtomicU64::new(n.parse().ok()?)))).collect()
     });
-    let take = |left: &AtomicU64| left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+    let take =
+        |left: &AtomicU64| left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
     LEFT.get(name).is_none_or(take)
 }
 

@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
-use vectrove::{
-    Collection, CollectionConfig, Database, Document, ErrorKind, Metric, OpenedBy, Options, Update, field,
-};
+use vectrove::{Collection, CollectionConfig, Database, Document, ErrorKind, Metric, OpenedBy, Options, Update, field};
 
 /// What every fixture holds.
 fn fill(db: &Database) -> vectrove::Result<()> {

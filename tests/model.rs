@@ -561,7 +561,11 @@ impl History {
             let own = nearest.iter().find(|near| near.id == hit.id).map(|near| near.distance);
             let own = own.unwrap_or_else(|| panic!("{} is no candidate", hit.id));
             assert!(oracle::close(f64::from(hit.distance), own), "{config:?}: expected {own}, got {hit:?}");
-            assert!(oracle::close(own, at_this_place.distance), "{config:?}, {:?}: expected {at_this_place:?}, got {hit:?}", hits.route);
+            assert!(
+                oracle::close(own, at_this_place.distance),
+                "{config:?}, {:?}: expected {at_this_place:?}, got {hit:?}",
+                hits.route
+            );
             let score = oracle::score(config.metric, own);
             assert!(oracle::close(f64::from(hit.score), score), "{config:?}: expected {score}, got {hit:?}");
             let document = &documents[&hit.id];

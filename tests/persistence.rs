@@ -44,7 +44,9 @@ impl Ground {
 
     fn vector(&mut self) -> Vec<f32> {
         let centre = self.random.random_range(0..20u32) as f32;
-        (0..DIMENSION).map(|at| ((centre * 7.0 + at as f32) * 1.7).sin() + self.random.random_range(-0.4..0.4)).collect()
+        (0..DIMENSION)
+            .map(|at| ((centre * 7.0 + at as f32) * 1.7).sin() + self.random.random_range(-0.4..0.4))
+            .collect()
     }
 
     /// Puts documents under these ids.
@@ -319,7 +321,8 @@ fn every_kind_of_collection_comes_back() {
             let query = ground.vector();
             let exact = collection.search(&query).limit(20).exact(true).run().unwrap();
             if config.index == Index::Hnsw {
-                let walked = collection.search(&query).limit(20).way(Way::Graph).ef(1_000).oversampling(20.0).run().unwrap();
+                let walked =
+                    collection.search(&query).limit(20).way(Way::Graph).ef(1_000).oversampling(20.0).run().unwrap();
                 let distances = |hits: &[vectrove::Hit]| hits.iter().map(|hit| hit.distance).collect::<Vec<_>>();
                 assert_eq!(distances(&walked), distances(&exact), "{config:?}");
             }
@@ -358,7 +361,10 @@ fn hits_are_the_same_wherever_vectors_are() {
         }
         let CollectionStats { vectors_bytes, mapped_bytes, residency: now, .. } = stats(&db);
         assert_eq!(now, residency);
-        assert_eq!((vectors_bytes > 400_000, mapped_bytes > 400_000), (residency == Residency::Ram, residency == Residency::Mapped));
+        assert_eq!(
+            (vectors_bytes > 400_000, mapped_bytes > 400_000),
+            (residency == Residency::Ram, residency == Residency::Mapped)
+        );
         db.verify().unwrap();
         db.close().unwrap();
     }

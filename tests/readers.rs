@@ -23,7 +23,8 @@ struct Sample {
 impl Sample {
     fn read() -> Self {
         let text = std::fs::read_to_string("examples/data/debian.jsonl").unwrap();
-        let id = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].as_str().unwrap().to_owned();
+        let id =
+            |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].as_str().unwrap().to_owned();
         let bytes = std::fs::read("examples/data/debian.fbin").unwrap();
         let values = bytes[8..].as_chunks::<4>().0;
         let vectors = values.chunks(384).map(|row| row.iter().map(|&b| f32::from_le_bytes(b)).collect());

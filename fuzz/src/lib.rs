@@ -1,6 +1,6 @@
 //! The parts of the library that read bytes from outside, and what they need.
 
-#![allow(dead_code, reason = "each fuzzer uses a part")]
+#![allow(dead_code, unused_imports, reason = "each fuzzer uses a part")]
 
 #[path = "../../src/limits.rs"]
 pub mod limits;
@@ -18,5 +18,12 @@ pub mod distance;
 pub mod filter;
 #[path = "../../src/config.rs"]
 pub mod config;
+
+#[path = "../../src/sync.rs"]
+pub mod sync;
+#[path = "../../src/arena/mod.rs"]
+pub mod arena;
+#[path = "../../src/graph/mod.rs"]
+pub mod graph;
 
 pub mod store;

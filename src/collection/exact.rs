@@ -315,9 +315,14 @@ impl Reader<'_> {
 
 impl Disk<'_> {
     /// Shows the vectors of slots as they are compared, in order; `None` for a slot without one.
-    pub(crate) fn each(&self, slots: &[Slot], mut visit: impl FnMut(usize, Option<Vec<f32>>) -> Result<()>) -> Result<()> {
+    pub(crate) fn each(
+        &self,
+        slots: &[Slot],
+        mut visit: impl FnMut(usize, Option<Vec<f32>>) -> Result<()>,
+    ) -> Result<()> {
         let keys: Vec<_> = slots.iter().map(|&slot| key::vector(slot, 0)).collect();
-        let rows = self.rocks.get_many(&self.families.vectors, self.snapshot, &keys).map_err(storage("reading vectors"))?;
+        let rows =
+            self.rocks.get_many(&self.families.vectors, self.snapshot, &keys).map_err(storage("reading vectors"))?;
         for (index, row) in rows.iter().enumerate() {
             visit(index, row.as_ref().map(|row| self.decode(row)).transpose()?)?;
         }

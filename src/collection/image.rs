@@ -55,8 +55,7 @@ impl Numbers {
     }
 
     fn read([n_slots, n_graph, n_upper, entry, ..]: [u64; 8]) -> Self {
-        let extent =
-            Extent { n_slots: n_graph as usize, n_upper: n_upper as usize, entry: Entry::from_bits(entry) };
+        let extent = Extent { n_slots: n_graph as usize, n_upper: n_upper as usize, entry: Entry::from_bits(entry) };
         Numbers { n_slots: n_slots as usize, extent }
     }
 }

@@ -152,7 +152,8 @@ pub(crate) fn load(
 ) -> Result<Loaded> {
     let began = Instant::now();
     // Where most has changed since the image, rows are read faster all together than one by one.
-    let is_worth_it = |candidate: &Candidate| expected.n_after(candidate.covers) <= candidate.n_slots().max(MOST_CHANGED);
+    let is_worth_it =
+        |candidate: &Candidate| expected.n_after(candidate.covers) <= candidate.n_slots().max(MOST_CHANGED);
     let mut loaded = match candidate.filter(is_worth_it) {
         Some(candidate) => load_by_image(source, &memory, candidate, expected, last)?,
         None => load_by_rows(source, memory()?, expected, last)?,

@@ -254,7 +254,12 @@ impl Memory {
 
     /// Takes up the cells and ids of an image, which has so many slots: the sections with these numbers are cells, where
     /// ids begin, and ids. Only for a memory without slots; no one reads yet.
-    pub(super) fn adopt(&self, image: Image, n_slots: usize, [cells, offsets, bytes]: [usize; 3]) -> std::io::Result<()> {
+    pub(super) fn adopt(
+        &self,
+        image: Image,
+        n_slots: usize,
+        [cells, offsets, bytes]: [usize; 3],
+    ) -> std::io::Result<()> {
         self.slots.cells.adopt(image.file(), image.section(cells).0, n_slots)?;
         self.slots.exact.reserve(n_slots)?;
         self.slots.n_slots.store(n_slots, Ordering::Release);

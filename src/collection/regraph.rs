@@ -39,9 +39,8 @@ pub(super) fn follow(source: Source<'_>, loaded: &mut Loaded, delta: u64, change
         let is_twin = |slot: Slot| replay.twinned.get_or_init(|| graph.twinned()).contains(slot.0);
         let is_held = |slot: Slot| graph.is_point(slot.0) || is_twin(slot);
         let has_moved = |slot: Slot| slots.is_alive(slot) && changed.moved.contains(&slot);
-        let is_stale = |slot: Slot| {
-            is_held(slot) && (!can_compare(slot) || has_moved(slot) && !replay.linked.contains(&slot.0))
-        };
+        let is_stale =
+            |slot: Slot| is_held(slot) && (!can_compare(slot) || has_moved(slot) && !replay.linked.contains(&slot.0));
         let suspects: Vec<Slot> = match index.must_hold() {
             true => (0..slots.n_slots() as u32).map(Slot).collect(),
             false => changed.moved.iter().copied().collect(),
@@ -307,7 +306,9 @@ impl<'r> Replay<'r> {
                 Ok(read) => {
                     for op in &read.delta.ops {
                         match op {
-                            Op::Row { slot, level: 0, .. } | Op::Hang { twin: slot, .. } => _ = self.linked.insert(*slot),
+                            Op::Row { slot, level: 0, .. } | Op::Hang { twin: slot, .. } => {
+                                _ = self.linked.insert(*slot)
+                            }
                             Op::Twins { twins, .. } => self.linked.extend(twins),
                             _ => {}
                         }

@@ -14,9 +14,9 @@ use super::index::IndexBytes;
 use crate::config::{Options, Residency};
 use crate::error::{Error, Result};
 use crate::id::Slot;
-use crate::store::{image, key};
 use crate::store::record::VectorRow;
 use crate::store::rocks::Snapshot;
+use crate::store::{image, key};
 
 /// Slots whose vectors are brought in before the linker looks up again.
 const BATCH: usize = 4_096;
@@ -105,7 +105,11 @@ impl Budget {
             match lives.iter().max_by_key(|live| held(live)).filter(|live| held(live) > 0) {
                 Some(largest) => {
                     largest.memory.slots.exact.let_go();
-                    tracing::warn!(collection = largest.id.0, limit, "exact vectors leave memory, to stay within the limit");
+                    tracing::warn!(
+                        collection = largest.id.0,
+                        limit,
+                        "exact vectors leave memory, to stay within the limit"
+                    );
                 }
                 None => return Err(Error::MemoryLimit { limit, needed: self.used().saturating_add(n_bytes) }),
             }

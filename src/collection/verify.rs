@@ -57,7 +57,9 @@ impl Live {
     fn verify_graph(&self, source: Source<'_>) -> Result<()> {
         let Some(index) = &self.memory.index else { return Ok(()) };
         let _held = index.hold();
-        let Some((graph, cursor)) = self.is_written_down().then(|| (index.graph(), self.cursor())) else { return Ok(()) };
+        let Some((graph, cursor)) = self.is_written_down().then(|| (index.graph(), self.cursor())) else {
+            return Ok(());
+        };
         // What was written since the snapshot counts too.
         let stored = regraph::stored(Source { snapshot: None, ..source }, &self.memory, graph.shape(), &cursor)?;
         let points: [BTreeSet<u32>; 2] = [&*graph, &stored].map(|graph| graph.points().collect());
@@ -67,9 +69,13 @@ impl Live {
         }
         for &slot in &points[0] {
             for level in 0..=graph.level_of(slot) {
-                let links = [&*graph, &stored].map(|graph| graph.links(slot, level).into_iter().collect::<BTreeSet<_>>());
+                let links =
+                    [&*graph, &stored].map(|graph| graph.links(slot, level).into_iter().collect::<BTreeSet<_>>());
                 if links[0] != links[1] {
-                    return differs(format!("slot {slot} at level {level}: expected {:?}, got {:?}", links[0], links[1]));
+                    return differs(format!(
+                        "slot {slot} at level {level}: expected {:?}, got {:?}",
+                        links[0], links[1]
+                    ));
                 }
             }
             let twins = [&*graph, &stored].map(|graph| graph.twins(slot).collect::<BTreeSet<_>>());

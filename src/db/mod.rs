@@ -28,8 +28,8 @@ use crate::config::Options;
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit};
 use crate::store::Store;
-use crate::store::image::Images;
 pub use crate::store::backup::Backup;
+use crate::store::image::Images;
 use crate::store::rehearse::{Rehearsal, Rehearsed};
 
 /// An open database: a folder that belongs to this process until it is closed.

@@ -142,7 +142,14 @@ impl Graph {
     }
 
     /// Adds a link from a neighbour to a new point, pruning the neighbour's row if it is full.
-    pub(super) fn link_back<S: Space>(&self, space: &S, from: u32, to: u32, level: usize, linking: &mut Linking<S::Query>) {
+    pub(super) fn link_back<S: Space>(
+        &self,
+        space: &S,
+        from: u32,
+        to: u32,
+        level: usize,
+        linking: &mut Linking<S::Query>,
+    ) {
         let row = self.row(from, level).lock();
         if row.links().any(|link| link.slot == to) {
             return;

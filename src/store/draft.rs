@@ -7,9 +7,9 @@ use rocksdb::WriteBatch;
 use uuid::Uuid;
 
 use super::family::Families;
-use super::rocks::Family;
 use super::key;
 use super::record::{CatalogEntry, DocumentRow, LogKind, LogOperation, LogRecord, VectorRow, seal_of};
+use super::rocks::Family;
 use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
 
 #[derive(Default)]

@@ -73,7 +73,10 @@ impl GraphRow {
         let (words, rest) = fields.rest.as_chunks::<LINK_BYTES>();
         if Some(words.len()) != n_links.checked_add(n_twins) || !rest.is_empty() {
             let got = fields.rest.len();
-            return Err(Error::corruption(WHAT, format!("expected {n_links} links and {n_twins} twins, got {got} bytes")));
+            return Err(Error::corruption(
+                WHAT,
+                format!("expected {n_links} links and {n_twins} twins, got {got} bytes"),
+            ));
         }
         let links: Vec<Link> = words[..n_links].iter().filter_map(|word| read_link(word, known)).collect();
         let twins: Vec<u32> = words[n_links..].iter().filter_map(|word| Some(read_link(word, known)?.slot)).collect();
@@ -181,9 +184,10 @@ pub(crate) fn decode_delta(bytes: &[u8], known: Known<'_>) -> Result<ReadDelta> 
                     read.strange.push(slot);
                     continue;
                 }
-                let ties = words.iter().enumerate().filter_map(|(at, word)| {
-                    Some(Tie { link: read_link(word, known)?, back: is_back(at) })
-                });
+                let ties = words
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(at, word)| Some(Tie { link: read_link(word, known)?, back: is_back(at) }));
                 let ties: Vec<Tie> = ties.collect();
                 if ties.len() < n_links {
                     read.short.push(slot);
@@ -334,8 +338,7 @@ mod tests {
             &row.encode(&generations),
             b"\x01\x03\0\0\0\x02\0\0\0\x01\0\0\0\x01\0\0\0\x01\x02\0\0\x80\x02\x05\0\0\0\x05",
         );
-        let cursor =
-            Cursor { delta: 1, image: Commit(2), covers: Commit(3), entry: 4, n_points: 5, n_twins: 6 };
+        let cursor = Cursor { delta: 1, image: Commit(2), covers: Commit(3), entry: 4, n_points: 5, n_twins: 6 };
         check_golden(
             &cursor.encode(),
             b"\x01\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0",

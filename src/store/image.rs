@@ -111,7 +111,14 @@ impl ImageWriter {
         let draft = draft_of(&folder);
         let file = File::create(&draft).and_then(|mut file| file.write_all(&[0; PAGE]).map(|()| file));
         let file = file.map_err(|error| Error::io("creating", &draft, error))?;
-        Ok(ImageWriter { folder, file, buffer: Vec::with_capacity(BLOCK), n_bytes: 0, sections: Vec::new(), table: Vec::new() })
+        Ok(ImageWriter {
+            folder,
+            file,
+            buffer: Vec::with_capacity(BLOCK),
+            n_bytes: 0,
+            sections: Vec::new(),
+            table: Vec::new(),
+        })
     }
 
     /// Adds the next section, which `fill` appends piece by piece to what it is given.
@@ -277,7 +284,8 @@ fn read_header(map: &[u8]) -> std::result::Result<Parts, Flaw> {
     let mut numbers = [0; N_NUMBERS];
     numbers.iter_mut().enumerate().for_each(|(index, number)| *number = u64_at(64 + 8 * index));
     let n_sections = (u32_at(36) as usize).min(MOST_SECTIONS);
-    let section = |index: usize| (u64_at(SECTIONS_AT + 16 * index) as usize, u64_at(SECTIONS_AT + 16 * index + 8) as usize);
+    let section =
+        |index: usize| (u64_at(SECTIONS_AT + 16 * index) as usize, u64_at(SECTIONS_AT + 16 * index + 8) as usize);
     let sections: Vec<(usize, usize)> = (0..n_sections).map(section).collect();
     let end = sections.iter().map(|(offset, length)| offset.saturating_add(*length)).max().unwrap_or(PAGE);
     let table_at = end.checked_next_multiple_of(PAGE).filter(|&at| at <= map.len()).ok_or("it is cut short")?;

@@ -92,8 +92,7 @@ impl Rehearsal {
         prescan::check_folder(&data)?;
         let families = Rocks::list_families(&data).map_err(opening)?;
         let budget = Budget::new(options.memory_bytes);
-        let (rocks, mut handles) =
-            Rocks::open(&data, access, budget, &described(&families)).map_err(opening)?;
+        let (rocks, mut handles) = Rocks::open(&data, access, budget, &described(&families)).map_err(opening)?;
         failpoint::hit("open.rehearsing");
         let default = take_default(&families, &mut handles)?;
         check_identity(&rocks, &default, known.store)?;
@@ -138,7 +137,8 @@ impl Rehearsal {
 
     /// Goes on reading what was looked at, and nothing else. Returns the store and the active collections.
     pub(crate) fn settle_beside(self) -> (Store, Vec<Rehearsed>) {
-        let Rehearsal { folder, options, superblock, rocks, default, collections, account, next_collection, owner } = self;
+        let Rehearsal { folder, options, superblock, rocks, default, collections, account, next_collection, owner } =
+            self;
         let store = Store::new(folder, options, superblock, rocks, default, account, next_collection, owner);
         store.health.fail("it was opened read-only".into(), false);
         let active = collections.into_iter().filter(|collection| collection.active_families().is_some());

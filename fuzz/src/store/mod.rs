@@ -1,5 +1,7 @@
 //! The store's decoders.
 
+#[path = "../../../src/store/graph.rs"]
+mod graph;
 #[path = "../../../src/store/key.rs"]
 mod key;
 #[path = "../../../src/store/record.rs"]
@@ -14,6 +16,7 @@ use record::{CatalogEntry, DocumentHeader, DocumentRow, Identity, LogRecord, Vec
 pub fn read_records(bytes: &[u8]) {
     let _ = (key::read_catalog(bytes), key::read_log(bytes), key::read_vector(bytes), key::read_document(bytes));
     let _ = (key::read_free(bytes), key::read_id(bytes), key::read_namespace(bytes));
+    let _ = (key::read_row(bytes), key::read_delta(bytes), key::read_bare_id(bytes));
     if let Ok((namespace, id)) = key::read_id(bytes) {
         assert_eq!(key::id(namespace, &id), bytes);
     }
@@ -30,6 +33,24 @@ pub fn read_records(bytes: &[u8]) {
         assert_eq!(record.encode(), sealed);
     }
     let _ = (VectorRow::decode(&sealed), VectorRow::decode(bytes), LogRecord::decode(bytes));
+    read_graph(&sealed);
+}
+
+/// Reads bytes as rows, deltas and cursors of a graph, with all known, and with some slots forgotten.
+fn read_graph(bytes: &[u8]) {
+    let generations = |slot: u32| slot % 3;
+    for known in [&(|_: u32, _: u8| true) as graph::Known<'_>, &|slot: u32, tag: u8| (slot ^ u32::from(tag)) % 2 == 0] {
+        if let Ok((row, _)) = graph::GraphRow::decode(bytes, known) {
+            assert_eq!(graph::GraphRow::decode(&row.encode(&generations), &|_, _| true).ok(), Some((row, false)));
+        }
+        if let Ok(read) = graph::decode_delta(bytes, known) {
+            let again = graph::encode_delta(&read.delta, &generations);
+            assert_eq!(graph::decode_delta(&again, &|_, _| true).map(|again| again.delta).ok(), Some(read.delta));
+        }
+    }
+    if let Ok(cursor) = graph::Cursor::decode(bytes) {
+        assert_eq!(graph::Cursor::decode(&cursor.encode()).ok(), Some(cursor));
+    }
 }
 
 /// Reads bytes as a slot of the superblock, as they are and with a right checksum.

@@ -71,9 +71,8 @@ impl Index {
         let n_samples = in_order.len();
         let scattered: Vec<u32> = (0..n_samples).map(|index| in_order[index * 7_919 % n_samples]).collect();
         let first = vector(*scattered.first()?);
-        let per_vector = fastest(n_samples, || {
-            in_order.iter().map(|&slot| ranker.rank(first, vector(slot))).sum::<f32>()
-        });
+        let per_vector =
+            fastest(n_samples, || in_order.iter().map(|&slot| ranker.rank(first, vector(slot))).sum::<f32>());
         let mut ranks = vec![0.0; n_samples];
         let per_point = match &self.points {
             Points::Codes(codes) => {

@@ -18,8 +18,8 @@ mod space;
 pub(crate) mod tail;
 pub(crate) mod upkeep;
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;

@@ -67,9 +67,7 @@ impl Index {
             return false;
         }
         let work = || match (&self.points, exact.held()) {
-            (Points::Codes(codes), _) => {
-                self.work_in(&CodeSpace { codes, slots, exact, oldest }, &OVER_CODES, bench)
-            }
+            (Points::Codes(codes), _) => self.work_in(&CodeSpace { codes, slots, exact, oldest }, &OVER_CODES, bench),
             (Points::Exact(ranker), Some(held)) => {
                 self.work_in(&ExactSpace { ranker, slots, held, oldest }, &OVER_VECTORS, bench)
             }
@@ -189,9 +187,7 @@ impl Index {
         let n_before = self.n_rebuilt.load(Ordering::Acquire);
         self.rebuild.store(true, Ordering::Release);
         wake();
-        self.tail.wait_until(|| {
-            self.is_broken() || stopped() || self.n_rebuilt.load(Ordering::Acquire) > n_before
-        });
+        self.tail.wait_until(|| self.is_broken() || stopped() || self.n_rebuilt.load(Ordering::Acquire) > n_before);
     }
 
     /// How often the graph was made anew.
