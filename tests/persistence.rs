@@ -433,9 +433,11 @@ fn a_graph_is_made_anew_while_it_is_used() {
     let late: Vec<(u64, Vec<f32>)> = (10_000..10_400).map(|id| (id, ground.vector())).collect();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !done.load(Ordering::Acquire) {
+            loop {
                 ground.check(&collection, "meanwhile");
-                break;
+                if done.load(Ordering::Acquire) {
+                    break;
+                }
             }
         });
         collection.rebuild_index().unwrap();

@@ -151,12 +151,12 @@ pub(crate) fn is_sound(image: &Image, memory: &Memory) -> bool {
     let has = |section: usize, n_bytes: usize| image.section(section).1 == n_bytes;
     let codes = memory.index.as_ref().and_then(Index::codes);
     let graph = memory.index.as_ref().map(Index::graph);
-    let arrays = graph.iter().flat_map(|graph| graph.arrays(&extent)).enumerate();
+    let mut arrays = graph.iter().flat_map(|graph| graph.arrays(&extent)).enumerate();
     has(CELLS, n_slots * CELL_BYTES)
         && has(ID_OFFSETS, (n_slots + 1) * 8)
         && has(CODES, codes.map_or(0, |codes| codes.width() * n_slots))
         && has(FACTS, codes.filter(|codes| codes.has_facts()).map_or(0, |_| FACTS_BYTES * n_slots))
-        && arrays.map(|(at, (rows, n_rows))| has(GRAPH + at, rows.bytes_of(n_rows))).all(|has| has)
+        && arrays.all(|(at, (rows, n_rows))| has(GRAPH + at, rows.bytes_of(n_rows)))
 }
 
 /// Slots that an image has.

@@ -69,6 +69,9 @@ struct Engine {
     budget: Arc<Budget>,
 }
 
+/// What was opened: the store, and its collections with their names.
+type Opened = (Arc<Store>, Vec<(String, Arc<Live>)>);
+
 /// Looks at a database, reads every collection that is in use, and goes on with it. Returns the collections with their
 /// names.
 fn open_lives(
@@ -78,7 +81,7 @@ fn open_lives(
     budget: &Arc<Budget>,
     begin: impl Fn(&Path, &Options) -> Result<Rehearsal>,
     settle: impl Fn(Rehearsal) -> Result<(Store, Vec<Rehearsed>)>,
-) -> Result<(Arc<Store>, Vec<(String, Arc<Live>)>)> {
+) -> Result<Opened> {
     // First, so that images are checked meanwhile, and are not of a later time than what is looked at.
     let images = Images::open(path);
     let (rehearsal, mut loaded) = load_all(begin(path, options)?, images, options)?;

@@ -13,23 +13,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Engine;
+use super::{Engine, Opened};
+use crate::collection::State;
 use crate::collection::linker::Bell;
 use crate::collection::residency::Budget;
-use crate::collection::{Live, State};
 use crate::config::Options;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{CollectionId, Commit};
-use crate::store::Store;
 use crate::store::rehearse::Rehearsal;
 
 /// How often what a writer may have disturbed is tried.
 const MOST_TRIES: u32 = 20;
 /// How long to wait before the second try; before each further one, so much more.
 const PAUSE: Duration = Duration::from_millis(5);
-
-/// What was opened: the store, and its collections by name.
-type Opened = (Arc<Store>, Vec<(String, Arc<Live>)>);
 
 /// Opens a database beside whoever writes to it.
 pub(super) fn open(path: &Path, options: &Options, bell: &Arc<Bell>, budget: &Arc<Budget>) -> Result<Opened> {

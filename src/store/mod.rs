@@ -127,7 +127,7 @@ impl Store {
             options,
             rocks,
             default,
-            owner: owner,
+            owner,
         }
     }
 
