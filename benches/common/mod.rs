@@ -104,9 +104,19 @@ fn status_bytes(name: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
+const TICKS_A_SECOND: f64 = 100.0;
+
+/// Seconds that processors have worked for anyone, and those there were; `None` where the operating system does not tell.
+pub(crate) fn machine_seconds() -> Option<(f64, f64)> {
+    let text = std::fs::read_to_string("/proc/stat").ok()?;
+    let fields = text.lines().next()?.split_whitespace().skip(1).take(8);
+    let ticks: Vec<f64> = fields.map(|field| field.parse().ok()).collect::<Option<_>>()?;
+    let (all, idle) = (ticks.iter().sum::<f64>(), ticks.get(3)? + ticks.get(4)?);
+    Some(((all - idle) / TICKS_A_SECOND, all / TICKS_A_SECOND))
+}
+
 /// Seconds that processors have worked for this process; `None` where the operating system does not tell.
 pub(crate) fn processor_seconds() -> Option<f64> {
-    const TICKS_A_SECOND: f64 = 100.0;
     let text = std::fs::read_to_string("/proc/self/stat").ok()?;
     // Behind the program's name, which may hold anything: twelfth and thirteenth, for itself and for the system.
     let (_, fields) = text.rsplit_once(')')?;

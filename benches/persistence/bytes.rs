@@ -90,6 +90,7 @@ fn report_rates(report: Report, with: &[Json], without: &[Json]) {
             ("a second, graph on disk", json!(on)),
             ("no graph on disk", json!(off)),
             ("ratio", json!(on / off)),
+            ("of the best", json!(most(with, name) / most(without, name))),
             ("bar", json!("0.9")),
             ("rounds", json!(rounded(with, name))),
             ("rounds without", json!(rounded(without, name))),
@@ -98,6 +99,7 @@ fn report_rates(report: Report, with: &[Json], without: &[Json]) {
     }
     let others = [
         ("processor us a document, until linked", "processor_us"),
+        ("part of the processors others had", "others"),
         ("recall@10 at ef 64, when linked", "recall"),
         ("seconds to close", "close_s"),
     ];
@@ -109,6 +111,10 @@ fn report_rates(report: Report, with: &[Json], without: &[Json]) {
             &[("graph on disk", json!(on)), ("no graph on disk", json!(off)), ("ratio", json!(on / off))],
         );
     }
+}
+
+fn most(answers: &[Json], name: &str) -> f64 {
+    figures(answers, name).into_iter().fold(f64::NAN, f64::max)
 }
 
 fn rounded(answers: &[Json], name: &str) -> Vec<u64> {

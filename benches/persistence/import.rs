@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use vectrove::{Database, Document, Durability, Options};
 
-use crate::common::{processor_seconds, written_bytes};
+use crate::common::{machine_seconds, processor_seconds, written_bytes};
 use crate::data::{Exam, NAME, Source, document};
 use crate::task::{die, settle_disk};
 
@@ -69,7 +69,7 @@ impl Import {
         let options = Options::new().durability(durability).persist_graph(self.persist_graph);
         let db = Database::open_with(&self.folder, options).expect("opens");
         let collection = db.get_or_create_collection(NAME, config).expect("is created");
-        let (begin, processors) = (Instant::now(), processor_seconds());
+        let (begin, before) = (Instant::now(), processors());
         let mut documents = documents.into_iter();
         while !documents.as_slice().is_empty() {
             collection.insert_many(documents.by_ref().take(self.batch)).expect("is inserted");
@@ -80,7 +80,8 @@ impl Import {
         let insert_s = begin.elapsed().as_secs_f64();
         collection.wait_indexed().expect("is linked");
         let linked_s = begin.elapsed().as_secs_f64();
-        let processors = processors.zip(processor_seconds()).map(|(before, after)| after - before);
+        let after = processors();
+        let [own, all, there] = [0, 1, 2].map(|at| after[at] - before[at]);
         db.flush().expect("is flushed");
         settle_disk();
         let n_linked = written_bytes().unwrap_or(0);
@@ -94,7 +95,8 @@ impl Import {
         json!({
             "insert_rate": n as f64 / insert_s,
             "linked_rate": n as f64 / linked_s,
-            "processor_us": processors.map(|seconds| seconds * 1e6 / n as f64),
+            "processor_us": own * 1e6 / n as f64,
+            "others": (all - own) / there,
             "close_s": close_s,
             "written_linked": n_linked - n_written,
             "written_closed": n_closed - n_written,
@@ -105,4 +107,10 @@ impl Import {
             "recall": recall,
         })
     }
+}
+
+/// Seconds that processors have worked for this process, have worked for anyone, and were there.
+fn processors() -> [f64; 3] {
+    let (all, there) = machine_seconds().unwrap_or((f64::NAN, f64::NAN));
+    [processor_seconds().unwrap_or(f64::NAN), all, there]
 }
