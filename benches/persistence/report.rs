@@ -11,8 +11,9 @@ pub(crate) struct Report {
 impl Report {
     /// Says what follows.
     pub(crate) fn title(self, text: &str) {
-        if !self.is_json {
-            println!("\n{text}");
+        match self.is_json {
+            true => println!("{}", json!({ "title": text })),
+            false => println!("\n{text}"),
         }
     }
 

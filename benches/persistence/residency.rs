@@ -56,7 +56,7 @@ impl Search {
             "recall": last.0,
             "first_p50": percentile(&first.1, 50), "first_p95": percentile(&first.1, 95),
             "p50": percentile(&last.1, 50), "p95": percentile(&last.1, 95),
-            "residency": stats.residency,
+            "residency": stats.residency, "documents": stats.n_documents,
             "vectors": stats.vectors_bytes, "mapped": stats.mapped_bytes, "codes": stats.codes_bytes,
             "links": stats.links_bytes, "slots": stats.slots_bytes, "counted": memory.0, "engine": memory.1,
             "resident": resident, "anonymous": anonymous,
@@ -142,7 +142,9 @@ fn report_memory(report: Report, what: &str, answer: &Json) {
     const NAMES: [&str; 9] =
         ["vectors", "mapped", "codes", "links", "slots", "counted", "engine", "resident", "anonymous"];
     let mebibytes = NAMES.map(|name| (name, json!(figure(answer, name) / f64::from(1 << 20))));
-    let figures = [vec![("held", answer["residency"].clone())], mebibytes.to_vec()].concat();
+    let figures =
+        [vec![("documents", answer["documents"].clone()), ("held", answer["residency"].clone())], mebibytes.to_vec()]
+            .concat();
     report.line(PART, &format!("{what}, MiB"), &figures);
 }
 
