@@ -89,7 +89,7 @@ pub(crate) fn measure(report: Report, place: &Place) {
         }
     }
     for (way, round) in ways.iter().zip(&answers) {
-        report_latency(report, &format!("{way:?}").to_lowercase(), round, &answers[0]);
+        report_latency(report, &format!("{way:?}").to_lowercase(), round, Some(&answers[0]));
     }
     for (way, round) in ways.iter().zip(&answers) {
         report_memory(report, &format!("{way:?}").to_lowercase(), &round[n_rounds - 1]);
@@ -106,8 +106,7 @@ pub(crate) fn measure_disk(report: Report, place: &Place) {
     let search = Search { residency: Some(Residency::Disk), memory_bytes, ..Search::of(place) };
     assert!(search.exam.exists(), "the part residency makes the database, with the same FOLDER");
     let answer = search.run();
-    let answers = std::slice::from_ref(&answer);
-    report_latency(report, "disk", answers, answers);
+    report_latency(report, "disk", std::slice::from_ref(&answer), None);
     report_memory(report, "disk", &answer);
 }
 
@@ -119,20 +118,19 @@ fn build(place: &Place, source: Source) -> Search {
     search
 }
 
-fn report_latency(report: Report, what: &str, answers: &[Json], reference: &[Json]) {
+/// Says what searches found and took, and, if there is something to compare with, how many times as much that is.
+fn report_latency(report: Report, what: &str, answers: &[Json], reference: Option<&[Json]>) {
     let of = |answers: &[Json], name: &str| median(figures(answers, name));
-    let ratio = |name: &str| json!(of(answers, name) / of(reference, name));
-    let figures = [
-        ("recall@10", json!(of(answers, "recall"))),
-        ("ratio to ram", ratio("recall")),
-        ("p50 us", json!(of(answers, "p50"))),
-        ("p50 to ram", ratio("p50")),
-        ("p95 us", json!(of(answers, "p95"))),
-        ("p95 to ram", ratio("p95")),
-        ("first pass p50", json!(of(answers, "first_p50"))),
-        ("first pass p95", json!(of(answers, "first_p95"))),
-    ];
-    report.line(PART, what, &figures);
+    let mut line = Vec::new();
+    for (name, label, ratio) in
+        [("recall", "recall@10", "recall to ram"), ("p50", "p50 us", "p50 to ram"), ("p95", "p95 us", "p95 to ram")]
+    {
+        line.push((label, json!(of(answers, name))));
+        line.extend(reference.map(|reference| (ratio, json!(of(answers, name) / of(reference, name)))));
+    }
+    line.push(("first pass p50", json!(of(answers, "first_p50"))));
+    line.push(("first pass p95", json!(of(answers, "first_p95"))));
+    report.line(PART, what, &line);
 }
 
 fn report_memory(report: Report, what: &str, answer: &Json) {
@@ -165,7 +163,7 @@ fn measure_limits(report: Report, search: &Search, unlimited: &Json) {
         let limit = memory_limit as f64 / f64::from(1 << 20);
         report.line(PART, what, &[("limit MiB", json!(limit))]);
         if answer["error"].is_null() {
-            report_latency(report, "  searches", std::slice::from_ref(&answer), std::slice::from_ref(unlimited));
+            report_latency(report, "  searches", std::slice::from_ref(&answer), Some(std::slice::from_ref(unlimited)));
         }
         report_memory(report, "  memory", &answer);
     }
