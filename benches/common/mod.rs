@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each benchmark uses a part")]
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json};
 
@@ -26,20 +28,46 @@ impl Row {
 /// Up to `limit` rows of the full data set in the folder `VECTROVE_DATA`, or of the sample, repeated under other ids.
 /// Says which.
 pub(crate) fn rows(limit: usize) -> (String, Vec<Row>) {
-    let full = std::env::var_os("VECTROVE_DATA").map(PathBuf::from);
-    let (name, stem) = match full {
-        Some(folder) => ("63,000 package descriptions", folder.join("base")),
-        None => ("the sample, repeated", PathBuf::from("examples/data/debian")),
-    };
+    let stem = stem();
+    let name = if full().is_some() { "63,000 package descriptions" } else { "the sample, repeated" };
     let text = std::fs::read_to_string(stem.with_extension("jsonl")).expect("the data set's rows");
-    let bytes = std::fs::read(stem.with_extension("fbin")).expect("the data set's vectors");
-    let (header, values) = bytes.split_at(8);
-    let dimension = u32::from_le_bytes(header[4..].try_into().expect("four bytes")) as usize;
-    let (values, _) = values.as_chunks::<4>();
-    let vectors = values.chunks(dimension).map(|row| row.iter().map(|&b| f32::from_le_bytes(b)).collect::<Vec<_>>());
+    let vectors = read_vectors(&stem.with_extension("fbin"), limit);
+    let dimension = vectors.first().map_or(0, Vec::len);
     let base: Vec<Row> = text.lines().zip(vectors).map(|(line, vector)| read_row(line, vector)).collect();
     let repeated = (0..).flat_map(|round| base.iter().map(move |row| repeat(row, round))).take(limit).collect();
     (format!("{name}, {dimension} dimensions"), repeated)
+}
+
+/// How many rows there are before they are repeated.
+pub(crate) fn n_rows() -> usize {
+    let mut header = [0; 4];
+    let read = File::open(stem().with_extension("fbin")).and_then(|mut file| file.read_exact(&mut header));
+    read.expect("the data set's vectors");
+    u32::from_le_bytes(header) as usize
+}
+
+/// Vectors to search the rows for, none of which is a row.
+pub(crate) fn queries() -> Vec<Vec<f32>> {
+    let path = full().map_or_else(|| "examples/data/queries.fbin".into(), |folder| folder.join("query.fbin"));
+    read_vectors(&path, usize::MAX)
+}
+
+/// The folder of the full data set, if there is one.
+pub(crate) fn full() -> Option<PathBuf> {
+    std::env::var_os("VECTROVE_DATA").map(PathBuf::from)
+}
+
+fn stem() -> PathBuf {
+    full().map_or_else(|| "examples/data/debian".into(), |folder| folder.join("base"))
+}
+
+fn read_vectors(path: &Path, limit: usize) -> Vec<Vec<f32>> {
+    let bytes = std::fs::read(path).expect("the data set's vectors");
+    let (header, values) = bytes.split_at(8);
+    let dimension = u32::from_le_bytes(header[4..].try_into().expect("four bytes")) as usize;
+    let (values, _) = values.as_chunks::<4>();
+    let rows = values.chunks(dimension).take(limit);
+    rows.map(|row| row.iter().map(|&b| f32::from_le_bytes(b)).collect()).collect()
 }
 
 fn read_row(line: &str, vector: Vec<f32>) -> Row {
@@ -62,9 +90,38 @@ pub(crate) fn written_bytes() -> Option<u64> {
 
 /// Resident bytes of this process; `None` where the operating system does not tell.
 pub(crate) fn resident_bytes() -> Option<u64> {
+    status_bytes("VmRSS:")
+}
+
+/// Of those, the ones that no file has; `None` where the operating system does not tell.
+pub(crate) fn anonymous_bytes() -> Option<u64> {
+    status_bytes("RssAnon:")
+}
+
+fn status_bytes(name: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = text.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let line = text.lines().find(|line| line.starts_with(name))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+const TICKS_A_SECOND: f64 = 100.0;
+
+/// Seconds that processors have worked for anyone, and those there were; `None` where the operating system does not tell.
+pub(crate) fn machine_seconds() -> Option<(f64, f64)> {
+    let text = std::fs::read_to_string("/proc/stat").ok()?;
+    let fields = text.lines().next()?.split_whitespace().skip(1).take(8);
+    let ticks: Vec<f64> = fields.map(|field| field.parse().ok()).collect::<Option<_>>()?;
+    let (all, idle) = (ticks.iter().sum::<f64>(), ticks.get(3)? + ticks.get(4)?);
+    Some(((all - idle) / TICKS_A_SECOND, all / TICKS_A_SECOND))
+}
+
+/// Seconds that processors have worked for this process; `None` where the operating system does not tell.
+pub(crate) fn processor_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // Behind the program's name, which may hold anything: twelfth and thirteenth, for itself and for the system.
+    let (_, fields) = text.rsplit_once(')')?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<f64>().ok());
+    ticks.sum::<Option<f64>>().map(|ticks| ticks / TICKS_A_SECOND)
 }
 
 /// The middle of several figures.
