@@ -208,6 +208,15 @@ pub(super) struct Changed {
     pub(super) bare: HashSet<Slot>,
 }
 
+/// What a slot holds now.
+enum Now {
+    Free,
+    /// The document that the image has in it, as a later commit left it.
+    Stayed(Commit),
+    /// A document that the image does not have, and the commit that last changed it.
+    Put(Box<NewRow>, Commit),
+}
+
 /// Reads every row of a collection into an empty memory and checks it.
 fn load_by_rows(source: Source<'_>, memory: Memory, mut expected: Expected, last: Commit) -> Result<Loaded> {
     let namespaces = source.check_names(&mut expected)?;
@@ -438,71 +447,73 @@ impl<'a> Source<'a> {
         known: &HashSet<NamespaceId>,
         expected: &mut Expected,
     ) -> Result<Changed> {
-        let get_many = |family: &Family, keys: &[_]| -> Result<Vec<Option<Vec<u8>>>> {
-            let rows = self.rocks.get_many(family, self.snapshot, keys).map_err(storage("reading what has changed"))?;
-            Ok(rows.into_iter().map(|row| row.map(|row| row.to_vec())).collect())
-        };
-        let mut changed = Changed::default();
-        for slots in slots.chunks(FETCH) {
-            let keys: Vec<_> = slots.iter().map(|&slot| key::document(slot)).collect();
-            let documents = get_many(&self.families.documents, &keys)?;
-            let keys: Vec<_> = slots.iter().map(|&slot| key::free(slot)).collect();
-            let free = get_many(&self.families.documents, &keys)?;
-            let vectors = self.rocks.get_many(
-                &self.families.vectors,
-                self.snapshot,
-                &slots.iter().map(|&slot| key::vector(slot, 0)).collect::<Vec<_>>(),
-            );
-            let vectors = vectors.map_err(storage("reading what has changed"))?;
-            let mut puts = Vec::new();
-            for (((&slot, document), free), vector) in slots.iter().zip(documents).zip(free).zip(vectors) {
-                let was = memory.slots.tenancy(slot).generation;
-                match (document, free) {
-                    (Some(_), Some(_)) => return Err(damaged(slot, "both free and used")),
-                    // What is missing is found missing when all have been confirmed.
-                    (None, None) => {}
-                    (None, Some(free)) => {
-                        let generation = read_u32("a free slot's generation", &free)?;
-                        expected.confirm(slot, &FoundSlot { generation, row_crc: None, vector_crc: None })?;
-                        memory.load_free(Tenancy { slot, generation })?;
-                        changed.moved.insert(slot);
-                        if generation != was {
-                            changed.bare.insert(slot);
-                        }
+        let parts: Vec<Vec<(Slot, FoundSlot, Now)>> =
+            slots.par_chunks(FETCH).map(|slots| self.look_up(slots, memory, known)).collect::<Result<_>>()?;
+        let (mut changed, mut rows) = (Changed::default(), Vec::with_capacity(slots.len()));
+        for (slot, found, now) in parts.into_iter().flatten() {
+            expected.confirm(slot, &found)?;
+            match now {
+                Now::Free => {
+                    if found.generation != memory.slots.tenancy(slot).generation {
+                        changed.bare.insert(slot);
                     }
-                    (Some(document), None) => {
-                        let row = DocumentRow::decode(&document)?;
-                        check_namespace(slot, row.namespace, known)?;
-                        let vector = vector.ok_or_else(|| damaged(slot, "a document without a vector"))?;
-                        let found = FoundSlot {
-                            generation: row.generation,
-                            row_crc: Some(crc32c::crc32c(&document)),
-                            vector_crc: Some(seal_of(&vector)),
-                        };
-                        expected.confirm(slot, &found)?;
-                        if row.generation == was && memory.slots.is_alive(slot) {
-                            memory.load_version(slot, row.commit);
-                            continue;
-                        }
-                        changed.moved.insert(slot);
-                        puts.push((slot, row, vector));
-                    }
+                    changed.moved.insert(slot);
+                    memory.load_free(Tenancy { slot, generation: found.generation })?;
+                }
+                Now::Stayed(version) => memory.load_version(slot, version),
+                Now::Put(new, version) => {
+                    changed.moved.insert(slot);
+                    rows.push((*new, version));
                 }
             }
-            let rows: Vec<_> = puts
-                .par_iter()
-                .map(|(slot, row, vector)| {
-                    let DocumentRow { generation, namespace, ref id, commit, .. } = *row;
-                    let vector = VectorRow::decode(vector)?;
-                    check_vector(*slot, &vector, generation, self.config)?;
-                    let comparable = comparable(memory, self.config, vector.components);
-                    let tenancy = Tenancy { slot: *slot, generation };
-                    Ok((NewRow { tenancy, namespace, id: id.clone(), comparable }, commit))
-                })
-                .collect::<Result<_>>()?;
-            memory.load_rows(rows)?;
         }
+        memory.load_rows(rows)?;
         Ok(changed)
+    }
+
+    /// Reads what some slots hold now; those that hold nothing at all are left out.
+    fn look_up(
+        self,
+        slots: &[Slot],
+        memory: &Memory,
+        known: &HashSet<NamespaceId>,
+    ) -> Result<Vec<(Slot, FoundSlot, Now)>> {
+        let reading = storage("reading what has changed");
+        let Source { rocks, families, snapshot, config } = self;
+        let keys: Vec<_> = slots.iter().map(|&slot| key::document(slot)).collect();
+        let documents = rocks.get_many(&families.documents, snapshot, &keys).map_err(&reading)?;
+        let (used, empty): (Vec<_>, Vec<_>) = slots.iter().copied().zip(documents).partition(|(_, row)| row.is_some());
+        let keys: Vec<_> = used.iter().map(|&(slot, _)| key::vector(slot, 0)).collect();
+        let vectors = rocks.get_many(&families.vectors, snapshot, &keys).map_err(&reading)?;
+        let mut found = Vec::with_capacity(slots.len());
+        for ((slot, document), vector) in used.into_iter().zip(vectors) {
+            let Some(document) = document else { continue };
+            let row = DocumentRow::decode(&document)?;
+            check_namespace(slot, row.namespace, known)?;
+            let vector = vector.ok_or_else(|| damaged(slot, "a document without a vector"))?;
+            let (row_crc, vector_crc) = (Some(crc32c::crc32c(&document)), Some(seal_of(&vector)));
+            let generation = row.generation;
+            let now = match memory.slots.tenancy(slot).generation == generation && memory.slots.is_alive(slot) {
+                true => Now::Stayed(row.commit),
+                false => {
+                    let vector = VectorRow::decode(&vector)?;
+                    check_vector(slot, &vector, generation, config)?;
+                    let comparable = comparable(memory, config, vector.components);
+                    let tenancy = Tenancy { slot, generation };
+                    Now::Put(Box::new(NewRow { tenancy, namespace: row.namespace, id: row.id, comparable }), row.commit)
+                }
+            };
+            found.push((slot, FoundSlot { generation, row_crc, vector_crc }, now));
+        }
+        let keys: Vec<_> = empty.iter().map(|&(slot, _)| key::free(slot)).collect();
+        let free = rocks.get_many(&families.documents, snapshot, &keys).map_err(&reading)?;
+        for ((slot, _), row) in empty.into_iter().zip(free) {
+            // What is missing is found missing when all have been confirmed.
+            let Some(row) = row else { continue };
+            let generation = read_u32("a free slot's generation", &row)?;
+            found.push((slot, FoundSlot { generation, row_crc: None, vector_crc: None }, Now::Free));
+        }
+        Ok(found)
     }
 
     /// Reads every vector into where vectors are held.
