@@ -1,4 +1,5 @@
-//! Campaigns that try to make the database lose something: `vectrove-torture crash|damage|disk-full|power`.
+//! Campaigns that try to make the database lose something: `vectrove-torture crash|damage|disk-full|
+//! freeze|power`.
 //!
 //! Each campaign starts this program again as a worker, does something terrible to it or to its files, and holds what
 //! is left against what the worker was told. It uses nothing but the public interface. Exit status: 0 without
@@ -15,11 +16,13 @@ mod inspect;
 mod ledger;
 mod line;
 mod mount;
+mod opening;
 mod perform;
 mod power;
 mod report;
 mod rng;
 mod state;
+mod walks;
 mod watchdog;
 mod worker;
 mod world;
