@@ -3,7 +3,7 @@
 # make lint   formatting, clippy, docs, licences
 # make bench  every benchmark
 # make stress  the index alone under sanitizers and a model checker
-# make crash KILLS=n, make damage TRIALS=n   long campaigns; the summary is the last line
+# make crash KILLS=n, make damage TRIALS=n, make freeze   long campaigns; the summary is the last line
 #
 # One target folder outside the checkout and one profile for everything: RocksDB is compiled once.
 CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vectrove/target
@@ -15,7 +15,7 @@ TRIALS ?= 5000
 SECONDS ?= 600
 TORTURE = $(CARGO) run --quiet --release --features failpoints --bin vectrove-torture --
 
-.PHONY: demo test lint bench crash damage power disk-full fuzz sanitize stress prepare
+.PHONY: demo test lint bench crash damage freeze power disk-full fuzz sanitize stress prepare
 
 demo: prepare
 	$(CARGO) build --release --features cli --bin vectrove
@@ -40,6 +40,9 @@ crash: prepare
 
 damage: prepare
 	$(TORTURE) damage --trials $(TRIALS)
+
+freeze: prepare
+	$(TORTURE) freeze --trials 100
 
 power: prepare
 	$(TORTURE) power --trials 20

@@ -1,4 +1,5 @@
-//! What is acknowledged survives: kills at any moment, damaged files, full disks, power losses.
+//! What is acknowledged survives: kills at any moment, damaged files, full disks, power losses; and what is
+//! derived comes back, wherever writing it down stopped.
 //!
 //! Each test starts a campaign of `vectrove-torture` as a child and prints its summary. `VECTROVE_KILLS` and
 //! `VECTROVE_TRIALS` make the first two longer; `VECTROVE_SEED` repeats a seed that was printed.
@@ -47,6 +48,11 @@ fn killed_processes_lose_nothing() {
 #[test]
 fn damage_is_refused_or_made_up_for() {
     check_campaign("damage", "--trials", from_environment("VECTROVE_TRIALS", 500));
+}
+
+#[test]
+fn a_graph_that_was_not_written_down_comes_back() {
+    check_campaign("freeze", "--trials", 8);
 }
 
 #[test]

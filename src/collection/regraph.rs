@@ -125,14 +125,21 @@ pub(super) fn stored(source: Source<'_>, memory: &Memory, shape: Shape, cursor: 
 /// Takes note of how far the deltas have got, and of what is to be done.
 fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<Change>) {
     if let Some(index) = &loaded.memory.index {
-        let short: HashSet<u32> = read.short.into_iter().collect();
-        loaded.opening.n_repaired = short.len();
+        let mut short: HashSet<u32> = read.short.into_iter().collect();
         let graph = index.graph();
         graph.settle_entry();
         if !read.is_whole || loaded.opening.way == OpenedBy::Rows {
             // What no walk reaches waits to be linked again, and is compared one by one until then.
-            changes.extend(graph.forget(&graph.unreachable().into_iter().collect()));
+            let unreachable: HashSet<u32> = graph.unreachable().into_iter().collect();
+            changes.extend(graph.forget(&unreachable));
+            if !unreachable.is_empty() {
+                // Links of higher levels may still lead to them.
+                let cut = graph.tidy();
+                changes.extend(changes_of(&graph, &cut, &[]));
+                short.extend(cut);
+            }
         }
+        loaded.opening.n_repaired = short.len();
         if !changes.is_empty() {
             changes.push(Change::Entry);
         }

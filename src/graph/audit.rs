@@ -84,21 +84,29 @@ impl Graph {
         (0..self.n_slots() as u32).filter(|&slot| self.row(slot, 0).is_point())
     }
 
-    /// The points that no walk from the entry can reach.
+    /// The points that a walk may miss. It comes down the higher levels to some point, and goes on by links of level 0
+    /// alone: where it may come down it need not, so that a point only counts as reached if such a link leads to it.
     pub(crate) fn unreachable(&self) -> Vec<u32> {
         let Some(entry) = self.entry() else { return self.points().collect() };
-        let mut reached = vec![false; self.n_slots()];
-        let mut pending = vec![entry.slot];
-        reached[entry.slot as usize] = true;
+        let (mut passed, mut reached) = (vec![false; self.n_slots()], vec![false; self.n_slots()]);
+        (passed[entry.slot as usize], reached[entry.slot as usize]) = (true, true);
+        let mut starts = vec![entry.slot];
+        let mut next = 0;
+        while let Some(&slot) = starts.get(next) {
+            next += 1;
+            for link in (1..=self.level_of(slot)).flat_map(|level| self.row(slot, level).iter()) {
+                if passed.get_mut(link as usize).is_some_and(|passed| !std::mem::replace(passed, true)) {
+                    starts.push(link);
+                }
+            }
+        }
+        let mut pending = starts;
         while let Some(slot) = pending.pop() {
-            for level in 0..=self.level_of(slot) {
-                for link in self.row(slot, level).iter() {
-                    if let Some(seen) = reached.get_mut(link as usize)
-                        && !*seen
-                    {
-                        *seen = true;
-                        pending.push(link);
-                    }
+            for link in self.row(slot, 0).iter() {
+                let Some(passed) = passed.get_mut(link as usize) else { continue };
+                reached[link as usize] = true;
+                if !std::mem::replace(passed, true) {
+                    pending.push(link);
                 }
             }
         }

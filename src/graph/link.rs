@@ -220,6 +220,10 @@ impl<Q: Default + Send> Linking<Q> {
         space.query_of(slot, &mut self.query);
         graph.search(space, &self.query, graph.shape.ef_construction, &mut self.walker);
         self.rank_candidates(space, slot);
+        if let Some(entry) = graph.entry().filter(|entry| self.candidates.is_empty() && entry.slot != slot) {
+            // The way down ends at the slot itself, and none leads on from it.
+            self.candidates.push(Found { rank: 0.0, slot: entry.slot });
+        }
     }
 
     /// Finds the points of a level nearest to a slot that may be linked to.

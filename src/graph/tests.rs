@@ -395,6 +395,24 @@ fn a_point_that_lost_its_links_is_repaired() {
 }
 
 #[test]
+fn what_only_higher_levels_lead_to_is_mended() {
+    let seed = 17;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let toy = Toy::new(8, clustered(&mut rng, 2_000, 8));
+    let graph = built(SHAPE, &toy, 1);
+    let entry = graph.entry().unwrap().slot;
+    let is_high = |slot: u32| slot != entry && graph.level_of(slot) > 0;
+    for slot in graph.points() {
+        let left = graph.row_links(slot, 0).into_iter().filter(|link| !is_high(link.slot));
+        graph.put_row(slot, 0, left);
+    }
+    check_sound(&graph, &toy, &(0..2_000).collect(), &format!("seed {seed}"));
+    let led_to: BTreeSet<u32> = graph.points().flat_map(|slot| graph.links(slot, 0)).collect();
+    let missed: Vec<u32> = graph.points().filter(|slot| is_high(*slot) && !led_to.contains(slot)).collect();
+    assert_eq!(missed, [0; 0], "seed {seed}");
+}
+
+#[test]
 fn arrays_are_taken_up_as_they_were() {
     let seed = 16;
     let mut rng = StdRng::seed_from_u64(seed);

@@ -73,6 +73,12 @@ impl Start {
         self
     }
 
+    /// Has so many of the derived writes of each kind take place and no more, as in `delta=10,save=0`.
+    pub(crate) fn freeze(mut self, limits: &str) -> Self {
+        self.command.env("VECTROVE_FREEZE", limits);
+        self
+    }
+
     pub(crate) fn spawn(mut self, ledger: Ledger) -> Outcome<Worker> {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = self.command.spawn().map_err(|error| format!("starting a worker: {error}"))?;
@@ -89,7 +95,7 @@ impl Start {
 pub(crate) fn myself() -> Outcome<Command> {
     let program = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
     let mut command = Command::new(program);
-    command.env_remove("VECTROVE_FAILPOINT");
+    command.env_remove("VECTROVE_FAILPOINT").env_remove("VECTROVE_FREEZE");
     Ok(command)
 }
 

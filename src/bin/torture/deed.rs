@@ -14,11 +14,18 @@ pub(crate) enum Profile {
     Fill,
     /// Documents of four threads.
     Power,
+    /// Many documents of one thread, in large batches.
+    Freeze,
 }
 
 impl Profile {
-    const ALL: [(Profile, &'static str); 4] =
-        [(Profile::Crash, "crash"), (Profile::Lay, "lay"), (Profile::Fill, "fill"), (Profile::Power, "power")];
+    const ALL: [(Profile, &'static str); 5] = [
+        (Profile::Crash, "crash"),
+        (Profile::Lay, "lay"),
+        (Profile::Fill, "fill"),
+        (Profile::Power, "power"),
+        (Profile::Freeze, "freeze"),
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         Self::ALL.iter().find(|(profile, _)| *profile == self).map_or("", |(_, name)| name)
@@ -31,7 +38,7 @@ impl Profile {
     pub(crate) fn n_threads(self) -> u8 {
         match self {
             Profile::Crash => 8,
-            Profile::Lay => 1,
+            Profile::Lay | Profile::Freeze => 1,
             Profile::Fill | Profile::Power => 4,
         }
     }
@@ -43,6 +50,7 @@ impl Profile {
             Profile::Lay => 1_500,
             Profile::Fill => 24_000,
             Profile::Power => 2_000,
+            Profile::Freeze => 100,
         }
     }
 
@@ -50,6 +58,7 @@ impl Profile {
     fn n_indexes(self) -> u64 {
         match self {
             Profile::Lay => 24,
+            Profile::Freeze => 600,
             _ => 12,
         }
     }
@@ -98,6 +107,13 @@ pub(crate) enum Change {
     All,
 }
 
+impl Change {
+    /// Whether a document gets another vector by it.
+    pub(crate) fn puts_vector(self) -> bool {
+        matches!(self, Change::Insert | Change::Upsert | Change::Vector | Change::All)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expectation {
     MustExist,
@@ -111,6 +127,7 @@ impl Deed {
         let mut draw = Draw { profile, stamp, rng: Rng::of(&[seed, stamp.code()]) };
         match profile {
             Profile::Fill => draw.fill(),
+            Profile::Freeze => draw.flood(),
             Profile::Crash if stamp.thread == CHURN_THREAD && draw.rng.chance(60) => draw.churn(),
             Profile::Crash if draw.rng.chance(4) => draw.stray(),
             _ => draw.ordinary(),
@@ -241,6 +258,30 @@ impl Draw {
         let stray = Spot { collection, namespace: own.namespace, thread: own.thread, index: self.stamp.n };
         let step = |spot| Step { spot, change: Change::Upsert, expectation: None };
         Deed::Batch { steps: vec![step(own), step(stray)], has_operation_id: false }
+    }
+
+    /// Many documents put, some deleted; those put before get other vectors.
+    fn flood(&mut self) -> Deed {
+        let (collection, namespace) = self.room();
+        match self.rng.below(100) {
+            0..55 => {
+                let n_steps = self.rng.between(5, 60);
+                let change = |draw: &mut Self| if draw.rng.chance(85) { Change::Upsert } else { Change::Delete };
+                let step = |draw: &mut Self| Step { change: change(draw), ..draw.step() };
+                Deed::Batch { steps: (0..n_steps).map(|_| step(self)).collect(), has_operation_id: false }
+            }
+            55..80 => {
+                let n_steps = self.rng.between(5, 60);
+                let step = |draw: &mut Self| Step {
+                    spot: draw.spot_in(collection, namespace),
+                    change: Change::Upsert,
+                    expectation: None,
+                };
+                Deed::Many((0..n_steps).map(|_| step(self)).collect())
+            }
+            80..97 => Deed::Alone(self.step()),
+            _ => Deed::DeleteWhere { collection, namespace, bucket: self.rng.below(u64::from(BUCKETS)) as u32 },
+        }
     }
 
     /// Documents that no other operation touches.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::Outcome;
 
@@ -37,6 +38,8 @@ pub(crate) fn files(folder: &Path) -> Outcome<Vec<String>> {
 pub(crate) fn copy(from: &Path, to: &Path) -> Outcome<()> {
     wrap(fs::create_dir_all(to.join("data")), "creating", to)?;
     for name in files(from)? {
+        let folder = to.join(Path::new(&name).parent().unwrap_or(Path::new("")));
+        wrap(fs::create_dir_all(&folder), "creating", &folder)?;
         wrap(fs::copy(from.join(&name), to.join(&name)), "copying", &from.join(&name))?;
     }
     Ok(())
@@ -76,8 +79,22 @@ pub(crate) fn difference(before: &Prints, after: &Prints) -> Option<String> {
     (!differences.is_empty()).then(|| differences.join(", "))
 }
 
-/// What should not be in the folder of an open database; also if it has grown out of all proportion.
+/// What should not be in the folder of an open database; also if it has grown out of all proportion. What is only being
+/// written, as an image is soon after some opens, is given time to be finished.
 pub(crate) fn strays(folder: &Path) -> Outcome<Vec<String>> {
+    const MOST: Duration = Duration::from_secs(2);
+    let began = Instant::now();
+    loop {
+        // A file may also go while it is being looked at.
+        let strays = strays_now(folder);
+        if strays.as_ref().is_ok_and(Vec::is_empty) || began.elapsed() > MOST {
+            return strays;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn strays_now(folder: &Path) -> Outcome<Vec<String>> {
     const MOST_BYTES: u64 = 256 << 20;
     let mut strays = Vec::new();
     let mut n_bytes = 0;
@@ -93,9 +110,17 @@ pub(crate) fn strays(folder: &Path) -> Outcome<Vec<String>> {
     Ok(strays)
 }
 
+/// How many collections have an image.
+pub(crate) fn n_images(folder: &Path) -> Outcome<usize> {
+    Ok(files(folder)?.iter().filter(|name| name.starts_with("images/") && name.ends_with("/image")).count())
+}
+
 fn expected(name: &str) -> bool {
-    let Some(name) = name.strip_prefix("data/") else { return ["superblock", "owner"].contains(&name) };
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some((folder, name)) = name.strip_prefix("images/c").and_then(|below| below.split_once('/')) {
+        return is_number(folder) && ["image", "vectors"].contains(&name);
+    }
+    let Some(name) = name.strip_prefix("data/") else { return ["superblock", "owner"].contains(&name) };
     ["CURRENT", "IDENTITY", "LOCK"].contains(&name)
         || ["MANIFEST-", "OPTIONS-"].iter().any(|prefix| name.strip_prefix(prefix).is_some_and(is_number))
         || [".log", ".sst"].iter().any(|suffix| name.strip_suffix(suffix).is_some_and(is_number))

@@ -7,6 +7,7 @@ use vectrove::{
 };
 
 use crate::rng::Rng;
+use crate::walks::is_close;
 use crate::world::{BUCKETS, NAMESPACES};
 
 /// Everything a database holds.
@@ -103,9 +104,7 @@ pub(crate) fn cross_check(db: &Database, found: &Found, rng: &mut Rng) -> Result
     for (name, config) in &found.collections {
         let collection = db.collection(name)?;
         for namespace in NAMESPACES {
-            let documents = found.rooms.get(&(name.clone(), namespace.to_owned())).map_or(&[][..], Vec::as_slice);
-            let check = RoomCheck { room: room(&collection, namespace)?, config, documents, commit: found.commit };
-            let room_faults = check.run(rng)?;
+            let room_faults = RoomCheck::of((&collection, name, namespace), config, found)?.run(rng)?;
             faults.extend(room_faults.into_iter().map(|fault| format!("{name}/{namespace}: {fault}")));
         }
     }
@@ -116,11 +115,28 @@ pub(crate) fn cross_check(db: &Database, found: &Found, rng: &mut Rng) -> Result
     Ok(faults)
 }
 
-struct RoomCheck<'f> {
-    room: Namespace,
-    config: &'f CollectionConfig,
-    documents: &'f [StoredDocument],
+/// What is to be held against each other of one namespace.
+pub(crate) struct RoomCheck<'f> {
+    pub(crate) room: Namespace,
+    pub(crate) config: &'f CollectionConfig,
+    pub(crate) documents: &'f [StoredDocument],
     commit: u64,
+}
+
+impl<'f> RoomCheck<'f> {
+    pub(crate) fn of(
+        (collection, name, namespace): (&Collection, &str, &str),
+        config: &'f CollectionConfig,
+        found: &'f Found,
+    ) -> Result<Self> {
+        let documents = found.rooms.get(&(name.to_owned(), namespace.to_owned())).map_or(&[][..], Vec::as_slice);
+        Ok(RoomCheck { room: room(collection, namespace)?, config, documents, commit: found.commit })
+    }
+
+    /// A vector to search by.
+    pub(crate) fn query(&self, rng: &mut Rng) -> Vec<f32> {
+        (0..self.config.dimension).map(|_| rng.component() + 1.5).collect()
+    }
 }
 
 impl RoomCheck<'_> {
@@ -129,6 +145,8 @@ impl RoomCheck<'_> {
         self.check_gets(rng, &mut faults)?;
         self.check_counts(rng, &mut faults)?;
         self.check_search(rng, &mut faults)?;
+        self.check_selves(rng, &mut faults)?;
+        self.check_walk(rng, &mut faults)?;
         Ok(faults)
     }
 
@@ -162,7 +180,7 @@ impl RoomCheck<'_> {
 
     /// A search for more than there is returns every document, nearest first, at its right distance.
     fn check_search(&self, rng: &mut Rng, faults: &mut Vec<String>) -> Result<()> {
-        let query: Vec<f32> = (0..self.config.dimension).map(|_| rng.component() + 1.5).collect();
+        let query = self.query(rng);
         let hits = self.room.search(&query).limit(self.documents.len() + 7).with_vector(true).run()?;
         let expected: BTreeMap<&DocId, &StoredDocument> =
             self.documents.iter().map(|document| (&document.id, document)).collect();
@@ -175,7 +193,7 @@ impl RoomCheck<'_> {
         for hit in &hits {
             let document = expected[&hit.id];
             let distance = distance(self.config, &query, &document.vector);
-            if (f64::from(hit.distance) - distance).abs() > 1e-4 * distance.abs().max(1.0) {
+            if !is_close(hit.distance, distance) {
                 faults.push(format!("{}: expected distance {distance}, got {}", hit.id, hit.distance));
             }
             let same =
@@ -192,7 +210,7 @@ impl RoomCheck<'_> {
 }
 
 /// The distance, worked out the obvious way.
-fn distance(config: &CollectionConfig, a: &[f32], b: &[f32]) -> f64 {
+pub(crate) fn distance(config: &CollectionConfig, a: &[f32], b: &[f32]) -> f64 {
     let scale = |vector: &[f32]| -> Vec<f64> {
         let norm = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();
         let norm = if config.normalize || config.metric == Metric::Cosine { norm } else { 1.0 };

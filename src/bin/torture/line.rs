@@ -16,10 +16,21 @@ pub(crate) enum Line {
     Done { stamp: Stamp, commit: u64, n_changed: usize, repeated: bool },
     /// It was not. `commit` is the number that the error names, or 0.
     Failed { stamp: Stamp, outcome: Outcome, kind: String, commit: u64, message: String },
+    /// How far linking has got in each collection that stays, after this commit.
+    Linked { commit: u64, collections: Vec<Linked> },
     /// The worker itself saw something that may not be.
     Fault(String),
     /// The database was closed in order.
     Closed,
+}
+
+/// How far linking has got in a collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Linked {
+    /// Deltas written since the database was opened.
+    pub(crate) n_deltas: u64,
+    /// Documents that wait to be linked; looked at after the deltas.
+    pub(crate) n_waiting: u64,
 }
 
 impl Line {
@@ -39,6 +50,10 @@ impl Line {
                 };
                 format!("x {} {outcome} {kind} {commit} {message}", of(stamp))
             }
+            Line::Linked { commit, collections } => {
+                let of = |linked: &Linked| format!(" {}:{}", linked.n_deltas, linked.n_waiting);
+                format!("linked {commit}{}", collections.iter().map(of).collect::<String>())
+            }
             Line::Fault(text) => format!("! {text}"),
             Line::Closed => "closed".to_owned(),
         };
@@ -51,11 +66,22 @@ impl Line {
         let (head, rest) = text.split_once(' ').unwrap_or((text, ""));
         match head {
             "ready" => Some(Line::Ready { commit: rest.parse().ok()? }),
+            "linked" => Self::parse_linked(rest),
             "!" => Some(Line::Fault(rest.to_owned())),
             "closed" => Some(Line::Closed),
             ">" | "<" | "x" => Self::parse_operation(head, rest),
             _ => None,
         }
+    }
+
+    fn parse_linked(rest: &str) -> Option<Self> {
+        let (commit, rest) = rest.split_once(' ')?;
+        let linked = |text: &str| {
+            let (n_deltas, n_waiting) = text.split_once(':')?;
+            Some(Linked { n_deltas: n_deltas.parse().ok()?, n_waiting: n_waiting.parse().ok()? })
+        };
+        let collections = rest.split(' ').map(linked).collect::<Option<_>>()?;
+        Some(Line::Linked { commit: commit.parse().ok()?, collections })
     }
 
     fn parse_operation(head: &str, rest: &str) -> Option<Self> {

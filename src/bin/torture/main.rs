@@ -1,4 +1,5 @@
-//! Campaigns that try to make the database lose something: `vectrove-torture crash|damage|disk-full|power`.
+//! Campaigns that try to make the database lose something: `vectrove-torture crash|damage|disk-full|
+//! freeze|power`.
 //!
 //! Each campaign starts this program again as a worker, does something terrible to it or to its files, and holds what
 //! is left against what the worker was told. It uses nothing but the public interface. Exit status: 0 without
@@ -11,15 +12,18 @@ mod damage;
 mod deed;
 mod disk_full;
 mod folder;
+mod freeze;
 mod inspect;
 mod ledger;
 mod line;
 mod mount;
+mod opening;
 mod perform;
 mod power;
 mod report;
 mod rng;
 mod state;
+mod walks;
 mod watchdog;
 mod worker;
 mod world;
@@ -35,6 +39,7 @@ const USAGE: &str = "usage: vectrove-torture COMMAND [--seed S] [--dir FOLDER]
   crash     --kills N    kill a writing process, and look for all it acknowledged
   damage    --trials N   damage one file, and see that it is refused or made up for
   disk-full --rounds N   fill the disk, free it, and go on
+  freeze    --trials N   stop writing the graph down, end, and see that an open makes up for it
   power     --trials N   shut the file system down as a power loss does";
 
 fn main() -> ExitCode {
@@ -47,6 +52,7 @@ fn main() -> ExitCode {
                 "crash" => crash::run(&args),
                 "damage" => damage::run(&args),
                 "disk-full" => disk_full::run(&args),
+                "freeze" => freeze::run(&args),
                 "power" => power::run(&args),
                 _ => Err(USAGE.to_owned()),
             }

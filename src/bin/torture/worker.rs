@@ -15,7 +15,8 @@ use vectrove::{Database, Durability, Error, Options, Result};
 use crate::Outcome;
 use crate::args::Args;
 use crate::deed::{Deed, Profile};
-use crate::line::Line;
+use crate::line::{Line, Linked};
+use crate::opening;
 use crate::perform::{look, perform, read_version};
 use crate::rng::Rng;
 use crate::world::{FIXED, Stamp, fixed_config};
@@ -82,8 +83,7 @@ fn options(args: &Args) -> Outcome<Options> {
         Some("wal") => Durability::Wal,
         _ => Durability::Sync,
     };
-    Ok(Options::new()
-        .memory_bytes(8 << 20)
+    Ok(opening::told(args)?
         .durability(durability)
         .min_free_bytes(args.number_or("min-free", 0)?)
         .log_retention(args.number_or("retention", 1_000)?))
@@ -174,7 +174,7 @@ struct Hand<'w> {
 
 impl Hand<'_> {
     fn run(&self, until: &dyn Fn() -> bool) {
-        let Orders { seed, run, idle, .. } = *self.orders;
+        let Orders { profile, seed, run, idle, .. } = *self.orders;
         if idle {
             return;
         }
@@ -193,6 +193,9 @@ impl Hand<'_> {
                 std::thread::sleep(Duration::from_millis(20));
             }
             self.do_something_else(n, &mut rng);
+            if profile == Profile::Freeze {
+                self.tell_linked(&mut rng);
+            }
             if self.orders.lingers && n == self.orders.n_operations / 2 {
                 self.linger(n);
             }
@@ -216,6 +219,24 @@ impl Hand<'_> {
                 self.tell.line(&Line::Failed { stamp, outcome, kind, commit, message });
                 !matches!(error, Error::ReadOnly { .. } | Error::Commit { .. } | Error::Storage { .. })
             }
+        }
+    }
+
+    /// Tells now and then how far linking has got. Nobody else writes.
+    fn tell_linked(&self, rng: &mut Rng) {
+        if rng.chance(10) {
+            std::thread::sleep(Duration::from_millis(rng.below(30)));
+        }
+        match self.db.stats() {
+            Ok(stats) => {
+                let of = |name: &&str| stats.collections.iter().find(|collection| collection.name == *name);
+                let linked = FIXED
+                    .iter()
+                    .filter_map(of)
+                    .map(|stats| Linked { n_deltas: stats.n_deltas, n_waiting: stats.tail_length as u64 });
+                self.tell.line(&Line::Linked { commit: stats.commit.0, collections: linked.collect() });
+            }
+            Err(error) => self.must_work(Err(error)),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
-use vectrove::{CollectionConfig, DocId, Metric};
+use vectrove::{CollectionConfig, DocId, Metric, Quantization, Residency};
 
 use crate::rng::{Rng, mix};
 
@@ -24,16 +24,30 @@ pub(crate) const BUCKETS: u32 = 4;
 pub(crate) fn fixed_config(name: &str) -> CollectionConfig {
     match FIXED.iter().position(|fixed| *fixed == name) {
         Some(0) => CollectionConfig::new(8),
-        Some(1) => CollectionConfig::new(5).metric(Metric::Dot),
-        Some(2) => CollectionConfig::new(24).metric(Metric::Euclidean),
-        _ => CollectionConfig::new(4).metric(Metric::Manhattan).normalize(true),
+        Some(1) => CollectionConfig::new(5).metric(Metric::Dot).residency(Residency::Disk),
+        Some(2) => CollectionConfig::new(24).metric(Metric::Euclidean).residency(Residency::Mapped),
+        // Walked by exact vectors, which are in a mapped file.
+        _ => CollectionConfig::new(4)
+            .metric(Metric::Manhattan)
+            .normalize(true)
+            .quantization(Quantization::None)
+            .residency(Residency::Mapped),
     }
 }
 
 /// What a churn collection is, this time.
 pub(crate) fn churn_config(stamp: u64) -> CollectionConfig {
     let mut rng = Rng::of(&[stamp, 1]);
-    CollectionConfig::new(rng.between(4, 25) as usize).metric(rng.pick(&Metric::ALL)).normalize(rng.chance(20))
+    let config = CollectionConfig::new(rng.between(4, 25) as usize).metric(rng.pick(&Metric::ALL));
+    let config = config.normalize(rng.chance(20));
+    let config = if rng.chance(25) { config.quantization(Quantization::None) } else { config };
+    let has_codes = config.quantization == Quantization::Sq8 && config.metric != Metric::Manhattan;
+    config.residency(match rng.below(4) {
+        0 | 1 => Residency::Ram,
+        // Where there are no codes to walk by, vectors must be at hand.
+        2 if has_codes => Residency::Disk,
+        _ => Residency::Mapped,
+    })
 }
 
 /// One of the names above, with the lifetime of the program; `None` for a name that no campaign uses.

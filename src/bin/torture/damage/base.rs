@@ -10,6 +10,7 @@ use crate::child::{End, Start};
 use crate::deed::{Deed, Profile};
 use crate::inspect::{digest_of_collection, digest_of_parts};
 use crate::ledger::{Ledger, Terms};
+use crate::opening::Opening;
 use crate::rng::{Rng, mix};
 use crate::state::{Doc, State};
 use crate::world::{FIXED, Spot, fixed_config};
@@ -61,6 +62,7 @@ impl Mason {
             .set("retention", self.retention)
             .set("durability", rng.pick(&["sync", "sync", "wal"]))
             .set("checkpoints", self.copies.display());
+        start = Opening::draw(rng).tell(start);
         // The first is closed, so that all collections are there for certain.
         if stage > 0 && rng.chance(60) {
             start = start.set("end", "killed");

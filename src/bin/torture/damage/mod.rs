@@ -118,7 +118,7 @@ impl Round<'_> {
         folder::remove(target)?;
         folder::copy(&self.base.folder, target)?;
         let wound = wound::inflict(target, &self.base.older, &mut Rng::of(&[self.seed, trial]))?;
-        let (verdict, text) = trial::judge(self.base, target, &wound, self.most)?;
+        let (verdict, text) = trial::judge(self.base, target, &wound, (mix(&[self.seed, trial]), self.most))?;
         let mut tally = self.tally.lock().map_err(|_| "a trial panicked")?;
         if verdict == Verdict::Violation {
             let kept = self.folder.join(format!("violation-{trial}"));

@@ -6,7 +6,7 @@ use crate::rng::Rng;
 use crate::{Outcome, folder};
 
 /// The kinds of files, by the beginning or end of their names, and how often each is chosen.
-pub(super) const CLASSES: [(&str, u64); 7] = [
+pub(super) const CLASSES: [(&str, u64); 9] = [
     ("*.log", 30),
     ("*.sst", 28),
     ("MANIFEST", 15),
@@ -14,6 +14,8 @@ pub(super) const CLASSES: [(&str, u64); 7] = [
     ("superblock", 16),
     ("OPTIONS", 3),
     ("IDENTITY", 3),
+    ("*/image", 14),
+    ("*/vectors", 6),
 ];
 
 /// What can be done to a file.
@@ -32,6 +34,13 @@ pub(super) struct Wound {
     pub(super) class: usize,
     pub(super) damage: usize,
     pub(super) text: String,
+}
+
+impl Wound {
+    /// Whether the file holds nothing but copies of what is elsewhere, so that damage to it must not show.
+    pub(super) fn is_of_a_copy(&self) -> bool {
+        CLASSES[self.class].0.starts_with("*/")
+    }
 }
 
 fn class_of(name: &str) -> Option<usize> {

@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use vectrove::{ErrorKind, Outcome};
 
-use crate::deed::{Deed, Profile};
-use crate::line::Line;
+use crate::deed::{Deed, Profile, Step};
+use crate::line::{Line, Linked};
 use crate::state::{Effect, State, UNSEEN};
-use crate::world::{FIXED, Stamp, fixed_config};
+use crate::world::{FIXED, Spot, Stamp, fixed_config};
 
 /// What counts as an answer, apart from acknowledgements.
 #[derive(Debug, Clone, Copy, Default)]
@@ -41,6 +41,8 @@ pub(crate) struct Ledger {
     seen: HashSet<u64>,
     refused_strays: HashSet<u64>,
     pub(crate) history: Vec<Entry>,
+    /// How far linking had got in each collection that stays, as of some commits of the run that is followed.
+    pub(crate) linked: Vec<(u64, Vec<Linked>)>,
     pub(crate) n_acknowledged: u64,
     pub(crate) violations: Vec<String>,
 }
@@ -85,6 +87,7 @@ impl Ledger {
             seen: HashSet::new(),
             refused_strays: HashSet::new(),
             history: Vec::new(),
+            linked: Vec::new(),
             n_acknowledged: 0,
             violations: Vec::new(),
         }
@@ -133,11 +136,30 @@ impl Ledger {
                 outcome => self.violation(format!("{stamp:?}: {outcome} without cause: {message}")),
             },
             Line::Fault(text) => self.violation(format!("seen by the worker: {text}")),
+            Line::Linked { commit, collections } => self.linked.push((commit, collections)),
             Line::Closed => {}
         }
     }
 
+    /// How many vectors operations have put into a collection after a commit, or may have.
+    pub(crate) fn n_puts_after(&self, commit: u64, collection: &str) -> usize {
+        let later = self.history.iter().filter(|entry| entry.commit > commit).map(|entry| entry.stamp);
+        let deeds = later.chain(self.pending.keys().copied()).map(|stamp| self.deed(stamp));
+        let puts = |step: &&Step| step.spot.collection == collection && step.change.puts_vector();
+        deeds.map(|deed| deed.steps().iter().filter(puts).count()).sum()
+    }
+
+    /// Whether the last run that was followed may have changed a document without an answer.
+    pub(crate) fn is_unanswered(&self, spot: &Spot) -> bool {
+        let concerns = |stamp: &Stamp| match self.deed(*stamp) {
+            Deed::DeleteWhere { .. } => true,
+            deed => deed.steps().iter().any(|step| step.spot == *spot),
+        };
+        self.pending.keys().any(concerns)
+    }
+
     fn ready(&mut self, commit: u64) {
+        self.linked.clear();
         // What an earlier run left unanswered may have happened after all.
         let unanswered = self.pending.values().any(|pending| pending.made.is_none());
         if self.base.is_none() {

@@ -1,24 +1,24 @@
 //! The crash campaign: a worker is killed, at a random moment, at a named point or while it opens the database; then
 //! everything it was told is looked for. One database is carried through a hundred kills.
 
+mod examine;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-
-use vectrove::{Database, Options};
 
 use crate::args::Args;
 use crate::child::{End, Start};
 use crate::deed::Profile;
-use crate::inspect::{self, Found};
 use crate::ledger::{Ledger, Retry, Terms};
+use crate::opening::Opening;
 use crate::report::{Report, grouped};
 use crate::rng::{Rng, mix};
 use crate::{Outcome, folder, watchdog};
 
 /// Every named point that a worker passes, and within how many passes it is to stop the process.
-const FAILPOINTS: [(&str, u64); 16] = [
+const FAILPOINTS: [(&str, u64); 25] = [
     ("commit.before", 400),
     ("commit.written", 400),
     ("commit.applied", 400),
@@ -35,6 +35,27 @@ const FAILPOINTS: [(&str, u64); 16] = [
     ("open.promoted", 1),
     ("open.recovered", 1),
     ("close.closed", 1),
+    ("delta.before", 300),
+    ("delta.written", 300),
+    ("rows.before", 4),
+    ("rows.written", 4),
+    ("save.flushed", 4),
+    ("image.block", 4),
+    ("image.filled", 4),
+    ("image.renamed", 4),
+    ("save.trimmed", 4),
+];
+/// Points on the way to a database that is open and has linked what waited: where the open after a kill is killed too.
+const SECOND_FAILPOINTS: [&str; 9] = [
+    "open.owned",
+    "open.rehearsing",
+    "open.promoting",
+    "open.promoted",
+    "open.recovered",
+    "delta.before",
+    "delta.written",
+    "rows.before",
+    "image.filled",
 ];
 /// The points in the making of a new database.
 const FIRST_FAILPOINTS: [&str; 2] = ["create.begun", "create.filled"];
@@ -139,7 +160,8 @@ impl Campaign {
 
     fn start(&mut self) -> Outcome<Start> {
         self.run += 1;
-        Start::new(Profile::Crash, &self.folder.join("db"), self.ledger.seed(), self.run)
+        let start = Start::new(Profile::Crash, &self.folder.join("db"), self.ledger.seed(), self.run)?;
+        Ok(Opening::draw(&mut self.rng).tell(start))
     }
 
     /// A worker with everything to do.
@@ -154,20 +176,18 @@ impl Campaign {
     /// One or several kills, then a look at everything.
     fn round(&mut self) -> Outcome<()> {
         match self.rng.below(100) {
-            0..36 => {
+            0..24 => {
                 let (start, after) = (self.start_writing()?, self.rng.between(50, 1_500));
                 self.follow(start, Duration::from_millis(after), None)?;
             }
-            36..84 => {
-                // Each in turn, so that a short campaign has them all.
-                let (point, passes) = FAILPOINTS[self.n_points % FAILPOINTS.len()];
-                self.n_points += 1;
-                let passes = self.rng.below(passes);
-                // Long enough for the second tick of the background thread; then the database is closed.
-                let start = self.start_writing()?.failpoint(point, passes).set("millis", 2_300);
-                self.follow(start, Duration::from_secs(30), Some(point))?;
+            24..32 => {
+                // About when it is being closed.
+                let (after, more) = (self.rng.between(300, 1_000), self.rng.below(200));
+                let start = self.start_writing()?.set("millis", after);
+                self.follow(start, Duration::from_millis(after + more), None)?;
             }
-            84..93 => {
+            32..86 => self.kill_at_a_point()?,
+            86..94 => {
                 for _ in 0..self.rng.between(1, 4) {
                     let (start, after) = (self.start()?.set("idle", 1), self.rng.below(60));
                     self.follow(start, Duration::from_millis(after), None)?;
@@ -180,6 +200,24 @@ impl Campaign {
             }
         }
         self.examine()
+    }
+
+    /// A kill at the next of the named points, and sometimes others while what it left is taken up.
+    fn kill_at_a_point(&mut self) -> Outcome<()> {
+        // Each in turn, so that a short campaign has them all.
+        let (point, passes) = FAILPOINTS[self.n_points % FAILPOINTS.len()];
+        self.n_points += 1;
+        let passes = self.rng.below(passes);
+        // Long enough for the second tick of the background thread; then the database is closed.
+        let start = self.start_writing()?.failpoint(point, passes).set("millis", 2_300);
+        self.follow(start, Duration::from_secs(30), Some(point))?;
+        let n_more = if self.rng.chance(50) { self.rng.between(1, 3) } else { 0 };
+        for _ in 0..n_more {
+            let point = self.rng.pick(&SECOND_FAILPOINTS);
+            let start = self.start()?.set("idle", 1).set("millis", 300).failpoint(point, self.rng.below(2));
+            self.follow(start, Duration::from_secs(30), Some(point))?;
+        }
+        Ok(())
     }
 
     /// Lets a worker run until it ends, or is killed when its time is over.
@@ -200,97 +238,4 @@ impl Campaign {
         }
         Ok(())
     }
-
-    /// Opens the database and holds it against the ledger; whatever is wrong ends this database.
-    fn examine(&mut self) -> Outcome<()> {
-        watchdog::step(format!("examining after run {}", self.run));
-        let n_known = self.ledger.violations.len();
-        let (db, before) = (self.folder.join("db"), self.folder.join("before"));
-        folder::remove(&before)?;
-        if !db.exists() {
-            return Ok(());
-        }
-        folder::copy(&db, &before)?;
-        if let Err(error) = self.examine_open(&db) {
-            self.ledger.violation(format!("after run {}: {:?}: {error}", self.run, error.kind()));
-        }
-        self.examine_copies()?;
-        eprintln!(
-            "crash: {} kills, commit {}, {} documents",
-            self.n_kills,
-            self.ledger.commit(),
-            self.ledger.state.docs.len()
-        );
-        if self.ledger.violations.len() > n_known {
-            let kept = self.folder.join(format!("violation-{}", self.run));
-            std::fs::rename(&before, &kept).map_err(|error| format!("keeping {}: {error}", kept.display()))?;
-            self.begin_database()?;
-        }
-        Ok(())
-    }
-
-    fn examine_open(&mut self, db: &Path) -> vectrove::Result<()> {
-        let opened = Database::open_with(db, options())?;
-        let found = self.examine_one(&opened)?;
-        let strays = folder::strays(db).unwrap_or_else(|error| vec![error]);
-        if !strays.is_empty() {
-            self.ledger.violation(format!("the folder of an open database holds {strays:?}"));
-        }
-        opened.close()?;
-        let mut again = vec![("the database opened again", db.to_owned())];
-        if self.rng.chance(25) {
-            let copy = self.folder.join("copy");
-            if folder::remove(&copy).and_then(|()| folder::copy(&self.folder.join("before"), &copy)).is_ok() {
-                again.push(("a copy of it as the kill left it", copy));
-            }
-        }
-        for (what, path) in again {
-            let opened = Database::open_with(path, options())?;
-            let same = inspect::read(&opened)?;
-            if (same.commit, same.digest()) != (found.commit, found.digest()) {
-                self.ledger.violation(format!("{what} differs: commit {}, was {}", same.commit, found.commit));
-            }
-            opened.close()?;
-        }
-        Ok(())
-    }
-
-    fn examine_one(&mut self, opened: &Database) -> vectrove::Result<Found> {
-        let found = inspect::read(opened)?;
-        self.retries = self.ledger.settle(&found);
-        let verification = opened.verify()?;
-        if (verification.n_documents, verification.commit.0) != (found.n_documents(), found.commit) {
-            self.ledger.violation(format!("{verification:?}, scrolling found {} documents", found.n_documents()));
-        }
-        for fault in inspect::cross_check(opened, &found, &mut self.rng)? {
-            self.ledger.violation(fault);
-        }
-        Ok(found)
-    }
-
-    /// Checkpoints are there whole or not at all.
-    fn examine_copies(&mut self) -> Outcome<()> {
-        let copies = self.folder.join("copies");
-        for entry in std::fs::read_dir(&copies).into_iter().flatten().flatten() {
-            if entry.path().extension().is_some_and(|extension| extension == "unfinished") {
-                continue;
-            }
-            let verified = Database::open_with(entry.path(), options()).and_then(|copy| {
-                inspect::cross_check(&copy, &inspect::read(&copy)?, &mut self.rng).and_then(|faults| {
-                    copy.verify()?;
-                    copy.close()?;
-                    Ok(faults)
-                })
-            });
-            match verified {
-                Ok(faults) => faults.into_iter().for_each(|fault| self.ledger.violation(format!("a copy: {fault}"))),
-                Err(error) => self.ledger.violation(format!("a copy: {:?}: {error}", error.kind())),
-            }
-        }
-        folder::remove(&copies)
-    }
-}
-
-fn options() -> Options {
-    Options::new().memory_bytes(8 << 20).min_free_bytes(0)
 }

@@ -1,0 +1,63 @@
+//! What an open must have right from the first moment.
+
+use vectrove::{Database, Result, Way, limits::MAX_EF};
+
+use crate::deed::Profile;
+use crate::inspect::{distance, room};
+use crate::ledger::Ledger;
+use crate::rng::Rng;
+use crate::walks::is_close;
+use crate::world::{FIXED, fixed_config};
+
+/// Documents that have to find themselves: the newest, and others.
+const N_NEWEST: usize = 300;
+const N_OTHERS: u64 = 300;
+
+/// Has documents search for themselves, the newest first. Each is what a walk finds first, or something as near.
+pub(super) fn find_selves(db: &Database, ledger: &mut Ledger, rng: &mut Rng) -> Result<()> {
+    let docs = ledger.state.docs.iter().filter(|(spot, _)| !ledger.is_unanswered(spot));
+    let mut docs: Vec<_> = docs.map(|(spot, doc)| (*spot, *doc)).collect();
+    docs.sort_by_key(|(_, doc)| std::cmp::Reverse(doc.version));
+    let n_docs = docs.len();
+    let others: Vec<_> = (0..N_OTHERS.min(n_docs as u64)).map(|_| docs[rng.below(n_docs as u64) as usize]).collect();
+    docs.truncate(N_NEWEST);
+    for (spot, doc) in docs.into_iter().chain(others) {
+        let config = fixed_config(spot.collection);
+        let vector = doc.content(&spot, config.dimension, Profile::Freeze.text_bytes()).vector;
+        let room = room(&db.collection(spot.collection)?, spot.namespace)?;
+        let own = distance(&config, &vector, &vector);
+        let search = room.search(&vector).limit(1).with_document(false);
+        let hits = if rng.chance(70) { search.way(Way::Graph).ef(MAX_EF).run()? } else { search.run()? };
+        // By the inner product others may be nearer.
+        let is_found = hits.first().is_some_and(|hit| is_close(hit.distance, own) || f64::from(hit.distance) < own);
+        if !is_found {
+            ledger.violation(format!("{spot:?} {doc:?}: expected itself at {own}, found {hits:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Holds what was not in the graph at open against what may not have been written of it; returns how much that was.
+///
+/// Of the looks that the worker took at a collection, let L be the last after whose next look a delta was seen to be
+/// written: deltas have no gaps, so all that had left the tail by L was in it or in those before. What waited at L, and
+/// what was put since, is the most that may wait. Without such a look it is every document.
+pub(super) fn check_waiting(db: &Database, ledger: &mut Ledger) -> Result<u64> {
+    let (mut n_waiting, stats) = (0, db.stats()?);
+    for (at, name) in FIXED.iter().enumerate() {
+        let Some(stats) = stats.collections.iter().find(|stats| stats.name == *name) else { continue };
+        let looks: Vec<_> = ledger.linked.iter().filter_map(|(commit, all)| Some((*commit, *all.get(at)?))).collect();
+        let last = looks.last().map_or(0, |(_, look)| look.n_deltas);
+        let counts =
+            |pair: &&[(u64, _)]| matches!(pair, [_, (_, crate::line::Linked { n_deltas, .. })] if *n_deltas < last);
+        let look = looks.windows(2).rev().find(counts).map(|pair| pair[0]);
+        let most = look
+            .map_or(stats.n_documents, |(commit, look)| look.n_waiting as usize + ledger.n_puts_after(commit, name));
+        eprintln!("freeze: {name}: {} documents, {:?}, at most {most} may wait", stats.n_documents, stats.opening);
+        if stats.opening.n_waiting > most {
+            ledger.violation(format!("{name}: at most {most} documents may wait at open, but {:?}", stats.opening));
+        }
+        n_waiting += stats.opening.n_waiting as u64;
+    }
+    Ok(n_waiting)
+}
