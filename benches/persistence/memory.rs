@@ -134,7 +134,7 @@ pub(crate) fn measure(report: Report, place: &Place) {
 }
 
 fn measure_cycles(report: Report, place: &Place) {
-    let n_cycles = crate::size("CYCLES", 1_000);
+    let n_cycles = crate::size("CYCLES", 200);
     report
         .title(&format!("memory: {n_cycles} times open, search and close, {FEW} documents; slopes of the second half"));
     let folder = place.clear("cycles");
@@ -149,7 +149,7 @@ fn measure_cycles(report: Report, place: &Place) {
 }
 
 fn measure_soak(report: Report, place: &Place) {
-    let seconds = crate::size("SOAK_SECONDS", 600);
+    let seconds = crate::size("SOAK_SECONDS", 60);
     let n_documents = crate::size("SOAK_ROWS", 20_000);
     // As many again, and a batch, so that what is inserted was deleted long ago.
     let source = Source::Packages(2 * n_documents + BATCH);
