@@ -20,7 +20,7 @@ use super::names::Names;
 use super::persist::{Persist, State};
 use super::{Common, Live, image};
 use crate::config::CollectionConfig;
-use crate::document::Opening;
+use crate::document::{OpenedBy, Opening};
 use crate::error::{Error, Result};
 use crate::graph::Change;
 use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
@@ -94,6 +94,10 @@ impl Loaded {
             last_change: self.last_change.0.into(),
             opening: self.opening,
         };
+        if live.opening.way != OpenedBy::Image && live.store.is_writable() {
+            // An image that was not taken up, or a mapped file, may be of a time that never was.
+            live.remove_images()?;
+        }
         if self.begins_anew && live.store.is_writable() {
             live.begin_graph_anew()?;
         }

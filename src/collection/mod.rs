@@ -59,7 +59,7 @@ use self::memory::{Comparable, Memory};
 use self::names::Names;
 use self::persist::Persist;
 use self::residency::Budget;
-use crate::config::{self, CollectionConfig, Options};
+use crate::config::{self, CollectionConfig, Options, Residency};
 use crate::distance::{self, Ranker};
 use crate::document::Opening;
 use crate::error::{Error, Result};
@@ -404,8 +404,9 @@ pub(crate) fn new_memory(
 ) -> Result<Memory> {
     let ranker = ranker_of(config, options)?;
     let exact = Exact::new(config.dimension);
-    if !config.has_codes() {
-        exact.hold(options.residency_of(config), &images::folder(folder, id), 0)?;
+    // A mapped file waits until it is certain that the database opens.
+    if !config.has_codes() && options.residency_of(config) == Residency::Ram {
+        exact.hold(Residency::Ram, &images::folder(folder, id), 0)?;
     }
     let index = match config.index {
         config::Index::Hnsw => Some(Index::new(config, &ranker, options.tail_bound)),

@@ -208,11 +208,16 @@ impl Live {
         self.persist.state.lock().cursor
     }
 
+    /// Removes what is in files beside the engine's.
+    pub(crate) fn remove_images(&self) -> Result<()> {
+        let folder = self.store.folder();
+        image::remove(folder, self.id).map_err(|error| Error::io("removing an image in", folder, error))
+    }
+
     /// Removes what is on disk of a graph that is of no use, so that the deltas of a new one follow.
     pub(crate) fn begin_graph_anew(&self) -> Result<()> {
         // First, so that no later delta is taken to go on from it.
-        let folder = self.store.folder();
-        image::remove(folder, self.id).map_err(|error| Error::io("removing an image in", folder, error))?;
+        self.remove_images()?;
         let mut state = self.persist.state.lock();
         let last_delta = state.last_delta + 1;
         let cursor = Cursor { delta: last_delta, ..Cursor::default() };

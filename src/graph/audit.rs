@@ -1,5 +1,6 @@
 //! Proving that a graph is sound, and mending what cannot be reached.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use super::beam::Found;
@@ -84,28 +85,16 @@ impl Graph {
         (0..self.n_slots() as u32).filter(|&slot| self.row(slot, 0).is_point())
     }
 
-    /// The points that a walk may miss. It comes down the higher levels to some point, and goes on by links of level 0
-    /// alone: where it may come down it need not, so that a point only counts as reached if such a link leads to it.
+    /// The points that walks may miss: those that links of level 0 do not lead to from the entry. Wherever a walk comes down
+    /// to level 0, it begins at the entry too.
     pub(crate) fn unreachable(&self) -> Vec<u32> {
         let Some(entry) = self.entry() else { return self.points().collect() };
-        let (mut passed, mut reached) = (vec![false; self.n_slots()], vec![false; self.n_slots()]);
-        (passed[entry.slot as usize], reached[entry.slot as usize]) = (true, true);
-        let mut starts = vec![entry.slot];
-        let mut next = 0;
-        while let Some(&slot) = starts.get(next) {
-            next += 1;
-            for link in (1..=self.level_of(slot)).flat_map(|level| self.row(slot, level).iter()) {
-                if passed.get_mut(link as usize).is_some_and(|passed| !std::mem::replace(passed, true)) {
-                    starts.push(link);
-                }
-            }
-        }
-        let mut pending = starts;
+        let mut reached = vec![false; self.n_slots()];
+        let mut pending = vec![entry.slot];
+        reached[entry.slot as usize] = true;
         while let Some(slot) = pending.pop() {
             for link in self.row(slot, 0).iter() {
-                let Some(passed) = passed.get_mut(link as usize) else { continue };
-                reached[link as usize] = true;
-                if !std::mem::replace(passed, true) {
+                if reached.get_mut(link as usize).is_some_and(|reached| !std::mem::replace(reached, true)) {
                     pending.push(link);
                 }
             }
@@ -113,11 +102,24 @@ impl Graph {
         self.points().filter(|&slot| !reached[slot as usize]).collect()
     }
 
-    /// Links to a point that cannot be reached, from the nearest point that can, by a link that is never pruned.
-    pub(crate) fn mend<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
+    /// Links to a point that cannot be reached, from the nearest that can, by a link that is never pruned. `unreachable`
+    /// are all that cannot be.
+    pub(crate) fn mend<S: Space>(
+        &self,
+        space: &S,
+        slot: u32,
+        unreachable: &HashSet<u32>,
+        linking: &mut Linking<S::Query>,
+    ) {
         linking.find_neighbors(self, space, slot);
-        let neighbors: Vec<Found> = std::mem::take(&mut linking.candidates);
-        for &Found { slot: from, .. } in neighbors.iter().filter(|found| found.slot != slot) {
+        let is_reached = |found: &Found| found.slot != slot && !unreachable.contains(&found.slot);
+        if !linking.candidates.iter().any(is_reached) {
+            linking.find_from_entry(self, space, slot);
+        }
+        let mut neighbors: Vec<Found> = std::mem::take(&mut linking.candidates);
+        // A link from one that cannot be reached either would lead nowhere.
+        neighbors.retain(is_reached);
+        for &Found { slot: from, .. } in &neighbors {
             let row = self.row(from, 0).lock();
             // Half a row may be kept; the other half goes on being chosen.
             if row.links().filter(|link| link.kept).count() >= self.shape.m {

@@ -220,10 +220,16 @@ impl<Q: Default + Send> Linking<Q> {
         space.query_of(slot, &mut self.query);
         graph.search(space, &self.query, graph.shape.ef_construction, &mut self.walker);
         self.rank_candidates(space, slot);
-        if let Some(entry) = graph.entry().filter(|entry| self.candidates.is_empty() && entry.slot != slot) {
-            // The way down ends at the slot itself, and none leads on from it.
-            self.candidates.push(Found { rank: 0.0, slot: entry.slot });
-        }
+    }
+
+    /// The same among all that links of level 0 lead to from the entry, dead points included.
+    pub(super) fn find_from_entry<S: Space<Query = Q>>(&mut self, graph: &Graph, space: &S, slot: u32) {
+        let Some(entry) = graph.entry() else { return self.candidates.clear() };
+        let mut first = Found { rank: 0.0, slot: entry.slot };
+        space.rank(&self.query, &[entry.slot], std::slice::from_mut(&mut first.rank));
+        graph.walk(space, &self.query, &[first], 0, graph.shape.ef_construction, &mut self.walker);
+        self.candidates.clear();
+        self.candidates.extend(self.walker.found().filter(|found| found.slot != slot));
     }
 
     /// Finds the points of a level nearest to a slot that may be linked to.

@@ -3,7 +3,7 @@
 mod histories;
 mod sweeps;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 
 use rand::seq::SliceRandom;
@@ -171,12 +171,12 @@ fn recall(graph: &Graph, toy: &Toy, rng: &mut StdRng) -> f64 {
 fn mend_all(graph: &Graph, toy: &Toy, linking: &mut Linking<Vec<f32>>) -> usize {
     let mut n_mended = 0;
     for _ in 0..10 {
-        let unreachable = graph.unreachable();
+        let unreachable: HashSet<u32> = graph.unreachable().into_iter().collect();
         n_mended += unreachable.len();
         if unreachable.is_empty() {
             break;
         }
-        unreachable.into_iter().for_each(|slot| graph.mend(toy, slot, linking));
+        unreachable.iter().for_each(|&slot| graph.mend(toy, slot, &unreachable, linking));
     }
     n_mended
 }

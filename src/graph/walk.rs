@@ -86,7 +86,10 @@ impl Graph {
         walker.beam.reset(ef);
         let Some(entry) = self.entry() else { return };
         let start = self.descend(space, query, entry, 0, walker);
-        self.walk(space, query, &[start], 0, ef, walker);
+        // From the entry every point can be reached; from where the walk came down perhaps not.
+        let mut first = Found { rank: 0.0, slot: entry.slot };
+        space.rank(query, &[entry.slot], std::slice::from_mut(&mut first.rank));
+        self.walk(space, query, &[start, first], 0, ef, walker);
     }
 
     /// Walks greedily from the entry down to just above a level, and returns the nearest point met.

@@ -190,7 +190,7 @@ fn prove(world: &World) -> usize {
     let mut unreachable = world.graph.unreachable();
     for _ in 0..10 {
         n_mended += unreachable.len();
-        unreachable.iter().for_each(|&slot| world.graph.mend(world, slot, &mut linking));
+        unreachable.iter().for_each(|&slot| world.graph.mend(world, slot, &unreachable.iter().copied().collect(), &mut linking));
         unreachable = world.graph.unreachable();
     }
     let audit = world.graph.audit();

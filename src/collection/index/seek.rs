@@ -156,7 +156,7 @@ impl Index {
             }
             Points::Exact(ranker) => {
                 scratch.found.clear();
-                let Some(held) = exact.held() else { return Ok(()) };
+                let Some(held) = exact.held().filter(|held| held.is_complete()) else { return Ok(()) };
                 let mut query = std::mem::take(&mut scratch.exact_query);
                 query.clear();
                 query.extend_from_slice(wanted.query);

@@ -3,6 +3,7 @@
 //! All of it is done by one linker at a time, which may share the work among threads.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -68,10 +69,11 @@ impl Index {
         }
         let work = || match (&self.points, exact.held()) {
             (Points::Codes(codes), _) => self.work_in(&CodeSpace { codes, slots, exact, oldest }, &OVER_CODES, bench),
-            (Points::Exact(ranker), Some(held)) => {
+            (Points::Exact(ranker), Some(held)) if held.is_complete() => {
                 self.work_in(&ExactSpace { ranker, slots, held, oldest }, &OVER_VECTORS, bench)
             }
-            (Points::Exact(_), None) => false,
+            // Linking waits for vectors.
+            (Points::Exact(_), _) => false,
         };
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
             tracing::error!("comparing vectors panicked: from now on this collection is scanned");
@@ -213,13 +215,13 @@ impl Index {
     fn mend_in<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> Vec<Change> {
         let mut changes = Vec::new();
         for _ in 0..MOST_ROUNDS {
-            let unreachable = crew.graph.unreachable();
+            let unreachable: HashSet<u32> = crew.graph.unreachable().into_iter().collect();
             if unreachable.is_empty() {
                 break;
             }
             tracing::debug!(n_points = unreachable.len(), "linking to points that cannot be reached");
             for &slot in &unreachable {
-                changes.extend(crew.alone(|graph, linking| graph.mend(space, slot, linking)).1);
+                changes.extend(crew.alone(|graph, linking| graph.mend(space, slot, &unreachable, linking)).1);
             }
         }
         changes
