@@ -163,7 +163,9 @@ impl Memory {
         let mut retired = self.retired.lock();
         let n_ripe = retired.iter().take_while(|(commit, _)| *commit < oldest).count();
         if n_ripe > 0 {
-            self.ledger.write().free.extend(retired.drain(..n_ripe).map(|(_, slot)| slot));
+            let ripe = retired.drain(..n_ripe).map(|(_, slot)| slot);
+            // Never in use: a slot that two documents were given could not be told from damage.
+            self.ledger.write().free.extend(ripe.filter(|&slot| !self.slots.is_alive(slot)));
         }
     }
 

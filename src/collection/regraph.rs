@@ -125,19 +125,12 @@ pub(super) fn stored(source: Source<'_>, memory: &Memory, shape: Shape, cursor: 
 /// Takes note of how far the deltas have got, and of what is to be done.
 fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<Change>) {
     if let Some(index) = &loaded.memory.index {
-        let mut short: HashSet<u32> = read.short.into_iter().collect();
+        let short: HashSet<u32> = read.short.into_iter().collect();
         let graph = index.graph();
         graph.settle_entry();
-        if !read.is_whole || loaded.opening.way == OpenedBy::Rows {
-            // What no walk reaches waits to be linked again, and is compared one by one until then.
-            let unreachable: HashSet<u32> = graph.unreachable().into_iter().collect();
-            changes.extend(graph.forget(&unreachable));
-            if !unreachable.is_empty() {
-                // Links of higher levels may still lead to them.
-                let cut = graph.tidy();
-                changes.extend(changes_of(&graph, &cut, &[]));
-                short.extend(cut);
-            }
+        if !read.is_whole || !changes.is_empty() || loaded.opening.way == OpenedBy::Rows {
+            // What no walk reaches is compared one by one, until it has the link it needs.
+            index.ask_for_mending(graph.unreachable());
         }
         loaded.opening.n_repaired = short.len();
         if !changes.is_empty() {

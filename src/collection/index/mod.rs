@@ -57,6 +57,8 @@ pub(crate) struct Index {
     awaited: AtomicUsize,
     /// Points that have lost links, to be given others.
     short: Mutex<Vec<u32>>,
+    /// Points that no walk reaches, since an open and until they are mended; searches compare them one by one.
+    unreached: ArcSwap<Vec<u32>>,
     /// The graph is to be made anew.
     rebuild: AtomicBool,
     n_rebuilt: AtomicUsize,
@@ -99,6 +101,7 @@ impl Index {
             n_proven: AtomicUsize::new(0),
             awaited: AtomicUsize::new(0),
             short: Mutex::default(),
+            unreached: ArcSwap::default(),
             rebuild: AtomicBool::new(false),
             n_rebuilt: AtomicUsize::new(0),
             busy: Mutex::new(()),
@@ -144,6 +147,11 @@ impl Index {
     /// Has points be given links in place of those they have lost.
     pub(crate) fn ask_for_repair(&self, points: Vec<u32>) {
         self.short.lock().extend(points);
+    }
+
+    /// Has points that no walk reaches be given a link.
+    pub(crate) fn ask_for_mending(&self, points: Vec<u32>) {
+        self.unreached.store(Arc::new(points));
     }
 
     /// How many points wait to be given links in place of those they have lost.

@@ -186,24 +186,28 @@ impl Index {
         gather(&graph, space.slots(), wanted, scratch);
     }
 
-    /// Compares what waits to be linked. Returns how many those were.
+    /// Compares what waits to be linked, and what no walk reaches. Returns how many those were.
     fn scan_tail<S: Space + Seen>(&self, space: &S, query: &S::Query, wanted: Wanted<'_>, pool: &mut Pool) -> usize {
         let mut n_scanned = 0;
         let (mut slots, mut ranks) = (std::mem::take(&mut pool.slots), std::mem::take(&mut pool.ranks));
+        let mut compare = |slots: &[u32]| {
+            n_scanned += slots.len();
+            ranks.resize(slots.len(), 0.0);
+            space.rank(query, slots, &mut ranks);
+            for (&slot, &rank) in slots.iter().zip(&ranks) {
+                if !pool.is_beyond(rank) && wanted.may_be(space.slots(), slot) {
+                    pool.offer(Found { rank, slot });
+                }
+            }
+        };
         self.tail.each_run(|run| {
-            n_scanned += run.len();
             for run in run.chunks(BLOCK) {
                 slots.clear();
                 slots.extend(run.iter().map(|slot| slot.load(Ordering::Relaxed)));
-                ranks.resize(slots.len(), 0.0);
-                space.rank(query, &slots, &mut ranks);
-                for (&slot, &rank) in slots.iter().zip(&ranks) {
-                    if !pool.is_beyond(rank) && wanted.may_be(space.slots(), slot) {
-                        pool.offer(Found { rank, slot });
-                    }
-                }
+                compare(&slots);
             }
         });
+        self.unreached.load().chunks(BLOCK).for_each(compare);
         (pool.slots, pool.ranks) = (slots, ranks);
         n_scanned
     }

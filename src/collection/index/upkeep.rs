@@ -95,6 +95,16 @@ impl Index {
             self.make_anew(space, &crew);
             return true;
         }
+        if !self.unreached.load().is_empty() {
+            // Before anything else: none of them is taken out and used again while it is listed.
+            self.mend(space, &crew);
+            self.unreached.store(Arc::default());
+            self.tail.ring();
+            return true;
+        }
+        if self.tail.len() == 0 && self.repair(space, &crew) {
+            return true;
+        }
         let (n_left, awaited) = (self.tail.n_left(), self.awaited.load(Ordering::Acquire));
         if n_left >= awaited && self.n_proven() < awaited {
             self.mend(space, &crew);
@@ -123,26 +133,34 @@ impl Index {
             self.retire(bench, dead);
             return true;
         }
-        let short: Vec<Slot> = {
-            let mut short = self.short.lock();
-            let left = short.len().saturating_sub(BATCH);
-            short.drain(left..).map(Slot).collect()
-        };
-        if !short.is_empty() {
-            let mut changes = crew.each(&short, |graph, slot, linking| graph.repair(space, slot.0, linking));
-            if n_points < LEAST_UNPROVEN {
-                changes.extend(self.mend_in(space, &crew));
-            }
-            self.note(&crew, &changes);
-            // Their links may have been what others hung on.
-            self.n_proven.store(0, Ordering::Release);
-            return true;
-        }
         if n_left - self.n_proven() >= LEAST_UNPROVEN.max(n_points / UNPROVEN_SHARE) {
             self.mend(space, &crew);
             return true;
         }
         false
+    }
+
+    /// Gives links to some points that have lost theirs; false if there are none.
+    fn repair<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> bool {
+        let short: Vec<Slot> = {
+            let short = self.short.lock();
+            short.iter().rev().take(BATCH).copied().map(Slot).collect()
+        };
+        if short.is_empty() {
+            return false;
+        }
+        self.note(crew, &crew.each(&short, |graph, slot, linking| graph.repair(space, slot.0, linking)));
+        let n_left = {
+            let mut pending = self.short.lock();
+            let n_left = pending.len().saturating_sub(short.len());
+            pending.truncate(n_left);
+            n_left
+        };
+        if n_left == 0 {
+            // Their links may have been what others hung on.
+            self.mend(space, crew);
+        }
+        true
     }
 
     /// Takes dead points out of the graph and lets their slots be used again.
@@ -281,7 +299,11 @@ impl Index {
         let n_pushed = self.tail.n_pushed();
         self.awaited.fetch_max(n_pushed, Ordering::AcqRel);
         wake();
-        self.tail.wait_until(|| self.is_broken() || stopped() || self.n_proven() >= n_pushed);
+        self.tail.wait_until(|| {
+            self.is_broken()
+                || stopped()
+                || (self.n_proven() >= n_pushed && self.n_short() == 0 && self.unreached.load().is_empty())
+        });
     }
 }
 
