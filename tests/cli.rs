@@ -244,7 +244,7 @@ fn namespaces_are_apart() {
 fn collections_come_and_go() {
     let shell = Shell::with_collection();
     let told = shell.run(&["create", "d", "--dimension", "3", "--metric", "l2", "--json"]).json();
-    let index = json!({"index": "hnsw", "m": 16, "ef_construction": 200, "quantization": "sq8"});
+    let index = json!({"index": "hnsw", "m": 16, "ef_construction": 200, "quantization": "sq8", "residency": "ram"});
     let mut config = json!({"dimension": 3, "metric": "euclidean", "normalize": false});
     config.as_object_mut().unwrap().extend(index.as_object().unwrap().clone());
     assert_eq!(told["config"], config);
