@@ -155,14 +155,6 @@ impl<T: Plain> Rows<T> {
         (FIRST * ((1 << chunk) - 1) * self.row_bytes()) as u64
     }
 
-    /// Puts everything on the disk, where a file holds the rows.
-    pub(crate) fn flush(&self) -> std::io::Result<()> {
-        match &self.backing {
-            Backing::File(_) => self.maps.lock().iter().try_for_each(|map| map.flush()),
-            Backing::Memory => Ok(()),
-        }
-    }
-
     /// Where a row begins.
     #[inline(always)]
     pub(crate) fn start(&self, row: u32) -> *const T {
@@ -298,7 +290,6 @@ mod tests {
         rows.reserve(3_000).unwrap();
         // SAFETY: one thread.
         unsafe { rows.write(2_999, &[1.0, 2.0, 3.0, 4.0, 5.0]) };
-        rows.flush().unwrap();
         drop(rows);
         let rows = Rows::<f32>::in_file(5, open());
         rows.reserve(3_000).unwrap();

@@ -3,8 +3,7 @@
 //! What is held here is a copy of rows on disk. It may be incomplete, as after an open, and may be let go at any time:
 //! whoever does not find a vector here reads it from disk ([`Exact::reader`] does). Searches take no lock.
 //!
-//! A mapped file keeps what it held for the next open. Each of its rows says which document it belongs to and ends in a
-//! checksum; it is held to be there only once that was found to be right.
+//! A mapped file begins anew with every open: what an earlier one left may be of commits that were lost.
 #![expect(unsafe_code, reason = "vectors are written in place, where nobody can be reading")]
 
 use std::fs::File;
@@ -27,8 +26,6 @@ use crate::store::storage;
 
 /// Vectors read from disk at once.
 const FETCH: usize = 256;
-/// What a mapped row ends in: generation and checksum, in place of two components.
-const TRAILER: usize = 2;
 const FILE_NAME: &str = "vectors";
 
 /// The exact vectors of a collection.
@@ -119,10 +116,10 @@ impl Exact {
     ///
     /// # Safety
     /// Nobody else reads or writes this slot's vector meanwhile.
-    pub(crate) unsafe fn put(&self, slot: Slot, generation: u32, row: &[f32]) {
+    pub(crate) unsafe fn put(&self, slot: Slot, row: &[f32]) {
         if let Some(held) = &*self.held() {
             // SAFETY: the caller promises what is asked for.
-            unsafe { held.put(slot, generation, row) };
+            unsafe { held.put(slot, row) };
         }
     }
 
@@ -136,9 +133,9 @@ impl Exact {
 fn mapped(dimension: usize, folder: &Path) -> Result<Rows<f32>> {
     std::fs::create_dir_all(folder).map_err(|error| Error::io("creating", folder, error))?;
     let path = folder.join(FILE_NAME);
-    let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+    let file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
     let file = file.map_err(|error| Error::io("opening", &path, error))?;
-    Ok(Rows::in_file(dimension + TRAILER, file))
+    Ok(Rows::in_file(dimension, file))
 }
 
 impl Held {
@@ -166,7 +163,8 @@ impl Held {
         self.n_brought.store(n_slots, Ordering::Release);
     }
 
-    fn is_present(&self, slot: Slot) -> bool {
+    /// Whether a slot's vector is here.
+    pub(crate) fn is_present(&self, slot: Slot) -> bool {
         let word = self.present.get(slot.0 / 32);
         word.is_some_and(|word| word.load(Ordering::Acquire) >> (slot.0 % 32) & 1 == 1)
     }
@@ -193,16 +191,9 @@ impl Held {
     ///
     /// # Safety
     /// Nobody else reads or writes this slot's vector meanwhile.
-    pub(crate) unsafe fn put(&self, slot: Slot, generation: u32, row: &[f32]) {
+    pub(crate) unsafe fn put(&self, slot: Slot, row: &[f32]) {
         // SAFETY: the caller promises what is asked for.
         unsafe { self.rows.write(slot.0, row) };
-        if self.is_mapped {
-            let trailer = [generation, checksum(row)].map(f32::from_bits);
-            // SAFETY: as above; a mapped row is longer by the trailer.
-            let end = unsafe { self.rows.start(slot.0).cast_mut().add(self.dimension) };
-            // SAFETY: as above.
-            unsafe { end.copy_from_nonoverlapping(trailer.as_ptr(), TRAILER) };
-        }
         self.set_present(slot);
     }
 
@@ -211,36 +202,6 @@ impl Held {
             word.fetch_or(1 << (slot.0 % 32), Ordering::AcqRel);
         }
     }
-
-    /// Whether a slot's vector is here; one that a mapped file has from an earlier time is taken if it is the right one.
-    ///
-    /// # Safety
-    /// Nobody writes this slot's vector meanwhile.
-    pub(crate) unsafe fn recognise(&self, slot: Slot, generation: u32) -> bool {
-        if self.is_present(slot) {
-            return true;
-        }
-        if !self.is_mapped {
-            return false;
-        }
-        // SAFETY: the caller promises what is asked for.
-        let (row, trailer) = unsafe { self.rows.row(slot.0) }.split_at(self.dimension);
-        let is_right = trailer[0].to_bits() == generation && trailer[1].to_bits() == checksum(row);
-        if is_right {
-            self.set_present(slot);
-        }
-        is_right
-    }
-
-    /// Puts a mapped file on the disk.
-    pub(crate) fn flush(&self) -> std::io::Result<()> {
-        self.rows.flush()
-    }
-}
-
-/// Of a row's bytes, whatever the machine's byte order is: the file is a machine's own.
-fn checksum(row: &[f32]) -> u32 {
-    row.iter().fold(0, |crc, component| crc32c::crc32c_append(crc, &component.to_ne_bytes()))
 }
 
 /// Where vectors are on disk, as of when, and how they are compared.
@@ -354,7 +315,7 @@ mod tests {
             let held = held.as_ref().unwrap();
             assert!(held.get(Slot(1_999)).is_none());
             // SAFETY: one thread.
-            unsafe { exact.put(Slot(1_999), 7, &[1.0, 2.0, 3.0]) };
+            unsafe { exact.put(Slot(1_999), &[1.0, 2.0, 3.0]) };
             assert_eq!(held.get(Slot(1_999)), Some(&[1.0, 2.0, 3.0][..]));
             assert!(held.get(Slot(1_998)).is_none() && !held.is_complete());
             assert_eq!(exact.residency(), residency);
@@ -362,34 +323,17 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_file_is_trusted_row_by_row() {
+    fn a_mapped_file_begins_anew() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || {
+        for _ in 0..2 {
             let exact = Exact::new(4);
             exact.hold(Residency::Mapped, folder.path(), 100).unwrap();
-            exact
-        };
-        let exact = open();
-        for slot in 0..3 {
+            let held = exact.held();
+            assert!(held.as_ref().unwrap().get(Slot(7)).is_none());
             // SAFETY: one thread.
-            unsafe { exact.put(Slot(slot), 5, &[slot as f32; 4]) };
+            unsafe { exact.put(Slot(7), &[1.0; 4]) };
+            assert_eq!(held.as_ref().unwrap().get(Slot(7)), Some(&[1.0; 4][..]));
         }
-        drop(exact);
-        let path = folder.path().join(FILE_NAME);
-        let mut bytes = std::fs::read(&path).unwrap();
-        bytes[24 + 2] ^= 1;
-        std::fs::write(&path, &bytes).unwrap();
-        let exact = open();
-        let held = exact.held();
-        let held = held.as_ref().unwrap();
-        // SAFETY: one thread.
-        let recognised = |slot, generation| unsafe { held.recognise(Slot(slot), generation) };
-        assert!(held.get(Slot(0)).is_none() && recognised(0, 5));
-        assert_eq!(held.get(Slot(0)), Some(&[0.0; 4][..]));
-        assert!(!recognised(1, 5), "a damaged row");
-        assert!(!recognised(2, 6), "another document's");
-        assert!(!recognised(3, 0), "never written");
-        assert!(held.get(Slot(1)).is_none() && held.get(Slot(2)).is_none());
     }
 
     #[test]
@@ -403,6 +347,6 @@ mod tests {
         assert!(before.is_some(), "whoever looks at it still does");
         exact.reserve(20).unwrap();
         // SAFETY: one thread.
-        unsafe { exact.put(Slot(19), 1, &[1.0; 4]) };
+        unsafe { exact.put(Slot(19), &[1.0; 4]) };
     }
 }

@@ -531,7 +531,7 @@ impl<'a> Source<'a> {
             check_vector(slot, &row, generation, self.config)?;
             let row = comparable(memory, self.config, row.components).row;
             // SAFETY: this memory is being made, and is no one else's yet.
-            unsafe { held.put(slot, generation, &row) };
+            unsafe { held.put(slot, &row) };
             Ok(())
         })?;
         held.set_complete();

@@ -501,7 +501,7 @@ impl Applying<'_> {
         let Some(cell) = slots.cell(slot) else { return };
         // SAFETY: the slot was never used, or was retired: no view that its last document existed in is looked at any
         // more, and no link leads to it. Only the committer writes slots, and it holds the ledger.
-        unsafe { slots.exact.put(slot, generation, &comparable.row) };
+        unsafe { slots.exact.put(slot, &comparable.row) };
         if let (Some(index), Some(code)) = (&self.memory.index, &comparable.code) {
             // SAFETY: as above.
             unsafe { index.put_code(slot, code) };

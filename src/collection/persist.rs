@@ -272,9 +272,7 @@ impl Live {
 
     /// Saves before the collection is closed.
     pub(crate) fn save_for_good(&self) -> Result<()> {
-        self.save()?;
-        let held = self.memory.slots.exact.held();
-        held.iter().try_for_each(|held| held.flush()).map_err(|error| Error::io("flushing", self.store.folder(), error))
+        self.save()
     }
 
     /// The commit up to which the newest image says what is there; `None` without one.

@@ -157,13 +157,9 @@ impl Live {
         for from in (from..to).step_by(AT_ONCE) {
             let part = from as u32..(from + AT_ONCE).min(to) as u32;
             // Commits wait: no slot is given another document meanwhile.
-            let is_here = self.memory.while_still(|| {
-                part.clone().map(Slot).all(|slot| {
-                    let generation = slots.tenancy(slot).generation;
-                    // SAFETY: slots are written by commits alone, and those wait.
-                    !slots.is_alive(slot) || unsafe { held.recognise(slot, generation) }
-                })
-            });
+            let is_here = self
+                .memory
+                .while_still(|| part.clone().map(Slot).all(|slot| !slots.is_alive(slot) || held.is_present(slot)));
             if is_here {
                 continue;
             }
@@ -176,10 +172,10 @@ impl Live {
             })?;
             self.memory.while_still(|| {
                 for (slot, generation, row) in &rows {
-                    // SAFETY: as above; and nobody reads here what is not said to be here.
+                    // SAFETY: slots are written by commits alone, and those wait; nobody reads here what is not said to be here.
                     unsafe {
-                        if slots.tenancy(*slot).generation == *generation && !held.recognise(*slot, *generation) {
-                            held.put(*slot, *generation, row);
+                        if slots.tenancy(*slot).generation == *generation && !held.is_present(*slot) {
+                            held.put(*slot, row);
                         }
                     }
                 }
