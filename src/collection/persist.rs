@@ -270,11 +270,6 @@ impl Live {
         Ok(())
     }
 
-    /// Saves before the collection is closed.
-    pub(crate) fn save_for_good(&self) -> Result<()> {
-        self.save()
-    }
-
     /// The commit up to which the newest image says what is there; `None` without one.
     pub(crate) fn imaged(&self) -> Option<Commit> {
         self.persist.imaged()

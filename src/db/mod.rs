@@ -275,7 +275,7 @@ impl Engine {
         let collections = std::mem::take(&mut *self.collections.write());
         let lives: Vec<Arc<Live>> = collections.values().filter_map(|state| state.leave_closed()).collect();
         for live in lives.iter().filter(|live| !live.store.is_beside()) {
-            if let Err(error) = live.save_for_good() {
+            if let Err(error) = live.save() {
                 tracing::warn!("the next open reads rows instead of an image: {error}");
             }
         }
