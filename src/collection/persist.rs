@@ -24,7 +24,7 @@ use crate::store::draft::Derived;
 use crate::store::graph::{Cursor, GraphRow, encode_delta};
 use crate::store::{image, key};
 
-/// A save is due when deltas and log have grown by so many bytes...
+/// A save is due when the deltas have grown by so many bytes...
 const LEAST_BYTES: u64 = 64 << 20;
 /// ...and by this part of the image.
 const IMAGE_SHARE: u64 = 2;
