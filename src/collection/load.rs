@@ -133,7 +133,8 @@ impl Candidate {
     pub(crate) fn find(source: Source<'_>, images: &mut Images, store: Uuid, id: CollectionId) -> Option<Self> {
         let image = image::find(images, store, id, source.config)?;
         let cursor = source.cursor().inspect_err(|error| tracing::warn!("{error}")).ok()??;
-        if image.tag.delta < cursor.delta {
+        // Rows may be newer, if every delta in between is still there: the last one tells, for they are dropped all at once.
+        if image.tag.delta < cursor.delta && !source.has_delta(cursor.delta) {
             tracing::info!(collection = id.0, "an image is older than the rows of the graph");
             return None;
         }
@@ -417,6 +418,11 @@ impl<'a> Source<'a> {
         let row = self.rocks.get(&self.families.graph, self.snapshot, key::CURSOR);
         let row = row.map_err(storage("reading the graph"))?;
         row.map(|bytes| Cursor::decode(&bytes)).transpose()
+    }
+
+    fn has_delta(self, number: u64) -> bool {
+        let row = self.rocks.get(&self.families.graph, self.snapshot, &key::delta(number));
+        row.inspect_err(|error| tracing::warn!("reading a delta of the graph: {error}")).is_ok_and(|row| row.is_some())
     }
 
     /// Where the collection's vectors are on disk.

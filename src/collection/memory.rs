@@ -289,12 +289,10 @@ impl Memory {
         Ok(())
     }
 
-    /// Ends loading: what has a document and is not in the graph waits to be linked; what has none is free, unless a walk
-    /// may still pass through it.
-    pub(super) fn settle(&self) {
+    /// Ends loading: what has a document and is not held by the graph waits to be linked; what has none is free, unless a
+    /// walk may still pass through it.
+    pub(super) fn settle(&self, is_held: impl Fn(Slot) -> bool) {
         let index = self.index.as_ref();
-        let held = index.map(Index::held);
-        let is_held = |slot: Slot| held.as_ref().is_some_and(|held| held(slot));
         let mut ledger = self.ledger.write();
         for slot in (0..self.slots.n_slots() as u32).map(Slot) {
             match (self.slots.is_alive(slot), is_held(slot), index) {

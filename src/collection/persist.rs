@@ -155,7 +155,8 @@ impl Live {
         let delta = graph.delta(changes);
         let mut state = self.persist.state.lock();
         state.dirty.note(&delta);
-        if state.lagging || !failpoint::allows("delta") {
+        // A graph made anew does not go on from what is on disk.
+        if state.lagging || self.is_rebuilt(&state) || !failpoint::allows("delta") {
             state.lagging = true;
             return;
         }
@@ -187,8 +188,7 @@ impl Live {
         if n_bytes >= LEAST_BYTES && n_bytes >= state.image_bytes / IMAGE_SHARE {
             return true;
         }
-        let is_rebuilt = self.memory.index.as_ref().is_some_and(|index| index.n_rebuilt() != state.n_rebuilt);
-        let is_late = (state.lagging || is_rebuilt) && self.store.is_writable() && self.is_persisted();
+        let is_late = (state.lagging || self.is_rebuilt(&state)) && self.store.is_writable() && self.is_persisted();
         let is_patient = state.tried_at.is_some_and(|tried| tried.elapsed() < PATIENCE);
         if is_late && !is_patient {
             state.tried_at = Some(Instant::now());
@@ -199,8 +199,12 @@ impl Live {
     /// Whether rows and deltas on disk are the graph in memory, as long as nothing is linked.
     pub(super) fn is_written_down(&self) -> bool {
         let state = self.persist.state.lock();
-        let is_rebuilt = self.memory.index.as_ref().is_some_and(|index| index.n_rebuilt() != state.n_rebuilt);
-        !state.lagging && !is_rebuilt && self.is_persisted()
+        !state.lagging && !self.is_rebuilt(&state) && self.is_persisted()
+    }
+
+    /// Whether the graph has been made anew since it was last written down.
+    fn is_rebuilt(&self, state: &State) -> bool {
+        self.memory.index.as_ref().is_some_and(|index| index.n_rebuilt() != state.n_rebuilt)
     }
 
     /// How far the rows on disk have got.
@@ -243,7 +247,7 @@ impl Live {
         let view = self.store.view();
         let graph = index.map(Index::graph);
         if let (Some(index), Some(graph)) = (index, &graph) {
-            if index.n_rebuilt() != state.n_rebuilt {
+            if self.is_rebuilt(&state) {
                 state.n_rebuilt = index.n_rebuilt();
                 state.wipe = true;
             }

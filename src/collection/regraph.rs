@@ -4,18 +4,18 @@
 //! point that lost it gets others later. What is on disk of the graph is derived; where it is damaged or has a gap, the
 //! graph is as it was before that, and what it misses is linked again.
 
-use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 
+use super::index::Index;
 use super::load::{Changed, Loaded, Source};
 use super::memory::Memory;
 use super::persist::Dirty;
 use crate::document::OpenedBy;
 use crate::error::{Error, Result};
-use crate::graph::{Change, Entry, Graph, Op, Shape, Twinned};
+use crate::graph::{Change, Entry, Graph, Hosts, Op, Shape};
 use crate::id::Slot;
 use crate::store::graph::{Cursor, GraphRow, Known, decode_delta};
 use crate::store::key;
@@ -33,11 +33,10 @@ pub(super) fn follow(source: Source<'_>, loaded: &mut Loaded, delta: u64, change
             let slot = Slot(slot);
             (slot.0 as usize) < slots.n_slots() && slots.tenancy(slot).generation as u8 == tag && can_compare(slot)
         };
-        let mut replay = Replay::new(&graph, &known, delta);
+        let mut replay = Replay::new(&graph, &known, delta, graph.hosts());
         replay.read(source);
         // What the image has in a slot is another document than now, or one that nothing is left to compare by.
-        let is_twin = |slot: Slot| replay.twinned.get_or_init(|| graph.twinned()).contains(slot.0);
-        let is_held = |slot: Slot| graph.is_point(slot.0) || is_twin(slot);
+        let is_held = |slot: Slot| graph.is_point(slot.0) || replay.hosts.is_twin(slot.0);
         let has_moved = |slot: Slot| slots.is_alive(slot) && changed.moved.contains(&slot);
         let is_stale =
             |slot: Slot| is_held(slot) && (!can_compare(slot) || has_moved(slot) && !replay.linked.contains(&slot.0));
@@ -46,20 +45,21 @@ pub(super) fn follow(source: Source<'_>, loaded: &mut Loaded, delta: u64, change
             false => changed.moved.iter().copied().collect(),
         };
         let stale: HashSet<u32> = suspects.into_iter().filter(|&slot| is_stale(slot)).map(|slot| slot.0).collect();
-        let mut changes = graph.forget(&stale);
+        let mut changes = graph.forget(&stale, &mut replay.hosts);
         if !(stale.is_empty() && replay.short.is_empty() && replay.is_whole) {
             replay.short.extend(graph.tidy());
         }
-        let read = replay.end();
+        let (read, hosts) = replay.end();
         changes.extend(changes_of(&graph, &read.short, &read.strange));
         finish(loaded, read, changes);
+        return settle(source, loaded, &hosts);
     }
-    settle(source, loaded)
+    settle(source, loaded, &Hosts::default())
 }
 
 /// Reads the graph from its rows, and the deltas after them.
 pub(super) fn read(source: Source<'_>, loaded: &mut Loaded) -> Result<()> {
-    let Some(index) = &loaded.memory.index else { return settle(source, loaded) };
+    let Some(index) = &loaded.memory.index else { return settle(source, loaded, &Hosts::default()) };
     let (slots, graph) = (&loaded.memory.slots, index.graph());
     graph.reserve(slots.n_slots()).map_err(|source| out_of_memory(&loaded.memory, source))?;
     let cursor = match source.cursor() {
@@ -68,7 +68,7 @@ pub(super) fn read(source: Source<'_>, loaded: &mut Loaded) -> Result<()> {
             tracing::warn!("all documents are linked anew: {error}");
             loaded.begins_anew = true;
             loaded.state.last_delta = last_delta(source)?;
-            return settle(source, loaded);
+            return settle(source, loaded, &Hosts::default());
         }
     };
     let known = |slot: u32, tag: u8| {
@@ -76,15 +76,15 @@ pub(super) fn read(source: Source<'_>, loaded: &mut Loaded) -> Result<()> {
         (slot.0 as usize) < slots.n_slots() && slots.is_alive(slot) && slots.tenancy(slot).generation as u8 == tag
     };
     let n_documents = slots.n_documents();
-    let ReadRows { short, strange, is_whole } = read_rows(source, &graph, &loaded.memory, &known);
+    let (ReadRows { short, strange, is_whole, .. }, hosts) = read_rows(source, &graph, &loaded.memory, &known);
     graph.set_entry(Entry::from_bits(cursor.entry).filter(|entry| graph.is_point(entry.slot)));
-    let mut replay = Replay::new(&graph, &known, cursor.delta);
+    let mut replay = Replay::new(&graph, &known, cursor.delta, hosts);
     replay.read(source);
     replay.is_whole &= is_whole;
     replay.short.extend(short);
     replay.strange.extend(strange);
     replay.short.extend(graph.tidy());
-    let read = replay.end();
+    let (read, hosts) = replay.end();
     let changes = changes_of(&graph, &read.short, &read.strange);
     let (n_points, n_twins) = graph.counts();
     loaded.opening.way = match n_points {
@@ -95,7 +95,7 @@ pub(super) fn read(source: Source<'_>, loaded: &mut Loaded) -> Result<()> {
     loaded.state.cursor = Cursor { image: Default::default(), covers: Default::default(), ..cursor };
     tracing::debug!(n_points, n_twins, n_documents, "read the graph");
     finish(loaded, read, changes);
-    settle(source, loaded)
+    settle(source, loaded, &hosts)
 }
 
 /// What has to be written because points lost links or twins, and slots are no points that on disk are some.
@@ -113,8 +113,8 @@ pub(super) fn stored(source: Source<'_>, memory: &Memory, shape: Shape, cursor: 
     let graph = Graph::new(shape);
     graph.reserve(memory.slots.n_slots()).map_err(|source| out_of_memory(memory, source))?;
     let known = |slot: u32, tag: u8| memory.slots.tenancy(Slot(slot)).generation as u8 == tag;
-    let ReadRows { is_whole, .. } = read_rows(source, &graph, memory, &known);
-    let mut replay = Replay::new(&graph, &known, cursor.delta);
+    let (ReadRows { is_whole, .. }, hosts) = read_rows(source, &graph, memory, &known);
+    let mut replay = Replay::new(&graph, &known, cursor.delta, hosts);
     replay.read(source);
     match is_whole && replay.is_whole {
         true => Ok(graph),
@@ -149,9 +149,11 @@ fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<Change>) {
 }
 
 /// Sorts slots into those that are linked, wait, or are free; and reads vectors where they have to be in memory.
-fn settle(source: Source<'_>, loaded: &mut Loaded) -> Result<()> {
+fn settle(source: Source<'_>, loaded: &mut Loaded, hosts: &Hosts) -> Result<()> {
     let memory = &loaded.memory;
-    memory.settle();
+    let graph = memory.index.as_ref().map(Index::graph);
+    let is_point = |slot: Slot| graph.as_ref().is_some_and(|graph| graph.is_point(slot.0));
+    memory.settle(|slot| is_point(slot) || hosts.is_twin(slot.0));
     loaded.opening.n_waiting = memory.index.as_ref().map_or(0, |index| index.tail().len());
     let needs_vectors = memory.index.as_ref().is_none_or(|index| index.must_hold());
     match &*memory.slots.exact.held() {
@@ -181,12 +183,14 @@ struct ReadRows {
     short: Vec<u32>,
     /// Slots whose rows are someone else's, or those of a document that is gone.
     strange: Vec<u32>,
+    /// Points that have twins, and these.
+    twins: Vec<(u32, Vec<u32>)>,
     /// All could be read.
     is_whole: bool,
 }
 
 /// Reads the rows of a graph, side by side.
-fn read_rows(source: Source<'_>, graph: &Graph, memory: &Memory, known: Known<'_>) -> ReadRows {
+fn read_rows(source: Source<'_>, graph: &Graph, memory: &Memory, known: Known<'_>) -> (ReadRows, Hosts) {
     let n_slots = memory.slots.n_slots() as u32;
     let part_size = n_slots.div_ceil(N_PARTS).max(1);
     let part = |part: u32| {
@@ -206,8 +210,8 @@ fn read_rows(source: Source<'_>, graph: &Graph, memory: &Memory, known: Known<'_
                         return Ok(());
                     }
                     graph.put_row(slot.0, level, row.links.into_iter());
-                    if level == 0 {
-                        graph.put_twins(slot.0, &row.twins);
+                    if !row.twins.is_empty() {
+                        read.twins.push((slot.0, row.twins));
                     }
                     if is_short {
                         read.short.push(slot.0);
@@ -227,12 +231,16 @@ fn read_rows(source: Source<'_>, graph: &Graph, memory: &Memory, known: Known<'_
         read
     };
     let parts: Vec<ReadRows> = (0..N_PARTS).into_par_iter().map(part).collect();
-    parts.into_iter().fold(ReadRows { is_whole: true, ..ReadRows::default() }, |mut all, part| {
+    let read = parts.into_iter().fold(ReadRows { is_whole: true, ..ReadRows::default() }, |mut all, part| {
         all.short.extend(part.short);
         all.strange.extend(part.strange);
+        all.twins.extend(part.twins);
         all.is_whole &= part.is_whole;
         all
-    })
+    });
+    let mut hosts = graph.hosts();
+    read.twins.iter().for_each(|(of, twins)| graph.hang_all(twins, *of, &mut hosts));
+    (read, hosts)
 }
 
 /// Parts that rows are read in side by side.
@@ -242,8 +250,7 @@ const N_PARTS: u32 = 16;
 struct Replay<'r> {
     graph: &'r Graph,
     known: Known<'r>,
-    /// Looked up when it is first needed.
-    twinned: OnceCell<Twinned>,
+    hosts: Hosts,
     /// Slots that were linked or hung on a point on the way.
     linked: HashSet<u32>,
     /// Points that lost links.
@@ -273,11 +280,11 @@ struct Followed {
 
 impl<'r> Replay<'r> {
     /// To go on after a delta.
-    fn new(graph: &'r Graph, known: Known<'r>, last: u64) -> Self {
+    fn new(graph: &'r Graph, known: Known<'r>, last: u64, hosts: Hosts) -> Self {
         Replay {
             graph,
             known,
-            twinned: OnceCell::new(),
+            hosts,
             linked: HashSet::new(),
             short: Vec::new(),
             strange: Vec::new(),
@@ -289,9 +296,9 @@ impl<'r> Replay<'r> {
         }
     }
 
-    fn end(self) -> Followed {
-        let Replay { short, strange, dirty, last, n_read: n_deltas, n_bytes, is_whole, .. } = self;
-        Followed { short, strange, dirty, last, n_deltas, n_bytes, is_whole }
+    fn end(self) -> (Followed, Hosts) {
+        let Replay { hosts, short, strange, dirty, last, n_read: n_deltas, n_bytes, is_whole, .. } = self;
+        (Followed { short, strange, dirty, last, n_deltas, n_bytes, is_whole }, hosts)
     }
 
     /// Goes through all deltas that follow, up to the first that is missing or damaged.
@@ -313,8 +320,7 @@ impl<'r> Replay<'r> {
                             _ => {}
                         }
                     }
-                    self.twinned.get_or_init(|| self.graph.twinned());
-                    self.twinned.get_mut().into_iter().for_each(|twinned| self.graph.apply(&read.delta, twinned));
+                    self.graph.apply(&read.delta, &mut self.hosts);
                     self.dirty.note(&read.delta);
                     self.short.extend(read.short);
                     self.strange.extend(read.strange);

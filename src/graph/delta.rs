@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
+use super::hosts::Hosts;
 use super::row::Link;
 use super::{Entry, Graph};
 
@@ -56,22 +57,6 @@ pub(crate) enum Op {
 pub(crate) struct Tie {
     pub(crate) link: Link,
     pub(crate) back: bool,
-}
-
-/// Which slots are twins of points: one bit each.
-#[derive(Debug, Default)]
-pub(crate) struct Twinned(Vec<u64>);
-
-impl Twinned {
-    pub(crate) fn contains(&self, slot: u32) -> bool {
-        self.0.get(slot as usize / 64).is_some_and(|word| word >> (slot % 64) & 1 == 1)
-    }
-
-    fn set(&mut self, slot: u32, is_twin: bool) {
-        if let Some(word) = self.0.get_mut(slot as usize / 64) {
-            *word = *word & !(1 << (slot % 64)) | u64::from(is_twin) << (slot % 64);
-        }
-    }
 }
 
 impl Graph {
@@ -125,46 +110,24 @@ impl Graph {
 
     /// Makes of this graph what a delta says, as far as there is room for the slots it names. What it says already does
     /// no harm, as long as all that follows is said too. No one else may use the graph.
-    pub(crate) fn apply(&self, delta: &Delta, twins: &mut Twinned) {
+    pub(crate) fn apply(&self, delta: &Delta, hosts: &mut Hosts) {
         for op in &delta.ops {
             match op {
                 Op::Row { slot, level, ties } => {
+                    if *level == 0 {
+                        self.make_point(*slot, hosts);
+                    }
                     self.put_row(*slot, *level, ties.iter().map(|tie| tie.link));
                     let back = ties.iter().filter(|tie| tie.back);
                     back.for_each(|tie| self.put_link(tie.link.slot, *level, *slot));
                 }
                 Op::Append { slot, level, to } => self.put_link(*slot, *level, *to),
-                Op::Hang { twin, of } => self.hang(*twin, *of, twins),
-                Op::Twins { of, twins: chain } => {
-                    self.twins(*of).for_each(|twin| twins.set(twin, false));
-                    chain.iter().for_each(|&twin| twins.set(twin, true));
-                    self.put_twins(*of, chain);
-                }
-                Op::Gone { slot } => {
-                    self.twins(*slot).for_each(|twin| twins.set(twin, false));
-                    self.take_out(*slot);
-                }
+                Op::Hang { twin, of } => self.hang(*twin, *of, hosts),
+                Op::Twins { of, twins } => self.hang_all(twins, *of, hosts),
+                Op::Gone { slot } => self.take_out(*slot, hosts),
                 Op::Entry(entry) => self.entry.store(Entry::pack(*entry), Ordering::Release),
             }
         }
-    }
-
-    fn hang(&self, twin: u32, of: u32, twins: &mut Twinned) {
-        let (Some(chain), Some(own)) = (self.twin_cell(of), self.twin_cell(twin)) else { return };
-        if !twins.contains(twin) {
-            own.store(chain.load(Ordering::Relaxed), Ordering::Relaxed);
-            chain.store(twin + 1, Ordering::Release);
-            twins.set(twin, true);
-        }
-    }
-
-    /// The slots that are twins of points.
-    pub(crate) fn twinned(&self) -> Twinned {
-        let mut twinned = Twinned(vec![0; self.n_slots().div_ceil(64)]);
-        for point in self.points() {
-            self.twins(point).for_each(|twin| twinned.set(twin, true));
-        }
-        twinned
     }
 
     fn put_link(&self, slot: u32, level: usize, to: u32) {

@@ -13,6 +13,7 @@
 //! | [`sweep`] | taking dead points out |
 //! | [`audit`] | proving that it is sound, and finding what cannot be reached |
 //! | [`delta`] | what changed, as data, and making the same of it elsewhere |
+//! | [`hosts`] | hanging twins on points while a graph is put together |
 //! | [`parts`] | all of it as rows or as arrays, to be kept and taken up again |
 //!
 //! Readers take no lock: a row that is being changed reads as a mix of its links before and after, all of which are
@@ -21,6 +22,7 @@
 pub(crate) mod audit;
 mod beam;
 pub(crate) mod delta;
+mod hosts;
 pub(crate) mod link;
 pub(crate) mod parts;
 mod row;
@@ -35,7 +37,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 pub(crate) use self::beam::Found;
-pub(crate) use self::delta::{Change, Delta, Op, Tie, Twinned};
+pub(crate) use self::delta::{Change, Delta, Op, Tie};
+pub(crate) use self::hosts::Hosts;
 pub(crate) use self::link::Linking;
 pub(crate) use self::parts::Extent;
 pub(crate) use self::row::Link;

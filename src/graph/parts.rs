@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rayon::prelude::*;
 
+use super::hosts::Hosts;
 use super::link::Linking;
 use super::row::Link;
 use super::{Change, Entry, Graph, NOBODY, Space};
@@ -45,29 +46,6 @@ impl Graph {
         }
     }
 
-    /// Gives a point twins.
-    pub(crate) fn put_twins(&self, of: u32, twins: &[u32]) {
-        let chain = std::iter::once(&of).chain(twins);
-        let next = twins.iter().map(|twin| twin + 1).chain([0]);
-        for (&slot, next) in chain.zip(next) {
-            if let Some(cell) = self.twin_cell(slot) {
-                cell.store(next, Ordering::Release);
-            }
-        }
-    }
-
-    /// Makes a slot no point, without links and twins. No one else may use the graph.
-    pub(crate) fn take_out(&self, slot: u32) {
-        if slot as usize >= self.n_slots() {
-            return;
-        }
-        for level in 0..=self.level_of(slot) {
-            self.row(slot, level).lock().replace(&[]);
-        }
-        self.row(slot, 0).lock().set_point(false);
-        self.put_twins(slot, &[]);
-    }
-
     /// Lets walks begin at the highest of the points, if they do not begin at a point.
     pub(crate) fn settle_entry(&self) {
         if self.entry().is_some_and(|entry| self.is_point(entry.slot) && entry.level <= self.level_of(entry.slot)) {
@@ -80,35 +58,31 @@ impl Graph {
 
     /// Makes slots neither points nor twins, and says what that changed. Links to them stay: see [`tidy`](Graph::tidy). No
     /// one else may use the graph.
-    pub(crate) fn forget(&self, slots: &HashSet<u32>) -> Vec<Change> {
+    pub(crate) fn forget(&self, slots: &HashSet<u32>, hosts: &mut Hosts) -> Vec<Change> {
+        let twins = slots.iter().filter_map(|&slot| hosts.of(slot));
+        let mut left: Vec<u32> = twins.filter(|host| !slots.contains(host)).collect();
+        left.sort_unstable();
+        left.dedup();
         let mut changes = Vec::new();
-        if slots.is_empty() {
-            return changes;
-        }
-        for point in self.points() {
-            let twins: Vec<u32> = self.twins(point).collect();
-            if twins.iter().any(|twin| slots.contains(twin)) {
-                let left: Vec<u32> = twins.into_iter().filter(|twin| !slots.contains(twin)).collect();
-                self.put_twins(point, &left);
-                changes.push(Change::Twins { of: point });
-            }
+        for of in left {
+            let twins: Vec<u32> = self.twins(of).filter(|twin| !slots.contains(twin)).collect();
+            self.hang_all(&twins, of, hosts);
+            changes.push(Change::Twins { of });
         }
         for &slot in slots {
             if self.is_point(slot) {
                 changes.push(Change::Gone { slot });
             }
-            self.take_out(slot);
+            self.take_out(slot, hosts);
         }
         changes
     }
 
-    /// Drops every link and twin that [`audit`](Graph::audit) would call a fault. Returns the points that lost links by
-    /// that. No one else may use the graph.
+    /// Drops every link that [`audit`](Graph::audit) would call a fault. Returns the points that lost links by that. No one
+    /// else may use the graph.
     pub(crate) fn tidy(&self) -> Vec<u32> {
         let slots = (0..self.n_slots() as u32).into_par_iter().with_min_len(1_024);
-        let mut short: Vec<u32> = slots.filter(|&slot| self.is_point(slot) && self.tidy_rows(slot)).collect();
-        short.extend(self.tidy_twins());
-        short
+        slots.filter(|&slot| self.is_point(slot) && self.tidy_rows(slot)).collect()
     }
 
     /// Drops a point's links that may not be there; true if there were any.
@@ -128,28 +102,6 @@ impl Graph {
             }
         }
         is_short
-    }
-
-    /// Ends each chain of twins before one that may not be there: a point, or the twin of another. Returns the points whose
-    /// chains were cut.
-    fn tidy_twins(&self) -> Vec<u32> {
-        let mut seen = vec![false; self.n_slots()];
-        let mut cut = Vec::new();
-        for slot in self.points() {
-            if self.twins(slot).next().is_none() {
-                continue;
-            }
-            let mut may_be = |&twin: &u32| {
-                let seen = seen.get_mut(twin as usize).map(|seen| std::mem::replace(seen, true));
-                seen == Some(false) && !self.is_point(twin)
-            };
-            let twins: Vec<u32> = self.twins(slot).take_while(&mut may_be).collect();
-            if self.twins(slot).nth(twins.len()).is_some() {
-                self.put_twins(slot, &twins);
-                cut.push(slot);
-            }
-        }
-        cut
     }
 
     /// How many points there are, and how many twins hang on them.

@@ -335,33 +335,50 @@ fn check_same(graph: &Graph, replayed: &Graph, what: &str) {
     }
 }
 
+/// Gives a slot the vector of another, or one of its own.
+fn put_some(toy: &mut Toy, slot: u32, rng: &mut StdRng) {
+    let own: Vec<f32> = (0..toy.dimension).map(|_| rng.random_range(-1.0..1.0)).collect();
+    let vector = if rng.random_bool(0.3) { toy.vector(rng.random_range(0..toy.n_slots())).to_vec() } else { own };
+    toy.put(slot, &vector);
+}
+
 fn check_deltas(shape: Shape, n_threads: usize, seed: u64) {
     let what = format!("seed {seed}, m={}, {n_threads} threads", shape.m);
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut rows = clustered(&mut rng, 2_000, 8);
-    // Every fifth vector was there before.
-    for slot in (5..2_000).step_by(5) {
-        let of = rng.random_range(0..slot);
-        rows.copy_within(of * 8..(of + 1) * 8, slot * 8);
-    }
-    let toy = Toy::new(8, rows);
+    let mut toy = Toy::new(8, clustered(&mut rng, 2_000, 8));
+    (0..2_000).for_each(|slot| put_some(&mut toy, slot, &mut rng));
     let (graph, replayed) = (empty(shape, toy.n_slots()), empty(shape, toy.n_slots()));
-    let (mut linking, mut twinned) = (Linking::default(), replayed.twinned());
+    let (mut linking, mut hosts) = (Linking::default(), replayed.hosts());
     let mut follow = |changes: Vec<Change>, what: &str| {
         let delta = graph.delta(&changes);
-        replayed.apply(&delta, &mut twinned);
+        replayed.apply(&delta, &mut hosts);
         // A second time, as when rows of a later time are read before the deltas that led to them.
-        replayed.apply(&delta, &mut twinned);
+        replayed.apply(&delta, &mut hosts);
         check_same(&graph, &replayed, what);
+        assert_eq!(replayed.audit().faults, [""; 0], "{what}");
     };
-    for (batch, slots) in (0..toy.n_slots()).collect::<Vec<_>>().chunks(333).enumerate() {
-        follow(link_all(&graph, &toy, slots, n_threads).concat(), &format!("{what}, batch {batch}"));
+    let mut free: Vec<u32> = (0..toy.n_slots()).collect();
+    for batch in 0..12 {
+        let slots: Vec<u32> = free.drain(..free.len().min(333)).collect();
+        follow(link_all(&graph, &toy, &slots, n_threads).concat(), &format!("{what}, batch {batch}"));
         mend_all(&graph, &toy, &mut linking);
         follow(std::mem::take(&mut linking.changes), &format!("{what}, mended after batch {batch}"));
-        (0..toy.n_slots()).filter(|_| rng.random_bool(0.05)).for_each(|slot| toy.kill(slot));
+        (0..toy.n_slots()).filter(|_| rng.random_bool(0.1)).for_each(|slot| toy.kill(slot));
         if batch % 2 == 1 {
-            sweeps::sweep(&graph, &toy, &mut linking);
+            let gone = sweeps::sweep(&graph, &toy, &mut linking);
             follow(std::mem::take(&mut linking.changes), &format!("{what}, swept after batch {batch}"));
+            // Their slots are used again, twins' as points' and the other way round.
+            gone.iter().for_each(|&slot| put_some(&mut toy, slot, &mut rng));
+            free.splice(0..0, gone);
+        }
+        if batch % 4 == 3 {
+            let forgotten: HashSet<u32> = graph.points().filter(|_| rng.random_bool(0.02)).collect();
+            let mut changes = graph.forget(&forgotten, &mut graph.hosts());
+            let rows = |slot: u32| (0..=graph.level_of(slot)).map(move |level| Change::Row { slot, level });
+            changes.extend(graph.tidy().into_iter().flat_map(rows));
+            graph.settle_entry();
+            changes.push(Change::Entry);
+            follow(changes, &format!("{what}, forgotten after batch {batch}"));
         }
     }
     assert!(graph.points().count() > 500 && graph.audit().n_twins > 50, "{what}");

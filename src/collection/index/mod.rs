@@ -140,8 +140,8 @@ impl Index {
     /// Tells which slots are in the graph. Nothing may be linked meanwhile.
     pub(crate) fn held(&self) -> impl Fn(Slot) -> bool + use<> {
         let graph = self.graph();
-        let twinned = graph.twinned();
-        move |slot| graph.is_point(slot.0) || twinned.contains(slot.0)
+        let hosts = graph.hosts();
+        move |slot| graph.is_point(slot.0) || hosts.is_twin(slot.0)
     }
 
     /// Has points be given links in place of those they have lost.

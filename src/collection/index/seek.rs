@@ -149,7 +149,9 @@ impl Index {
                 let mut query = std::mem::take(&mut scratch.code_query);
                 codes.query(wanted.query, &mut query);
                 let oversampled = (wanted.n as f32 * wanted.oversampling).ceil() as usize;
-                let n_kept = oversampled.max(wanted.ef / RESCORED_SHARE);
+                // Codes of few components are coarse, and their vectors quickly compared: all are.
+                let is_short = size_of_val(wanted.query) <= codes.width();
+                let n_kept = oversampled.max(if is_short { wanted.ef } else { wanted.ef / RESCORED_SHARE });
                 self.collect(&CodeSpace { codes, slots, exact, oldest }, &query, wanted, n_kept, scratch);
                 scratch.code_query = query;
                 rescore(exact, ranker, wanted, scratch)?;
