@@ -24,6 +24,7 @@ use crate::document::{OpenedBy, Opening};
 use crate::error::{Error, Result};
 use crate::graph::Change;
 use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
+use crate::limits::MAX_DOCUMENTS;
 use crate::store::family::Families;
 use crate::store::graph::Cursor;
 use crate::store::image::{Image, Images};
@@ -280,17 +281,38 @@ struct FoundDocument {
     crc: u32,
 }
 
-/// The documents, by slot.
+/// The documents, by slot, read side by side.
 fn read_documents(source: Source<'_>, known: &HashSet<NamespaceId>) -> Result<Vec<Option<FoundDocument>>> {
-    let mut documents = Vec::new();
-    source.scan(&source.families.documents, key::document_range(), |key, value| {
-        let (slot, header) = (key::read_document(key)?, DocumentHeader::decode(value)?);
-        check_namespace(slot, header.namespace, known)?;
-        documents.resize_with(slot.0 as usize, || None);
-        documents.push(Some(FoundDocument { header, crc: crc32c::crc32c(value) }));
-        Ok(())
+    let (rocks, family) = (source.rocks, &source.families.documents);
+    let (from, to) = key::document_range();
+    let last = rocks.last_key(family, source.snapshot, (&from, &to)).map_err(storage("reading a collection"))?;
+    let last = last.map(|key| key::read_document(&key)).transpose()?;
+    if let Some(slot) = last.filter(|slot| slot.0 as usize >= MAX_DOCUMENTS) {
+        return Err(damaged(slot, format!("expected a slot below {MAX_DOCUMENTS}")));
+    }
+    let n_slots = last.map_or(0, |slot| slot.0 + 1);
+    let parts: Vec<Vec<(Slot, FoundDocument)>> = in_parts(n_slots, |slots| {
+        let mut found = Vec::with_capacity(slots.len());
+        let begin = if slots.start == 0 { from.clone() } else { key::document(Slot(slots.start)).to_vec() };
+        source.scan(family, (begin, key::document(Slot(slots.end)).to_vec()), |key, value| {
+            let (slot, header) = (key::read_document(key)?, DocumentHeader::decode(value)?);
+            check_namespace(slot, header.namespace, known)?;
+            found.push((slot, FoundDocument { header, crc: crc32c::crc32c(value) }));
+            Ok(())
+        })?;
+        Ok(found)
     })?;
+    let mut documents = Vec::new();
+    documents.resize_with(n_slots as usize, || None);
+    parts.into_iter().flatten().for_each(|(slot, document)| documents[slot.0 as usize] = Some(document));
     Ok(documents)
+}
+
+/// Does something for parts of so many slots, side by side.
+fn in_parts<T: Send>(n_slots: u32, work: impl Fn(std::ops::Range<u32>) -> Result<T> + Sync) -> Result<Vec<T>> {
+    let part_size = n_slots.div_ceil((rayon::current_num_threads() * PARTS) as u32).max(1);
+    let part = |from: u32| work(from..n_slots.min(from + part_size));
+    (0..n_slots).into_par_iter().step_by(part_size as usize).map(part).collect()
 }
 
 fn check_namespace(slot: Slot, namespace: NamespaceId, known: &HashSet<NamespaceId>) -> Result<()> {
@@ -406,10 +428,11 @@ impl<'a> Source<'a> {
         (from, to): Range,
         mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>,
     ) -> Result<()> {
-        let failed = self.rocks.scan(family, self.snapshot, (&from, &to), |key, value| match visit(key, value) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
-        });
+        let failed =
+            self.rocks.scan_through(family, self.snapshot, (&from, &to), |key, value| match visit(key, value) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => ControlFlow::Break(error),
+            });
         failed.map_err(storage("reading a collection"))?.map_or(Ok(()), Err)
     }
 

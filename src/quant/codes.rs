@@ -51,7 +51,7 @@ type Facts = [f32; 4];
 /// Bytes of these.
 pub(crate) const FACTS_BYTES: usize = size_of::<Facts>();
 /// Raised whenever the same vector is given another code.
-pub(crate) const CODES_VERSION: u32 = 1;
+pub(crate) const CODES_VERSION: u32 = 2;
 
 /// The codes of a collection, by slot.
 pub(crate) struct Codes {
@@ -130,10 +130,10 @@ impl Codes {
         let mut steps = vec![0; self.width];
         let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
         for (step, &component) in steps.iter_mut().zip(&rotated) {
-            *step = (round(component * inverse) + 128).clamp(1, 255) as u8;
+            *step = round((component * inverse).clamp(-127.0, 127.0)) as u8 ^ 0x80;
         }
         if self.geometry == Geometry::Unit && self.dimension >= LEVEL_FROM {
-            let (steps, square) = (&mut steps[..self.dimension], 1.0 / (scale * scale));
+            let (steps, square) = (&mut steps[..self.dimension], 1.0 / f64::from(scale * scale));
             if self.layout == Layout::Planes {
                 level_coarse(steps, square);
             }
@@ -363,17 +363,32 @@ fn round(x: f32) -> i32 {
     (x + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i32
 }
 
+/// The sum of squares of what steps stand for. Sums of a chunk wrap nowhere.
+#[inline(always)]
+fn sum_of_squares(steps: &[u8], stands_for: impl Fn(u8) -> i32) -> i64 {
+    const CHUNK: usize = 1 << 14;
+    let add = |sum: i32, &step: &u8| {
+        let value = stands_for(step);
+        sum.wrapping_add(value.wrapping_mul(value))
+    };
+    steps.chunks(CHUNK).map(|chunk| i64::from(chunk.iter().fold(0, add))).sum()
+}
+
 /// Moves steps that lie at the border of two coarse ones across it, until the coarse code has a squared length of
 /// `target`, in steps, as nearly as can be.
 ///
 /// Where all codes are equally long, ranking by inner product is ranking by distance, whose error falls with the
 /// distance; and nothing has to be stored beside the code.
-fn level_coarse(steps: &mut [u8], target: f32) {
-    let stands_for = |step: u8| f32::from(step & 0xf0) - COARSE_ZERO;
-    let mut excess = steps.iter().map(|&step| stands_for(step) * stands_for(step)).sum::<f32>() - target;
+fn level_coarse(steps: &mut [u8], target: f64) {
+    // Coarse steps stand for halves: all is counted twice, its squares four times.
+    const TWICE_ZERO: i32 = (2.0 * COARSE_ZERO) as i32;
+    let twice = |coarse: u8| (2 * i32::from(coarse)).wrapping_sub(TWICE_ZERO);
+    let target = 4.0 * target;
+    let tolerance = (target * TOLERANCE) as i64;
+    let mut excess = sum_of_squares(steps, |step| twice(step & 0xf0)) - target as i64;
     for margin in 1..=MOST_MARGIN {
         for step in steps.iter_mut() {
-            if excess.abs() < target * TOLERANCE {
+            if excess.abs() <= tolerance {
                 return;
             }
             let (coarse, fine) = (*step & 0xf0, *step & 0x0f);
@@ -382,7 +397,8 @@ fn level_coarse(steps: &mut [u8], target: f32) {
                 _ if fine > 15 - margin && coarse < 0xf0 => coarse + 16,
                 _ => continue,
             };
-            let change = stands_for(across) * stands_for(across) - stands_for(*step) * stands_for(*step);
+            let (before, after) = (twice(coarse), twice(across & 0xf0));
+            let change = i64::from(after * after - before * before);
             if (excess + change).abs() < excess.abs() {
                 excess += change;
                 *step = across;
@@ -393,20 +409,22 @@ fn level_coarse(steps: &mut [u8], target: f32) {
 
 /// Moves steps by one, within their coarse step where there are such, until the whole code has a squared length of
 /// `target`, in steps, as nearly as can be.
-fn level_fine(steps: &mut [u8], target: f32, layout: Layout) {
-    let stands_for = |step: u8| f32::from(step) - FINE_ZERO;
-    let mut excess = steps.iter().map(|&step| stands_for(step) * stands_for(step)).sum::<f32>() - target;
+fn level_fine(steps: &mut [u8], target: f64, layout: Layout) {
+    let stands_for = |step: u8| i32::from(step).wrapping_sub(FINE_ZERO as i32);
+    let tolerance = (target * FINE_TOLERANCE) as i64;
+    let mut excess = sum_of_squares(steps, stands_for) - target as i64;
     for _ in 0..MOST_ROUNDS {
         for step in steps.iter_mut() {
-            if excess.abs() < target * FINE_TOLERANCE {
+            if excess.abs() <= tolerance {
                 return;
             }
-            let inwards = excess > 0.0;
+            let inwards = excess > 0;
             let moved = if inwards == (*step > 128) { step.saturating_sub(1).max(1) } else { step.saturating_add(1) };
             if layout == Layout::Planes && moved & 0xf0 != *step & 0xf0 {
                 continue;
             }
-            let change = stands_for(moved) * stands_for(moved) - stands_for(*step) * stands_for(*step);
+            let (before, after) = (stands_for(*step), stands_for(moved));
+            let change = i64::from(after * after - before * before);
             if (excess + change).abs() < excess.abs() {
                 excess += change;
                 *step = moved;
@@ -418,9 +436,9 @@ fn level_fine(steps: &mut [u8], target: f32, layout: Layout) {
 /// Rounds of moving fine steps: where much was cut off, one is not enough.
 const MOST_ROUNDS: usize = 8;
 /// What squared lengths of whole codes may differ by.
-const FINE_TOLERANCE: f32 = 1e-5;
+const FINE_TOLERANCE: f64 = 1e-5;
 /// What squared lengths may differ by.
-const TOLERANCE: f32 = 2e-4;
+const TOLERANCE: f64 = 2e-4;
 /// Fine steps from a border within which [`level_coarse`] moves across it.
 const MOST_MARGIN: u8 = 4;
 

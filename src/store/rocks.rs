@@ -12,7 +12,7 @@
 //! | `track_and_verify_wals_in_manifest` | true | a closed log that is missing or short is refused by RocksDB itself |
 //! | `recycle_log_file_num`, pipelined, unordered, two-queue, manual or mmapped writes | off | each weakens recovery or snapshots |
 //! | `paranoid_file_checks`, `memtable_protection_bytes_per_key` | true, 8 | bit flips between memory and file are caught |
-//! | `max_total_wal_size` | half the memory, 16 to 64 MiB | bounds replay, which an open after a kill does twice, and the space that recovery needs |
+//! | `max_total_wal_size` | 16 MiB | bounds replay, which an open after a kill does twice, and the space that recovery needs |
 //! | `max_file_opening_threads` | 1 | more are started for each family at every open |
 //! | table `format_version` | 6 | said, so that an upgrade does not change it unseen |
 //! | compression | vectors none; else LZ4, zstd at the bottom | vectors do not compress, and their files move instead of being rewritten |
@@ -38,6 +38,11 @@ use rocksdb::{
     DBCompressionType, DBPinnableSlice, DBRecoveryMode, FlushOptions, InfoLogger, LogLevel, Options, ReadOptions,
     SnapshotWithThreadMode, WriteBatch, WriteBufferManager, WriteOptions,
 };
+
+/// Bytes of logs beyond which memtables are written to files.
+const LOG_BYTES: u64 = 16 << 20;
+/// Bytes read at once where many rows are gone through.
+const READ_AHEAD: usize = 1 << 20;
 
 /// What RocksDB said went wrong.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -75,7 +80,6 @@ pub(crate) struct Budget {
     cache_bytes: usize,
     write_buffers_bytes: usize,
     largest_write_buffer_bytes: usize,
-    wal_bytes: u64,
 }
 
 impl Budget {
@@ -85,7 +89,6 @@ impl Budget {
             cache_bytes: memory_bytes,
             write_buffers_bytes,
             largest_write_buffer_bytes: (write_buffers_bytes / 4).min(64 << 20),
-            wal_bytes: (memory_bytes as u64 / 2).clamp(16 << 20, 64 << 20),
         }
     }
 }
@@ -274,10 +277,33 @@ impl Rocks {
         &self,
         family: &Family,
         snapshot: Option<&Snapshot>,
+        range: (&[u8], &[u8]),
+        visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
+    ) -> Outcome<Option<B>> {
+        self.scan_with(read_options(snapshot), family, range, visit)
+    }
+
+    /// The same where there are many rows, which will not be read again soon.
+    pub(crate) fn scan_through<B>(
+        &self,
+        family: &Family,
+        snapshot: Option<&Snapshot>,
+        range: (&[u8], &[u8]),
+        visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
+    ) -> Outcome<Option<B>> {
+        let mut options = read_options(snapshot);
+        options.set_readahead_size(READ_AHEAD);
+        options.fill_cache(false);
+        self.scan_with(options, family, range, visit)
+    }
+
+    fn scan_with<B>(
+        &self,
+        mut options: ReadOptions,
+        family: &Family,
         (from, to): (&[u8], &[u8]),
         mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
     ) -> Outcome<Option<B>> {
-        let mut options = read_options(snapshot);
         options.set_iterate_upper_bound(to);
         let mut rows = self.db.raw_iterator_cf_opt(family, options);
         rows.seek(from);
@@ -290,6 +316,24 @@ impl Rocks {
         // An iterator that met an error looks like one that reached the end.
         rows.status()?;
         Ok(None)
+    }
+
+    /// The last key from `from` up to, not including, `to`.
+    pub(crate) fn last_key(
+        &self,
+        family: &Family,
+        snapshot: Option<&Snapshot>,
+        (from, to): (&[u8], &[u8]),
+    ) -> Outcome<Option<Vec<u8>>> {
+        let mut options = read_options(snapshot);
+        options.set_iterate_lower_bound(from);
+        let mut rows = self.db.raw_iterator_cf_opt(family, options);
+        rows.seek_for_prev(to);
+        if rows.key() == Some(to) {
+            rows.prev();
+        }
+        rows.status()?;
+        Ok(rows.key().map(<[u8]>::to_vec))
     }
 
     /// A view of the database as it is now.
@@ -554,7 +598,7 @@ fn database_options(access: Access, budget: Budget, write_buffers: &WriteBufferM
     options.set_info_logger(logger());
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_track_and_verify_wals_in_manifest(true);
-    options.set_max_total_wal_size(budget.wal_bytes);
+    options.set_max_total_wal_size(LOG_BYTES);
     options.set_write_buffer_manager(write_buffers);
     options.set_max_background_jobs(4);
     // Beside a writer all files are opened at once, so that they stay there.
