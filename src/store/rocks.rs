@@ -138,7 +138,7 @@ impl Rocks {
         let cache = Cache::new_lru_cache(budget.cache_bytes);
         let write_buffers =
             WriteBufferManager::new_write_buffer_manager_with_cache(budget.write_buffers_bytes, false, cache.clone());
-        let options = database_options(access, budget, &write_buffers)?;
+        let options = database_options(access, &write_buffers)?;
         let descriptors = families
             .iter()
             .map(|(name, shape)| Ok(ColumnFamilyDescriptor::new(name, family_options(*shape, budget, &cache)?)))
@@ -590,7 +590,7 @@ fn c_path(path: &Path) -> Outcome<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| Fault(format!("path {} holds a NUL", path.display())))
 }
 
-fn database_options(access: Access, budget: Budget, write_buffers: &WriteBufferManager) -> Outcome<Options> {
+fn database_options(access: Access, write_buffers: &WriteBufferManager) -> Outcome<Options> {
     let mut options = Options::default();
     options.create_if_missing(access == Access::Create);
     options.create_missing_column_families(access == Access::Create);
