@@ -292,7 +292,7 @@ const UNSAFE: [&str; 8] = [
     "collection/exact.rs",
     "collection/memory.rs",
     "collection/residency.rs",
-    "collection/load.rs",
+    "collection/rows.rs",
     "collection/index/mod.rs",
 ];
 

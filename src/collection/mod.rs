@@ -13,7 +13,7 @@
 //! | [`exact`], [`residency`] | exact vectors, wherever they are; how much is in memory |
 //! | [`index`], [`linker`] | graph and tail; who links |
 //! | [`persist`], [`image`] | writing down the graph, and all that is in memory |
-//! | [`load`], [`regraph`] | taking it up at open |
+//! | [`load`], [`rows`], [`changed`], [`regraph`] | taking it up at open |
 //! | [`verify`] | comparing all of it |
 //!
 //! Locks, in the order in which they may be taken: the store's committer section, `Index::busy`, `Persist::state`, a
@@ -21,8 +21,10 @@
 //! replace its value. A search of the only namespace takes none of them.
 
 pub(crate) mod batch;
+mod changed;
 pub(crate) mod check;
 pub(crate) mod commit;
+
 mod exact;
 mod image;
 pub(crate) mod index;
@@ -36,6 +38,7 @@ pub(crate) mod plan;
 pub(crate) mod read;
 mod regraph;
 pub(crate) mod residency;
+mod rows;
 pub(crate) mod search;
 pub(crate) mod verify;
 mod write;

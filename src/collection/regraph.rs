@@ -9,8 +9,9 @@ use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 
+use super::changed::Changed;
 use super::index::Index;
-use super::load::{Changed, Loaded, Source};
+use super::load::{Loaded, Source};
 use super::memory::Memory;
 use super::persist::Dirty;
 use crate::document::OpenedBy;

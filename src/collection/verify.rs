@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::exact::Exact;
-use super::load::{self, Source};
+use super::load::Source;
 use super::memory::Memory;
-use super::{Live, regraph};
+use super::{Live, regraph, rows};
 use crate::error::{Error, Result};
 use crate::id::{Commit, Slot};
 use crate::store::key;
@@ -22,7 +22,7 @@ impl Live {
         // Without vectors and codes: those are compared row by row.
         let fresh = Memory::new(Exact::new(self.config.dimension), None);
         let namespaces = source.names()?;
-        load::read_rows(source, &fresh, &namespaces, Expected::default(), view.commit)?;
+        rows::read_rows(source, &fresh, &namespaces, Expected::default(), view.commit)?;
         if *self.namespaces.read() != namespaces {
             return Err(Error::corruption("memory", "namespaces differ from those on disk"));
         }

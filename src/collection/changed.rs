@@ -1,0 +1,112 @@
+//! What has changed since an image: slots that the commit log names, read one by one, and held against it.
+
+use std::collections::HashSet;
+
+use rayon::prelude::*;
+
+use super::load::Source;
+use super::memory::{Memory, NewRow, Tenancy};
+use super::rows::{FETCH, check_namespace, check_vector, comparable, damaged};
+use crate::error::Result;
+use crate::id::{Commit, NamespaceId, Slot};
+use crate::store::key;
+use crate::store::log::{Expected, FoundSlot};
+use crate::store::record::{DocumentRow, VectorRow, read_u32, seal_of};
+use crate::store::storage;
+
+/// What has changed since an image.
+#[derive(Default)]
+pub(super) struct Changed {
+    /// Slots that have been given another document, or none, since.
+    pub(super) moved: HashSet<Slot>,
+    /// Those of them whose code is not known, because their last document came and went since.
+    pub(super) bare: HashSet<Slot>,
+}
+
+/// What a slot holds now.
+enum Now {
+    Free,
+    /// The document that the image has in it, as a later commit left it.
+    Stayed(Commit),
+    /// A document that the image does not have, and the commit that last changed it.
+    Put(Box<NewRow>, Commit),
+}
+
+impl Source<'_> {
+    /// Brings slots that have changed since an image up to date, and holds them against the log.
+    pub(super) fn read_changed(
+        self,
+        slots: &[Slot],
+        memory: &Memory,
+        known: &HashSet<NamespaceId>,
+        expected: &mut Expected,
+    ) -> Result<Changed> {
+        let parts: Vec<Vec<(Slot, FoundSlot, Now)>> =
+            slots.par_chunks(FETCH).map(|slots| self.look_up(slots, memory, known)).collect::<Result<_>>()?;
+        let (mut changed, mut rows) = (Changed::default(), Vec::with_capacity(slots.len()));
+        for (slot, found, now) in parts.into_iter().flatten() {
+            expected.confirm(slot, &found)?;
+            match now {
+                Now::Free => {
+                    if found.generation != memory.slots.tenancy(slot).generation {
+                        changed.bare.insert(slot);
+                    }
+                    changed.moved.insert(slot);
+                    memory.load_free(Tenancy { slot, generation: found.generation })?;
+                }
+                Now::Stayed(version) => memory.load_version(slot, version),
+                Now::Put(new, version) => {
+                    changed.moved.insert(slot);
+                    rows.push((*new, version));
+                }
+            }
+        }
+        memory.load_rows(rows)?;
+        Ok(changed)
+    }
+
+    /// Reads what some slots hold now; those that hold nothing at all are left out.
+    fn look_up(
+        self,
+        slots: &[Slot],
+        memory: &Memory,
+        known: &HashSet<NamespaceId>,
+    ) -> Result<Vec<(Slot, FoundSlot, Now)>> {
+        let reading = storage("reading what has changed");
+        let Source { rocks, families, snapshot, config } = self;
+        let keys: Vec<_> = slots.iter().map(|&slot| key::document(slot)).collect();
+        let documents = rocks.get_many(&families.documents, snapshot, &keys).map_err(&reading)?;
+        let (used, empty): (Vec<_>, Vec<_>) = slots.iter().copied().zip(documents).partition(|(_, row)| row.is_some());
+        let keys: Vec<_> = used.iter().map(|&(slot, _)| key::vector(slot, 0)).collect();
+        let vectors = rocks.get_many(&families.vectors, snapshot, &keys).map_err(&reading)?;
+        let mut found = Vec::with_capacity(slots.len());
+        for ((slot, document), vector) in used.into_iter().zip(vectors) {
+            let Some(document) = document else { continue };
+            let row = DocumentRow::decode(&document)?;
+            check_namespace(slot, row.namespace, known)?;
+            let vector = vector.ok_or_else(|| damaged(slot, "a document without a vector"))?;
+            let (row_crc, vector_crc) = (Some(crc32c::crc32c(&document)), Some(seal_of(&vector)));
+            let generation = row.generation;
+            let now = match memory.slots.tenancy(slot).generation == generation && memory.slots.is_alive(slot) {
+                true => Now::Stayed(row.commit),
+                false => {
+                    let vector = VectorRow::decode(&vector)?;
+                    check_vector(slot, &vector, generation, config)?;
+                    let comparable = comparable(memory, config, vector.components);
+                    let tenancy = Tenancy { slot, generation };
+                    Now::Put(Box::new(NewRow { tenancy, namespace: row.namespace, id: row.id, comparable }), row.commit)
+                }
+            };
+            found.push((slot, FoundSlot { generation, row_crc, vector_crc }, now));
+        }
+        let keys: Vec<_> = empty.iter().map(|&(slot, _)| key::free(slot)).collect();
+        let free = rocks.get_many(&families.documents, snapshot, &keys).map_err(&reading)?;
+        for ((slot, _), row) in empty.into_iter().zip(free) {
+            // What is missing is found missing when all have been confirmed.
+            let Some(row) = row else { continue };
+            let generation = read_u32("a free slot's generation", &row)?;
+            found.push((slot, FoundSlot { generation, row_crc: None, vector_crc: None }, Now::Free));
+        }
+        Ok(found)
+    }
+}
