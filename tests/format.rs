@@ -1,7 +1,7 @@
 //! Databases written by every format ever released must open, whole, and go on.
 //!
 //! `tests/fixtures/format-<N>` holds one as it was left by a clean close and one as a killed process leaves it; what was
-//! added to a format has a pair of its own, such as `format-1-graph`. With `VECTROVE_WRITE_FIXTURE=<folder>` the test
+//! added to a format or changed in it has a pair of its own, such as `format-1-graph`. With `VECTROVE_WRITE_FIXTURE=<folder>` the test
 //! writes a new pair there instead.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -88,15 +88,17 @@ fn every_released_format_opens_and_goes_on() {
     if let Some(folder) = std::env::var_os("VECTROVE_WRITE_FIXTURE") {
         return write_fixtures(Path::new(&folder));
     }
-    for (format, way) in [("format-1", OpenedBy::Linking), ("format-1-graph", OpenedBy::Image)] {
-        for (state, way) in [("clean", way), ("killed", OpenedBy::Rows)] {
+    // Of the first no graph was ever written; the image of the second holds codes as they are not made any more.
+    let linking = [OpenedBy::Linking, OpenedBy::Linking];
+    let rows = [OpenedBy::Rows, OpenedBy::Rows];
+    let image = [OpenedBy::Image, OpenedBy::Rows];
+    for (format, ways) in [("format-1", linking), ("format-1-graph", rows), ("format-1-codes", image)] {
+        for (state, way) in ["clean", "killed"].into_iter().zip(ways) {
             let folder = tempfile::tempdir().unwrap();
             copy_folder(&fixtures().join(format).join(state), folder.path());
             let db = Database::open_with(folder.path(), small().create_if_missing(false)).unwrap();
             let notes = db.stats().unwrap().collections.into_iter().find(|stats| stats.name == "notes").unwrap();
-            // Of the first of them no graph was ever written.
-            let expected = if format == "format-1" { OpenedBy::Linking } else { way };
-            assert_eq!(notes.opening.way, expected, "{format} {state}");
+            assert_eq!(notes.opening.way, way, "{format} {state}");
             check_content(&db);
             db.collection("notes").unwrap().wait_indexed().unwrap();
             check_content(&db);

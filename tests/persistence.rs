@@ -273,6 +273,7 @@ fn an_image_of_another_time_or_place_is_not_taken() {
     let mut other = Ground::new();
     let (db, collection) = other.open(quick());
     other.put(&collection, 0..1_200);
+    collection.wait_indexed().unwrap();
     db.close().unwrap();
     std::fs::write(image(&other.path), &old).unwrap();
     let (db, collection) = other.open(quick());
