@@ -1,32 +1,22 @@
-//! The wrapper around RocksDB: the only file that calls it, and the only one on this floor with `unsafe`.
+//! The wrapper around RocksDB: the only folder that calls it, and the only one on this floor with `unsafe`.
 //!
 //! It narrows RocksDB to what the store needs and closes its traps: every scan reports the error that ended it, a
 //! family's handle keeps the database alive, a view cannot outlive what it looks at, families are created several at a
 //! time (the safe bindings make them one by one, each at the cost of rewriting the options of all), and a backup carries
-//! a note and tells its number (the safe bindings wrap neither).
-//!
-//! | option | value | why |
-//! |---|---|---|
-//! | `sync` of a write | false | the store syncs the log itself, once for all who wait |
-//! | `wal_recovery_mode` | point in time | the strict modes refuse a torn tail that no one was promised; what this mode would lose silently is caught by the commit log |
-//! | `track_and_verify_wals_in_manifest` | true | a closed log that is missing or short is refused by RocksDB itself |
-//! | `recycle_log_file_num`, pipelined, unordered, two-queue, manual or mmapped writes | off | each weakens recovery or snapshots |
-//! | `paranoid_file_checks`, `memtable_protection_bytes_per_key` | true, 8 | bit flips between memory and file are caught |
-//! | `max_total_wal_size` | 16 MiB | bounds replay, which an open after a kill does twice, and the space that recovery needs |
-//! | `max_file_opening_threads` | 1 | more are started for each family at every open |
-//! | table `format_version` | 6 | said, so that an upgrade does not change it unseen |
-//! | compression | vectors none; else LZ4, zstd at the bottom | vectors do not compress, and their files move instead of being rewritten |
-//! | `info_log` | to `tracing` | no log files beside the data |
+//! a note and tells its number (the safe bindings wrap neither). How RocksDB is set up say [`options`], what it makes of
+//! backups [`backups`].
 
 #![expect(
     unsafe_code,
     reason = "RocksDB's C interface: several families in one call, views that own their database, notes in backups"
 )]
 
+pub(crate) mod backups;
+mod options;
+
 use std::ffi::{CStr, CString, c_char};
 use std::mem::ManuallyDrop;
 use std::ops::ControlFlow;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -34,13 +24,13 @@ use std::sync::Arc;
 use librocksdb_sys as ffi;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    AsColumnFamilyRef, AsRawPtr, BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DB,
-    DBCompressionType, DBPinnableSlice, DBRecoveryMode, FlushOptions, InfoLogger, LogLevel, Options, ReadOptions,
-    SnapshotWithThreadMode, WriteBatch, WriteBufferManager, WriteOptions,
+    AsColumnFamilyRef, AsRawPtr, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DB, DBPinnableSlice, FlushOptions,
+    Options, ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
-/// Bytes of logs beyond which memtables are written to files.
-const LOG_BYTES: u64 = 16 << 20;
+pub(crate) use self::options::{Access, Budget, Shape};
+use self::options::{database_options, family_options, logger};
+
 /// Bytes read at once where many rows are gone through.
 const READ_AHEAD: usize = 1 << 20;
 
@@ -73,46 +63,6 @@ impl From<rocksdb::Error> for Fault {
 }
 
 type Outcome<T> = std::result::Result<T, Fault>;
-
-/// How the memory given to RocksDB is divided, and what follows from it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Budget {
-    cache_bytes: usize,
-    write_buffers_bytes: usize,
-    largest_write_buffer_bytes: usize,
-}
-
-impl Budget {
-    pub(crate) fn new(memory_bytes: usize) -> Self {
-        let write_buffers_bytes = (memory_bytes / 2).min(256 << 20);
-        Budget {
-            cache_bytes: memory_bytes,
-            write_buffers_bytes,
-            largest_write_buffer_bytes: (write_buffers_bytes / 4).min(64 << 20),
-        }
-    }
-}
-
-/// What a family's rows are like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
-    /// Large, random to the eye, written once: not compressed, large buffers.
-    Vectors,
-    /// Everything else.
-    Rows,
-}
-
-/// How a database is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// Replays the log in memory and changes nothing on disk.
-    ReadOnly,
-    /// The same, while another process writes: files that it deletes meanwhile can still be read.
-    Beside,
-    ReadWrite,
-    /// Makes a new database.
-    Create,
-}
 
 /// An open RocksDB.
 pub(crate) struct Rocks {
@@ -464,151 +414,6 @@ impl Drop for Snapshot {
     }
 }
 
-/// A folder of backups, open.
-pub(crate) struct BackupEngine {
-    engine: NonNull<ffi::rocksdb_backup_engine_t>,
-    // The engine writes to the logger that these own.
-    _options: Options,
-}
-
-/// A backup as the engine knows it.
-pub(crate) struct EngineBackup {
-    pub(crate) id: u32,
-    pub(crate) n_bytes: u64,
-    pub(crate) n_files: u32,
-    /// What was given with it.
-    pub(crate) note: Vec<u8>,
-}
-
-impl Drop for BackupEngine {
-    fn drop(&mut self) {
-        // SAFETY: we own the engine, nobody uses it after this, and the logger lives until the next field goes.
-        unsafe { ffi::rocksdb_backup_engine_close(self.engine.as_ptr()) };
-    }
-}
-
-impl BackupEngine {
-    /// Opens the backups in a folder, and makes what folders the engine needs in it. What it writes it syncs.
-    pub(crate) fn open(folder: &Path) -> Outcome<Self> {
-        let mut options = Options::default();
-        options.set_info_logger(logger());
-        let folder = c_path(folder)?;
-        let mut error = ptr::null_mut();
-        // SAFETY: the options and the path are alive, the out-pointer points to a local. The engine keeps a pointer to
-        // the options' logger and is closed before they are dropped.
-        let engine = unsafe { ffi::rocksdb_backup_engine_open(options.as_raw_ptr(), folder.as_ptr(), &mut error) };
-        take_error(error)?;
-        let engine = NonNull::new(engine).ok_or_else(|| Fault("the backups did not open".into()))?;
-        Ok(BackupEngine { engine, _options: options })
-    }
-
-    /// Adds a backup of a database as it is now, flushed before, and returns its number. It is there, with its note,
-    /// whole or not at all; what an attempt that was cut short left is removed.
-    pub(crate) fn add(&self, rocks: &Rocks, note: &[u8]) -> Outcome<u32> {
-        let (mut id, mut error) = (0, ptr::null_mut());
-        // SAFETY: engine, database and note are alive until the call returns, the options are destroyed after their
-        // use, and both out-pointers point to locals.
-        unsafe {
-            let options = ffi::rocksdb_create_backup_options_create();
-            ffi::rocksdb_create_backup_options_set_flush_before_backup(options, 1);
-            ffi::rocksdb_backup_engine_create_new_backup_with_metadata(
-                self.engine.as_ptr(),
-                rocks.db.as_raw_ptr(),
-                options,
-                note.as_ptr().cast(),
-                note.len(),
-                &mut id,
-                &mut error,
-            );
-            ffi::rocksdb_create_backup_options_destroy(options);
-        }
-        take_error(error)?;
-        Ok(id)
-    }
-
-    /// The backups, oldest first. Those of which a file is missing are not among them.
-    pub(crate) fn list(&self) -> Vec<EngineBackup> {
-        let mut backups = Vec::new();
-        // SAFETY: the list is ours until it is destroyed, every position asked for is below its count, and a note is
-        // copied while the list that holds it is alive.
-        unsafe {
-            let list = ffi::rocksdb_backup_engine_get_backup_info(self.engine.as_ptr());
-            for position in 0..ffi::rocksdb_backup_engine_info_count(list) {
-                let mut n_bytes = 0;
-                let note = ffi::rocksdb_backup_engine_info_app_metadata(list, position, &mut n_bytes);
-                backups.push(EngineBackup {
-                    id: ffi::rocksdb_backup_engine_info_backup_id(list, position),
-                    n_bytes: ffi::rocksdb_backup_engine_info_size(list, position),
-                    n_files: ffi::rocksdb_backup_engine_info_number_files(list, position),
-                    note: std::slice::from_raw_parts(note.cast(), n_bytes).to_vec(),
-                });
-            }
-            ffi::rocksdb_backup_engine_info_destroy(list);
-        }
-        backups
-    }
-
-    /// Looks whether every file of a backup is there, and as long as when the backups were opened.
-    pub(crate) fn verify(&self, id: u32) -> Outcome<()> {
-        let mut error = ptr::null_mut();
-        // SAFETY: the engine is alive, the out-pointer points to a local.
-        unsafe { ffi::rocksdb_backup_engine_verify_backup(self.engine.as_ptr(), id, &mut error) };
-        take_error(error)
-    }
-
-    /// Copies a backup's files into a folder, made if missing, and compares the checksum of each.
-    pub(crate) fn restore(&self, id: u32, folder: &Path) -> Outcome<()> {
-        let folder = c_path(folder)?;
-        let mut error = ptr::null_mut();
-        // SAFETY: engine and path are alive, the options are destroyed after their use, the out-pointer points to a
-        // local.
-        unsafe {
-            let options = ffi::rocksdb_restore_options_create();
-            ffi::rocksdb_backup_engine_restore_db_from_backup(
-                self.engine.as_ptr(),
-                folder.as_ptr(),
-                folder.as_ptr(),
-                options,
-                id,
-                &mut error,
-            );
-            ffi::rocksdb_restore_options_destroy(options);
-        }
-        take_error(error)
-    }
-
-    /// Removes all but the newest so many backups, and the files that no other needs.
-    pub(crate) fn purge(&self, n_kept: u32) -> Outcome<()> {
-        let mut error = ptr::null_mut();
-        // SAFETY: the engine is alive, the out-pointer points to a local.
-        unsafe { ffi::rocksdb_backup_engine_purge_old_backups(self.engine.as_ptr(), n_kept, &mut error) };
-        take_error(error)
-    }
-}
-
-fn c_path(path: &Path) -> Outcome<CString> {
-    CString::new(path.as_os_str().as_bytes()).map_err(|_| Fault(format!("path {} holds a NUL", path.display())))
-}
-
-fn database_options(access: Access, write_buffers: &WriteBufferManager) -> Outcome<Options> {
-    let mut options = Options::default();
-    options.create_if_missing(access == Access::Create);
-    options.create_missing_column_families(access == Access::Create);
-    options.set_error_if_exists(access == Access::Create);
-    options.set_info_logger(logger());
-    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-    options.set_track_and_verify_wals_in_manifest(true);
-    options.set_max_total_wal_size(LOG_BYTES);
-    options.set_write_buffer_manager(write_buffers);
-    options.set_max_background_jobs(4);
-    // Beside a writer all files are opened at once, so that they stay there.
-    options.set_max_open_files(if access == Access::Beside { -1 } else { max_open_files() });
-    options.set_skip_stats_update_on_db_open(true);
-    // More are started anew for each family, whether it has files to open or not.
-    options.set_max_file_opening_threads(1);
-    Ok(options)
-}
-
 /// An empty folder among the system's temporary files, as long as it is needed.
 struct Scratch(PathBuf);
 
@@ -625,61 +430,6 @@ impl Drop for Scratch {
         // What is left is an empty folder among temporary files.
         _ = std::fs::remove_dir_all(&self.0);
     }
-}
-
-/// A share of the descriptors this process may open; at the limit RocksDB would stop for good.
-fn max_open_files() -> i32 {
-    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(65_536);
-    i32::try_from((allowed / 2).clamp(64, 4_096)).unwrap_or(4_096)
-}
-
-fn family_options(shape: Shape, budget: Budget, cache: &Cache) -> Outcome<Options> {
-    let mut options = options_from_string("paranoid_file_checks=true;memtable_protection_bytes_per_key=8")?;
-    let mut table = BlockBasedOptions::default();
-    table.set_block_cache(cache);
-    table.set_cache_index_and_filter_blocks(true);
-    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
-    table.set_bloom_filter(10.0, false);
-    table.set_format_version(6);
-    match shape {
-        Shape::Vectors => {
-            options.set_write_buffer_size(budget.largest_write_buffer_bytes);
-            options.set_compression_type(DBCompressionType::None);
-            table.set_block_size(16 << 10);
-        }
-        Shape::Rows => {
-            options.set_write_buffer_size(budget.largest_write_buffer_bytes / 2);
-            options.set_compression_type(DBCompressionType::Lz4);
-            options.set_bottommost_compression_type(DBCompressionType::Zstd);
-            // Most ids looked up by an insert do not exist. Both are small because every idle family has its own.
-            options.set_memtable_whole_key_filtering(true);
-            options.set_memtable_prefix_bloom_ratio(0.002);
-            options.set_arena_block_size(128 << 10);
-            table.set_block_size(8 << 10);
-        }
-    }
-    options.set_block_based_table_factory(&table);
-    Ok(options)
-}
-
-/// Options that the safe bindings have no setter for.
-fn options_from_string(text: &str) -> Outcome<Options> {
-    let (base, options) = (Options::default(), Options::default());
-    let text = CString::new(text).map_err(|_| Fault("options hold a NUL".into()))?;
-    let mut error = ptr::null_mut();
-    // SAFETY: both options are alive, the string ends in NUL, the out-pointer points to a local.
-    unsafe {
-        ffi::rocksdb_get_options_from_string(base.as_raw_ptr(), text.as_ptr(), options.as_raw_ptr(), &mut error);
-    }
-    take_error(error)?;
-    Ok(options)
-}
-
-fn logger() -> InfoLogger {
-    InfoLogger::new_callback_logger(LogLevel::Warn, |level, message| match level {
-        LogLevel::Error | LogLevel::Fatal => tracing::error!(target: "vectrove::rocksdb", "{message}"),
-        _ => tracing::warn!(target: "vectrove::rocksdb", "{message}"),
-    })
 }
 
 fn take_error(error: *mut c_char) -> Outcome<()> {

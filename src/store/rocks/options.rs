@@ -1,0 +1,142 @@
+//! How RocksDB is set up, and why.
+//!
+//! | option | value | why |
+//! |---|---|---|
+//! | `sync` of a write | false | the store syncs the log itself, once for all who wait |
+//! | `wal_recovery_mode` | point in time | the strict modes refuse a torn tail that no one was promised; what this mode would lose silently is caught by the commit log |
+//! | `track_and_verify_wals_in_manifest` | true | a closed log that is missing or short is refused by RocksDB itself |
+//! | `recycle_log_file_num`, pipelined, unordered, two-queue, manual or mmapped writes | off | each weakens recovery or snapshots |
+//! | `paranoid_file_checks`, `memtable_protection_bytes_per_key` | true, 8 | bit flips between memory and file are caught |
+//! | `max_total_wal_size` | 16 MiB | bounds replay, which an open after a kill does twice, and the space that recovery needs |
+//! | `max_file_opening_threads` | 1 | more are started for each family at every open |
+//! | table `format_version` | 6 | said, so that an upgrade does not change it unseen |
+//! | compression | vectors none; else LZ4, zstd at the bottom | vectors do not compress, and their files move instead of being rewritten |
+//! | `info_log` | to `tracing` | no log files beside the data |
+
+use std::ffi::CString;
+use std::ptr;
+
+use librocksdb_sys as ffi;
+use rocksdb::{
+    AsRawPtr, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, InfoLogger, LogLevel, Options,
+    WriteBufferManager,
+};
+
+use super::{Fault, Outcome, take_error};
+
+/// Bytes of logs beyond which memtables are written to files.
+const LOG_BYTES: u64 = 16 << 20;
+
+/// How the memory given to RocksDB is divided, and what follows from it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    pub(super) cache_bytes: usize,
+    pub(super) write_buffers_bytes: usize,
+    largest_write_buffer_bytes: usize,
+}
+
+impl Budget {
+    pub(crate) fn new(memory_bytes: usize) -> Self {
+        let write_buffers_bytes = (memory_bytes / 2).min(256 << 20);
+        Budget {
+            cache_bytes: memory_bytes,
+            write_buffers_bytes,
+            largest_write_buffer_bytes: (write_buffers_bytes / 4).min(64 << 20),
+        }
+    }
+}
+
+/// What a family's rows are like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Large, random to the eye, written once: not compressed, large buffers.
+    Vectors,
+    /// Everything else.
+    Rows,
+}
+
+/// How a database is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Replays the log in memory and changes nothing on disk.
+    ReadOnly,
+    /// The same, while another process writes: files that it deletes meanwhile can still be read.
+    Beside,
+    ReadWrite,
+    /// Makes a new database.
+    Create,
+}
+
+pub(super) fn database_options(access: Access, write_buffers: &WriteBufferManager) -> Outcome<Options> {
+    let mut options = Options::default();
+    options.create_if_missing(access == Access::Create);
+    options.create_missing_column_families(access == Access::Create);
+    options.set_error_if_exists(access == Access::Create);
+    options.set_info_logger(logger());
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    options.set_track_and_verify_wals_in_manifest(true);
+    options.set_max_total_wal_size(LOG_BYTES);
+    options.set_write_buffer_manager(write_buffers);
+    options.set_max_background_jobs(4);
+    // Beside a writer all files are opened at once, so that they stay there.
+    options.set_max_open_files(if access == Access::Beside { -1 } else { max_open_files() });
+    options.set_skip_stats_update_on_db_open(true);
+    // More are started anew for each family, whether it has files to open or not.
+    options.set_max_file_opening_threads(1);
+    Ok(options)
+}
+
+/// A share of the descriptors this process may open; at the limit RocksDB would stop for good.
+fn max_open_files() -> i32 {
+    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(65_536);
+    i32::try_from((allowed / 2).clamp(64, 4_096)).unwrap_or(4_096)
+}
+
+pub(super) fn family_options(shape: Shape, budget: Budget, cache: &Cache) -> Outcome<Options> {
+    let mut options = options_from_string("paranoid_file_checks=true;memtable_protection_bytes_per_key=8")?;
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_bloom_filter(10.0, false);
+    table.set_format_version(6);
+    match shape {
+        Shape::Vectors => {
+            options.set_write_buffer_size(budget.largest_write_buffer_bytes);
+            options.set_compression_type(DBCompressionType::None);
+            table.set_block_size(16 << 10);
+        }
+        Shape::Rows => {
+            options.set_write_buffer_size(budget.largest_write_buffer_bytes / 2);
+            options.set_compression_type(DBCompressionType::Lz4);
+            options.set_bottommost_compression_type(DBCompressionType::Zstd);
+            // Most ids looked up by an insert do not exist. Both are small because every idle family has its own.
+            options.set_memtable_whole_key_filtering(true);
+            options.set_memtable_prefix_bloom_ratio(0.002);
+            options.set_arena_block_size(128 << 10);
+            table.set_block_size(8 << 10);
+        }
+    }
+    options.set_block_based_table_factory(&table);
+    Ok(options)
+}
+
+/// Options that the safe bindings have no setter for.
+fn options_from_string(text: &str) -> Outcome<Options> {
+    let (base, options) = (Options::default(), Options::default());
+    let text = CString::new(text).map_err(|_| Fault("options hold a NUL".into()))?;
+    let mut error = ptr::null_mut();
+    // SAFETY: both options are alive, the string ends in NUL, the out-pointer points to a local.
+    unsafe {
+        ffi::rocksdb_get_options_from_string(base.as_raw_ptr(), text.as_ptr(), options.as_raw_ptr(), &mut error);
+    }
+    take_error(error)?;
+    Ok(options)
+}
+
+pub(super) fn logger() -> InfoLogger {
+    InfoLogger::new_callback_logger(LogLevel::Warn, |level, message| match level {
+        LogLevel::Error | LogLevel::Fatal => tracing::error!(target: "vectrove::rocksdb", "{message}"),
+        _ => tracing::warn!(target: "vectrove::rocksdb", "{message}"),
+    })
+}
