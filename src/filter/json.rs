@@ -1,12 +1,13 @@
 //! The JSON grammar of filters, read and written.
 //!
-//! Owns the operators' names, and what may stand where. Leaves it to the tree and the scalars to refuse what does not
+//! Owns the operators' names, and what may stand where; other spellings are read by [`dialect`](super::dialect). Leaves it to the tree and the scalars to refuse what does not
 //! fit them, and knows nothing of evaluation. Reading goes no deeper than
 //! [`MAX_FILTER_DEPTH`](crate::limits::MAX_FILTER_DEPTH), whatever it is given.
 
 use serde_json::Value as Json;
 
 use super::compare::{Scalar, Set};
+use super::dialect;
 use super::field::between;
 use super::refusal::{Refusal, shown};
 use super::tree::{Bound, Check, Node, Rule, Test, Tree, check_depth, check_path, subtrees};
@@ -41,7 +42,7 @@ pub(super) fn read(json: &Json) -> Result<Tree, Refusal> {
 }
 
 /// An object each of whose keys is a clause.
-fn filter(json: &Json, level: usize) -> Result<Tree, Refusal> {
+pub(super) fn filter(json: &Json, level: usize) -> Result<Tree, Refusal> {
     check_depth(level)?;
     let Json::Object(clauses) = json else { return Err(Refusal::expected("an object", type_name(json))) };
     join(Rule::All, clauses.iter().map(|(key, operand)| clause(key, operand, level)))
@@ -49,11 +50,12 @@ fn filter(json: &Json, level: usize) -> Result<Tree, Refusal> {
 
 /// A connective with its filters, or a field with its tests.
 fn clause(key: &str, operand: &Json, level: usize) -> Result<Tree, Refusal> {
-    let tree = match key {
+    let tree = match dialect::connective(key, operand) {
         "$and" => filters(Rule::All, operand, level + 1),
         "$or" => filters(Rule::Any, operand, level + 1),
         "$nor" => filters(Rule::Any, operand, level + 1).and_then(Tree::negate),
         "$not" => filter(operand, level + 1).and_then(Tree::negate),
+        "must" | "should" | "must_not" if dialect::holds_filters(operand) => dialect::group(key, operand, level + 1),
         _ if OPERATORS.contains(&key) => Err(Refusal::expected(
             format_args!("{key} inside a field, as in {{\"tag\": {{\"{key}\": …}}}}"),
             "no field",
@@ -89,7 +91,7 @@ fn operators(path: &str, json: &Json, level: usize) -> Result<Tree, Refusal> {
     let Json::Object(operators) = json else {
         return Err(Refusal::expected("an object of operators", type_name(json)));
     };
-    if let Some(key) = operators.keys().find(|key| !key.starts_with('$')) {
+    if let Some(key) = operators.keys().find(|key| !key.starts_with('$') && !is_operator(key)) {
         let hint = format_args!("operators only (to reach into an object, write a path: \"{path}.{}\")", shown(key));
         return Err(Refusal::expected(hint, format_args!("the key {}", shown(key))));
     }
@@ -97,44 +99,55 @@ fn operators(path: &str, json: &Json, level: usize) -> Result<Tree, Refusal> {
         return Err(Refusal::expected("an object of operators", "an empty object"));
     }
     let read = |(name, operand): (&String, &Json)| {
-        operator(path, name, operand, level).map_err(|refusal| refusal.within_key(name))
+        operator(path, bare(name), operand, level).map_err(|refusal| refusal.within_key(name))
     };
     join(Rule::All, operators.iter().map(read))
 }
 
-/// One operator of a field, with its operand.
+/// Whether a key names an operator of a field, with the dollar sign or without.
+pub(super) fn is_operator(key: &str) -> bool {
+    OPERATORS.iter().any(|operator| bare(operator) == bare(key))
+}
+
+/// An operator's name without the dollar sign.
+fn bare(name: &str) -> &str {
+    name.strip_prefix('$').unwrap_or(name)
+}
+
+/// One operator of a field, by its name without the dollar sign, with its operand.
 fn operator(path: &str, name: &str, operand: &Json, level: usize) -> Result<Tree, Refusal> {
     let test = |check| Tree::test(path, check);
     let scalar = || Scalar::operand(value(operand));
     let order = |bound| Scalar::ordered(value(operand)).map(|limit| Check::Order(bound, limit));
     match name {
-        "$eq" => test(Check::Equal(scalar()?)),
-        "$ne" => test(Check::Equal(scalar()?))?.negate(),
-        "$gt" => test(order(Bound::Gt)?),
-        "$gte" => test(order(Bound::Gte)?),
-        "$lt" => test(order(Bound::Lt)?),
-        "$lte" => test(order(Bound::Lte)?),
-        "$in" | "$any" => test(Check::In(set(operand)?)),
-        "$nin" => test(Check::In(set(operand)?))?.negate(),
-        "$all" => test(Check::All(set(operand)?)),
-        "$between" => test(range(operand)?),
-        "$prefix" => test(Check::Prefix(string(operand)?.into())),
-        "$contains" => test(Check::Contains(scalar()?)),
-        "$exists" => test(Check::Exists)?.negate_unless(flag(operand)?),
-        "$isNull" => test(Check::Equal(Scalar::Null))?.negate_unless(flag(operand)?),
-        "$not" => operators(path, operand, level + 1)?.negate(),
-        _ if CONNECTIVES.contains(&name) => {
-            Err(Refusal::expected(format_args!("{name} around whole filters, not inside a field"), "a field around it"))
-        }
-        _ => Err(unknown(name, OPERATORS)),
+        "eq" => test(Check::Equal(scalar()?)),
+        "ne" => test(Check::Equal(scalar()?))?.negate(),
+        "gt" => test(order(Bound::Gt)?),
+        "gte" => test(order(Bound::Gte)?),
+        "lt" => test(order(Bound::Lt)?),
+        "lte" => test(order(Bound::Lte)?),
+        "in" | "any" => test(Check::In(set(operand)?)),
+        "nin" => test(Check::In(set(operand)?))?.negate(),
+        "all" => test(Check::All(set(operand)?)),
+        "between" => test(range(operand)?),
+        "prefix" => test(Check::Prefix(string(operand)?.into())),
+        "contains" => test(Check::Contains(scalar()?)),
+        "exists" => test(Check::Exists)?.negate_unless(flag(operand)?),
+        "isNull" => test(Check::Equal(Scalar::Null))?.negate_unless(flag(operand)?),
+        "not" => operators(path, operand, level + 1)?.negate(),
+        _ if CONNECTIVES.iter().any(|connective| bare(connective) == name) => Err(Refusal::expected(
+            format_args!("${name} around whole filters, not inside a field"),
+            "a field around it",
+        )),
+        _ => Err(unknown(&format!("${name}"), OPERATORS)),
     }
 }
 
-fn join(rule: Rule, mut trees: impl Iterator<Item = Result<Tree, Refusal>>) -> Result<Tree, Refusal> {
+pub(super) fn join(rule: Rule, mut trees: impl Iterator<Item = Result<Tree, Refusal>>) -> Result<Tree, Refusal> {
     trees.try_fold(Tree::empty(rule), |joined, tree| joined.join(rule, tree?))
 }
 
-fn set(json: &Json) -> Result<Set, Refusal> {
+pub(super) fn set(json: &Json) -> Result<Set, Refusal> {
     Set::operand(array(json, "scalars")?.iter().map(value))
 }
 
@@ -161,7 +174,7 @@ fn flag(json: &Json) -> Result<bool, Refusal> {
 }
 
 /// An operand as a value; an array or object without what is in it, since no operand may be one.
-fn value(json: &Json) -> Unchecked {
+pub(super) fn value(json: &Json) -> Unchecked {
     Unchecked(match json {
         Json::Array(_) => Value::Array(Vec::new()),
         Json::Object(_) => Value::object(),
@@ -169,7 +182,7 @@ fn value(json: &Json) -> Unchecked {
     })
 }
 
-fn type_name(json: &Json) -> &'static str {
+pub(super) fn type_name(json: &Json) -> &'static str {
     value(json).0.type_name()
 }
 

@@ -4,6 +4,7 @@
 //! given a metadata object, and says yes or no. What is prepared once per filter is never done again per document.
 
 mod compare;
+mod dialect;
 mod eval;
 mod field;
 mod json;
@@ -57,6 +58,11 @@ pub use field::{Field, field};
 /// | `$exists` | boolean | the field is there, be it null or an empty array; or is missing |
 /// | `$isNull` | boolean | the field is there and null; or is not |
 /// | `$not` | object of operators | they do not all match |
+///
+/// The dollar signs may be left out where no field can be meant: a field takes no array, and of objects only those of
+/// operators. Groups as Qdrant has them are read too: `must`, `should` and `must_not` with an array of filters or of
+/// conditions `{"key": …, "match": {"value": …}}`, `{"key": …, "match": {"any": […]}}`, `{"key": …, "range": {"gte": …}}`
+/// and `{"is_null": {"key": …}}`. All of it is written back in the first spelling.
 ///
 /// # Meaning
 ///

@@ -215,6 +215,60 @@ fn the_builder_makes_what_json_says() {
 }
 
 /// Checks that JSON is refused at a place, for a reason that says all the parts.
+/// Checks that two spellings are of one filter.
+fn check_same(spelt: Json, usual: Json) {
+    assert_eq!(Filter::from_json(&spelt).unwrap().to_json(), Filter::from_json(&usual).unwrap().to_json(), "{spelt}");
+}
+
+#[test]
+fn dollar_signs_may_be_left_out_where_no_field_can_be_meant() {
+    check_same(json!({"a": {"gt": 1, "lt": 3}}), json!({"a": {"$gt": 1, "$lt": 3}}));
+    check_same(json!({"a": {"not": {"in": [1, 2]}}}), json!({"a": {"$not": {"$in": [1, 2]}}}));
+    check_same(json!({"a": {"isNull": true, "exists": true}}), json!({"a": {"$isNull": true, "$exists": true}}));
+    check_same(json!({"or": [{"a": 1}, {"and": [{"b": 2}]}]}), json!({"$or": [{"a": 1}, {"$and": [{"b": 2}]}]}));
+    check_same(json!({"nor": [{"a": 1}], "not": {"b": 2}}), json!({"$nor": [{"a": 1}], "$not": {"b": 2}}));
+    // These are fields.
+    let named = json!({"and": 1, "or": {"$gt": 0}, "not": {"eq": 2}, "must": "x", "should": {"in": ["y"]}});
+    let (matching, other) = (json!({"and": 1, "or": 1, "not": 2, "must": "x", "should": "y"}), json!({"and": 1}));
+    check_matches(named, &[matching], &[other]);
+    check_refused(json!({"a": {"$gt": 1, "In": [1]}}), "a", &["operators only", "got the key In"]);
+    check_refused(json!({"a": {"or": []}}), "a", &["operators only"]);
+    check_refused(json!({"not": {}}), "not", &["got an empty object"]);
+}
+
+#[test]
+fn groups_of_conditions_are_filters() {
+    let city = json!({"key": "city", "match": {"value": "Ulm"}});
+    check_same(json!({"must": [city, {"size": {"gt": 1}}]}), json!({"$and": [{"city": "Ulm"}, {"size": {"$gt": 1}}]}));
+    check_same(json!({"must": city}), json!({"city": "Ulm"}));
+    check_same(json!({"should": [city, {"is_null": {"key": "a"}}]}), json!({"$or": [{"city": "Ulm"}, {"a": null}]}));
+    check_same(json!({"must_not": [city, {"b": 1}]}), json!({"$nor": [{"city": "Ulm"}, {"b": 1}]}));
+    check_same(
+        json!({"must": [{"key": "n[].m", "match": {"any": [1, 2]}}], "must_not": [{"should": [{"a": 1}, {"b": 2}]}]}),
+        json!({"$and": [{"n.m": {"$in": [1, 2]}}, {"$nor": [{"$or": [{"a": 1}, {"b": 2}]}]}]}),
+    );
+    check_same(
+        json!({"must": [{"key": "t", "range": {"gte": "2026-01-01T00:00:00Z", "lt": 5, "gt": null}}]}),
+        json!({"t": {"$gte": "2026-01-01T00:00:00Z", "$lt": 5}}),
+    );
+    for everything in [json!({"must": []}), json!({"should": []}), json!({"must_not": [], "must": [{}]})] {
+        assert!(Filter::from_json(&everything).unwrap().is_everything(), "{everything}");
+    }
+    // A document may have fields of these names.
+    check_matches(json!({"must": [{"key": 3, "match": 1}]}), &[json!({"key": 3, "match": 1})], &[json!({"key": 3})]);
+    check_refused(json!({"must": [{}, 1]}), "must[1]", &["expected an object, got a number"]);
+    let key = |rest: Json| json!({"must_not": [{"key": "a", "match": rest}]});
+    check_refused(key(json!({"except": [1]})), "must_not[0].match", &["\"any\", got except"]);
+    check_refused(key(json!({"value": [1]})), "must_not[0].match.value", &["got an array"]);
+    check_refused(key(json!({"any": [1], "value": 1})), "must_not[0].match", &["got 2 keys"]);
+    check_refused(json!({"must": {"key": "a", "range": {"from": 1}}}), "must.range", &["gt, gte, lt or lte, got from"]);
+    check_refused(json!({"must": {"key": "a", "range": {"gt": true}}}), "must.range.gt", &["got a boolean"]);
+    check_refused(json!({"must": {"key": "a", "range": {"gt": null}}}), "must.range", &["expected bounds, got none"]);
+    check_refused(json!({"must": {"key": "", "range": {"gt": 1}}}), "must.range", &["1 to 512 bytes, got 0"]);
+    let deep = (0..MAX_FILTER_DEPTH).fold(json!({"a": 1}), |inner, _| json!({"must": [inner]}));
+    assert!(matches!(Filter::from_json(&deep), Err(Error::LimitExceeded { .. })));
+}
+
 fn check_refused(filter: Json, place: &str, parts: &[&str]) {
     let Err(Error::InvalidFilter { at, reason }) = Filter::from_json(&filter) else { panic!("{filter} is read") };
     assert_eq!(at, place, "{filter}: {reason}");
