@@ -1,7 +1,7 @@
 //! The JSON grammar of filters, read and written.
 //!
-//! Owns the operators' names, and what may stand where; other spellings are read by [`dialect`]. Leaves it to the tree and the scalars to refuse what does not
-//! fit them, and knows nothing of evaluation. Reading goes no deeper than
+//! Owns the operators' names, and what may stand where; other spellings are read by [`dialect`]. Leaves it to the tree
+//! and the scalars to refuse what does not fit them, and knows nothing of evaluation. Reading goes no deeper than
 //! [`MAX_FILTER_DEPTH`](crate::limits::MAX_FILTER_DEPTH), whatever it is given.
 
 use serde_json::Value as Json;
