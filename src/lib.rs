@@ -29,8 +29,9 @@ mod collection;
 mod db;
 
 pub use crate::collection::batch::{Batch, Write};
+pub use crate::collection::query::{Example, Query};
 pub use crate::collection::read::Scroll;
-pub use crate::collection::search::{Query, Search};
+pub use crate::collection::search::Search;
 pub use crate::collection::writer::{Ticket, TrySendError, Writer};
 pub use crate::collection::{Collection, Namespace};
 pub use crate::config::{CollectionConfig, Durability, Index, Options, Quantization, Residency, SearchParams};

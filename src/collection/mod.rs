@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`check`] | what may come in |
 //! | [`batch`], [`plan`], [`commit`] | operations; folding them into one draft; committing it |
-//! | [`mod@write`], [`writer`], [`read`], [`search`] | the verbs |
+//! | [`mod@write`], [`writer`], [`read`], [`search`], [`query`] | the verbs |
 //! | [`memory`], [`names`] | what is held in memory |
 //! | [`life`] | when a slot's document exists |
 //! | [`exact`], [`residency`] | exact vectors, wherever they are; how much is in memory |
@@ -35,6 +35,7 @@ pub(crate) mod memory;
 mod names;
 mod persist;
 pub(crate) mod plan;
+pub(crate) mod query;
 pub(crate) mod read;
 mod regraph;
 pub(crate) mod residency;

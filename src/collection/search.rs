@@ -1,4 +1,4 @@
-//! Searching: what a search asks for, which way it goes, and what it returns.
+//! Searching: how much a search asks for, which way it goes, and what it returns.
 //!
 //! A search sees one commit. Without a filter it walks the graph, or compares every vector where that is faster. With
 //! one, it evaluates the filter on the documents of that commit and compares those that match. The nearest are completed
@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use super::exact::{Held, Reader};
 use super::index::Index;
 use super::index::seek::{Effort, Scratch, Wanted};
+use super::query::Query;
 use super::{Live, Namespace, Scope, State, check};
 use crate::config::SearchParams;
 use crate::document::{Hit, Hits, Route, Way};
@@ -21,53 +22,6 @@ use crate::id::{Commit, DocId, NamespaceId, Slot};
 use crate::store::View;
 use crate::store::record::DocumentRow;
 use crate::value::Value;
-
-/// What to search for: a vector, or a stored document.
-#[derive(Debug, Clone)]
-pub struct Query(Target);
-
-#[derive(Debug, Clone)]
-enum Target {
-    Vector(Vec<f32>),
-    Like(DocId),
-}
-
-impl Query {
-    /// Documents like the one with this id, which itself is left out.
-    pub fn like(id: impl Into<DocId>) -> Self {
-        Query(Target::Like(id.into()))
-    }
-}
-
-impl From<Vec<f32>> for Query {
-    fn from(vector: Vec<f32>) -> Self {
-        Query(Target::Vector(vector))
-    }
-}
-
-impl From<&Vec<f32>> for Query {
-    fn from(vector: &Vec<f32>) -> Self {
-        Query(Target::Vector(vector.clone()))
-    }
-}
-
-impl From<&[f32]> for Query {
-    fn from(vector: &[f32]) -> Self {
-        Query(Target::Vector(vector.to_vec()))
-    }
-}
-
-impl<const N: usize> From<[f32; N]> for Query {
-    fn from(vector: [f32; N]) -> Self {
-        Query(Target::Vector(vector.to_vec()))
-    }
-}
-
-impl<const N: usize> From<&[f32; N]> for Query {
-    fn from(vector: &[f32; N]) -> Self {
-        Query(Target::Vector(vector.to_vec()))
-    }
-}
 
 impl Namespace {
     /// The documents nearest to a vector, or to a stored document.
@@ -240,10 +194,10 @@ struct Round {
     params: SearchParams,
 }
 
-/// A query that was checked, as vectors are compared, and the slot it must not find.
+/// A query that was checked, as vectors are compared, and the slots it must not find, in order.
 struct Prepared {
     row: Vec<f32>,
-    excluded: Option<Slot>,
+    excluded: Vec<Slot>,
 }
 
 impl Effort {
@@ -277,8 +231,9 @@ impl Round {
     }
 
     fn answer(&self, query: Query) -> Result<Hits> {
-        let (vector, excluded) = self.resolve(query)?;
-        let norm = check::vector(|| self.state.name(), &self.live.config, &vector)?;
+        let name = || self.state.name();
+        let (vector, excluded) = query.resolve(&self.live, &self.view.snapshot, self.namespace, &name)?;
+        let norm = check::vector(name, &self.live.config, &vector)?;
         let query = Prepared { row: self.live.comparable_by(vector, norm), excluded };
         Scratch::with(|scratch| {
             let route = self.find(&query, scratch)?;
@@ -286,21 +241,6 @@ impl Round {
             let items = self.complete(within.skip(self.params.offset).take(self.params.limit))?;
             Ok(Hits { items, commit: self.view.commit, route })
         })
-    }
-
-    /// The vector of a query, and the slot it must not find.
-    fn resolve(&self, query: Query) -> Result<(Vec<f32>, Option<Slot>)> {
-        let id = match query.0 {
-            Target::Vector(vector) => return Ok((vector, None)),
-            Target::Like(id) => id,
-        };
-        check::id(&id)?;
-        let slot = match self.namespace {
-            Some(namespace) => self.live.find_slot(Some(&self.view.snapshot), namespace, &id)?,
-            None => None,
-        };
-        let slot = slot.ok_or_else(|| Error::DocumentNotFound { collection: self.state.name(), id })?;
-        Ok((self.live.vector(&self.view.snapshot, slot)?, Some(slot)))
     }
 
     /// Leaves the nearest in the scratch, in order.
@@ -323,7 +263,7 @@ impl Round {
         };
         index.seek((slots, &exact), &self.live.ranker, self.wanted(query, n.min(n_candidates), ef), scratch)?;
         let route = scratch.effort.route();
-        let n_expected = n_candidates.saturating_sub(usize::from(query.excluded.is_some())).min(n);
+        let n_expected = n_candidates.saturating_sub(query.excluded.len()).min(n);
         if scratch.found.len() >= n_expected {
             return Ok(route);
         }
@@ -337,7 +277,7 @@ impl Round {
             n,
             ef,
             oversampling: self.params.oversampling,
-            excluded: query.excluded,
+            excluded: &query.excluded,
             namespace: self.namespace.unwrap_or_default(),
             commit: self.view.commit,
         }
@@ -359,7 +299,7 @@ impl Round {
         scratch.collect_nearest(n, |offer| {
             let rank = |vector: &[f32]| ranker.rank(&query.row, vector);
             let mut compare = |slot: Slot| {
-                if Some(slot) != query.excluded {
+                if query.excluded.binary_search(&slot).is_err() {
                     n_scanned += 1;
                     match exact.get(slot) {
                         Some(vector) => offer(Found { rank: rank(vector), slot: slot.0 }),

@@ -30,15 +30,15 @@ pub(crate) struct Wanted<'q> {
     pub(crate) n: usize,
     pub(crate) ef: usize,
     pub(crate) oversampling: f32,
-    /// A document that is not to be found.
-    pub(crate) excluded: Option<Slot>,
+    /// Documents that are not to be found, in the order of their slots.
+    pub(crate) excluded: &'q [Slot],
     pub(crate) namespace: NamespaceId,
     pub(crate) commit: Commit,
 }
 
 impl Wanted<'_> {
     fn may_be(&self, slots: &Slots, slot: u32) -> bool {
-        slots.is_visible(Slot(slot), self.namespace, self.commit) && self.excluded != Some(Slot(slot))
+        slots.is_visible(Slot(slot), self.namespace, self.commit) && self.excluded.binary_search(&Slot(slot)).is_err()
     }
 }
 

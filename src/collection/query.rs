@@ -1,0 +1,163 @@
+//! What to search for: a vector, or examples of what is wanted and of what is not.
+//!
+//! Owns how examples become one vector. Knows nothing of how the nearest are found.
+
+use super::{Live, check};
+use crate::error::{Error, Result};
+use crate::id::{DocId, NamespaceId, Slot};
+use crate::store::rocks::Snapshot;
+
+/// What to search for: a vector, or documents like some examples.
+#[derive(Debug, Clone)]
+pub struct Query {
+    positive: Vec<Example>,
+    negative: Vec<Example>,
+}
+
+/// An example for [`Query::recommend`]: a vector, or the id of a stored document.
+#[derive(Debug, Clone)]
+pub struct Example(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    Vector(Vec<f32>),
+    Document(DocId),
+}
+
+impl Query {
+    /// Documents like the one with this id, which itself is left out.
+    pub fn like(id: impl Into<DocId>) -> Self {
+        Query { positive: vec![Example(Source::Document(id.into()))], negative: Vec::new() }
+    }
+
+    /// Documents like all of these examples: those nearest to their mean, in which vectors count at unit length where only
+    /// directions are compared. Examples that are stored documents are left out.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document, Query};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+    /// notes.insert(Document::new([1.0, 0.0]).id("east"))?;
+    /// notes.insert(Document::new([0.0, 1.0]).id("north"))?;
+    /// notes.insert(Document::new([1.0, 1.0]).id("northeast"))?;
+    /// notes.insert(Document::new([1.0, -1.0]).id("southeast"))?;
+    /// let hits = notes.search(Query::recommend(["east", "north"])).limit(1).run()?;
+    /// assert_eq!(hits[0].id, "northeast".into());
+    /// let hits = notes.search(Query::recommend(["east"]).negative(["north"])).limit(1).run()?;
+    /// assert_eq!(hits[0].id, "southeast".into());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn recommend<E: Into<Example>>(positive: impl IntoIterator<Item = E>) -> Self {
+        Query { positive: positive.into_iter().map(Into::into).collect(), negative: Vec::new() }
+    }
+
+    /// Also away from these examples: the mean `p` of the positive ones is moved to `2·p - n`, where `n` is the mean of
+    /// these (after Rocchio, "Relevance feedback in information retrieval", 1971). Examples that are stored documents are
+    /// left out.
+    #[must_use]
+    pub fn negative<E: Into<Example>>(mut self, examples: impl IntoIterator<Item = E>) -> Self {
+        self.negative.extend(examples.into_iter().map(Into::into));
+        self
+    }
+
+    /// The vector to search with, which is not checked yet, and the slots of the examples, in order.
+    pub(super) fn resolve(
+        self,
+        live: &Live,
+        snapshot: &Snapshot,
+        namespace: Option<NamespaceId>,
+        name: &dyn Fn() -> String,
+    ) -> Result<(Vec<f32>, Vec<Slot>)> {
+        let Query { positive, negative } = self;
+        let mut slots = Vec::new();
+        let mut vectors = |examples: Vec<Example>| -> Result<Vec<Vec<f32>>> {
+            let vector = |example: Example| match example.0 {
+                Source::Vector(vector) => Ok(vector),
+                Source::Document(id) => {
+                    check::id(&id)?;
+                    let slot = namespace.map_or(Ok(None), |number| live.find_slot(Some(snapshot), number, &id))?;
+                    let slot = slot.ok_or_else(|| Error::DocumentNotFound { collection: name(), id })?;
+                    slots.push(slot);
+                    live.vector(snapshot, slot)
+                }
+            };
+            examples.into_iter().map(vector).collect()
+        };
+        let (mut positive, negative) = (vectors(positive)?, vectors(negative)?);
+        slots.sort_unstable();
+        slots.dedup();
+        if negative.is_empty() && positive.len() == 1 {
+            return Ok((positive.swap_remove(0), slots));
+        }
+        let mean = |examples| mean(live, examples, name);
+        let Some(wanted) = mean(positive)? else {
+            let reason = "expected at least one example to be like, got none".into();
+            return Err(Error::InvalidVector { reason });
+        };
+        let vector = match mean(negative)? {
+            None => wanted,
+            Some(unwanted) => wanted.iter().zip(unwanted).map(|(wanted, unwanted)| 2.0 * wanted - unwanted).collect(),
+        };
+        Ok((vector.into_iter().map(|component| component as f32).collect(), slots))
+    }
+}
+
+/// The mean of vectors as they are compared; `None` if there are none.
+fn mean(live: &Live, vectors: Vec<Vec<f32>>, name: &dyn Fn() -> String) -> Result<Option<Vec<f64>>> {
+    if vectors.is_empty() {
+        return Ok(None);
+    }
+    let share = 1.0 / vectors.len() as f64;
+    let mut mean = vec![0.0; live.config.dimension];
+    for vector in vectors {
+        let norm = check::vector(name, &live.config, &vector)?;
+        let vector = live.comparable_by(vector, norm);
+        mean.iter_mut().zip(vector).for_each(|(sum, component)| *sum += share * f64::from(component));
+    }
+    Ok(Some(mean))
+}
+
+/// Makes a query and an example of a vector in whatever it comes.
+macro_rules! from_vectors {
+    ($($type:ty $([$n:ident])?),*) => {$(
+        impl$(<const $n: usize>)? From<$type> for Example {
+            fn from(vector: $type) -> Self {
+                Example(Source::Vector(Vec::from(vector)))
+            }
+        }
+
+        impl$(<const $n: usize>)? From<$type> for Query {
+            fn from(vector: $type) -> Self {
+                Query::recommend([vector])
+            }
+        }
+    )*};
+}
+
+from_vectors!(Vec<f32>, &[f32], [f32; N][N], &[f32; N][N]);
+
+impl From<&Vec<f32>> for Example {
+    fn from(vector: &Vec<f32>) -> Self {
+        Example::from(vector.as_slice())
+    }
+}
+
+impl From<&Vec<f32>> for Query {
+    fn from(vector: &Vec<f32>) -> Self {
+        Query::from(vector.as_slice())
+    }
+}
+
+/// Makes an example of an id in whatever it comes.
+macro_rules! from_ids {
+    ($($type:ty),*) => {$(
+        impl From<$type> for Example {
+            fn from(id: $type) -> Self {
+                Example(Source::Document(id.into()))
+            }
+        }
+    )*};
+}
+
+from_ids!(DocId, &DocId, &str, String, &String, u64, uuid::Uuid);
