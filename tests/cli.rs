@@ -206,6 +206,7 @@ fn documents_are_written_found_and_deleted() {
     assert_eq!(shell.hits(&["--vector", "q.json", "--max-distance", "-1"]), [json!(null); 0]);
     assert_eq!(shell.hits(&["--like", "7", "--limit", "1"]), [json!("7")]);
     assert_eq!(shell.hits(&["--like", "\"7\"", "--limit", "1"]), [json!(7)]);
+    assert_eq!(shell.hits(&["--like", "7", "--like", "\"7\"", "--unlike", "east", "--limit", "1"]).len(), 1);
 
     let args = ["search", "c", "--json", "--like", "7", "--fields", "n", "--with-vector", "--filter", r#"{"n": 1}"#];
     let hit = &shell.run(&args).json()["hits"][0];
@@ -391,6 +392,7 @@ fn exit_codes_say_what_went_wrong() {
     shell.run(&["import", "d", "rows.jsonl"]).bad(3, &["no collection named \"d\"", "create d --dimension N"]);
     shell.run(&["import", "c", "nowhere.jsonl"]).bad(3, &["nowhere.jsonl"]);
     shell.run(&["search", "c", "--like", "x"]).bad(3, &["no document with id x"]);
+    shell.run(&["search", "c", "--unlike", "x", "--vector", "-"]).bad(2, &["--like"]);
     shell.run(&["search", "c"]).bad(2, &["--like"]);
     shell.run(&["search", "c", "--like", "x", "--vector", "-"]).bad(2, &["cannot be used with"]);
     shell.run(&["count", "c", "--filter", "{\"$ad\": []}"]).bad(2, &["perhaps $and"]);

@@ -3,16 +3,17 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
+use rand::Rng;
 use rayon::prelude::*;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 use vectrove::{
-    Collection, CollectionConfig, Commit, Cursor, Database, DocId, Document, Durability, Error, ErrorKind, Metric,
-    Options, Query, Update, Value, field,
+    Collection, CollectionConfig, Commit, Cursor, Database, DocId, Document, Durability, Error, ErrorKind, Example,
+    Metric, Options, Query, Update, Value, Way, field,
 };
 
 use common::{bits, check_error, content, database, label, quick};
@@ -671,6 +672,75 @@ fn documents_like_one_leave_it_out() {
     assert_eq!(line.search(Query::like(4)).limit(usize::MAX).run().unwrap().len(), 10);
     check_error(line.search(Query::like("absent")).run(), "DocumentNotFound");
     check_error(line.namespace("x").unwrap().search(Query::like(4)).run(), "DocumentNotFound");
+}
+
+#[test]
+fn documents_like_several_lie_around_their_mean() {
+    let (_folder, _db, line) = line();
+    let found = |query: Query| -> Vec<(DocId, f32)> {
+        let hits = line.search(query).limit(3).run().unwrap();
+        hits.iter().map(|hit| (hit.id.clone(), hit.distance)).collect()
+    };
+    let at = |ids: [u64; 3], distances: [f32; 3]| -> Vec<(DocId, f32)> {
+        ids.map(DocId::from).into_iter().zip(distances).collect()
+    };
+    let ids = |found: Vec<(DocId, f32)>| found.into_iter().map(|(id, _)| id).collect::<HashSet<_>>();
+    let mean = found(Query::recommend([2, 4]));
+    assert_eq!((mean[0].clone(), mean[1].1, mean[2].1), (at([3; 3], [0.0; 3])[0].clone(), 2.0, 2.0));
+    assert_eq!(ids(mean), [1, 3, 5].map(DocId::from).into(), "the examples are left out");
+    let away = found(Query::recommend([4]).negative([2]));
+    assert_eq!(away[0], (DocId::from(6), 0.0), "twice 4 less 2");
+    let further = found(Query::from([4.5]).negative([[3.0]]).negative([5]));
+    assert_eq!(ids(further[..2].to_vec()), [4, 6].map(DocId::from).into(), "around 5, which is left out");
+    let mixed = Query::recommend([Example::from(2), Example::from([4.5])]).negative(Vec::<Example>::new());
+    assert_eq!(found(mixed)[0], (DocId::from(3), 0.25));
+    assert_eq!(line.search(Query::recommend([4, 4]).negative([4])).limit(usize::MAX).run().unwrap().len(), 9);
+    check_error(line.search(Query::recommend(["absent"])).run(), "DocumentNotFound");
+    check_error(line.search(Query::recommend([1]).negative(["absent"])).run(), "DocumentNotFound");
+    check_error(line.search(Query::recommend(Vec::<Example>::new())).run(), "InvalidVector");
+    check_error(line.search(Query::recommend(Vec::<Example>::new()).negative([1])).run(), "InvalidVector");
+    check_error(
+        line.search(Query::recommend([Example::from(1), Example::from([1.0, 2.0])])).run(),
+        "DimensionMismatch",
+    );
+    check_error(line.search(Query::recommend([[f32::NAN], [1.0]])).run(), "InvalidVector");
+    check_error(line.search(Query::recommend([[f32::MAX]; 2]).negative([[f32::MIN]; 2])).run(), "InvalidVector");
+}
+
+#[test]
+fn examples_count_at_unit_length_where_directions_are_compared() {
+    let (_folder, db) = common::database();
+    let compass = db.create_collection("compass", CollectionConfig::new(2)).unwrap();
+    let points = [("east", [10.0, 0.0]), ("north", [0.0, 0.1]), ("northeast", [2.0, 2.0]), ("west", [-1.0, 0.0])];
+    compass.insert_many(points.map(|(id, vector)| Document::new(vector).id(id))).unwrap();
+    let hits = compass.search(Query::recommend(["east", "north"])).run().unwrap();
+    assert_eq!(hits[0].id, "northeast".into());
+    assert!((hits[0].score - 1.0).abs() < 1e-6, "{hits:?}");
+    check_error(compass.search(Query::recommend(["east", "west"])).run(), "InvalidVector");
+}
+
+#[test]
+fn a_walk_leaves_all_examples_out() {
+    let (_folder, db) = common::database();
+    let collection = db.create_collection("c", CollectionConfig::new(24)).unwrap();
+    let mut random = common::random(5);
+    let vectors: Vec<Vec<f32>> =
+        (0..3_000).map(|_| (0..24).map(|_| random.random_range(-1.0..1.0)).collect()).collect();
+    collection
+        .insert_many((0..).zip(&vectors).map(|(id, vector)| Document::new(vector.clone()).id(id as u64)))
+        .unwrap();
+    collection.wait_indexed().unwrap();
+    let near: Vec<DocId> =
+        collection.search(&vectors[7]).limit(40).run().unwrap().iter().map(|hit| hit.id.clone()).collect();
+    let (liked, unliked) = near.split_at(30);
+    let query = Query::recommend(liked).negative(unliked);
+    let walked = collection.search(query.clone()).limit(20).ef(400).way(Way::Graph).run().unwrap();
+    let scanned = collection.search(query).limit(20).exact(true).run().unwrap();
+    assert_eq!((walked.route.way, scanned.route.way), (Way::Graph, Way::Exact));
+    assert_eq!((walked.len(), scanned.len()), (20, 20));
+    assert!(walked.iter().chain(scanned.iter()).all(|hit| !near.contains(&hit.id)));
+    let same = walked.iter().filter(|hit| scanned.iter().any(|other| other.id == hit.id)).count();
+    assert!(same >= 18, "{same} of 20");
 }
 
 #[test]

@@ -226,9 +226,12 @@ pub(crate) struct Import {
 pub(crate) struct Search {
     #[command(flatten)]
     pub(crate) target: Target,
-    /// Search with the vector of a stored document, which is left out
+    /// Search with the vector of a stored document, which is left out; of several, with their mean
     #[arg(long, value_name = "ID", value_parser = id)]
-    pub(crate) like: Option<DocId>,
+    pub(crate) like: Vec<DocId>,
+    /// Also away from the vector of a stored document, which is left out too
+    #[arg(long, value_name = "ID", value_parser = id, requires = "like")]
+    pub(crate) unlike: Vec<DocId>,
     /// Search with each vector of a file
     #[arg(long, value_name = "FILE.fbin|FILE.npy")]
     pub(crate) vectors: Option<PathBuf>,

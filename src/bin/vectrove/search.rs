@@ -34,7 +34,7 @@ type Queries = Box<dyn Iterator<Item = Result<Numbered, Failure>>>;
 pub(crate) fn search(db: &Database, args: args::Search, output: &mut Output) -> Result<(), Failure> {
     let collection = catalog::open(db, &args.target.collection)?;
     let namespace = catalog::namespace(&collection, args.target.namespace.as_deref())?;
-    let shape = Shape { alone: args.like.is_some() || args.row.len() == 1, fields: args.fields.is_some() };
+    let shape = Shape { alone: !args.like.is_empty() || args.row.len() == 1, fields: args.fields.is_some() };
     let at_once = if args.vector.as_deref().is_some_and(is_stdin) { 1 } else { AT_ONCE };
     let mut queries = queries(&args)?;
     let params = params(args);
@@ -53,15 +53,18 @@ pub(crate) fn search(db: &Database, args: args::Search, output: &mut Output) -> 
 }
 
 fn queries(args: &args::Search) -> Result<Queries, Failure> {
-    match (&args.like, &args.vectors, &args.vector) {
-        (Some(id), ..) => Ok(Box::new(std::iter::once(Ok((1, Query::like(id)))))),
-        (_, Some(path), _) => from_vector_file(path, &args.row),
-        (_, _, Some(path)) if is_stdin(path) => Ok(from_arrays("stdin".into(), io::stdin())),
-        (_, _, Some(path)) => {
+    match (&args.vectors, &args.vector) {
+        _ if !args.like.is_empty() => {
+            let query = Query::recommend(&args.like).negative(&args.unlike);
+            Ok(Box::new(std::iter::once(Ok((1, query)))))
+        }
+        (Some(path), _) => from_vector_file(path, &args.row),
+        (_, Some(path)) if is_stdin(path) => Ok(from_arrays("stdin".into(), io::stdin())),
+        (_, Some(path)) => {
             let file = File::open(path).map_err(|error| Failure::file("opening", path, &error))?;
             Ok(from_arrays(path.display().to_string(), BufReader::new(file)))
         }
-        (None, None, None) => Err(Failure::failed("expected --like, --vectors or --vector")),
+        (None, None) => Err(Failure::failed("expected --like, --vectors or --vector")),
     }
 }
 
