@@ -392,7 +392,8 @@ fn exit_codes_say_what_went_wrong() {
     shell.run(&["import", "d", "rows.jsonl"]).bad(3, &["no collection named \"d\"", "create d --dimension N"]);
     shell.run(&["import", "c", "nowhere.jsonl"]).bad(3, &["nowhere.jsonl"]);
     shell.run(&["search", "c", "--like", "x"]).bad(3, &["no document with id x"]);
-    shell.run(&["search", "c", "--unlike", "x", "--vector", "-"]).bad(2, &["--like"]);
+    shell.run(&["search", "c", "--unlike", "x", "--vector", "-"]).bad(2, &["cannot be used with"]);
+    shell.run(&["search", "c", "--unlike", "x"]).bad(2, &["--like"]);
     shell.run(&["search", "c"]).bad(2, &["--like"]);
     shell.run(&["search", "c", "--like", "x", "--vector", "-"]).bad(2, &["cannot be used with"]);
     shell.run(&["count", "c", "--filter", "{\"$ad\": []}"]).bad(2, &["perhaps $and"]);

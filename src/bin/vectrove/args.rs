@@ -230,7 +230,7 @@ pub(crate) struct Search {
     #[arg(long, value_name = "ID", value_parser = id)]
     pub(crate) like: Vec<DocId>,
     /// Also away from the vector of a stored document, which is left out too
-    #[arg(long, value_name = "ID", value_parser = id, requires = "like")]
+    #[arg(long, value_name = "ID", value_parser = id, requires = "like", conflicts_with_all = ["vectors", "vector"])]
     pub(crate) unlike: Vec<DocId>,
     /// Search with each vector of a file
     #[arg(long, value_name = "FILE.fbin|FILE.npy")]
