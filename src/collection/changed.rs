@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::id::{Commit, NamespaceId, Slot};
 use crate::store::key;
 use crate::store::log::{Expected, FoundSlot};
-use crate::store::record::{DocumentRow, VectorRow, read_u32, seal_of};
+use crate::store::record::{DocumentHeader, VectorRow, read_u32, seal_of};
 use crate::store::storage;
 
 /// What has changed since an image.
@@ -82,19 +82,19 @@ impl Source<'_> {
         let mut found = Vec::with_capacity(slots.len());
         for ((slot, document), vector) in used.into_iter().zip(vectors) {
             let Some(document) = document else { continue };
-            let row = DocumentRow::decode(&document)?;
-            check_namespace(slot, row.namespace, known)?;
+            let (header, id) = DocumentHeader::decode_with_id(&document)?;
+            let DocumentHeader { generation, namespace, commit } = header;
+            check_namespace(slot, namespace, known)?;
             let vector = vector.ok_or_else(|| damaged(slot, "a document without a vector"))?;
             let (row_crc, vector_crc) = (Some(crc32c::crc32c(&document)), Some(seal_of(&vector)));
-            let generation = row.generation;
             let now = match memory.slots.tenancy(slot).generation == generation && memory.slots.is_alive(slot) {
-                true => Now::Stayed(row.commit),
+                true => Now::Stayed(commit),
                 false => {
                     let vector = VectorRow::decode(&vector)?;
                     check_vector(slot, &vector, generation, config)?;
                     let comparable = comparable(memory, config, vector.components);
                     let tenancy = Tenancy { slot, generation };
-                    Now::Put(Box::new(NewRow { tenancy, namespace: row.namespace, id: row.id, comparable }), row.commit)
+                    Now::Put(Box::new(NewRow { tenancy, namespace, id, comparable }), commit)
                 }
             };
             found.push((slot, FoundSlot { generation, row_crc, vector_crc }, now));

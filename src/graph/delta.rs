@@ -118,8 +118,12 @@ impl Graph {
                         self.make_point(*slot, hosts);
                     }
                     self.put_row(*slot, *level, ties.iter().map(|tie| tie.link));
-                    let back = ties.iter().filter(|tie| tie.back);
-                    back.for_each(|tie| self.put_link(tie.link.slot, *level, *slot));
+                    let back = || ties.iter().filter(|tie| tie.back).map(|tie| tie.link.slot);
+                    if *level == 0 {
+                        let here = back().filter(|&slot| (slot as usize) < self.n_slots());
+                        here.for_each(|slot| self.prefetch(slot, 0));
+                    }
+                    back().for_each(|from| self.put_link(from, *level, *slot));
                 }
                 Op::Append { slot, level, to } => self.put_link(*slot, *level, *to),
                 Op::Hang { twin, of } => self.hang(*twin, *of, hosts),
@@ -131,7 +135,8 @@ impl Graph {
     }
 
     fn put_link(&self, slot: u32, level: usize, to: u32) {
-        if slot as usize >= self.n_slots() || level > self.level_of(slot) {
+        // Most links are of level 0, which every slot has.
+        if slot as usize >= self.n_slots() || level > 0 && level > self.level_of(slot) {
             return;
         }
         let row = self.row(slot, level).lock();

@@ -75,7 +75,7 @@ impl Walker {
 impl Graph {
     /// Begins to fetch a slot's row.
     #[inline(always)]
-    fn prefetch(&self, slot: u32, level: usize) {
+    pub(super) fn prefetch(&self, slot: u32, level: usize) {
         let (start, n_bytes) = self.row(slot, level).start();
         distance::prefetch(start, n_bytes);
     }

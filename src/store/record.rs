@@ -141,11 +141,7 @@ impl DocumentRow {
             generation: header.generation,
             namespace: header.namespace,
             commit: header.commit,
-            id: match body.id {
-                StoredId::U64(number) => DocId::U64(number),
-                StoredId::Uuid(bytes) => DocId::Uuid(Uuid::from_bytes(bytes)),
-                StoredId::Str(text) => DocId::Str(text.into()),
-            },
+            id: body.id.into(),
             metadata: build(body.metadata).ok_or_else(|| Error::corruption(WHAT, "metadata is not one value"))?,
             text: body.text.map(Cow::into_owned),
             created_at_ms: body.created_at_ms,
@@ -154,7 +150,24 @@ impl DocumentRow {
     }
 }
 
+impl From<StoredId<'_>> for DocId {
+    fn from(id: StoredId<'_>) -> Self {
+        match id {
+            StoredId::U64(number) => DocId::U64(number),
+            StoredId::Uuid(bytes) => DocId::Uuid(Uuid::from_bytes(bytes)),
+            StoredId::Str(text) => DocId::Str(text.into()),
+        }
+    }
+}
+
 impl DocumentHeader {
+    /// The header, and the id, which comes first in the body.
+    pub(crate) fn decode_with_id(bytes: &[u8]) -> Result<(Self, DocId)> {
+        let header = DocumentHeader::decode(bytes)?;
+        let (id, _) = read_front::<StoredId<'static>>("a document row", &bytes[DOCUMENT_HEADER..])?;
+        Ok((header, id.into()))
+    }
+
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         let mut fields = Fields::new("a document row", bytes, DOCUMENT_HEADER)?;
         Ok(DocumentHeader {

@@ -92,6 +92,8 @@ fn every_way_to_index_reads_back() {
 #[test]
 fn records_read_back() {
     assert_eq!(DocumentRow::decode(&document().encode()).unwrap(), document());
+    let (header, id) = DocumentHeader::decode_with_id(&document().encode()).unwrap();
+    assert_eq!((header, id), (DocumentHeader::decode(&document().encode()).unwrap(), document().id));
     for id in [DocId::from(u64::MAX), DocId::generate()] {
         let row = DocumentRow { id, text: None, metadata: Value::object(), ..document() };
         assert_eq!(DocumentRow::decode(&row.encode()).unwrap(), row);
