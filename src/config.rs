@@ -1,15 +1,12 @@
-//! Settings on three levels that never mix: for ever, per open, per call.
+//! Settings on two levels that never mix: for ever, and per open.
 //!
 //! [`CollectionConfig`] is stored with the collection and checked for good when it is created. [`Options`] belong to
-//! one opening of a database. [`SearchParams`] belong to one search. Setters never fail; `validate` checks once, at
-//! the door.
+//! one opening of a database. Setters never fail; `validate` checks once, at the door.
 
 use serde::{Deserialize, Serialize};
 
 use crate::distance::{Distance, Distances, Metric};
-use crate::document::Way;
 use crate::error::{Error, Result};
-use crate::filter::Filter;
 use crate::limits::{MAX_DIMENSION, MAX_EF, MAX_LINK_THREADS, MAX_M, MAX_NAME_BYTES, MAX_TAIL, MIN_M};
 
 /// How a collection finds what is near.
@@ -209,7 +206,7 @@ impl CollectionConfig {
     }
 }
 
-fn within(field: &'static str, got: usize, least: usize, most: usize) -> Result<()> {
+pub(crate) fn within(field: &'static str, got: usize, least: usize, most: usize) -> Result<()> {
     if (least..=most).contains(&got) {
         return Ok(());
     }
@@ -438,69 +435,5 @@ impl Options {
         self.memory_limit.map_or(Ok(()), |limit| within("memory_limit", limit, self.memory_bytes, usize::MAX))?;
         within("link_threads", self.link_threads, 1, MAX_LINK_THREADS)?;
         self.tail_bound.map_or(Ok(()), |bound| within("tail_bound", bound, 1, MAX_TAIL))
-    }
-}
-
-/// What one search asks for. Set through the methods of [`Search`](crate::Search).
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct SearchParams {
-    /// Most hits to return. Default: 10. More than there are documents means all of them.
-    pub limit: usize,
-    /// How many of the nearest to leave out first. Default: 0.
-    pub offset: usize,
-    /// Which documents may be hits. Default: all of the namespace.
-    pub filter: Filter,
-    /// The lowest score a hit may have. Default: none.
-    pub min_score: Option<f32>,
-    /// The largest distance a hit may have. Default: none.
-    pub max_distance: Option<f32>,
-    /// Whether hits carry their vector. Default: false.
-    pub with_vector: bool,
-    /// The metadata fields hits carry. Default: all.
-    pub fields: Option<Vec<String>>,
-    /// Whether hits carry their metadata and text. Default: true. Without them, nothing is read from disk.
-    pub with_document: bool,
-    /// Points that the walk through the graph keeps: the more, the more of the nearest it finds and the longer it
-    /// takes. 1 to 4,096; at least as many are kept as are compared exactly. Default: 48 more than twice the hits wanted.
-    pub ef: Option<usize>,
-    /// Whether to compare every vector or to walk the graph. Default: whichever is faster.
-    pub way: Option<Way>,
-    /// How many times as many documents as are wanted are compared once more, by their exact vectors, where the graph is
-    /// walked by codes: 1 to 100. A quarter of `ef` are in any case. Default: 1.5.
-    pub oversampling: f32,
-}
-
-impl Default for SearchParams {
-    fn default() -> Self {
-        SearchParams {
-            limit: 10,
-            offset: 0,
-            filter: Filter::everything(),
-            min_score: None,
-            max_distance: None,
-            with_vector: false,
-            fields: None,
-            with_document: true,
-            ef: None,
-            way: None,
-            oversampling: 1.5,
-        }
-    }
-}
-
-impl SearchParams {
-    pub(crate) fn validate(&self) -> Result<()> {
-        self.ef.map_or(Ok(()), |ef| within("ef", ef, 1, MAX_EF))?;
-        if !(1.0..=100.0).contains(&self.oversampling) {
-            let reason = format!("expected 1 to 100, got {}", self.oversampling);
-            return Err(Error::InvalidConfig { field: "oversampling", reason });
-        }
-        for (field, bound) in [("min_score", self.min_score), ("max_distance", self.max_distance)] {
-            if bound.is_some_and(f32::is_nan) {
-                return Err(Error::InvalidConfig { field, reason: "expected a number, got NaN".into() });
-            }
-        }
-        self.filter.check()
     }
 }

@@ -17,6 +17,7 @@ mod config;
 mod distance;
 mod filter;
 mod graph;
+mod params;
 mod quant;
 
 // Floor 2: durable bytes. The only floor that names `rocksdb` or `bincode`.
@@ -34,7 +35,7 @@ pub use crate::collection::read::Scroll;
 pub use crate::collection::search::Search;
 pub use crate::collection::writer::{Ticket, TrySendError, Writer};
 pub use crate::collection::{Collection, Namespace};
-pub use crate::config::{CollectionConfig, Durability, Index, Options, Quantization, Residency, SearchParams};
+pub use crate::config::{CollectionConfig, Durability, Index, Options, Quantization, Residency};
 pub use crate::db::{Backup, CollectionStats, Database, Stats, Verification};
 pub use crate::distance::{Distance, Distances, Metric};
 pub use crate::document::{
@@ -43,5 +44,6 @@ pub use crate::document::{
 pub use crate::error::{Error, ErrorKind, Outcome, Result};
 pub use crate::filter::{Field, Filter, field};
 pub use crate::id::{Commit, DocId};
+pub use crate::params::{Mmr, SearchParams};
 pub use crate::value::Value;
 pub use uuid::Uuid;

@@ -61,6 +61,9 @@ pub const MAX_M: usize = 128;
 /// Most points that building or walking a graph keeps.
 pub const MAX_EF: usize = 4_096;
 
+/// Most of the nearest that hits which are to differ are chosen from.
+pub const MAX_CANDIDATES: usize = 4_096;
+
 /// Most threads that link documents.
 pub const MAX_LINK_THREADS: usize = 256;
 

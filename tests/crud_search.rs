@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use rand::Rng;
@@ -741,6 +741,74 @@ fn a_walk_leaves_all_examples_out() {
     assert!(walked.iter().chain(scanned.iter()).all(|hit| !near.contains(&hit.id)));
     let same = walked.iter().filter(|hit| scanned.iter().any(|other| other.id == hit.id)).count();
     assert!(same >= 18, "{same} of 20");
+}
+
+/// The same choice in the most obvious way: at every step, everything is worked out anew.
+fn chosen_by_hand(lambda: f32, near: &[(usize, f32)], score: &dyn Fn(usize, usize) -> f32) -> Vec<usize> {
+    let mut chosen: Vec<usize> = Vec::new();
+    while chosen.len() < near.len() {
+        let worth = |&&(row, to_query): &&(usize, f32)| {
+            let like = chosen.iter().map(|&other| score(row, other)).fold(f32::NEG_INFINITY, f32::max);
+            lambda * to_query - (1.0 - lambda) * if chosen.is_empty() { 0.0 } else { like }
+        };
+        let rest = near.iter().filter(|(row, _)| !chosen.contains(row));
+        let best = rest.max_by(|a, b| worth(a).total_cmp(&worth(b))).unwrap().0;
+        chosen.push(best);
+    }
+    chosen
+}
+
+#[test]
+fn hits_that_differ_are_chosen_by_nearness_and_difference() {
+    for metric in [Metric::Cosine, Metric::Euclidean, Metric::Dot, Metric::Manhattan] {
+        let (_folder, db) = common::database();
+        let collection = db.create_collection("c", CollectionConfig::new(6).metric(metric)).unwrap();
+        let mut random = common::random(6);
+        let vectors: Vec<Vec<f32>> =
+            (0..400).map(|_| (0..6).map(|_| random.random_range(-1.0..1.0)).collect()).collect();
+        let document =
+            |id: usize| Document::new(vectors[id].clone()).id(id as u64).metadata(json!({"odd": id % 2 == 1}));
+        collection.insert_many((0..400).map(document)).unwrap();
+        let row = |id: &DocId| id.to_string().parse::<usize>().unwrap();
+        let scores: Vec<HashMap<DocId, f32>> = vectors
+            .iter()
+            .map(|vector| {
+                let hits = collection.search(vector).limit(usize::MAX).exact(true).run().unwrap();
+                hits.iter().map(|hit| (hit.id.clone(), hit.score)).collect()
+            })
+            .collect();
+        let score = |a: usize, b: usize| scores[a][&DocId::from(b as u64)];
+        let query = [0.5, -0.2, 0.1, 0.9, -0.4, 0.3];
+        for lambda in [0.0, 0.3, 0.7, 1.0] {
+            let search = || collection.search(query).exact(true).filter(field("odd").eq(true)).mmr(lambda, 40);
+            let plain = collection.search(query).exact(true).filter(field("odd").eq(true)).limit(40).run().unwrap();
+            let near: Vec<(usize, f32)> = plain.iter().map(|hit| (row(&hit.id), hit.score)).collect();
+            let rows = |hits: vectrove::Hits| hits.iter().map(|hit| row(&hit.id)).collect::<Vec<_>>();
+            let all = rows(search().limit(usize::MAX).run().unwrap());
+            // From the second on: at first, with a lambda of 0, all are worth the same.
+            let by_hand = chosen_by_hand(lambda, &near, &score);
+            if lambda > 0.0 {
+                assert_eq!(all, by_hand, "{metric}, {lambda}");
+            } else {
+                assert_eq!(all[0], near[0].0, "{metric}: of equals the nearest");
+            }
+            assert_eq!((all.len(), all.iter().collect::<HashSet<_>>().len()), (40, 40));
+            if lambda == 1.0 {
+                assert_eq!(all, near.iter().map(|&(row, _)| row).collect::<Vec<_>>(), "{metric}");
+            }
+            assert_eq!(rows(search().limit(5).run().unwrap()), all[..5], "{metric}, {lambda}");
+            assert_eq!(rows(search().offset(3).limit(5).run().unwrap()), all[3..8], "{metric}, {lambda}");
+            let least = near[10].1;
+            let hits = search().min_score(least).limit(usize::MAX).run().unwrap();
+            assert!(hits.len() >= 11 && hits.iter().all(|hit| hit.score >= least), "{metric}, {lambda}");
+        }
+    }
+    let (_folder, _db, line) = line();
+    for (lambda, candidates) in [(f32::NAN, 5), (-0.1, 5), (1.1, 5), (0.5, 0), (0.5, 4_097)] {
+        check_error(line.search([0.0]).mmr(lambda, candidates).run(), "InvalidConfig");
+    }
+    assert_eq!(line.search([0.0]).mmr(0.5, 4_096).limit(0).run().unwrap().len(), 0);
+    assert_eq!(line.search([0.0]).mmr(0.5, 4).limit(9).run().unwrap().len(), 4);
 }
 
 #[test]

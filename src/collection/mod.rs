@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`check`] | what may come in |
 //! | [`batch`], [`plan`], [`commit`] | operations; folding them into one draft; committing it |
-//! | [`mod@write`], [`writer`], [`read`], [`search`], [`query`] | the verbs |
+//! | [`mod@write`], [`writer`], [`read`], [`search`], [`query`], [`diversity`] | the verbs |
 //! | [`memory`], [`names`] | what is held in memory |
 //! | [`life`] | when a slot's document exists |
 //! | [`exact`], [`residency`] | exact vectors, wherever they are; how much is in memory |
@@ -24,6 +24,7 @@ pub(crate) mod batch;
 mod changed;
 pub(crate) mod check;
 pub(crate) mod commit;
+mod diversity;
 
 mod exact;
 mod image;

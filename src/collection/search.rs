@@ -12,13 +12,13 @@ use super::exact::{Held, Reader};
 use super::index::Index;
 use super::index::seek::{Effort, Scratch, Wanted};
 use super::query::Query;
-use super::{Live, Namespace, Scope, State, check};
-use crate::config::SearchParams;
+use super::{Live, Namespace, Scope, State, check, diversity};
 use crate::document::{Hit, Hits, Route, Way};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::graph::Found;
 use crate::id::{Commit, DocId, NamespaceId, Slot};
+use crate::params::{Mmr, SearchParams};
 use crate::store::View;
 use crate::store::record::DocumentRow;
 use crate::value::Value;
@@ -142,9 +142,29 @@ impl<Q> Search<Q> {
     }
 
     /// How many times as many documents as are wanted are compared once more, by their exact vectors, after a walk by
-    /// codes: 1 to 100. A quarter of `ef` are in any case. Default: 1.5.
+    /// codes: 1 to 100. A quarter of `ef` are in any case, and all of it up to 16 components. Default: 1.5.
     pub fn oversampling(mut self, oversampling: f32) -> Self {
         self.params.oversampling = oversampling;
+        self
+    }
+
+    /// Has hits differ from each other: they are chosen from so many `candidates`, by how near they are and how unlike
+    /// those chosen before ([`Mmr`]). Default: the nearest, however like each other they are.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+    /// notes.insert(Document::new([1.0, 0.1]).id("first"))?;
+    /// notes.insert(Document::new([1.0, 0.11]).id("much the same"))?;
+    /// notes.insert(Document::new([1.0, -0.5]).id("something else"))?;
+    /// let hits = notes.search([1.0, 0.0]).mmr(0.5, 3).limit(2).run()?;
+    /// assert_eq!((&hits[0].id, &hits[1].id), (&"first".into(), &"something else".into()));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn mmr(mut self, lambda: f32, candidates: usize) -> Self {
+        self.params.mmr = Some(Mmr::new(lambda, candidates));
         self
     }
 
@@ -237,8 +257,13 @@ impl Round {
         let query = Prepared { row: self.live.comparable_by(vector, norm), excluded };
         Scratch::with(|scratch| {
             let route = self.find(&query, scratch)?;
-            let within = scratch.found.iter().filter(|found| self.is_within(found.rank));
-            let items = self.complete(within.skip(self.params.offset).take(self.params.limit))?;
+            scratch.found.retain(|found| self.is_within(found.rank));
+            if let Some(mmr) = self.params.mmr {
+                let exact = self.live.reader(Some(&self.view.snapshot));
+                let n = self.params.offset.saturating_add(self.params.limit);
+                diversity::choose(&self.live.ranker, &exact, mmr, n, &mut scratch.found)?;
+            }
+            let items = self.complete(scratch.found.iter().skip(self.params.offset).take(self.params.limit))?;
             Ok(Hits { items, commit: self.view.commit, route })
         })
     }
@@ -247,7 +272,7 @@ impl Round {
     fn find(&self, query: &Prepared, scratch: &mut Scratch) -> Result<Route> {
         let exact = self.live.reader(Some(&self.view.snapshot));
         let slots = &self.live.memory.slots;
-        let n = self.params.offset.saturating_add(self.params.limit).min(slots.n_slots());
+        let n = self.params.n_nearest().min(slots.n_slots());
         let n_candidates = match &self.field {
             Field::Listed(listed) => listed.len(),
             Field::All => slots.n_documents(),
@@ -412,7 +437,7 @@ fn walked<'l>(
 /// The beam of a search among so many candidates of so many documents, and how many points its walk has to keep in all
 /// sizes: what is not a candidate takes up room too.
 fn beam(params: &SearchParams, n_candidates: usize, n_documents: usize) -> (usize, f64) {
-    let n = params.offset.saturating_add(params.limit).min(n_candidates);
+    let n = params.n_nearest().min(n_candidates);
     let ef = params.ef.unwrap_or(LEAST_EF + EF_PER_HIT * n).max(n);
     let share = n_documents.max(1) as f64 / n_candidates.max(1) as f64;
     let reach = ef as f64 * share.max(1.0);
