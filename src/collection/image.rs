@@ -46,17 +46,20 @@ pub(super) fn shape_of(config: &CollectionConfig) -> u64 {
 struct Numbers {
     n_slots: usize,
     extent: Extent,
+    /// The graph was looked through for points that no walk reaches, and none was left.
+    is_proven: bool,
 }
 
 impl Numbers {
     fn write(self) -> [u64; 8] {
         let Extent { n_slots, n_upper, entry } = self.extent;
-        [self.n_slots as u64, n_slots as u64, n_upper as u64, Entry::to_bits(entry), 0, 0, 0, 0]
+        let proven = u64::from(self.is_proven);
+        [self.n_slots as u64, n_slots as u64, n_upper as u64, Entry::to_bits(entry), proven, 0, 0, 0]
     }
 
-    fn read([n_slots, n_graph, n_upper, entry, ..]: [u64; 8]) -> Self {
+    fn read([n_slots, n_graph, n_upper, entry, proven, ..]: [u64; 8]) -> Self {
         let extent = Extent { n_slots: n_graph as usize, n_upper: n_upper as usize, entry: Entry::from_bits(entry) };
-        Numbers { n_slots: n_slots as usize, extent }
+        Numbers { n_slots: n_slots as usize, extent, is_proven: proven == 1 }
     }
 }
 
@@ -67,7 +70,8 @@ impl Live {
         let (memory, slots) = (&self.memory, &self.memory.slots);
         let n_slots = slots.n_slots();
         let nothing = Extent { n_slots: 0, n_upper: 0, entry: None };
-        let numbers = Numbers { n_slots, extent: graph.map_or(nothing, Graph::extent) };
+        let is_proven = memory.index.as_ref().is_none_or(Index::is_proven);
+        let numbers = Numbers { n_slots, extent: graph.map_or(nothing, Graph::extent), is_proven };
         let all = || (0..n_slots as u32).map(Slot);
         let mut writer = ImageWriter::create(image::folder(self.store.folder(), self.id))?;
         writer.section(|writer| all().try_for_each(|slot| writer.put(&slots.cell_bytes(slot, view.commit))))?;
@@ -147,7 +151,7 @@ pub(crate) fn find(images: &mut Images, store: Uuid, id: CollectionId, config: &
 
 /// Whether an image has every section in full.
 pub(crate) fn is_sound(image: &Image, memory: &Memory) -> bool {
-    let Numbers { n_slots, extent } = Numbers::read(image.tag.numbers);
+    let Numbers { n_slots, extent, .. } = Numbers::read(image.tag.numbers);
     let has = |section: usize, n_bytes: usize| image.section(section).1 == n_bytes;
     let codes = memory.index.as_ref().and_then(Index::codes);
     let graph = memory.index.as_ref().map(Index::graph);
@@ -164,9 +168,14 @@ pub(crate) fn n_slots(image: &Image) -> usize {
     Numbers::read(image.tag.numbers).n_slots
 }
 
+/// Whether walks reach every point of the graph that an image has.
+pub(super) fn is_proven(image: &Image) -> bool {
+    Numbers::read(image.tag.numbers).is_proven
+}
+
 /// Takes an image up into a memory without slots.
 pub(crate) fn take_up(image: Image, memory: &Memory) -> std::io::Result<()> {
-    let Numbers { n_slots, extent } = Numbers::read(image.tag.numbers);
+    let Numbers { n_slots, extent, .. } = Numbers::read(image.tag.numbers);
     if let Some(index) = &memory.index {
         if let Some(codes) = index.codes() {
             codes.adopt(image.file(), image.section(CODES).0, image.section(FACTS).0, n_slots)?;

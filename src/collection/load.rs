@@ -173,7 +173,7 @@ fn load_by_image(
 ) -> Result<Loaded> {
     let Candidate { image, covers } = candidate;
     let (tag, n_bytes, new) = (image.tag, image.n_bytes(), memory()?);
-    let is_sound = image::is_sound(&image, &new);
+    let (is_sound, is_proven) = (image::is_sound(&image, &new), image::is_proven(&image));
     let taken = if is_sound { image::take_up(image, &new) } else { Err(std::io::Error::other("it is damaged")) };
     if let Err(error) = taken {
         tracing::warn!("an image is made anew, rows are read instead: {error}");
@@ -193,7 +193,7 @@ fn load_by_image(
     let mut loaded = Loaded { namespaces, last_change, ..Loaded::empty(new) };
     loaded.state.imaged_delta = tag.delta;
     loaded.state.image_bytes = n_bytes;
-    super::regraph::follow(source, &mut loaded, tag.delta, &changes)?;
+    super::regraph::follow(source, &mut loaded, (tag.delta, is_proven), &changes)?;
     (loaded.state.cursor.image, loaded.state.cursor.covers) = (tag.commit, covers);
     Ok(loaded)
 }

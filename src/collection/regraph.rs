@@ -21,8 +21,13 @@ use crate::id::Slot;
 use crate::store::graph::{Cursor, GraphRow, Known, decode_delta};
 use crate::store::key;
 
-/// Brings the graph of an image up to date, which holds all deltas up to one.
-pub(super) fn follow(source: Source<'_>, loaded: &mut Loaded, delta: u64, changed: &Changed) -> Result<()> {
+/// Brings the graph of an image up to date, which holds all deltas up to one, and may be proven to be reached by walks.
+pub(super) fn follow(
+    source: Source<'_>,
+    loaded: &mut Loaded,
+    (delta, is_proven): (u64, bool),
+    changed: &Changed,
+) -> Result<()> {
     loaded.opening.way = OpenedBy::Image;
     loaded.state.cursor = source.cursor()?.unwrap_or_default();
     if let Some(index) = &loaded.memory.index {
@@ -52,7 +57,7 @@ pub(super) fn follow(source: Source<'_>, loaded: &mut Loaded, delta: u64, change
         }
         let (read, hosts) = replay.end();
         changes.extend(changes_of(&graph, &read.short, &read.strange));
-        finish(loaded, read, changes);
+        finish(loaded, read, changes, is_proven);
         return settle(source, loaded, &hosts);
     }
     settle(source, loaded, &Hosts::default())
@@ -95,7 +100,7 @@ pub(super) fn read(source: Source<'_>, loaded: &mut Loaded) -> Result<()> {
     loaded.begins_anew = n_points == 0 && (cursor.delta > 0 || read.n_deltas > 0 || !read.is_whole);
     loaded.state.cursor = Cursor { image: Default::default(), covers: Default::default(), ..cursor };
     tracing::debug!(n_points, n_twins, n_documents, "read the graph");
-    finish(loaded, read, changes);
+    finish(loaded, read, changes, false);
     settle(source, loaded, &hosts)
 }
 
@@ -123,14 +128,16 @@ pub(super) fn stored(source: Source<'_>, memory: &Memory, shape: Shape, cursor: 
     }
 }
 
-/// Takes note of how far the deltas have got, and of what is to be done.
-fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<Change>) {
+/// Takes note of how far the deltas have got, and of what is to be done. `is_proven` says that walks reached every point
+/// before those deltas.
+fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<Change>, is_proven: bool) {
     if let Some(index) = &loaded.memory.index {
         let short: HashSet<u32> = read.short.into_iter().collect();
         let graph = index.graph();
         graph.settle_entry();
-        if !read.is_whole || !changes.is_empty() || loaded.opening.way == OpenedBy::Rows {
-            // What no walk reaches is compared one by one, until it has the link it needs.
+        if !(is_proven && read.is_whole && read.n_deltas == 0 && changes.is_empty()) {
+            // A delta may be of links lost, and the next, which would have made up for them, was not written. What no walk
+            // reaches is compared one by one, until it has the link it needs.
             index.ask_for_mending(graph.unreachable());
         }
         loaded.opening.n_repaired = short.len();

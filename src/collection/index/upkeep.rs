@@ -263,6 +263,11 @@ impl Index {
         self.n_dead.load(Ordering::Relaxed)
     }
 
+    /// Whether walks reach every point, as long as nothing is linked.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.n_proven() >= self.tail.n_left() && self.n_short() == 0 && self.unreached.load().is_empty()
+    }
+
     fn n_proven(&self) -> usize {
         self.n_proven.load(Ordering::Acquire)
     }
