@@ -135,10 +135,15 @@ fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<Change>, is_prov
         let short: HashSet<u32> = read.short.into_iter().collect();
         let graph = index.graph();
         graph.settle_entry();
-        if !(is_proven && read.is_whole && read.n_deltas == 0 && changes.is_empty()) {
-            // A delta may be of links lost, and the next, which would have made up for them, was not written. What no walk
-            // reaches is compared one by one, until it has the link it needs.
-            index.ask_for_mending(graph.unreachable());
+        let is_doubtful = !read.is_whole || !changes.is_empty() || loaded.opening.way == OpenedBy::Rows;
+        if is_doubtful || !is_proven || read.n_deltas > 0 {
+            let unreachable = graph.unreachable();
+            // A delta may be of links lost, and the next, which would have made up for them, was not written. Where it is
+            // more than one batch that cannot be reached, the linker gets to it in its own time.
+            if is_doubtful || unreachable.len() <= MOST_UNREACHED {
+                // What no walk reaches is compared one by one, until it has the link it needs.
+                index.ask_for_mending(unreachable);
+            }
         }
         loaded.opening.n_repaired = short.len();
         if !changes.is_empty() {
@@ -251,6 +256,8 @@ fn read_rows(source: Source<'_>, graph: &Graph, memory: &Memory, known: Known<'_
     (read, hosts)
 }
 
+/// Points that no walk reaches, and that are compared one by one from an open on, where nothing else is amiss.
+const MOST_UNREACHED: usize = 512;
 /// Parts that rows are read in side by side.
 const N_PARTS: u32 = 16;
 
