@@ -438,6 +438,21 @@ fn closing_under_load_loses_nothing_acknowledged() {
     });
 }
 
+/// Where walks go by exact vectors, linking begins once all of these are in memory, whoever waits for room by then.
+#[test]
+fn a_linker_that_begins_late_keeps_no_one_waiting() {
+    within_minutes(2, || {
+        let folder = common::folder();
+        let db = Database::open_with(folder.path(), quick().tail_bound(1)).unwrap();
+        for round in 0..40 {
+            let config = CollectionConfig::new(2).metric(Metric::Manhattan);
+            let collection = db.create_collection(&format!("c{round}"), config).unwrap();
+            (0..8u64).for_each(|n| _ = collection.insert(Document::new([n as f32, 1.0]).id(n)).unwrap());
+            db.drop_collection(&format!("c{round}")).unwrap();
+        }
+    });
+}
+
 fn insert_until_closed(db: &Database, collection: &Collection, name: [u64; 2], acknowledged: &Mutex<Vec<DocId>>) {
     for n in 0u64.. {
         let id = DocId::from(format!("{name:?} {n}"));
