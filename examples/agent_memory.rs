@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = std::env::args_os().nth(1).map_or_else(|| temporary.path().join("memories"), Into::into);
     let db = Database::open(folder)?;
     let memories = db.get_or_create_collection("memories", CollectionConfig::new(DIMENSION))?;
-    println!("opened with {} namespaces at commit {}", memories.namespaces()?.len(), db.stats()?.commit);
+    println!("opened with {} namespaces at commit {}", memories.namespaces("")?.len(), db.stats()?.commit);
 
     let ada = memories.namespace("ada")?;
     let bob = memories.namespace("bob")?;

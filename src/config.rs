@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::distance::{Distance, Distances, Metric};
 use crate::error::{Error, Result};
-use crate::limits::{MAX_DIMENSION, MAX_EF, MAX_LINK_THREADS, MAX_M, MAX_NAME_BYTES, MAX_TAIL, MIN_M};
+use crate::limits::{MAX_DIMENSION, MAX_EF, MAX_LINK_THREADS, MAX_M, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_TAIL, MIN_M};
 
 /// How a collection finds what is near.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -86,6 +86,13 @@ pub struct CollectionConfig {
     /// Where exact vectors are while the collection is open, unless [`Options::residency`] says otherwise. Default: in
     /// memory.
     pub residency: Residency,
+    /// The only paths of metadata that are indexed when the collection is created, each with all below it. Default: all
+    /// there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index_only: Option<Vec<String>>,
+    /// Paths of metadata that are not indexed when the collection is created, nor what is below them. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no_index: Vec<String>,
 }
 
 impl CollectionConfig {
@@ -101,6 +108,8 @@ impl CollectionConfig {
             quantization: Quantization::default(),
             distance: None,
             residency: Residency::default(),
+            index_only: None,
+            no_index: Vec::new(),
         }
     }
 
@@ -161,7 +170,30 @@ impl CollectionConfig {
         self
     }
 
+    /// The only paths of metadata to index, each with all below it; without any, none is. Filters on other paths look at
+    /// documents themselves: slower, and as right. What is indexed can be changed later
+    /// ([`Collection::add_index`](crate::Collection::add_index)). Default: all there are.
+    #[must_use]
+    pub fn index_only<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.index_only = Some(paths.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// A path of metadata not to index, with all below it. May be called again for others.
+    #[must_use]
+    pub fn no_index(mut self, path: impl Into<String>) -> Self {
+        self.no_index.push(path.into());
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
+        for (field, paths) in [("index_only", self.index_only.as_deref()), ("no_index", Some(&self.no_index))] {
+            let bad = paths.unwrap_or_default().iter().find(|path| !(1..=MAX_PATH_BYTES).contains(&path.len()));
+            if let Some(path) = bad {
+                let reason = format!("expected a path of 1 to {MAX_PATH_BYTES} bytes, got {}", path.len());
+                return Err(Error::InvalidConfig { field, reason });
+            }
+        }
         if self.residency == Residency::Disk && !self.has_codes() {
             let reason = "expected ram or mapped where exact vectors are walked or scanned, got disk".into();
             return Err(Error::InvalidConfig { field: "residency", reason });

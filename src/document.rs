@@ -221,19 +221,23 @@ pub struct Hits {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Route {
-    /// Whether every vector was compared, or the graph walked.
+    /// Whether every vector or code was compared, or the graph walked.
     pub way: Way,
-    /// Documents whose exact vectors were compared: all of them in a scan, the best found by codes after a walk.
+    /// Documents whose exact vectors were compared: all of them in a scan, otherwise the best found by codes.
     pub n_scanned: usize,
-    /// Documents compared on the walk through the graph.
+    /// Documents compared on the walk through the graph, or by their codes alone.
     pub n_visited: usize,
     /// Steps of the walk: documents whose links were followed.
     pub n_hops: usize,
     /// Documents compared because they were not linked yet.
     pub n_tail: usize,
+    /// Documents that match the filter, as far as that was found out: at most so many. None without a filter.
+    pub n_matching: Option<usize>,
+    /// Documents that were looked at to see whether they match, because postings do not tell.
+    pub n_checked: usize,
 }
 
-/// The two ways to answer a search.
+/// The ways to answer a search.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -243,6 +247,9 @@ pub enum Way {
     Exact,
     /// The graph was walked: the hits are nearly always the nearest there are.
     Graph,
+    /// Of a filtered search: the codes of all documents that match were compared, and the best of them by their vectors.
+    /// The hits are the nearest, unless codes are too coarse to tell.
+    Codes,
 }
 
 /// How a collection was read when the database was opened, and what that left to do.
@@ -316,6 +323,16 @@ pub struct Receipt {
     /// Whether this answers a batch whose operation id was committed before: nothing was written now, and `ids` is
     /// what the repeated call named.
     pub repeated: bool,
+}
+
+/// A value of a field, and how many documents have it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct FacetCount {
+    /// The value.
+    pub value: Value,
+    /// Documents that have it.
+    pub n_documents: usize,
 }
 
 /// One page of documents in id order.

@@ -158,6 +158,10 @@ pub(crate) struct CollectionId(pub(crate) u32);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NamespaceId(pub(crate) u32);
 
+/// The number of a metadata field that is indexed, within its collection; 0 stands for documents as a whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct FieldId(pub(crate) u32);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,6 +30,7 @@ mod collection;
 mod db;
 
 pub use crate::collection::batch::{Batch, Write};
+pub use crate::collection::facet::Facet;
 pub use crate::collection::query::{Example, Query};
 pub use crate::collection::read::Scroll;
 pub use crate::collection::search::Search;
@@ -39,7 +40,7 @@ pub use crate::config::{CollectionConfig, Durability, Index, Options, Quantizati
 pub use crate::db::{Backup, CollectionStats, Database, Stats, Verification};
 pub use crate::distance::{Distance, Distances, Metric};
 pub use crate::document::{
-    Cursor, Document, Hit, Hits, OpenedBy, Opening, Page, Receipt, Route, StoredDocument, Update, Way,
+    Cursor, Document, FacetCount, Hit, Hits, OpenedBy, Opening, Page, Receipt, Route, StoredDocument, Update, Way,
 };
 pub use crate::error::{Error, ErrorKind, Outcome, Result};
 pub use crate::filter::{Field, Filter, field};

@@ -52,6 +52,13 @@ pub const MAX_FILTER_VALUES: usize = 65_536;
 /// Most bytes of one filter, as JSON.
 pub const MAX_FILTER_BYTES: usize = 4 << 20;
 
+/// Most bytes of a path of metadata.
+pub const MAX_PATH_BYTES: usize = 512;
+
+/// Most paths of metadata that a collection has postings of. A document with a path beyond that is still found: it is
+/// looked at itself.
+pub const MAX_INDEXED_FIELDS: usize = 4_096;
+
 /// Fewest links of a document in a graph.
 pub const MIN_M: usize = 2;
 

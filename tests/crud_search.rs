@@ -391,7 +391,7 @@ fn namespaces_are_apart() {
     for (space, text) in [(&*notes, "everyone"), (&alice, "alice"), (&bob, "bob")] {
         space.insert(at("a").text(text)).unwrap();
     }
-    assert_eq!(notes.namespaces().unwrap(), ["alice", "bob"]);
+    assert_eq!(notes.namespaces("").unwrap(), ["alice", "bob"]);
     for (space, text) in [(&*notes, "everyone"), (&alice, "alice"), (&bob, "bob")] {
         let hits = space.search([1.0, 0.0]).run().unwrap();
         assert_eq!((hits.len(), hits[0].text.as_deref()), (1, Some(text)));
@@ -399,9 +399,9 @@ fn namespaces_are_apart() {
     }
     assert_eq!(alice.delete_where(vectrove::Filter::everything()).unwrap().n_changed, 1);
     assert_eq!((notes.count(None).unwrap(), alice.count(None).unwrap(), bob.count(None).unwrap()), (1, 0, 1));
-    assert_eq!(notes.namespaces().unwrap(), ["bob"]);
+    assert_eq!(notes.namespaces("").unwrap(), ["bob"]);
     alice.insert(at("b")).unwrap();
-    assert_eq!(notes.namespaces().unwrap(), ["alice", "bob"], "a name emptied can be used again");
+    assert_eq!(notes.namespaces("").unwrap(), ["alice", "bob"], "a name emptied can be used again");
 }
 
 #[test]
@@ -416,7 +416,7 @@ fn a_namespace_that_never_held_anything_is_empty() {
         assert_eq!(nobody.delete("a").unwrap().n_changed, 0);
         check_error(nobody.search(Query::like("a")).run(), "DocumentNotFound");
     });
-    assert_eq!(notes.namespaces().unwrap(), Vec::<String>::new());
+    assert_eq!(notes.namespaces("").unwrap(), Vec::<String>::new());
 }
 
 // Collections.
@@ -493,7 +493,7 @@ fn check_every_call(notes: &Collection, expected: &str) {
     check_error(notes.scroll().run(), expected);
     check_error(notes.search([1.0, 0.0]).run(), expected);
     check_error(notes.search_many([[1.0, 0.0]]).run(), expected);
-    check_error(notes.namespaces(), expected);
+    check_error(notes.namespaces(""), expected);
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn check_content(db: &Database) {
     let notes = db.collection("notes").unwrap();
     assert_eq!(notes.config(), &CollectionConfig::new(4));
     assert_eq!(db.collection("flat").unwrap().config().metric, Metric::Euclidean);
-    assert_eq!(notes.namespaces().unwrap(), ["agent-7"]);
+    assert_eq!(notes.namespaces("").unwrap(), ["agent-7"]);
     check_notes(&notes);
     let hits = db.collection("flat").unwrap().search([1.0, 4.0]).run().unwrap();
     assert_eq!((hits.len(), hits[0].distance), (1, 2.0));

@@ -389,7 +389,7 @@ fn a_batch_may_open_thousands_of_namespaces() {
         batch.insert(&namespace, Document::new([1.0, 0.0, 0.0]));
     }
     assert_eq!(batch.commit().unwrap().n_changed, 5_000);
-    assert_eq!(world.one().namespaces().unwrap().len(), 5_000);
+    assert_eq!(world.one().namespaces("").unwrap().len(), 5_000);
     world.db.verify().unwrap();
 }
 
@@ -816,7 +816,7 @@ fn names_of_namespaces_are_any_text() {
     }
     let mut expected = names.map(str::to_owned);
     expected.sort();
-    assert_eq!(world.one().namespaces().unwrap(), expected);
+    assert_eq!(world.one().namespaces("").unwrap(), expected);
     for name in names {
         let found = world.one().namespace(name).unwrap().get("x").unwrap().unwrap();
         assert_eq!(found.text.as_deref(), Some(name));

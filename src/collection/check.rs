@@ -7,7 +7,9 @@ use crate::distance;
 use crate::document::{Document, MetadataChange, Update};
 use crate::error::{Error, Result};
 use crate::id::DocId;
-use crate::limits::{MAX_ID_BYTES, MAX_NAME_BYTES, MAX_NAMESPACE_BYTES, MAX_NORM, MAX_TEXT_BYTES, MIN_NORM};
+use crate::limits::{
+    MAX_ID_BYTES, MAX_NAME_BYTES, MAX_NAMESPACE_BYTES, MAX_NORM, MAX_PATH_BYTES, MAX_TEXT_BYTES, MIN_NORM,
+};
 use crate::value::Value;
 
 /// A document that may be stored.
@@ -136,6 +138,15 @@ pub(crate) fn namespace_name(name: &str) -> Result<()> {
         return Ok(());
     }
     Err(invalid_name(name, format!("expected 1 to {MAX_NAMESPACE_BYTES} bytes, got {}", name.len())))
+}
+
+/// Refuses a path of metadata that no filter can name.
+pub(crate) fn path(path: &str) -> Result<()> {
+    if (1..=MAX_PATH_BYTES).contains(&path.len()) {
+        return Ok(());
+    }
+    let reason = format!("expected a path of 1 to {MAX_PATH_BYTES} bytes, got {}", path.len());
+    Err(Error::InvalidConfig { field: "path", reason })
 }
 
 fn invalid_name(name: &str, reason: String) -> Error {

@@ -96,6 +96,7 @@ pub(crate) fn commit_with(
             let mut names = change.live.namespaces.write();
             change.new_namespaces.into_iter().for_each(|(name, number)| names.insert(name, number));
             drop(names);
+            change.live.fields.apply(change.fields, turn.last());
             writer.apply(change.memory, turn.last());
         }
         turn.publish(view);

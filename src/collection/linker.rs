@@ -121,6 +121,10 @@ fn work_on(live: &Live, pool: &rayon::ThreadPool) -> bool {
         live.memory.slots.exact.let_go();
         false
     });
+    worked |= live.build_fields().unwrap_or_else(|error| {
+        tracing::warn!("metadata is not indexed for now: {error}");
+        false
+    });
     if live.is_save_due()
         && let Err(error) = live.save()
     {
@@ -139,7 +143,10 @@ impl Drop for Linker {
         // Whoever waits for the linker has to look again.
         let lives = self.lives.read();
         let indexed = lives.iter().filter_map(Weak::upgrade);
-        indexed.for_each(|live| live.memory.index.iter().for_each(|index| index.tail().ring()));
+        indexed.for_each(|live| {
+            live.fields.ring();
+            live.memory.index.iter().for_each(|index| index.tail().ring());
+        });
     }
 }
 

@@ -12,6 +12,7 @@ use parking_lot::RwLock;
 use uuid::Uuid;
 
 use super::exact::Disk;
+use super::fields::{Fields, Known};
 use super::memory::Memory;
 use super::names::Names;
 use super::persist::{Persist, State};
@@ -34,10 +35,15 @@ use crate::store::storage;
 /// Slots that are brought up to date one by one, however few an image has.
 const MOST_CHANGED: usize = 16_384;
 
+/// Of the memory for caches, one part in so many may be postings of a collection.
+const POSTINGS_SHARE: usize = 8;
+
 /// A collection's memory, read from its families.
 pub(crate) struct Loaded {
     pub(crate) memory: Memory,
     pub(crate) namespaces: Names,
+    /// What metadata is indexed.
+    pub(crate) fields: Known,
     /// What is on disk of the graph.
     pub(crate) state: State,
     /// What is on disk of the graph is of no use.
@@ -51,10 +57,11 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     /// A collection without documents.
-    pub(crate) fn empty(memory: Memory) -> Self {
+    pub(crate) fn empty(memory: Memory, config: &CollectionConfig) -> Self {
         Loaded {
             memory,
             namespaces: Names::default(),
+            fields: Known::begin(config),
             state: State::default(),
             begins_anew: false,
             last_change: Commit(0),
@@ -73,6 +80,7 @@ impl Loaded {
         let Common { store, bell, budget } = common;
         let CatalogEntry { config, created_at_ms, .. } = entry;
         let ranker = super::ranker_of(&config, store.options())?;
+        let most_bytes = store.options().memory_bytes / POSTINGS_SHARE;
         let live = Live {
             id,
             config,
@@ -82,6 +90,7 @@ impl Loaded {
             ranker,
             memory: self.memory,
             namespaces: RwLock::new(self.namespaces),
+            fields: Fields::new(self.fields, most_bytes),
             bell,
             persist: Persist::new(self.state),
             budget,
@@ -190,13 +199,15 @@ fn load_by_image(
     if let Some(from) = expected.first_missing() {
         return Err(Error::DataLoss { from, to: last });
     }
-    let mut loaded = Loaded { namespaces, last_change, ..Loaded::empty(new) };
+    let fields = source.fields()?;
+    let mut loaded = Loaded { namespaces, fields, last_change, ..Loaded::empty(new, source.config) };
     loaded.state.imaged_delta = tag.delta;
     loaded.state.image_bytes = n_bytes;
     super::regraph::follow(source, &mut loaded, (tag.delta, is_proven), &changes)?;
     (loaded.state.cursor.image, loaded.state.cursor.covers) = (tag.commit, covers);
     Ok(loaded)
 }
+
 /// Reads every row of a collection into an empty memory and checks it.
 fn load_by_rows(source: Source<'_>, memory: Memory, mut expected: Expected, last: Commit) -> Result<Loaded> {
     let namespaces = source.check_names(&mut expected)?;
@@ -204,7 +215,8 @@ fn load_by_rows(source: Source<'_>, memory: Memory, mut expected: Expected, last
     read_rows(source, &memory, &namespaces, expected, last)?;
     // Where they are held by now, they have to be: all were read into place.
     memory.slots.exact.held().iter().for_each(|held| held.set_complete());
-    let mut loaded = Loaded { namespaces, last_change, ..Loaded::empty(memory) };
+    let fields = source.fields()?;
+    let mut loaded = Loaded { namespaces, fields, last_change, ..Loaded::empty(memory, source.config) };
     super::regraph::read(source, &mut loaded)?;
     Ok(loaded)
 }

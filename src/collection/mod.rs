@@ -7,9 +7,10 @@
 //! |---|---|
 //! | [`check`] | what may come in |
 //! | [`batch`], [`plan`], [`commit`] | operations; folding them into one draft; committing it |
-//! | [`mod@write`], [`writer`], [`read`], [`search`], [`query`], [`diversity`] | the verbs |
+//! | [`mod@write`], [`writer`], [`read`], [`facet`], [`search`], [`query`], [`diversity`] | the verbs |
 //! | [`memory`], [`names`] | what is held in memory |
 //! | [`life`] | when a slot's document exists |
+//! | [`fields`], [`matching`] | the index of metadata; which documents match a filter |
 //! | [`exact`], [`residency`] | exact vectors, wherever they are; how much is in memory |
 //! | [`index`], [`linker`] | graph and tail; who links |
 //! | [`persist`], [`image`] | writing down the graph, and all that is in memory |
@@ -25,13 +26,15 @@ mod changed;
 pub(crate) mod check;
 pub(crate) mod commit;
 mod diversity;
-
 mod exact;
+pub(crate) mod facet;
+pub(crate) mod fields;
 mod image;
 pub(crate) mod index;
 mod life;
 pub(crate) mod linker;
 pub(crate) mod load;
+mod matching;
 pub(crate) mod memory;
 mod names;
 mod persist;
@@ -57,6 +60,7 @@ use arc_swap::ArcSwap;
 use parking_lot::RwLock;
 
 use self::exact::Exact;
+use self::fields::Fields;
 use self::index::Index;
 use self::linker::Bell;
 use self::load::{Loaded, Source};
@@ -66,8 +70,9 @@ use self::persist::Persist;
 use self::residency::Budget;
 use crate::config::{self, CollectionConfig, Options, Residency};
 use crate::distance::{self, Ranker};
-use crate::document::Opening;
+use crate::document::{Opening, Receipt};
 use crate::error::{Error, Result};
+use crate::filter::Filter;
 use crate::id::{CollectionId, Commit, NamespaceId};
 use crate::store::family::Families;
 use crate::store::record::CatalogEntry;
@@ -124,6 +129,7 @@ pub(crate) struct Live {
     pub(crate) ranker: Ranker,
     pub(crate) memory: Memory,
     pub(crate) namespaces: RwLock<Names>,
+    pub(crate) fields: Fields,
     /// Wakes the linker.
     pub(crate) bell: Arc<Bell>,
     pub(crate) persist: Persist,
@@ -173,22 +179,92 @@ impl Collection {
         Ok(Namespace { name: name.into(), ..self.default.clone() })
     }
 
-    /// The names of the namespaces that hold documents, in order. The default namespace has no name and is not listed.
+    /// The names of the namespaces that hold documents and begin with a prefix, in order; with an empty one, of all. The
+    /// default namespace has no name and is not listed.
     ///
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
-    pub fn namespaces(&self) -> Result<Vec<String>> {
+    pub fn namespaces(&self, prefix: &str) -> Result<Vec<String>> {
         let live = self.state.live()?;
         let inhabited: std::collections::HashSet<_> = live.memory.inhabited().into_iter().collect();
         let namespaces = live.namespaces.read();
-        let named = namespaces.iter().filter(|(name, number)| !name.is_empty() && inhabited.contains(number));
+        let named = namespaces.from(prefix).take_while(|(name, _)| name.starts_with(prefix));
+        let named = named.filter(|(name, number)| !name.is_empty() && inhabited.contains(number));
         Ok(named.map(|(name, _)| name.to_string()).collect())
+    }
+
+    /// Deletes every document of a namespace, all in one commit; there is no such namespace then. One that has none is no
+    /// error.
+    ///
+    /// # Errors
+    /// `InvalidName` for an empty or overlong name; otherwise as for every write.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// for agent in ["agent-1", "agent-2", "session-9"] {
+    ///     notes.namespace(agent)?.insert(Document::new([1.0]).id("a"))?;
+    /// }
+    /// assert_eq!(notes.namespaces("agent-")?, ["agent-1", "agent-2"]);
+    /// assert_eq!(notes.drop_namespace("agent-1")?.n_changed, 1);
+    /// assert_eq!(notes.namespaces("")?, ["agent-2", "session-9"]);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn drop_namespace(&self, name: &str) -> Result<Receipt> {
+        self.namespace(name)?.delete_where(Filter::everything())
+    }
+
+    /// Has a path of metadata indexed, with all below it: from now on in every document that is written, and in the
+    /// background in those that are there. Until that is done filters on it look at documents themselves, as before. One
+    /// that is indexed stays so.
+    ///
+    /// # Errors
+    /// `InvalidConfig` for a path that is empty, too long, or below one that is not indexed; otherwise as for every write.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # use serde_json::json;
+    /// let notes = db.get_or_create_collection("notes", CollectionConfig::new(1).no_index("tag"))?;
+    /// notes.insert(Document::new([1.0]).metadata(json!({"tag": "a", "at": 7})))?;
+    /// assert_eq!(notes.indexed_fields()?, ["at"]);
+    /// notes.add_index("tag")?;
+    /// notes.wait_indexed()?;
+    /// assert_eq!(notes.indexed_fields()?, ["at", "tag"]);
+    /// notes.drop_index("at")?;
+    /// assert_eq!(notes.indexed_fields()?, ["tag"]);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn add_index(&self, path: &str) -> Result<()> {
+        check::path(path)?;
+        self.state.live()?.add_index(path)
+    }
+
+    /// Has a path of metadata not indexed any more, nor what is below it. Filters on it look at documents themselves from
+    /// then on.
+    ///
+    /// # Errors
+    /// `InvalidConfig` for a path that is empty or too long; otherwise as for every write.
+    pub fn drop_index(&self, path: &str) -> Result<()> {
+        check::path(path)?;
+        self.state.live()?.drop_index(path)
+    }
+
+    /// The paths of metadata that filters are told of by the index, in order: of every document that has them.
+    ///
+    /// # Errors
+    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
+    pub fn indexed_fields(&self) -> Result<Vec<String>> {
+        Ok(self.state.live()?.fields.indexed())
     }
 }
 
 impl Collection {
-    /// Waits until every document written before is linked into the graph, and can be reached there. No one has to:
-    /// what is not linked yet is found all the same. Where the database was opened read-only it does not wait: nothing is
+    /// Waits until every document written before is linked into the graph, and can be reached there, and until the index of
+    /// metadata is whole. No one has to: what is not linked or indexed yet is found all the same. Where the database was opened read-only it does not wait: nothing is
     /// linked there.
     ///
     /// # Errors
@@ -209,6 +285,7 @@ impl Collection {
         if let Some(index) = &live.memory.index {
             index.wait(|| live.bell.ring(), || live.bell.is_stopped() || live.store.is_beside());
         }
+        live.fields.wait(|| live.bell.is_stopped() || live.store.is_beside());
         drop(live);
         self.state.live().map(drop)
     }
@@ -332,7 +409,7 @@ impl Live {
     /// `InvalidConfig` for a distance that is not registered.
     pub(crate) fn new(common: Common, id: CollectionId, entry: CatalogEntry, families: Families) -> Result<Self> {
         let memory = new_memory(&entry.config, common.store.options(), common.store.folder(), id)?;
-        Loaded::empty(memory).into_live(common, id, entry, families)
+        Loaded::empty(memory, &entry.config).into_live(common, id, entry, families)
     }
 
     /// Where the collection's rows are read from.

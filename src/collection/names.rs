@@ -1,6 +1,7 @@
 //! The names of a collection's namespaces and their numbers, which are given out in order and never taken back.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::id::NamespaceId;
@@ -31,6 +32,12 @@ impl Names {
     /// Names and numbers, by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, NamespaceId)> {
         self.numbers.iter().map(|(name, number)| (name, *number))
+    }
+
+    /// Names and numbers from a name on.
+    pub(crate) fn from<'n>(&'n self, name: &'n str) -> impl Iterator<Item = (&'n Arc<str>, NamespaceId)> {
+        let range = (Bound::Included(name), Bound::Unbounded);
+        self.numbers.range::<str, _>(range).map(|(name, number)| (name, *number))
     }
 
     /// The `n`th number that is still to be given out.

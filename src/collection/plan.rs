@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::batch::Expectation;
 use super::check::{CheckedDocument, CheckedVector};
 use super::commit::{Operation, Prepared, change_metadata};
+use super::fields::entries::{Applied, Entries};
 use super::memory::{Changes, NewRow};
 use super::{Live, Namespace};
 use crate::error::{Error, Result};
@@ -39,6 +40,7 @@ pub(crate) struct Planned {
 pub(crate) struct CollectionChanges {
     pub(crate) live: Arc<Live>,
     pub(crate) memory: Changes,
+    pub(crate) fields: Applied,
     pub(crate) new_namespaces: Vec<(Arc<str>, NamespaceId)>,
 }
 
@@ -157,6 +159,7 @@ impl CollectionPlan {
         let CollectionPlan { live, new_namespaces, touched, .. } = self;
         let here = (live.id, &live.families);
         let (draft, mut changes, mut puts) = (&mut planned.draft, Changes::default(), Vec::new());
+        let (fields, mut entries) = (&live.fields, Entries::default());
         live.memory.reclaim(live.store.oldest_view());
         let mut slots = live.memory.allocate();
         for document in touched.into_iter().filter(|document| document.changed) {
@@ -166,11 +169,12 @@ impl CollectionPlan {
                 && moves
             {
                 draft.free(here, *slot, row.generation, (namespace, &id));
+                entries.remove(fields, *slot, &row.metadata);
                 changes.freed.push(*slot);
             }
             planned.n_changed += usize::from(before.is_some() || after.is_some());
             let Some(After { vector, metadata, text, created_at_ms, .. }) = after else { continue };
-            let row = |generation| DocumentRow {
+            let row = |generation, metadata| DocumentRow {
                 generation,
                 namespace,
                 commit,
@@ -183,10 +187,12 @@ impl CollectionPlan {
             match (vector, before) {
                 (Some(vector), _) => {
                     let tenancy = slots.take()?;
-                    puts.push((tenancy, row(tenancy.generation), vector));
+                    entries.add(fields, tenancy.slot, &metadata);
+                    puts.push((tenancy, row(tenancy.generation, metadata), vector));
                 }
                 (None, Some((slot, before))) => {
-                    draft.change(here, slot, &row(before.generation));
+                    entries.replace(fields, slot, &before.metadata, Some(&metadata));
+                    draft.change(here, slot, &row(before.generation, metadata));
                     changes.touched.push(slot);
                 }
                 // A document that is not stored got its vector from the operation that put it there.
@@ -205,7 +211,8 @@ impl CollectionPlan {
         for (name, id) in &new_namespaces {
             draft.namespace(live.id, &live.families, name, *id);
         }
-        planned.changes.push(CollectionChanges { live, memory: changes, new_namespaces });
+        let fields = entries.draft_into(draft, &live.families);
+        planned.changes.push(CollectionChanges { live, memory: changes, fields, new_namespaces });
         Ok(())
     }
 }

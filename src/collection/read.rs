@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::id::{DocId, NamespaceId, Slot};
 use crate::store::key;
-use crate::store::record::{DocumentHeader, DocumentRow, VectorRow, read_u32};
+use crate::store::record::{DocumentRow, VectorRow, read_u32};
 use crate::store::rocks::Snapshot;
 use crate::store::storage;
 
@@ -72,16 +72,11 @@ impl Namespace {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn count(&self, filter: impl Into<Option<Filter>>) -> Result<usize> {
-        let scope = self.scope()?;
+        let mut scope = self.scope()?;
         match filter.into() {
             Some(filter) if !filter.is_everything() => {
                 filter.check()?;
-                let mut n_documents = 0;
-                scope.each_matching(&filter, |_, _| {
-                    n_documents += 1;
-                    Ok(())
-                })?;
-                Ok(n_documents)
+                Ok(scope.settled(&filter)?.possible.n)
             }
             _ => Ok(scope.namespace.map_or(0, |namespace| scope.live.memory.n_members(namespace))),
         }
@@ -155,12 +150,17 @@ impl Scroll {
     pub fn run(self) -> Result<Page> {
         self.filter.check()?;
         let mut page = Page { documents: Vec::new(), next: None };
-        let scope = self.namespace.scope()?;
+        let mut scope = self.namespace.scope()?;
         let Some(namespace) = scope.namespace else { return Ok(page) };
+        let matching = match self.filter.is_everything() {
+            true => None,
+            false => Some(scope.matching(&self.filter)?),
+        };
+        let may_match = |slot: &Slot| matching.as_ref().is_none_or(|matching| matching.possible.bits.contains(slot.0));
         let mut after = self.after.clone().map(|cursor| cursor.0);
         loop {
             let found = scope.ids_after(namespace, after.as_ref(), FETCH)?;
-            let slots: Vec<Slot> = found.iter().map(|(_, slot)| *slot).collect();
+            let slots: Vec<Slot> = found.iter().map(|(_, slot)| *slot).filter(may_match).collect();
             for (slot, row) in scope.live.fetch(&scope.view.snapshot, &slots)? {
                 if !self.filter.matches(&row.metadata) {
                     continue;
@@ -213,40 +213,6 @@ impl Scope {
         })?;
         Ok(found)
     }
-
-    /// Shows every document of the namespace that matches a filter.
-    pub(crate) fn each_matching(
-        &self,
-        filter: &Filter,
-        mut visit: impl FnMut(Slot, DocumentRow) -> Result<()>,
-    ) -> Result<()> {
-        let Some(namespace) = self.namespace else { return Ok(()) };
-        let mut show = |slot, row: DocumentRow| if filter.matches(&row.metadata) { visit(slot, row) } else { Ok(()) };
-        let memory = &self.live.memory;
-        let (n_members, n_documents) = (memory.n_members(namespace), memory.slots.n_documents());
-        // A namespace that is most of its collection is read in the order of the rows, others id by id.
-        if n_members.saturating_mul(4) >= n_documents {
-            let (from, to) = key::document_range();
-            return self.live.scan(&self.view.snapshot, (&from, &to), |key, value| {
-                if DocumentHeader::decode(value)?.namespace == namespace {
-                    show(key::read_document(key)?, DocumentRow::decode(value)?)?;
-                }
-                Ok(ControlFlow::Continue(()))
-            });
-        }
-        let mut after = None;
-        loop {
-            let found = self.ids_after(namespace, after.as_ref(), FETCH)?;
-            let slots: Vec<Slot> = found.iter().map(|(_, slot)| *slot).collect();
-            for (slot, row) in self.live.fetch(&self.view.snapshot, &slots)? {
-                show(slot, row)?;
-            }
-            match found.into_iter().next_back() {
-                Some((last, _)) => after = Some(last),
-                None => return Ok(()),
-            }
-        }
-    }
 }
 
 impl Live {
@@ -294,7 +260,7 @@ impl Live {
     }
 
     /// Shows rows of the `documents` family until `visit` breaks or fails.
-    fn scan(
+    pub(super) fn scan(
         &self,
         snapshot: &Snapshot,
         range: (&[u8], &[u8]),

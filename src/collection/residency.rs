@@ -38,13 +38,15 @@ pub(crate) struct Footprint {
     /// Exact vectors in a mapped file; not counted among the others.
     pub(crate) mapped: usize,
     pub(crate) index: IndexBytes,
+    /// Postings that are held.
+    pub(crate) postings: usize,
     /// Slots, ids and namespaces.
     pub(crate) rest: usize,
 }
 
 impl Footprint {
     pub(crate) fn total(&self) -> usize {
-        self.vectors + self.index.codes + self.index.links + self.rest
+        self.vectors + self.index.codes + self.index.links + self.postings + self.rest
     }
 }
 
@@ -124,7 +126,7 @@ impl Live {
         let n_slots = self.memory.slots.n_slots();
         let (vectors, mapped) = self.memory.slots.exact.n_bytes(n_slots);
         let index = self.memory.index.as_ref().map(|index| index.n_bytes(n_slots)).unwrap_or_default();
-        Footprint { vectors, mapped, index, rest: self.memory.n_bytes_of_rest() }
+        Footprint { vectors, mapped, index, postings: self.fields.n_bytes(), rest: self.memory.n_bytes_of_rest() }
     }
 
     /// Makes room in memory for new slots up to one.

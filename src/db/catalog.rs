@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::Database;
 use crate::collection::check::collection_name;
+use crate::collection::fields::Known;
 use crate::collection::{Collection, Common, Live, State, ranker_of};
 use crate::config::{CollectionConfig, Durability};
 use crate::error::{Error, Result};
@@ -155,15 +156,26 @@ fn create(common: Common, name: &str, config: CollectionConfig) -> Result<Live> 
     let families = store.create_families(id)?;
     failpoint::hit("create.families");
     let entry = CatalogEntry { state: CollectionState::Active, ..entry };
-    write_entry(store, id, &entry)?;
+    write_entry_and(store, id, &entry, |draft| draft.index(&families, Known::begin(&entry.config).row()))?;
     Live::new(common, id, entry, families)
 }
 
 /// Commits one catalog entry and waits until it is on the disk.
 fn write_entry(store: &Arc<Store>, id: CollectionId, entry: &CatalogEntry) -> Result<()> {
+    write_entry_and(store, id, entry, |_| {})
+}
+
+/// The same, with something else in the same commit.
+fn write_entry_and(
+    store: &Arc<Store>,
+    id: CollectionId,
+    entry: &CatalogEntry,
+    and: impl FnOnce(&mut Draft),
+) -> Result<()> {
     let mut turn = store.turn()?;
     let mut draft = Draft::default();
     draft.catalog(id, entry);
+    and(&mut draft);
     if entry.state == CollectionState::Creating {
         draft.catalog_next(CollectionId(id.0 + 1));
     }

@@ -69,6 +69,12 @@ pub struct CollectionStats {
     pub links_bytes: usize,
     /// Bytes of memory for slots: whose they are, ids and namespaces.
     pub slots_bytes: usize,
+    /// Bytes of memory for postings that are held because they were asked for.
+    pub postings_bytes: usize,
+    /// Paths of metadata that are indexed.
+    pub n_indexed_fields: usize,
+    /// Whether documents that were there before are still being indexed.
+    pub is_indexing: bool,
     /// How it was read when the database was opened.
     pub opening: Opening,
     /// Slots whose exact vectors have been brought to where they are held since.
@@ -136,7 +142,7 @@ impl Database {
     }
 
     /// Reads everything and compares all with all: checksums of every file, the commit log, every document with its
-    /// vector, its id and memory. Writes wait meanwhile.
+    /// vector, its id, its postings and memory. Writes wait meanwhile.
     ///
     /// # Errors
     /// `Corruption` or `DataLoss`, saying what and where; `Closed`.
@@ -174,6 +180,9 @@ fn collection_stats(store: &Store, state: &State) -> Result<CollectionStats> {
         codes_bytes: footprint.index.codes,
         links_bytes: footprint.index.links,
         slots_bytes: footprint.rest,
+        postings_bytes: footprint.postings,
+        n_indexed_fields: live.fields.indexed().len(),
+        is_indexing: live.fields.is_building(),
         opening: live.opening,
         n_vectors_loaded: slots.exact.n_loaded(slots.n_slots()),
         n_to_repair: index.map_or(0, Index::n_short),

@@ -51,7 +51,7 @@ impl Scalar<'static> {
     }
 
     /// Any scalar but a string.
-    fn plain(value: &Value) -> Option<Self> {
+    pub(super) fn plain(value: &Value) -> Option<Self> {
         match value {
             Value::Null => Some(Scalar::Null),
             Value::Bool(flag) => Some(Scalar::Bool(*flag)),
@@ -69,7 +69,7 @@ impl Scalar<'static> {
 
 impl<'a> Scalar<'a> {
     /// Reads a stored value; its strings as times only where asked to, for that is the one costly step.
-    fn read(value: &'a Value, times: bool) -> Option<Self> {
+    pub(super) fn read(value: &'a Value, times: bool) -> Option<Self> {
         match value {
             Value::String(text) => Some(Scalar::string(Cow::Borrowed(text), times)),
             other => Scalar::plain(other),

@@ -47,7 +47,7 @@ fn passes(test: &Test, metadata: &Value) -> bool {
 }
 
 /// What a test on single values sees of a value: an array's elements, or the value itself.
-fn elements(value: &Value) -> &[Value] {
+pub(super) fn elements(value: &Value) -> &[Value] {
     value.as_array().unwrap_or(std::slice::from_ref(value))
 }
 
@@ -75,7 +75,7 @@ impl Bound {
 ///
 /// In each object the whole path is a key if there is one, so that keys with dots can be named; otherwise the part
 /// before the first dot leads on. An array on the way is looked through for objects.
-struct Found<'a> {
+pub(super) struct Found<'a> {
     /// The object to look into next. Kept apart from the others so that a path through objects allocates nothing.
     next: Option<Step<'a>>,
     others: Vec<Step<'a>>,
@@ -85,7 +85,7 @@ struct Found<'a> {
 type Step<'a> = (&'a BTreeMap<String, Value>, &'a str);
 
 impl<'a> Found<'a> {
-    fn new(metadata: &'a Value, path: &'a str) -> Self {
+    pub(super) fn new(metadata: &'a Value, path: &'a str) -> Self {
         Found { next: metadata.as_object().map(|object| (object, path)), others: Vec::new() }
     }
 }

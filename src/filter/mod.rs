@@ -1,14 +1,27 @@
 //! Filters: conditions on a document's metadata.
 //!
-//! Owns the expression, its JSON grammar, and what matches it. Knows nothing of documents, indexes or search: it is
-//! given a metadata object, and says yes or no. What is prepared once per filter is never done again per document.
+//! Owns the expression, its JSON grammar, and what matches it: a metadata object, yes or no, or whatever slots an index
+//! tells. Knows nothing of documents, of search, or of where an index is kept. What is prepared once per filter is never
+//! done again per document.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`tree`], [`compare`] | the expression; its operands |
+//! | [`field`](mod@field), [`json`], [`dialect`], [`refusal`] | how one is built, read and refused |
+//! | [`eval`] | what it means for one document |
+//! | [`term`], [`extract`] | values as an index keeps them; those of a document |
+//! | [`lookup`], [`slots`] | what it means for an index; sets of slots |
 
 mod compare;
 mod dialect;
 mod eval;
+pub(crate) mod extract;
 mod field;
 mod json;
+pub(crate) mod lookup;
 mod refusal;
+pub(crate) mod slots;
+pub(crate) mod term;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -21,7 +34,9 @@ use crate::error::{Error, Result};
 use crate::limits::MAX_FILTER_BYTES;
 use crate::value::Value;
 
+use lookup::Postings;
 use refusal::Refusal;
+use slots::{Bounds, SlotSet};
 use tree::{Rule, Tree};
 
 pub use field::{Field, field};
@@ -127,6 +142,14 @@ impl Filter {
     /// Refuses a filter that its builder could not make.
     pub(crate) fn check(&self) -> Result<()> {
         self.tree.as_ref().map(|_| ()).map_err(|refusal| refusal.clone().into())
+    }
+
+    /// The slots that match, as far as an index can tell.
+    pub(crate) fn bounds(&self, index: &dyn Postings) -> Result<Bounds> {
+        match &self.tree {
+            Ok(tree) => lookup::bounds(tree.nodes(), index),
+            Err(_) => Ok(Bounds::exactly(SlotSet::none())),
+        }
     }
 
     fn join(self, rule: Rule, other: Filter) -> Self {

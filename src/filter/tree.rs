@@ -6,10 +6,7 @@
 
 use super::compare::{Scalar, Set};
 use super::refusal::Refusal;
-use crate::limits::{MAX_FILTER_BYTES, MAX_FILTER_DEPTH, MAX_FILTER_NODES, MAX_FILTER_VALUES};
-
-/// Most bytes of a field's path.
-const MAX_PATH_BYTES: usize = 512;
+use crate::limits::{MAX_FILTER_BYTES, MAX_FILTER_DEPTH, MAX_FILTER_NODES, MAX_FILTER_VALUES, MAX_PATH_BYTES};
 
 /// How a connective decides from what lies below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

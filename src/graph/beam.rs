@@ -138,6 +138,23 @@ impl Visited {
         &self.journal[self.n_before..self.n_seen]
     }
 
+    /// Marks one slot as seen; whether it was not before. One beyond all that can be counts as seen.
+    #[inline(always)]
+    pub(super) fn see(&mut self, slot: u32) -> bool {
+        let Some(word) = self.words.get_mut(slot as usize / 64) else { return false };
+        let bit = 1u64 << (slot % 64);
+        if *word & bit != 0 {
+            return false;
+        }
+        *word |= bit;
+        if self.journal.len() <= self.n_seen {
+            self.journal.resize(self.n_seen + JOURNAL, 0);
+        }
+        self.journal[self.n_seen] = slot;
+        self.n_seen += 1;
+        true
+    }
+
     /// Marks slots as seen and returns those that were not before. Slots beyond all that can be are passed over.
     ///
     /// Whether a link was seen is anyone's guess, so no branch depends on it.

@@ -43,7 +43,7 @@ pub(crate) use self::link::Linking;
 pub(crate) use self::parts::Extent;
 pub(crate) use self::row::Link;
 use self::row::Row;
-pub(crate) use self::walk::{Tally, Walker};
+pub(crate) use self::walk::{Among, Tally, Walker};
 use crate::arena::Rows;
 
 /// What the graph asks about its points. Ranks compare: smaller is nearer.

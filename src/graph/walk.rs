@@ -1,4 +1,4 @@
-//! Searching: from the entry point down the levels, then along the beam at level 0.
+//! Searching: from the entry point down the levels, then along the beam at level 0, past all points or among some.
 
 use super::beam::{Beam, Found, Visited};
 use super::{Entry, Graph, Space};
@@ -19,8 +19,17 @@ pub(crate) struct Walker {
     visited: Visited,
     beam: Beam,
     fresh: Vec<u32>,
+    /// Points on the way that are not wanted themselves.
+    stones: Vec<u32>,
     ranks: Vec<f32>,
     tally: Tally,
+}
+
+/// Points to be found, and none but those.
+pub(crate) struct Among<'a, F> {
+    pub(crate) admits: F,
+    /// Some of them to begin at, beside the nearest of all points.
+    pub(crate) seeds: &'a [u32],
 }
 
 impl Walker {
@@ -60,6 +69,59 @@ impl Walker {
         }
     }
 
+    /// Notes the links of a point that are wanted and were not seen before; over those that are not wanted the links behind
+    /// them, as long as there are few.
+    #[inline(always)]
+    fn gather_among(&mut self, graph: &Graph, slot: u32, admits: &impl Fn(u32) -> bool) {
+        let (fresh, stones) = (&mut self.fresh, &mut self.stones);
+        fresh.clear();
+        stones.clear();
+        for &next in self.visited.mark(graph.row(slot, 0).iter()) {
+            if admits(next) { fresh.push(next) } else { stones.push(next) }
+        }
+        let enough = graph.shape().m;
+        if self.fresh.len() >= enough {
+            return;
+        }
+        let stones = std::mem::take(&mut self.stones);
+        for (place, &stone) in stones.iter().enumerate() {
+            if let Some(&ahead) = stones.get(place + 2) {
+                graph.prefetch(ahead, 0);
+            }
+            self.step_over(graph, stone, admits);
+            if self.fresh.len() >= 2 * enough {
+                break;
+            }
+        }
+        self.stones = stones;
+    }
+
+    /// Notes the links of a point that is not wanted.
+    #[inline(always)]
+    fn step_over(&mut self, graph: &Graph, stone: u32, admits: &impl Fn(u32) -> bool) {
+        self.tally.n_hops += 1;
+        for next in graph.row(stone, 0).iter() {
+            // What is not wanted is not marked: it may be stepped over from elsewhere.
+            if admits(next) && self.visited.see(next) {
+                self.fresh.push(next);
+            }
+        }
+    }
+
+    /// Ranks what was noted.
+    #[inline(always)]
+    fn rank_fresh<S: Space>(&mut self, space: &S, query: &S::Query) {
+        self.tally.n_ranked += self.fresh.len();
+        if self.ranks.len() < self.fresh.len() {
+            self.ranks.resize(self.fresh.len(), 0.0);
+        }
+        let ranks = &mut self.ranks[..self.fresh.len()];
+        space.rank(query, &self.fresh, ranks);
+        for (&slot, &rank) in self.fresh.iter().zip(&*ranks) {
+            self.beam.offer(Found { rank, slot });
+        }
+    }
+
     /// Empties beam and memory, and begins at some points.
     fn begin(&mut self, graph: &Graph, starts: &[Found], ef: usize) {
         self.visited.reset(graph.n_slots());
@@ -90,6 +152,39 @@ impl Graph {
         let mut first = Found { rank: 0.0, slot: entry.slot };
         space.rank(query, &[entry.slot], std::slice::from_mut(&mut first.rank));
         self.walk(space, query, &[start, first], 0, ef, walker);
+    }
+
+    /// Finds the points nearest to a query among some, up to `ef`. Points that are not among them are stepped over: where a
+    /// point has few links to those that are, the links of its other neighbours count as its own.
+    ///
+    /// After Patel et al., "ACORN: Performant and Predicate-Agnostic Search Over Vector Embeddings and Structured Data"
+    /// (2024), as the variant that needs no other graph.
+    pub(crate) fn search_among<S: Space, F: Fn(u32) -> bool>(
+        &self,
+        space: &S,
+        query: &S::Query,
+        ef: usize,
+        among: &Among<'_, F>,
+        walker: &mut Walker,
+    ) {
+        walker.tally = Tally::default();
+        walker.beam.reset(ef);
+        let Some(entry) = self.entry() else { return };
+        let nearest = self.descend(space, query, entry, 0, walker).slot;
+        walker.begin(self, &[], ef);
+        walker.fresh.clear();
+        for start in among.seeds.iter().copied().chain([nearest, entry.slot]) {
+            if !walker.visited.see(start) {
+                continue;
+            }
+            if (among.admits)(start) { walker.fresh.push(start) } else { walker.step_over(self, start, &among.admits) }
+        }
+        walker.rank_fresh(space, query);
+        while let Some(slot) = walker.beam.pop() {
+            walker.tally.n_hops += 1;
+            walker.gather_among(self, slot, &among.admits);
+            walker.rank_fresh(space, query);
+        }
     }
 
     /// Walks greedily from the entry down to just above a level, and returns the nearest point met.

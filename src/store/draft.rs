@@ -1,16 +1,18 @@
 //! A commit in the making: rows for one RocksDB batch, and beside each change its line of the commit log.
 //!
 //! Every change of documents, namespaces and catalog goes through a [`Draft`], so nothing can be written without being
-//! logged; what is derived from them is a [`Derived`].
+//! logged; postings go with the documents they are of, and need no line of their own. What is derived and may come later
+//! is a [`Derived`].
 
 use rocksdb::WriteBatch;
 use uuid::Uuid;
 
 use super::family::Families;
 use super::key;
+use super::postings::{ChunkChange, IndexRow};
 use super::record::{CatalogEntry, DocumentRow, LogKind, LogOperation, LogRecord, VectorRow, seal_of};
 use super::rocks::Family;
-use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
+use crate::id::{CollectionId, Commit, DocId, FieldId, NamespaceId, Slot};
 
 #[derive(Default)]
 pub(crate) struct Draft {
@@ -120,6 +122,34 @@ impl Draft {
     pub(crate) fn namespace(&mut self, collection: CollectionId, families: &Families, name: &str, id: NamespaceId) {
         self.batch.put_cf(&families.documents, key::namespace(name), id.0.to_le_bytes());
         self.log(LogKind::Namespace, collection, Slot(id.0), 0, 0, 0);
+    }
+
+    /// Changes which slots of a chunk have a field's term.
+    pub(crate) fn postings(
+        &mut self,
+        families: &Families,
+        field: FieldId,
+        term: &[u8],
+        chunk: u16,
+        change: &ChunkChange,
+    ) {
+        self.batch.merge_cf(&families.postings, key::postings(field, term, chunk), change.encode());
+    }
+
+    /// Gives a path of metadata its number.
+    pub(crate) fn field(&mut self, families: &Families, path: &str, id: FieldId) {
+        self.batch.put_cf(&families.postings, key::field(path), id.0.to_le_bytes());
+    }
+
+    /// Says which fields are indexed, and how far that has got.
+    pub(crate) fn index(&mut self, families: &Families, row: &IndexRow) {
+        self.batch.put_cf(&families.postings, key::INDEX, row.encode());
+    }
+
+    /// Drops all postings of a field.
+    pub(crate) fn drop_postings(&mut self, families: &Families, field: FieldId) {
+        let (from, to) = key::postings_range(field, &[]);
+        self.batch.delete_range_cf(&families.postings, from, to);
     }
 
     /// Writes a collection's catalog entry.

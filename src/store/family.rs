@@ -7,7 +7,7 @@ use super::rocks::{Family, Rocks, Shape};
 use super::{Result, storage};
 use crate::id::CollectionId;
 
-/// One collection's families. `graph` and `postings` belong to the index and are empty without one.
+/// One collection's families. `graph` belongs to the index and is empty without one.
 pub(crate) struct Families {
     pub(crate) vectors: Family,
     pub(crate) documents: Family,
@@ -20,6 +20,12 @@ const TABLE: [(&str, Shape); 4] =
     [("vectors", Shape::Vectors), ("documents", Shape::Rows), ("graph", Shape::Rows), ("postings", Shape::Rows)];
 
 impl Families {
+    /// The shape of a family, by its full name.
+    pub(super) fn shape_of(name: &str) -> Shape {
+        let kind = name.split_once('.').map_or("", |(_, kind)| kind);
+        TABLE.iter().find(|(known, _)| *known == kind).map_or(Shape::Rows, |(_, shape)| *shape)
+    }
+
     /// The full name and shape of each family of a collection.
     pub(super) fn table(collection: CollectionId) -> impl Iterator<Item = (String, Shape)> {
         TABLE.iter().map(move |(kind, shape)| (key::family_name(collection, kind), *shape))

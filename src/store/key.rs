@@ -20,13 +20,15 @@
 //! | `c<N>.graph` | `l` slot u32, level u8 | [`graph::GraphRow`](super::graph) |
 //! | `c<N>.graph` | `x` number u64 | a [delta](super::graph) |
 //! | `c<N>.graph` | `w` | [`graph::Cursor`](super::graph) |
-//! | `c<N>.postings` | reserved for postings | |
+//! | `c<N>.postings` | `f` path | u32: the field's number |
+//! | `c<N>.postings` | `m` field u32, [term](crate::filter), chunk u16 | [`postings`](super::postings): which slots of the chunk have the term |
+//! | `c<N>.postings` | `s` | [`postings::IndexRow`](super::postings) |
 //!
 //! An id is a tag byte and its bytes: 1 and u64, 2 and the UUID's 16 bytes, 3 and UTF-8. This is the order of
 //! [`DocId`].
 
 use crate::error::{Error, Result};
-use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
+use crate::id::{CollectionId, Commit, DocId, FieldId, NamespaceId, Slot};
 use uuid::Uuid;
 
 pub(crate) const STORE: &[u8] = b"store";
@@ -42,6 +44,9 @@ const DOCUMENT: u8 = b'd';
 const ROW: u8 = b'l';
 const DELTA: u8 = b'x';
 pub(crate) const CURSOR: &[u8] = b"w";
+const FIELD: u8 = b'f';
+const POSTINGS: u8 = b'm';
+pub(crate) const INDEX: &[u8] = b"s";
 const FREE: u8 = b'f';
 const ID: u8 = b'i';
 const NAMESPACE: u8 = b'n';
@@ -230,6 +235,65 @@ pub(crate) fn read_namespace(key: &[u8]) -> Result<String> {
     String::from_utf8(name.to_vec()).map_err(|_| malformed(key))
 }
 
+pub(crate) fn field(path: &str) -> Vec<u8> {
+    [&[FIELD], path.as_bytes()].concat()
+}
+
+pub(crate) fn field_range() -> Range {
+    (vec![FIELD], vec![FIELD + 1])
+}
+
+pub(crate) fn read_field(key: &[u8]) -> Result<String> {
+    let path = key.strip_prefix(&[FIELD]).ok_or_else(|| malformed(key))?;
+    String::from_utf8(path.to_vec()).map_err(|_| malformed(key))
+}
+
+/// One chunk of a term's postings.
+pub(crate) fn postings(field: FieldId, term: &[u8], chunk: u16) -> Vec<u8> {
+    [&[POSTINGS], &field.0.to_be_bytes()[..], term, &chunk.to_be_bytes()].concat()
+}
+
+/// All chunks of all of a field's terms that begin with `front`.
+pub(crate) fn postings_range(field: FieldId, front: &[u8]) -> Range {
+    let from = [&[POSTINGS], &field.0.to_be_bytes()[..], front].concat();
+    let to = after(&from);
+    (from, to)
+}
+
+/// All chunks of one of a field's terms: unlike those of all that begin with it, no others can lie between.
+pub(crate) fn term_range(field: FieldId, term: &[u8]) -> Range {
+    (postings(field, term, 0), [&postings(field, term, u16::MAX)[..], &[0]].concat())
+}
+
+/// The postings of all fields.
+pub(crate) fn all_postings_range() -> Range {
+    (vec![POSTINGS], vec![POSTINGS + 1])
+}
+
+/// The field, the term and the chunk of a key of postings.
+pub(crate) fn read_postings(key: &[u8]) -> Result<(FieldId, &[u8], u16)> {
+    let [POSTINGS, a, b, c, d, rest @ ..] = key else { return Err(malformed(key)) };
+    let (term, &chunk) = rest.split_last_chunk::<2>().ok_or_else(|| malformed(key))?;
+    Ok((FieldId(u32::from_be_bytes([*a, *b, *c, *d])), term, u16::from_be_bytes(chunk)))
+}
+
+/// Whether a key of whatever family is one of postings: no other begins as they do.
+pub(crate) fn is_postings(key: &[u8]) -> bool {
+    key.first() == Some(&POSTINGS)
+}
+
+/// The first key after all that begin with these bytes.
+fn after(front: &[u8]) -> Vec<u8> {
+    let mut after = front.to_vec();
+    while let Some(last) = after.pop() {
+        if last < u8::MAX {
+            after.push(last + 1);
+            break;
+        }
+    }
+    after
+}
+
 fn tagged(tag: u8, number: u32) -> [u8; 5] {
     let [a, b, c, d] = number.to_be_bytes();
     [tag, a, b, c, d]
@@ -267,6 +331,11 @@ mod tests {
         assert_eq!(namespace("agent"), b"nagent");
         assert_eq!(row(Slot(258), 3), *b"l\0\0\x01\x02\x03");
         assert_eq!(delta(258), *b"x\0\0\0\0\0\0\x01\x02");
+        assert_eq!(field("a.b"), b"fa.b");
+        assert_eq!(postings(FieldId(2), b"\x05ab\0\0", 258), b"m\0\0\0\x02\x05ab\0\0\x01\x02");
+        let chunk = postings(FieldId(2), b"\x05ab\0\0", 258);
+        assert_eq!(read_postings(&chunk).unwrap(), (FieldId(2), &b"\x05ab\0\0"[..], 258));
+        assert_eq!(postings_range(FieldId(255), b"").1, b"m\0\0\x01");
         assert_eq!((read_row(&row(Slot(258), 3)).unwrap(), read_delta(&delta(258)).unwrap()), ((Slot(258), 3), 258));
     }
 

@@ -9,6 +9,7 @@
 //! | [`rocks`] | the wrapper around RocksDB, its options and handles |
 //! | [`key`], [`record`] | every key, every value: the format |
 //! | [`graph`] | rows, deltas and cursor of a graph, as bytes |
+//! | [`postings`] | which slots have a value, as bytes, and merging them |
 //! | [`image`] | files of arrays, to be taken up at open |
 //! | [`superblock`], [`owner`] | the two files beside RocksDB |
 //! | [`family`] | which column families a collection has |
@@ -28,6 +29,7 @@ pub(crate) mod key;
 pub(crate) mod log;
 mod mark;
 pub(crate) mod owner;
+pub(crate) mod postings;
 mod prescan;
 pub(crate) mod record;
 pub(crate) mod rehearse;

@@ -422,8 +422,9 @@ pub(crate) struct CatalogEntry {
     pub(crate) created_at_ms: u64,
 }
 
-/// Version 2 adds how the collection is indexed, in version 1 it was not; version 3 where exact vectors are.
-const CATALOG_VERSION: u8 = 3;
+/// Version 2 adds how the collection is indexed, in version 1 it was not; version 3 where exact vectors are; version 4
+/// which metadata is indexed.
+const CATALOG_VERSION: u8 = 4;
 
 #[derive(Serialize, Deserialize)]
 struct CatalogBody {
@@ -451,6 +452,13 @@ enum StoredResidency {
     Ram,
     Mapped,
     Disk,
+}
+
+/// What follows that from version 4 on.
+#[derive(Default, Serialize, Deserialize)]
+struct FieldsBody {
+    index_only: Option<Vec<String>>,
+    no_index: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -511,6 +519,8 @@ impl CatalogEntry {
         append_body(&mut bytes, &body);
         append_body(&mut bytes, &index);
         append_body(&mut bytes, &residency);
+        let fields = FieldsBody { index_only: config.index_only.clone(), no_index: config.no_index.clone() };
+        append_body(&mut bytes, &fields);
         bytes
     }
 
@@ -533,6 +543,10 @@ impl CatalogEntry {
             1 | 2 => (StoredResidency::Ram, rest),
             _ => read_front(WHAT, rest)?,
         };
+        let (fields, rest) = match version {
+            1..=3 => (FieldsBody::default(), rest),
+            _ => read_front(WHAT, rest)?,
+        };
         if !rest.is_empty() {
             return Err(Error::corruption(WHAT, format!("{} bytes too many", rest.len())));
         }
@@ -541,6 +555,7 @@ impl CatalogEntry {
             StoredResidency::Mapped => Residency::Mapped,
             StoredResidency::Disk => Residency::Disk,
         };
+        (config.index_only, config.no_index) = (fields.index_only, fields.no_index);
         if let Some(stored) = index {
             config.index = match stored.index {
                 StoredIndex::Hnsw => Index::Hnsw,

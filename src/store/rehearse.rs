@@ -309,8 +309,7 @@ fn check_manifest(data: &Path, known: Manifest) -> Result<()> {
 }
 
 fn described(families: &[String]) -> Vec<(String, Shape)> {
-    let shape = |name: &str| if name.ends_with(".vectors") { Shape::Vectors } else { Shape::Rows };
-    families.iter().map(|name| (name.clone(), shape(name))).collect()
+    families.iter().map(|name| (name.clone(), Families::shape_of(name))).collect()
 }
 
 fn take_default(families: &[String], handles: &mut Vec<Family>) -> Result<Family> {

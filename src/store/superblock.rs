@@ -28,6 +28,9 @@ pub(crate) const FORMAT: u32 = 1;
 
 const SLOT_BYTES: usize = 4096;
 const CRC_OFFSET: usize = SLOT_BYTES - 4;
+/// What a reader must know, one bit each: 1 postings are kept of metadata, so that who writes documents has to write them
+/// too. A store without the bit has none yet.
+const FEATURES: u64 = 1;
 const MAGIC: &[u8; 8] = b"VECTROVE";
 const CLEAN: u32 = 1;
 const CREATING: u32 = 2;
@@ -153,6 +156,7 @@ impl Superblock {
         slot[8..12].copy_from_slice(&FORMAT.to_le_bytes());
         slot[12..16].copy_from_slice(&flags.to_le_bytes());
         slot[16..24].copy_from_slice(&sequence.to_le_bytes());
+        slot[24..32].copy_from_slice(&FEATURES.to_le_bytes());
         slot[32..48].copy_from_slice(self.store.as_bytes());
         slot[48..56].copy_from_slice(&self.durable.0.to_le_bytes());
         slot[56..64].copy_from_slice(&self.manifest.number.to_le_bytes());
@@ -173,9 +177,10 @@ impl Superblock {
         if format > FORMAT {
             return Err(Error::UnsupportedFormat { what: "the database", found: format, supported: FORMAT });
         }
-        if features != 0 {
-            let found = features.trailing_zeros() + 1;
-            return Err(Error::UnsupportedFormat { what: "the database's features", found, supported: 0 });
+        let unknown = features & !FEATURES;
+        if unknown != 0 {
+            let (found, supported) = (unknown.trailing_zeros() + 1, FEATURES.trailing_ones());
+            return Err(Error::UnsupportedFormat { what: "the database's features", found, supported });
         }
         let mut store = [0; 16];
         store.copy_from_slice(&slot[32..48]);
@@ -207,7 +212,7 @@ mod tests {
     #[test]
     fn golden_slot() {
         let slot = content(300).encode(9);
-        let mut expected = b"VECTROVE\x01\0\0\0\x01\0\0\0\x09\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec();
+        let mut expected = b"VECTROVE\x01\0\0\0\x01\0\0\0\x09\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0".to_vec();
         expected.extend([0xab; 16]);
         expected.extend(b"\x2c\x01\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\xe8\x03\0\0\0\0\0\0");
         assert_eq!(slot[..72], expected);

@@ -77,7 +77,7 @@ pub(crate) fn content(db: &Database) -> Vec<(String, String, StoredDocument)> {
     let mut all = Vec::new();
     for name in db.collections().unwrap() {
         let collection = db.collection(&name).unwrap();
-        for namespace in std::iter::once(String::new()).chain(collection.namespaces().unwrap()) {
+        for namespace in std::iter::once(String::new()).chain(collection.namespaces("").unwrap()) {
             let handle = match namespace.as_str() {
                 "" => (*collection).clone(),
                 named => collection.namespace(named).unwrap(),

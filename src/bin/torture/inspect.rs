@@ -68,7 +68,7 @@ pub(crate) fn read(db: &Database) -> Result<Found> {
     for name in db.collections()? {
         let collection = db.collection(&name)?;
         found.collections.insert(name.clone(), collection.config().clone());
-        for namespace in std::iter::once(String::new()).chain(collection.namespaces()?) {
+        for namespace in std::iter::once(String::new()).chain(collection.namespaces("")?) {
             let documents = scroll(&room(&collection, &namespace)?)?;
             if !documents.is_empty() {
                 found.rooms.insert((name.clone(), namespace), documents);

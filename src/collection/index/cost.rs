@@ -1,5 +1,5 @@
-//! Whether comparing every vector is faster than walking the graph: measured on this machine with this collection's own
-//! vectors, the first time it matters.
+//! Which way to what is nearest is the fastest: measured on this machine with this collection's own vectors, the first time
+//! it matters.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -26,6 +26,22 @@ const RANKED_SHARE: f64 = 0.7;
 const FROM_DISK: f64 = 40.0;
 /// What a walk costs in all, as a multiple of comparing: there is finding links and keeping the beam too.
 const WALKING: f64 = 1.6;
+
+/// Following links to points that are not wanted themselves: nanoseconds for a row of links.
+const STEP_OVER: f64 = 80.0;
+/// Fewer candidates than this part of all points are never walked among: they may hang together by nothing.
+const LEAST_SHARE: f64 = 0.02;
+
+/// How to find the nearest of documents that are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// Compare their vectors.
+    Vectors,
+    /// Compare their codes, and the vectors of the best.
+    Codes,
+    /// Walk among them.
+    Walk,
+}
 
 /// Nanoseconds that comparing takes.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +74,39 @@ impl Index {
         let Some(cost) = self.cost.get().copied().or_else(|| self.measure(slots, exact, ranker)) else { return true };
         _ = self.cost.set(cost);
         n_scanned as f64 * cost.per_vector <= n_ranked * cost.per_point * WALKING
+    }
+
+    /// The fastest way to the nearest of so many candidates, by a walk that keeps `ef` points or without one.
+    pub(crate) fn plan(
+        &self,
+        (slots, exact): (&Slots, &Reader<'_>),
+        ranker: &Ranker,
+        n_candidates: usize,
+        ef: usize,
+        can_walk: bool,
+    ) -> Plan {
+        if n_candidates < FEW {
+            return Plan::Vectors;
+        }
+        let is_held = exact.held().is_some_and(Held::is_complete);
+        let cost = self.cost.get().copied().or_else(|| is_held.then(|| self.measure(slots, exact, ranker)).flatten());
+        let Some(cost) = cost else { return if self.codes().is_some() { Plan::Codes } else { Plan::Vectors } };
+        _ = self.cost.set(cost);
+        let (n, ef) = (n_candidates as f64, ef as f64);
+        let per_vector = if is_held { cost.per_vector } else { cost.per_point * FROM_DISK };
+        let n_rescored = ef / 2.0;
+        let vectors = (Plan::Vectors, n * per_vector);
+        let codes = self.codes().map(|_| (Plan::Codes, n * cost.per_point + n_rescored * per_vector));
+        let share = n / self.n_points(slots).max(n_candidates) as f64;
+        let walk = (can_walk && share >= LEAST_SHARE).then(|| {
+            let m = self.graph.load().shape().m as f64;
+            let n_ranked = ef * m * RANKED_SHARE + m * n.max(2.0).log2();
+            // Where half of the links lead to candidates, no others are needed.
+            let n_rows = if share >= 0.5 { 0.0 } else { (1.0 / share).min(2.0 * m) };
+            (Plan::Walk, n_ranked * cost.per_point * WALKING + ef * n_rows * STEP_OVER + n_rescored * per_vector)
+        });
+        let ways = [Some(vectors), codes, walk].into_iter().flatten();
+        ways.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(Plan::Vectors, |(plan, _)| plan)
     }
 
     fn measure(&self, slots: &Slots, exact: &Reader<'_>, ranker: &Ranker) -> Option<Cost> {

@@ -1,4 +1,4 @@
-//! Finding what is nearest: through the tail, then along the graph.
+//! Finding what is nearest: through the tail, then along the graph; or one by one.
 //!
 //! In this order, because a slot leaves the tail only after it is linked. What is found by codes is compared again by
 //! its exact vector.
@@ -11,7 +11,8 @@ use crate::collection::exact::Reader;
 use crate::collection::memory::Slots;
 use crate::distance::Ranker;
 use crate::error::Result;
-use crate::graph::{Found, Graph, Space, Tally, Walker};
+use crate::filter::slots::Bits;
+use crate::graph::{Among, Found, Graph, Space, Tally, Walker};
 use crate::id::{Commit, NamespaceId, Slot};
 use crate::limits::MAX_EF;
 use crate::quant::CodeQuery;
@@ -42,6 +43,25 @@ impl Wanted<'_> {
     }
 }
 
+/// Where to find it.
+pub(crate) enum Target<'t> {
+    /// Among all documents of the namespace.
+    All,
+    /// Among those that have a bit; by a walk, which begins at the seeds too.
+    Among { bits: &'t Bits, seeds: &'t [u32] },
+    /// These, one by one, by their codes.
+    Each(&'t mut dyn Iterator<Item = Slot>),
+}
+
+impl Target<'_> {
+    fn admits(&self, slot: u32) -> bool {
+        match self {
+            Target::Among { bits, .. } => bits.contains(slot),
+            Target::All | Target::Each(_) => true,
+        }
+    }
+}
+
 /// What finding cost.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Effort {
@@ -50,6 +70,8 @@ pub(crate) struct Effort {
     pub(crate) n_tail: usize,
     /// Exact vectors that were compared after the walk.
     pub(crate) n_rescored: usize,
+    /// Codes that were compared one by one.
+    pub(crate) n_codes: usize,
 }
 
 /// Room for one search at a time on a thread, to be used again: once it has grown, finding allocates nothing.
@@ -141,6 +163,7 @@ impl Index {
         (slots, exact): (&Slots, &Reader<'_>),
         ranker: &Ranker,
         wanted: Wanted<'_>,
+        target: Target<'_>,
         scratch: &mut Scratch,
     ) -> Result<()> {
         let oldest = Commit::default();
@@ -152,7 +175,7 @@ impl Index {
                 // Codes of few components are coarse, and their vectors quickly compared: all are.
                 let is_short = size_of_val(wanted.query) <= codes.width();
                 let n_kept = oversampled.max(if is_short { wanted.ef } else { wanted.ef / RESCORED_SHARE });
-                self.collect(&CodeSpace { codes, slots, exact, oldest }, &query, wanted, n_kept, scratch);
+                self.collect(&CodeSpace { codes, slots, exact, oldest }, &query, wanted, target, n_kept, scratch);
                 scratch.code_query = query;
                 rescore(exact, ranker, wanted, scratch)?;
             }
@@ -162,7 +185,7 @@ impl Index {
                 let mut query = std::mem::take(&mut scratch.exact_query);
                 query.clear();
                 query.extend_from_slice(wanted.query);
-                self.collect(&ExactSpace { ranker, slots, held, oldest }, &query, wanted, wanted.n, scratch);
+                self.collect(&ExactSpace { ranker, slots, held, oldest }, &query, wanted, target, wanted.n, scratch);
                 scratch.exact_query = query;
             }
         }
@@ -175,21 +198,43 @@ impl Index {
         space: &S,
         query: &S::Query,
         wanted: Wanted<'_>,
+        target: Target<'_>,
         n_kept: usize,
         scratch: &mut Scratch,
     ) {
         scratch.pool.reset(n_kept);
-        let n_tail = self.scan_tail(space, query, wanted, &mut scratch.pool);
+        if let Target::Each(slots) = target {
+            let n_codes = scan_each(space, query, wanted, slots, &mut scratch.pool);
+            scratch.effort = Effort { n_codes, ..Effort::default() };
+            scratch.found.clear();
+            scratch.found.extend_from_slice(&scratch.pool.found);
+            return;
+        }
+        let n_tail = self.scan_tail(space, query, wanted, &target, &mut scratch.pool);
         let ef = self.beam_of(space.slots(), wanted.ef.max(n_kept));
         // After the tail: what has left it is in this graph.
         let graph = self.graph.load();
-        graph.search(space, query, ef, &mut scratch.walker);
-        scratch.effort = Effort { walk: scratch.walker.tally(), n_tail, n_rescored: 0 };
-        gather(&graph, space.slots(), wanted, scratch);
+        match &target {
+            Target::Among { bits, seeds } => {
+                // A point stands for its twins too.
+                let admits = |slot: u32| bits.contains(slot) || graph.twins(slot).any(|twin| bits.contains(twin));
+                graph.search_among(space, query, ef, &Among { admits, seeds }, &mut scratch.walker);
+            }
+            Target::All | Target::Each(_) => graph.search(space, query, ef, &mut scratch.walker),
+        }
+        scratch.effort = Effort { walk: scratch.walker.tally(), n_tail, ..Effort::default() };
+        gather(&graph, space.slots(), wanted, &target, scratch);
     }
 
     /// Compares what waits to be linked, and what no walk reaches. Returns how many those were.
-    fn scan_tail<S: Space + Seen>(&self, space: &S, query: &S::Query, wanted: Wanted<'_>, pool: &mut Pool) -> usize {
+    fn scan_tail<S: Space + Seen>(
+        &self,
+        space: &S,
+        query: &S::Query,
+        wanted: Wanted<'_>,
+        target: &Target<'_>,
+        pool: &mut Pool,
+    ) -> usize {
         let mut n_scanned = 0;
         let (mut slots, mut ranks) = (std::mem::take(&mut pool.slots), std::mem::take(&mut pool.ranks));
         let mut compare = |slots: &[u32]| {
@@ -197,7 +242,7 @@ impl Index {
             ranks.resize(slots.len(), 0.0);
             space.rank(query, slots, &mut ranks);
             for (&slot, &rank) in slots.iter().zip(&ranks) {
-                if !pool.is_beyond(rank) && wanted.may_be(space.slots(), slot) {
+                if !pool.is_beyond(rank) && target.admits(slot) && wanted.may_be(space.slots(), slot) {
                     pool.offer(Found { rank, slot });
                 }
             }
@@ -222,8 +267,37 @@ impl Index {
     }
 }
 
+/// Compares slots one by one. Returns how many those were.
+fn scan_each<S: Space + Seen>(
+    space: &S,
+    query: &S::Query,
+    wanted: Wanted<'_>,
+    each: &mut dyn Iterator<Item = Slot>,
+    pool: &mut Pool,
+) -> usize {
+    let mut n_scanned = 0;
+    let (mut slots, mut ranks) = (std::mem::take(&mut pool.slots), std::mem::take(&mut pool.ranks));
+    loop {
+        slots.clear();
+        slots.extend(each.take(BLOCK).map(|slot| slot.0));
+        if slots.is_empty() {
+            break;
+        }
+        n_scanned += slots.len();
+        ranks.resize(slots.len(), 0.0);
+        space.rank(query, &slots, &mut ranks);
+        for (&slot, &rank) in slots.iter().zip(&ranks) {
+            if !pool.is_beyond(rank) && wanted.may_be(space.slots(), slot) {
+                pool.offer(Found { rank, slot });
+            }
+        }
+    }
+    (pool.slots, pool.ranks) = (slots, ranks);
+    n_scanned
+}
+
 /// Puts together what the tail and the walk have found.
-fn gather(graph: &Graph, slots: &Slots, wanted: Wanted<'_>, scratch: &mut Scratch) {
+fn gather(graph: &Graph, slots: &Slots, wanted: Wanted<'_>, target: &Target<'_>, scratch: &mut Scratch) {
     let Scratch { walker, pool, found, .. } = scratch;
     found.clear();
     found.extend_from_slice(&pool.found);
@@ -235,7 +309,7 @@ fn gather(graph: &Graph, slots: &Slots, wanted: Wanted<'_>, scratch: &mut Scratc
             break;
         }
         let same = std::iter::once(point.slot).chain(graph.twins(point.slot));
-        let hits = same.filter(|&slot| wanted.may_be(slots, slot));
+        let hits = same.filter(|&slot| target.admits(slot) && wanted.may_be(slots, slot));
         found.extend(hits.take(room).map(|slot| Found { slot, ..point }));
     }
     // A slot that was just linked was met in both, one that takes a dead point's place twice in the graph.

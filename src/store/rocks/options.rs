@@ -10,22 +10,30 @@
 //! | `max_total_wal_size` | 16 MiB | bounds replay, which an open after a kill does twice, and the space that recovery needs |
 //! | `max_file_opening_threads` | 1 | more are started for each family at every open |
 //! | table `format_version` | 6 | said, so that an upgrade does not change it unseen |
+//! | `max_successive_merges` | 256 | bounds what reading a row of postings that changes all the time takes |
 //! | compression | vectors none; else LZ4, zstd at the bottom | vectors do not compress, and their files move instead of being rewritten |
 //! | `info_log` | to `tracing` | no log files beside the data |
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::ptr;
 
 use librocksdb_sys as ffi;
+use rocksdb::compaction_filter::CompactionFilter;
+use rocksdb::compaction_filter_factory::{CompactionFilterContext, CompactionFilterFactory};
 use rocksdb::{
-    AsRawPtr, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, InfoLogger, LogLevel, Options,
-    WriteBufferManager,
+    AsRawPtr, BlockBasedOptions, Cache, CompactionDecision, DBCompressionType, DBRecoveryMode, InfoLogger, LogLevel,
+    MergeOperands, Options, WriteBufferManager,
 };
 
 use super::{Fault, Outcome, take_error};
+use crate::store::key::is_postings;
+use crate::store::postings;
 
 /// Bytes of logs beyond which memtables are written to files.
 const LOG_BYTES: u64 = 16 << 20;
+
+/// Changes of one row that a write buffer holds before they are made one with it.
+const MOST_MERGES: usize = 256;
 
 /// How the memory given to RocksDB is divided, and what follows from it.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +59,8 @@ impl Budget {
 pub(crate) enum Shape {
     /// Large, random to the eye, written once: not compressed, large buffers.
     Vectors,
-    /// Everything else.
+    /// Everything else. Of these only postings are ever merged; all have the same options, because families of one shape are
+    /// created in one call.
     Rows,
 }
 
@@ -118,7 +127,48 @@ pub(super) fn family_options(shape: Shape, budget: Budget, cache: &Cache) -> Out
         }
     }
     options.set_block_based_table_factory(&table);
+    if shape == Shape::Rows {
+        merge_postings(&mut options);
+    }
     Ok(options)
+}
+
+/// Has changes of postings merged, and rows dropped that came to nothing.
+fn merge_postings(options: &mut Options) {
+    options.set_merge_operator(
+        "vectrove.postings",
+        |_: &[u8], row: Option<&[u8]>, changes: &MergeOperands| {
+            Some(postings::merge(row, &changes.iter().collect::<Vec<_>>()))
+        },
+        |_: &[u8], _: Option<&[u8]>, changes: &MergeOperands| postings::merge_changes(changes.iter()),
+    );
+    options.set_max_successive_merges(MOST_MERGES);
+    options.set_compaction_filter_factory(Emptied);
+}
+
+/// Drops rows of postings that no slot is left in, whenever files are rewritten. They say the same as no row at all.
+struct Emptied;
+
+impl CompactionFilterFactory for Emptied {
+    type Filter = Emptied;
+
+    fn create(&mut self, _: CompactionFilterContext) -> Emptied {
+        Emptied
+    }
+
+    fn name(&self) -> &CStr {
+        c"vectrove.emptied"
+    }
+}
+
+impl CompactionFilter for Emptied {
+    fn filter(&mut self, _level: u32, key: &[u8], row: &[u8]) -> CompactionDecision {
+        if is_postings(key) && postings::is_empty(row) { CompactionDecision::Remove } else { CompactionDecision::Keep }
+    }
+
+    fn name(&self) -> &CStr {
+        c"vectrove.emptied"
+    }
 }
 
 /// Options that the safe bindings have no setter for.

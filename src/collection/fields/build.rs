@@ -1,0 +1,134 @@
+//! Indexing documents that were there before: a piece at a time, each a commit of its own, so that a kill loses nothing but
+//! the piece under way.
+//!
+//! Documents that are written meanwhile are indexed as they are written; to index one twice changes nothing.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+
+use super::entries::Entries;
+use super::rule::Known;
+use crate::collection::Live;
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::id::{FieldId, Slot};
+use crate::store::draft::Draft;
+use crate::store::record::DocumentRow;
+use crate::store::{Turn, View, key, storage};
+
+/// Documents indexed in one commit.
+const PIECE: usize = 1_000;
+
+impl Live {
+    /// Indexes the next documents that are not; false if there are none.
+    pub(crate) fn build_fields(&self) -> Result<bool> {
+        if !self.fields.is_building() || !self.store.is_writable() {
+            return Ok(false);
+        }
+        let mut turn = self.store.turn()?;
+        let (view, mut known) = (self.store.view(), self.fields.known.read().clone());
+        let mut draft = Draft::default();
+        if self.fields.is_damaged() {
+            known.begin_anew();
+            for field in known.iter().map(|(_, field)| field).chain([Default::default()]) {
+                draft.drop_postings(&self.families, field);
+            }
+            draft.index(&self.families, &known.row);
+            self.commit_fields(&mut turn, draft, Entries::default(), known)?;
+            self.fields.is_damaged.store(false, Ordering::Release);
+            return Ok(true);
+        }
+        let mut entries = Entries::default();
+        known.row.cursor = self.index_piece(&view, &known, &mut entries)?;
+        if known.row.cursor == u32::MAX {
+            known.row.rule.building.clear();
+            known.row.cursor = 0;
+            tracing::info!(collection = self.id.0, "metadata is indexed");
+        }
+        draft.index(&self.families, &known.row);
+        self.commit_fields(&mut turn, draft, entries, known)?;
+        drop(turn);
+        self.fields.ring();
+        failpoint::hit("index.built");
+        Ok(true)
+    }
+
+    /// Has a path indexed, from now on and in the documents that are there.
+    pub(crate) fn add_index(&self, path: &str) -> Result<()> {
+        let mut turn = self.store.turn()?;
+        let mut known = self.fields.known.read().clone();
+        let is_new = known.add(path).map_err(|above| Error::InvalidConfig {
+            field: "path",
+            reason: format!("expected a path that is not below \"{above}\", which is not indexed, got \"{path}\""),
+        });
+        if !is_new? {
+            return Ok(());
+        }
+        self.change_rule(&mut turn, known, &[])?;
+        let commit = turn.last();
+        drop(turn);
+        self.bell.ring();
+        self.store.acknowledge_as_configured(commit)
+    }
+
+    /// Has a path not indexed any more.
+    pub(crate) fn drop_index(&self, path: &str) -> Result<()> {
+        let mut turn = self.store.turn()?;
+        let mut known = self.fields.known.read().clone();
+        let dropped = known.remove(path);
+        self.change_rule(&mut turn, known, &dropped)?;
+        let commit = turn.last();
+        drop(turn);
+        self.fields.ring();
+        self.store.acknowledge_as_configured(commit)
+    }
+
+    fn change_rule(&self, turn: &mut Turn<'_>, known: Known, dropped: &[FieldId]) -> Result<()> {
+        let mut draft = Draft::default();
+        dropped.iter().for_each(|field| draft.drop_postings(&self.families, *field));
+        draft.index(&self.families, known.row());
+        self.commit_fields(turn, draft, Entries::default(), known)
+    }
+
+    /// Gathers the entries of documents from the cursor on. Returns where the next begin; the end of all slots after the
+    /// last.
+    fn index_piece(&self, view: &View, known: &Known, entries: &mut Entries) -> Result<u32> {
+        let (from, to) = (key::document(Slot(known.row.cursor)), key::document_range().1);
+        let (mut n_documents, mut next) = (0, u32::MAX);
+        let mut visit = |key: &[u8], row: &[u8]| -> Result<ControlFlow<()>> {
+            let slot = key::read_document(key)?;
+            if n_documents == PIECE {
+                next = slot.0;
+                return Ok(ControlFlow::Break(()));
+            }
+            n_documents += 1;
+            entries.build(known, slot, &DocumentRow::decode(row)?.metadata);
+            Ok(ControlFlow::Continue(()))
+        };
+        let range = (&from[..], &to[..]);
+        let stopped = self.store.rocks().scan(&self.families.documents, Some(&view.snapshot), range, |key, row| {
+            match visit(key, row) {
+                Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
+                Ok(ControlFlow::Break(())) => ControlFlow::Break(Ok(())),
+                Err(error) => ControlFlow::Break(Err(error)),
+            }
+        });
+        stopped.map_err(storage("reading documents to index them"))?.unwrap_or(Ok(()))?;
+        Ok(next)
+    }
+
+    /// Commits postings and what is known of fields by then.
+    fn commit_fields(&self, turn: &mut Turn<'_>, mut draft: Draft, entries: Entries, mut known: Known) -> Result<()> {
+        let applied = entries.draft_into(&mut draft, &self.families);
+        let view = turn.write(draft)?;
+        let commit = turn.last();
+        self.note_change(commit);
+        // Rows of an earlier commit do not have what was written now.
+        known.since = commit;
+        *self.fields.known.write() = known;
+        self.fields.apply(applied, commit);
+        self.fields.cache.clear(commit);
+        turn.publish(view);
+        Ok(())
+    }
+}

@@ -1,0 +1,265 @@
+//! Postings held in memory: those that were asked for, kept up to date by every commit, and let go when there are too many.
+//!
+//! What is held says since which commit it has been as it is. A search that looks at an earlier commit does not use it.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use roaring::RoaringBitmap;
+
+use super::column::Column;
+use super::entries::{Entry, SlotChange};
+use crate::filter::term::{Kind, Range, kind_of, ordinal};
+use crate::id::{Commit, FieldId};
+
+/// About what anything held takes beside its slots.
+const OVERHEAD: usize = 160;
+
+pub(super) struct Cache {
+    most_bytes: usize,
+    held: Mutex<Everything>,
+}
+
+#[derive(Default)]
+struct Everything {
+    terms: Shelf<Entry, RoaringBitmap>,
+    columns: Shelf<(FieldId, Kind), Column>,
+    ranges: Shelf<(FieldId, Range), RoaringBitmap>,
+    /// Columns that are more than may be held.
+    too_large: HashSet<(FieldId, Kind)>,
+    /// The last commit that changed something.
+    applied: Commit,
+    /// How often something was asked for.
+    n_asked: u64,
+}
+
+/// Things of one kind.
+struct Shelf<K, V> {
+    held: HashMap<K, Held<V>>,
+    n_bytes: usize,
+}
+
+struct Held<V> {
+    value: Arc<V>,
+    since: Commit,
+    n_bytes: usize,
+    /// The number of the question that asked for it last.
+    asked: u64,
+}
+
+impl<K, V> Default for Shelf<K, V> {
+    fn default() -> Self {
+        Shelf { held: HashMap::new(), n_bytes: 0 }
+    }
+}
+
+impl<K: Hash + Eq + Clone, V> Shelf<K, V> {
+    fn find(&mut self, key: &K, commit: Commit, asked: u64) -> Option<Arc<V>> {
+        let held = self.held.get_mut(key).filter(|held| held.since <= commit)?;
+        held.asked = asked;
+        Some(held.value.clone())
+    }
+
+    fn insert(&mut self, key: K, held: Held<V>) {
+        self.n_bytes += held.n_bytes;
+        self.n_bytes -= self.held.insert(key, held).map_or(0, |before| before.n_bytes);
+    }
+
+    fn remove(&mut self, key: &K) {
+        self.n_bytes -= self.held.remove(key).map_or(0, |held| held.n_bytes);
+    }
+
+    fn retain(&mut self, keep: impl Fn(&K, &Held<V>) -> bool) {
+        let gone: Vec<K> =
+            self.held.iter().filter(|(key, held)| !keep(key, held)).map(|(key, _)| key.clone()).collect();
+        gone.iter().for_each(|key| self.remove(key));
+    }
+
+    /// Changes what is held under a key, if anything is. Whoever looks at it goes on with what it was.
+    fn change(&mut self, key: &K, commit: Commit, change: impl FnOnce(&mut V), n_bytes: impl FnOnce(&V) -> usize)
+    where
+        V: Clone,
+    {
+        let Some(held) = self.held.get_mut(key) else { return };
+        change(Arc::make_mut(&mut held.value));
+        held.since = commit;
+        let before = std::mem::replace(&mut held.n_bytes, OVERHEAD + n_bytes(&held.value));
+        self.n_bytes = self.n_bytes + held.n_bytes - before;
+    }
+}
+
+impl Cache {
+    pub(super) fn new(most_bytes: usize) -> Self {
+        Cache { most_bytes, held: Mutex::default() }
+    }
+
+    pub(super) fn n_bytes(&self) -> usize {
+        self.held.lock().n_bytes()
+    }
+
+    pub(super) fn term(&self, entry: &Entry, commit: Commit) -> Option<Arc<RoaringBitmap>> {
+        self.held.lock().ask(|all, asked| all.terms.find(entry, commit, asked))
+    }
+
+    pub(super) fn column(&self, key: &(FieldId, Kind), commit: Commit) -> Option<Arc<Column>> {
+        self.held.lock().ask(|all, asked| all.columns.find(key, commit, asked))
+    }
+
+    pub(super) fn range(&self, key: &(FieldId, Range), commit: Commit) -> Option<Arc<RoaringBitmap>> {
+        self.held.lock().ask(|all, asked| all.ranges.find(key, commit, asked))
+    }
+
+    /// Whether a column was once too large to be held.
+    pub(super) fn is_too_large(&self, key: &(FieldId, Kind)) -> bool {
+        self.held.lock().too_large.contains(key)
+    }
+
+    /// Holds a term's slots as of a commit, if nothing has changed since.
+    pub(super) fn put_term(&self, entry: Entry, slots: &Arc<RoaringBitmap>, commit: Commit) {
+        self.put(bytes_of(slots), commit, |all, held| all.terms.insert(entry, held(slots.clone())));
+    }
+
+    /// The same for a range, as it follows from a column.
+    pub(super) fn put_range(&self, key: (FieldId, Range), slots: &Arc<RoaringBitmap>, commit: Commit) {
+        self.put(bytes_of(slots), commit, |all, held| all.ranges.insert(key, held(slots.clone())));
+    }
+
+    /// The same for a column.
+    pub(super) fn put_column(&self, key: (FieldId, Kind), column: &Arc<Column>, commit: Commit) {
+        if column.n_bytes() > self.most_bytes / 2 {
+            self.held.lock().too_large.insert(key);
+            return;
+        }
+        self.put(column.n_bytes(), commit, |all, held| all.columns.insert(key, held(column.clone())));
+    }
+
+    fn put<V>(&self, n_bytes: usize, commit: Commit, put: impl FnOnce(&mut Everything, &dyn Fn(Arc<V>) -> Held<V>)) {
+        let n_bytes = n_bytes + OVERHEAD;
+        let mut all = self.held.lock();
+        if all.applied > commit || n_bytes > self.most_bytes / 2 {
+            return;
+        }
+        let asked = all.n_asked;
+        put(&mut all, &|value| Held { value, since: commit, n_bytes, asked });
+        if all.n_bytes() > self.most_bytes {
+            all.shrink(self.most_bytes / 4 * 3);
+        }
+    }
+
+    /// Brings what is held up to a commit.
+    pub(super) fn apply(&self, changes: &HashMap<Entry, SlotChange>, commit: Commit) {
+        let mut all = self.held.lock();
+        all.applied = commit;
+        for (entry, change) in changes {
+            let apply = |slots: &mut RoaringBitmap| {
+                slots.extend(&change.added);
+                change.removed.iter().for_each(|slot| _ = slots.remove(*slot));
+            };
+            all.terms.change(entry, commit, apply, bytes_of);
+            let (field, term) = entry;
+            let (Some(kind), Some(ordinal)) = (kind_of(term.bytes()), ordinal(term.bytes())) else { continue };
+            let apply = |column: &mut Column| {
+                change.added.iter().for_each(|slot| column.insert(ordinal, *slot));
+                change.removed.iter().for_each(|slot| column.remove(ordinal, *slot));
+            };
+            all.columns.change(&(*field, kind), commit, apply, Column::n_bytes);
+        }
+        if !all.ranges.held.is_empty() {
+            let changed: HashSet<(FieldId, Option<Kind>)> =
+                changes.keys().map(|(field, term)| (*field, kind_of(term.bytes()))).collect();
+            all.ranges.retain(|(field, range), _| !changed.contains(&(*field, Some(range.kind))));
+        }
+    }
+
+    /// Lets go of everything; what is read of an earlier commit than this is not held.
+    pub(super) fn clear(&self, commit: Commit) {
+        *self.held.lock() = Everything { applied: commit, ..Everything::default() };
+    }
+
+    /// Shows every term that is held.
+    pub(super) fn each_term(&self, mut show: impl FnMut(&Entry, &Arc<RoaringBitmap>)) {
+        self.held.lock().terms.held.iter().for_each(|(entry, held)| show(entry, &held.value));
+    }
+}
+
+impl Everything {
+    fn n_bytes(&self) -> usize {
+        self.terms.n_bytes + self.columns.n_bytes + self.ranges.n_bytes
+    }
+
+    fn ask<T>(&mut self, find: impl FnOnce(&mut Self, u64) -> T) -> T {
+        self.n_asked += 1;
+        let asked = self.n_asked;
+        find(self, asked)
+    }
+
+    /// Lets go of what was not asked for the longest, until no more is left than this.
+    fn shrink(&mut self, most_bytes: usize) {
+        let terms = self.terms.held.values().map(|held| (held.asked, held.n_bytes));
+        let columns = self.columns.held.values().map(|held| (held.asked, held.n_bytes));
+        let ranges = self.ranges.held.values().map(|held| (held.asked, held.n_bytes));
+        let mut all: Vec<(u64, usize)> = terms.chain(columns).chain(ranges).collect();
+        all.sort_unstable();
+        let mut n_left = self.n_bytes();
+        let last = all.into_iter().take_while(|(_, n_bytes)| {
+            let goes = n_left > most_bytes;
+            n_left -= if goes { *n_bytes } else { 0 };
+            goes
+        });
+        let Some((last, _)) = last.last() else { return };
+        self.terms.retain(|_, held| held.asked > last);
+        self.columns.retain(|_, held| held.asked > last);
+        self.ranges.retain(|_, held| held.asked > last);
+    }
+}
+
+fn bytes_of(slots: &RoaringBitmap) -> usize {
+    slots.serialized_size()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::term::Term;
+
+    fn entry(field: u32) -> Entry {
+        (FieldId(field), Term::exists())
+    }
+
+    fn added(field: u32, slots: &[u32]) -> HashMap<Entry, SlotChange> {
+        [(entry(field), SlotChange { added: slots.to_vec(), removed: Vec::new() })].into()
+    }
+
+    #[test]
+    fn what_is_held_is_told_of_its_own_time() {
+        let cache = Cache::new(1 << 20);
+        let slots = Arc::new(RoaringBitmap::from([1, 2]));
+        cache.put_term(entry(1), &slots, Commit(5));
+        assert_eq!(cache.term(&entry(1), Commit(4)), None);
+        assert_eq!(cache.term(&entry(1), Commit(5)), Some(slots.clone()));
+        cache.apply(&added(2, &[9]), Commit(6));
+        assert_eq!(cache.term(&entry(1), Commit(5)), Some(slots.clone()), "another term has changed");
+        cache.apply(&added(1, &[3]), Commit(7));
+        assert_eq!(cache.term(&entry(1), Commit(6)), None);
+        assert_eq!(*cache.term(&entry(1), Commit(7)).unwrap(), RoaringBitmap::from([1, 2, 3]));
+        assert_eq!(*slots, RoaringBitmap::from([1, 2]), "who looks at it sees it as it was");
+        cache.put_term(entry(3), &slots, Commit(6));
+        assert_eq!(cache.term(&entry(3), Commit(9)), None, "it was read before the last change");
+    }
+
+    #[test]
+    fn the_longest_unasked_goes_first() {
+        let cache = Cache::new(50 * OVERHEAD);
+        let slots = Arc::new(RoaringBitmap::from([1]));
+        (0..30).for_each(|field| cache.put_term(entry(field), &slots, Commit(1)));
+        assert!((0..30).all(|field| cache.term(&entry(field), Commit(1)).is_some()));
+        assert!(cache.term(&entry(0), Commit(1)).is_some());
+        (30..60).for_each(|field| cache.put_term(entry(field), &slots, Commit(1)));
+        assert!(cache.n_bytes() <= 50 * OVERHEAD);
+        assert!(cache.term(&entry(0), Commit(1)).is_some() && cache.term(&entry(1), Commit(1)).is_none());
+        cache.clear(Commit(2));
+        assert_eq!(cache.n_bytes(), 0);
+    }
+}

@@ -1,0 +1,126 @@
+//! What a commit changes in the index: gathered document by document, written as one change for each chunk of each term.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::Fields;
+use super::rule::{Known, is_building, wants};
+use crate::filter::extract::terms_of;
+use crate::filter::term::Term;
+use crate::id::{FieldId, Slot};
+use crate::store::draft::Draft;
+use crate::store::family::Families;
+use crate::store::postings::{ChunkChange, Rule, split};
+use crate::value::Value;
+
+/// The changes of a commit in the making.
+#[derive(Default)]
+pub(crate) struct Entries {
+    new_fields: HashMap<Box<str>, FieldId>,
+    changes: HashMap<Entry, SlotChange>,
+}
+
+/// A term of a field.
+pub(super) type Entry = (FieldId, Term);
+
+/// Slots that are given a term, and slots that lose it.
+#[derive(Debug, Default)]
+pub(super) struct SlotChange {
+    pub(super) added: Vec<u32>,
+    pub(super) removed: Vec<u32>,
+}
+
+/// What memory has to take over from a commit.
+#[derive(Default)]
+pub(crate) struct Applied {
+    pub(super) new_fields: Vec<(Box<str>, FieldId)>,
+    pub(super) changes: HashMap<Entry, SlotChange>,
+}
+
+/// Of every document that has more than is indexed.
+fn overflow() -> Entry {
+    (FieldId::default(), Term::incomplete())
+}
+
+impl Entries {
+    /// A slot is given a document with this metadata.
+    pub(crate) fn add(&mut self, fields: &Fields, slot: Slot, metadata: &Value) {
+        let known = fields.known.read();
+        for entry in self.entries_of(&known, metadata, |_| true) {
+            self.changes.entry(entry).or_default().added.push(slot.0);
+        }
+    }
+
+    /// The same for the fields that are being built, of a document that may have been indexed before.
+    pub(super) fn build(&mut self, known: &Known, slot: Slot, metadata: &Value) {
+        for entry in self.entries_of(known, metadata, |path| is_building(&known.row.rule, path)) {
+            self.changes.entry(entry).or_default().added.push(slot.0);
+        }
+    }
+
+    /// A slot loses its document.
+    pub(crate) fn remove(&mut self, fields: &Fields, slot: Slot, metadata: &Value) {
+        self.replace(fields, slot, metadata, None);
+    }
+
+    /// A slot's document is given other metadata, or none.
+    pub(crate) fn replace(&mut self, fields: &Fields, slot: Slot, before: &Value, after: Option<&Value>) {
+        let known = fields.known.read();
+        let mut old = self.entries_of(&known, before, |_| true);
+        if known.row.rule != Rule::default() {
+            // Under an earlier rule the document may have been too large.
+            old.insert(overflow());
+        }
+        let new = after.map_or_else(BTreeSet::new, |after| self.entries_of(&known, after, |_| true));
+        for entry in old.difference(&new) {
+            self.changes.entry(entry.clone()).or_default().removed.push(slot.0);
+        }
+        for entry in new.difference(&old) {
+            self.changes.entry(entry.clone()).or_default().added.push(slot.0);
+        }
+    }
+
+    /// The entries of a document. Paths that have no number yet are given one.
+    fn entries_of(&mut self, known: &Known, metadata: &Value, also: impl Fn(&str) -> bool) -> BTreeSet<Entry> {
+        let terms = terms_of(metadata, |path| wants(&known.row.rule, path) && also(path));
+        let mut entries = BTreeSet::new();
+        if terms.overflows {
+            entries.insert(overflow());
+        }
+        for (path, terms) in terms.by_path {
+            match self.number(known, path) {
+                Some(field) => entries.extend(terms.into_iter().map(|term| (field, term))),
+                None => _ = entries.insert(overflow()),
+            }
+        }
+        entries
+    }
+
+    fn number(&mut self, known: &Known, path: Box<str>) -> Option<FieldId> {
+        if let Some(number) = known.find(&path).or_else(|| self.new_fields.get(&path).copied()) {
+            return Some(number);
+        }
+        let number = known.free(self.new_fields.len())?;
+        self.new_fields.insert(path, number);
+        Some(number)
+    }
+
+    /// Puts the changes into a draft, and returns them for memory.
+    pub(crate) fn draft_into(self, draft: &mut Draft, families: &Families) -> Applied {
+        for (path, id) in &self.new_fields {
+            draft.field(families, path, *id);
+        }
+        for ((field, term), change) in &self.changes {
+            let mut chunks: HashMap<u16, ChunkChange> = HashMap::new();
+            for &slot in &change.added {
+                let (chunk, place) = split(slot);
+                chunks.entry(chunk).or_default().added.push(place);
+            }
+            for &slot in &change.removed {
+                let (chunk, place) = split(slot);
+                chunks.entry(chunk).or_default().removed.push(place);
+            }
+            chunks.iter().for_each(|(chunk, change)| draft.postings(families, *field, term.bytes(), *chunk, change));
+        }
+        Applied { new_fields: self.new_fields.into_iter().collect(), changes: self.changes }
+    }
+}

@@ -1,0 +1,174 @@
+//! Telling from postings which documents match a filter, as of one commit.
+//!
+//! What was held in memory since before that commit is used; everything else is read from the rows of the commit, and held
+//! from then on.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use roaring::RoaringBitmap;
+
+use super::column::Column;
+use crate::collection::Live;
+use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::filter::lookup::{Coverage, Postings};
+use crate::filter::slots::{Bounds, SlotSet};
+use crate::filter::term::{Kind, Range, Term, ordinal};
+use crate::id::FieldId;
+use crate::store::postings::read_chunk;
+use crate::store::{View, key, storage};
+
+/// Chunks looked up one by one; more are scanned.
+const FEW_CHUNKS: usize = 64;
+
+impl Live {
+    /// The slots that match a filter at a commit, as far as postings tell. All of the collection's namespaces together.
+    pub(crate) fn bounds(&self, view: &View, filter: &Filter) -> Bounds {
+        let told = if self.fields.is_damaged() { None } else { self.told(view, filter) };
+        // Nothing is known then.
+        told.unwrap_or_else(|| Bounds::at_most(SlotSet::all()))
+    }
+
+    fn told(&self, view: &View, filter: &Filter) -> Option<Bounds> {
+        match filter.bounds(&Lookup { live: self, view }) {
+            Ok(bounds) => Some(bounds),
+            Err(error) => {
+                tracing::error!("postings are made anew, documents are looked at meanwhile: {error}");
+                self.fields.is_damaged.store(true, Ordering::Release);
+                self.bell.ring();
+                None
+            }
+        }
+    }
+}
+
+/// The postings of a collection at a commit.
+pub(crate) struct Lookup<'l> {
+    pub(crate) live: &'l Live,
+    pub(crate) view: &'l View,
+}
+
+impl Postings for Lookup<'_> {
+    fn coverage(&self, path: &str) -> Coverage {
+        self.live.fields.known.read().coverage(path, self.view.commit)
+    }
+
+    fn term(&self, field: FieldId, term: &Term) -> Result<Arc<RoaringBitmap>> {
+        let (cache, entry) = (&self.live.fields.cache, (field, term.clone()));
+        if let Some(slots) = cache.term(&entry, self.view.commit) {
+            return Ok(slots);
+        }
+        let slots = Arc::new(self.read_term(field, term)?);
+        cache.put_term(entry, &slots, self.view.commit);
+        Ok(slots)
+    }
+
+    fn range(&self, field: FieldId, range: &Range) -> Result<Arc<RoaringBitmap>> {
+        let (cache, commit) = (&self.live.fields.cache, self.view.commit);
+        let cached = (field, range.clone());
+        if let Some(slots) = cache.range(&cached, commit) {
+            return Ok(slots);
+        }
+        let slots = Arc::new(match range.ordinals() {
+            Some((first, last)) if first > last => RoaringBitmap::new(),
+            Some((first, last)) if !cache.is_too_large(&(field, range.kind)) => {
+                self.column(field, range.kind)?.range(first, last)
+            }
+            Some(_) | None => self.read_range(field, range)?,
+        });
+        cache.put_range(cached, &slots, commit);
+        Ok(slots)
+    }
+
+    fn overflowing(&self) -> Result<Arc<RoaringBitmap>> {
+        self.term(FieldId::default(), &Term::incomplete())
+    }
+}
+
+impl Lookup<'_> {
+    fn column(&self, field: FieldId, kind: Kind) -> Result<Arc<Column>> {
+        let (cache, commit) = (&self.live.fields.cache, self.view.commit);
+        if let Some(column) = cache.column(&(field, kind), commit) {
+            return Ok(column);
+        }
+        let (mut entries, mut slots) = (Vec::new(), RoaringBitmap::new());
+        self.each_row(field, &[kind as u8], |term, chunk, row| {
+            slots.clear();
+            read_chunk(row, chunk, &mut slots)?;
+            let ordinal = ordinal(term).ok_or_else(|| Error::corruption("a row of postings", "a term of no order"))?;
+            entries.extend(slots.iter().map(|slot| (ordinal, slot)));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let column = Arc::new(Column::new(entries));
+        cache.put_column((field, kind), &column, commit);
+        Ok(column)
+    }
+
+    fn read_term(&self, field: FieldId, term: &Term) -> Result<RoaringBitmap> {
+        let (rocks, family, snapshot) = (self.live.store.rocks(), &self.live.families.postings, &self.view.snapshot);
+        let n_chunks = self.live.memory.slots.n_slots().div_ceil(1 << 16);
+        let mut slots = RoaringBitmap::new();
+        if n_chunks <= FEW_CHUNKS {
+            let keys: Vec<_> = (0..n_chunks as u16).map(|chunk| key::postings(field, term.bytes(), chunk)).collect();
+            let rows = rocks.get_many(family, Some(snapshot), &keys).map_err(storage("reading postings"))?;
+            for (row, chunk) in rows.iter().zip(0..) {
+                row.as_ref().map_or(Ok(()), |row| read_chunk(row, chunk, &mut slots))?;
+            }
+            return Ok(slots);
+        }
+        let (from, to) = key::term_range(field, term.bytes());
+        self.each_row_within((&from, &to), |_, chunk, row| {
+            read_chunk(row, chunk, &mut slots)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(slots)
+    }
+
+    fn read_range(&self, field: FieldId, range: &Range) -> Result<RoaringBitmap> {
+        let (_, to) = key::postings_range(field, &[range.kind as u8]);
+        let (from, _) = key::postings_range(field, &range.start());
+        let mut slots = RoaringBitmap::new();
+        self.each_row_within((&from, &to), |term, chunk, row| {
+            if range.is_passed(term) {
+                return Ok(ControlFlow::Break(()));
+            }
+            if range.admits(term) {
+                read_chunk(row, chunk, &mut slots)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(slots)
+    }
+
+    /// Shows every row of a field's terms that begin with `front`, until `visit` breaks or fails.
+    pub(crate) fn each_row(
+        &self,
+        field: FieldId,
+        front: &[u8],
+        visit: impl FnMut(&[u8], u16, &[u8]) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let (from, to) = key::postings_range(field, front);
+        self.each_row_within((&from, &to), visit)
+    }
+
+    fn each_row_within(
+        &self,
+        range: (&[u8], &[u8]),
+        mut visit: impl FnMut(&[u8], u16, &[u8]) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let (rocks, family, snapshot) = (self.live.store.rocks(), &self.live.families.postings, &self.view.snapshot);
+        let visit = |key: &[u8], row: &[u8]| {
+            let (_, term, chunk) = key::read_postings(key)?;
+            visit(term, chunk, row)
+        };
+        let mut visit = visit;
+        let stopped = rocks.scan(family, Some(snapshot), range, |key, row| match visit(key, row) {
+            Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
+            Ok(ControlFlow::Break(())) => ControlFlow::Break(Ok(())),
+            Err(error) => ControlFlow::Break(Err(error)),
+        });
+        stopped.map_err(storage("reading postings"))?.unwrap_or(Ok(()))
+    }
+}

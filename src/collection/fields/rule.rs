@@ -1,0 +1,189 @@
+//! Which fields a collection indexes, what numbers they have, and which of them are still being built.
+
+use std::collections::HashMap;
+
+use crate::config::CollectionConfig;
+use crate::filter::lookup::Coverage;
+use crate::filter::term::TERMS_VERSION;
+use crate::id::{Commit, FieldId};
+use crate::limits::MAX_INDEXED_FIELDS;
+use crate::store::postings::{IndexRow, Rule};
+
+/// What is known of a collection's fields.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    numbers: HashMap<Box<str>, FieldId>,
+    next: u32,
+    pub(super) row: IndexRow,
+    /// From this commit on all is indexed that is not being built.
+    pub(super) since: Commit,
+}
+
+impl Known {
+    /// Of a collection without documents: nothing is left to be built.
+    pub(crate) fn begin(config: &CollectionConfig) -> Self {
+        let only = config.index_only.as_ref().map(|paths| paths.iter().cloned().collect());
+        let rule = Rule { only, never: config.no_index.iter().cloned().collect(), ..Rule::default() };
+        Known { row: IndexRow { terms_version: TERMS_VERSION, cursor: 0, rule }, ..Known::default() }
+    }
+
+    /// How far the index is, as it is written down.
+    pub(crate) fn row(&self) -> &IndexRow {
+        &self.row
+    }
+
+    /// As it was written. Without a state, or with one of other rules, everything is built anew.
+    pub(crate) fn read(fields: Vec<(String, FieldId)>, row: Option<IndexRow>, config: &CollectionConfig) -> Self {
+        let mut known = Known::begin(config);
+        match row {
+            Some(row) if row.terms_version == TERMS_VERSION => known.row = row,
+            Some(_) | None => known.begin_anew(),
+        }
+        fields.into_iter().for_each(|(path, id)| known.insert(path.into(), id));
+        known
+    }
+
+    /// From now on everything is to be built.
+    pub(super) fn begin_anew(&mut self) {
+        self.row.rule.building = [String::new()].into();
+        (self.row.cursor, self.row.terms_version) = (0, TERMS_VERSION);
+    }
+
+    /// From now on a path is indexed; it is to be built where it was not. False if it was, and the path above that stands
+    /// in the way if there is one.
+    pub(super) fn add(&mut self, path: &str) -> Result<bool, String> {
+        let rule = &mut self.row.rule;
+        if let Some(above) = rule.never.iter().find(|above| *above != path && is_within(path, above)) {
+            return Err(above.clone());
+        }
+        let was_wanted = wants(rule, path) && !rule.never.iter().any(|below| is_within(below, path));
+        if was_wanted {
+            return Ok(false);
+        }
+        rule.never.retain(|below| !is_within(below, path));
+        if let Some(only) = &mut rule.only {
+            only.retain(|below| !is_within(below, path));
+            if !only.iter().any(|above| is_within(path, above)) {
+                only.insert(path.to_owned());
+            }
+        }
+        rule.building.insert(path.to_owned());
+        self.row.cursor = 0;
+        Ok(true)
+    }
+
+    /// From now on a path is not indexed, nor what is below it. Returns the fields that this takes the postings of.
+    pub(super) fn remove(&mut self, path: &str) -> Vec<FieldId> {
+        let rule = &mut self.row.rule;
+        rule.only.iter_mut().for_each(|only| only.retain(|below| !is_within(below, path)));
+        rule.never.retain(|below| !is_within(below, path));
+        rule.building.retain(|below| !is_within(below, path));
+        if wants(rule, path) {
+            rule.never.insert(path.to_owned());
+        }
+        let below = self.numbers.iter().filter(|(known, _)| is_within(known, path));
+        below.map(|(_, field)| *field).collect()
+    }
+
+    pub(super) fn insert(&mut self, path: Box<str>, id: FieldId) {
+        self.next = self.next.max(id.0);
+        self.numbers.insert(path, id);
+    }
+
+    /// The number of a path.
+    pub(super) fn find(&self, path: &str) -> Option<FieldId> {
+        self.numbers.get(path).copied()
+    }
+
+    /// The `n`th number that is still to be given out; `None` where there are enough.
+    pub(super) fn free(&self, n: usize) -> Option<FieldId> {
+        (self.numbers.len() + n < MAX_INDEXED_FIELDS).then(|| FieldId(self.next + 1 + n as u32))
+    }
+
+    /// Paths and numbers, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, FieldId)> {
+        self.numbers.iter().map(|(path, id)| (&**path, *id))
+    }
+
+    pub(super) fn is_building(&self) -> bool {
+        !self.row.rule.building.is_empty()
+    }
+
+    /// What postings tell of a path at a commit.
+    pub(super) fn coverage(&self, path: &str, commit: Commit) -> Coverage {
+        if commit < self.since || !wants(&self.row.rule, path) || is_building(&self.row.rule, path) {
+            return Coverage::Unindexed;
+        }
+        self.find(path).map_or(Coverage::Absent, Coverage::Indexed)
+    }
+}
+
+/// Whether a path is indexed.
+pub(super) fn wants(rule: &Rule, path: &str) -> bool {
+    let lies_in = |set: &std::collections::BTreeSet<String>| set.iter().any(|above| is_within(path, above));
+    !lies_in(&rule.never) && rule.only.as_ref().is_none_or(lies_in)
+}
+
+/// Whether a path is still being built.
+pub(super) fn is_building(rule: &Rule, path: &str) -> bool {
+    rule.building.iter().any(|above| is_within(path, above))
+}
+
+/// Whether a path is another, or leads below it.
+pub(super) fn is_within(path: &str, above: &str) -> bool {
+    above.is_empty() || path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_holds_for_what_is_below() {
+        let set = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+        let rule = Rule { only: Some(set(&["a", "b.c"])), never: set(&["a.x"]), ..Rule::default() };
+        let wanted = ["a", "a.b", "b.c", "b.c.d"].map(|path| wants(&rule, path));
+        assert_eq!(wanted, [true; 4]);
+        let unwanted = ["a.x", "a.x.y", "b", "b.cd", "ab"].map(|path| wants(&rule, path));
+        assert_eq!(unwanted, [false; 5]);
+        assert!(wants(&Rule::default(), "x") && !wants(&Rule { only: Some(set(&[])), ..Rule::default() }, "x"));
+    }
+
+    #[test]
+    fn a_rule_changes_path_by_path() {
+        let mut known = Known::begin(&CollectionConfig::new(1).no_index("a").no_index("b.c"));
+        known.insert("b".into(), FieldId(1));
+        known.insert("b.c".into(), FieldId(2));
+        assert_eq!(known.add("a.x"), Err("a".to_owned()), "what is above is not indexed");
+        assert_eq!((known.add("d"), known.add("b.d")), (Ok(false), Ok(false)));
+        assert_eq!(known.add("b"), Ok(true));
+        assert!(wants(&known.row.rule, "b.c") && known.is_building());
+        assert_eq!(known.coverage("b", Commit(0)), Coverage::Unindexed);
+        let mut gone = known.remove("b");
+        gone.sort();
+        assert_eq!(gone, [FieldId(1), FieldId(2)]);
+        assert!(!wants(&known.row.rule, "b") && !wants(&known.row.rule, "b.c") && !known.is_building());
+
+        let mut known = Known::begin(&CollectionConfig::new(1).index_only(["a.b"]));
+        assert_eq!((known.add("a"), known.add("a.c"), known.add("z")), (Ok(true), Ok(false), Ok(true)));
+        known.remove("a.b");
+        let wanted = ["a", "a.b", "a.c", "z", "y"].map(|path| wants(&known.row.rule, path));
+        assert_eq!(wanted, [true, false, true, true, false]);
+    }
+
+    #[test]
+    fn numbers_are_given_out_once() {
+        let config = CollectionConfig::new(1).index_only(["a", "b", "c"]);
+        let mut known = Known::begin(&config);
+        assert_eq!(known.free(0), Some(FieldId(1)));
+        known.insert("a".into(), FieldId(1));
+        known.insert("b".into(), FieldId(7));
+        assert_eq!((known.free(0), known.free(1)), (Some(FieldId(8)), Some(FieldId(9))));
+        assert_eq!(known.free(MAX_INDEXED_FIELDS - 2), None);
+        assert_eq!(known.coverage("a", Commit(0)), Coverage::Indexed(FieldId(1)));
+        assert_eq!(known.coverage("c", Commit(0)), Coverage::Absent);
+        known.begin_anew();
+        assert_eq!(known.coverage("a", Commit(0)), Coverage::Unindexed);
+        assert_eq!(Known::read(Vec::new(), None, &config).coverage("a", Commit(9)), Coverage::Unindexed);
+    }
+}

@@ -1,0 +1,203 @@
+//! Searching: what can be asked for, and running it.
+//!
+//! A search sees one commit.
+//!
+//! | file | owns |
+//! |---|---|
+//! | [`round`] | what the searches of one call share; finding and answering |
+//! | [`field`] | which documents may be hits |
+//! | [`hits`] | making hits of what was found |
+
+pub(super) mod field;
+mod hits;
+mod round;
+
+use rayon::prelude::*;
+
+use self::round::Round;
+use super::Namespace;
+use super::query::Query;
+use crate::document::{Hits, Way};
+use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::params::{Mmr, SearchParams};
+
+impl Namespace {
+    /// The documents nearest to a vector, or to a stored document.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document, Query, field};
+    /// # use serde_json::json;
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+    /// notes.insert(Document::new([1.0, 0.0]).id("east").metadata(json!({"cold": false})))?;
+    /// notes.insert(Document::new([0.0, 1.0]).id("north").metadata(json!({"cold": true})))?;
+    /// let hits = notes.search([0.9, 0.1]).limit(1).run()?;
+    /// assert_eq!(hits[0].id, "east".into());
+    /// let hits = notes.search([0.9, 0.1]).filter(field("cold").eq(true)).run()?;
+    /// assert_eq!(hits[0].id, "north".into());
+    /// let hits = notes.search(Query::like("east")).run()?;
+    /// assert_eq!((hits.len(), &hits[0].id), (1, &"north".into()));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn search(&self, query: impl Into<Query>) -> Search {
+        Search { namespace: self.clone(), query: query.into(), params: SearchParams::default() }
+    }
+
+    /// The documents nearest to each of several queries, worked out on all cores.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+    /// notes.insert(Document::new([1.0, 0.0]).id("east"))?;
+    /// let answers = notes.search_many([[1.0, 0.0], [0.0, 1.0]]).limit(1).run()?;
+    /// assert_eq!((answers.len(), answers[1][0].score), (2, 0.0));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn search_many<Q: Into<Query>>(&self, queries: impl IntoIterator<Item = Q>) -> Search<Vec<Query>> {
+        let query = queries.into_iter().map(Into::into).collect();
+        Search { namespace: self.clone(), query, params: SearchParams::default() }
+    }
+}
+
+/// A search to be run; made by [`Namespace::search`] and [`Namespace::search_many`].
+#[must_use = "nothing is searched until `run`"]
+#[derive(Debug, Clone)]
+pub struct Search<Q = Query> {
+    namespace: Namespace,
+    query: Q,
+    params: SearchParams,
+}
+
+impl<Q> Search<Q> {
+    /// Most hits to return. Default: 10.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.params.limit = limit;
+        self
+    }
+
+    /// How many of the nearest to leave out first. Default: 0.
+    pub fn offset(mut self, offset: usize) -> Self {
+        self.params.offset = offset;
+        self
+    }
+
+    /// Only documents that match. Default: all of the namespace.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.params.filter = filter;
+        self
+    }
+
+    /// Only hits with at least this score. Default: any.
+    pub fn min_score(mut self, score: f32) -> Self {
+        self.params.min_score = Some(score);
+        self
+    }
+
+    /// Only hits at most this far away, in the metric's own distance. Default: any.
+    pub fn max_distance(mut self, distance: f32) -> Self {
+        self.params.max_distance = Some(distance);
+        self
+    }
+
+    /// Whether hits carry their vectors. Default: no.
+    pub fn with_vector(mut self, with_vector: bool) -> Self {
+        self.params.with_vector = with_vector;
+        self
+    }
+
+    /// The metadata fields hits carry, by their names at the top level. Default: all.
+    pub fn fields<F: Into<String>>(mut self, fields: impl IntoIterator<Item = F>) -> Self {
+        self.params.fields = Some(fields.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Whether hits carry their metadata and text. Default: yes. Without them a search reads nothing from disk.
+    pub fn with_document(mut self, with_document: bool) -> Self {
+        self.params.with_document = with_document;
+        self
+    }
+
+    /// How many points the walk through the graph keeps: more find more of the nearest, and take longer. 1 to 4,096.
+    /// Default: 48 and twice the hits wanted.
+    pub fn ef(mut self, ef: usize) -> Self {
+        self.params.ef = Some(ef);
+        self
+    }
+
+    /// Whether to compare every vector, so that the hits are the nearest for certain. Default: no.
+    pub fn exact(mut self, exact: bool) -> Self {
+        self.params.way = exact.then_some(Way::Exact);
+        self
+    }
+
+    /// Which way to go, whatever is faster. Default: whichever is faster.
+    pub fn way(mut self, way: Way) -> Self {
+        self.params.way = Some(way);
+        self
+    }
+
+    /// How many times as many documents as are wanted are compared once more, by their exact vectors, after a walk by
+    /// codes: 1 to 100. A quarter of `ef` are in any case, and all of it up to 16 components. Default: 1.5.
+    pub fn oversampling(mut self, oversampling: f32) -> Self {
+        self.params.oversampling = oversampling;
+        self
+    }
+
+    /// Has hits differ from each other: they are chosen from so many `candidates`, by how near they are and how unlike
+    /// those chosen before ([`Mmr`]). Default: the nearest, however like each other they are.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+    /// notes.insert(Document::new([1.0, 0.1]).id("first"))?;
+    /// notes.insert(Document::new([1.0, 0.11]).id("much the same"))?;
+    /// notes.insert(Document::new([1.0, -0.5]).id("something else"))?;
+    /// let hits = notes.search([1.0, 0.0]).mmr(0.5, 3).limit(2).run()?;
+    /// assert_eq!((&hits[0].id, &hits[1].id), (&"first".into(), &"something else".into()));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn mmr(mut self, lambda: f32, candidates: usize) -> Self {
+        self.params.mmr = Some(Mmr::new(lambda, candidates));
+        self
+    }
+
+    /// Sets everything at once.
+    pub fn params(mut self, params: SearchParams) -> Self {
+        self.params = params;
+        self
+    }
+}
+
+impl Search<Query> {
+    /// Runs the search.
+    ///
+    /// # Errors
+    /// `DimensionMismatch` or `InvalidVector` for the query; `DocumentNotFound` for a [`Query::like`] whose document
+    /// does not exist; `InvalidFilter` or `LimitExceeded` for the filter; `InvalidConfig` for a bound that is NaN;
+    /// otherwise as for every read.
+    pub fn run(self) -> Result<Hits> {
+        let Search { namespace, query, params } = self;
+        let round = Round::begin(&namespace, params)?;
+        round.answer(query)
+    }
+}
+
+impl Search<Vec<Query>> {
+    /// Runs the searches; answers stand in the order of the queries, and all see the same commit.
+    ///
+    /// # Errors
+    /// As for one search; an error of one query is [`Error::InQuery`] with its position.
+    pub fn run(self) -> Result<Vec<Hits>> {
+        let Search { namespace, query: queries, params } = self;
+        let round = Round::begin(&namespace, params)?;
+        let answer =
+            |(index, query)| round.answer(query).map_err(|error| Error::InQuery { index, source: Box::new(error) });
+        queries.into_par_iter().enumerate().map(answer).collect()
+    }
+}

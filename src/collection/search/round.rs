@@ -1,0 +1,334 @@
+//! The searches of one call: finding what is nearest among the documents that may be hits, and answering.
+//!
+//! Without a filter a search walks the graph, or compares every vector where that is faster. With one it does what costs
+//! least, by measure: compare the codes of all that match, or walk among them. What postings cannot tell of a match is
+//! asked of the documents found, nearest first, until there are enough.
+
+use std::sync::{Arc, OnceLock};
+
+use super::field::{self, Field};
+use crate::collection::exact::{Held, Reader};
+use crate::collection::index::Index;
+use crate::collection::index::cost::Plan;
+use crate::collection::index::seek::{Effort, Scratch, Target, Wanted};
+use crate::collection::matching::{Candidates, Matching, settle};
+use crate::collection::query::Query;
+use crate::collection::{Live, Namespace, Scope, State, check, diversity};
+use crate::document::{Hits, Route, Way};
+use crate::error::Result;
+use crate::filter::slots::SlotSet;
+use crate::graph::Found;
+use crate::id::{NamespaceId, Slot};
+use crate::params::SearchParams;
+use crate::store::View;
+
+/// Everything that searches of one call share: the commit they see and what may be a hit.
+pub(super) struct Round {
+    pub(super) live: Arc<Live>,
+    pub(super) view: Arc<View>,
+    pub(super) params: SearchParams,
+    state: Arc<State>,
+    /// `None` if the namespace has never had a document.
+    namespace: Option<NamespaceId>,
+    field: Field,
+    /// The documents that match for certain, once one of the searches had to look at all in doubt.
+    settled: OnceLock<Matching>,
+}
+
+/// A query that was checked, as vectors are compared, and the slots it must not find, in order.
+struct Prepared {
+    row: Vec<f32>,
+    excluded: Vec<Slot>,
+}
+
+impl Effort {
+    fn route(self, way: Way) -> Route {
+        let Effort { walk, n_tail, n_rescored, n_codes } = self;
+        let n_visited = walk.n_ranked + n_codes;
+        Route { way, n_scanned: n_rescored, n_visited, n_hops: walk.n_hops, n_tail, ..Route::default() }
+    }
+}
+
+/// What is found beyond what is wanted where documents have to be looked at, and how much more each time that was not
+/// enough.
+const MORE_FOR_DOUBT: usize = 4;
+/// So many are found at most before all that are in doubt are looked at.
+const MOST_DOUBTED: usize = 2_048;
+/// Documents that match at which a walk among them begins.
+const N_SEEDS: usize = 16;
+
+impl Round {
+    pub(super) fn begin(namespace: &Namespace, params: SearchParams) -> Result<Self> {
+        params.validate()?;
+        let mut scope = namespace.scope()?;
+        let walks = |scope: &Scope, n_members: usize| {
+            let live = &scope.live;
+            let (_, reach) = beam(&params, params.n_nearest(), n_members, live.memory.slots.n_documents());
+            walked(live, &live.reader(Some(&scope.view.snapshot)), &params, n_members, reach).is_some()
+        };
+        let field = field::choose(&mut scope, &params, walks)?;
+        let Scope { live, view, namespace: number } = scope;
+        let state = namespace.state().clone();
+        Ok(Round { live, view, state, namespace: number, field, params, settled: OnceLock::new() })
+    }
+
+    pub(super) fn answer(&self, query: Query) -> Result<Hits> {
+        let name = || self.state.name();
+        let (vector, excluded) = query.resolve(&self.live, &self.view.snapshot, self.namespace, &name)?;
+        let norm = check::vector(name, &self.live.config, &vector)?;
+        let query = Prepared { row: self.live.comparable_by(vector, norm), excluded };
+        Scratch::with(|scratch| {
+            let route = self.find(&query, scratch)?;
+            scratch.found.retain(|found| self.is_within(found.rank));
+            if let Some(mmr) = self.params.mmr {
+                let exact = self.live.reader(Some(&self.view.snapshot));
+                let n = self.params.offset.saturating_add(self.params.limit);
+                diversity::choose(&self.live.ranker, &exact, mmr, n, &mut scratch.found)?;
+            }
+            let items = self.complete(scratch.found.iter().skip(self.params.offset).take(self.params.limit))?;
+            Ok(Hits { items, commit: self.view.commit, route })
+        })
+    }
+
+    /// Leaves the nearest in the scratch, in order.
+    fn find(&self, query: &Prepared, scratch: &mut Scratch) -> Result<Route> {
+        let exact = self.live.reader(Some(&self.view.snapshot));
+        let n = self.params.n_nearest().min(self.live.memory.slots.n_slots());
+        match &self.field {
+            Field::Listed(slots) => self.scan(&exact, query, n, slots.iter().copied(), scratch),
+            Field::All => self.find_in_namespace(&exact, query, n, self.live.memory.slots.n_documents(), scratch),
+            Field::Members(n_members) => self.find_in_namespace(&exact, query, n, *n_members, scratch),
+            Field::Matching(matching) => {
+                let route = match &matching.sure {
+                    None => self.find_among(&exact, query, n, &matching.possible, scratch)?,
+                    Some(_) => self.find_in_doubt(&exact, query, n, matching, scratch)?,
+                };
+                let n_matching = self.settled.get().unwrap_or(matching).possible.n;
+                Ok(Route { n_matching: Some(n_matching), ..route })
+            }
+        }
+    }
+
+    fn find_in_namespace(
+        &self,
+        exact: &Reader<'_>,
+        query: &Prepared,
+        n: usize,
+        n_members: usize,
+        scratch: &mut Scratch,
+    ) -> Result<Route> {
+        let slots = &self.live.memory.slots;
+        let (namespace, commit) = (self.namespace.unwrap_or_default(), self.view.commit);
+        let (ef, reach) = beam(&self.params, n, n_members, slots.n_documents());
+        let all = || (0..slots.n_slots() as u32).map(Slot).filter(|&slot| slots.is_visible(slot, namespace, commit));
+        let Some(index) = walked(&self.live, exact, &self.params, n_members, reach) else {
+            return self.scan(exact, query, n, all(), scratch);
+        };
+        let wanted = self.wanted(query, n.min(n_members), ef);
+        index.seek((slots, exact), &self.live.ranker, wanted, Target::All, scratch)?;
+        let route = scratch.effort.route(Way::Graph);
+        if scratch.found.len() >= n_members.saturating_sub(query.excluded.len()).min(n) {
+            return Ok(route);
+        }
+        // Fewer than there are: too much of what was found is dead or someone else's.
+        let Route { n_scanned, .. } = self.scan(exact, query, n, all(), scratch)?;
+        Ok(Route { way: Way::Exact, n_scanned, ..route })
+    }
+
+    /// Finds the nearest of documents that are known one by one.
+    fn find_among(
+        &self,
+        exact: &Reader<'_>,
+        query: &Prepared,
+        n: usize,
+        candidates: &Candidates,
+        scratch: &mut Scratch,
+    ) -> Result<Route> {
+        let slots = &self.live.memory.slots;
+        let n_expected = candidates.n.saturating_sub(query.excluded.len()).min(n);
+        let (ef, _) = beam(&self.params, n, candidates.n, candidates.n);
+        let wanted = self.wanted(query, n.min(candidates.n), ef);
+        let plan = self.plan(exact, candidates.n, ef);
+        if let (Some(index), Plan::Walk) = (&self.live.memory.index, plan) {
+            let seeds = candidates.spread(N_SEEDS);
+            let target = Target::Among { bits: &candidates.bits, seeds: &seeds };
+            index.seek((slots, exact), &self.live.ranker, wanted, target, scratch)?;
+            let route = scratch.effort.route(Way::Graph);
+            if scratch.found.len() >= n_expected {
+                return Ok(route);
+            }
+            let again = self.scan_codes(index, exact, query, wanted, candidates, scratch)?;
+            let (n_visited, n_hops) = (route.n_visited + again.n_visited, route.n_hops);
+            return Ok(Route { n_visited, n_hops, ..again });
+        }
+        match (&self.live.memory.index, plan) {
+            (Some(index), Plan::Codes) => self.scan_codes(index, exact, query, wanted, candidates, scratch),
+            _ => self.scan(exact, query, n, self.each(candidates), scratch),
+        }
+    }
+
+    fn scan_codes(
+        &self,
+        index: &Index,
+        exact: &Reader<'_>,
+        query: &Prepared,
+        wanted: Wanted<'_>,
+        candidates: &Candidates,
+        scratch: &mut Scratch,
+    ) -> Result<Route> {
+        let slots = &self.live.memory.slots;
+        let mut each = self.each(candidates);
+        if index.codes().is_none() {
+            return self.scan(exact, query, wanted.n, each, scratch);
+        }
+        index.seek((slots, exact), &self.live.ranker, wanted, Target::Each(&mut each), scratch)?;
+        Ok(scratch.effort.route(Way::Codes))
+    }
+
+    /// The documents of a set.
+    fn each<'c>(&'c self, candidates: &'c Candidates) -> impl Iterator<Item = Slot> + 'c {
+        let (slots, commit) = (&self.live.memory.slots, self.view.commit);
+        let (some, rest) = match &candidates.slots {
+            SlotSet::Only(some) => (Some(some.iter().map(Slot)), 0..0),
+            SlotSet::AllBut(_) => (None, 0..slots.n_slots() as u32),
+        };
+        let rest = rest.filter(|slot| candidates.bits.contains(*slot)).map(Slot);
+        some.into_iter().flatten().chain(rest).filter(move |slot| slots.exists_at(*slot, commit))
+    }
+
+    /// Finds the nearest where it takes a look at documents to know whether they match: more are found than are wanted,
+    /// until enough of them do.
+    fn find_in_doubt(
+        &self,
+        exact: &Reader<'_>,
+        query: &Prepared,
+        n: usize,
+        matching: &Matching,
+        scratch: &mut Scratch,
+    ) -> Result<Route> {
+        let (mut n_found, mut n_checked) = (n.saturating_mul(MORE_FOR_DOUBT), 0);
+        while n_found <= MOST_DOUBTED && self.settled.get().is_none() {
+            let route = self.find_among(exact, query, n_found, &matching.possible, scratch)?;
+            let is_all = scratch.found.len() < n_found;
+            n_checked += self.check(matching, scratch)?;
+            if scratch.found.len() >= n || (is_all && scratch.found.len() >= matching.possible.n) {
+                scratch.found.truncate(n);
+                return Ok(Route { n_checked, ..route });
+            }
+            if is_all {
+                break;
+            }
+            n_found *= MORE_FOR_DOUBT;
+        }
+        if self.settled.get().is_none() {
+            let settled = settle(&self.live, &self.view, &self.params.filter, matching)?;
+            n_checked += matching.possible.n;
+            _ = self.settled.set(settled);
+        }
+        let settled = self.settled.get().unwrap_or(matching);
+        let route = self.find_among(exact, query, n, &settled.possible, scratch)?;
+        Ok(Route { n_checked, ..route })
+    }
+
+    /// Drops what was found and does not match. Returns how many documents were looked at.
+    fn check(&self, matching: &Matching, scratch: &mut Scratch) -> Result<usize> {
+        let slots = scratch.found.iter().map(|found| Slot(found.slot));
+        let doubtful: Vec<Slot> = slots.filter(|slot| !matching.is_sure_of(*slot)).collect();
+        let rows = self.live.fetch(&self.view.snapshot, &doubtful)?;
+        let refused: Vec<u32> =
+            rows.iter().filter(|(_, row)| !self.params.filter.matches(&row.metadata)).map(|(slot, _)| slot.0).collect();
+        scratch.found.retain(|found| !refused.contains(&found.slot));
+        Ok(doubtful.len())
+    }
+
+    fn wanted<'q>(&self, query: &'q Prepared, n: usize, ef: usize) -> Wanted<'q> {
+        Wanted {
+            query: &query.row,
+            n,
+            ef,
+            oversampling: self.params.oversampling,
+            excluded: &query.excluded,
+            namespace: self.namespace.unwrap_or_default(),
+            commit: self.view.commit,
+        }
+    }
+
+    /// How to find the nearest of so many documents that are known.
+    fn plan(&self, exact: &Reader<'_>, n_candidates: usize, ef: usize) -> Plan {
+        let Some(index) = &self.live.memory.index else { return Plan::Vectors };
+        let can_walk = can_walk(index, exact);
+        match self.params.way {
+            Some(Way::Graph) if can_walk => Plan::Walk,
+            Some(Way::Codes) if index.codes().is_some() => Plan::Codes,
+            Some(_) => Plan::Vectors,
+            None => index.plan((&self.live.memory.slots, exact), &self.live.ranker, n_candidates, ef, can_walk),
+        }
+    }
+
+    /// Compares the vectors of documents, one by one.
+    fn scan(
+        &self,
+        exact: &Reader<'_>,
+        query: &Prepared,
+        n: usize,
+        slots: impl Iterator<Item = Slot>,
+        scratch: &mut Scratch,
+    ) -> Result<Route> {
+        let (mut n_scanned, mut absent) = (0, Vec::new());
+        scratch.collect_nearest(n, |offer| {
+            let rank = |vector: &[f32]| self.live.ranker.rank(&query.row, vector);
+            for slot in slots.filter(|slot| query.excluded.binary_search(slot).is_err()) {
+                n_scanned += 1;
+                match exact.get(slot) {
+                    Some(vector) => offer(Found { rank: rank(vector), slot: slot.0 }),
+                    None => absent.push(slot),
+                }
+            }
+            // What is not in memory is read in the order of the rows.
+            exact.each(&absent, |place, vector| offer(Found { rank: rank(vector), slot: absent[place].0 }))
+        })?;
+        Ok(Route { way: Way::Exact, n_scanned, ..Route::default() })
+    }
+
+    fn is_within(&self, rank: f32) -> bool {
+        let ranker = &self.live.ranker;
+        self.params.min_score.is_none_or(|least| ranker.score(rank) >= least)
+            && self.params.max_distance.is_none_or(|most| ranker.distance(rank) <= most)
+    }
+}
+
+fn can_walk(index: &Index, exact: &Reader<'_>) -> bool {
+    !index.is_broken() && (!index.must_hold() || exact.held().is_some_and(Held::is_complete))
+}
+
+/// The index, if it is walked for so many candidates rather than all of them scanned.
+fn walked<'l>(
+    live: &'l Live,
+    exact: &Reader<'_>,
+    params: &SearchParams,
+    n_candidates: usize,
+    reach: f64,
+) -> Option<&'l Index> {
+    let index = live.memory.index.as_ref()?;
+    let can_walk = can_walk(index, exact);
+    let walks = match params.way {
+        Some(Way::Graph) => can_walk,
+        Some(_) => false,
+        None => can_walk && !index.prefers_scan((&live.memory.slots, exact), &live.ranker, n_candidates, reach),
+    };
+    walks.then_some(index)
+}
+
+/// The beam of a search for the nearest `n` of so many candidates among so many documents, and how many points its walk
+/// has to keep in all sizes: what is not a candidate takes up room too.
+fn beam(params: &SearchParams, n: usize, n_candidates: usize, n_documents: usize) -> (usize, f64) {
+    let n = n.min(n_candidates);
+    let ef = params.ef.unwrap_or(LEAST_EF + EF_PER_HIT * n).max(n);
+    let share = n_documents.max(1) as f64 / n_candidates.max(1) as f64;
+    let reach = ef as f64 * share.max(1.0);
+    (reach.min(f64::from(u32::MAX)) as usize, reach)
+}
+
+/// The beam of a search that sets none: so much, and so much for each hit.
+const LEAST_EF: usize = 48;
+const EF_PER_HIT: usize = 2;

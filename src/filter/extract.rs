@@ -1,0 +1,104 @@
+//! What of a document's metadata an index keeps: every path that a filter can name, with the values it reaches.
+//!
+//! Which those are is asked of [`eval`](super::eval), so that an index and a filter never mean different things. Knows
+//! nothing of how fields are numbered or postings kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::eval::{Found, elements};
+use super::term::Term;
+use crate::limits::MAX_PATH_BYTES;
+use crate::value::Value;
+
+/// Most terms of one document that are indexed; one that has more is looked at itself.
+pub(crate) const MAX_TERMS: usize = 1_024;
+
+/// The terms of each path of a document.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) by_path: BTreeMap<Box<str>, BTreeSet<Term>>,
+    /// The document has too many: none are kept.
+    pub(crate) overflows: bool,
+}
+
+/// The terms of metadata, of those paths that are wanted.
+pub(crate) fn terms_of(metadata: &Value, wants: impl Fn(&str) -> bool) -> Terms {
+    let mut paths = BTreeSet::new();
+    collect_paths(metadata, None, &mut paths);
+    let (mut terms, mut n_terms) = (Terms::default(), 0);
+    for path in paths.into_iter().filter(|path| wants(path)) {
+        let mut own = BTreeSet::new();
+        let mut n_found = 0;
+        for value in Found::new(metadata, &path) {
+            n_found += 1;
+            for element in elements(value) {
+                if element.as_array().is_none() && element.as_object().is_none() {
+                    own.insert(Term::of_value(element).unwrap_or_else(Term::incomplete));
+                }
+            }
+        }
+        if n_found > 0 {
+            own.insert(Term::exists());
+        }
+        n_terms += own.len();
+        if n_terms > MAX_TERMS {
+            return Terms { by_path: BTreeMap::new(), overflows: true };
+        }
+        if !own.is_empty() {
+            terms.by_path.insert(path.into(), own);
+        }
+    }
+    terms
+}
+
+/// The different values of one path, whatever their length.
+pub(crate) fn values_of(metadata: &Value, path: &str) -> BTreeSet<Term> {
+    Found::new(metadata, path).flat_map(elements).filter_map(Term::of_long_value).collect()
+}
+
+/// Every way to spell a place below an object. Some may lead elsewhere, where keys hold dots, or nowhere.
+fn collect_paths(value: &Value, above: Option<&str>, paths: &mut BTreeSet<String>) {
+    for (key, inner) in value.as_object().into_iter().flatten() {
+        let path = above.map_or_else(|| key.clone(), |above| format!("{above}.{key}"));
+        // No filter can name a longer one, nor any below it.
+        if path.len() > MAX_PATH_BYTES {
+            continue;
+        }
+        collect_paths(inner, Some(&path), paths);
+        inner.as_array().into_iter().flatten().for_each(|item| collect_paths(item, Some(&path), paths));
+        if !path.is_empty() {
+            paths.insert(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn spelled(json: serde_json::Value) -> Vec<(String, usize)> {
+        let terms = terms_of(&Value::from(json), |_| true);
+        terms.by_path.into_iter().map(|(path, terms)| (path.into(), terms.len())).collect()
+    }
+
+    #[test]
+    fn every_path_that_leads_somewhere_is_kept() {
+        let metadata =
+            json!({"a": {"b": [1, 2, 2.0], "c": {}}, "d": [{"e": null}, {"e": [[3]]}], "f.g": 1, "f": {"g": 2}});
+        let expected = [("a", 1), ("a.b", 3), ("a.c", 1), ("d", 1), ("d.e", 2), ("f", 1), ("f.g", 2)];
+        assert_eq!(spelled(metadata), expected.map(|(path, n_terms)| (path.to_owned(), n_terms)));
+        let empty = json!({"": {"b": 1}, "a": {"": 2}});
+        assert_eq!(spelled(empty), [(".b", 2), ("a", 1), ("a.", 2)].map(|(path, n_terms)| (path.to_owned(), n_terms)));
+    }
+
+    #[test]
+    fn what_is_too_much_is_said_to_be_incomplete() {
+        let terms = terms_of(&Value::from(json!({"long": "x".repeat(300)})), |_| true);
+        assert_eq!(terms.by_path["long"], BTreeSet::from([Term::exists(), Term::incomplete()]));
+        let many: Vec<i64> = (0..MAX_TERMS as i64).collect();
+        let overflowing = terms_of(&Value::from(json!({ "many": many })), |_| true);
+        assert_eq!(overflowing, Terms { by_path: BTreeMap::new(), overflows: true });
+        assert!(!terms_of(&Value::from(json!({ "many": many })), |path| path != "many").overflows);
+    }
+}

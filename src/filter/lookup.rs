@@ -1,0 +1,199 @@
+//! Which slots match a filter, told from postings instead of documents.
+//!
+//! Owns which postings a test asks for and what they prove. What postings cannot tell, such as what stands in the middle of
+//! a string, or values too long to be indexed, stays open: [`Bounds`] say for which slots. Knows neither where postings come
+//! from nor what becomes of the answer.
+
+use std::ops::Bound as Limit;
+use std::sync::Arc;
+
+use roaring::{MultiOps, RoaringBitmap};
+
+use super::compare::Scalar;
+use super::slots::{Bounds, SlotSet};
+use super::term::{Kind, Range, Term};
+use super::tree::{Bound, Check, Node, Rule, Test, subtrees};
+use crate::error::Result;
+use crate::id::FieldId;
+
+/// What an index knows of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coverage {
+    /// It has postings of all documents, as far as they are complete.
+    Indexed(FieldId),
+    /// No indexed document has it.
+    Absent,
+    /// It has no postings, or not of all documents.
+    Unindexed,
+}
+
+/// An index as lookups see it, at one commit.
+pub(crate) trait Postings {
+    fn coverage(&self, path: &str) -> Coverage;
+
+    /// The slots of a field's term.
+    fn term(&self, field: FieldId, term: &Term) -> Result<Arc<RoaringBitmap>>;
+
+    /// The slots of all of a field's terms in a range.
+    fn range(&self, field: FieldId, range: &Range) -> Result<Arc<RoaringBitmap>>;
+
+    /// The slots of documents that have more than is indexed.
+    fn overflowing(&self) -> Result<Arc<RoaringBitmap>>;
+}
+
+/// The slots that match the tree whose nodes these are.
+pub(super) fn bounds(nodes: &[Node], index: &dyn Postings) -> Result<Bounds> {
+    let Some((root, below)) = nodes.split_first() else { return Ok(Bounds::exactly(SlotSet::none())) };
+    match root {
+        Node::Test(test) => {
+            let bounds = test_bounds(test, index)?;
+            Ok(if test.negated { bounds.complement() } else { bounds })
+        }
+        Node::Join { rule: Rule::All, .. } => {
+            subtrees(below).try_fold(Bounds::exactly(SlotSet::all()), |all, subtree| {
+                // Nothing can be added to nothing.
+                if all.possible().is_none() { Ok(all) } else { Ok(all.and(bounds(subtree, index)?)) }
+            })
+        }
+        Node::Join { rule: Rule::Any, .. } => subtrees(below)
+            .try_fold(Bounds::exactly(SlotSet::none()), |any, subtree| Ok(any.or(bounds(subtree, index)?))),
+        Node::Join { rule: Rule::Not, .. } => Ok(bounds(below, index)?.complement()),
+    }
+}
+
+fn test_bounds(test: &Test, index: &dyn Postings) -> Result<Bounds> {
+    let field = match index.coverage(&test.path) {
+        Coverage::Unindexed => return Ok(Bounds::at_most(SlotSet::all())),
+        Coverage::Absent => return Ok(Bounds::at_most(SlotSet::Only(index.overflowing()?))),
+        Coverage::Indexed(id) => Field { index, id },
+    };
+    let bounds = field.check(&test.check)?;
+    let incomplete = field.term(&Term::incomplete())?.or(SlotSet::Only(index.overflowing()?));
+    Ok(match test.check {
+        // That a field is there is known also of values that are not indexed.
+        Check::Exists => bounds.or_perhaps(SlotSet::Only(index.overflowing()?)),
+        _ => bounds.or_perhaps(incomplete),
+    })
+}
+
+/// A field that has postings.
+struct Field<'i> {
+    index: &'i dyn Postings,
+    id: FieldId,
+}
+
+impl Field<'_> {
+    fn check(&self, check: &Check) -> Result<Bounds> {
+        Ok(match check {
+            Check::Exists => Bounds::exactly(self.term(&Term::exists())?),
+            Check::Equal(scalar) => Bounds::exactly(self.equal(scalar)?),
+            Check::In(set) => {
+                let each = set.values().iter().map(|scalar| self.bitmap(scalar)).collect::<Result<Vec<_>>>()?;
+                Bounds::exactly(SlotSet::Only(union(each)))
+            }
+            Check::All(set) => {
+                let mut all = self.term(&Term::exists())?;
+                for scalar in set.values() {
+                    all = all.and(self.equal(scalar)?);
+                }
+                Bounds::exactly(all)
+            }
+            Check::Order(bound, limit) => {
+                let (low, high) = match bound {
+                    Bound::Gt => (Limit::Excluded(limit), Limit::Unbounded),
+                    Bound::Gte => (Limit::Included(limit), Limit::Unbounded),
+                    Bound::Lt => (Limit::Unbounded, Limit::Excluded(limit)),
+                    Bound::Lte => (Limit::Unbounded, Limit::Included(limit)),
+                };
+                self.between(low, high)?
+            }
+            Check::Between(low, high) => self.between(Limit::Included(low), Limit::Included(high))?,
+            Check::Prefix(prefix) => self.prefix(prefix)?,
+            Check::Contains(part) => match part.text() {
+                // An element that has the part is no match, and a string that has it is.
+                Some(_) => Bounds::at_most(self.strings()?),
+                // A number that is no array's element is no match.
+                None => Bounds::at_most(self.equal(part)?),
+            },
+        })
+    }
+
+    fn between(&self, low: Limit<&Scalar<'_>>, high: Limit<&Scalar<'_>>) -> Result<Bounds> {
+        let limits = [low, high].into_iter().filter_map(|limit| match limit {
+            Limit::Included(scalar) | Limit::Excluded(scalar) => Some(scalar),
+            Limit::Unbounded => None,
+        });
+        let kinds: Vec<Kind> = limits.map(kind_of).collect();
+        if kinds.iter().all(|kind| *kind == Kind::Number) {
+            return Ok(Bounds::exactly(self.range(&Range::between(Kind::Number, low, high))?));
+        }
+        if kinds.contains(&Kind::Number) {
+            // Nothing is comparable to both a number and a string.
+            return Ok(Bounds::exactly(SlotSet::none()));
+        }
+        let texts = Bounds::exactly(self.range(&Range::between(Kind::Text, low, high))?);
+        let times = match kinds.contains(&Kind::Text) {
+            // Times are then compared by their spelling, by which they are not ordered.
+            true => Bounds::at_most(self.range(&Range::all(Kind::Time))?),
+            false => Bounds::exactly(self.range(&Range::between(Kind::Time, low, high))?),
+        };
+        Ok(texts.or(times))
+    }
+
+    fn prefix(&self, prefix: &str) -> Result<Bounds> {
+        let texts = Bounds::exactly(self.range(&Range::prefix(prefix))?);
+        match prefix.bytes().next() {
+            None => Ok(Bounds::exactly(self.strings()?)),
+            // A time begins with its year.
+            Some(first) if first.is_ascii_digit() => {
+                Ok(texts.or(Bounds::at_most(self.range(&Range::all(Kind::Time))?)))
+            }
+            Some(_) => Ok(texts),
+        }
+    }
+
+    /// The documents that have a string.
+    fn strings(&self) -> Result<SlotSet> {
+        Ok(self.range(&Range::all(Kind::Text))?.or(self.range(&Range::all(Kind::Time))?))
+    }
+
+    fn equal(&self, scalar: &Scalar<'_>) -> Result<SlotSet> {
+        self.bitmap(scalar).map(SlotSet::Only)
+    }
+
+    fn bitmap(&self, scalar: &Scalar<'_>) -> Result<Arc<RoaringBitmap>> {
+        match scalar {
+            // However it is spelled.
+            Scalar::Time(..) => {
+                let range = Range::between(Kind::Time, Limit::Included(scalar), Limit::Included(scalar));
+                self.index.range(self.id, &range)
+            }
+            _ => Term::of(scalar).map_or_else(|| Ok(Arc::default()), |term| self.index.term(self.id, &term)),
+        }
+    }
+
+    fn term(&self, term: &Term) -> Result<SlotSet> {
+        self.index.term(self.id, term).map(SlotSet::Only)
+    }
+
+    fn range(&self, range: &Range) -> Result<SlotSet> {
+        self.index.range(self.id, range).map(SlotSet::Only)
+    }
+}
+
+fn kind_of(scalar: &Scalar<'_>) -> Kind {
+    match scalar {
+        Scalar::Null => Kind::Null,
+        Scalar::Bool(_) => Kind::Bool,
+        Scalar::Integer(_) | Scalar::Float(_) => Kind::Number,
+        Scalar::Text(_) => Kind::Text,
+        Scalar::Time(..) => Kind::Time,
+    }
+}
+
+fn union(each: Vec<Arc<RoaringBitmap>>) -> Arc<RoaringBitmap> {
+    match each.as_slice() {
+        [one] => one.clone(),
+        _ => Arc::new(each.iter().map(|bitmap| &**bitmap).union()),
+    }
+}
