@@ -100,7 +100,7 @@ fn count(scope: &mut Scope, path: &str, filter: &Filter) -> Result<Counts> {
     // Those with values that are not indexed are looked at themselves.
     let incomplete = &*lookup.term(field, &Term::incomplete())? | &*lookup.overflowing()?;
     let doubtful: Vec<Slot> =
-        incomplete.iter().filter(|slot| matching.possible.bits.contains(*slot)).map(Slot).collect();
+        incomplete.iter().filter(|slot| matching.possible.bits().contains(*slot)).map(Slot).collect();
     for (_, row) in scope.live.fetch(&scope.view.snapshot, &scope.live.visible_of(&scope.view, doubtful))? {
         count_values(&mut counts, values_of(&row.metadata, path));
     }
@@ -131,7 +131,11 @@ fn count_rows(
         } else {
             slots.clear();
             read_chunk(row, chunk, &mut slots)?;
-            slots.iter().filter(|slot| matching.possible.bits.contains(*slot) && !but.contains(*slot)).count()
+            slots -= but;
+            match &matching.possible.slots {
+                SlotSet::Only(some) => slots.intersection_len(some) as usize,
+                SlotSet::AllBut(some) => (slots.len() - slots.intersection_len(some)) as usize,
+            }
         };
         // Chunks of one term follow each other.
         match &mut last {

@@ -4,10 +4,11 @@
 //! documents is told from the slots it has, or from those it has not.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringBitmap;
 
+use super::memory::Slots;
 use super::{Live, Scope};
 use crate::error::Result;
 use crate::filter::Filter;
@@ -28,36 +29,59 @@ pub(crate) struct Matching {
 /// A set of documents to search.
 pub(crate) struct Candidates {
     pub(crate) slots: SlotSet,
-    pub(crate) bits: Bits,
     pub(crate) n: usize,
+    /// The slots themselves, where they were told by those that are not among them and are few. Some may have no document.
+    few: Option<RoaringBitmap>,
+    bits: OnceLock<Bits>,
 }
 
 impl Candidates {
-    fn new(slots: SlotSet, n_documents: usize) -> Self {
+    fn new(slots: SlotSet, slots_of_all: &Slots) -> Self {
+        let (mut few, n_documents) = (None, slots_of_all.n_documents());
         let n = match &slots {
             SlotSet::Only(slots) => slots.len() as usize,
-            SlotSet::AllBut(slots) => n_documents.saturating_sub(slots.len() as usize),
-        };
-        Candidates { bits: Bits::new(&slots), slots, n }
-    }
-
-    /// Those that are also in a list.
-    pub(crate) fn listed(slots: Vec<Slot>) -> Self {
-        let slots = SlotSet::Only(Arc::new(slots.into_iter().map(|slot| slot.0).collect()));
-        Candidates::new(slots, 0)
-    }
-
-    /// Some of them, spread evenly, to begin a walk at.
-    pub(crate) fn spread(&self, n: usize) -> Vec<u32> {
-        match &self.slots {
-            SlotSet::Only(slots) => {
-                let n = n.min(slots.len() as usize);
-                let step = slots.len() / n.max(1) as u64;
-                (0..n as u64).filter_map(|place| slots.select((place * step + step / 2) as u32)).collect()
+            SlotSet::AllBut(others) => {
+                let n = n_documents.saturating_sub(others.len() as usize);
+                // Few are gone through faster than many are passed over.
+                few = (n * 2 <= n_documents).then(|| {
+                    let mut few = RoaringBitmap::new();
+                    few.insert_range(0..slots_of_all.n_slots() as u32);
+                    few - &**others
+                });
+                n
             }
-            // Most are, so that walks meet enough of them.
-            SlotSet::AllBut(_) => Vec::new(),
+        };
+        Candidates { slots, n, few, bits: OnceLock::new() }
+    }
+
+    /// The slots, if they are known one by one.
+    pub(crate) fn listed(&self) -> Option<&RoaringBitmap> {
+        match &self.slots {
+            SlotSet::Only(slots) => Some(slots),
+            SlotSet::AllBut(_) => self.few.as_ref(),
         }
+    }
+
+    /// Whether some of the slots may have no document, or none any more.
+    pub(crate) fn has_absent(&self) -> bool {
+        matches!(self.slots, SlotSet::AllBut(_))
+    }
+
+    /// The set, to ask for many slots one by one.
+    pub(crate) fn bits(&self) -> &Bits {
+        self.bits.get_or_init(|| Bits::new(&self.slots))
+    }
+
+    fn none() -> Self {
+        Candidates { slots: SlotSet::none(), n: 0, few: None, bits: OnceLock::new() }
+    }
+
+    /// Some of them, spread evenly, to begin a walk at. None where most are: walks meet enough of them.
+    pub(crate) fn spread(&self, n: usize) -> Vec<u32> {
+        let Some(slots) = self.listed() else { return Vec::new() };
+        let n = n.min(slots.len() as usize);
+        let step = slots.len() / n.max(1) as u64;
+        (0..n as u64).filter_map(|place| slots.select((place * step + step / 2) as u32)).collect()
     }
 }
 
@@ -75,15 +99,16 @@ impl Scope {
     /// namespace's documents in memory, so that both are of one commit.
     pub(crate) fn matching(&mut self, filter: &Filter) -> Result<Matching> {
         let live = self.live.clone();
-        let Some(namespace) = self.namespace else { return Ok(Matching::exactly(Candidates::listed(Vec::new()))) };
-        let (members, n_documents) = live.memory.with_members(namespace, |members| {
+        let Some(namespace) = self.namespace else { return Ok(Matching::exactly(Candidates::none())) };
+        let slots = &live.memory.slots;
+        let members = live.memory.with_members(namespace, |members| {
             self.view = live.store.view();
-            (Members::of(members, live.memory.slots.n_documents()), live.memory.slots.n_documents())
+            Members::of(members, slots.n_documents())
         });
         let Bounds { sure, possible } = live.bounds(&self.view, filter);
         let within = |slots| live.within(&self.view, namespace, slots, &members);
-        let Some(possible) = possible else { return Ok(Matching::exactly(Candidates::new(within(sure), n_documents))) };
-        let matching = Matching { possible: Candidates::new(within(possible), n_documents), sure: Some(sure) };
+        let Some(possible) = possible else { return Ok(Matching::exactly(Candidates::new(within(sure), slots))) };
+        let matching = Matching { possible: Candidates::new(within(possible), slots), sure: Some(sure) };
         match matching.n_doubtful() <= FEW_DOUBTS {
             true => settle(&live, &self.view, filter, &matching),
             false => Ok(matching),
@@ -124,7 +149,7 @@ impl Scope {
             return live.scan(&view.snapshot, (&from, &to), |key, value| {
                 let slot = key::read_document(key)?;
                 let is_own = Some(DocumentHeader::decode(value)?.namespace) == self.namespace;
-                if is_own && matching.possible.bits.contains(slot.0) {
+                if is_own && matching.possible.bits().contains(slot.0) {
                     show(slot, DocumentRow::decode(value)?)?;
                 }
                 Ok(ControlFlow::Continue(()))
@@ -196,7 +221,7 @@ pub(crate) fn settle(live: &Live, view: &View, filter: &Filter, matching: &Match
         }
     }
     let sure = matching.sure.clone().unwrap_or_else(SlotSet::all).and(matching.possible.slots.clone());
-    let possible = Candidates::new(sure.or(SlotSet::Only(Arc::new(found))), live.memory.slots.n_documents());
+    let possible = Candidates::new(sure.or(SlotSet::Only(Arc::new(found))), &live.memory.slots);
     Ok(Matching::exactly(possible))
 }
 

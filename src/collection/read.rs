@@ -156,7 +156,8 @@ impl Scroll {
             true => None,
             false => Some(scope.matching(&self.filter)?),
         };
-        let may_match = |slot: &Slot| matching.as_ref().is_none_or(|matching| matching.possible.bits.contains(slot.0));
+        let may_match =
+            |slot: &Slot| matching.as_ref().is_none_or(|matching| matching.possible.bits().contains(slot.0));
         let mut after = self.after.clone().map(|cursor| cursor.0);
         loop {
             let found = scope.ids_after(namespace, after.as_ref(), FETCH)?;

@@ -23,6 +23,15 @@ pub(crate) struct Terms {
 
 /// The terms of metadata, of those paths that are wanted.
 pub(crate) fn terms_of(metadata: &Value, wants: impl Fn(&str) -> bool) -> Terms {
+    terms_up_to(MAX_TERMS, metadata, wants)
+}
+
+/// The same, however many they are.
+pub(crate) fn all_terms_of(metadata: &Value, wants: impl Fn(&str) -> bool) -> Terms {
+    terms_up_to(usize::MAX, metadata, wants)
+}
+
+fn terms_up_to(most: usize, metadata: &Value, wants: impl Fn(&str) -> bool) -> Terms {
     let mut paths = BTreeSet::new();
     collect_paths(metadata, None, &mut paths);
     let (mut terms, mut n_terms) = (Terms::default(), 0);
@@ -41,7 +50,7 @@ pub(crate) fn terms_of(metadata: &Value, wants: impl Fn(&str) -> bool) -> Terms 
             own.insert(Term::exists());
         }
         n_terms += own.len();
-        if n_terms > MAX_TERMS {
+        if n_terms > most {
             return Terms { by_path: BTreeMap::new(), overflows: true };
         }
         if !own.is_empty() {

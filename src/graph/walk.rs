@@ -26,8 +26,10 @@ pub(crate) struct Walker {
 }
 
 /// Points to be found, and none but those.
-pub(crate) struct Among<'a, F> {
+pub(crate) struct Among<'a, F, G> {
     pub(crate) admits: F,
+    /// The same, asked of so many that it may know less: some points it does not admit are among them.
+    pub(crate) surely_admits: G,
     /// Some of them to begin at, beside the nearest of all points.
     pub(crate) seeds: &'a [u32],
 }
@@ -69,18 +71,30 @@ impl Walker {
         }
     }
 
-    /// Notes the links of a point that are wanted and were not seen before; over those that are not wanted the links behind
-    /// them, as long as there are few.
+    /// Notes the links of a point that are wanted and were not seen before. Where few are wanted, also those behind the ones
+    /// that are not.
     #[inline(always)]
-    fn gather_among(&mut self, graph: &Graph, slot: u32, admits: &impl Fn(u32) -> bool) {
-        let (fresh, stones) = (&mut self.fresh, &mut self.stones);
-        fresh.clear();
-        stones.clear();
-        for &next in self.visited.mark(graph.row(slot, 0).iter()) {
-            if admits(next) { fresh.push(next) } else { stones.push(next) }
+    fn gather_among<F: Fn(u32) -> bool, G: Fn(u32) -> bool>(
+        &mut self,
+        graph: &Graph,
+        slot: u32,
+        among: &Among<'_, F, G>,
+    ) {
+        self.fresh.clear();
+        self.stones.clear();
+        let mut n_wanted = 0;
+        for next in graph.row(slot, 0).iter() {
+            if !(among.admits)(next) {
+                self.stones.push(next);
+                continue;
+            }
+            n_wanted += 1;
+            if self.visited.see(next) {
+                self.fresh.push(next);
+            }
         }
-        let enough = graph.shape().m;
-        if self.fresh.len() >= enough {
+        let m = graph.shape().m;
+        if n_wanted >= m / 2 {
             return;
         }
         let stones = std::mem::take(&mut self.stones);
@@ -88,24 +102,28 @@ impl Walker {
             if let Some(&ahead) = stones.get(place + 2) {
                 graph.prefetch(ahead, 0);
             }
-            self.step_over(graph, stone, admits);
-            if self.fresh.len() >= 2 * enough {
+            if self.visited.see(stone) {
+                n_wanted += self.step_over(graph, stone, &among.surely_admits);
+            }
+            if n_wanted >= 2 * m {
                 break;
             }
         }
         self.stones = stones;
     }
 
-    /// Notes the links of a point that is not wanted.
+    /// Notes the links of a point that is not wanted. Returns how many of them are.
     #[inline(always)]
-    fn step_over(&mut self, graph: &Graph, stone: u32, admits: &impl Fn(u32) -> bool) {
+    fn step_over(&mut self, graph: &Graph, stone: u32, admits: &impl Fn(u32) -> bool) -> usize {
         self.tally.n_hops += 1;
-        for next in graph.row(stone, 0).iter() {
-            // What is not wanted is not marked: it may be stepped over from elsewhere.
-            if admits(next) && self.visited.see(next) {
+        let mut n_wanted = 0;
+        for next in graph.row(stone, 0).iter().filter(|next| admits(*next)) {
+            n_wanted += 1;
+            if self.visited.see(next) {
                 self.fresh.push(next);
             }
         }
+        n_wanted
     }
 
     /// Ranks what was noted.
@@ -159,12 +177,12 @@ impl Graph {
     ///
     /// After Patel et al., "ACORN: Performant and Predicate-Agnostic Search Over Vector Embeddings and Structured Data"
     /// (2024), as the variant that needs no other graph.
-    pub(crate) fn search_among<S: Space, F: Fn(u32) -> bool>(
+    pub(crate) fn search_among<S: Space, F: Fn(u32) -> bool, G: Fn(u32) -> bool>(
         &self,
         space: &S,
         query: &S::Query,
         ef: usize,
-        among: &Among<'_, F>,
+        among: &Among<'_, F, G>,
         walker: &mut Walker,
     ) {
         walker.tally = Tally::default();
@@ -177,12 +195,16 @@ impl Graph {
             if !walker.visited.see(start) {
                 continue;
             }
-            if (among.admits)(start) { walker.fresh.push(start) } else { walker.step_over(self, start, &among.admits) }
+            if (among.admits)(start) {
+                walker.fresh.push(start);
+            } else {
+                walker.step_over(self, start, &among.surely_admits);
+            }
         }
         walker.rank_fresh(space, query);
         while let Some(slot) = walker.beam.pop() {
             walker.tally.n_hops += 1;
-            walker.gather_among(self, slot, &among.admits);
+            walker.gather_among(self, slot, among);
             walker.rank_fresh(space, query);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::Fields;
 use super::rule::{Known, is_building, wants};
-use crate::filter::extract::terms_of;
+use crate::filter::extract::{Terms, all_terms_of, terms_of};
 use crate::filter::term::Term;
 use crate::id::{FieldId, Slot};
 use crate::store::draft::Draft;
@@ -45,16 +45,16 @@ impl Entries {
     /// A slot is given a document with this metadata.
     pub(crate) fn add(&mut self, fields: &Fields, slot: Slot, metadata: &Value) {
         let known = fields.known.read();
-        for entry in self.entries_of(&known, metadata, |_| true) {
-            self.changes.entry(entry).or_default().added.push(slot.0);
-        }
+        let entries = self.entries_of(&known, metadata);
+        self.add_all(slot, entries);
     }
 
     /// The same for the fields that are being built, of a document that may have been indexed before.
     pub(super) fn build(&mut self, known: &Known, slot: Slot, metadata: &Value) {
-        for entry in self.entries_of(known, metadata, |path| is_building(&known.row.rule, path)) {
-            self.changes.entry(entry).or_default().added.push(slot.0);
-        }
+        let mut terms = terms_of(metadata, |path| wants(&known.row.rule, path));
+        terms.by_path.retain(|path, _| is_building(&known.row.rule, path));
+        let entries = self.number_all(known, terms);
+        self.add_all(slot, entries);
     }
 
     /// A slot loses its document.
@@ -65,23 +65,39 @@ impl Entries {
     /// A slot's document is given other metadata, or none.
     pub(crate) fn replace(&mut self, fields: &Fields, slot: Slot, before: &Value, after: Option<&Value>) {
         let known = fields.known.read();
-        let mut old = self.entries_of(&known, before, |_| true);
-        if known.row.rule != Rule::default() {
-            // Under an earlier rule the document may have been too large.
-            old.insert(overflow());
-        }
-        let new = after.map_or_else(BTreeSet::new, |after| self.entries_of(&known, after, |_| true));
+        let new = after.map_or_else(BTreeSet::new, |after| self.entries_of(&known, after));
+        let is_plain = known.row.rule == Rule::default();
+        let old = if is_plain { self.entries_of(&known, before) } else { self.entries_under_any_rule(&known, before) };
         for entry in old.difference(&new) {
             self.changes.entry(entry.clone()).or_default().removed.push(slot.0);
         }
-        for entry in new.difference(&old) {
-            self.changes.entry(entry.clone()).or_default().added.push(slot.0);
+        // Under another rule some of them may be missing.
+        let added: Vec<Entry> = new.into_iter().filter(|entry| !is_plain || !old.contains(entry)).collect();
+        self.add_all(slot, added);
+    }
+
+    fn add_all(&mut self, slot: Slot, entries: impl IntoIterator<Item = Entry>) {
+        for entry in entries {
+            self.changes.entry(entry).or_default().added.push(slot.0);
         }
     }
 
     /// The entries of a document. Paths that have no number yet are given one.
-    fn entries_of(&mut self, known: &Known, metadata: &Value, also: impl Fn(&str) -> bool) -> BTreeSet<Entry> {
-        let terms = terms_of(metadata, |path| wants(&known.row.rule, path) && also(path));
+    fn entries_of(&mut self, known: &Known, metadata: &Value) -> BTreeSet<Entry> {
+        let terms = terms_of(metadata, |path| wants(&known.row.rule, path));
+        self.number_all(known, terms)
+    }
+
+    /// All that a document may have, whatever the rule was when it was indexed: what was too much then may not be now, and
+    /// the other way round.
+    fn entries_under_any_rule(&mut self, known: &Known, metadata: &Value) -> BTreeSet<Entry> {
+        let terms = all_terms_of(metadata, |path| wants(&known.row.rule, path) && known.find(path).is_some());
+        let mut entries = self.number_all(known, terms);
+        entries.insert(overflow());
+        entries
+    }
+
+    fn number_all(&mut self, known: &Known, terms: Terms) -> BTreeSet<Entry> {
         let mut entries = BTreeSet::new();
         if terms.overflows {
             entries.insert(overflow());

@@ -28,7 +28,7 @@ const FROM_DISK: f64 = 40.0;
 const WALKING: f64 = 1.6;
 
 /// Following links to points that are not wanted themselves: nanoseconds for a row of links.
-const STEP_OVER: f64 = 80.0;
+const STEP_OVER: f64 = 150.0;
 /// Fewer candidates than this part of all points are never walked among: they may hang together by nothing.
 const LEAST_SHARE: f64 = 0.02;
 
@@ -92,21 +92,32 @@ impl Index {
         let cost = self.cost.get().copied().or_else(|| is_held.then(|| self.measure(slots, exact, ranker)).flatten());
         let Some(cost) = cost else { return if self.codes().is_some() { Plan::Codes } else { Plan::Vectors } };
         _ = self.cost.set(cost);
-        let (n, ef) = (n_candidates as f64, ef as f64);
         let per_vector = if is_held { cost.per_vector } else { cost.per_point * FROM_DISK };
-        let n_rescored = ef / 2.0;
-        let vectors = (Plan::Vectors, n * per_vector);
-        let codes = self.codes().map(|_| (Plan::Codes, n * cost.per_point + n_rescored * per_vector));
-        let share = n / self.n_points(slots).max(n_candidates) as f64;
-        let walk = (can_walk && share >= LEAST_SHARE).then(|| {
-            let m = self.graph.load().shape().m as f64;
-            let n_ranked = ef * m * RANKED_SHARE + m * n.max(2.0).log2();
-            // Where half of the links lead to candidates, no others are needed.
-            let n_rows = if share >= 0.5 { 0.0 } else { (1.0 / share).min(2.0 * m) };
-            (Plan::Walk, n_ranked * cost.per_point * WALKING + ef * n_rows * STEP_OVER + n_rescored * per_vector)
-        });
+        let n_rescored = ef as f64 / 2.0;
+        let vectors = (Plan::Vectors, n_candidates as f64 * per_vector);
+        let codes = self.codes().map(|_| (Plan::Codes, n_candidates as f64 * cost.per_point + n_rescored * per_vector));
+        let walk = can_walk.then(|| self.walk_among(slots, cost, n_candidates, ef)).flatten();
+        let walk = walk.map(|walk| (Plan::Walk, walk + n_rescored * per_vector));
         let ways = [Some(vectors), codes, walk].into_iter().flatten();
         ways.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(Plan::Vectors, |(plan, _)| plan)
+    }
+
+    /// Whether to compare the codes of so many candidates rather than walk among them with a beam of `ef`.
+    pub(crate) fn prefers_codes(&self, slots: &Slots, n_candidates: usize, ef: usize) -> bool {
+        let (Some(cost), Some(_)) = (self.cost.get().copied(), self.codes()) else { return false };
+        let walk = self.walk_among(slots, cost, n_candidates, ef);
+        walk.is_none_or(|walk| n_candidates as f64 * cost.per_point <= walk)
+    }
+
+    /// What a walk among so many candidates takes, in nanoseconds; `None` if they are too few.
+    fn walk_among(&self, slots: &Slots, cost: Cost, n_candidates: usize, ef: usize) -> Option<f64> {
+        let (n, ef) = (n_candidates as f64, ef as f64);
+        let share = n / self.n_points(slots).max(n_candidates) as f64;
+        let m = self.graph.load().shape().m as f64;
+        let n_ranked = ef * m * RANKED_SHARE + m * n.max(2.0).log2();
+        // Where a quarter of the links lead to candidates, no others are followed.
+        let n_rows = if share >= 0.25 { 0.0 } else { (1.0 / share).min(2.0 * m) };
+        (share >= LEAST_SHARE).then(|| n_ranked * cost.per_point * WALKING + ef * n_rows * STEP_OVER)
     }
 
     fn measure(&self, slots: &Slots, exact: &Reader<'_>, ranker: &Ranker) -> Option<Cost> {

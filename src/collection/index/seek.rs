@@ -4,6 +4,7 @@
 //! its exact vector.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 
 use super::Index;
 use super::space::{CodeSpace, ExactSpace, Points};
@@ -20,6 +21,12 @@ use crate::sync::Ordering;
 
 /// Of the points that a walk keeps, one in so many is compared by its exact vector at least.
 const RESCORED_SHARE: usize = 4;
+/// Where none of so many points around the query match a filter, what does lies away from it,
+const NEIGHBOURHOOD: usize = 16;
+/// and a walk keeps so many times more.
+pub(crate) const WIDER: usize = 12;
+/// Of what matches a filter so many times more is kept, to be compared by exact vectors where codes cannot tell.
+const DOUBTED: usize = 8;
 /// Slots of the tail ranked at once.
 const BLOCK: usize = 64;
 
@@ -47,8 +54,9 @@ impl Wanted<'_> {
 pub(crate) enum Target<'t> {
     /// Among all documents of the namespace.
     All,
-    /// Among those that have a bit; by a walk, which begins at the seeds too.
-    Among { bits: &'t Bits, seeds: &'t [u32] },
+    /// Among those that have a bit; by a walk, which begins at the seeds too. If none of them is near the query, the walk
+    /// keeps more, or there is none where it may be given up.
+    Among { bits: &'t Bits, seeds: &'t [u32], may_give_up: bool },
     /// These, one by one, by their codes.
     Each(&'t mut dyn Iterator<Item = Slot>),
 }
@@ -72,6 +80,8 @@ pub(crate) struct Effort {
     pub(crate) n_rescored: usize,
     /// Codes that were compared one by one.
     pub(crate) n_codes: usize,
+    /// Nothing was found, because none of what may be is near the query.
+    pub(crate) was_given_up: bool,
 }
 
 /// Room for one search at a time on a thread, to be used again: once it has grown, finding allocates nothing.
@@ -174,10 +184,16 @@ impl Index {
                 let oversampled = (wanted.n as f32 * wanted.oversampling).ceil() as usize;
                 // Codes of few components are coarse, and their vectors quickly compared: all are.
                 let is_short = size_of_val(wanted.query) <= codes.width();
-                let n_kept = oversampled.max(if is_short { wanted.ef } else { wanted.ef / RESCORED_SHARE });
+                let n_least = oversampled.max(if is_short { wanted.ef } else { wanted.ef / RESCORED_SHARE });
+                let is_filtered = !matches!(target, Target::All);
+                let n_kept = if is_filtered { n_least.max(wanted.ef) * DOUBTED } else { n_least };
                 self.collect(&CodeSpace { codes, slots, exact, oldest }, &query, wanted, target, n_kept, scratch);
                 scratch.code_query = query;
-                rescore(exact, ranker, wanted, scratch)?;
+                if is_filtered {
+                    rescore_until_sure(exact, ranker, wanted, n_least, scratch)?;
+                } else {
+                    rescore(exact, ranker, wanted, scratch)?;
+                }
             }
             Points::Exact(ranker) => {
                 scratch.found.clear();
@@ -204,21 +220,32 @@ impl Index {
     ) {
         scratch.pool.reset(n_kept);
         if let Target::Each(slots) = target {
-            let n_codes = scan_each(space, query, wanted, slots, &mut scratch.pool);
+            let n_codes = scan_each(space, query, wanted, slots, n_kept + wanted.excluded.len(), scratch);
             scratch.effort = Effort { n_codes, ..Effort::default() };
-            scratch.found.clear();
-            scratch.found.extend_from_slice(&scratch.pool.found);
             return;
         }
         let n_tail = self.scan_tail(space, query, wanted, &target, &mut scratch.pool);
-        let ef = self.beam_of(space.slots(), wanted.ef.max(n_kept));
+        // Among some, what is kept beyond the beam comes from the tail.
+        let ef = if let Target::Among { .. } = target { wanted.ef } else { wanted.ef.max(n_kept) };
+        let ef = self.beam_of(space.slots(), ef);
         // After the tail: what has left it is in this graph.
         let graph = self.graph.load();
         match &target {
-            Target::Among { bits, seeds } => {
+            Target::Among { bits, seeds, may_give_up } => {
                 // A point stands for its twins too.
                 let admits = |slot: u32| bits.contains(slot) || graph.twins(slot).any(|twin| bits.contains(twin));
-                graph.search_among(space, query, ef, &Among { admits, seeds }, &mut scratch.walker);
+                let surely_admits = |slot: u32| bits.contains(slot);
+                graph.search(space, query, NEIGHBOURHOOD, &mut scratch.walker);
+                let is_away = !scratch.walker.found().any(|point| admits(point.slot));
+                if is_away && *may_give_up {
+                    let walk = scratch.walker.tally();
+                    scratch.effort = Effort { walk, was_given_up: true, ..Effort::default() };
+                    scratch.found.clear();
+                    return;
+                }
+                let among = Among { admits, surely_admits, seeds };
+                let ef = if is_away { (ef * WIDER).min(MAX_EF * 4) } else { ef };
+                graph.search_among(space, query, ef, &among, &mut scratch.walker);
             }
             Target::All | Target::Each(_) => graph.search(space, query, ef, &mut scratch.walker),
         }
@@ -267,32 +294,34 @@ impl Index {
     }
 }
 
-/// Compares slots one by one. Returns how many those were.
+/// Compares slots one by one, leaving the nearest in `scratch.found`. Returns how many those were.
 fn scan_each<S: Space + Seen>(
     space: &S,
     query: &S::Query,
     wanted: Wanted<'_>,
     each: &mut dyn Iterator<Item = Slot>,
-    pool: &mut Pool,
+    n_kept: usize,
+    scratch: &mut Scratch,
 ) -> usize {
     let mut n_scanned = 0;
-    let (mut slots, mut ranks) = (std::mem::take(&mut pool.slots), std::mem::take(&mut pool.ranks));
-    loop {
-        slots.clear();
-        slots.extend(each.take(BLOCK).map(|slot| slot.0));
-        if slots.is_empty() {
-            break;
-        }
-        n_scanned += slots.len();
-        ranks.resize(slots.len(), 0.0);
-        space.rank(query, &slots, &mut ranks);
-        for (&slot, &rank) in slots.iter().zip(&ranks) {
-            if !pool.is_beyond(rank) && wanted.may_be(space.slots(), slot) {
-                pool.offer(Found { rank, slot });
+    let (mut slots, mut ranks) = (std::mem::take(&mut scratch.pool.slots), std::mem::take(&mut scratch.pool.ranks));
+    scratch.collect_nearest(n_kept, |offer| {
+        loop {
+            slots.clear();
+            slots.extend(each.take(BLOCK).map(|slot| slot.0));
+            if slots.is_empty() {
+                break;
+            }
+            n_scanned += slots.len();
+            ranks.resize(slots.len(), 0.0);
+            space.rank(query, &slots, &mut ranks);
+            for (&slot, &rank) in slots.iter().zip(&ranks) {
+                offer(Found { rank, slot });
             }
         }
-    }
-    (pool.slots, pool.ranks) = (slots, ranks);
+    });
+    (scratch.pool.slots, scratch.pool.ranks) = (slots, ranks);
+    scratch.found.retain(|found| wanted.may_be(space.slots(), found.slot));
     n_scanned
 }
 
@@ -330,6 +359,37 @@ fn rescore(exact: &Reader<'_>, ranker: &Ranker, wanted: Wanted<'_>, scratch: &mu
     exact.each(slots, |place, vector| found[place].rank = ranker.rank(wanted.query, vector))?;
     sort(found);
     found.truncate(wanted.n);
+    Ok(())
+}
+
+/// Compares what was found by its exact vectors, those that are nearest by their codes first, until those that come later
+/// make no difference. What matches a filter may lie far from the query, where codes can hardly tell one from another.
+fn rescore_until_sure(
+    exact: &Reader<'_>,
+    ranker: &Ranker,
+    wanted: Wanted<'_>,
+    n_least: usize,
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let all = std::mem::take(&mut scratch.found);
+    let (mut nearest, mut n_rescored) = (Vec::new(), 0);
+    while n_rescored < all.len() {
+        let n_next = n_least.max(n_rescored).min(all.len() - n_rescored);
+        scratch.found.clear();
+        scratch.found.extend_from_slice(&all[n_rescored..n_rescored + n_next]);
+        rescore(exact, ranker, wanted, scratch)?;
+        n_rescored += n_next;
+        let had_enough = nearest.len() >= wanted.n;
+        let next: HashSet<u32> = scratch.found.iter().map(|found| found.slot).collect();
+        nearest.append(&mut scratch.found);
+        sort(&mut nearest);
+        nearest.truncate(wanted.n);
+        if had_enough && !nearest.iter().any(|found| next.contains(&found.slot)) {
+            break;
+        }
+    }
+    scratch.effort.n_rescored = n_rescored;
+    scratch.found = nearest;
     Ok(())
 }
 

@@ -10,13 +10,12 @@ use super::field::{self, Field};
 use crate::collection::exact::{Held, Reader};
 use crate::collection::index::Index;
 use crate::collection::index::cost::Plan;
-use crate::collection::index::seek::{Effort, Scratch, Target, Wanted};
+use crate::collection::index::seek::{Effort, Scratch, Target, WIDER, Wanted};
 use crate::collection::matching::{Candidates, Matching, settle};
 use crate::collection::query::Query;
 use crate::collection::{Live, Namespace, Scope, State, check, diversity};
 use crate::document::{Hits, Route, Way};
 use crate::error::Result;
-use crate::filter::slots::SlotSet;
 use crate::graph::Found;
 use crate::id::{NamespaceId, Slot};
 use crate::params::SearchParams;
@@ -43,7 +42,7 @@ struct Prepared {
 
 impl Effort {
     fn route(self, way: Way) -> Route {
-        let Effort { walk, n_tail, n_rescored, n_codes } = self;
+        let Effort { walk, n_tail, n_rescored, n_codes, .. } = self;
         let n_visited = walk.n_ranked + n_codes;
         Route { way, n_scanned: n_rescored, n_visited, n_hops: walk.n_hops, n_tail, ..Route::default() }
     }
@@ -151,10 +150,11 @@ impl Round {
         let plan = self.plan(exact, candidates.n, ef);
         if let (Some(index), Plan::Walk) = (&self.live.memory.index, plan) {
             let seeds = candidates.spread(N_SEEDS);
-            let target = Target::Among { bits: &candidates.bits, seeds: &seeds };
+            let may_give_up = self.params.way.is_none() && index.prefers_codes(slots, candidates.n, ef * WIDER);
+            let target = Target::Among { bits: candidates.bits(), seeds: &seeds, may_give_up };
             index.seek((slots, exact), &self.live.ranker, wanted, target, scratch)?;
             let route = scratch.effort.route(Way::Graph);
-            if scratch.found.len() >= n_expected {
+            if scratch.found.len() >= n_expected && !scratch.effort.was_given_up {
                 return Ok(route);
             }
             let again = self.scan_codes(index, exact, query, wanted, candidates, scratch)?;
@@ -163,7 +163,7 @@ impl Round {
         }
         match (&self.live.memory.index, plan) {
             (Some(index), Plan::Codes) => self.scan_codes(index, exact, query, wanted, candidates, scratch),
-            _ => self.scan(exact, query, n, self.each(candidates), scratch),
+            _ => self.scan(exact, query, n, self.each_present(candidates), scratch),
         }
     }
 
@@ -177,23 +177,32 @@ impl Round {
         scratch: &mut Scratch,
     ) -> Result<Route> {
         let slots = &self.live.memory.slots;
-        let mut each = self.each(candidates);
         if index.codes().is_none() {
-            return self.scan(exact, query, wanted.n, each, scratch);
+            return self.scan(exact, query, wanted.n, self.each_present(candidates), scratch);
         }
-        index.seek((slots, exact), &self.live.ranker, wanted, Target::Each(&mut each), scratch)?;
+        let target = Target::Each(&mut *self.each(candidates));
+        index.seek((slots, exact), &self.live.ranker, wanted, target, scratch)?;
         Ok(scratch.effort.route(Way::Codes))
     }
 
-    /// The documents of a set.
-    fn each<'c>(&'c self, candidates: &'c Candidates) -> impl Iterator<Item = Slot> + 'c {
+    /// The slots of a set.
+    fn each<'c>(&'c self, candidates: &'c Candidates) -> Box<dyn Iterator<Item = Slot> + 'c> {
+        match candidates.listed() {
+            Some(slots) => Box::new(slots.iter().map(Slot)),
+            None => {
+                let all = 0..self.live.memory.slots.n_slots() as u32;
+                Box::new(all.filter(|slot| candidates.bits().contains(*slot)).map(Slot))
+            }
+        }
+    }
+
+    /// Those of them that have a document.
+    fn each_present<'c>(&'c self, candidates: &'c Candidates) -> Box<dyn Iterator<Item = Slot> + 'c> {
         let (slots, commit) = (&self.live.memory.slots, self.view.commit);
-        let (some, rest) = match &candidates.slots {
-            SlotSet::Only(some) => (Some(some.iter().map(Slot)), 0..0),
-            SlotSet::AllBut(_) => (None, 0..slots.n_slots() as u32),
-        };
-        let rest = rest.filter(|slot| candidates.bits.contains(*slot)).map(Slot);
-        some.into_iter().flatten().chain(rest).filter(move |slot| slots.exists_at(*slot, commit))
+        match candidates.has_absent() {
+            true => Box::new(self.each(candidates).filter(move |slot| slots.exists_at(*slot, commit))),
+            false => self.each(candidates),
+        }
     }
 
     /// Finds the nearest where it takes a look at documents to know whether they match: more are found than are wanted,
