@@ -16,7 +16,7 @@ use crate::filter::lookup::{Coverage, Postings};
 use crate::filter::slots::SlotSet;
 use crate::filter::term::{Kind, Term, kind_of, value_of};
 use crate::id::{FieldId, Slot};
-use crate::store::postings::{n_slots, read_chunk};
+use crate::store::postings::{n_slots, n_slots_among};
 
 impl Namespace {
     /// How many documents have each value of a metadata field, given by its path.
@@ -121,21 +121,14 @@ fn count_rows(
     counts: &mut Counts,
 ) -> Result<()> {
     let is_everything = but.is_empty() && matching.possible.slots == SlotSet::all();
-    let (mut slots, mut last) = (RoaringBitmap::new(), None::<(Box<[u8]>, usize)>);
+    let (bits, mut last) = (matching.possible.bits(), None::<(Box<[u8]>, usize)>);
     lookup.each_row(field, &[], |term, chunk, row| {
         if kind_of(term).is_none_or(|kind| kind <= Kind::Incomplete) {
             return Ok(ControlFlow::Continue(()));
         }
-        let n = if is_everything {
-            n_slots(row)?
-        } else {
-            slots.clear();
-            read_chunk(row, chunk, &mut slots)?;
-            slots -= but;
-            match &matching.possible.slots {
-                SlotSet::Only(some) => slots.intersection_len(some) as usize,
-                SlotSet::AllBut(some) => (slots.len() - slots.intersection_len(some)) as usize,
-            }
+        let n = match is_everything {
+            true => n_slots(row)?,
+            false => n_slots_among(row, chunk, |slot| bits.contains(slot) && !but.contains(slot))?,
         };
         // Chunks of one term follow each other.
         match &mut last {

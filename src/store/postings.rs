@@ -49,7 +49,14 @@ pub(crate) fn read_chunk(bytes: &[u8], chunk: u16, slots: &mut RoaringBitmap) ->
     let base = u32::from(chunk) << 16;
     match Form::of(bytes) {
         Some(Form::List(list)) => {
-            slots.extend(list.iter().map(|&place| base | u32::from(u16::from_le_bytes(place))));
+            let places = list.iter().map(|&place| base | u32::from(u16::from_le_bytes(place)));
+            let read = RoaringBitmap::from_sorted_iter(places)
+                .map_err(|_| Error::corruption("a row of postings", "expected slots in order"))?;
+            if slots.is_empty() {
+                *slots = read
+            } else {
+                *slots |= read
+            }
             Ok(())
         }
         Some(Form::Bits(bits)) => {
@@ -70,6 +77,22 @@ pub(crate) fn n_slots(bytes: &[u8]) -> Result<usize> {
     match Form::of(bytes) {
         Some(Form::List(list)) => Ok(list.len()),
         Some(Form::Bits(bits)) => Ok(bits.iter().map(|byte| byte.count_ones() as usize).sum()),
+        Some(Form::Change(..)) | None => Err(Error::corruption("a row of postings", "expected a list or bits")),
+    }
+}
+
+/// How many of the slots of a chunk, as it is stored, are among some.
+pub(crate) fn n_slots_among(bytes: &[u8], chunk: u16, is_among: impl Fn(u32) -> bool) -> Result<usize> {
+    let base = u32::from(chunk) << 16;
+    match Form::of(bytes) {
+        Some(Form::List(list)) => {
+            Ok(list.iter().filter(|place| is_among(base | u32::from(u16::from_le_bytes(**place)))).count())
+        }
+        Some(Form::Bits(_)) => {
+            let mut slots = RoaringBitmap::new();
+            read_chunk(bytes, chunk, &mut slots)?;
+            Ok(slots.iter().filter(|slot| is_among(*slot)).count())
+        }
         Some(Form::Change(..)) | None => Err(Error::corruption("a row of postings", "expected a list or bits")),
     }
 }
@@ -280,10 +303,12 @@ mod tests {
         let row = merge(None, &[&change(&[258, 1], &[])]);
         assert_eq!(row, [1, 1, 1, 0, 2, 1]);
         assert_eq!(slots(&row, 2), [0x2_0001, 0x2_0102]);
+        assert_eq!(n_slots_among(&row, 2, |slot| slot == 0x2_0102).unwrap(), 1);
         assert!(is_empty(&merge(Some(&row), &[&change(&[], &[258, 1, 7])])));
         let many: Vec<u16> = (0..5_000).collect();
         let bits = merge(None, &[&change(&many, &[])]);
         assert_eq!((bits.len(), &bits[..3], bits[627]), (8_194, &[1, 2, 255][..], 0));
+        assert_eq!(n_slots_among(&bits, 0, |slot| slot % 2 == 0).unwrap(), 2_500);
         let rule = Rule { never: ["a".to_owned()].into(), ..Rule::default() };
         let state = IndexRow { terms_version: 1, cursor: 258, rule };
         let bytes = state.encode();

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`rule`] | which fields are indexed, and their numbers |
 //! | [`entries`] | what a commit changes |
-//! | [`cache`], [`column`] | what is held in memory |
+//! | [`cache`], [`mod@column`] | what is held in memory |
 //! | [`lookup`] | telling which documents match a filter |
 //! | [`build`] | indexing documents that were there before |
 //! | [`proof`] | holding postings against documents |

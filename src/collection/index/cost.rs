@@ -117,7 +117,7 @@ impl Index {
         let n_ranked = ef * m * RANKED_SHARE + m * n.max(2.0).log2();
         // Where a quarter of the links lead to candidates, no others are followed.
         let n_rows = if share >= 0.25 { 0.0 } else { (1.0 / share).min(2.0 * m) };
-        (share >= LEAST_SHARE).then(|| n_ranked * cost.per_point * WALKING + ef * n_rows * STEP_OVER)
+        (share >= LEAST_SHARE).then_some(n_ranked * cost.per_point * WALKING + ef * n_rows * STEP_OVER)
     }
 
     fn measure(&self, slots: &Slots, exact: &Reader<'_>, ranker: &Ranker) -> Option<Cost> {

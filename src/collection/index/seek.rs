@@ -190,7 +190,7 @@ impl Index {
                 self.collect(&CodeSpace { codes, slots, exact, oldest }, &query, wanted, target, n_kept, scratch);
                 scratch.code_query = query;
                 if is_filtered {
-                    rescore_until_sure(exact, ranker, wanted, n_least, scratch)?;
+                    rescore_until_sure(exact, ranker, wanted, n_least.max(wanted.ef / 2), scratch)?;
                 } else {
                     rescore(exact, ranker, wanted, scratch)?;
                 }
