@@ -170,6 +170,9 @@ fn a_field_is_indexed_and_dropped_while_others_write() {
     check_all(&collection, &twin);
     db.verify().unwrap();
 
+    collection.rebuild_index().unwrap();
+    check_all(&collection, &twin);
+    db.verify().unwrap();
     check_error(collection.add_index(""), "InvalidConfig");
     check_error(collection.drop_index(&"x".repeat(600)), "InvalidConfig");
     collection.add_index("tag").unwrap();

@@ -42,8 +42,8 @@ const POSTINGS_SHARE: usize = 8;
 pub(crate) struct Loaded {
     pub(crate) memory: Memory,
     pub(crate) namespaces: Names,
-    /// What metadata is indexed.
-    pub(crate) fields: Known,
+    /// What metadata is indexed; `None` if that cannot be read.
+    pub(crate) fields: Option<Known>,
     /// What is on disk of the graph.
     pub(crate) state: State,
     /// What is on disk of the graph is of no use.
@@ -61,7 +61,7 @@ impl Loaded {
         Loaded {
             memory,
             namespaces: Names::default(),
-            fields: Known::begin(config),
+            fields: Some(Known::begin(config)),
             state: State::default(),
             begins_anew: false,
             last_change: Commit(0),
@@ -80,7 +80,7 @@ impl Loaded {
         let Common { store, bell, budget } = common;
         let CatalogEntry { config, created_at_ms, .. } = entry;
         let ranker = super::ranker_of(&config, store.options())?;
-        let most_bytes = store.options().memory_bytes / POSTINGS_SHARE;
+        let fields = Fields::new(self.fields, &config, store.options().memory_bytes / POSTINGS_SHARE);
         let live = Live {
             id,
             config,
@@ -90,7 +90,7 @@ impl Loaded {
             ranker,
             memory: self.memory,
             namespaces: RwLock::new(self.namespaces),
-            fields: Fields::new(self.fields, most_bytes),
+            fields,
             bell,
             persist: Persist::new(self.state),
             budget,
@@ -199,7 +199,7 @@ fn load_by_image(
     if let Some(from) = expected.first_missing() {
         return Err(Error::DataLoss { from, to: last });
     }
-    let fields = source.fields()?;
+    let fields = source.fields().inspect_err(|error| tracing::warn!("metadata is indexed anew: {error}")).ok();
     let mut loaded = Loaded { namespaces, fields, last_change, ..Loaded::empty(new, source.config) };
     loaded.state.imaged_delta = tag.delta;
     loaded.state.image_bytes = n_bytes;
@@ -215,7 +215,7 @@ fn load_by_rows(source: Source<'_>, memory: Memory, mut expected: Expected, last
     read_rows(source, &memory, &namespaces, expected, last)?;
     // Where they are held by now, they have to be: all were read into place.
     memory.slots.exact.held().iter().for_each(|held| held.set_complete());
-    let fields = source.fields()?;
+    let fields = source.fields().inspect_err(|error| tracing::warn!("metadata is indexed anew: {error}")).ok();
     let mut loaded = Loaded { namespaces, fields, last_change, ..Loaded::empty(memory, source.config) };
     super::regraph::read(source, &mut loaded)?;
     Ok(loaded)

@@ -290,8 +290,9 @@ impl Collection {
         self.state.live().map(drop)
     }
 
-    /// Makes the graph anew from the documents, and waits until it is there and written down. Searches and writes go on
-    /// meanwhile, by the graph there was. No one has to do this; it takes as long as linking all documents did.
+    /// Makes the graph and the index of metadata anew from the documents, and waits until they are there and written down.
+    /// Searches and writes go on meanwhile, by the graph there was. No one has to do this; it takes as long as linking all
+    /// documents did.
     ///
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile; `ReadOnly` or
@@ -310,9 +311,11 @@ impl Collection {
     pub fn rebuild_index(&self) -> Result<()> {
         let live = self.state.live()?;
         live.store.check_writable()?;
+        live.rebuild_fields();
         if let Some(index) = &live.memory.index {
             index.rebuild(|| live.bell.ring(), || live.bell.is_stopped());
         }
+        live.fields.wait(|| live.bell.is_stopped());
         if !live.bell.is_stopped() {
             live.save()?;
         }

@@ -152,6 +152,13 @@ impl Draft {
         self.batch.delete_range_cf(&families.postings, from, to);
     }
 
+    /// Drops all postings, and the numbers of fields with them.
+    pub(crate) fn drop_all_postings(&mut self, families: &Families) {
+        for (from, to) in [key::all_postings_range(), key::field_range()] {
+            self.batch.delete_range_cf(&families.postings, from, to);
+        }
+    }
+
     /// Writes a collection's catalog entry.
     pub(crate) fn catalog(&mut self, collection: CollectionId, entry: &CatalogEntry) {
         let bytes = entry.encode();

@@ -26,18 +26,16 @@ impl Live {
             return Ok(false);
         }
         let mut turn = self.store.turn()?;
-        let (view, mut known) = (self.store.view(), self.fields.known.read().clone());
         let mut draft = Draft::default();
         if self.fields.is_damaged() {
-            known.begin_anew();
-            for field in known.iter().map(|(_, field)| field).chain([Default::default()]) {
-                draft.drop_postings(&self.families, field);
-            }
-            draft.index(&self.families, &known.row);
+            let known = self.fields.known.read().forgotten();
+            draft.drop_all_postings(&self.families);
+            draft.index(&self.families, known.row());
             self.commit_fields(&mut turn, draft, Entries::default(), known)?;
             self.fields.is_damaged.store(false, Ordering::Release);
             return Ok(true);
         }
+        let (view, mut known) = (self.store.view(), self.fields.known.read().clone());
         let mut entries = Entries::default();
         known.row.cursor = self.index_piece(&view, &known, &mut entries)?;
         if known.row.cursor == u32::MAX {
@@ -81,6 +79,12 @@ impl Live {
         drop(turn);
         self.fields.ring();
         self.store.acknowledge_as_configured(commit)
+    }
+
+    /// Has all postings made anew, in the background.
+    pub(crate) fn rebuild_fields(&self) {
+        self.fields.is_damaged.store(true, Ordering::Release);
+        self.bell.ring();
     }
 
     fn change_rule(&self, turn: &mut Turn<'_>, known: Known, dropped: &[FieldId]) -> Result<()> {

@@ -5,7 +5,6 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use roaring::RoaringBitmap;
 
@@ -36,8 +35,7 @@ impl Live {
             Ok(bounds) => Some(bounds),
             Err(error) => {
                 tracing::error!("postings are made anew, documents are looked at meanwhile: {error}");
-                self.fields.is_damaged.store(true, Ordering::Release);
-                self.bell.ring();
+                self.rebuild_fields();
                 None
             }
         }

@@ -30,6 +30,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use self::cache::Cache;
 use self::entries::Applied;
 pub(crate) use self::rule::Known;
+use crate::config::CollectionConfig;
 use crate::filter::lookup::Coverage;
 use crate::id::Commit;
 
@@ -44,14 +45,12 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// What is known of a collection's fields, and room for so many bytes of postings.
-    pub(crate) fn new(known: Known, most_bytes: usize) -> Self {
-        Fields {
-            known: RwLock::new(known),
-            cache: Cache::new(most_bytes),
-            is_damaged: AtomicBool::new(false),
-            built: Default::default(),
-        }
+    /// What is known of a collection's fields, and room for so many bytes of postings. Without anything known all is made
+    /// anew.
+    pub(crate) fn new(known: Option<Known>, config: &CollectionConfig, most_bytes: usize) -> Self {
+        let is_damaged = known.is_none().into();
+        let known = known.unwrap_or_else(|| Known::begin(config));
+        Fields { known: RwLock::new(known), cache: Cache::new(most_bytes), is_damaged, built: Default::default() }
     }
 
     /// Takes over what a commit that is not published yet has changed.

@@ -43,8 +43,15 @@ impl Known {
         known
     }
 
+    /// By the same rule, with nothing built and no field known.
+    pub(super) fn forgotten(&self) -> Self {
+        let mut anew = Known { row: self.row.clone(), ..Known::default() };
+        anew.begin_anew();
+        anew
+    }
+
     /// From now on everything is to be built.
-    pub(super) fn begin_anew(&mut self) {
+    fn begin_anew(&mut self) {
         self.row.rule.building = [String::new()].into();
         (self.row.cursor, self.row.terms_version) = (0, TERMS_VERSION);
     }
