@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::distance::{Distance, Distances, Metric};
 use crate::error::{Error, Result};
-use crate::limits::{MAX_DIMENSION, MAX_EF, MAX_LINK_THREADS, MAX_M, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_TAIL, MIN_M};
+use crate::limits::{
+    MAX_DIMENSION, MAX_EF, MAX_LINK_THREADS, MAX_M, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_TAIL, MAX_TEXT_FIELDS, MIN_M,
+};
+use crate::text::analyzer::Analyzer;
 
 /// How a collection finds what is near.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -93,6 +96,24 @@ pub struct CollectionConfig {
     /// Paths of metadata that are not indexed when the collection is created, nor what is below them. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub no_index: Vec<String>,
+    /// Whether words of documents' texts are indexed. Default: true.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub index_text: bool,
+    /// Paths of metadata whose strings count as text, beside each document's own. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub text_fields: Vec<String>,
+    /// How text is taken apart into words. Default: Unicode's words, in lower case.
+    #[serde(default)]
+    pub analyzer: Analyzer,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands in a reference")]
+fn is_yes(is: &bool) -> bool {
+    *is
 }
 
 impl CollectionConfig {
@@ -110,6 +131,9 @@ impl CollectionConfig {
             residency: Residency::default(),
             index_only: None,
             no_index: Vec::new(),
+            index_text: true,
+            text_fields: Vec::new(),
+            analyzer: Analyzer::default(),
         }
     }
 
@@ -186,9 +210,37 @@ impl CollectionConfig {
         self
     }
 
+    /// Does not index words. Searches in words still find what there is, by going through all documents.
+    #[must_use]
+    pub fn no_text(mut self) -> Self {
+        self.index_text = false;
+        self
+    }
+
+    /// A path of metadata whose strings count as text, as if they were part of it: of an array all of them. May be called
+    /// again for others, up to 64.
+    #[must_use]
+    pub fn text_field(mut self, path: impl Into<String>) -> Self {
+        self.text_fields.push(path.into());
+        self
+    }
+
+    /// How text is taken apart into words. Default: Unicode's words, in lower case.
+    #[must_use]
+    pub fn analyzer(mut self, analyzer: Analyzer) -> Self {
+        self.analyzer = analyzer;
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
-        for (field, paths) in [("index_only", self.index_only.as_deref()), ("no_index", Some(&self.no_index))] {
-            let bad = paths.unwrap_or_default().iter().find(|path| !(1..=MAX_PATH_BYTES).contains(&path.len()));
+        within("text_fields", self.text_fields.len(), 0, MAX_TEXT_FIELDS)?;
+        let all = [
+            ("index_only", self.index_only.as_deref().unwrap_or_default()),
+            ("no_index", &self.no_index),
+            ("text_fields", &self.text_fields),
+        ];
+        for (field, paths) in all {
+            let bad = paths.iter().find(|path| !(1..=MAX_PATH_BYTES).contains(&path.len()));
             if let Some(path) = bad {
                 let reason = format!("expected a path of 1 to {MAX_PATH_BYTES} bytes, got {}", path.len());
                 return Err(Error::InvalidConfig { field, reason });
@@ -230,6 +282,9 @@ impl CollectionConfig {
                 ("m", config.m.to_string()),
                 ("ef_construction", config.ef_construction.to_string()),
                 ("quantization", format!("{:?}", config.quantization)),
+                ("index_text", config.index_text.to_string()),
+                ("text_fields", format!("{:?}", config.text_fields)),
+                ("analyzer", format!("{:?}", config.analyzer)),
             ]
         };
         let pairs = fields(self).into_iter().zip(fields(other));

@@ -19,6 +19,7 @@ mod filter;
 mod graph;
 mod params;
 mod quant;
+mod text;
 
 // Floor 2: durable bytes. The only floor that names `rocksdb` or `bincode`.
 mod store;
@@ -46,5 +47,6 @@ pub use crate::error::{Error, ErrorKind, Outcome, Result};
 pub use crate::filter::{Field, Filter, field};
 pub use crate::id::{Commit, DocId};
 pub use crate::params::{Mmr, SearchParams};
+pub use crate::text::analyzer::{Analyzer, Language};
 pub use crate::value::Value;
 pub use uuid::Uuid;

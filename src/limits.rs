@@ -34,6 +34,15 @@ pub const MAX_METADATA_DEPTH: usize = 32;
 /// Most bytes of one document's text.
 pub const MAX_TEXT_BYTES: usize = 4 << 20;
 
+/// Bytes of a word that count; of a longer one the rest does not.
+pub const MAX_WORD_BYTES: usize = 64;
+
+/// Most bytes of a query in words.
+pub const MAX_TEXT_QUERY_BYTES: usize = 64 << 10;
+
+/// Most paths of metadata whose words are indexed with a document's text.
+pub const MAX_TEXT_FIELDS: usize = 64;
+
 /// Most operations in one batch.
 pub const MAX_BATCH_OPERATIONS: usize = 100_000;
 

@@ -10,6 +10,7 @@ use crate::id::DocId;
 use crate::limits::{
     MAX_ID_BYTES, MAX_NAME_BYTES, MAX_NAMESPACE_BYTES, MAX_NORM, MAX_PATH_BYTES, MAX_TEXT_BYTES, MIN_NORM,
 };
+use crate::text::analyzer::WordCounts;
 use crate::value::Value;
 
 /// A document that may be stored.
@@ -19,6 +20,8 @@ pub(crate) struct CheckedDocument {
     pub(crate) vector: CheckedVector,
     pub(crate) metadata: Value,
     pub(crate) text: Option<String>,
+    /// The words of text and metadata, as they are indexed.
+    pub(crate) words: WordCounts,
 }
 
 /// A vector that may be stored, made ready to be compared.
@@ -55,7 +58,8 @@ pub(crate) fn document(collection: impl Fn() -> String, live: &Live, document: D
     let metadata = metadata.into_metadata()?;
     check_text(text.as_deref())?;
     let vector = CheckedVector { norm, comparable: live.prepare(&vector, norm), vector };
-    Ok(CheckedDocument { id: id.unwrap_or_else(DocId::generate), vector, metadata, text })
+    let words = live.words.count(text.as_deref(), &metadata);
+    Ok(CheckedDocument { id: id.unwrap_or_else(DocId::generate), vector, metadata, text, words })
 }
 
 pub(crate) fn update(collection: impl Fn() -> String, live: &Live, update: Update) -> Result<CheckedUpdate> {

@@ -97,6 +97,7 @@ pub(crate) fn commit_with(
             change.new_namespaces.into_iter().for_each(|(name, number)| names.insert(name, number));
             drop(names);
             change.live.fields.apply(change.fields, turn.last());
+            change.live.words.apply(&change.words, turn.last());
             writer.apply(change.memory, turn.last());
         }
         turn.publish(view);

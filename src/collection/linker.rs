@@ -125,6 +125,10 @@ fn work_on(live: &Live, pool: &rayon::ThreadPool) -> bool {
         tracing::warn!("metadata is not indexed for now: {error}");
         false
     });
+    worked |= live.build_words().unwrap_or_else(|error| {
+        tracing::warn!("words are not indexed for now: {error}");
+        false
+    });
     if live.is_save_due()
         && let Err(error) = live.save()
     {
@@ -145,6 +149,7 @@ impl Drop for Linker {
         let indexed = lives.iter().filter_map(Weak::upgrade);
         indexed.for_each(|live| {
             live.fields.ring();
+            live.words.ring();
             live.memory.index.iter().for_each(|index| index.tail().ring());
         });
     }

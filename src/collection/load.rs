@@ -17,6 +17,7 @@ use super::memory::Memory;
 use super::names::Names;
 use super::persist::{Persist, State};
 use super::rows::read_rows;
+use super::words::Words;
 use super::{Common, Live, image};
 use crate::config::CollectionConfig;
 use crate::document::{OpenedBy, Opening};
@@ -31,6 +32,7 @@ use crate::store::log::Expected;
 use crate::store::record::{CatalogEntry, read_u32};
 use crate::store::rocks::{Family, Rocks, Snapshot};
 use crate::store::storage;
+use crate::store::words::WordsRow;
 
 /// Slots that are brought up to date one by one, however few an image has.
 const MOST_CHANGED: usize = 16_384;
@@ -44,6 +46,8 @@ pub(crate) struct Loaded {
     pub(crate) namespaces: Names,
     /// What metadata is indexed; `None` if that cannot be read.
     pub(crate) fields: Option<Known>,
+    /// How far words are indexed; `None` if that cannot be read.
+    pub(crate) words: Option<WordsRow>,
     /// What is on disk of the graph.
     pub(crate) state: State,
     /// What is on disk of the graph is of no use.
@@ -62,6 +66,7 @@ impl Loaded {
             memory,
             namespaces: Names::default(),
             fields: Some(Known::begin(config)),
+            words: Some(WordsRow::whole()),
             state: State::default(),
             begins_anew: false,
             last_change: Commit(0),
@@ -80,7 +85,9 @@ impl Loaded {
         let Common { store, bell, budget } = common;
         let CatalogEntry { config, created_at_ms, .. } = entry;
         let ranker = super::ranker_of(&config, store.options())?;
-        let fields = Fields::new(self.fields, &config, store.options().memory_bytes / POSTINGS_SHARE);
+        let most_bytes = store.options().memory_bytes / POSTINGS_SHARE;
+        let fields = Fields::new(self.fields, &config, most_bytes);
+        let words = Words::new(self.words, &config, most_bytes);
         let live = Live {
             id,
             config,
@@ -91,6 +98,7 @@ impl Loaded {
             memory: self.memory,
             namespaces: RwLock::new(self.namespaces),
             fields,
+            words,
             bell,
             persist: Persist::new(self.state),
             budget,
@@ -199,8 +207,8 @@ fn load_by_image(
     if let Some(from) = expected.first_missing() {
         return Err(Error::DataLoss { from, to: last });
     }
-    let fields = source.fields().inspect_err(|error| tracing::warn!("metadata is indexed anew: {error}")).ok();
-    let mut loaded = Loaded { namespaces, fields, last_change, ..Loaded::empty(new, source.config) };
+    let (fields, words) = source.indexes();
+    let mut loaded = Loaded { namespaces, fields, words, last_change, ..Loaded::empty(new, source.config) };
     loaded.state.imaged_delta = tag.delta;
     loaded.state.image_bytes = n_bytes;
     super::regraph::follow(source, &mut loaded, (tag.delta, is_proven), &changes)?;
@@ -215,8 +223,8 @@ fn load_by_rows(source: Source<'_>, memory: Memory, mut expected: Expected, last
     read_rows(source, &memory, &namespaces, expected, last)?;
     // Where they are held by now, they have to be: all were read into place.
     memory.slots.exact.held().iter().for_each(|held| held.set_complete());
-    let fields = source.fields().inspect_err(|error| tracing::warn!("metadata is indexed anew: {error}")).ok();
-    let mut loaded = Loaded { namespaces, fields, last_change, ..Loaded::empty(memory, source.config) };
+    let (fields, words) = source.indexes();
+    let mut loaded = Loaded { namespaces, fields, words, last_change, ..Loaded::empty(memory, source.config) };
     super::regraph::read(source, &mut loaded)?;
     Ok(loaded)
 }
@@ -234,6 +242,13 @@ impl<'a> Source<'a> {
                 Err(error) => ControlFlow::Break(error),
             });
         failed.map_err(storage("reading a collection"))?.map_or(Ok(()), Err)
+    }
+
+    /// What is known of the indexes of metadata and of words, as far as it can be read.
+    fn indexes(self) -> (Option<Known>, Option<WordsRow>) {
+        let fields = self.fields().inspect_err(|error| tracing::warn!("metadata is indexed anew: {error}")).ok();
+        let words = self.words().inspect_err(|error| tracing::warn!("words are indexed anew: {error}"));
+        (fields, words.ok().flatten())
     }
 
     /// The cursor of the graph; `None` where nothing was ever written of one.

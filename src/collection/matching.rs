@@ -130,8 +130,8 @@ impl Scope {
         filter: &Filter,
         mut visit: impl FnMut(Slot, DocumentRow) -> Result<()>,
     ) -> Result<()> {
-        let matching = self.matching(filter)?;
-        self.each_of(&matching, |slot, row| match matching.is_sure_of(slot) || filter.matches(&row.metadata) {
+        let (matching, live) = (self.matching(filter)?, self.live.clone());
+        self.each_of(&matching, |slot, row| match matching.is_sure_of(slot) || live.words.match_filter(filter, &row) {
             true => visit(slot, row),
             false => Ok(()),
         })
@@ -215,7 +215,7 @@ pub(crate) fn settle(live: &Live, view: &View, filter: &Filter, matching: &Match
     let mut found = RoaringBitmap::new();
     for slots in doubtful.chunks(FETCH) {
         for (slot, row) in live.fetch(&view.snapshot, slots)? {
-            if filter.matches(&row.metadata) {
+            if live.words.match_filter(filter, &row) {
                 found.insert(slot.0);
             }
         }

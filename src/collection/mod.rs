@@ -45,7 +45,10 @@ mod regraph;
 pub(crate) mod residency;
 mod rows;
 pub(crate) mod search;
+mod shelf;
 pub(crate) mod verify;
+mod waiting;
+mod words;
 mod write;
 pub(crate) mod writer;
 
@@ -68,6 +71,7 @@ use self::memory::{Comparable, Memory};
 use self::names::Names;
 use self::persist::Persist;
 use self::residency::Budget;
+use self::words::Words;
 use crate::config::{self, CollectionConfig, Options, Residency};
 use crate::distance::{self, Ranker};
 use crate::document::{Opening, Receipt};
@@ -130,6 +134,7 @@ pub(crate) struct Live {
     pub(crate) memory: Memory,
     pub(crate) namespaces: RwLock<Names>,
     pub(crate) fields: Fields,
+    pub(crate) words: Words,
     /// Wakes the linker.
     pub(crate) bell: Arc<Bell>,
     pub(crate) persist: Persist,
@@ -286,6 +291,7 @@ impl Collection {
             index.wait(|| live.bell.ring(), || live.bell.is_stopped() || live.store.is_beside());
         }
         live.fields.wait(|| live.bell.is_stopped() || live.store.is_beside());
+        live.words.wait(|| live.bell.is_stopped() || live.store.is_beside());
         drop(live);
         self.state.live().map(drop)
     }
@@ -312,10 +318,12 @@ impl Collection {
         let live = self.state.live()?;
         live.store.check_writable()?;
         live.rebuild_fields();
+        live.rebuild_words();
         if let Some(index) = &live.memory.index {
             index.rebuild(|| live.bell.ring(), || live.bell.is_stopped());
         }
         live.fields.wait(|| live.bell.is_stopped());
+        live.words.wait(|| live.bell.is_stopped());
         if !live.bell.is_stopped() {
             live.save()?;
         }

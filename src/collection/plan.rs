@@ -12,12 +12,14 @@ use super::check::{CheckedDocument, CheckedVector};
 use super::commit::{Operation, Prepared, change_metadata};
 use super::fields::entries::{Applied, Entries};
 use super::memory::{Changes, NewRow};
+use super::words::entries::{self, WordEntries};
 use super::{Live, Namespace};
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
 use crate::store::draft::{Draft, EncodedPut};
 use crate::store::now_ms;
 use crate::store::record::DocumentRow;
+use crate::text::analyzer::WordCounts;
 use crate::value::Value;
 
 /// A batch as far as it has been planned.
@@ -41,6 +43,7 @@ pub(crate) struct CollectionChanges {
     pub(crate) live: Arc<Live>,
     pub(crate) memory: Changes,
     pub(crate) fields: Applied,
+    pub(crate) words: entries::Applied,
     pub(crate) new_namespaces: Vec<(Arc<str>, NamespaceId)>,
 }
 
@@ -68,6 +71,10 @@ struct After {
     vector: Option<CheckedVector>,
     metadata: Value,
     text: Option<String>,
+    /// `None` while they are those that are stored, or not worked out yet.
+    words: Option<WordCounts>,
+    /// Whether the words may not be those that are stored.
+    has_new_words: bool,
     created_at_ms: u64,
     version: Commit,
 }
@@ -84,7 +91,7 @@ impl Plan {
         let live = namespace.state().live()?;
         let name = || namespace.state().name();
         let (commit, now_ms) = (self.commit, self.now_ms);
-        let collection = self.collections.entry(live.id).or_insert_with(|| CollectionPlan::new(live));
+        let collection = self.collections.entry(live.id).or_insert_with(|| CollectionPlan::new(live.clone()));
         let touched = collection.touch(&namespace, prepared.id())?;
         touched.check(&expectations, name)?;
         match prepared {
@@ -98,6 +105,11 @@ impl Plan {
             Prepared::Update(update) => {
                 let id = update.id;
                 let after = touched.after.as_mut().ok_or_else(|| Error::DocumentNotFound { collection: name(), id })?;
+                let changes_words =
+                    update.text.is_some() || (live.words.reads_metadata() && !update.metadata.is_empty());
+                if changes_words {
+                    (after.words, after.has_new_words) = (None, true);
+                }
                 change_metadata(&mut after.metadata, update.metadata)?;
                 if update.vector.is_some() {
                     after.vector = update.vector;
@@ -160,6 +172,7 @@ impl CollectionPlan {
         let here = (live.id, &live.families);
         let (draft, mut changes, mut puts) = (&mut planned.draft, Changes::default(), Vec::new());
         let (fields, mut entries) = (&live.fields, Entries::default());
+        let (words, mut word_entries) = (&live.words, WordEntries::default());
         live.memory.reclaim(live.store.oldest_view());
         let mut slots = live.memory.allocate();
         for document in touched.into_iter().filter(|document| document.changed) {
@@ -170,10 +183,16 @@ impl CollectionPlan {
             {
                 draft.free(here, *slot, row.generation, (namespace, &id));
                 entries.remove(fields, *slot, &row.metadata);
+                word_entries.remove(*slot, words.count(row.text.as_deref(), &row.metadata));
                 changes.freed.push(*slot);
             }
             planned.n_changed += usize::from(before.is_some() || after.is_some());
-            let Some(After { vector, metadata, text, created_at_ms, .. }) = after else { continue };
+            let Some(After { vector, metadata, text, words: counts, has_new_words, created_at_ms, .. }) = after else {
+                continue;
+            };
+            let has_moved = vector.is_some();
+            let counts =
+                (has_moved || has_new_words).then(|| counts.unwrap_or_else(|| words.count(text.as_deref(), &metadata)));
             let row = |generation, metadata| DocumentRow {
                 generation,
                 namespace,
@@ -188,10 +207,15 @@ impl CollectionPlan {
                 (Some(vector), _) => {
                     let tenancy = slots.take()?;
                     entries.add(fields, tenancy.slot, &metadata);
+                    counts.into_iter().for_each(|counts| word_entries.put(tenancy.slot, counts));
                     puts.push((tenancy, row(tenancy.generation, metadata), vector));
                 }
                 (None, Some((slot, before))) => {
                     entries.replace(fields, slot, &before.metadata, Some(&metadata));
+                    if let Some(counts) = counts {
+                        word_entries.remove(slot, words.count(before.text.as_deref(), &before.metadata));
+                        word_entries.put(slot, counts);
+                    }
                     draft.change(here, slot, &row(before.generation, metadata));
                     changes.touched.push(slot);
                 }
@@ -212,16 +236,18 @@ impl CollectionPlan {
             draft.namespace(live.id, &live.families, name, *id);
         }
         let fields = entries.draft_into(draft, &live.families);
-        planned.changes.push(CollectionChanges { live, memory: changes, fields, new_namespaces });
+        let words = word_entries.draft_into(draft, &live.families);
+        planned.changes.push(CollectionChanges { live, memory: changes, fields, words, new_namespaces });
         Ok(())
     }
 }
 
 impl Touched {
     fn replace(&mut self, document: CheckedDocument, commit: Commit, now_ms: u64) {
-        let CheckedDocument { vector, metadata, text, .. } = document;
+        let CheckedDocument { vector, metadata, text, words, .. } = document;
         let created_at_ms = self.after.as_ref().map_or(now_ms, |after| after.created_at_ms);
-        self.after = Some(After { vector: Some(vector), metadata, text, created_at_ms, version: commit });
+        let (vector, words) = (Some(vector), Some(words));
+        self.after = Some(After { vector, metadata, text, words, has_new_words: true, created_at_ms, version: commit });
         self.changed = true;
     }
 
@@ -251,6 +277,8 @@ impl After {
             vector: None,
             metadata: row.metadata.clone(),
             text: row.text.clone(),
+            words: None,
+            has_new_words: false,
             created_at_ms: row.created_at_ms,
             version: row.commit,
         }

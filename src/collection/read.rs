@@ -163,7 +163,7 @@ impl Scroll {
             let found = scope.ids_after(namespace, after.as_ref(), FETCH)?;
             let slots: Vec<Slot> = found.iter().map(|(_, slot)| *slot).filter(may_match).collect();
             for (slot, row) in scope.live.fetch(&scope.view.snapshot, &slots)? {
-                if !self.filter.matches(&row.metadata) {
+                if !scope.live.words.match_filter(&self.filter, &row) {
                     continue;
                 }
                 // One more than fits: there is a next page.

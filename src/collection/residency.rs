@@ -126,7 +126,13 @@ impl Live {
         let n_slots = self.memory.slots.n_slots();
         let (vectors, mapped) = self.memory.slots.exact.n_bytes(n_slots);
         let index = self.memory.index.as_ref().map(|index| index.n_bytes(n_slots)).unwrap_or_default();
-        Footprint { vectors, mapped, index, postings: self.fields.n_bytes(), rest: self.memory.n_bytes_of_rest() }
+        Footprint {
+            vectors,
+            mapped,
+            index,
+            postings: self.fields.n_bytes() + self.words.n_bytes(),
+            rest: self.memory.n_bytes_of_rest(),
+        }
     }
 
     /// Makes room in memory for new slots up to one.

@@ -1,5 +1,5 @@
 //! Proving that an open collection is what it should be: rows against rows, memory against rows, the graph in memory
-//! against the one on disk. Postings are proven where they are kept ([`fields`](super::fields)).
+//! against the one on disk. Postings are proven where they are kept ([`fields`](super::fields), [`words`](super::words)).
 
 use std::collections::BTreeSet;
 
@@ -30,6 +30,7 @@ impl Live {
         self.verify_vectors(source)?;
         self.verify_ids(source)?;
         self.verify_fields(source)?;
+        self.verify_words(&view)?;
         if let Some(index) = &self.memory.index {
             index.audit(&self.memory).map_err(|detail| Error::corruption("the graph", detail))?;
             self.verify_graph(source)?;

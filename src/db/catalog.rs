@@ -17,6 +17,7 @@ use crate::id::CollectionId;
 use crate::limits::MAX_COLLECTIONS;
 use crate::store::draft::Draft;
 use crate::store::record::{CatalogEntry, CollectionState};
+use crate::store::words::WordsRow;
 use crate::store::{Store, now_ms};
 
 /// Collections.
@@ -156,7 +157,10 @@ fn create(common: Common, name: &str, config: CollectionConfig) -> Result<Live> 
     let families = store.create_families(id)?;
     failpoint::hit("create.families");
     let entry = CatalogEntry { state: CollectionState::Active, ..entry };
-    write_entry_and(store, id, &entry, |draft| draft.index(&families, Known::begin(&entry.config).row()))?;
+    write_entry_and(store, id, &entry, |draft| {
+        draft.index(&families, Known::begin(&entry.config).row());
+        draft.words(&families, WordsRow::whole());
+    })?;
     Live::new(common, id, entry, families)
 }
 

@@ -10,11 +10,15 @@ use super::compare::Scalar;
 use super::tree::{Bound, Check, Node, Rule, Test, subtrees};
 use crate::value::Value;
 
-/// Whether metadata matches the tree whose nodes these are.
-pub(super) fn matches(nodes: &[Node], metadata: &Value) -> bool {
+/// Whether a document has all that is asked for in words.
+pub(super) type HasText<'d> = &'d dyn Fn(&str) -> bool;
+
+/// Whether a document matches the tree whose nodes these are.
+pub(super) fn matches(nodes: &[Node], metadata: &Value, has_text: HasText<'_>) -> bool {
     let Some((root, below)) = nodes.split_first() else { return false };
-    let holds = |subtree| matches(subtree, metadata);
+    let holds = |subtree| matches(subtree, metadata, has_text);
     match root {
+        Node::Test(Test { check: Check::Text(text), negated, .. }) => has_text(text) != *negated,
         Node::Test(test) => passes(test, metadata) != test.negated,
         Node::Join { rule: Rule::All, .. } => subtrees(below).all(holds),
         Node::Join { rule: Rule::Any, .. } => subtrees(below).any(holds),
@@ -43,6 +47,7 @@ fn passes(test: &Test, metadata: &Value) -> bool {
             found.flat_map(elements).any(|value| value.as_str().is_some_and(|text| text.starts_with(&**prefix)))
         }
         Check::Contains(part) => found.any(|value| contains(value, part)),
+        Check::Text(_) => false,
     }
 }
 

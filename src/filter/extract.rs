@@ -65,6 +65,11 @@ pub(crate) fn values_of(metadata: &Value, path: &str) -> BTreeSet<Term> {
     Found::new(metadata, path).flat_map(elements).filter_map(Term::of_long_value).collect()
 }
 
+/// The strings of one path, those of arrays in their order.
+pub(crate) fn strings_of<'m>(metadata: &'m Value, path: &'m str) -> impl Iterator<Item = &'m str> {
+    Found::new(metadata, path).flat_map(elements).filter_map(Value::as_str)
+}
+
 /// Every way to spell a place below an object. Some may lead elsewhere, where keys hold dots, or nowhere.
 fn collect_paths(value: &Value, above: Option<&str>, paths: &mut BTreeSet<String>) {
     for (key, inner) in value.as_object().into_iter().flatten() {

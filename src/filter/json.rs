@@ -13,8 +13,8 @@ use super::refusal::{Refusal, shown};
 use super::tree::{Bound, Check, Node, Rule, Test, Tree, check_depth, check_path, subtrees};
 use crate::value::{Unchecked, Value};
 
-/// The operators that join whole filters.
-const CONNECTIVES: &[&str] = &["$and", "$or", "$nor", "$not"];
+/// The operators that stand outside fields: those that join whole filters, and the one that asks for words.
+const CONNECTIVES: &[&str] = &["$and", "$or", "$nor", "$not", "$text"];
 
 /// The operators that stand inside a field.
 const OPERATORS: &[&str] = &[
@@ -55,6 +55,7 @@ fn clause(key: &str, operand: &Json, level: usize) -> Result<Tree, Refusal> {
         "$or" => filters(Rule::Any, operand, level + 1),
         "$nor" => filters(Rule::Any, operand, level + 1).and_then(Tree::negate),
         "$not" => filter(operand, level + 1).and_then(Tree::negate),
+        "$text" => string(operand).and_then(Tree::text),
         "must" | "should" | "must_not" if dialect::holds_filters(operand) => dialect::group(key, operand, level + 1),
         _ if OPERATORS.contains(&key) => Err(Refusal::expected(
             format_args!("{key} inside a field, as in {{\"tag\": {{\"{key}\": …}}}}"),
@@ -214,6 +215,7 @@ fn n_edits(name: &str, known: &str) -> usize {
 pub(super) fn write(nodes: &[Node]) -> Json {
     let Some((root, below)) = nodes.split_first() else { return nothing() };
     match root {
+        Node::Test(Test { check: Check::Text(text), .. }) => object("$text", Json::from(&**text)),
         Node::Test(test) => object(&test.path, write_test(test)),
         Node::Join { rule: Rule::All, .. } if below.is_empty() => Json::Object(serde_json::Map::new()),
         Node::Join { rule: Rule::All, .. } => object("$and", subtrees(below).map(write).collect()),
@@ -239,6 +241,7 @@ fn write_test(test: &Test) -> Json {
         Check::Between(low, high) => object("$between", [low, high].into_iter().map(write_scalar).collect()),
         Check::Prefix(prefix) => object("$prefix", Json::from(&**prefix)),
         Check::Contains(part) => object("$contains", write_scalar(part)),
+        Check::Text(text) => Json::from(&**text),
     }
 }
 

@@ -37,6 +37,9 @@ pub(crate) trait Postings {
     /// The slots of all of a field's terms in a range.
     fn range(&self, field: FieldId, range: &Range) -> Result<Arc<RoaringBitmap>>;
 
+    /// The slots whose documents have all that is asked for in words.
+    fn text(&self, text: &str) -> Result<Bounds>;
+
     /// The slots of documents that have more than is indexed.
     fn overflowing(&self) -> Result<Arc<RoaringBitmap>>;
 }
@@ -62,6 +65,9 @@ pub(super) fn bounds(nodes: &[Node], index: &dyn Postings) -> Result<Bounds> {
 }
 
 fn test_bounds(test: &Test, index: &dyn Postings) -> Result<Bounds> {
+    if let Check::Text(text) = &test.check {
+        return index.text(text);
+    }
     let field = match index.coverage(&test.path) {
         Coverage::Unindexed => return Ok(Bounds::at_most(SlotSet::all())),
         Coverage::Absent => return Ok(Bounds::at_most(SlotSet::Only(index.overflowing()?))),
@@ -115,6 +121,7 @@ impl Field<'_> {
                 // A number that is no array's element is no match.
                 None => Bounds::at_most(self.equal(part)?),
             },
+            Check::Text(text) => self.index.text(text)?,
         })
     }
 

@@ -74,6 +74,8 @@ pub use field::{Field, field};
 /// | `$isNull` | boolean | the field is there and null; or is not |
 /// | `$not` | object of operators | they do not all match |
 ///
+/// `{"$text": "words"}` asks for words of the document's text; see [`Filter::text`].
+///
 /// The dollar signs may be left out where no field can be meant: a field takes no array, and of objects only those of
 /// operators. Groups as Qdrant has them are read too: `must`, `should` and `must_not` with an array of filters or of
 /// conditions `{"key": …, "match": {"value": …}}`, `{"key": …, "match": {"any": […]}}`, `{"key": …, "range": {"gte": …}}`
@@ -117,8 +119,21 @@ impl Filter {
 
     /// Whether a metadata object matches. Never does if the filter is one that searches refuse: too large, too deep, or
     /// with an operand of the wrong type.
+    /// Metadata alone has no text: what is asked for in words is not there.
     pub fn matches(&self, metadata: &Value) -> bool {
-        self.tree.as_ref().is_ok_and(|tree| eval::matches(tree.nodes(), metadata))
+        self.matches_with(metadata, &|_| false)
+    }
+
+    /// Whether a document matches, of whose text is known whether it has what is asked for in words.
+    pub(crate) fn matches_with(&self, metadata: &Value, has_text: &dyn Fn(&str) -> bool) -> bool {
+        self.tree.as_ref().is_ok_and(|tree| eval::matches(tree.nodes(), metadata, has_text))
+    }
+
+    /// Matches documents whose text has everything that is asked for: all words, `"phrases in quotation marks"` as they
+    /// stand, and for each `beginning*` some word that begins so. Words are taken apart as the collection's are
+    /// ([`Analyzer`](crate::Analyzer)). Nothing matches if no word is left.
+    pub fn text(text: impl AsRef<str>) -> Self {
+        Filter { tree: Tree::text(text.as_ref()) }
     }
 
     /// Whether this is [`Filter::everything`], so that documents need not be looked at.

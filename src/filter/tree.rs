@@ -6,7 +6,9 @@
 
 use super::compare::{Scalar, Set};
 use super::refusal::Refusal;
-use crate::limits::{MAX_FILTER_BYTES, MAX_FILTER_DEPTH, MAX_FILTER_NODES, MAX_FILTER_VALUES, MAX_PATH_BYTES};
+use crate::limits::{
+    MAX_FILTER_BYTES, MAX_FILTER_DEPTH, MAX_FILTER_NODES, MAX_FILTER_VALUES, MAX_PATH_BYTES, MAX_TEXT_QUERY_BYTES,
+};
 
 /// How a connective decides from what lies below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub(super) enum Check {
     All(Set),
     Prefix(Box<str>),
     Contains(Scalar<'static>),
+    /// Of the document's words, not of a field.
+    Text(Box<str>),
 }
 
 /// On which side of its operand a value must lie.
@@ -78,6 +82,13 @@ impl Tree {
         let (n_values, n_bytes) = (check.n_values(), path.len() + check.n_bytes());
         let test = Test { path: path.into(), check, negated: false };
         Tree { nodes: vec![Node::Test(test)], depth: 1, n_values, n_bytes }.within_limits()
+    }
+
+    /// What a document's text must have.
+    pub(super) fn text(text: &str) -> Result<Self, Refusal> {
+        Refusal::check("query in words, in bytes", MAX_TEXT_QUERY_BYTES, text.len())?;
+        let test = Test { path: "".into(), check: Check::Text(text.into()), negated: false };
+        Tree { nodes: vec![Node::Test(test)], depth: 1, n_values: 0, n_bytes: text.len() }.within_limits()
     }
 
     /// Both trees under one connective. What already is such a connective gives up its children to it.
@@ -169,7 +180,7 @@ impl Check {
             Check::Equal(scalar) | Check::Order(_, scalar) | Check::Contains(scalar) => length(scalar),
             Check::Between(low, high) => length(low) + length(high),
             Check::In(set) | Check::All(set) => set.values().iter().map(length).sum(),
-            Check::Prefix(prefix) => prefix.len(),
+            Check::Prefix(text) | Check::Text(text) => text.len(),
         }
     }
 }

@@ -12,7 +12,9 @@ use super::key;
 use super::postings::{ChunkChange, IndexRow};
 use super::record::{CatalogEntry, DocumentRow, LogKind, LogOperation, LogRecord, VectorRow, seal_of};
 use super::rocks::Family;
+use super::words::{self, WordsRow};
 use crate::id::{CollectionId, Commit, DocId, FieldId, NamespaceId, Slot};
+use crate::text::list;
 
 #[derive(Default)]
 pub(crate) struct Draft {
@@ -157,6 +159,22 @@ impl Draft {
         for (from, to) in [key::all_postings_range(), key::field_range()] {
             self.batch.delete_range_cf(&families.postings, from, to);
         }
+    }
+
+    /// Changes which slots of a chunk have a word.
+    pub(crate) fn word(&mut self, families: &Families, word: &str, chunk: u32, change: &list::ChunkChange) {
+        self.batch.merge_cf(&families.postings, key::word(word, chunk), words::encode_change(change));
+    }
+
+    /// Says how far the index of words has got.
+    pub(crate) fn words(&mut self, families: &Families, row: WordsRow) {
+        self.batch.put_cf(&families.postings, key::WORDS, row.encode());
+    }
+
+    /// Drops the postings of all words.
+    pub(crate) fn drop_all_words(&mut self, families: &Families) {
+        let (from, to) = key::words_range("");
+        self.batch.delete_range_cf(&families.postings, from, to);
     }
 
     /// Writes a collection's catalog entry.

@@ -23,6 +23,8 @@
 //! | `c<N>.postings` | `f` path | u32: the field's number |
 //! | `c<N>.postings` | `m` field u32, [term](crate::filter), chunk u16 | [`postings`](super::postings): which slots of the chunk have the term |
 //! | `c<N>.postings` | `s` | [`postings::IndexRow`](super::postings) |
+//! | `c<N>.postings` | `t` word, zero byte, chunk u32 | [`words`](super::words): which slots of the chunk have the word |
+//! | `c<N>.postings` | `u` | [`words::WordsRow`](super::words) |
 //!
 //! An id is a tag byte and its bytes: 1 and u64, 2 and the UUID's 16 bytes, 3 and UTF-8. This is the order of
 //! [`DocId`].
@@ -47,6 +49,8 @@ pub(crate) const CURSOR: &[u8] = b"w";
 const FIELD: u8 = b'f';
 const POSTINGS: u8 = b'm';
 pub(crate) const INDEX: &[u8] = b"s";
+const WORD: u8 = b't';
+pub(crate) const WORDS: &[u8] = b"u";
 const FREE: u8 = b'f';
 const ID: u8 = b'i';
 const NAMESPACE: u8 = b'n';
@@ -282,6 +286,38 @@ pub(crate) fn is_postings(key: &[u8]) -> bool {
     key.first() == Some(&POSTINGS)
 }
 
+/// One chunk of a word's postings. No word has a zero byte.
+pub(crate) fn word(word: &str, chunk: u32) -> Vec<u8> {
+    [&[WORD], word.as_bytes(), &[0], &chunk.to_be_bytes()].concat()
+}
+
+/// All chunks of a word.
+pub(crate) fn word_range(word: &str) -> Range {
+    let from = [&[WORD], word.as_bytes(), &[0]].concat();
+    let to = after(&from);
+    (from, to)
+}
+
+/// All chunks of all words that begin so.
+pub(crate) fn words_range(beginning: &str) -> Range {
+    let from = [&[WORD], beginning.as_bytes()].concat();
+    let to = after(&from);
+    (from, to)
+}
+
+/// The word and the chunk of a key.
+pub(crate) fn read_word(key: &[u8]) -> Result<(&str, u32)> {
+    let (front, &chunk) = key.split_last_chunk::<4>().ok_or_else(|| malformed(key))?;
+    let [WORD, word @ .., 0] = front else { return Err(malformed(key)) };
+    let word = std::str::from_utf8(word).map_err(|_| malformed(key))?;
+    Ok((word, u32::from_be_bytes(chunk)))
+}
+
+/// Whether a key of whatever family is one of a word: no other begins as they do.
+pub(crate) fn is_word(key: &[u8]) -> bool {
+    key.first() == Some(&WORD)
+}
+
 /// The first key after all that begin with these bytes.
 fn after(front: &[u8]) -> Vec<u8> {
     let mut after = front.to_vec();
@@ -336,6 +372,9 @@ mod tests {
         let chunk = postings(FieldId(2), b"\x05ab\0\0", 258);
         assert_eq!(read_postings(&chunk).unwrap(), (FieldId(2), &b"\x05ab\0\0"[..], 258));
         assert_eq!(postings_range(FieldId(255), b"").1, b"m\0\0\x01");
+        assert_eq!(word("né", 258), b"tn\xc3\xa9\0\0\0\x01\x02");
+        assert_eq!((read_word(&word("né", 258)).unwrap(), read_word(&word("", 1)).unwrap()), (("né", 258), ("", 1)));
+        assert_eq!((word_range("ab").1, words_range("ab").1), (b"tab\x01".to_vec(), b"tac".to_vec()));
         assert_eq!((read_row(&row(Slot(258), 3)).unwrap(), read_delta(&delta(258)).unwrap()), ((Slot(258), 3), 258));
     }
 

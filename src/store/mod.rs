@@ -38,6 +38,7 @@ pub(crate) mod superblock;
 pub(crate) mod sync;
 mod upkeep;
 pub(crate) mod whole;
+pub(crate) mod words;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};

@@ -423,8 +423,8 @@ pub(crate) struct CatalogEntry {
 }
 
 /// Version 2 adds how the collection is indexed, in version 1 it was not; version 3 where exact vectors are; version 4
-/// which metadata is indexed.
-const CATALOG_VERSION: u8 = 4;
+/// which metadata is indexed; version 5 how words are.
+const CATALOG_VERSION: u8 = 5;
 
 #[derive(Serialize, Deserialize)]
 struct CatalogBody {
@@ -459,6 +459,14 @@ enum StoredResidency {
 struct FieldsBody {
     index_only: Option<Vec<String>>,
     no_index: Vec<String>,
+}
+
+/// What follows that from version 5 on. The analyzer is JSON, so that it may come to hold more.
+#[derive(Serialize, Deserialize)]
+struct TextBody {
+    index_text: bool,
+    text_fields: Vec<String>,
+    analyzer: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -521,6 +529,13 @@ impl CatalogEntry {
         append_body(&mut bytes, &residency);
         let fields = FieldsBody { index_only: config.index_only.clone(), no_index: config.no_index.clone() };
         append_body(&mut bytes, &fields);
+        let text = TextBody {
+            index_text: config.index_text,
+            text_fields: config.text_fields.clone(),
+            // Names of languages always have a spelling.
+            analyzer: serde_json::to_string(&config.analyzer).expect("an analyzer is plain data"),
+        };
+        append_body(&mut bytes, &text);
         bytes
     }
 
@@ -547,8 +562,17 @@ impl CatalogEntry {
             1..=3 => (FieldsBody::default(), rest),
             _ => read_front(WHAT, rest)?,
         };
+        let (text, rest): (Option<TextBody>, _) = match version {
+            1..=4 => (None, rest),
+            _ => read_front(WHAT, rest).map(|(text, rest)| (Some(text), rest))?,
+        };
         if !rest.is_empty() {
             return Err(Error::corruption(WHAT, format!("{} bytes too many", rest.len())));
+        }
+        if let Some(TextBody { index_text, text_fields, analyzer }) = text {
+            (config.index_text, config.text_fields) = (index_text, text_fields);
+            config.analyzer =
+                serde_json::from_str(&analyzer).map_err(|error| Error::corruption(WHAT, error.to_string()))?;
         }
         config.residency = match residency {
             StoredResidency::Ram => Residency::Ram,

@@ -3,7 +3,6 @@
 //! What is held says since which commit it has been as it is. A search that looks at an earlier commit does not use it.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -11,11 +10,9 @@ use roaring::RoaringBitmap;
 
 use super::column::Column;
 use super::entries::{Entry, SlotChange};
+use crate::collection::shelf::{Held, OVERHEAD, Shelf};
 use crate::filter::term::{Kind, Range, kind_of, ordinal};
 use crate::id::{Commit, FieldId};
-
-/// About what anything held takes beside its slots.
-const OVERHEAD: usize = 160;
 
 pub(super) struct Cache {
     most_bytes: usize,
@@ -33,61 +30,6 @@ struct Everything {
     applied: Commit,
     /// How often something was asked for.
     n_asked: u64,
-}
-
-/// Things of one kind.
-struct Shelf<K, V> {
-    held: HashMap<K, Held<V>>,
-    n_bytes: usize,
-}
-
-struct Held<V> {
-    value: Arc<V>,
-    since: Commit,
-    n_bytes: usize,
-    /// The number of the question that asked for it last.
-    asked: u64,
-}
-
-impl<K, V> Default for Shelf<K, V> {
-    fn default() -> Self {
-        Shelf { held: HashMap::new(), n_bytes: 0 }
-    }
-}
-
-impl<K: Hash + Eq + Clone, V> Shelf<K, V> {
-    fn find(&mut self, key: &K, commit: Commit, asked: u64) -> Option<Arc<V>> {
-        let held = self.held.get_mut(key).filter(|held| held.since <= commit)?;
-        held.asked = asked;
-        Some(held.value.clone())
-    }
-
-    fn insert(&mut self, key: K, held: Held<V>) {
-        self.n_bytes += held.n_bytes;
-        self.n_bytes -= self.held.insert(key, held).map_or(0, |before| before.n_bytes);
-    }
-
-    fn remove(&mut self, key: &K) {
-        self.n_bytes -= self.held.remove(key).map_or(0, |held| held.n_bytes);
-    }
-
-    fn retain(&mut self, keep: impl Fn(&K, &Held<V>) -> bool) {
-        let gone: Vec<K> =
-            self.held.iter().filter(|(key, held)| !keep(key, held)).map(|(key, _)| key.clone()).collect();
-        gone.iter().for_each(|key| self.remove(key));
-    }
-
-    /// Changes what is held under a key, if anything is. Whoever looks at it goes on with what it was.
-    fn change(&mut self, key: &K, commit: Commit, change: impl FnOnce(&mut V), n_bytes: impl FnOnce(&V) -> usize)
-    where
-        V: Clone,
-    {
-        let Some(held) = self.held.get_mut(key) else { return };
-        change(Arc::make_mut(&mut held.value));
-        held.since = commit;
-        let before = std::mem::replace(&mut held.n_bytes, OVERHEAD + n_bytes(&held.value));
-        self.n_bytes = self.n_bytes + held.n_bytes - before;
-    }
 }
 
 impl Cache {

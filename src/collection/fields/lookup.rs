@@ -80,6 +80,10 @@ impl Postings for Lookup<'_> {
         Ok(slots)
     }
 
+    fn text(&self, text: &str) -> Result<Bounds> {
+        Ok(self.live.bounds_of_text(self.view, text))
+    }
+
     fn overflowing(&self) -> Result<Arc<RoaringBitmap>> {
         self.term(FieldId::default(), &Term::incomplete())
     }

@@ -25,11 +25,12 @@ mod rule;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::RwLock;
 
 use self::cache::Cache;
 use self::entries::Applied;
 pub(crate) use self::rule::Known;
+use super::waiting::Waiting;
 use crate::config::CollectionConfig;
 use crate::filter::lookup::Coverage;
 use crate::id::Commit;
@@ -40,8 +41,8 @@ pub(crate) struct Fields {
     cache: Cache,
     /// A row could not be read: nothing is told from postings until they have been made anew.
     is_damaged: AtomicBool,
-    /// Rung when postings have been made, by who holds the lock.
-    built: (Mutex<()>, Condvar),
+    /// Rung when postings have been made.
+    built: Waiting,
 }
 
 impl Fields {
@@ -69,18 +70,12 @@ impl Fields {
 
     /// Waits until no postings are to be made any more, or `stopped`. Looks again whenever it is rung.
     pub(crate) fn wait(&self, stopped: impl Fn() -> bool) {
-        let (lock, built) = &self.built;
-        let mut guard = lock.lock();
-        while self.is_building() && !stopped() {
-            built.wait(&mut guard);
-        }
+        self.built.wait_while(|| self.is_building() && !stopped());
     }
 
     /// Has those who wait look again.
     pub(crate) fn ring(&self) {
-        let (lock, built) = &self.built;
-        drop(lock.lock());
-        built.notify_all();
+        self.built.ring();
     }
 
     fn is_damaged(&self) -> bool {

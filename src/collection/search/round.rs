@@ -243,9 +243,12 @@ impl Round {
     fn check(&self, matching: &Matching, scratch: &mut Scratch) -> Result<usize> {
         let slots = scratch.found.iter().map(|found| Slot(found.slot));
         let doubtful: Vec<Slot> = slots.filter(|slot| !matching.is_sure_of(*slot)).collect();
-        let rows = self.live.fetch(&self.view.snapshot, &doubtful)?;
-        let refused: Vec<u32> =
-            rows.iter().filter(|(_, row)| !self.params.filter.matches(&row.metadata)).map(|(slot, _)| slot.0).collect();
+        let (rows, words) = (self.live.fetch(&self.view.snapshot, &doubtful)?, &self.live.words);
+        let refused: Vec<u32> = rows
+            .iter()
+            .filter(|(_, row)| !words.match_filter(&self.params.filter, row))
+            .map(|(slot, _)| slot.0)
+            .collect();
         scratch.found.retain(|found| !refused.contains(&found.slot));
         Ok(doubtful.len())
     }

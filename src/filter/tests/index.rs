@@ -62,6 +62,10 @@ impl Postings for Index {
         Ok(Arc::new(within.fold(RoaringBitmap::new(), |all, (_, slots)| all | slots)))
     }
 
+    fn text(&self, _text: &str) -> Result<crate::filter::slots::Bounds> {
+        Ok(crate::filter::slots::Bounds::at_most(crate::filter::slots::SlotSet::all()))
+    }
+
     fn overflowing(&self) -> Result<Arc<RoaringBitmap>> {
         Ok(Arc::new(self.overflowing.clone()))
     }

@@ -288,7 +288,7 @@ fn errors_say_where_and_what() {
     check_refused(json!({"$or": [{}, 3]}), "$or[1]", &["expected an object, got a number"]);
     check_refused(json!({"$not": []}), "$not", &["expected an object, got an array"]);
     check_refused(json!({"$adn": []}), "$adn", &["perhaps $and, got $adn"]);
-    check_refused(json!({"$where": 1}), "$where", &["one of $and, $or, $nor, $not, got $where"]);
+    check_refused(json!({"$where": 1}), "$where", &["one of $and, $or, $nor, $not, $text, got $where"]);
     check_refused(json!({"$eq": 1}), "$eq", &["inside a field"]);
     check_refused(json!({"a": {"$or": []}}), "a.$or", &["around whole filters"]);
     check_refused(json!({"a": {"$IN": []}}), "a.$IN", &["perhaps $in, got $IN"]);

@@ -26,8 +26,8 @@ use rocksdb::{
 };
 
 use super::{Fault, Outcome, take_error};
-use crate::store::key::is_postings;
-use crate::store::postings;
+use crate::store::key::{is_postings, is_word};
+use crate::store::{postings, words};
 
 /// Bytes of logs beyond which memtables are written to files.
 const LOG_BYTES: u64 = 16 << 20;
@@ -137,10 +137,14 @@ pub(super) fn family_options(shape: Shape, budget: Budget, cache: &Cache) -> Out
 fn merge_postings(options: &mut Options) {
     options.set_merge_operator(
         "vectrove.postings",
-        |_: &[u8], row: Option<&[u8]>, changes: &MergeOperands| {
-            Some(postings::merge(row, &changes.iter().collect::<Vec<_>>()))
+        |key: &[u8], row: Option<&[u8]>, changes: &MergeOperands| {
+            let changes: Vec<&[u8]> = changes.iter().collect();
+            Some(if is_word(key) { words::merge(row, &changes) } else { postings::merge(row, &changes) })
         },
-        |_: &[u8], _: Option<&[u8]>, changes: &MergeOperands| postings::merge_changes(changes.iter()),
+        |key: &[u8], _: Option<&[u8]>, changes: &MergeOperands| match is_word(key) {
+            true => words::merge_changes(changes.iter()),
+            false => postings::merge_changes(changes.iter()),
+        },
     );
     options.set_max_successive_merges(MOST_MERGES);
     options.set_compaction_filter_factory(Emptied);
@@ -163,7 +167,8 @@ impl CompactionFilterFactory for Emptied {
 
 impl CompactionFilter for Emptied {
     fn filter(&mut self, _level: u32, key: &[u8], row: &[u8]) -> CompactionDecision {
-        if is_postings(key) && postings::is_empty(row) { CompactionDecision::Remove } else { CompactionDecision::Keep }
+        let is_empty = is_postings(key) && postings::is_empty(row) || is_word(key) && words::is_empty(row);
+        if is_empty { CompactionDecision::Remove } else { CompactionDecision::Keep }
     }
 
     fn name(&self) -> &CStr {

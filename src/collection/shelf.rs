@@ -1,0 +1,85 @@
+//! What is held in memory of rows that are asked for often: each says since which commit it has been as it is.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use crate::id::Commit;
+
+/// About what anything held takes beside its slots.
+pub(super) const OVERHEAD: usize = 160;
+
+/// Things of one kind.
+pub(super) struct Shelf<K, V> {
+    pub(super) held: HashMap<K, Held<V>>,
+    pub(super) n_bytes: usize,
+}
+
+pub(super) struct Held<V> {
+    pub(super) value: Arc<V>,
+    pub(super) since: Commit,
+    pub(super) n_bytes: usize,
+    /// The number of the question that asked for it last.
+    pub(super) asked: u64,
+}
+
+impl<K, V> Default for Shelf<K, V> {
+    fn default() -> Self {
+        Shelf { held: HashMap::new(), n_bytes: 0 }
+    }
+}
+
+impl<K: Hash + Eq + Clone, V> Shelf<K, V> {
+    pub(super) fn find(&mut self, key: &K, commit: Commit, asked: u64) -> Option<Arc<V>> {
+        let held = self.held.get_mut(key).filter(|held| held.since <= commit)?;
+        held.asked = asked;
+        Some(held.value.clone())
+    }
+
+    pub(super) fn insert(&mut self, key: K, held: Held<V>) {
+        self.n_bytes += held.n_bytes;
+        self.n_bytes -= self.held.insert(key, held).map_or(0, |before| before.n_bytes);
+    }
+
+    pub(super) fn remove(&mut self, key: &K) {
+        self.n_bytes -= self.held.remove(key).map_or(0, |held| held.n_bytes);
+    }
+
+    pub(super) fn retain(&mut self, keep: impl Fn(&K, &Held<V>) -> bool) {
+        let gone: Vec<K> =
+            self.held.iter().filter(|(key, held)| !keep(key, held)).map(|(key, _)| key.clone()).collect();
+        gone.iter().for_each(|key| self.remove(key));
+    }
+
+    /// Lets go of what was not asked for the longest, until no more is left than this.
+    pub(super) fn shrink(&mut self, most_bytes: usize) {
+        let mut all: Vec<(u64, usize)> = self.held.values().map(|held| (held.asked, held.n_bytes)).collect();
+        all.sort_unstable();
+        let mut n_left = self.n_bytes;
+        let last = all.into_iter().take_while(|(_, n_bytes)| {
+            let goes = n_left > most_bytes;
+            n_left -= if goes { *n_bytes } else { 0 };
+            goes
+        });
+        if let Some((last, _)) = last.last() {
+            self.retain(|_, held| held.asked > last);
+        }
+    }
+
+    /// Changes what is held under a key, if anything is. Whoever looks at it goes on with what it was.
+    pub(super) fn change(
+        &mut self,
+        key: &K,
+        commit: Commit,
+        change: impl FnOnce(&mut V),
+        n_bytes: impl FnOnce(&V) -> usize,
+    ) where
+        V: Clone,
+    {
+        let Some(held) = self.held.get_mut(key) else { return };
+        change(Arc::make_mut(&mut held.value));
+        held.since = commit;
+        let before = std::mem::replace(&mut held.n_bytes, OVERHEAD + n_bytes(&held.value));
+        self.n_bytes = self.n_bytes + held.n_bytes - before;
+    }
+}

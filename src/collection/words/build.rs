@@ -1,0 +1,86 @@
+//! Indexing the words of documents that were there before: a piece at a time, each a commit of its own, so that a kill loses
+//! nothing but the piece under way.
+//!
+//! Documents that are written meanwhile are indexed as they are written; to index one twice changes nothing.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+
+use super::Progress;
+use super::entries::WordEntries;
+use crate::collection::Live;
+use crate::error::Result;
+use crate::failpoint;
+use crate::id::Slot;
+use crate::store::draft::Draft;
+use crate::store::record::DocumentRow;
+use crate::store::words::WordsRow;
+use crate::store::{Turn, key};
+
+/// Documents indexed in one commit.
+const PIECE: usize = 1_000;
+
+impl Live {
+    /// Indexes the words of the next documents that are not; false if there are none.
+    pub(crate) fn build_words(&self) -> Result<bool> {
+        if !self.words.is_building() || !self.store.is_writable() {
+            return Ok(false);
+        }
+        let mut turn = self.store.turn()?;
+        let mut draft = Draft::default();
+        if self.words.is_damaged() {
+            draft.drop_all_words(&self.families);
+            self.commit_words(&mut turn, draft, WordEntries::default(), WordsRow::nothing())?;
+            self.words.is_damaged.store(false, Ordering::Release);
+            return Ok(true);
+        }
+        let mut entries = WordEntries::default();
+        let row = self.index_words(self.words.progress.read().row, &mut entries)?;
+        self.commit_words(&mut turn, draft, entries, row)?;
+        drop(turn);
+        self.words.ring();
+        failpoint::hit("words.built");
+        Ok(true)
+    }
+
+    /// Has all words indexed anew, in the background.
+    pub(crate) fn rebuild_words(&self) {
+        self.words.is_damaged.store(true, Ordering::Release);
+        self.bell.ring();
+    }
+
+    /// Gathers the words of documents from where the index is. Returns how far that gets it.
+    fn index_words(&self, before: WordsRow, entries: &mut WordEntries) -> Result<WordsRow> {
+        let (from, to) = (key::document(Slot(before.cursor)), key::document_range().1);
+        let (mut n_documents, mut after) = (0, WordsRow::whole());
+        self.scan(&self.store.view().snapshot, (&from, &to), |key, row| {
+            let slot = key::read_document(key)?;
+            if n_documents == PIECE {
+                after = WordsRow { cursor: slot.0, ..before };
+                return Ok(ControlFlow::Break(()));
+            }
+            n_documents += 1;
+            let row = DocumentRow::decode(row)?;
+            entries.put(slot, self.words.count(row.text.as_deref(), &row.metadata));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if after.is_whole() {
+            tracing::info!(collection = self.id.0, "words are indexed");
+        }
+        Ok(after)
+    }
+
+    /// Commits postings and how far the index is by then.
+    fn commit_words(&self, turn: &mut Turn<'_>, mut draft: Draft, entries: WordEntries, row: WordsRow) -> Result<()> {
+        draft.words(&self.families, row);
+        entries.draft_into(&mut draft, &self.families);
+        let view = turn.write(draft)?;
+        let commit = turn.last();
+        self.note_change(commit);
+        // Rows of an earlier commit do not have what was written now.
+        *self.words.progress.write() = Progress { row, since: commit };
+        self.words.cache.clear(commit);
+        turn.publish(view);
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! Lists of words held in memory: those that were asked for, kept up to date by every commit, and let go when there are too
+//! many.
+//!
+//! What is held says since which commit it has been as it is. A search that looks at an earlier commit does not use it.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::entries::Applied;
+use crate::collection::shelf::{Held, OVERHEAD, Shelf};
+use crate::id::Commit;
+use crate::text::list::{Chunk, List};
+use crate::text::rank::Totals;
+
+pub(super) struct Cache {
+    most_bytes: usize,
+    held: Mutex<Everything>,
+}
+
+#[derive(Default)]
+struct Everything {
+    lists: Shelf<Box<str>, List>,
+    totals: Option<(Totals, Commit)>,
+    /// The last commit that changed something.
+    applied: Commit,
+    /// How often something was asked for.
+    n_asked: u64,
+}
+
+impl Cache {
+    pub(super) fn new(most_bytes: usize) -> Self {
+        Cache { most_bytes, held: Mutex::default() }
+    }
+
+    pub(super) fn n_bytes(&self) -> usize {
+        self.held.lock().lists.n_bytes
+    }
+
+    pub(super) fn list(&self, word: &Box<str>, commit: Commit) -> Option<Arc<List>> {
+        let mut all = self.held.lock();
+        all.n_asked += 1;
+        let asked = all.n_asked;
+        all.lists.find(word, commit, asked)
+    }
+
+    pub(super) fn totals(&self, commit: Commit) -> Option<Totals> {
+        self.held.lock().totals.filter(|(_, since)| *since <= commit).map(|(totals, _)| totals)
+    }
+
+    /// Holds a word's list as of a commit, if nothing has changed since.
+    pub(super) fn put(&self, word: Box<str>, list: &Arc<List>, commit: Commit) {
+        let n_bytes = list.n_bytes() + OVERHEAD;
+        let mut all = self.held.lock();
+        if all.applied > commit || n_bytes > self.most_bytes / 2 {
+            return;
+        }
+        let asked = all.n_asked;
+        all.lists.insert(word, Held { value: list.clone(), since: commit, n_bytes, asked });
+        if all.lists.n_bytes > self.most_bytes {
+            all.lists.shrink(self.most_bytes / 4 * 3);
+        }
+    }
+
+    /// The same for the totals.
+    pub(super) fn put_totals(&self, totals: Totals, commit: Commit) {
+        let mut all = self.held.lock();
+        if all.applied <= commit {
+            all.totals = Some((totals, commit));
+        }
+    }
+
+    /// Brings what is held up to a commit.
+    pub(super) fn apply(&self, applied: &Applied, commit: Commit) {
+        let mut all = self.held.lock();
+        all.applied = commit;
+        if applied.changes.is_empty() {
+            return;
+        }
+        for (word, chunks) in &applied.changes {
+            let apply = |list: &mut List| {
+                for (number, change) in chunks {
+                    let before = list.chunk(*number).map_or(&[][..], Chunk::postings);
+                    list.replace(*number, Chunk::new(change.apply(before)));
+                }
+            };
+            all.lists.change(word, commit, apply, List::n_bytes);
+        }
+        let change = |number: u64, by: i64| number.checked_add_signed(by).unwrap_or_default();
+        all.totals = all.totals.map(|(Totals { n_documents, n_words }, _)| {
+            let n_documents = change(n_documents, applied.n_documents);
+            (Totals { n_documents, n_words: change(n_words, applied.n_words) }, commit)
+        });
+    }
+
+    /// Lets go of everything; what is read of an earlier commit than this is not held.
+    pub(super) fn clear(&self, commit: Commit) {
+        *self.held.lock() = Everything { applied: commit, ..Everything::default() };
+    }
+
+    /// Shows every list that is held.
+    pub(super) fn each_list(&self, mut show: impl FnMut(&str, &Arc<List>)) {
+        self.held.lock().lists.held.iter().for_each(|(word, held)| show(word, &held.value));
+    }
+
+    pub(super) fn held_totals(&self) -> Option<Totals> {
+        self.held.lock().totals.map(|(totals, _)| totals)
+    }
+}

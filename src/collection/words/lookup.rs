@@ -1,0 +1,206 @@
+//! The documents that have the words of a query, as of one commit.
+//!
+//! What was held in memory since before that commit is used; everything else is read from the rows of the commit, and held
+//! from then on. Where rows cannot tell, the documents themselves are gone through.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use crate::collection::Live;
+use crate::error::Result;
+use crate::filter::slots::{Bounds, SlotSet};
+use crate::store::record::DocumentRow;
+use crate::store::words::read_chunk;
+use crate::store::{View, key, storage};
+use crate::text::list::{CHUNK, Chunk, List, Posting, split};
+use crate::text::query::{Item, Parsed};
+use crate::text::rank::Totals;
+
+/// What the documents of a commit have of a query's words.
+pub(crate) struct Asked {
+    /// Those that have a word, and how often the query has it, in the order of the query.
+    pub(crate) lists: Vec<(Arc<List>, usize)>,
+    pub(crate) totals: Totals,
+    /// Those that have all words of the query's phrases, though perhaps not side by side. `None` without phrases.
+    pub(crate) required: Option<RoaringBitmap>,
+}
+
+/// A word, or what words begin with.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Wanted {
+    Word(Box<str>),
+    Beginning(Box<str>),
+}
+
+impl Wanted {
+    fn of(item: &Item) -> Vec<Wanted> {
+        match item {
+            Item::Word(word) => vec![Wanted::Word(word.clone())],
+            Item::Beginning(beginning) => vec![Wanted::Beginning(beginning.clone())],
+            Item::Phrase(words) => words.iter().cloned().map(Wanted::Word).collect(),
+        }
+    }
+}
+
+impl Live {
+    /// What documents have of the words that are asked for.
+    pub(crate) fn ask(&self, view: &View, parsed: &Parsed) -> Result<Asked> {
+        let mut counts: Vec<(Wanted, usize)> = Vec::new();
+        for wanted in parsed.items.iter().flat_map(Wanted::of) {
+            match counts.iter_mut().find(|(other, _)| *other == wanted) {
+                Some((_, n_asked)) => *n_asked += 1,
+                None => counts.push((wanted, 1)),
+            }
+        }
+        let wanted: Vec<&Wanted> = counts.iter().map(|(wanted, _)| wanted).collect();
+        let (lists, totals) = match self.told_lists(view, &wanted) {
+            Some(told) => told,
+            None => self.lists_of_documents(view, &wanted)?,
+        };
+        let list_of = |word: &Box<str>| {
+            let at = counts.iter().position(|(wanted, _)| *wanted == Wanted::Word(word.clone()));
+            at.map_or_else(RoaringBitmap::new, |at| lists[at].to_bitmap())
+        };
+        let required = parsed.phrases().flatten().map(list_of).reduce(|all, one| all & one);
+        let lists = lists.into_iter().zip(&counts).map(|(list, (_, n_asked))| (list, *n_asked)).collect();
+        Ok(Asked { lists, totals, required })
+    }
+
+    /// The slots whose documents have all that is asked for, as far as postings tell.
+    pub(crate) fn bounds_of_text(&self, view: &View, text: &str) -> Bounds {
+        let parsed = Parsed::new(&self.words.analysis, text);
+        let wanted: Vec<Wanted> = parsed.items.iter().flat_map(Wanted::of).collect();
+        let Some((lists, _)) = self.told_lists(view, &wanted.iter().collect::<Vec<_>>()) else {
+            return Bounds::at_most(SlotSet::all());
+        };
+        let all = lists.iter().map(|list| list.to_bitmap()).reduce(|all, one| all & one).unwrap_or_default();
+        let slots = SlotSet::Only(Arc::new(all));
+        match parsed.phrases().next() {
+            Some(_) => Bounds::at_most(slots),
+            None => Bounds::exactly(slots),
+        }
+    }
+
+    /// Lists by postings; `None` if they do not tell.
+    fn told_lists(&self, view: &View, wanted: &[&Wanted]) -> Option<(Vec<Arc<List>>, Totals)> {
+        if !self.words.is_whole(view.commit) {
+            return None;
+        }
+        let told = || {
+            let lists = wanted.iter().map(|wanted| match wanted {
+                Wanted::Word(word) => self.list(view, word),
+                Wanted::Beginning(beginning) => self.read_beginning(view, beginning).map(Arc::new),
+            });
+            Ok((lists.collect::<Result<_>>()?, self.totals(view)?))
+        };
+        told()
+            .inspect_err(|error: &crate::error::Error| {
+                tracing::error!("words are indexed anew, documents are looked at meanwhile: {error}");
+                self.rebuild_words();
+            })
+            .ok()
+    }
+
+    fn list(&self, view: &View, word: &Box<str>) -> Result<Arc<List>> {
+        if let Some(list) = self.words.cache.list(word, view.commit) {
+            return Ok(list);
+        }
+        let list = Arc::new(self.read_list(view, word)?);
+        self.words.cache.put(word.clone(), &list, view.commit);
+        Ok(list)
+    }
+
+    /// The list of a word, from rows.
+    pub(super) fn read_list(&self, view: &View, word: &str) -> Result<List> {
+        let mut chunks = Vec::new();
+        self.each_word_row(view, key::word_range(word), |_, chunk, postings| {
+            if !postings.is_empty() {
+                chunks.push((chunk, Arc::new(Chunk::new(postings))));
+            }
+        })?;
+        Ok(List::new(chunks))
+    }
+
+    fn read_beginning(&self, view: &View, beginning: &str) -> Result<List> {
+        let mut lists: HashMap<Box<str>, Vec<(u32, Arc<Chunk>)>> = HashMap::new();
+        self.each_word_row(view, key::words_range(beginning), |word, chunk, postings| {
+            if !postings.is_empty() && !word.is_empty() {
+                lists.entry(word.into()).or_default().push((chunk, Arc::new(Chunk::new(postings))));
+            }
+        })?;
+        Ok(List::union(&lists.into_values().map(|chunks| Arc::new(List::new(chunks))).collect::<Vec<_>>()))
+    }
+
+    fn totals(&self, view: &View) -> Result<Totals> {
+        if let Some(totals) = self.words.cache.totals(view.commit) {
+            return Ok(totals);
+        }
+        let totals = totals_of(&self.read_list(view, "")?);
+        self.words.cache.put_totals(totals, view.commit);
+        Ok(totals)
+    }
+
+    fn each_word_row(
+        &self,
+        view: &View,
+        (from, to): key::Range,
+        mut show: impl FnMut(&str, u32, Vec<Posting>),
+    ) -> Result<()> {
+        let (rocks, family) = (self.store.rocks(), &self.families.postings);
+        let mut visit = |key: &[u8], row: &[u8]| -> Result<()> {
+            let (word, chunk) = key::read_word(key)?;
+            show(word, chunk, read_chunk(row)?);
+            Ok(())
+        };
+        let failed = rocks.scan(family, Some(&view.snapshot), (&from, &to), |key, row| match visit(key, row) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        });
+        failed.map_err(storage("reading words"))?.map_or(Ok(()), Err)
+    }
+
+    /// Lists from going through all documents.
+    fn lists_of_documents(&self, view: &View, wanted: &[&Wanted]) -> Result<(Vec<Arc<List>>, Totals)> {
+        let mut gathered: Vec<Vec<(u32, Posting)>> = vec![Vec::new(); wanted.len()];
+        let mut totals = Totals::default();
+        let (from, to) = key::document_range();
+        self.scan(&view.snapshot, (&from, &to), |key, value| {
+            let (slot, row) = (key::read_document(key)?, DocumentRow::decode(value)?);
+            let words: Vec<Box<str>> = self.words.in_order(&row).into_iter().flatten().collect();
+            let length = u32::try_from(words.len()).unwrap_or(u32::MAX);
+            totals.n_documents += u64::from(length > 0);
+            totals.n_words += u64::from(length);
+            let (chunk, place) = split(slot.0);
+            for (postings, wanted) in gathered.iter_mut().zip(wanted) {
+                let n_times = words.iter().filter(|word| match wanted {
+                    Wanted::Word(wanted) => *word == wanted,
+                    Wanted::Beginning(wanted) => word.starts_with(&**wanted),
+                });
+                match u16::try_from(n_times.count()).unwrap_or(u16::MAX) {
+                    0 => {}
+                    n_times => postings.push((chunk, Posting { place, n_times, length })),
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        // Documents come in the order of their slots.
+        let list = |postings: Vec<(u32, Posting)>| {
+            let chunks = postings.chunk_by(|a, b| a.0 == b.0).map(|own| {
+                let postings = own.iter().map(|(_, posting)| *posting).collect();
+                (own[0].0, Arc::new(Chunk::new(postings)))
+            });
+            Arc::new(List::new(chunks.collect()))
+        };
+        Ok((gathered.into_iter().map(list).collect(), totals))
+    }
+}
+
+/// What the list of all documents says of them.
+pub(super) fn totals_of(list: &List) -> Totals {
+    let lengths = list.chunks().iter().flat_map(|(_, chunk)| chunk.postings()).map(|posting| u64::from(posting.length));
+    debug_assert!(list.chunks().iter().all(|(_, chunk)| chunk.postings().len() <= CHUNK as usize));
+    Totals { n_documents: list.len() as u64, n_words: lengths.sum() }
+}

@@ -1,0 +1,259 @@
+//! The documents that have a word: how often each has it, and how many words it has in all.
+//!
+//! Slots lie in chunks, so that a commit replaces but one of them, and chunks in ranges, each of which knows the most that
+//! a document in it can count for.
+
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+/// Slots of a chunk.
+pub(crate) const CHUNK: u32 = 4_096;
+/// Slots of a range.
+pub(crate) const RANGE: u16 = 64;
+
+/// The chunk that a slot lies in, and its place there.
+pub(crate) fn split(slot: u32) -> (u32, u16) {
+    (slot / CHUNK, (slot % CHUNK) as u16)
+}
+
+/// A document that has a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Posting {
+    /// Where in the chunk.
+    pub(crate) place: u16,
+    /// How often it has the word; the largest number stands for all above it.
+    pub(crate) n_times: u16,
+    /// How many words it has in all.
+    pub(crate) length: u32,
+}
+
+/// Those of one chunk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    /// In the order of their places, which differ.
+    postings: Vec<Posting>,
+    /// In order, without empty ones.
+    ranges: Vec<Range>,
+}
+
+/// Those of one range, and the most and least of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    /// Where in the chunk, counted in ranges.
+    pub(crate) number: u16,
+    end: u16,
+    pub(crate) most_times: u16,
+    pub(crate) least_length: u32,
+}
+
+impl Chunk {
+    /// Of postings in the order of their places.
+    pub(crate) fn new(postings: Vec<Posting>) -> Self {
+        let mut ranges: Vec<Range> = Vec::new();
+        for (at, posting) in (1..).zip(&postings) {
+            let Posting { place, n_times, length } = *posting;
+            match ranges.last_mut() {
+                Some(range) if range.number == place / RANGE => {
+                    range.end = at;
+                    range.most_times = range.most_times.max(n_times);
+                    range.least_length = range.least_length.min(length);
+                }
+                _ => ranges.push(Range { number: place / RANGE, end: at, most_times: n_times, least_length: length }),
+            }
+        }
+        Chunk { postings, ranges }
+    }
+
+    pub(crate) fn postings(&self) -> &[Posting] {
+        &self.postings
+    }
+
+    pub(crate) fn ranges(&self) -> &[Range] {
+        &self.ranges
+    }
+
+    /// The postings of a range.
+    pub(crate) fn of_range(&self, number: u16) -> &[Posting] {
+        let Ok(at) = self.ranges.binary_search_by_key(&number, |range| range.number) else { return &[] };
+        let start = at.checked_sub(1).map_or(0, |before| self.ranges[before].end);
+        &self.postings[start.into()..self.ranges[at].end.into()]
+    }
+}
+
+/// The documents that have a word.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct List {
+    /// In order, without empty ones.
+    chunks: Vec<(u32, Arc<Chunk>)>,
+    n_postings: usize,
+}
+
+impl List {
+    /// Of chunks with their numbers, in order.
+    pub(crate) fn new(chunks: Vec<(u32, Arc<Chunk>)>) -> Self {
+        let n_postings = chunks.iter().map(|(_, chunk)| chunk.postings.len()).sum();
+        List { chunks, n_postings }
+    }
+
+    pub(crate) fn chunks(&self) -> &[(u32, Arc<Chunk>)] {
+        &self.chunks
+    }
+
+    pub(crate) fn chunk(&self, number: u32) -> Option<&Chunk> {
+        let at = self.chunks.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        Some(&self.chunks[at].1)
+    }
+
+    /// How many documents.
+    pub(crate) fn len(&self) -> usize {
+        self.n_postings
+    }
+
+    pub(crate) fn n_bytes(&self) -> usize {
+        let of_chunk = |chunk: &Chunk| size_of_val(&*chunk.postings) + size_of_val(&*chunk.ranges) + 80;
+        self.chunks.iter().map(|(_, chunk)| of_chunk(chunk)).sum()
+    }
+
+    /// What a slot has of it.
+    pub(crate) fn find(&self, slot: u32) -> Option<&Posting> {
+        let (number, place) = split(slot);
+        let postings = self.chunk(number)?.postings();
+        postings.binary_search_by_key(&place, |posting| posting.place).ok().map(|at| &postings[at])
+    }
+
+    /// All slots in order.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = u32> {
+        let of_chunk = |(number, chunk): &(u32, Arc<Chunk>)| {
+            let (first, chunk) = (number * CHUNK, chunk.clone());
+            (0..chunk.postings.len()).map(move |at| first + u32::from(chunk.postings[at].place))
+        };
+        self.chunks.iter().flat_map(of_chunk)
+    }
+
+    pub(crate) fn to_bitmap(&self) -> RoaringBitmap {
+        self.slots().collect()
+    }
+
+    /// Puts something else in the place of a chunk.
+    pub(crate) fn replace(&mut self, number: u32, chunk: Chunk) {
+        let at = self.chunks.binary_search_by_key(&number, |(number, _)| *number);
+        self.n_postings += chunk.postings.len();
+        self.n_postings -= at.map_or(0, |at| self.chunks[at].1.postings.len());
+        match (at, chunk.postings.is_empty()) {
+            (Ok(at), true) => _ = self.chunks.remove(at),
+            (Ok(at), false) => self.chunks[at].1 = Arc::new(chunk),
+            (Err(_), true) => {}
+            (Err(at), false) => self.chunks.insert(at, (number, Arc::new(chunk))),
+        }
+    }
+
+    /// Documents that have any of several words, as if they were one.
+    pub(crate) fn union(lists: &[Arc<List>]) -> List {
+        let mut numbers: Vec<u32> = lists.iter().flat_map(|list| &list.chunks).map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let of_chunk = |number: u32| {
+            let chunks = lists.iter().filter_map(|list| list.chunk(number));
+            let mut postings: Vec<Posting> = chunks.flat_map(|chunk| &chunk.postings).copied().collect();
+            postings.sort_by_key(|posting| posting.place);
+            postings.dedup_by(|next, first| {
+                let is_same = next.place == first.place;
+                first.n_times = first.n_times.saturating_add(if is_same { next.n_times } else { 0 });
+                is_same
+            });
+            (number, Arc::new(Chunk::new(postings)))
+        };
+        List::new(numbers.into_iter().map(of_chunk).collect())
+    }
+}
+
+/// What a commit does to a chunk: slots that have the word now, and slots that have it no longer; each in the order of
+/// places, none in both.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ChunkChange {
+    pub(crate) put: Vec<Posting>,
+    pub(crate) removed: Vec<u16>,
+}
+
+impl ChunkChange {
+    /// Sorts what was gathered in any order; of several for one place the last counts.
+    pub(crate) fn settle(&mut self) {
+        self.put.reverse();
+        self.put.sort_by_key(|posting| posting.place);
+        self.put.dedup_by_key(|posting| posting.place);
+        self.removed.sort_unstable();
+        self.removed.dedup();
+        let put = &self.put;
+        self.removed.retain(|place| put.binary_search_by_key(place, |posting| posting.place).is_err());
+    }
+
+    /// What postings in order become.
+    pub(crate) fn apply(&self, before: &[Posting]) -> Vec<Posting> {
+        let mut after = Vec::with_capacity(before.len() + self.put.len());
+        let mut put = self.put.iter().peekable();
+        for posting in before {
+            after.extend(std::iter::from_fn(|| put.next_if(|new| new.place < posting.place)));
+            if let Some(new) = put.next_if(|new| new.place == posting.place) {
+                after.push(new);
+            } else if self.removed.binary_search(&posting.place).is_err() {
+                after.push(posting);
+            }
+        }
+        after.extend(put);
+        after.into_iter().copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{Rng, SeedableRng, rngs::StdRng};
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_list_is_a_sorted_map() {
+        let mut rng = StdRng::seed_from_u64(3);
+        let (mut list, mut twin) = (List::default(), BTreeMap::<u32, (u16, u32)>::new());
+        for _ in 0..400 {
+            let number = rng.random_range(0..4);
+            let mut change = ChunkChange::default();
+            for _ in 0..rng.random_range(0..300) {
+                let place = rng.random_range(0..CHUNK as u16);
+                if rng.random_bool(0.6) {
+                    let (n_times, length) = (rng.random_range(1..9), rng.random_range(9..99));
+                    change.put.push(Posting { place, n_times, length });
+                } else {
+                    change.removed.push(place);
+                }
+            }
+            change.settle();
+            change.removed.iter().for_each(|place| _ = twin.remove(&(number * CHUNK + u32::from(*place))));
+            for Posting { place, n_times, length } in change.put.iter().copied() {
+                twin.insert(number * CHUNK + u32::from(place), (n_times, length));
+            }
+            let before = list.chunk(number).map_or(Vec::new(), |chunk| chunk.postings().to_vec());
+            list.replace(number, Chunk::new(change.apply(&before)));
+        }
+        assert_eq!(list.len(), twin.len());
+        assert_eq!(list.slots().collect::<Vec<_>>(), twin.keys().copied().collect::<Vec<_>>());
+        for slot in 0..5 * CHUNK {
+            let found = list.find(slot).map(|posting| (posting.n_times, posting.length));
+            assert_eq!(found, twin.get(&slot).copied(), "{slot}");
+        }
+        for (number, chunk) in list.chunks() {
+            let mut n_seen = 0;
+            for range in chunk.ranges() {
+                let postings = chunk.of_range(range.number);
+                n_seen += postings.len();
+                assert!(postings.iter().all(|posting| posting.place / RANGE == range.number), "{number}");
+                assert_eq!(postings.iter().map(|posting| posting.n_times).max(), Some(range.most_times));
+                assert_eq!(postings.iter().map(|posting| posting.length).min(), Some(range.least_length));
+            }
+            assert_eq!(n_seen, chunk.postings().len());
+        }
+        let union = List::union(&[Arc::new(list.clone()), Arc::new(list.clone()), Arc::default()]);
+        assert_eq!(union.len(), list.len());
+        assert!(union.slots().all(|slot| union.find(slot).unwrap().n_times == 2 * twin[&slot].0));
+    }
+}
