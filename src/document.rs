@@ -187,9 +187,10 @@ impl Update {
 pub struct Hit {
     /// The document's id.
     pub id: DocId,
-    /// How similar it is; larger is nearer, whatever the metric.
+    /// How similar it is; larger is nearer, whatever the metric. Of a search in words its BM25 score, of one by both what
+    /// [`Fusion`](crate::Fusion) makes of them.
     pub score: f32,
-    /// How far it is in the metric's own measure; smaller is nearer.
+    /// How far it is in the metric's own measure; smaller is nearer. Infinite if there is no vector to be near to.
     pub distance: f32,
     /// Its metadata, or the fields of it that were asked for. Always an object; empty without
     /// [`with_document`](crate::Search::with_document).
@@ -202,6 +203,29 @@ pub struct Hit {
     pub vector: Option<Vec<f32>>,
     /// The commit that last changed it.
     pub version: Commit,
+    /// How it stands by vector and by words, if it was searched by both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Parts>,
+}
+
+/// How a hit stands in each side of a search by a vector and by words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Parts {
+    /// By the vector.
+    pub vector: Part,
+    /// By the words.
+    pub text: Part,
+}
+
+/// How a hit stands in one side.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Part {
+    /// Its score there; 0 for words if it has none of them.
+    pub score: f32,
+    /// Its place among the candidates of that side, beginning with 1; `None` if it is not one.
+    pub rank: Option<usize>,
 }
 
 /// What a search returns: hits, nearest first, and the state of the database they were found in. Use it as a slice or
@@ -250,6 +274,8 @@ pub enum Way {
     /// Of a filtered search: the codes of all documents that match were compared, and the best of them by their vectors.
     /// The hits are the nearest, unless codes are too coarse to tell.
     Codes,
+    /// Of a search in words alone: those that may be among the best were scored, and the hits are the best there are.
+    Words,
 }
 
 /// How a collection was read when the database was opened, and what that left to do.

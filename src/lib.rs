@@ -41,12 +41,13 @@ pub use crate::config::{CollectionConfig, Durability, Index, Options, Quantizati
 pub use crate::db::{Backup, CollectionStats, Database, Stats, Verification};
 pub use crate::distance::{Distance, Distances, Metric};
 pub use crate::document::{
-    Cursor, Document, FacetCount, Hit, Hits, OpenedBy, Opening, Page, Receipt, Route, StoredDocument, Update, Way,
+    Cursor, Document, FacetCount, Hit, Hits, OpenedBy, Opening, Page, Part, Parts, Receipt, Route, StoredDocument,
+    Update, Way,
 };
 pub use crate::error::{Error, ErrorKind, Outcome, Result};
 pub use crate::filter::{Field, Filter, field};
 pub use crate::id::{Commit, DocId};
-pub use crate::params::{Mmr, SearchParams};
+pub use crate::params::{FusedBy, Fusion, Mmr, SearchParams};
 pub use crate::text::analyzer::{Analyzer, Language};
 pub use crate::value::Value;
 pub use uuid::Uuid;

@@ -36,6 +36,13 @@ pub struct SearchParams {
     pub oversampling: f32,
     /// Whether hits are to differ from each other, and how much. Default: no.
     pub mmr: Option<Mmr>,
+    /// How slowly a word that comes again and again counts for less, in a search by words: 0 or more. 0 counts only whether
+    /// it is there. Default: 1.2.
+    pub k1: f32,
+    /// How much long documents count for less, in a search by words: 0 not at all, to 1. Default: 0.75.
+    pub b: f32,
+    /// How a search by a vector and by words makes one answer of both. Default: by ranks, both alike.
+    pub fusion: Fusion,
 }
 
 impl Default for SearchParams {
@@ -53,14 +60,22 @@ impl Default for SearchParams {
             way: None,
             oversampling: 1.5,
             mmr: None,
+            k1: 1.2,
+            b: 0.75,
+            fusion: Fusion::default(),
         }
     }
 }
 
 impl SearchParams {
+    /// How many hits there may be, with those that are left out first.
+    pub(crate) fn n_hits(&self) -> usize {
+        self.offset.saturating_add(self.limit)
+    }
+
     /// How many of the nearest to find.
     pub(crate) fn n_nearest(&self) -> usize {
-        self.mmr.map_or(self.offset.saturating_add(self.limit), |mmr| mmr.candidates)
+        self.mmr.map_or(self.n_hits(), |mmr| mmr.candidates)
     }
 
     pub(crate) fn validate(&self) -> Result<()> {
@@ -75,6 +90,13 @@ impl SearchParams {
             }
         }
         self.mmr.map_or(Ok(()), Mmr::validate)?;
+        let least = |field, number: f32, most: f32| match (0.0..=most).contains(&number) {
+            true => Ok(()),
+            false => Err(Error::InvalidConfig { field, reason: format!("expected 0 to {most:e}, got {number}") }),
+        };
+        least("k1", self.k1, 1e6)?;
+        least("b", self.b, 1.0)?;
+        self.fusion.validate(least)?;
         self.filter.check()
     }
 }
@@ -104,5 +126,95 @@ impl Mmr {
             return Err(Error::InvalidConfig { field: "lambda", reason });
         }
         within("candidates", self.candidates, 1, MAX_CANDIDATES)
+    }
+}
+
+/// How the answers of a search by a vector and by words are made one.
+///
+/// Each side finds its candidates, under the same filter. A hit's score then says how it stands in both
+/// ([`Hit::parts`](crate::Hit)).
+///
+/// ```
+/// use vectrove::Fusion;
+/// let fusion = Fusion::scores().weights(0.7, 0.3).candidates(200);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Fusion {
+    /// What is added up.
+    pub by: FusedBy,
+    /// What the side of the vector counts for: 0 or more. Default: 1.
+    pub vector_weight: f32,
+    /// What the side of the words counts for: 0 or more. Default: 1.
+    pub text_weight: f32,
+    /// How many of the best of each side are fused, 1 to 4,096. Default: three for each hit wanted, and at least 64.
+    pub candidates: Option<usize>,
+}
+
+/// What is added up of the two sides.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum FusedBy {
+    /// `weight / (k + rank)`, ranks beginning with 1; a side that has not found a document adds nothing (Cormack and others,
+    /// "Reciprocal rank fusion", 2009).
+    Ranks {
+        /// How little the first ranks differ: 0 to 1,000,000. Default: 60.
+        k: f32,
+    },
+    /// `weight · s`, where `s` is the score, moved and scaled to lie between 0 and 1 for the candidates of both sides. Scores
+    /// are worked out for all of them, whichever side has found them.
+    Scores,
+}
+
+impl Default for Fusion {
+    fn default() -> Self {
+        Fusion { by: FusedBy::Ranks { k: 60.0 }, vector_weight: 1.0, text_weight: 1.0, candidates: None }
+    }
+}
+
+impl Fusion {
+    /// By ranks, with `k` 60.
+    pub fn ranks() -> Self {
+        Fusion::default()
+    }
+
+    /// By scores.
+    pub fn scores() -> Self {
+        Fusion { by: FusedBy::Scores, ..Fusion::default() }
+    }
+
+    /// By ranks, with this `k`.
+    #[must_use]
+    pub fn k(mut self, k: f32) -> Self {
+        self.by = FusedBy::Ranks { k };
+        self
+    }
+
+    /// What each side counts for. Default: both 1.
+    #[must_use]
+    pub fn weights(mut self, vector: f32, text: f32) -> Self {
+        (self.vector_weight, self.text_weight) = (vector, text);
+        self
+    }
+
+    /// How many of the best of each side are fused. Default: three for each hit wanted, and at least 64.
+    #[must_use]
+    pub fn candidates(mut self, candidates: usize) -> Self {
+        self.candidates = Some(candidates);
+        self
+    }
+
+    /// How many of each side to find for so many hits.
+    pub(crate) fn n_candidates(&self, n_hits: usize) -> usize {
+        self.candidates.unwrap_or_else(|| n_hits.saturating_mul(3).max(64)).max(n_hits)
+    }
+
+    fn validate(&self, check: impl Fn(&'static str, f32, f32) -> Result<()>) -> Result<()> {
+        check("vector_weight", self.vector_weight, 1e6)?;
+        check("text_weight", self.text_weight, 1e6)?;
+        if let FusedBy::Ranks { k } = self.by {
+            check("k", k, 1e6)?;
+        }
+        self.candidates.map_or(Ok(()), |candidates| within("candidates", candidates, 1, MAX_CANDIDATES))
     }
 }

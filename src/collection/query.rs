@@ -1,4 +1,4 @@
-//! What to search for: a vector, or examples of what is wanted and of what is not.
+//! What to search for: a vector, examples of what is wanted and of what is not, words, or both.
 //!
 //! Owns how examples become one vector. Knows nothing of how the nearest are found.
 
@@ -7,11 +7,21 @@ use crate::error::{Error, Result};
 use crate::id::{DocId, NamespaceId, Slot};
 use crate::store::rocks::Snapshot;
 
-/// What to search for: a vector, or documents like some examples.
+/// What to search for: a vector, documents like some examples, words, or both.
 #[derive(Debug, Clone)]
 pub struct Query {
     positive: Vec<Example>,
     negative: Vec<Example>,
+    text: Option<String>,
+}
+
+/// A query with its examples looked up. What it holds is not checked yet.
+pub(super) struct Resolved {
+    /// `None` for one in words alone.
+    pub(super) vector: Option<Vec<f32>>,
+    pub(super) text: Option<String>,
+    /// The slots of the examples, in order.
+    pub(super) examples: Vec<Slot>,
 }
 
 /// An example for [`Query::recommend`]: a vector, or the id of a stored document.
@@ -27,7 +37,7 @@ enum Source {
 impl Query {
     /// Documents like the one with this id, which itself is left out.
     pub fn like(id: impl Into<DocId>) -> Self {
-        Query { positive: vec![Example(Source::Document(id.into()))], negative: Vec::new() }
+        Query { positive: vec![Example(Source::Document(id.into()))], negative: Vec::new(), text: None }
     }
 
     /// Documents like all of these examples: those nearest to their mean, in which vectors count at unit length where only
@@ -49,7 +59,7 @@ impl Query {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn recommend<E: Into<Example>>(positive: impl IntoIterator<Item = E>) -> Self {
-        Query { positive: positive.into_iter().map(Into::into).collect(), negative: Vec::new() }
+        Query { positive: positive.into_iter().map(Into::into).collect(), negative: Vec::new(), text: None }
     }
 
     /// Also away from these examples: the mean `p` of the positive ones is moved to `2·p - n`, where `n` is the mean of
@@ -61,15 +71,60 @@ impl Query {
         self
     }
 
-    /// The vector to search with, which is not checked yet, and the slots of the examples, in order.
+    /// Documents that have some of these words, those first that score best by BM25; with
+    /// [`with_text`](Query::with_text) words go together with a vector.
+    ///
+    /// Phrases `"in quotation marks"` must occur as they stand; for `beginning*` any word counts that begins so. Words are
+    /// taken apart as the collection's are ([`Analyzer`](crate::Analyzer)). At most 64 KiB.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document, Query};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+    /// notes.insert(Document::new([1.0, 0.0]).id("a").text("The borrow checker is strict."))?;
+    /// notes.insert(Document::new([0.0, 1.0]).id("b").text("Strict mothers lend nothing."))?;
+    /// let hits = notes.search(Query::text("strict borrow")).run()?;
+    /// assert_eq!((hits.len(), &hits[0].id), (2, &"a".into()));
+    /// let hits = notes.search(Query::text("\"strict mothers\"")).run()?;
+    /// assert_eq!((hits.len(), &hits[0].id), (1, &"b".into()));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn text(text: impl Into<String>) -> Self {
+        Query { positive: Vec::new(), negative: Vec::new(), text: Some(text.into()) }
+    }
+
+    /// Also by these words: what is near and what has them are fused into one answer ([`Fusion`](crate::Fusion)).
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document, Query};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+    /// notes.insert(Document::new([1.0, 0.0]).id("near").text("something else"))?;
+    /// notes.insert(Document::new([0.9, 0.1]).id("near and named").text("rust"))?;
+    /// notes.insert(Document::new([0.0, 1.0]).id("named").text("rust and more"))?;
+    /// let hits = notes.search(Query::from([1.0, 0.0]).with_text("rust")).run()?;
+    /// assert_eq!(hits[0].id, "near and named".into());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_text(mut self, text: impl Into<String>) -> Self {
+        self.text = Some(text.into());
+        self
+    }
+
     pub(super) fn resolve(
         self,
         live: &Live,
         snapshot: &Snapshot,
         namespace: Option<NamespaceId>,
         name: &dyn Fn() -> String,
-    ) -> Result<(Vec<f32>, Vec<Slot>)> {
-        let Query { positive, negative } = self;
+    ) -> Result<Resolved> {
+        let Query { positive, negative, text } = self;
+        if positive.is_empty() && negative.is_empty() && text.is_some() {
+            return Ok(Resolved { vector: None, text, examples: Vec::new() });
+        }
         let mut slots = Vec::new();
         let mut vectors = |examples: Vec<Example>| -> Result<Vec<Vec<f32>>> {
             let vector = |example: Example| match example.0 {
@@ -88,7 +143,7 @@ impl Query {
         slots.sort_unstable();
         slots.dedup();
         if negative.is_empty() && positive.len() == 1 {
-            return Ok((positive.swap_remove(0), slots));
+            return Ok(Resolved { vector: Some(positive.swap_remove(0)), text, examples: slots });
         }
         let mean = |examples| mean(live, examples, name);
         let Some(wanted) = mean(positive)? else {
@@ -99,7 +154,8 @@ impl Query {
             None => wanted,
             Some(unwanted) => wanted.iter().zip(unwanted).map(|(wanted, unwanted)| 2.0 * wanted - unwanted).collect(),
         };
-        Ok((vector.into_iter().map(|component| component as f32).collect(), slots))
+        let vector = vector.into_iter().map(|component| component as f32).collect();
+        Ok(Resolved { vector: Some(vector), text, examples: slots })
     }
 }
 

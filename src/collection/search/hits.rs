@@ -2,28 +2,43 @@
 //! memory.
 
 use super::round::Round;
-use crate::document::Hit;
+use crate::document::{Hit, Parts};
 use crate::error::{Error, Result};
 use crate::graph::Found;
-use crate::id::{Commit, DocId, Slot};
+use crate::id::Slot;
 use crate::store::record::DocumentRow;
 use crate::value::Value;
 
+/// What was found, on its way to be a hit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answer {
+    pub(super) slot: Slot,
+    pub(super) score: f32,
+    pub(super) distance: f32,
+    pub(super) parts: Option<Parts>,
+}
+
 impl Round {
+    /// What was found by a vector.
+    pub(super) fn answer_of(&self, found: &Found) -> Answer {
+        let ranker = &self.live.ranker;
+        let (score, distance) = (ranker.score(found.rank), ranker.distance(found.rank));
+        Answer { slot: Slot(found.slot), score, distance, parts: None }
+    }
+
     /// Makes hits of what was found.
-    pub(super) fn complete<'f>(&self, found: impl Iterator<Item = &'f Found>) -> Result<Vec<Hit>> {
+    pub(super) fn complete(&self, answers: Vec<Answer>) -> Result<Vec<Hit>> {
         if self.params.with_document {
-            let found: Vec<&Found> = found.collect();
-            let slots: Vec<Slot> = found.iter().map(|found| Slot(found.slot)).collect();
+            let slots: Vec<Slot> = answers.iter().map(|answer| answer.slot).collect();
             let rows = self.live.fetch(&self.view.snapshot, &slots)?;
-            return found.into_iter().zip(rows).map(|(found, (_, row))| self.hit(found, row)).collect();
+            return answers.into_iter().zip(rows).map(|(answer, (_, row))| self.hit(answer, row)).collect();
         }
-        found.map(|found| self.bare_hit(found)).collect()
+        answers.into_iter().map(|answer| self.bare_hit(answer)).collect()
     }
 
     /// A hit without its document, from memory where it has not changed since.
-    fn bare_hit(&self, found: &Found) -> Result<Hit> {
-        let slot = Slot(found.slot);
+    fn bare_hit(&self, answer: Answer) -> Result<Hit> {
+        let slot = answer.slot;
         let (id, version) = match self.live.memory.slots.identity(slot, self.view.commit) {
             Some(identity) => identity,
             None => {
@@ -32,20 +47,15 @@ impl Round {
                 row.ok_or_else(|| Error::corruption(format!("slot {}", slot.0), "expected a document, found none"))?
             }
         };
-        let (metadata, text) = (Value::object(), None);
-        Ok(Hit { vector: self.vector_of(slot)?, ..self.assemble(found, id, version, metadata, text) })
+        let Answer { score, distance, parts, .. } = answer;
+        let vector = self.vector_of(slot)?;
+        Ok(Hit { id, score, distance, metadata: Value::object(), text: None, vector, version, parts })
     }
 
-    fn hit(&self, found: &Found, row: DocumentRow) -> Result<Hit> {
-        let metadata = select(row.metadata, self.params.fields.as_deref());
-        let hit = self.assemble(found, row.id, row.commit, metadata, row.text);
-        Ok(Hit { vector: self.vector_of(Slot(found.slot))?, ..hit })
-    }
-
-    fn assemble(&self, found: &Found, id: DocId, version: Commit, metadata: Value, text: Option<String>) -> Hit {
-        let ranker = &self.live.ranker;
-        let (score, distance) = (ranker.score(found.rank), ranker.distance(found.rank));
-        Hit { id, score, distance, metadata, text, vector: None, version }
+    fn hit(&self, Answer { slot, score, distance, parts }: Answer, row: DocumentRow) -> Result<Hit> {
+        let DocumentRow { id, commit: version, metadata, text, .. } = row;
+        let metadata = select(metadata, self.params.fields.as_deref());
+        Ok(Hit { id, score, distance, metadata, text, vector: self.vector_of(slot)?, version, parts })
     }
 
     fn vector_of(&self, slot: Slot) -> Result<Option<Vec<f32>>> {

@@ -6,11 +6,15 @@
 //! |---|---|
 //! | [`round`] | what the searches of one call share; finding and answering |
 //! | [`field`] | which documents may be hits |
+//! | [`words`] | finding by words |
+//! | [`fusion`] | making one answer of what is near and what has the words |
 //! | [`hits`] | making hits of what was found |
 
 pub(super) mod field;
+mod fusion;
 mod hits;
 mod round;
+mod words;
 
 use rayon::prelude::*;
 
@@ -20,7 +24,7 @@ use super::query::Query;
 use crate::document::{Hits, Way};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::params::{Mmr, SearchParams};
+use crate::params::{Fusion, Mmr, SearchParams};
 
 impl Namespace {
     /// The documents nearest to a vector, or to a stored document.
@@ -167,6 +171,19 @@ impl<Q> Search<Q> {
         self
     }
 
+    /// How BM25 weighs in a search by words: `k1` says how slowly a word that comes again and again counts for less, `b`, 0
+    /// to 1, how much long documents do. Default: 1.2 and 0.75.
+    pub fn bm25(mut self, k1: f32, b: f32) -> Self {
+        (self.params.k1, self.params.b) = (k1, b);
+        self
+    }
+
+    /// How a search by a vector and by words makes one answer of both. Default: by ranks, both alike.
+    pub fn fusion(mut self, fusion: Fusion) -> Self {
+        self.params.fusion = fusion;
+        self
+    }
+
     /// Sets everything at once.
     pub fn params(mut self, params: SearchParams) -> Self {
         self.params = params;
@@ -175,6 +192,12 @@ impl<Q> Search<Q> {
 }
 
 impl Search<Query> {
+    /// Also by these words; see [`Query::with_text`].
+    pub fn text(mut self, text: impl Into<String>) -> Self {
+        self.query = self.query.with_text(text);
+        self
+    }
+
     /// Runs the search.
     ///
     /// # Errors

@@ -7,15 +7,16 @@
 use std::sync::{Arc, OnceLock};
 
 use super::field::{self, Field};
+use super::hits::Answer;
 use crate::collection::exact::{Held, Reader};
 use crate::collection::index::Index;
 use crate::collection::index::cost::Plan;
 use crate::collection::index::seek::{Effort, Scratch, Target, WIDER, Wanted};
 use crate::collection::matching::{Candidates, Matching, settle};
-use crate::collection::query::Query;
+use crate::collection::query::{Query, Resolved};
 use crate::collection::{Live, Namespace, Scope, State, check, diversity};
 use crate::document::{Hits, Route, Way};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::Found;
 use crate::id::{NamespaceId, Slot};
 use crate::params::SearchParams;
@@ -28,16 +29,16 @@ pub(super) struct Round {
     pub(super) params: SearchParams,
     state: Arc<State>,
     /// `None` if the namespace has never had a document.
-    namespace: Option<NamespaceId>,
-    field: Field,
+    pub(super) namespace: Option<NamespaceId>,
+    pub(super) field: Field,
     /// The documents that match for certain, once one of the searches had to look at all in doubt.
-    settled: OnceLock<Matching>,
+    pub(super) settled: OnceLock<Matching>,
 }
 
 /// A query that was checked, as vectors are compared, and the slots it must not find, in order.
-struct Prepared {
-    row: Vec<f32>,
-    excluded: Vec<Slot>,
+pub(super) struct Prepared {
+    pub(super) row: Vec<f32>,
+    pub(super) excluded: Vec<Slot>,
 }
 
 impl Effort {
@@ -73,26 +74,38 @@ impl Round {
 
     pub(super) fn answer(&self, query: Query) -> Result<Hits> {
         let name = || self.state.name();
-        let (vector, excluded) = query.resolve(&self.live, &self.view.snapshot, self.namespace, &name)?;
-        let norm = check::vector(name, &self.live.config, &vector)?;
-        let query = Prepared { row: self.live.comparable_by(vector, norm), excluded };
+        let Resolved { vector, text, examples } =
+            query.resolve(&self.live, &self.view.snapshot, self.namespace, &name)?;
+        let prepare = |vector: Vec<f32>| -> Result<Prepared> {
+            let norm = check::vector(name, &self.live.config, &vector)?;
+            Ok(Prepared { row: self.live.comparable_by(vector, norm), excluded: examples })
+        };
+        let (answers, route) = match (vector.map(prepare).transpose()?, text) {
+            (Some(query), None) => self.nearest(&query)?,
+            (Some(query), Some(text)) => self.fused(&query, &self.parse(&text)?)?,
+            (None, text) => self.best_by_words(&self.parse(&text.unwrap_or_default())?)?,
+        };
+        let answers = answers.into_iter().skip(self.params.offset).take(self.params.limit);
+        Ok(Hits { items: self.complete(answers.collect())?, commit: self.view.commit, route })
+    }
+
+    /// Those nearest to a vector, in order.
+    fn nearest(&self, query: &Prepared) -> Result<(Vec<Answer>, Route)> {
         Scratch::with(|scratch| {
-            let route = self.find(&query, scratch)?;
+            let route = self.find(query, self.params.n_nearest(), scratch)?;
             scratch.found.retain(|found| self.is_within(found.rank));
             if let Some(mmr) = self.params.mmr {
                 let exact = self.live.reader(Some(&self.view.snapshot));
-                let n = self.params.offset.saturating_add(self.params.limit);
-                diversity::choose(&self.live.ranker, &exact, mmr, n, &mut scratch.found)?;
+                diversity::choose(&self.live.ranker, &exact, mmr, self.params.n_hits(), &mut scratch.found)?;
             }
-            let items = self.complete(scratch.found.iter().skip(self.params.offset).take(self.params.limit))?;
-            Ok(Hits { items, commit: self.view.commit, route })
+            Ok((scratch.found.iter().map(|found| self.answer_of(found)).collect(), route))
         })
     }
 
     /// Leaves the nearest in the scratch, in order.
-    fn find(&self, query: &Prepared, scratch: &mut Scratch) -> Result<Route> {
+    pub(super) fn find(&self, query: &Prepared, n: usize, scratch: &mut Scratch) -> Result<Route> {
         let exact = self.live.reader(Some(&self.view.snapshot));
-        let n = self.params.n_nearest().min(self.live.memory.slots.n_slots());
+        let n = n.min(self.live.memory.slots.n_slots());
         match &self.field {
             Field::Listed(slots) => self.scan(&exact, query, n, slots.iter().copied(), scratch),
             Field::All => self.find_in_namespace(&exact, query, n, self.live.memory.slots.n_documents(), scratch),
@@ -303,9 +316,18 @@ impl Round {
     }
 
     fn is_within(&self, rank: f32) -> bool {
-        let ranker = &self.live.ranker;
-        self.params.min_score.is_none_or(|least| ranker.score(rank) >= least)
-            && self.params.max_distance.is_none_or(|most| ranker.distance(rank) <= most)
+        let has_score = self.params.min_score.is_none_or(|least| self.live.ranker.score(rank) >= least);
+        has_score && self.is_near(rank)
+    }
+
+    pub(super) fn is_near(&self, rank: f32) -> bool {
+        self.params.max_distance.is_none_or(|most| self.live.ranker.distance(rank) <= most)
+    }
+
+    /// Refuses what only hits that were found by a vector alone can be asked for.
+    pub(super) fn refuse_with_words(&self, field: &'static str) -> Result<()> {
+        let reason = "expected a search by a vector alone, got one by words".into();
+        Err(Error::InvalidConfig { field, reason })
     }
 }
 

@@ -1,0 +1,120 @@
+//! Making one answer of what is near to a vector and what has the words.
+
+use super::hits::Answer;
+use super::round::{Prepared, Round};
+use super::words::ByWords;
+use crate::collection::index::seek::Scratch;
+use crate::document::{Part, Parts, Route};
+use crate::error::Result;
+use crate::graph::Found;
+use crate::id::Slot;
+use crate::params::{FusedBy, Fusion};
+use crate::text::query::Parsed;
+
+impl Round {
+    /// Those that are best by a vector and by words together.
+    pub(super) fn fused(&self, query: &Prepared, parsed: &Parsed) -> Result<(Vec<Answer>, Route)> {
+        if self.params.mmr.is_some() {
+            self.refuse_with_words("mmr")?;
+        }
+        let fusion = self.params.fusion;
+        let n = fusion.n_candidates(self.params.n_hits());
+        let (near, route) = Scratch::with(|scratch| {
+            let route = self.find(query, n, scratch);
+            route.map(|route| (scratch.found.clone(), route))
+        })?;
+        let ByWords { ranking, best, n_scored, n_checked } = self.find_by_words(parsed, n, &query.excluded)?;
+        let mut slots: Vec<Slot> =
+            near.iter().map(|found| found.slot).chain(best.iter().map(|scored| scored.slot)).map(Slot).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        let ranker = &self.live.ranker;
+        let mut answers = Vec::with_capacity(slots.len());
+        for found in self.compare(query, &slots)? {
+            let score = |score| Part { score, rank: None };
+            let parts =
+                Parts { vector: score(ranker.score(found.rank)), text: score(ranking.score(found.slot) as f32) };
+            if self.is_near(found.rank) {
+                answers.push(Answer { parts: Some(parts), ..self.answer_of(&found) });
+            }
+        }
+        set_ranks(&mut answers, near.iter().map(|found| found.slot), |parts| &mut parts.vector);
+        set_ranks(&mut answers, best.iter().map(|scored| scored.slot), |parts| &mut parts.text);
+        fuse(&fusion, &mut answers);
+        answers.retain(|answer| self.params.min_score.is_none_or(|least| answer.score >= least));
+        let (n_visited, n_checked) = (route.n_visited + n_scored, route.n_checked + n_checked);
+        Ok((answers, Route { n_visited, n_checked, ..route }))
+    }
+
+    /// Compares the exact vectors of some slots.
+    fn compare(&self, query: &Prepared, slots: &[Slot]) -> Result<Vec<Found>> {
+        let exact = self.live.reader(Some(&self.view.snapshot));
+        let (mut found, mut absent) = (Vec::with_capacity(slots.len()), Vec::new());
+        let rank = |vector: &[f32]| self.live.ranker.rank(&query.row, vector);
+        for &slot in slots {
+            match exact.get(slot) {
+                Some(vector) => found.push(Found { rank: rank(vector), slot: slot.0 }),
+                None => absent.push(slot),
+            }
+        }
+        exact.each(&absent, |place, vector| found.push(Found { rank: rank(vector), slot: absent[place].0 }))?;
+        found.sort_unstable_by_key(|found| found.slot);
+        Ok(found)
+    }
+}
+
+/// Notes the places of slots, best first, in answers, which are in the order of slots.
+fn set_ranks(answers: &mut [Answer], slots: impl Iterator<Item = u32>, part: impl Fn(&mut Parts) -> &mut Part) {
+    for (rank, slot) in (1..).zip(slots) {
+        let at = answers.binary_search_by_key(&slot, |answer| answer.slot.0);
+        if let Some(parts) = at.ok().and_then(|at| answers[at].parts.as_mut()) {
+            part(parts).rank = Some(rank);
+        }
+    }
+}
+
+/// Gives answers their scores, and puts them in order.
+fn fuse(fusion: &Fusion, answers: &mut [Answer]) {
+    let parts = |answer: &Answer| answer.parts.unwrap_or_default();
+    let weights = (fusion.vector_weight, fusion.text_weight);
+    match fusion.by {
+        FusedBy::Ranks { k } => {
+            let share = |part: Part, weight: f32| part.rank.map_or(0.0, |rank| weight / (k + rank as f32));
+            for answer in answers.iter_mut() {
+                let Parts { vector, text } = parts(answer);
+                answer.score = share(vector, weights.0) + share(text, weights.1);
+            }
+        }
+        FusedBy::Scores => {
+            let of = |side: fn(Parts) -> Part| Scale::of(answers.iter().map(|answer| side(parts(answer)).score));
+            let (vector, text) = (of(|parts| parts.vector), of(|parts| parts.text));
+            for answer in answers.iter_mut() {
+                let Parts { vector: near, text: named } = parts(answer);
+                answer.score = weights.0 * vector.apply(near.score) + weights.1 * text.apply(named.score);
+            }
+        }
+    }
+    // Of equal ones the nearer.
+    answers.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.distance.total_cmp(&b.distance)));
+}
+
+/// Moves and scales scores to lie between 0 and 1.
+struct Scale {
+    least: f32,
+    most: f32,
+}
+
+impl Scale {
+    fn of(scores: impl Iterator<Item = f32>) -> Self {
+        let start = Scale { least: f32::INFINITY, most: f32::NEG_INFINITY };
+        scores.fold(start, |Scale { least, most }, score| Scale { least: least.min(score), most: most.max(score) })
+    }
+
+    /// Scores that are all alike are 1, if they are more than 0.
+    fn apply(&self, score: f32) -> f32 {
+        match self.most > self.least {
+            true => (score - self.least) / (self.most - self.least),
+            false => f32::from(u8::from(score > 0.0)),
+        }
+    }
+}

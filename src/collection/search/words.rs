@@ -1,0 +1,95 @@
+//! Finding documents by words, under the same filter as by vectors.
+//!
+//! What postings cannot tell, of the filter or of phrases, is asked of the documents that would be among the best.
+
+use super::field::Field;
+use super::hits::Answer;
+use super::round::Round;
+use crate::collection::matching::Matching;
+use crate::collection::words::lookup::Asked;
+use crate::document::{Route, Way};
+use crate::error::{Error, Result};
+use crate::id::Slot;
+use crate::limits::MAX_TEXT_QUERY_BYTES;
+use crate::text::query::Parsed;
+use crate::text::rank::{Bm25, Ranking, Scored};
+
+/// The best by words, in order.
+pub(super) struct ByWords {
+    pub(super) ranking: Ranking,
+    pub(super) best: Vec<Scored>,
+    /// Documents that were scored, and those that were looked at.
+    pub(super) n_scored: usize,
+    pub(super) n_checked: usize,
+}
+
+impl Round {
+    /// Takes a query in words apart.
+    pub(super) fn parse(&self, text: &str) -> Result<Parsed> {
+        let (what, limit, got) = ("query in words, in bytes", MAX_TEXT_QUERY_BYTES, text.len());
+        match got > limit {
+            true => Err(Error::LimitExceeded { what, limit, got }),
+            false => Ok(Parsed::new(&self.live.words.analysis, text)),
+        }
+    }
+
+    /// Those that score best by words alone.
+    pub(super) fn best_by_words(&self, parsed: &Parsed) -> Result<(Vec<Answer>, Route)> {
+        if self.params.mmr.is_some() {
+            self.refuse_with_words("mmr")?;
+        }
+        if self.params.max_distance.is_some() {
+            self.refuse_with_words("max_distance")?;
+        }
+        let ByWords { best, n_scored, n_checked, .. } = self.find_by_words(parsed, self.params.n_hits(), &[])?;
+        let answer = |Scored { slot, score }: Scored| {
+            let (score, distance) = (score as f32, f32::INFINITY);
+            Answer { slot: Slot(slot), score, distance, parts: None }
+        };
+        let answers = best.into_iter().map(answer);
+        let answers = answers.filter(|answer| self.params.min_score.is_none_or(|least| answer.score >= least));
+        let n_matching = self.matching().map(|matching| matching.possible.n);
+        let route = Route { way: Way::Words, n_visited: n_scored, n_checked, n_matching, ..Route::default() };
+        Ok((answers.collect(), route))
+    }
+
+    /// The best `n` by words, but for some slots, which are in order.
+    pub(super) fn find_by_words(&self, parsed: &Parsed, n: usize, excluded: &[Slot]) -> Result<ByWords> {
+        let (slots, words) = (&self.live.memory.slots, &self.live.words);
+        let Asked { lists, totals, required } = self.live.ask(&self.view, parsed)?;
+        let bm25 = Bm25 { k1: self.params.k1.into(), b: self.params.b.into() };
+        let ranking = Ranking::new(lists, totals, bm25);
+        let (matching, mut n_checked) = (self.matching(), 0);
+        let Some(namespace) = self.namespace else {
+            return Ok(ByWords { ranking, best: Vec::new(), n_scored: 0, n_checked });
+        };
+        let mut admits = |Scored { slot, .. }: Scored| -> Result<bool> {
+            let slot = Slot(slot);
+            let may_be = slots.is_visible(slot, namespace, self.view.commit)
+                && excluded.binary_search(&slot).is_err()
+                && required.as_ref().is_none_or(|required| required.contains(slot.0))
+                && matching.is_none_or(|matching| matching.possible.bits().contains(slot.0));
+            let is_doubtful = matching.is_some_and(|matching| !matching.is_sure_of(slot));
+            if !may_be || (!is_doubtful && required.is_none()) {
+                return Ok(may_be);
+            }
+            n_checked += 1;
+            let rows = self.live.fetch(&self.view.snapshot, &[slot])?;
+            let is_hit = |row| {
+                let matches = !is_doubtful || words.match_filter(&self.params.filter, row);
+                matches && (required.is_none() || parsed.has_phrases_in(&words.in_order(row)))
+            };
+            Ok(rows.iter().all(|(_, row)| is_hit(row)))
+        };
+        let (best, n_scored) = ranking.best(n.min(slots.n_slots()), &mut admits)?;
+        Ok(ByWords { ranking, best, n_scored, n_checked })
+    }
+
+    /// What is known of the documents that match the filter.
+    fn matching(&self) -> Option<&Matching> {
+        match &self.field {
+            Field::Matching(matching) => Some(self.settled.get().unwrap_or(matching)),
+            Field::All | Field::Members(_) | Field::Listed(_) => None,
+        }
+    }
+}
