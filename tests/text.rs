@@ -300,7 +300,7 @@ fn frequent_words_do_not_have_everything_scored() {
         let rare = if n % 300 == 0 { "zebra" } else { "" };
         let n_words = rng.random_range(5..60);
         let text: Vec<&str> = (0..n_words).map(|_| WORDS[rng.random_range(0..2)]).collect();
-        Document::new([1.0, 1.0]).id(n).text(text.join(" ") + rare)
+        Document::new([1.0, 1.0]).id(n).text(text.join(" ") + " " + rare)
     };
     collection.insert_many((0..20_000).map(document)).unwrap();
     let hits = collection.search(Query::text("the a zebra")).limit(10).run().unwrap();
