@@ -338,7 +338,7 @@ fn recall(truth: &[Hits], found: &[Hits]) -> f64 {
 fn postings(folder: &std::path::Path, rows: &[common::Row], is_json: bool) {
     let import = |is_indexed: bool, round: usize| {
         let config = CollectionConfig::new(rows[0].vector.len());
-        let config = if is_indexed { config } else { config.index_only::<String>([]) };
+        let config = if is_indexed { config } else { config.index_only::<String>([]).no_text() };
         let path = folder.join(format!("import-{is_indexed}-{round}"));
         let db = Database::open_with(&path, Options::new()).expect("opens");
         let packages = db.create_collection("packages", config).expect("is created");

@@ -158,7 +158,8 @@ pub enum FusedBy {
     /// `weight / (k + rank)`, ranks beginning with 1; a side that has not found a document adds nothing (Cormack and others,
     /// "Reciprocal rank fusion", 2009).
     Ranks {
-        /// How little the first ranks differ: 0 to 1,000,000. Default: 60.
+        /// How little the first ranks differ: 0 to 1,000,000. Default: 5; the paper has 60, by which what one side is sure
+        /// of counts for less.
         k: f32,
     },
     /// `weight · s`, where `s` is the score, moved and scaled to lie between 0 and 1 for the candidates of both sides. Scores
@@ -168,12 +169,12 @@ pub enum FusedBy {
 
 impl Default for Fusion {
     fn default() -> Self {
-        Fusion { by: FusedBy::Ranks { k: 60.0 }, vector_weight: 1.0, text_weight: 1.0, candidates: None }
+        Fusion { by: FusedBy::Ranks { k: 5.0 }, vector_weight: 1.0, text_weight: 1.0, candidates: None }
     }
 }
 
 impl Fusion {
-    /// By ranks, with `k` 60.
+    /// By ranks, with `k` 5.
     pub fn ranks() -> Self {
         Fusion::default()
     }

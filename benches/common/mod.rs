@@ -52,6 +52,13 @@ pub(crate) fn queries() -> Vec<Vec<f32>> {
     read_vectors(&path, usize::MAX)
 }
 
+/// The rows of those, which only the full data set has.
+pub(crate) fn query_rows() -> Vec<Row> {
+    let folder = full().expect("the full data set");
+    let text = std::fs::read_to_string(folder.join("query.jsonl")).expect("the data set's queries");
+    text.lines().zip(queries()).map(|(line, vector)| read_row(line, vector)).collect()
+}
+
 /// The folder of the full data set, if there is one.
 pub(crate) fn full() -> Option<PathBuf> {
     std::env::var_os("VECTROVE_DATA").map(PathBuf::from)

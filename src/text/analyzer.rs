@@ -55,6 +55,17 @@ impl Analyzer {
         self.stop_words = Some(language);
         self
     }
+
+    /// The words of a text in order, as they are indexed and searched for.
+    ///
+    /// ```
+    /// use vectrove::{Analyzer, Language};
+    /// assert_eq!(Analyzer::new().words("Hello, World!"), ["hello", "world"]);
+    /// assert_eq!(Analyzer::new().stem(Language::English).words("indexing"), ["index"]);
+    /// ```
+    pub fn words(&self, text: &str) -> Vec<String> {
+        Analysis::new(*self).words(text).into_iter().map(String::from).collect()
+    }
 }
 
 /// Names each language by the name that stems go by, and by the code (ISO 639-1) that stop words go by.

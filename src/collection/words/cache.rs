@@ -8,6 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::entries::Applied;
+use super::lookup::Wanted;
 use crate::collection::shelf::{Held, OVERHEAD, Shelf};
 use crate::id::Commit;
 use crate::text::list::{Chunk, List};
@@ -20,7 +21,7 @@ pub(super) struct Cache {
 
 #[derive(Default)]
 struct Everything {
-    lists: Shelf<Box<str>, List>,
+    lists: Shelf<Wanted, List>,
     totals: Option<(Totals, Commit)>,
     /// The last commit that changed something.
     applied: Commit,
@@ -37,26 +38,26 @@ impl Cache {
         self.held.lock().lists.n_bytes
     }
 
-    pub(super) fn list(&self, word: &Box<str>, commit: Commit) -> Option<Arc<List>> {
+    pub(super) fn list(&self, wanted: &Wanted, commit: Commit) -> Option<Arc<List>> {
         let mut all = self.held.lock();
         all.n_asked += 1;
         let asked = all.n_asked;
-        all.lists.find(word, commit, asked)
+        all.lists.find(wanted, commit, asked)
     }
 
     pub(super) fn totals(&self, commit: Commit) -> Option<Totals> {
         self.held.lock().totals.filter(|(_, since)| *since <= commit).map(|(totals, _)| totals)
     }
 
-    /// Holds a word's list as of a commit, if nothing has changed since.
-    pub(super) fn put(&self, word: Box<str>, list: &Arc<List>, commit: Commit) {
+    /// Holds a list as of a commit, if nothing has changed since.
+    pub(super) fn put(&self, wanted: Wanted, list: &Arc<List>, commit: Commit) {
         let n_bytes = list.n_bytes() + OVERHEAD;
         let mut all = self.held.lock();
         if all.applied > commit || n_bytes > self.most_bytes / 2 {
             return;
         }
         let asked = all.n_asked;
-        all.lists.insert(word, Held { value: list.clone(), since: commit, n_bytes, asked });
+        all.lists.insert(wanted, Held { value: list.clone(), since: commit, n_bytes, asked });
         if all.lists.n_bytes > self.most_bytes {
             all.lists.shrink(self.most_bytes / 4 * 3);
         }
@@ -84,8 +85,14 @@ impl Cache {
                     list.replace(*number, Chunk::new(change.apply(before)));
                 }
             };
-            all.lists.change(word, commit, apply, List::n_bytes);
+            all.lists.change(&Wanted::Word(word.clone()), commit, apply, List::n_bytes);
         }
+        // What begins so is made of many lists, and is read again.
+        let is_changed = |wanted: &Wanted| match wanted {
+            Wanted::Word(_) => false,
+            Wanted::Beginning(beginning) => applied.changes.keys().any(|word| word.starts_with(&**beginning)),
+        };
+        all.lists.retain(|wanted, _| !is_changed(wanted));
         let change = |number: u64, by: i64| number.checked_add_signed(by).unwrap_or_default();
         all.totals = all.totals.map(|(Totals { n_documents, n_words }, _)| {
             let n_documents = change(n_documents, applied.n_documents);
@@ -99,8 +106,8 @@ impl Cache {
     }
 
     /// Shows every list that is held.
-    pub(super) fn each_list(&self, mut show: impl FnMut(&str, &Arc<List>)) {
-        self.held.lock().lists.held.iter().for_each(|(word, held)| show(word, &held.value));
+    pub(super) fn each_list(&self, mut show: impl FnMut(&Wanted, &Arc<List>)) {
+        self.held.lock().lists.held.iter().for_each(|(wanted, held)| show(wanted, &held.value));
     }
 
     pub(super) fn held_totals(&self) -> Option<Totals> {

@@ -30,7 +30,7 @@ pub(crate) struct Asked {
 
 /// A word, or what words begin with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Wanted {
+pub(super) enum Wanted {
     Word(Box<str>),
     Beginning(Box<str>),
 }
@@ -90,10 +90,7 @@ impl Live {
             return None;
         }
         let told = || {
-            let lists = wanted.iter().map(|wanted| match wanted {
-                Wanted::Word(word) => self.list(view, word),
-                Wanted::Beginning(beginning) => self.read_beginning(view, beginning).map(Arc::new),
-            });
+            let lists = wanted.iter().map(|wanted| self.list(view, wanted));
             Ok((lists.collect::<Result<_>>()?, self.totals(view)?))
         };
         told()
@@ -104,16 +101,24 @@ impl Live {
             .ok()
     }
 
-    fn list(&self, view: &View, word: &Box<str>) -> Result<Arc<List>> {
-        if let Some(list) = self.words.cache.list(word, view.commit) {
+    fn list(&self, view: &View, wanted: &Wanted) -> Result<Arc<List>> {
+        if let Some(list) = self.words.cache.list(wanted, view.commit) {
             return Ok(list);
         }
-        let list = Arc::new(self.read_list(view, word)?);
-        self.words.cache.put(word.clone(), &list, view.commit);
+        let list = Arc::new(self.read_wanted(view, wanted)?);
+        self.words.cache.put(wanted.clone(), &list, view.commit);
         Ok(list)
     }
 
-    /// The list of a word, from rows.
+    /// A list, from rows.
+    pub(super) fn read_wanted(&self, view: &View, wanted: &Wanted) -> Result<List> {
+        match wanted {
+            Wanted::Word(word) => self.read_list(view, word),
+            Wanted::Beginning(beginning) => self.read_beginning(view, beginning),
+        }
+    }
+
+    /// The list of a word.
     pub(super) fn read_list(&self, view: &View, word: &str) -> Result<List> {
         let mut chunks = Vec::new();
         self.each_word_row(view, key::word_range(word), |_, chunk, postings| {

@@ -5,7 +5,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use super::lookup::totals_of;
+use super::lookup::{Wanted, totals_of};
 use crate::collection::Live;
 use crate::collection::load::Source;
 use crate::error::{Error, Result};
@@ -75,11 +75,11 @@ impl Live {
     }
 
     fn verify_held_words(&self, view: &View) -> Result<()> {
-        let mut held: Vec<(Box<str>, Arc<List>)> = Vec::new();
-        self.words.cache.each_list(|word, list| held.push((word.into(), list.clone())));
-        for (word, list) in held {
-            if self.read_list(view, &word)? != *list {
-                return Err(Error::corruption("words", format!("\"{word}\" is held wrongly")));
+        let mut held: Vec<(Wanted, Arc<List>)> = Vec::new();
+        self.words.cache.each_list(|wanted, list| held.push((wanted.clone(), list.clone())));
+        for (wanted, list) in held {
+            if self.read_wanted(view, &wanted)? != *list {
+                return Err(Error::corruption("words", format!("{wanted:?} is held wrongly")));
             }
         }
         match self.words.cache.held_totals() {

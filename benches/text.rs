@@ -1,0 +1,195 @@
+//! Searches by words, and by words and a vector: how long they take, whether their scores are BM25's, and what is found by
+//! both that neither side finds.
+//!
+//! `cargo bench --bench text [-- words | both | dump FOLDER] [--json]`. Works on all rows of the data set that
+//! `VECTROVE_DATA` names. `dump` writes words, queries and scores for `benches/reference.py`, which holds
+//! them against another implementation.
+
+mod common;
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::json;
+use vectrove::{Collection, CollectionConfig, Database, DocId, Document, Durability, Fusion, Hits, Options, Query};
+
+use common::Row;
+
+/// Queries that are asked.
+const N_QUERIES: usize = 200;
+/// Hits that are asked for.
+const K: usize = 10;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let is_json = args.iter().any(|arg| arg == "--json");
+    let parts: Vec<&String> = args.iter().filter(|arg| !arg.starts_with("--")).collect();
+    let wants = |part: &str| parts.is_empty() || parts.iter().any(|name| *name == part);
+    if common::full().is_none() {
+        println!("skipped: set VECTROVE_DATA to the folder of the full data set, whose queries have texts");
+        return;
+    }
+    let (name, rows) = common::rows(common::n_rows());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let db = Database::open_with(folder.path(), Options::new().durability(Durability::Wal)).expect("opens");
+    let packages = db.create_collection("packages", CollectionConfig::new(rows[0].vector.len())).expect("is created");
+    for chunk in rows.chunks(1_000) {
+        let document = |row: &Row| Document::new(row.vector.clone()).id(&*row.id).text(&*row.text);
+        packages.insert_many(chunk.iter().map(document)).expect("is inserted");
+    }
+    packages.wait_indexed().expect("is indexed");
+    if !is_json {
+        println!("{name}, {} documents; k {K}", rows.len());
+    }
+    if let Some(at) = parts.iter().position(|part| *part == "dump") {
+        let folder = parts.get(at + 1).expect("a folder to write to");
+        dump(&packages, &rows, Path::new(folder));
+        return;
+    }
+    if wants("words") {
+        words(&packages, rows.len(), is_json);
+    }
+    if wants("both") {
+        both(&packages, &rows, is_json);
+    }
+}
+
+/// Words as the reference takes text apart too: letters, digits and underscores.
+fn split(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect()
+}
+
+/// Three words each, from texts that are not among the rows.
+fn three_words() -> Vec<String> {
+    let texts = common::query_rows();
+    let three = |row: &Row| {
+        let mut words = split(row.text.split_once(':').map_or(&row.text, |(_, description)| description));
+        words.sort_by_key(|word| std::cmp::Reverse(word.len().min(4)));
+        words.dedup();
+        words.truncate(3);
+        (words.len() == 3).then(|| words.join(" "))
+    };
+    texts.iter().filter_map(three).take(N_QUERIES).collect()
+}
+
+fn words(packages: &Collection, n_documents: usize, is_json: bool) {
+    let mut kinds = vec![("three words", three_words())];
+    let frequent = |text: &str| vec![text.to_owned(); N_QUERIES];
+    kinds.push(("for the of", frequent("for the of")));
+    kinds.push(("library for c*", frequent("library for c*")));
+    kinds.push(("\"development files\" for", frequent("\"development files\" for")));
+    for (name, queries) in kinds {
+        let ask = |query: &String| packages.search(Query::text(query)).limit(K).run().expect("is found");
+        queries.iter().for_each(|query| _ = ask(query));
+        let mut micros = Vec::new();
+        let mut n_scored = 0;
+        for query in &queries {
+            let began = Instant::now();
+            let hits = ask(query);
+            micros.push(began.elapsed().as_secs_f64() * 1e6);
+            n_scored += hits.route.n_visited;
+        }
+        micros.sort_by(f64::total_cmp);
+        let (median, high) = (micros[micros.len() / 2], micros[micros.len() * 99 / 100]);
+        let scored = n_scored as f64 / (queries.len() * n_documents) as f64;
+        if is_json {
+            println!("{}", json!({"query": name, "p50_us": median, "p99_us": high, "scored": scored}));
+        } else {
+            println!("  {name:<26} p50 {median:>7.0} µs  p99 {high:>7.0} µs  scored {:>5.1} % of all", scored * 100.0);
+        }
+    }
+}
+
+/// What packages of one origin are called: without what stands for a part or a version of it.
+fn stem(name: &str) -> &str {
+    const PARTS: [&str; 12] = [
+        "-dev",
+        "-doc",
+        "-dbg",
+        "-common",
+        "-data",
+        "-bin",
+        "-utils",
+        "-tools",
+        "-perl",
+        "-java",
+        "-examples",
+        "-plugins",
+    ];
+    let mut name = name;
+    while let Some(shorter) = PARTS.iter().find_map(|part| name.strip_suffix(part)) {
+        name = shorter;
+    }
+    let name = name.strip_prefix("lib").unwrap_or(name);
+    let shorter = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
+    if shorter.is_empty() { name } else { shorter }
+}
+
+/// How many relatives of a package that is not among the rows are found, by its name and by its embedding. Relatives are
+/// those whose names have the same stem.
+fn both(packages: &Collection, rows: &[Row], is_json: bool) {
+    let mut families: HashMap<&str, HashSet<DocId>> = HashMap::new();
+    rows.iter().for_each(|row| _ = families.entry(stem(&row.id)).or_default().insert(DocId::from(&*row.id)));
+    let asked = common::query_rows();
+    let asked: Vec<(&Row, &HashSet<DocId>)> =
+        asked.iter().filter_map(|row| Some((row, families.get(stem(&row.id))?))).collect();
+    if !is_json {
+        println!("  {} packages that have relatives, searched by name and embedding", asked.len());
+    }
+    let vector = |row: &Row| packages.search(&row.vector).limit(K).run().expect("is found");
+    let text = |row: &Row| packages.search(Query::text(&row.id)).limit(K).run().expect("is found");
+    let fused = |row: &Row, fusion: Fusion| {
+        let search = packages.search(&row.vector).text(&row.id);
+        search.fusion(fusion).limit(K).run().expect("is found")
+    };
+    type Ask<'a> = Box<dyn Fn(&Row) -> Hits + 'a>;
+    let ways: [(&str, Ask<'_>); 9] = [
+        ("embedding", Box::new(vector)),
+        ("name", Box::new(text)),
+        ("both, by ranks", Box::new(move |row| fused(row, Fusion::ranks()))),
+        ("both, by ranks 2:1", Box::new(move |row| fused(row, Fusion::ranks().weights(2.0, 1.0)))),
+        ("both, by ranks k 2", Box::new(move |row| fused(row, Fusion::ranks().k(2.0)))),
+        ("both, by ranks k 5", Box::new(move |row| fused(row, Fusion::ranks().k(5.0)))),
+        ("both, by ranks k 20", Box::new(move |row| fused(row, Fusion::ranks().k(20.0)))),
+        ("both, by scores", Box::new(move |row| fused(row, Fusion::scores()))),
+        ("both, by scores 2:1", Box::new(move |row| fused(row, Fusion::scores().weights(2.0, 1.0)))),
+    ];
+    for (name, ask) in ways {
+        let (mut found, mut reciprocal, began) = (0.0, 0.0, Instant::now());
+        for (row, relatives) in &asked {
+            let hits = ask(row);
+            let n = hits.iter().filter(|hit| relatives.contains(&hit.id)).count();
+            found += n as f64 / relatives.len().min(K) as f64;
+            let first = hits.iter().position(|hit| relatives.contains(&hit.id));
+            reciprocal += first.map_or(0.0, |at| 1.0 / (at + 1) as f64);
+        }
+        let n = asked.len() as f64;
+        let (found, reciprocal, micros) = (found / n, reciprocal / n, began.elapsed().as_secs_f64() * 1e6 / n);
+        if is_json {
+            println!("{}", json!({"by": name, "recall_at_10": found, "mrr": reciprocal, "us": micros}));
+        } else {
+            println!("  {name:<20} recall@10 {found:.4}  MRR {reciprocal:.4}  {micros:>6.0} µs");
+        }
+    }
+}
+
+/// Writes what another implementation needs to score the same queries, and the scores.
+fn dump(packages: &Collection, rows: &[Row], folder: &Path) {
+    std::fs::create_dir_all(folder).expect("a folder to write to");
+    let file = |name: &str| BufWriter::new(File::create(folder.join(name)).expect("a file to write to"));
+    let (mut texts, mut answers) = (file("texts.jsonl"), file("answers.jsonl"));
+    for row in rows {
+        writeln!(texts, "{}", json!({"id": row.id, "words": packages.config().analyzer.words(&row.text)}))
+            .expect("is written");
+    }
+    for query in three_words() {
+        let hits = packages.search(Query::text(&query)).limit(100).run().expect("is found");
+        let hits: Vec<_> = hits.iter().map(|hit| json!([hit.id.to_string(), hit.score])).collect();
+        let words = packages.config().analyzer.words(&query);
+        writeln!(answers, "{}", json!({"words": words, "hits": hits})).expect("is written");
+    }
+}
