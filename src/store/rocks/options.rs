@@ -10,7 +10,7 @@
 //! | `max_total_wal_size` | 16 MiB | bounds replay, which an open after a kill does twice, and the space that recovery needs |
 //! | `max_file_opening_threads` | 1 | more are started for each family at every open |
 //! | table `format_version` | 6 | said, so that an upgrade does not change it unseen |
-//! | `max_successive_merges` | 256 | bounds what reading a row of postings that changes all the time takes |
+//! | `max_successive_merges` | 16 | bounds what reading a row of postings that changes all the time takes; each merge counts those before it |
 //! | compression | vectors none; else LZ4, zstd at the bottom | vectors do not compress, and their files move instead of being rewritten |
 //! | `info_log` | to `tracing` | no log files beside the data |
 
@@ -33,7 +33,7 @@ use crate::store::{postings, words};
 const LOG_BYTES: u64 = 16 << 20;
 
 /// Changes of one row that a write buffer holds before they are made one with it.
-const MOST_MERGES: usize = 256;
+const MOST_MERGES: usize = 16;
 
 /// How the memory given to RocksDB is divided, and what follows from it.
 #[derive(Debug, Clone, Copy)]
