@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::distance::{Distance, Distances, Metric};
 use crate::error::{Error, Result};
 use crate::limits::{MAX_DIMENSION, MAX_EF, MAX_LINK_THREADS, MAX_M, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_TAIL, MIN_M};
+use crate::schema::Schema;
 
 /// How a collection finds what is near.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -93,6 +94,10 @@ pub struct CollectionConfig {
     /// Paths of metadata that are not indexed when the collection is created, nor what is below them. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub no_index: Vec<String>,
+    /// What metadata the collection admits when it is created; [`Collection::schema`](crate::Collection::schema) says what
+    /// it admits now. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Schema>,
 }
 
 impl CollectionConfig {
@@ -110,6 +115,7 @@ impl CollectionConfig {
             residency: Residency::default(),
             index_only: None,
             no_index: Vec::new(),
+            schema: None,
         }
     }
 
@@ -186,6 +192,14 @@ impl CollectionConfig {
         self
     }
 
+    /// What metadata documents must have; others are refused. It can be changed later
+    /// ([`Collection::set_schema`](crate::Collection::set_schema)). Default: all metadata is admitted.
+    #[must_use]
+    pub fn schema(mut self, schema: Schema) -> Self {
+        self.schema = Some(schema);
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
         for (field, paths) in [("index_only", self.index_only.as_deref()), ("no_index", Some(&self.no_index))] {
             let bad = paths.unwrap_or_default().iter().find(|path| !(1..=MAX_PATH_BYTES).contains(&path.len()));
@@ -198,6 +212,7 @@ impl CollectionConfig {
             let reason = "expected ram or mapped where exact vectors are walked or scanned, got disk".into();
             return Err(Error::InvalidConfig { field: "residency", reason });
         }
+        self.schema.as_ref().map_or(Ok(()), Schema::validate)?;
         within("dimension", self.dimension, 1, MAX_DIMENSION)?;
         within("m", self.m, MIN_M, MAX_M)?;
         within("ef_construction", self.ef_construction, self.m, MAX_EF)?;

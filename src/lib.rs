@@ -19,6 +19,7 @@ mod filter;
 mod graph;
 mod params;
 mod quant;
+mod schema;
 
 // Floor 2: durable bytes. The only floor that names `rocksdb` or `bincode`.
 mod store;
@@ -42,9 +43,10 @@ pub use crate::distance::{Distance, Distances, Metric};
 pub use crate::document::{
     Cursor, Document, FacetCount, Hit, Hits, OpenedBy, Opening, Page, Receipt, Route, StoredDocument, Update, Way,
 };
-pub use crate::error::{Error, ErrorKind, Outcome, Result};
+pub use crate::error::{Error, ErrorKind, Outcome, Result, Violation};
 pub use crate::filter::{Field, Filter, field};
 pub use crate::id::{Commit, DocId};
 pub use crate::params::{Mmr, SearchParams};
+pub use crate::schema::{Choice, FieldRule, Schema, Type};
 pub use crate::value::Value;
 pub use uuid::Uuid;

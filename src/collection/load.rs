@@ -17,6 +17,7 @@ use super::memory::Memory;
 use super::names::Names;
 use super::persist::{Persist, State};
 use super::rows::read_rows;
+use super::schema::Admission;
 use super::{Common, Live, image};
 use crate::config::CollectionConfig;
 use crate::document::{OpenedBy, Opening};
@@ -81,6 +82,7 @@ impl Loaded {
         let CatalogEntry { config, created_at_ms, .. } = entry;
         let ranker = super::ranker_of(&config, store.options())?;
         let fields = Fields::new(self.fields, &config, store.options().memory_bytes / POSTINGS_SHARE);
+        let admission = Admission::new(config.schema.clone());
         let live = Live {
             id,
             config,
@@ -91,6 +93,7 @@ impl Loaded {
             memory: self.memory,
             namespaces: RwLock::new(self.namespaces),
             fields,
+            admission,
             bell,
             persist: Persist::new(self.state),
             budget,

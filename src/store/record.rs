@@ -39,6 +39,7 @@ use crate::distance::Metric;
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
 use crate::limits::{MAX_DIMENSION, MAX_METADATA_DEPTH};
+use crate::schema::Schema;
 use crate::value::Value;
 
 const VERSION: u8 = 1;
@@ -423,8 +424,8 @@ pub(crate) struct CatalogEntry {
 }
 
 /// Version 2 adds how the collection is indexed, in version 1 it was not; version 3 where exact vectors are; version 4
-/// which metadata is indexed.
-const CATALOG_VERSION: u8 = 4;
+/// which metadata is indexed; version 5 the schema, as JSON.
+const CATALOG_VERSION: u8 = 5;
 
 #[derive(Serialize, Deserialize)]
 struct CatalogBody {
@@ -521,6 +522,7 @@ impl CatalogEntry {
         append_body(&mut bytes, &residency);
         let fields = FieldsBody { index_only: config.index_only.clone(), no_index: config.no_index.clone() };
         append_body(&mut bytes, &fields);
+        append_body(&mut bytes, &config.schema.as_ref().map(Schema::to_string));
         bytes
     }
 
@@ -547,6 +549,10 @@ impl CatalogEntry {
             1..=3 => (FieldsBody::default(), rest),
             _ => read_front(WHAT, rest)?,
         };
+        let (schema, rest): (Option<String>, _) = match version {
+            1..=4 => (None, rest),
+            _ => read_front(WHAT, rest)?,
+        };
         if !rest.is_empty() {
             return Err(Error::corruption(WHAT, format!("{} bytes too many", rest.len())));
         }
@@ -556,6 +562,8 @@ impl CatalogEntry {
             StoredResidency::Disk => Residency::Disk,
         };
         (config.index_only, config.no_index) = (fields.index_only, fields.no_index);
+        let schema = schema.map(|json| json.parse()).transpose();
+        config.schema = schema.map_err(|error: Error| Error::corruption(WHAT, error.to_string()))?;
         if let Some(stored) = index {
             config.index = match stored.index {
                 StoredIndex::Hnsw => Index::Hnsw,
