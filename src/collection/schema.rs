@@ -12,7 +12,6 @@ use parking_lot::{Mutex, RwLock};
 use super::{Collection, Live, State};
 use crate::config::{CollectionConfig, Durability};
 use crate::error::{Error, Result, Violation};
-use crate::failpoint;
 use crate::id::DocId;
 use crate::schema::Schema;
 use crate::schema::check::Fault;
@@ -135,7 +134,6 @@ impl State {
         live.admission.rules.write().next = Some(schema.clone());
         let (announced, view) = (Announced(&live.admission), live.store.view());
         drop(turn);
-        failpoint::hit("schema.announced");
         match live.first_violation(&view, schema)? {
             Some((namespace, id, fault)) => Err(fault.of(self.name(), &namespace, id)),
             None => Ok(announced),
@@ -154,7 +152,6 @@ impl State {
         turn.publish(view);
         let commit = turn.last();
         drop(turn);
-        failpoint::hit("schema.committed");
         live.store.acknowledge(commit, Durability::Sync)
     }
 }
