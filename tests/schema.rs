@@ -307,7 +307,16 @@ fn hostile_schemas_are_refused_at_the_door() {
     assert_eq!(db.stats().unwrap().commit.0, before.0 + 1);
 }
 
-/// Runs something again and again beside a writer of documents, whose metadata `metadata` makes of their ids. Returns how
+/// Stops a writer when it goes.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Runs something beside a writer of documents, whose metadata `metadata` makes of their ids. Returns how
 /// many documents were taken and how many refused.
 fn beside_a_writer(notes: &Collection, metadata: fn(u64) -> Json, run: impl FnOnce(&AtomicU64)) -> (u64, u64) {
     let (stop, taken, refused) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
@@ -323,8 +332,9 @@ fn beside_a_writer(notes: &Collection, metadata: fn(u64) -> Json, run: impl FnOn
                 };
             }
         });
+        // Also where a test fails: the writer ends with it.
+        let _stop = Stop(&stop);
         run(&taken);
-        stop.store(true, Ordering::Relaxed);
     });
     (taken.into_inner(), refused.into_inner())
 }
