@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::limits::{
     MAX_DIMENSION, MAX_EF, MAX_LINK_THREADS, MAX_M, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_TAIL, MAX_TEXT_FIELDS, MIN_M,
 };
+use crate::schema::Schema;
 use crate::text::analyzer::Analyzer;
 
 /// How a collection finds what is near.
@@ -105,6 +106,10 @@ pub struct CollectionConfig {
     /// How text is taken apart into words. Default: Unicode's words, in lower case.
     #[serde(default)]
     pub analyzer: Analyzer,
+    /// What metadata the collection admits when it is created; [`Collection::schema`](crate::Collection::schema) says what
+    /// it admits now. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Schema>,
 }
 
 fn yes() -> bool {
@@ -134,6 +139,7 @@ impl CollectionConfig {
             index_text: true,
             text_fields: Vec::new(),
             analyzer: Analyzer::default(),
+            schema: None,
         }
     }
 
@@ -232,6 +238,14 @@ impl CollectionConfig {
         self
     }
 
+    /// What metadata documents must have; others are refused. It can be changed later
+    /// ([`Collection::set_schema`](crate::Collection::set_schema)). Default: all metadata is admitted.
+    #[must_use]
+    pub fn schema(mut self, schema: Schema) -> Self {
+        self.schema = Some(schema);
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
         within("text_fields", self.text_fields.len(), 0, MAX_TEXT_FIELDS)?;
         let all = [
@@ -250,6 +264,7 @@ impl CollectionConfig {
             let reason = "expected ram or mapped where exact vectors are walked or scanned, got disk".into();
             return Err(Error::InvalidConfig { field: "residency", reason });
         }
+        self.schema.as_ref().map_or(Ok(()), Schema::validate)?;
         within("dimension", self.dimension, 1, MAX_DIMENSION)?;
         within("m", self.m, MIN_M, MAX_M)?;
         within("ef_construction", self.ef_construction, self.m, MAX_EF)?;

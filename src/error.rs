@@ -54,6 +54,10 @@ pub enum Error {
         reason: String,
     },
 
+    /// A document's metadata does not satisfy the collection's schema.
+    #[error("schema violation: {0}")]
+    SchemaViolation(Box<Violation>),
+
     /// A filter does not follow the grammar.
     #[error("invalid filter at {at}: {reason}")]
     InvalidFilter {
@@ -284,6 +288,24 @@ pub enum Error {
     },
 }
 
+/// Where a document does not satisfy a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Violation {
+    /// The collection's name.
+    pub collection: String,
+    /// The namespace's name; empty for the default one.
+    pub namespace: String,
+    /// The document's id.
+    pub id: DocId,
+    /// The path of the field, cut if it is long.
+    pub field: String,
+    /// What the schema expects there.
+    pub expected: String,
+    /// What is there, cut if it is long.
+    pub got: String,
+}
+
 /// What became of a write that returned an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -328,6 +350,7 @@ impl Error {
             | Error::InvalidId { .. }
             | Error::InvalidName { .. }
             | Error::InvalidMetadata { .. }
+            | Error::SchemaViolation(_)
             | Error::InvalidFilter { .. }
             | Error::InvalidConfig { .. }
             | Error::LimitExceeded { .. } => ErrorKind::InvalidArgument,
@@ -383,6 +406,17 @@ impl std::fmt::Display for Outcome {
             Outcome::NotDurable => "applied but not durable",
             Outcome::Unknown => "outcome unknown",
         })
+    }
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Violation { collection, namespace, id, field, expected, got } = self;
+        write!(f, "field \"{field}\" of {:.80} in ", id.to_string())?;
+        if !namespace.is_empty() {
+            write!(f, "namespace \"{namespace}\" of ")?;
+        }
+        write!(f, "collection \"{collection}\": expected {expected}, got {got}")
     }
 }
 

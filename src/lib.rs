@@ -19,6 +19,7 @@ mod filter;
 mod graph;
 mod params;
 mod quant;
+mod schema;
 mod text;
 
 // Floor 2: durable bytes. The only floor that names `rocksdb` or `bincode`.
@@ -44,10 +45,11 @@ pub use crate::document::{
     Cursor, Document, FacetCount, Hit, Hits, OpenedBy, Opening, Page, Part, Parts, Receipt, Route, StoredDocument,
     Update, Way,
 };
-pub use crate::error::{Error, ErrorKind, Outcome, Result};
+pub use crate::error::{Error, ErrorKind, Outcome, Result, Violation};
 pub use crate::filter::{Field, Filter, field};
 pub use crate::id::{Commit, DocId};
 pub use crate::params::{FusedBy, Fusion, Mmr, SearchParams};
+pub use crate::schema::{Choice, FieldRule, Schema, Type};
 pub use crate::text::analyzer::{Analyzer, Language};
 pub use crate::value::Value;
 pub use uuid::Uuid;

@@ -68,6 +68,15 @@ pub const MAX_PATH_BYTES: usize = 512;
 /// looked at itself.
 pub const MAX_INDEXED_FIELDS: usize = 4_096;
 
+/// Most fields that a schema may declare.
+pub const MAX_SCHEMA_FIELDS: usize = 1_024;
+
+/// Most values that one field of a schema may be chosen from.
+pub const MAX_CHOICES: usize = 1_024;
+
+/// Most bytes of a schema, as JSON.
+pub const MAX_SCHEMA_BYTES: usize = 1 << 20;
+
 /// Fewest links of a document in a graph.
 pub const MIN_M: usize = 2;
 

@@ -242,6 +242,39 @@ fn namespaces_are_apart() {
 }
 
 #[test]
+fn schemas_are_given_shown_and_changed() {
+    let shell = Shell::new();
+    let schema = json!({"fields": {"n": {"type": "integer", "required": true}}, "strict": true});
+    shell.file("schema.json", schema.to_string()).file("bad.json", r#"{"fields": {"n": {"type": "int"}}}"#);
+    shell
+        .run(&["create", "c", "--dimension", "2", "--schema", "bad.json"])
+        .bad(1, &["bad.json: ", "unknown variant `int`"]);
+    shell.run(&["create", "c", "--dimension", "2", "--schema", "none.json"]).bad(3, &["none.json"]);
+    let told = shell.run(&["create", "c", "--dimension", "2", "--schema", "schema.json", "--json"]).json();
+    assert_eq!(told["config"]["schema"], schema);
+    assert_eq!(shell.run(&["stats", "--json"]).json()["collections"][0]["config"]["schema"], schema);
+
+    // An import under way keeps its place in the same collection.
+    let bad = rows(0, 5) + r#"{"id": 5, "vector": [1, 5], "n": "5"}"#;
+    let import = ["import", "c", "rows.jsonl", "--batch", "2"];
+    shell.file("rows.jsonl", &bad).run(&import).bad(1, &["row 6 is bad", "field \"n\" of 5", "an integer, got \"5\""]);
+    assert_eq!(shell.count("c"), 5);
+    let resumed = shell.file("rows.jsonl", rows(0, 7)).run(&[&import[..], &["--resume"]].concat()).good();
+    assert!(resumed.out.contains("7 rows"), "{}", resumed.out);
+    assert_eq!((shell.count("c"), shell.run(&["verify"]).code), (7, Some(0)));
+
+    let wider = json!({"fields": {"n": {"type": "number"}}});
+    shell.feed(&["schema", "c", "--set", "-"], &wider.to_string()).good();
+    let shown = shell.run(&["schema", "c", "--json"]).json();
+    assert_eq!(shown, json!({"name": "c", "schema": wider}));
+    let other = r#"{"fields": {"n": {"type": "string"}}}"#;
+    shell.feed(&["schema", "c", "--set", "-"], other).bad(1, &["field \"n\" of 0", "expected a string, got 0"]);
+    assert_eq!(shell.run(&["schema", "c"]).good().out.trim(), wider.to_string());
+    assert_eq!(shell.run(&["schema", "c", "--drop"]).good().out, "null\n");
+    shell.run(&["schema", "d"]).bad(3, &["no collection named"]);
+}
+
+#[test]
 fn collections_come_and_go() {
     let shell = Shell::with_collection();
     let told = shell.run(&["create", "d", "--dimension", "3", "--metric", "l2", "--json"]).json();

@@ -48,7 +48,10 @@ fn check(reader: &Database, sample: &Sample, namespace: &str, what: &str) -> usi
     let place = places.scroll().limit(100).run().unwrap().documents;
     let own = place.iter().find(|place| place.id.to_string().contains(&format!("\"{namespace}\"")));
     match own {
-        Some(place) => assert_eq!(place.metadata["rows"].as_u64(), Some(n_rows as u64), "{what}"),
+        Some(place) => {
+            let said: serde_json::Value = serde_json::from_str(place.text.as_deref().unwrap()).unwrap();
+            assert_eq!(said["rows"].as_u64(), Some(n_rows as u64), "{what}");
+        }
         None => assert!([0, sample.ids.len()].contains(&n_rows), "{what}: {n_rows} rows"),
     }
     check_rows(&rows, sample, n_rows, what);

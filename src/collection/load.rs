@@ -17,6 +17,7 @@ use super::memory::Memory;
 use super::names::Names;
 use super::persist::{Persist, State};
 use super::rows::read_rows;
+use super::schema::Admission;
 use super::words::Words;
 use super::{Common, Live, image};
 use crate::config::CollectionConfig;
@@ -88,6 +89,7 @@ impl Loaded {
         let most_bytes = store.options().memory_bytes / POSTINGS_SHARE;
         let fields = Fields::new(self.fields, &config, most_bytes);
         let words = Words::new(self.words, &config, most_bytes);
+        let admission = Admission::new(config.schema.clone());
         let live = Live {
             id,
             config,
@@ -99,6 +101,7 @@ impl Loaded {
             namespaces: RwLock::new(self.namespaces),
             fields,
             words,
+            admission,
             bell,
             persist: Persist::new(self.state),
             budget,

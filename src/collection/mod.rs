@@ -11,13 +11,14 @@
 //! | [`memory`], [`names`] | what is held in memory |
 //! | [`life`] | when a slot's document exists |
 //! | [`fields`], [`matching`] | the index of metadata; which documents match a filter |
+//! | [`schema`] | what metadata is admitted |
 //! | [`exact`], [`residency`] | exact vectors, wherever they are; how much is in memory |
 //! | [`index`], [`linker`] | graph and tail; who links |
 //! | [`persist`], [`image`] | writing down the graph, and all that is in memory |
 //! | [`load`], [`rows`], [`changed`], [`regraph`] | taking it up at open |
 //! | [`verify`] | comparing all of it |
 //!
-//! Locks, in the order in which they may be taken: the store's committer section, `Index::busy`, `Persist::state`, a
+//! Locks, in the order in which they may be taken: `Admission::changing`, the store's committer section, `Index::busy`, `Persist::state`, a
 //! memory's ledger (several collections' by number), a memory's retired slots. `Live::namespaces` is held only to read or
 //! replace its value. A search of the only namespace takes none of them.
 
@@ -44,6 +45,7 @@ pub(crate) mod read;
 mod regraph;
 pub(crate) mod residency;
 mod rows;
+pub(crate) mod schema;
 pub(crate) mod search;
 mod shelf;
 pub(crate) mod verify;
@@ -71,6 +73,7 @@ use self::memory::{Comparable, Memory};
 use self::names::Names;
 use self::persist::Persist;
 use self::residency::Budget;
+use self::schema::Admission;
 use self::words::Words;
 use crate::config::{self, CollectionConfig, Options, Residency};
 use crate::distance::{self, Ranker};
@@ -135,6 +138,7 @@ pub(crate) struct Live {
     pub(crate) namespaces: RwLock<Names>,
     pub(crate) fields: Fields,
     pub(crate) words: Words,
+    pub(crate) admission: Admission,
     /// Wakes the linker.
     pub(crate) bell: Arc<Bell>,
     pub(crate) persist: Persist,
@@ -170,7 +174,7 @@ impl Collection {
         self.state.name()
     }
 
-    /// What the collection is, for ever.
+    /// What the collection is, for ever. What metadata it indexes and admits is what it began with.
     pub fn config(&self) -> &CollectionConfig {
         &self.state.config
     }

@@ -12,6 +12,7 @@ use super::check::{CheckedDocument, CheckedVector};
 use super::commit::{Operation, Prepared, change_metadata};
 use super::fields::entries::{Applied, Entries};
 use super::memory::{Changes, NewRow};
+use super::schema::Rules;
 use super::words::entries::{self, WordEntries};
 use super::{Live, Namespace};
 use crate::error::{Error, Result};
@@ -49,6 +50,7 @@ pub(crate) struct CollectionChanges {
 
 struct CollectionPlan {
     live: Arc<Live>,
+    rules: Rules,
     new_namespaces: HashMap<Arc<str>, NamespaceId>,
     touched: Vec<Touched>,
     by_id: HashMap<(NamespaceId, DocId), usize>,
@@ -92,6 +94,10 @@ impl Plan {
         let name = || namespace.state().name();
         let (commit, now_ms) = (self.commit, self.now_ms);
         let collection = self.collections.entry(live.id).or_insert_with(|| CollectionPlan::new(live.clone()));
+        let rules = collection.rules.clone();
+        let admit = |id: &DocId, metadata: &Value| {
+            rules.check(metadata).map_err(|fault| fault.of(name(), &namespace.name, id.clone()))
+        };
         let touched = collection.touch(&namespace, prepared.id())?;
         touched.check(&expectations, name)?;
         match prepared {
@@ -99,18 +105,25 @@ impl Plan {
                 if touched.after.is_some() {
                     return Err(Error::DocumentExists { collection: name(), id: document.id });
                 }
+                admit(&document.id, &document.metadata)?;
                 touched.replace(document, commit, now_ms);
             }
-            Prepared::Upsert(document) => touched.replace(document, commit, now_ms),
+            Prepared::Upsert(document) => {
+                admit(&document.id, &document.metadata)?;
+                touched.replace(document, commit, now_ms);
+            }
             Prepared::Update(update) => {
                 let id = update.id;
-                let after = touched.after.as_mut().ok_or_else(|| Error::DocumentNotFound { collection: name(), id })?;
-                let changes_words =
-                    update.text.is_some() || (live.words.reads_metadata() && !update.metadata.is_empty());
-                if changes_words {
+                let Some(after) = touched.after.as_mut() else {
+                    return Err(Error::DocumentNotFound { collection: name(), id });
+                };
+                if update.text.is_some() || (live.words.reads_metadata() && !update.metadata.is_empty()) {
                     (after.words, after.has_new_words) = (None, true);
                 }
-                change_metadata(&mut after.metadata, update.metadata)?;
+                if !update.metadata.is_empty() {
+                    change_metadata(&mut after.metadata, update.metadata)?;
+                    admit(&id, &after.metadata)?;
+                }
                 if update.vector.is_some() {
                     after.vector = update.vector;
                 }
@@ -141,7 +154,8 @@ impl Plan {
 
 impl CollectionPlan {
     fn new(live: Arc<Live>) -> Self {
-        CollectionPlan { live, new_namespaces: HashMap::new(), touched: Vec::new(), by_id: HashMap::new() }
+        let rules = live.admission.rules();
+        CollectionPlan { live, rules, new_namespaces: HashMap::new(), touched: Vec::new(), by_id: HashMap::new() }
     }
 
     /// The document an operation names, as the operations before left it.

@@ -9,6 +9,7 @@ use super::memory::Memory;
 use super::{Live, regraph, rows};
 use crate::error::{Error, Result};
 use crate::id::{Commit, Slot};
+use crate::schema::check::Fault;
 use crate::store::key;
 use crate::store::log::Expected;
 use crate::store::record::{DocumentRow, read_u32};
@@ -88,8 +89,9 @@ impl Live {
         Ok(())
     }
 
-    /// Every id is the one its document bears, and every document's body can be read.
+    /// Every id is the one its document bears, every document's body can be read, and its metadata satisfies the schema.
     fn verify_ids(&self, source: Source<'_>) -> Result<()> {
+        let schema = self.admission.present();
         source.scan(&self.families.documents, key::all_ids_range(), |key, value| {
             let ((namespace, id), slot) = (key::read_id(key)?, Slot(read_u32("an id's slot", value)?));
             let row = source
@@ -100,6 +102,12 @@ impl Live {
             let row = DocumentRow::decode(&row)?;
             if (row.namespace, &row.id) != (namespace, &id) {
                 return Err(Error::corruption(format!("slot {}", slot.0), format!("expected id {id}, got {}", row.id)));
+            }
+            if let Some(Fault { field, expected, got }) =
+                schema.as_ref().and_then(|schema| schema.check(&row.metadata).err())
+            {
+                let detail = format!("expected {expected} in \"{field}\", as the schema says, got {got}");
+                return Err(Error::corruption(format!("slot {}", slot.0), detail));
             }
             Ok(())
         })

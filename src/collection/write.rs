@@ -19,8 +19,8 @@ const BYTES_OF_A_DELETE: usize = 128;
 /// # Errors
 /// All of them: `CollectionNotFound` if the collection was dropped; `Closed` if the database was; `ReadOnly` while the
 /// disk is full or failing; [`Error::Commit`], whose [`outcome`](Error::outcome) says what became of the write. Those
-/// that take documents: `DimensionMismatch`, `InvalidVector`, `InvalidId`, `InvalidMetadata` and `LimitExceeded`. Those
-/// that take many: the same inside [`Error::InBatch`], with the position; nothing happened then.
+/// that take documents: `DimensionMismatch`, `InvalidVector`, `InvalidId`, `InvalidMetadata`, `SchemaViolation` and
+/// `LimitExceeded`. Those that take many: the same inside [`Error::InBatch`], with the position; nothing happened then.
 impl Namespace {
     /// Inserts a document.
     ///

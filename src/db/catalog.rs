@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::id::CollectionId;
 use crate::limits::MAX_COLLECTIONS;
+use crate::schema::Schema;
 use crate::store::draft::Draft;
 use crate::store::record::{CatalogEntry, CollectionState};
 use crate::store::words::WordsRow;
@@ -65,10 +66,11 @@ impl Database {
         Ok(Collection::new(state, self.keeper()))
     }
 
-    /// The collection with a name, created if there is none.
+    /// The collection with a name, created if there is none. What metadata is indexed, where exact vectors are, and without
+    /// a schema in the configuration the schema too, are what they are in the collection that is there.
     ///
     /// # Errors
-    /// `ConfigConflict` if there is one with another configuration; otherwise as
+    /// `ConfigConflict` if there is one with another configuration, or not of the schema asked for; otherwise as
     /// [`create_collection`](Database::create_collection).
     pub fn get_or_create_collection(&self, name: &str, config: CollectionConfig) -> Result<Collection> {
         loop {
@@ -95,7 +97,7 @@ impl Database {
         let store = self.engine.store()?;
         let state = self.collection(name)?.state().clone();
         let live = state.live()?;
-        let entry = CatalogEntry { state: CollectionState::Dropping, ..entry_of(&live, name) };
+        let entry = CatalogEntry { state: CollectionState::Dropping, ..live.entry(name) };
         {
             let mut turn = store.turn()?;
             let mut draft = Draft::default();
@@ -129,12 +131,21 @@ impl Database {
         if self.engine.collections.read().contains_key(to) {
             return Err(Error::CollectionExists { name: to.to_owned() });
         }
-        write_entry(&store, state.id, &entry_of(&*state.live()?, to))?;
-        let mut collections = self.engine.collections.write();
-        collections.remove(from);
-        state.rename(to);
-        collections.insert(to.to_owned(), state);
-        Ok(())
+        let mut turn = store.turn()?;
+        let mut draft = Draft::default();
+        // Inside the committer section: whoever sets a schema writes the same entry.
+        draft.catalog(state.id, &state.live()?.entry(to));
+        let view = turn.write(draft)?;
+        turn.publish(view);
+        {
+            let mut collections = self.engine.collections.write();
+            collections.remove(from);
+            state.rename(to);
+            collections.insert(to.to_owned(), state);
+        }
+        let commit = turn.last();
+        drop(turn);
+        store.acknowledge(commit, Durability::Sync)
     }
 
     /// The names of all collections, in order.
@@ -190,20 +201,24 @@ fn write_entry_and(
     store.acknowledge(commit, Durability::Sync)
 }
 
-fn entry_of(live: &Live, name: &str) -> CatalogEntry {
-    CatalogEntry {
-        name: name.to_owned(),
-        state: CollectionState::Active,
-        config: live.config.clone(),
-        created_at_ms: live.created_at_ms,
-    }
-}
-
 /// Refuses a collection that is not what the caller takes it for.
 fn agree(collection: Collection, name: &str, config: &CollectionConfig) -> Result<Collection> {
     config.validate()?;
-    match collection.config().difference(config) {
+    let difference = match (collection.config().difference(config), &config.schema) {
+        (None, Some(asked)) => schema_difference(&collection, asked)?,
+        (difference, _) => difference,
+    };
+    match difference {
         None => Ok(collection),
         Some((field, expected, got)) => Err(Error::ConfigConflict { name: name.to_owned(), field, expected, got }),
     }
+}
+
+/// How the schema that is asked for differs from the one there is.
+fn schema_difference(collection: &Collection, asked: &Schema) -> Result<Option<(&'static str, String, String)>> {
+    let shown = |schema: &Schema| format!("{schema:.400}");
+    Ok(match collection.schema()? {
+        Some(present) if present == *asked => None,
+        present => Some(("schema", present.as_ref().map_or_else(|| "none".to_owned(), shown), shown(asked))),
+    })
 }

@@ -170,7 +170,7 @@ fn collection_stats(store: &Store, state: &State) -> Result<CollectionStats> {
     let [delta_bytes_written, rows_bytes_written, image_bytes_written] = live.persist.written();
     Ok(CollectionStats {
         name: state.name(),
-        config: state.config.clone(),
+        config: live.present_config(),
         n_documents: slots.n_documents(),
         n_namespaces: slots.n_inhabited(),
         memory_bytes: footprint.total(),

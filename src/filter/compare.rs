@@ -157,6 +157,19 @@ fn integer_to_float(integer: i128, float: f64) -> Ordering {
     if integer <= float.floor() as i128 { Ordering::Less } else { Ordering::Greater }
 }
 
+/// Whether a string is taken for a time.
+pub(crate) fn is_time(text: &str) -> bool {
+    instant(text).is_some()
+}
+
+/// The whole number that a value is, however it is written.
+pub(crate) fn whole(value: &Value) -> Option<i128> {
+    match Scalar::plain(value) {
+        Some(Scalar::Integer(number)) => Some(number),
+        _ => None,
+    }
+}
+
 /// The instant that an RFC 3339 time names. The shape is looked at first: most strings are no times.
 fn instant(text: &str) -> Option<i128> {
     let has = |position: usize, byte: u8| text.as_bytes().get(position) == Some(&byte);

@@ -39,6 +39,7 @@ use crate::distance::Metric;
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
 use crate::limits::{MAX_DIMENSION, MAX_METADATA_DEPTH};
+use crate::schema::Schema;
 use crate::value::Value;
 
 const VERSION: u8 = 1;
@@ -423,7 +424,7 @@ pub(crate) struct CatalogEntry {
 }
 
 /// Version 2 adds how the collection is indexed, in version 1 it was not; version 3 where exact vectors are; version 4
-/// which metadata is indexed; version 5 how words are.
+/// which metadata is indexed; version 5 how words are, and the schema, as JSON.
 const CATALOG_VERSION: u8 = 5;
 
 #[derive(Serialize, Deserialize)]
@@ -536,6 +537,7 @@ impl CatalogEntry {
             analyzer: serde_json::to_string(&config.analyzer).expect("an analyzer is plain data"),
         };
         append_body(&mut bytes, &text);
+        append_body(&mut bytes, &config.schema.as_ref().map(Schema::to_string));
         bytes
     }
 
@@ -566,6 +568,10 @@ impl CatalogEntry {
             1..=4 => (None, rest),
             _ => read_front(WHAT, rest).map(|(text, rest)| (Some(text), rest))?,
         };
+        let (schema, rest): (Option<String>, _) = match version {
+            1..=4 => (None, rest),
+            _ => read_front(WHAT, rest)?,
+        };
         if !rest.is_empty() {
             return Err(Error::corruption(WHAT, format!("{} bytes too many", rest.len())));
         }
@@ -580,6 +586,8 @@ impl CatalogEntry {
             StoredResidency::Disk => Residency::Disk,
         };
         (config.index_only, config.no_index) = (fields.index_only, fields.no_index);
+        let schema = schema.map(|json| json.parse()).transpose();
+        config.schema = schema.map_err(|error: Error| Error::corruption(WHAT, error.to_string()))?;
         if let Some(stored) = index {
             config.index = match stored.index {
                 StoredIndex::Hnsw => Index::Hnsw,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::schema::Type;
 use serde_json::json;
 
 fn document() -> DocumentRow {
@@ -41,6 +42,11 @@ fn entry() -> CatalogEntry {
     }
 }
 
+fn with_schema() -> CatalogEntry {
+    let schema = Schema::new().field("tag", Type::String.one_of(["a", "b"]).required()).strict();
+    CatalogEntry { config: entry().config.schema(schema), ..entry() }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -52,7 +58,7 @@ fn golden_bytes() {
         ("document", document().encode(), include_str!("golden/document.hex")),
         ("vector", VectorRow::encode(7, &[3.0, -4.0], 5.0), include_str!("golden/vector.hex")),
         ("log", log_record().encode(), include_str!("golden/log.hex")),
-        ("catalog", entry().encode(), include_str!("golden/catalog-5.hex")),
+        ("catalog", with_schema().encode(), include_str!("golden/catalog-5.hex")),
         ("identity", Identity { store: Uuid::from_bytes([0xab; 16]) }.encode(), include_str!("golden/identity.hex")),
     ];
     for (name, bytes, expected) in golden {
@@ -61,7 +67,7 @@ fn golden_bytes() {
 }
 
 /// A catalog entry of version 1 says nothing of an index, one of version 2 nothing of where vectors are, one of version 3
-/// nothing of metadata, one of version 4 nothing of words: the collection gets the default.
+/// nothing of metadata, one of version 4 nothing of words or a schema: the collection gets the default.
 #[test]
 fn older_catalog_entries_are_read() {
     let older = [
@@ -89,6 +95,7 @@ fn every_way_to_index_reads_back() {
         config().distance("mine"),
         config().residency(Residency::Mapped),
         config().residency(Residency::Disk),
+        config().schema(Schema::new().strict()),
     ] {
         let entry = CatalogEntry { config, ..entry() };
         assert_eq!(CatalogEntry::decode(&entry.encode()).unwrap(), entry);
@@ -127,7 +134,7 @@ fn every_cut_and_every_flipped_bit_of_a_sealed_record_is_an_error() {
 
 #[test]
 fn no_damage_makes_a_decoder_panic_or_allocate_without_bound() {
-    for bytes in [document().encode(), entry().encode()] {
+    for bytes in [document().encode(), entry().encode(), with_schema().encode()] {
         for length in 0..bytes.len() {
             assert!(DocumentRow::decode(&bytes[..length]).is_err() || CatalogEntry::decode(&bytes[..length]).is_ok());
         }

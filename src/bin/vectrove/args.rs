@@ -32,6 +32,13 @@ after the last acknowledged row. Without --resume an import starts at the first 
 with ids and doubles those without. With --json every batch prints {\"rows\": …, \"commit\": …}: rows of the input
 acknowledged so far, and the commit that did it.";
 
+const SCHEMA_HELP: &str = "\
+A schema is JSON, such as
+  {\"fields\": {\"kind\": {\"type\": \"string\", \"one_of\": [\"note\", \"task\"], \"required\": true},
+              \"at\": {\"type\": \"time\"}, \"tags\": {\"type\": \"string\", \"array\": true}}, \"strict\": true}
+Types: any, boolean, integer, number, string, time, object. Dots reach into objects. A strict schema refuses fields that it
+does not declare. Without a schema all metadata is admitted, and `null` is shown.";
+
 const BENCH_HELP: &str = "\
 The rows are inserted in batches of 1,000, each on the disk before the next; then all of them are linked. Reading the
 file is not timed. Recall is the part of the true --k nearest that a search finds. Of three passes over all queries the
@@ -95,6 +102,9 @@ pub(crate) enum Verb {
     Scroll(Scroll),
     /// Write all documents as rows that `import` reads
     Export(Export),
+    /// Show or change what metadata documents must have
+    #[command(after_help = SCHEMA_HELP)]
+    Schema(Schema),
     /// List the collections
     Collections,
     /// Show figures of the database
@@ -197,6 +207,22 @@ pub(crate) struct Create {
     /// What the graph is walked by
     #[arg(long, value_enum, default_value_t = Codes::Sq8)]
     pub(crate) codes: Codes,
+    /// What metadata documents must have, as JSON
+    #[arg(long, value_name = "FILE.json|-")]
+    pub(crate) schema: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Schema {
+    /// The collection
+    #[arg(value_name = "NAME")]
+    pub(crate) collection: String,
+    /// Give it this schema, if all its documents satisfy it
+    #[arg(long, value_name = "FILE.json|-", conflicts_with = "drop")]
+    pub(crate) set: Option<PathBuf>,
+    /// Have it admit all metadata
+    #[arg(long)]
+    pub(crate) drop: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::json;
-use vectrove::{Collection, CollectionConfig, CollectionStats, Database, Error, Index, Namespace};
+use vectrove::{Collection, CollectionConfig, CollectionStats, Database, Error, Index, Namespace, Schema};
 
 use crate::args;
 use crate::failure::Failure;
+use crate::lines;
 use crate::output::{Output, grouped};
 
 /// The collection with a name; where there is none, the failure says which there are.
@@ -34,17 +35,39 @@ fn absent(db: &Database, error: Error) -> Failure {
 }
 
 pub(crate) fn create(db: &Database, create: args::Create, output: &mut Output) -> Result<(), Failure> {
-    let args::Create { name, dimension, metric, normalize, flat, m, ef_construction, codes } = create;
-    let config = CollectionConfig::new(dimension)
+    let args::Create { name, dimension, metric, normalize, flat, m, ef_construction, codes, schema } = create;
+    let mut config = CollectionConfig::new(dimension)
         .metric(metric)
         .normalize(normalize)
         .index(if flat { Index::Flat } else { Index::Hnsw })
         .m(m)
         .ef_construction(ef_construction)
         .quantization(codes.into());
+    config.schema = schema.as_deref().map(read_schema).transpose()?;
     let collection = db.create_collection(&name, config)?;
     let line = format!("created {name}: {dimension} components, {metric}");
     output.answer(&json!({"name": name, "config": collection.config()}), line)
+}
+
+pub(crate) fn schema(db: &Database, args: &args::Schema, output: &mut Output) -> Result<(), Failure> {
+    let collection = open(db, &args.collection)?;
+    if let Some(path) = &args.set {
+        collection.set_schema(read_schema(path)?)?;
+    } else if args.drop {
+        collection.set_schema(None)?;
+    }
+    let schema = collection.schema()?;
+    let line = schema.as_ref().map_or_else(|| "null".to_owned(), Schema::to_string);
+    output.answer(&json!({"name": args.collection, "schema": schema}), line)
+}
+
+fn read_schema(path: &Path) -> Result<Schema, Failure> {
+    let text = match lines::is_stdin(path) {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(path),
+    };
+    let text = text.map_err(|error| Failure::file("reading", path, &error))?;
+    text.parse().map_err(|error| Failure::from(error).about(&path.display().to_string()))
 }
 
 pub(crate) fn drop_collection(db: &Database, name: &str, output: &mut Output) -> Result<(), Failure> {

@@ -236,9 +236,9 @@ impl<'a> Import<'a> {
         for pending in &self.pending[..n_rows] {
             batch.upsert(&self.into, pending.document.clone());
         }
-        match last {
-            true => self.place.remove(&mut batch),
-            false => self.place.put(&mut batch, reached),
+        match self.pending[..n_rows].last() {
+            Some(pending) if !last => self.place.put(&mut batch, reached, pending.document.clone()),
+            _ => self.place.remove(&mut batch),
         }
         self.commit = batch.commit()?.commit;
         self.reached = reached;

@@ -73,6 +73,7 @@ fn perform(db: &Database, verb: Verb, output: &mut Output) -> Result<(), Failure
         Verb::Count(count) => documents::count(db, count, output),
         Verb::Scroll(scroll) => documents::scroll(db, scroll, output),
         Verb::Export(export) => documents::export(db, &export, output),
+        Verb::Schema(schema) => catalog::schema(db, &schema, output),
         Verb::Collections => catalog::collections(db, output),
         Verb::Stats => catalog::stats(db, output),
         Verb::Verify => catalog::verify(db, output),

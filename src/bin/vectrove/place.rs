@@ -3,11 +3,12 @@
 //! While an import is under way, a document in the namespace `vectrove-import` of its collection says how many rows of
 //! the input are acknowledged. It is written in the batch that brings the rows, so that the two can never differ, and
 //! deleted in the batch that brings the last ones. It also holds a checksum of those rows: an import that goes on with
-//! other rows than it began with is noticed.
+//! other rows than it began with is noticed. It says so in its text; vector and metadata are those of the last row, so
+//! that whatever a collection asks of documents, it is one.
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use vectrove::limits::MAX_ID_BYTES;
 use vectrove::{Batch, Collection, DocId, Document, Namespace};
 
@@ -21,7 +22,6 @@ pub(crate) const NAMESPACE: &str = "vectrove-import";
 pub(crate) struct Place {
     namespace: Namespace,
     id: DocId,
-    vector: Vec<f32>,
 }
 
 /// How far an import has come.
@@ -43,18 +43,14 @@ impl Reached {
 impl Place {
     /// The place of an import of a file into a namespace of the collection.
     pub(crate) fn new(collection: &Collection, into: &Namespace, file: &Path) -> Result<Self, Failure> {
-        let mut vector = vec![0.0; collection.config().dimension];
-        // Under cosine a vector needs a direction.
-        if let Some(first) = vector.first_mut() {
-            *first = 1.0;
-        }
-        Ok(Place { namespace: collection.namespace(NAMESPACE)?, id: id(into.namespace_name(), file)?, vector })
+        Ok(Place { namespace: collection.namespace(NAMESPACE)?, id: id(into.namespace_name(), file)? })
     }
 
     /// How far an unfinished import has come; `None` if there is none.
     pub(crate) fn reached(&self) -> Result<Option<Reached>, Failure> {
         let Some(document) = self.namespace.get(&self.id)? else { return Ok(None) };
-        let number = |key: &str| document.metadata[key].as_u64();
+        let said: Value = document.text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let number = |key: &str| said[key].as_u64();
         match (number("rows"), number("checksum").map(u32::try_from)) {
             (Some(rows), Some(Ok(checksum))) => Ok(Some(Reached { rows, checksum })),
             _ => Err(Failure::failed(format!("the document {} in namespace {NAMESPACE} is no import's", self.id))
@@ -62,10 +58,10 @@ impl Place {
         }
     }
 
-    /// Has a batch say that the import has come this far.
-    pub(crate) fn put(&self, batch: &mut Batch, reached: Reached) {
-        let metadata = json!({"rows": reached.rows, "checksum": reached.checksum});
-        batch.upsert(&self.namespace, Document::new(self.vector.clone()).id(&self.id).metadata(metadata));
+    /// Has a batch say that the import has come this far, with this row as the last.
+    pub(crate) fn put(&self, batch: &mut Batch, reached: Reached, last: Document) {
+        let said = json!({"rows": reached.rows, "checksum": reached.checksum}).to_string();
+        batch.upsert(&self.namespace, last.id(&self.id).text(said));
     }
 
     /// Has a batch say that the import is complete.

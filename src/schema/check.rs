@@ -1,0 +1,88 @@
+//! Whether metadata satisfies a schema, and if not, where it first does not.
+//!
+//! One walk over what is there, one look for what is required. Neither goes deeper than metadata may be.
+
+use std::collections::BTreeMap;
+
+use super::rule::shown;
+use super::{Schema, shortened};
+use crate::value::Value;
+
+/// Where metadata does not satisfy a schema.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) field: String,
+    pub(crate) expected: String,
+    pub(crate) got: String,
+}
+
+impl Schema {
+    /// Refuses metadata that does not satisfy the schema.
+    pub(crate) fn check(&self, metadata: &Value) -> Result<(), Fault> {
+        let Value::Object(object) = metadata else { return Ok(()) };
+        Walk { schema: self, path: String::new() }.object(object)?;
+        let mut required = self.fields.iter().filter(|(_, rule)| rule.required);
+        match required.find(|(path, _)| find(object, path).is_none_or(Value::is_null)) {
+            Some((path, rule)) => {
+                let got = find(object, path).map_or_else(|| "nothing".to_owned(), shown);
+                Err(Fault { field: shortened(path), expected: rule.expected(), got })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// A walk over metadata.
+struct Walk<'s> {
+    schema: &'s Schema,
+    /// Where it is; ends with a dot between the parts.
+    path: String,
+}
+
+impl Walk<'_> {
+    fn object(&mut self, object: &BTreeMap<String, Value>) -> Result<(), Fault> {
+        let above = self.path.len();
+        for (key, value) in object {
+            self.path.push_str(key);
+            self.value(value)?;
+            self.path.truncate(above);
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, value: &Value) -> Result<(), Fault> {
+        let rule = self.schema.fields.get(&self.path);
+        if let Some(rule) = rule
+            && let Some(got) = rule.refused(value)
+        {
+            return Err(Fault { field: shortened(&self.path), expected: rule.expected(), got });
+        }
+        self.path.push('.');
+        if self.schema.leads_on(&self.path) {
+            return match value {
+                Value::Object(inner) => self.object(inner),
+                Value::Null => Ok(()),
+                other => Err(self.fault("an object", other)),
+            };
+        }
+        let is_known = rule.is_some() || !self.schema.strict || self.schema.is_open_above(&self.path);
+        if is_known { Ok(()) } else { Err(self.fault("no undeclared field", value)) }
+    }
+
+    /// What is wrong with a value, after whose path a dot has been written.
+    fn fault(&self, expected: &str, got: &Value) -> Fault {
+        let path = self.path.strip_suffix('.').unwrap_or(&self.path);
+        Fault { field: shortened(path), expected: expected.to_owned(), got: shown(got) }
+    }
+}
+
+/// The value that filters find at a path that leads through objects alone.
+fn find<'v>(mut object: &'v BTreeMap<String, Value>, mut path: &str) -> Option<&'v Value> {
+    loop {
+        if let Some(value) = object.get(path) {
+            return Some(value);
+        }
+        let (key, rest) = path.split_once('.')?;
+        (object, path) = (object.get(key)?.as_object()?, rest);
+    }
+}
