@@ -116,7 +116,6 @@ fn yes() -> bool {
     true
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands in a reference")]
 fn is_yes(is: &bool) -> bool {
     *is
 }

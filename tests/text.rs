@@ -297,7 +297,7 @@ fn frequent_words_do_not_have_everything_scored() {
     let collection = db.create_collection("c", CollectionConfig::new(2)).unwrap();
     let mut rng = random(seed() + 3);
     let document = |n: u64| {
-        let rare = if n % 300 == 0 { "zebra" } else { "" };
+        let rare = if n.is_multiple_of(300) { "zebra" } else { "" };
         let n_words = rng.random_range(5..60);
         let text: Vec<&str> = (0..n_words).map(|_| WORDS[rng.random_range(0..2)]).collect();
         Document::new([1.0, 1.0]).id(n).text(text.join(" ") + " " + rare)

@@ -157,7 +157,7 @@ impl Analysis {
     /// The words of a text in order, the last of which is only the beginning of one: it is neither left out nor reduced.
     pub(crate) fn words_and_beginning(&self, text: &str) -> (Vec<Box<str>>, Option<Box<str>>) {
         let text = normalized(text);
-        let Some((at, last)) = text.unicode_word_indices().last() else { return (Vec::new(), None) };
+        let Some((at, last)) = text.unicode_word_indices().next_back() else { return (Vec::new(), None) };
         let mut lower = String::new();
         lower_into(last, &mut lower);
         (self.words(&text[..at]), Some(cut(&lower).into()))
@@ -184,7 +184,8 @@ fn lower_into(word: &str, lower: &mut String) {
 
 /// The beginning of a word that is too long.
 fn cut(word: &str) -> &str {
-    &word[..word.floor_char_boundary(MAX_WORD_BYTES)]
+    let ends = (0..=word.len().min(MAX_WORD_BYTES)).rev();
+    ends.into_iter().find_map(|end| word.get(..end)).unwrap_or_default()
 }
 
 /// The words of a document with how often it has each, in order.

@@ -60,11 +60,11 @@ impl Live {
             Some(told) => told,
             None => self.lists_of_documents(view, &wanted)?,
         };
-        let list_of = |word: &Box<str>| {
-            let at = counts.iter().position(|(wanted, _)| *wanted == Wanted::Word(word.clone()));
+        let list_of = |word: &str| {
+            let at = counts.iter().position(|(wanted, _)| *wanted == Wanted::Word(word.into()));
             at.map_or_else(RoaringBitmap::new, |at| lists[at].to_bitmap())
         };
-        let required = parsed.phrases().flatten().map(list_of).reduce(|all, one| all & one);
+        let required = parsed.phrases().flatten().map(|word| list_of(word)).reduce(|all, one| all & one);
         let lists = lists.into_iter().zip(&counts).map(|(list, (_, n_asked))| (list, *n_asked)).collect();
         Ok(Asked { lists, totals, required })
     }
