@@ -16,6 +16,10 @@ pub mod document;
 pub mod distance;
 #[path = "../../src/filter/mod.rs"]
 pub mod filter;
+#[path = "../../src/text/mod.rs"]
+pub mod text;
+#[path = "../../src/schema/mod.rs"]
+pub mod schema;
 #[path = "../../src/config.rs"]
 pub mod config;
 
@@ -26,4 +30,5 @@ pub mod arena;
 #[path = "../../src/graph/mod.rs"]
 pub mod graph;
 
+pub mod lookup;
 pub mod store;

@@ -1,16 +1,15 @@
 //! Promises of the filter module: what matches, what is refused, and that a slow and obvious twin agrees.
 
-use std::cmp::Ordering;
 use std::slice::from_ref;
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use serde_json::{Map, Value as Json, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 mod index;
+mod memory;
+mod naive;
 mod twin;
 
 use super::{Filter, field};
