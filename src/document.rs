@@ -6,6 +6,7 @@ use std::ops::Deref;
 
 use serde::Serialize;
 
+use crate::explanation::Explanation;
 use crate::id::{Commit, DocId};
 use crate::value::{Unchecked, Value};
 
@@ -203,6 +204,9 @@ pub struct Hit {
     pub vector: Option<Vec<f32>>,
     /// The commit that last changed it.
     pub version: Commit,
+    /// The value of the field that hits were grouped by ([`group_by`](crate::Search::group_by)).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<Value>,
     /// How it stands by vector and by words, if it was searched by both.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parts: Option<Parts>,
@@ -239,6 +243,8 @@ pub struct Hits {
     pub commit: Commit,
     /// How the hits were found.
     pub route: Route,
+    /// Why they were found so, if [`explain`](crate::Search::explain) asked.
+    pub explanation: Option<Box<Explanation>>,
 }
 
 /// How a search found its hits, and what that took.
@@ -259,6 +265,8 @@ pub struct Route {
     pub n_matching: Option<usize>,
     /// Documents that were looked at to see whether they match, because postings do not tell.
     pub n_checked: usize,
+    /// Whether a walk was begun and given up for comparing all that may be hits: it would have missed some.
+    pub gave_up: bool,
 }
 
 /// The ways to answer a search.
@@ -371,18 +379,23 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
-/// A place between two ids, at which scrolling goes on.
+/// A place between two documents, at which scrolling goes on: after an id, or in the order of a field after a value and an
+/// id.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor(pub(crate) DocId);
+pub struct Cursor {
+    pub(crate) id: DocId,
+    /// The value, in the bytes that order it.
+    pub(crate) value: Option<Box<[u8]>>,
+}
 
 impl Cursor {
     /// The place right after an id, whether or not a document has it.
     pub fn after(id: impl Into<DocId>) -> Self {
-        Cursor(id.into())
+        Cursor { id: id.into(), value: None }
     }
 
     /// The id right before this place.
     pub fn id(&self) -> &DocId {
-        &self.0
+        &self.id
     }
 }

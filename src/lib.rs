@@ -5,6 +5,7 @@
 // Floor 0: words. No I/O, no locks.
 mod document;
 mod error;
+mod explanation;
 mod failpoint;
 mod id;
 pub mod limits;
@@ -13,6 +14,7 @@ mod value;
 
 // Floor 1: pure computation. Same input, same output; no RocksDB.
 mod arena;
+mod boost;
 mod config;
 mod distance;
 mod filter;
@@ -31,10 +33,12 @@ mod collection;
 // Floor 4: the database.
 mod db;
 
+pub use crate::boost::Boost;
 pub use crate::collection::batch::{Batch, Write};
 pub use crate::collection::facet::Facet;
 pub use crate::collection::query::{Example, Query};
 pub use crate::collection::read::Scroll;
+pub use crate::collection::sample::Sample;
 pub use crate::collection::search::Search;
 pub use crate::collection::writer::{Ticket, TrySendError, Writer};
 pub use crate::collection::{Collection, Namespace};
@@ -46,9 +50,10 @@ pub use crate::document::{
     Update, Way,
 };
 pub use crate::error::{Error, ErrorKind, Outcome, Result, Violation};
+pub use crate::explanation::{Estimate, Explanation, FilterFigures};
 pub use crate::filter::{Field, Filter, field};
 pub use crate::id::{Commit, DocId};
-pub use crate::params::{FusedBy, Fusion, Mmr, SearchParams};
+pub use crate::params::{FusedBy, Fusion, GroupBy, Mmr, SearchParams};
 pub use crate::schema::{Choice, FieldRule, Schema, Type};
 pub use crate::text::analyzer::{Analyzer, Language};
 pub use crate::value::Value;

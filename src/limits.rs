@@ -89,6 +89,15 @@ pub const MAX_EF: usize = 4_096;
 /// Most of the nearest that hits which are to differ are chosen from.
 pub const MAX_CANDIDATES: usize = 4_096;
 
+/// Most groups of hits, those that are left out first included.
+pub const MAX_GROUPS: usize = 4_096;
+
+/// Most hits of a group.
+pub const MAX_GROUP: usize = 4_096;
+
+/// Most boosts of one search.
+pub const MAX_BOOSTS: usize = 64;
+
 /// Most threads that link documents.
 pub const MAX_LINK_THREADS: usize = 256;
 

@@ -1,10 +1,11 @@
 //! What belongs to one search, and to nothing that lasts longer. `validate` checks once, at the door.
 
+use crate::boost::Boost;
 use crate::config::within;
 use crate::document::Way;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::limits::{MAX_CANDIDATES, MAX_EF};
+use crate::limits::{MAX_BOOSTS, MAX_CANDIDATES, MAX_EF, MAX_GROUP, MAX_PATH_BYTES};
 
 /// What one search asks for. Set through the methods of [`Search`](crate::Search).
 #[derive(Debug, Clone)]
@@ -34,8 +35,17 @@ pub struct SearchParams {
     /// How many times as many documents as are wanted are compared once more, by their exact vectors, where the graph is
     /// walked by codes: 1 to 100. A quarter of `ef` are in any case, and all of it up to 16 components. Default: 1.5.
     pub oversampling: f32,
+    /// Whether hits say why they were found as they were. Default: false.
+    pub explain: bool,
     /// Whether hits are to differ from each other, and how much. Default: no.
     pub mmr: Option<Mmr>,
+    /// Whether hits come in groups. Default: no.
+    pub group_by: Option<GroupBy>,
+    /// What adds to scores. Default: nothing.
+    pub boosts: Vec<Boost>,
+    /// How many of the best are found before boosts are added, 1 to 4,096. Default: ten for each hit wanted, and at least
+    /// 100.
+    pub boosted_candidates: Option<usize>,
     /// How slowly a word that comes again and again counts for less, in a search by words: 0 or more. 0 counts only whether
     /// it is there. Default: 1.2.
     pub k1: f32,
@@ -59,7 +69,11 @@ impl Default for SearchParams {
             ef: None,
             way: None,
             oversampling: 1.5,
+            explain: false,
             mmr: None,
+            group_by: None,
+            boosts: Vec::new(),
+            boosted_candidates: None,
             k1: 1.2,
             b: 0.75,
             fusion: Fusion::default(),
@@ -97,6 +111,14 @@ impl SearchParams {
         least("k1", self.k1, 1e6)?;
         least("b", self.b, 1.0)?;
         self.fusion.validate(least)?;
+        self.boosted_candidates.map_or(Ok(()), |n| within("boosted_candidates", n, 1, MAX_CANDIDATES))?;
+        within("boosts", self.boosts.len(), 0, MAX_BOOSTS)?;
+        self.boosts.iter().try_for_each(Boost::validate)?;
+        self.group_by.as_ref().map_or(Ok(()), GroupBy::validate)?;
+        if self.mmr.is_some() && (self.group_by.is_some() || !self.boosts.is_empty()) {
+            let reason = "expected a search without groups and boosts, got one with them".into();
+            return Err(Error::InvalidConfig { field: "mmr", reason });
+        }
         self.filter.check()
     }
 }
@@ -126,6 +148,32 @@ impl Mmr {
             return Err(Error::InvalidConfig { field: "lambda", reason });
         }
         within("candidates", self.candidates, 1, MAX_CANDIDATES)
+    }
+}
+
+/// Hits in groups that have the same value in a metadata field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GroupBy {
+    /// The path of the field.
+    pub field: String,
+    /// Most hits of each group: 1 to 4,096.
+    pub per_group: usize,
+}
+
+impl GroupBy {
+    /// By a field, with so many hits in each group.
+    pub fn new(field: impl Into<String>, per_group: usize) -> Self {
+        GroupBy { field: field.into(), per_group }
+    }
+
+    fn validate(&self) -> Result<()> {
+        within("per_group", self.per_group, 1, MAX_GROUP)?;
+        if (1..=MAX_PATH_BYTES).contains(&self.field.len()) && !self.field.starts_with('$') {
+            return Ok(());
+        }
+        let reason = format!("expected a path of 1 to {MAX_PATH_BYTES} bytes, got {:.60}", self.field);
+        Err(Error::InvalidConfig { field: "group_by", reason })
     }
 }
 

@@ -197,7 +197,7 @@ impl Matching {
     }
 
     /// At most so many those are.
-    fn n_doubtful(&self) -> usize {
+    pub(crate) fn n_doubtful(&self) -> usize {
         match self.doubtful() {
             SlotSet::Only(slots) => slots.len() as usize,
             SlotSet::AllBut(_) => self.possible.n,
@@ -226,6 +226,30 @@ pub(crate) fn settle(live: &Live, view: &View, filter: &Filter, matching: &Match
 }
 
 impl Live {
+    /// Of the documents that match a filter, or of all of a namespace, or of all there are, those that match another too.
+    pub(crate) fn matching_within(
+        &self,
+        view: &View,
+        namespace: Option<NamespaceId>,
+        matching: Option<&Matching>,
+        filter: &Filter,
+    ) -> Matching {
+        let Bounds { sure, possible } = self.bounds(view, filter);
+        let (mut all, mut certain) = (possible.clone().unwrap_or_else(|| sure.clone()), possible.map(|_| sure));
+        match (matching, namespace) {
+            (Some(matching), _) => {
+                all = all.and(matching.possible.slots.clone());
+                certain = match (certain, matching.sure.clone()) {
+                    (Some(one), Some(other)) => Some(one.and(other)),
+                    (one, other) => one.or(other),
+                };
+            }
+            (None, Some(namespace)) => all = self.within(view, namespace, all, &Members::Many),
+            (None, None) => {}
+        }
+        Matching { possible: Candidates::new(all, &self.memory.slots), sure: certain }
+    }
+
     /// Those slots of a set that are a namespace's. Where that has all documents, a set of all but some stays one.
     fn within(&self, view: &View, namespace: NamespaceId, slots: SlotSet, members: &Members) -> SlotSet {
         let all = &self.memory.slots;

@@ -103,7 +103,15 @@ impl Namespace {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn scroll(&self) -> Scroll {
-        Scroll { namespace: self.clone(), filter: Filter::everything(), limit: 100, after: None, with_vector: false }
+        Scroll {
+            namespace: self.clone(),
+            filter: Filter::everything(),
+            limit: 100,
+            after: None,
+            with_vector: false,
+            order_by: None,
+            descending: false,
+        }
     }
 }
 
@@ -111,11 +119,13 @@ impl Namespace {
 #[must_use = "nothing is fetched until `run`"]
 #[derive(Debug, Clone)]
 pub struct Scroll {
-    namespace: Namespace,
-    filter: Filter,
-    limit: usize,
-    after: Option<Cursor>,
-    with_vector: bool,
+    pub(super) namespace: Namespace,
+    pub(super) filter: Filter,
+    pub(super) limit: usize,
+    pub(super) after: Option<Cursor>,
+    pub(super) with_vector: bool,
+    pub(super) order_by: Option<String>,
+    pub(super) descending: bool,
 }
 
 impl Scroll {
@@ -143,12 +153,48 @@ impl Scroll {
         self
     }
 
+    /// In the order of a metadata field's values, and of ids where those are equal, instead of that of ids alone.
+    ///
+    /// Null comes before booleans, those before numbers, texts and times. Of an array the least element counts, in descending
+    /// order the greatest. Documents that do not have the field, or nothing in it that has an order, are left out.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # use serde_json::json;
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// notes.insert_many((0..10u64).map(|n| Document::new([1.0]).id(n).metadata(json!({"n": n * 7 % 10}))))?;
+    /// let page = notes.scroll().order_by("n").descending().limit(3).run()?;
+    /// let ids: Vec<String> = page.documents.iter().map(|document| document.id.to_string()).collect();
+    /// assert_eq!(ids, ["7", "4", "1"]);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn order_by(mut self, field: impl Into<String>) -> Self {
+        self.order_by = Some(field.into());
+        self
+    }
+
+    /// The greatest first; of equal ones the greatest id first. Only with [`order_by`](Scroll::order_by).
+    pub fn descending(mut self) -> Self {
+        self.descending = true;
+        self
+    }
+
     /// Fetches the page.
     ///
     /// # Errors
-    /// `InvalidFilter` or `LimitExceeded` for a filter; otherwise as for every read.
+    /// `InvalidFilter` or `LimitExceeded` for a filter; `InvalidConfig` for a field that no filter can name, for descending
+    /// order without a field, and for a cursor of another order; otherwise as for every read.
     pub fn run(self) -> Result<Page> {
         self.filter.check()?;
+        if self.order_by.is_some() {
+            return self.run_in_order();
+        }
+        if self.descending || self.after.as_ref().is_some_and(|after| after.value.is_some()) {
+            let reason = "expected a field to order by, got none".into();
+            return Err(Error::InvalidConfig { field: "order_by", reason });
+        }
         let mut page = Page { documents: Vec::new(), next: None };
         let mut scope = self.namespace.scope()?;
         let Some(namespace) = scope.namespace else { return Ok(page) };
@@ -158,7 +204,7 @@ impl Scroll {
         };
         let may_match =
             |slot: &Slot| matching.as_ref().is_none_or(|matching| matching.possible.bits().contains(slot.0));
-        let mut after = self.after.clone().map(|cursor| cursor.0);
+        let mut after = self.after.clone().map(|cursor| cursor.id);
         loop {
             let found = scope.ids_after(namespace, after.as_ref(), FETCH)?;
             let slots: Vec<Slot> = found.iter().map(|(_, slot)| *slot).filter(may_match).collect();
@@ -168,7 +214,7 @@ impl Scroll {
                 }
                 // One more than fits: there is a next page.
                 if page.documents.len() == self.limit {
-                    page.next = page.documents.last().map_or(self.after, |last| Some(Cursor(last.id.clone())));
+                    page.next = page.documents.last().map_or(self.after, |last| Some(Cursor::after(last.id.clone())));
                     return Ok(page);
                 }
                 page.documents.push(scope.stored(slot, row, self.with_vector)?);
@@ -191,7 +237,7 @@ impl Scope {
     }
 
     /// A row as it is handed out.
-    fn stored(&self, slot: Slot, row: DocumentRow, with_vector: bool) -> Result<StoredDocument> {
+    pub(super) fn stored(&self, slot: Slot, row: DocumentRow, with_vector: bool) -> Result<StoredDocument> {
         let vector = if with_vector { self.live.vector(&self.view.snapshot, slot)? } else { Vec::new() };
         Ok(StoredDocument {
             id: row.id,

@@ -171,7 +171,7 @@ pub(crate) fn whole(value: &Value) -> Option<i128> {
 }
 
 /// The instant that an RFC 3339 time names. The shape is looked at first: most strings are no times.
-fn instant(text: &str) -> Option<i128> {
+pub(crate) fn instant(text: &str) -> Option<i128> {
     let has = |position: usize, byte: u8| text.as_bytes().get(position) == Some(&byte);
     if !(has(4, b'-') && has(7, b'-') && has(13, b':') && has(16, b':')) {
         return None;

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::compare::instant;
 use super::eval::{Found, elements};
 use super::term::Term;
 use crate::limits::MAX_PATH_BYTES;
@@ -68,6 +69,22 @@ pub(crate) fn values_of(metadata: &Value, path: &str) -> BTreeSet<Term> {
 /// The strings of one path, those of arrays in their order.
 pub(crate) fn strings_of<'m>(metadata: &'m Value, path: &'m str) -> impl Iterator<Item = &'m str> {
     Found::new(metadata, path).flat_map(elements).filter_map(Value::as_str)
+}
+
+/// The first number that a path leads to.
+pub(crate) fn first_number(metadata: &Value, path: &str) -> Option<f64> {
+    Found::new(metadata, path).flat_map(elements).find_map(Value::as_f64)
+}
+
+/// The first time that a path leads to, in nanoseconds since 1970.
+pub(crate) fn first_instant(metadata: &Value, path: &str) -> Option<i128> {
+    strings_of(metadata, path).find_map(instant)
+}
+
+/// The first value that a path leads to, unless it is an array or an object.
+pub(crate) fn first_scalar<'m>(metadata: &'m Value, path: &'m str) -> Option<&'m Value> {
+    let value = Found::new(metadata, path).next()?;
+    (value.as_array().is_none() && value.as_object().is_none()).then_some(value)
 }
 
 /// Every way to spell a place below an object. Some may lead elsewhere, where keys hold dots, or nowhere.

@@ -39,7 +39,7 @@ use refusal::Refusal;
 use slots::{Bounds, SlotSet};
 use tree::{Rule, Tree};
 
-pub(crate) use compare::{is_time, whole};
+pub(crate) use compare::{instant, is_time, whole};
 pub use field::{Field, field};
 
 /// A condition on a document's metadata, made with [`field()`] or read from JSON.

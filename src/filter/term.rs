@@ -194,6 +194,15 @@ pub(crate) fn ordinal(term: &[u8]) -> Option<u128> {
     Some(bytes.iter().fold(0, |number, &byte| number << 8 | u128::from(byte)))
 }
 
+/// The front of a term that orders it: of a time without its spelling. `None` for terms that are of no value.
+pub(crate) fn order_of(term: &[u8]) -> Option<&[u8]> {
+    match kind_of(term)? {
+        Kind::Exists | Kind::Incomplete => None,
+        Kind::Time => term.get(..1 + INSTANT_BYTES),
+        Kind::Null | Kind::Bool | Kind::Number | Kind::Text => Some(term),
+    }
+}
+
 /// Terms of one kind that lie between two limits, each of them as what follows the kind, or the front of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Range {

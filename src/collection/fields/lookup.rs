@@ -155,6 +155,34 @@ impl Lookup<'_> {
         self.each_row_within((&from, &to), visit)
     }
 
+    /// The same for all of a field's terms, from those on that begin with `start`, forwards or backwards.
+    pub(crate) fn each_row_from(
+        &self,
+        field: FieldId,
+        start: Option<&[u8]>,
+        is_back: bool,
+        mut visit: impl FnMut(&[u8], u16, &[u8]) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let (from, to) = key::postings_range(field, &[]);
+        let start = start.map(|start| key::postings_range(field, start));
+        if !is_back {
+            let from = start.map_or(from, |(from, _)| from);
+            return self.each_row_within((&from, &to), visit);
+        }
+        let to = start.map_or(to, |(_, to)| to);
+        let (rocks, family, snapshot) = (self.live.store.rocks(), &self.live.families.postings, &self.view.snapshot);
+        let mut visit = |key: &[u8], row: &[u8]| {
+            let (_, term, chunk) = key::read_postings(key)?;
+            visit(term, chunk, row)
+        };
+        let stopped = rocks.scan_back(family, Some(snapshot), (&from, &to), |key, row| match visit(key, row) {
+            Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
+            Ok(ControlFlow::Break(())) => ControlFlow::Break(Ok(())),
+            Err(error) => ControlFlow::Break(Err(error)),
+        });
+        stopped.map_err(storage("reading postings"))?.unwrap_or(Ok(()))
+    }
+
     fn each_row_within(
         &self,
         range: (&[u8], &[u8]),

@@ -61,36 +61,61 @@ impl Index {
         n_scanned: usize,
         ef: f64,
     ) -> bool {
-        let n_documents = slots.n_documents();
         if n_scanned < FEW || self.is_broken() {
             return true;
         }
-        let m = self.graph.load().shape().m as f64;
-        let n_ranked = ef * m * RANKED_SHARE + m * (n_documents.max(2) as f64).log2();
         if !exact.held().is_some_and(Held::is_complete) {
             // To read one from disk takes longer than many steps of a walk.
-            return self.must_hold() || n_scanned as f64 * FROM_DISK <= n_ranked;
+            return self.must_hold() || n_scanned as f64 * FROM_DISK <= self.n_ranked(slots, ef);
         }
-        let Some(cost) = self.cost.get().copied().or_else(|| self.measure(slots, exact, ranker)) else { return true };
-        _ = self.cost.set(cost);
-        n_scanned as f64 * cost.per_vector <= n_ranked * cost.per_point * WALKING
+        match self.scan_or_walk((slots, exact), ranker, n_scanned, ef) {
+            Some([scan, walk]) => scan <= walk,
+            None => true,
+        }
     }
 
-    /// The fastest way to the nearest of so many candidates, by a walk that keeps `ef` points or without one.
-    pub(crate) fn plan(
+    /// Nanoseconds that it takes to compare the vectors of so many documents, and to walk for so many points of the beam.
+    /// `None` if neither can be told.
+    pub(crate) fn scan_or_walk(
+        &self,
+        (slots, exact): (&Slots, &Reader<'_>),
+        ranker: &Ranker,
+        n_scanned: usize,
+        ef: f64,
+    ) -> Option<[f64; 2]> {
+        let is_held = exact.held().is_some_and(Held::is_complete);
+        let cost =
+            self.cost.get().copied().or_else(|| is_held.then(|| self.measure(slots, exact, ranker)).flatten())?;
+        _ = self.cost.set(cost);
+        let per_vector = if is_held { cost.per_vector } else { cost.per_point * FROM_DISK };
+        Some([n_scanned as f64 * per_vector, self.n_ranked(slots, ef) * cost.per_point * WALKING])
+    }
+
+    /// Points that a walk for so many points of the beam compares.
+    fn n_ranked(&self, slots: &Slots, ef: f64) -> f64 {
+        let m = self.graph.load().shape().m as f64;
+        ef * m * RANKED_SHARE + m * (slots.n_documents().max(2) as f64).log2()
+    }
+
+    /// The ways to the nearest of so many candidates, by a walk that keeps `ef` points or without one, and the nanoseconds
+    /// that each takes, the fastest first. Never empty; without figures where they are not needed or cannot be told.
+    pub(crate) fn plans(
         &self,
         (slots, exact): (&Slots, &Reader<'_>),
         ranker: &Ranker,
         n_candidates: usize,
         ef: usize,
         can_walk: bool,
-    ) -> Plan {
+    ) -> Vec<(Plan, f64)> {
         if n_candidates < FEW {
-            return Plan::Vectors;
+            return vec![(Plan::Vectors, f64::NAN)];
         }
         let is_held = exact.held().is_some_and(Held::is_complete);
         let cost = self.cost.get().copied().or_else(|| is_held.then(|| self.measure(slots, exact, ranker)).flatten());
-        let Some(cost) = cost else { return if self.codes().is_some() { Plan::Codes } else { Plan::Vectors } };
+        let Some(cost) = cost else {
+            let plan = if self.codes().is_some() { Plan::Codes } else { Plan::Vectors };
+            return vec![(plan, f64::NAN)];
+        };
         _ = self.cost.set(cost);
         let per_vector = if is_held { cost.per_vector } else { cost.per_point * FROM_DISK };
         let n_rescored = ef as f64 / 2.0;
@@ -98,8 +123,9 @@ impl Index {
         let codes = self.codes().map(|_| (Plan::Codes, n_candidates as f64 * cost.per_point + n_rescored * per_vector));
         let walk = can_walk.then(|| self.walk_among(slots, cost, n_candidates, ef)).flatten();
         let walk = walk.map(|walk| (Plan::Walk, walk + n_rescored * per_vector));
-        let ways = [Some(vectors), codes, walk].into_iter().flatten();
-        ways.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(Plan::Vectors, |(plan, _)| plan)
+        let mut plans: Vec<(Plan, f64)> = [Some(vectors), codes, walk].into_iter().flatten().collect();
+        plans.sort_by(|a, b| a.1.total_cmp(&b.1));
+        plans
     }
 
     /// Whether to compare the codes of so many candidates rather than walk among them with a beam of `ef`.

@@ -1,7 +1,7 @@
 //! Making one answer of what is near to a vector and what has the words.
 
 use super::hits::Answer;
-use super::round::{Prepared, Round};
+use super::round::{Best, Prepared, Round};
 use super::words::ByWords;
 use crate::collection::index::seek::Scratch;
 use crate::document::{Part, Parts, Route};
@@ -13,17 +13,18 @@ use crate::text::query::Parsed;
 
 impl Round {
     /// Those that are best by a vector and by words together.
-    pub(super) fn fused(&self, query: &Prepared, parsed: &Parsed) -> Result<(Vec<Answer>, Route)> {
+    pub(super) fn fused(&self, query: &Prepared, parsed: &Parsed, n: usize) -> Result<Best> {
         if self.params.mmr.is_some() {
             self.refuse_with_words("mmr")?;
         }
         let fusion = self.params.fusion;
-        let n = fusion.n_candidates(self.params.n_hits());
+        let n = fusion.n_candidates(n);
         let (near, route) = Scratch::with(|scratch| {
             let route = self.find(query, n, scratch);
             route.map(|route| (scratch.found.clone(), route))
         })?;
         let ByWords { ranking, best, n_scored, n_checked } = self.find_by_words(parsed, n, &query.excluded)?;
+        let is_all = near.len() < n && best.len() < n;
         let mut slots: Vec<Slot> =
             near.iter().map(|found| found.slot).chain(best.iter().map(|scored| scored.slot)).map(Slot).collect();
         slots.sort_unstable();
@@ -41,9 +42,8 @@ impl Round {
         set_ranks(&mut answers, near.iter().map(|found| found.slot), |parts| &mut parts.vector);
         set_ranks(&mut answers, best.iter().map(|scored| scored.slot), |parts| &mut parts.text);
         fuse(&fusion, &mut answers);
-        answers.retain(|answer| self.params.min_score.is_none_or(|least| answer.score >= least));
         let (n_visited, n_checked) = (route.n_visited + n_scored, route.n_checked + n_checked);
-        Ok((answers, Route { n_visited, n_checked, ..route }))
+        Ok(Best { answers, route: Route { n_visited, n_checked, ..route }, is_all })
     }
 
     /// Compares the exact vectors of some slots.

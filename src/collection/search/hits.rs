@@ -1,6 +1,8 @@
 //! Making hits of what was found: from the documents of the commit that is looked at, or, where only ids are wanted, from
 //! memory.
 
+use std::sync::Arc;
+
 use super::round::Round;
 use crate::document::{Hit, Parts};
 use crate::error::{Error, Result};
@@ -10,12 +12,13 @@ use crate::store::record::DocumentRow;
 use crate::value::Value;
 
 /// What was found, on its way to be a hit.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Answer {
     pub(super) slot: Slot,
     pub(super) score: f32,
     pub(super) distance: f32,
     pub(super) parts: Option<Parts>,
+    pub(super) group: Option<Arc<Value>>,
 }
 
 impl Round {
@@ -23,7 +26,7 @@ impl Round {
     pub(super) fn answer_of(&self, found: &Found) -> Answer {
         let ranker = &self.live.ranker;
         let (score, distance) = (ranker.score(found.rank), ranker.distance(found.rank));
-        Answer { slot: Slot(found.slot), score, distance, parts: None }
+        Answer { slot: Slot(found.slot), score, distance, parts: None, group: None }
     }
 
     /// Makes hits of what was found.
@@ -47,15 +50,17 @@ impl Round {
                 row.ok_or_else(|| Error::corruption(format!("slot {}", slot.0), "expected a document, found none"))?
             }
         };
-        let Answer { score, distance, parts, .. } = answer;
+        let Answer { score, distance, parts, group, .. } = answer;
+        let group = group.map(Arc::unwrap_or_clone);
         let vector = self.vector_of(slot)?;
-        Ok(Hit { id, score, distance, metadata: Value::object(), text: None, vector, version, parts })
+        Ok(Hit { id, score, distance, metadata: Value::object(), text: None, vector, version, group, parts })
     }
 
-    fn hit(&self, Answer { slot, score, distance, parts }: Answer, row: DocumentRow) -> Result<Hit> {
+    fn hit(&self, Answer { slot, score, distance, parts, group }: Answer, row: DocumentRow) -> Result<Hit> {
         let DocumentRow { id, commit: version, metadata, text, .. } = row;
         let metadata = select(metadata, self.params.fields.as_deref());
-        Ok(Hit { id, score, distance, metadata, text, vector: self.vector_of(slot)?, version, parts })
+        let (group, vector) = (group.map(Arc::unwrap_or_clone), self.vector_of(slot)?);
+        Ok(Hit { id, score, distance, metadata, text, vector, version, group, parts })
     }
 
     fn vector_of(&self, slot: Slot) -> Result<Option<Vec<f32>>> {

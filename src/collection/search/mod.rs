@@ -8,10 +8,15 @@
 //! | [`field`] | which documents may be hits |
 //! | [`words`] | finding by words |
 //! | [`fusion`] | making one answer of what is near and what has the words |
+//! | [`boost`], [`group`] | adding to scores; putting hits into groups |
+//! | [`explain`] | saying why it went so |
 //! | [`hits`] | making hits of what was found |
 
+mod boost;
+mod explain;
 pub(super) mod field;
 mod fusion;
+mod group;
 mod hits;
 mod round;
 mod words;
@@ -21,10 +26,11 @@ use rayon::prelude::*;
 use self::round::Round;
 use super::Namespace;
 use super::query::Query;
+use crate::boost::Boost;
 use crate::document::{Hits, Way};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::params::{Fusion, Mmr, SearchParams};
+use crate::params::{Fusion, GroupBy, Mmr, SearchParams};
 
 impl Namespace {
     /// The documents nearest to a vector, or to a stored document.
@@ -171,6 +177,63 @@ impl<Q> Search<Q> {
         self
     }
 
+    /// Has hits come in groups that have the same value in a metadata field: `limit` groups, each of its best `per_group`
+    /// hits, 1 to 4,096, those groups first whose best hit is best, at most 4,096. [`Hit::group`](crate::Hit) is the value; hits of a group
+    /// stand together. Groups are those there are: not only those among what was found first.
+    ///
+    /// Equal values are those that a filter calls equal. Documents that do not have the field are left out, and so are those
+    /// in which it is an array or an object.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # use serde_json::json;
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// notes.insert_many((0..100).map(|n| Document::new([1.0]).metadata(json!({"source": n % 4}))))?;
+    /// let hits = notes.search([1.0]).group_by("source", 2).limit(3).run()?;
+    /// assert_eq!(hits.len(), 6);
+    /// assert_eq!(hits[0].group, hits[1].group);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn group_by(mut self, field: impl Into<String>, per_group: usize) -> Self {
+        self.params.group_by = Some(GroupBy::new(field, per_group));
+        self
+    }
+
+    /// Adds to the score of each hit ([`Boost`]); may be called again for others. [`Hit::score`](crate::Hit) is the sum,
+    /// the distance stays what it is.
+    ///
+    /// Boosts are added before the best are cut off. Where all are decays and filters, and the search is by a vector or by
+    /// words alone, what is found is what adding to the scores of all documents would find, as far as the search itself
+    /// finds what is nearest. Otherwise they are added to so many of the best by the plain score
+    /// ([`boosted_candidates`](Search::boosted_candidates)).
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{Boost, CollectionConfig, Document, field};
+    /// # use serde_json::json;
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+    /// notes.insert(Document::new([1.0, 0.0]).id("near"))?;
+    /// notes.insert(Document::new([0.0, 1.0]).id("pinned").metadata(json!({"pinned": true})))?;
+    /// let pinned = Boost::when(field("pinned").eq(true)).weight(2.0);
+    /// let hits = notes.search([1.0, 0.0]).boost(pinned).limit(1).run()?;
+    /// assert_eq!((&hits[0].id, hits[0].score), (&"pinned".into(), 2.0));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn boost(mut self, boost: Boost) -> Self {
+        self.params.boosts.push(boost);
+        self
+    }
+
+    /// How many of the best are found before boosts are added: 1 to 4,096. Default: ten for each hit wanted, and at least
+    /// 100.
+    pub fn boosted_candidates(mut self, candidates: usize) -> Self {
+        self.params.boosted_candidates = Some(candidates);
+        self
+    }
+
     /// How BM25 weighs in a search by words: `k1` says how slowly a word that comes again and again counts for less, `b`, 0
     /// to 1, how much long documents do. Default: 1.2 and 0.75.
     pub fn bm25(mut self, k1: f32, b: f32) -> Self {
@@ -181,6 +244,27 @@ impl<Q> Search<Q> {
     /// How a search by a vector and by words makes one answer of both. Default: by ranks, both alike.
     pub fn fusion(mut self, fusion: Fusion) -> Self {
         self.params.fusion = fusion;
+        self
+    }
+
+    /// Whether the answer says why it was found as it was: the ways there were, what each was expected to take, how many
+    /// documents match the filter in truth ([`Hits::explanation`]). Default: no.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document, field};
+    /// # use serde_json::json;
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// notes.insert_many((0..100).map(|n| Document::new([1.0]).metadata(json!({"n": n}))))?;
+    /// let hits = notes.search([1.0]).filter(field("n").lt(7)).explain(true).run()?;
+    /// let explanation = hits.explanation.expect("it was asked for");
+    /// assert_eq!(explanation.filter.map(|filter| filter.n_matching), Some(7));
+    /// println!("{explanation}");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn explain(mut self, explain: bool) -> Self {
+        self.params.explain = explain;
         self
     }
 

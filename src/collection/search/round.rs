@@ -5,6 +5,7 @@
 //! asked of the documents found, nearest first, until there are enough.
 
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use super::field::{self, Field};
 use super::hits::Answer;
@@ -17,10 +18,12 @@ use crate::collection::query::{Query, Resolved};
 use crate::collection::{Live, Namespace, Scope, State, check, diversity};
 use crate::document::{Hits, Route, Way};
 use crate::error::{Error, Result};
+use crate::filter::Filter;
 use crate::graph::Found;
 use crate::id::{NamespaceId, Slot};
 use crate::params::SearchParams;
 use crate::store::View;
+use crate::text::query::Parsed;
 
 /// Everything that searches of one call share: the commit they see and what may be a hit.
 pub(super) struct Round {
@@ -33,12 +36,30 @@ pub(super) struct Round {
     pub(super) field: Field,
     /// The documents that match for certain, once one of the searches had to look at all in doubt.
     pub(super) settled: OnceLock<Matching>,
+    /// How long it took to find out what may be a hit.
+    pub(super) choosing: Duration,
 }
 
 /// A query that was checked, as vectors are compared, and the slots it must not find, in order.
 pub(super) struct Prepared {
     pub(super) row: Vec<f32>,
     pub(super) excluded: Vec<Slot>,
+}
+
+/// What is searched for.
+pub(super) enum Asked {
+    Near(Prepared),
+    Words(Parsed),
+    Both(Prepared, Parsed),
+}
+
+/// What was found.
+pub(super) struct Best {
+    /// The best first.
+    pub(super) answers: Vec<Answer>,
+    pub(super) route: Route,
+    /// Whether there is nothing more to be found.
+    pub(super) is_all: bool,
 }
 
 impl Effort {
@@ -60,6 +81,7 @@ const N_SEEDS: usize = 16;
 impl Round {
     pub(super) fn begin(namespace: &Namespace, params: SearchParams) -> Result<Self> {
         params.validate()?;
+        let began = Instant::now();
         let mut scope = namespace.scope()?;
         let walks = |scope: &Scope, n_members: usize| {
             let live = &scope.live;
@@ -69,37 +91,102 @@ impl Round {
         let field = field::choose(&mut scope, &params, walks)?;
         let Scope { live, view, namespace: number } = scope;
         let state = namespace.state().clone();
-        Ok(Round { live, view, state, namespace: number, field, params, settled: OnceLock::new() })
+        Ok(Round {
+            live,
+            view,
+            state,
+            namespace: number,
+            field,
+            params,
+            settled: OnceLock::new(),
+            choosing: began.elapsed(),
+        })
     }
 
     pub(super) fn answer(&self, query: Query) -> Result<Hits> {
-        let name = || self.state.name();
+        let (name, began) = (|| self.state.name(), Instant::now());
         let Resolved { vector, text, examples } =
             query.resolve(&self.live, &self.view.snapshot, self.namespace, &name)?;
         let prepare = |vector: Vec<f32>| -> Result<Prepared> {
             let norm = check::vector(name, &self.live.config, &vector)?;
             Ok(Prepared { row: self.live.comparable_by(vector, norm), excluded: examples })
         };
-        let (answers, route) = match (vector.map(prepare).transpose()?, text) {
-            (Some(query), None) => self.nearest(&query)?,
-            (Some(query), Some(text)) => self.fused(&query, &self.parse(&text)?)?,
-            (None, text) => self.best_by_words(&self.parse(&text.unwrap_or_default())?)?,
+        let asked = match (vector.map(prepare).transpose()?, text) {
+            (Some(query), None) => Asked::Near(query),
+            (Some(query), Some(text)) => Asked::Both(query, self.parse(&text)?),
+            (None, text) => Asked::Words(self.parse(&text.unwrap_or_default())?),
         };
-        let answers = answers.into_iter().skip(self.params.offset).take(self.params.limit);
-        Ok(Hits { items: self.complete(answers.collect())?, commit: self.view.commit, route })
+        let Best { mut answers, route, .. } = match &self.params.group_by {
+            Some(group_by) => self.grouped(&asked, group_by)?,
+            None => {
+                let mut best = self.boosted(&asked, self.params.n_hits())?;
+                self.keep_good(&mut best.answers);
+                best
+            }
+        };
+        if self.params.group_by.is_none() {
+            answers = answers.into_iter().skip(self.params.offset).take(self.params.limit).collect();
+        }
+        let searched = began.elapsed();
+        let items = self.complete(answers)?;
+        let explanation = match self.params.explain {
+            true => Some(Box::new(self.explain(route, (searched, began.elapsed()))?)),
+            false => None,
+        };
+        Ok(Hits { items, commit: self.view.commit, route, explanation })
     }
 
-    /// Those nearest to a vector, in order.
-    fn nearest(&self, query: &Prepared) -> Result<(Vec<Answer>, Route)> {
+    /// The best `n`, in order.
+    pub(super) fn best(&self, asked: &Asked, n: usize) -> Result<Best> {
+        match asked {
+            Asked::Near(query) => self.nearest(query, n),
+            Asked::Words(parsed) => self.best_by_words(parsed, n),
+            Asked::Both(query, parsed) => self.fused(query, parsed, n),
+        }
+    }
+
+    /// Those nearest to a vector, in order; if they are to differ from each other, those that do.
+    fn nearest(&self, query: &Prepared, n: usize) -> Result<Best> {
         Scratch::with(|scratch| {
-            let route = self.find(query, self.params.n_nearest(), scratch)?;
-            scratch.found.retain(|found| self.is_within(found.rank));
+            let n_wanted = self.params.mmr.map_or(n, |mmr| mmr.candidates);
+            let route = self.find(query, n_wanted, scratch)?;
+            let is_all = scratch.found.len() < n_wanted;
+            scratch.found.retain(|found| self.is_near(found.rank));
             if let Some(mmr) = self.params.mmr {
+                // What is too bad to be a hit is none that others have to differ from.
+                let ranker = &self.live.ranker;
+                let is_good = |rank| self.params.min_score.is_none_or(|least| ranker.score(rank) >= least);
+                scratch.found.retain(|found| is_good(found.rank));
                 let exact = self.live.reader(Some(&self.view.snapshot));
-                diversity::choose(&self.live.ranker, &exact, mmr, self.params.n_hits(), &mut scratch.found)?;
+                diversity::choose(ranker, &exact, mmr, n, &mut scratch.found)?;
             }
-            Ok((scratch.found.iter().map(|found| self.answer_of(found)).collect(), route))
+            let answers = scratch.found.iter().map(|found| self.answer_of(found)).collect();
+            Ok(Best { answers, route, is_all })
         })
+    }
+
+    /// Drops what has too low a score.
+    pub(super) fn keep_good(&self, answers: &mut Vec<Answer>) {
+        answers.retain(|answer| self.params.min_score.is_none_or(|least| answer.score >= least));
+    }
+
+    /// The same round for those alone that match a filter too.
+    ///
+    /// # Errors
+    /// `LimitExceeded` if both are too large together.
+    pub(super) fn within(&self, filter: Filter) -> Result<Self> {
+        let (live, view) = (self.live.clone(), self.view.clone());
+        let (matching, field) = (self.matching(), &self.field);
+        let field = match (self.namespace, field) {
+            (Some(_), Field::All) => Field::Matching(live.matching_within(&view, None, None, &filter)),
+            (Some(namespace), _) => Field::Matching(live.matching_within(&view, Some(namespace), matching, &filter)),
+            (None, _) => Field::Listed(Vec::new()),
+        };
+        let params = SearchParams { filter: self.params.filter.clone().and(filter), ..self.params.clone() };
+        params.filter.check()?;
+        let state = self.state.clone();
+        let (namespace, choosing) = (self.namespace, self.choosing);
+        Ok(Round { live, view, state, namespace, field, params, settled: OnceLock::new(), choosing })
     }
 
     /// Leaves the nearest in the scratch, in order.
@@ -144,7 +231,7 @@ impl Round {
         }
         // Fewer than there are: too much of what was found is dead or someone else's.
         let Route { n_scanned, .. } = self.scan(exact, query, n, all(), scratch)?;
-        Ok(Route { way: Way::Exact, n_scanned, ..route })
+        Ok(Route { way: Way::Exact, n_scanned, gave_up: true, ..route })
     }
 
     /// Finds the nearest of documents that are known one by one.
@@ -172,7 +259,7 @@ impl Round {
             }
             let again = self.scan_codes(index, exact, query, wanted, candidates, scratch)?;
             let (n_visited, n_hops) = (route.n_visited + again.n_visited, route.n_hops);
-            return Ok(Route { n_visited, n_hops, ..again });
+            return Ok(Route { n_visited, n_hops, gave_up: true, ..again });
         }
         match (&self.live.memory.index, plan) {
             (Some(index), Plan::Codes) => self.scan_codes(index, exact, query, wanted, candidates, scratch),
@@ -286,7 +373,11 @@ impl Round {
             Some(Way::Graph) if can_walk => Plan::Walk,
             Some(Way::Codes) if index.codes().is_some() => Plan::Codes,
             Some(_) => Plan::Vectors,
-            None => index.plan((&self.live.memory.slots, exact), &self.live.ranker, n_candidates, ef, can_walk),
+            None => {
+                let slots = &self.live.memory.slots;
+                let plans = index.plans((slots, exact), &self.live.ranker, n_candidates, ef, can_walk);
+                plans.first().map_or(Plan::Vectors, |(plan, _)| *plan)
+            }
         }
     }
 
@@ -315,11 +406,6 @@ impl Round {
         Ok(Route { way: Way::Exact, n_scanned, ..Route::default() })
     }
 
-    fn is_within(&self, rank: f32) -> bool {
-        let has_score = self.params.min_score.is_none_or(|least| self.live.ranker.score(rank) >= least);
-        has_score && self.is_near(rank)
-    }
-
     pub(super) fn is_near(&self, rank: f32) -> bool {
         self.params.max_distance.is_none_or(|most| self.live.ranker.distance(rank) <= most)
     }
@@ -331,7 +417,7 @@ impl Round {
     }
 }
 
-fn can_walk(index: &Index, exact: &Reader<'_>) -> bool {
+pub(super) fn can_walk(index: &Index, exact: &Reader<'_>) -> bool {
     !index.is_broken() && (!index.must_hold() || exact.held().is_some_and(Held::is_complete))
 }
 
@@ -355,7 +441,7 @@ fn walked<'l>(
 
 /// The beam of a search for the nearest `n` of so many candidates among so many documents, and how many points its walk
 /// has to keep in all sizes: what is not a candidate takes up room too.
-fn beam(params: &SearchParams, n: usize, n_candidates: usize, n_documents: usize) -> (usize, f64) {
+pub(super) fn beam(params: &SearchParams, n: usize, n_candidates: usize, n_documents: usize) -> (usize, f64) {
     let n = n.min(n_candidates);
     let ef = params.ef.unwrap_or(LEAST_EF + EF_PER_HIT * n).max(n);
     let share = n_documents.max(1) as f64 / n_candidates.max(1) as f64;

@@ -4,7 +4,7 @@
 
 use super::field::Field;
 use super::hits::Answer;
-use super::round::Round;
+use super::round::{Best, Round};
 use crate::collection::matching::Matching;
 use crate::collection::words::lookup::Asked;
 use crate::document::{Route, Way};
@@ -34,23 +34,23 @@ impl Round {
     }
 
     /// Those that score best by words alone.
-    pub(super) fn best_by_words(&self, parsed: &Parsed) -> Result<(Vec<Answer>, Route)> {
+    pub(super) fn best_by_words(&self, parsed: &Parsed, n: usize) -> Result<Best> {
         if self.params.mmr.is_some() {
             self.refuse_with_words("mmr")?;
         }
         if self.params.max_distance.is_some() {
             self.refuse_with_words("max_distance")?;
         }
-        let ByWords { best, n_scored, n_checked, .. } = self.find_by_words(parsed, self.params.n_hits(), &[])?;
+        let ByWords { best, n_scored, n_checked, .. } = self.find_by_words(parsed, n, &[])?;
         let answer = |Scored { slot, score }: Scored| {
             let (score, distance) = (score as f32, f32::INFINITY);
-            Answer { slot: Slot(slot), score, distance, parts: None }
+            Answer { slot: Slot(slot), score, distance, parts: None, group: None }
         };
-        let answers = best.into_iter().map(answer);
-        let answers = answers.filter(|answer| self.params.min_score.is_none_or(|least| answer.score >= least));
+        let is_all = best.len() < n;
+        let answers = best.into_iter().map(answer).collect();
         let n_matching = self.matching().map(|matching| matching.possible.n);
         let route = Route { way: Way::Words, n_visited: n_scored, n_checked, n_matching, ..Route::default() };
-        Ok((answers.collect(), route))
+        Ok(Best { answers, route, is_all })
     }
 
     /// The best `n` by words, but for some slots, which are in order.
@@ -86,7 +86,7 @@ impl Round {
     }
 
     /// What is known of the documents that match the filter.
-    fn matching(&self) -> Option<&Matching> {
+    pub(super) fn matching(&self) -> Option<&Matching> {
         match &self.field {
             Field::Matching(matching) => Some(self.settled.get().unwrap_or(matching)),
             Field::All | Field::Members(_) | Field::Listed(_) => None,

@@ -247,6 +247,29 @@ impl Rocks {
         self.scan_with(options, family, range, visit)
     }
 
+    /// Shows every row from before key `to` back to `from`, the last first, until `visit` breaks.
+    pub(crate) fn scan_back<B>(
+        &self,
+        family: &Family,
+        snapshot: Option<&Snapshot>,
+        (from, to): (&[u8], &[u8]),
+        mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
+    ) -> Outcome<Option<B>> {
+        let mut options = read_options(snapshot);
+        options.set_iterate_lower_bound(from);
+        options.set_iterate_upper_bound(to);
+        let mut rows = self.db.raw_iterator_cf_opt(family, options);
+        rows.seek_to_last();
+        while let Some((key, value)) = rows.item() {
+            if let ControlFlow::Break(found) = visit(key, value) {
+                return Ok(Some(found));
+            }
+            rows.prev();
+        }
+        rows.status()?;
+        Ok(None)
+    }
+
     fn scan_with<B>(
         &self,
         mut options: ReadOptions,

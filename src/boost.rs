@@ -1,0 +1,185 @@
+//! What adds to the scores of hits beside how near they are: how old they are, a number they have, or a filter they match.
+
+use std::time::{Duration, SystemTime};
+
+use crate::error::{Error, Result};
+use crate::filter::extract::{first_instant, first_number};
+use crate::filter::{Filter, instant};
+use crate::limits::MAX_PATH_BYTES;
+use crate::value::Value;
+
+/// Something that is added to the score of each hit: `weight · value`. Set by [`Search::boost`](crate::Search::boost).
+///
+/// ```
+/// use std::time::Duration;
+/// use vectrove::{Boost, field};
+/// let newer = Boost::decay("at", Duration::from_secs(7 * 24 * 3600)).weight(0.2);
+/// let popular = Boost::field("stars").log().weight(0.01);
+/// let pinned = Boost::when(field("pinned").eq(true)).weight(1.0);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Boost {
+    kind: Kind,
+    weight: f32,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Decay { path: String, half_life: Duration, origin: Option<String> },
+    Number { path: String, is_log: bool },
+    When(Filter),
+}
+
+impl Boost {
+    /// A half for each half-life that the time in a metadata field lies away from now, before or after: 1 for what is of
+    /// now, ½ after one half-life, ¼ after two. 0 without an RFC 3339 time in the field.
+    #[must_use]
+    pub fn decay(path: impl Into<String>, half_life: Duration) -> Self {
+        Boost { kind: Kind::Decay { path: path.into(), half_life, origin: None }, weight: 1.0 }
+    }
+
+    /// The number in a metadata field. 0 without one.
+    #[must_use]
+    pub fn field(path: impl Into<String>) -> Self {
+        Boost { kind: Kind::Number { path: path.into(), is_log: false }, weight: 1.0 }
+    }
+
+    /// 1 for documents that match a filter, 0 for others.
+    #[must_use]
+    pub fn when(filter: Filter) -> Self {
+        Boost { kind: Kind::When(filter), weight: 1.0 }
+    }
+
+    /// What the value is multiplied by; less than 0 makes scores worse. Default: 1.
+    #[must_use]
+    pub fn weight(mut self, weight: f32) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// Of a decay: the RFC 3339 time that it begins at. Default: now.
+    #[must_use]
+    pub fn origin(mut self, time: impl Into<String>) -> Self {
+        if let Kind::Decay { origin, .. } = &mut self.kind {
+            *origin = Some(time.into());
+        }
+        self
+    }
+
+    /// Of a number `x`: `ln(1 + x)` instead of `x`, and 0 for those below 0.
+    #[must_use]
+    pub fn log(mut self) -> Self {
+        if let Kind::Number { is_log, .. } = &mut self.kind {
+            *is_log = true;
+        }
+        self
+    }
+
+    pub(crate) fn validate(&self) -> Result<()> {
+        let refuse = |reason: String| Err(Error::InvalidConfig { field: "boost", reason });
+        if !self.weight.is_finite() {
+            return refuse(format!("expected a finite weight, got {}", self.weight));
+        }
+        match &self.kind {
+            Kind::Decay { path, .. } | Kind::Number { path, .. } if !(1..=MAX_PATH_BYTES).contains(&path.len()) => {
+                refuse(format!("expected a path of 1 to {MAX_PATH_BYTES} bytes, got {}", path.len()))
+            }
+            Kind::Decay { half_life, .. } if half_life.is_zero() => {
+                refuse("expected a half-life of more than 0, got 0".into())
+            }
+            Kind::Decay { origin: Some(origin), .. } if instant(origin).is_none() => {
+                let shown: String = origin.chars().take(60).collect();
+                refuse(format!("expected an RFC 3339 time as origin, got {shown:?}"))
+            }
+            Kind::When(filter) => filter.check(),
+            Kind::Decay { .. } | Kind::Number { .. } => Ok(()),
+        }
+    }
+
+    /// The most that it can add; `None` if there is no such number.
+    pub(crate) fn most(&self) -> Option<f64> {
+        match self.kind {
+            Kind::Decay { .. } | Kind::When(_) => Some(f64::from(self.weight).max(0.0)),
+            Kind::Number { .. } => None,
+        }
+    }
+
+    /// What it adds for a document with this metadata. `matches` says whether it matches a filter, `now` is what decays
+    /// begin at that say nothing else.
+    pub(crate) fn of(&self, metadata: &Value, now: i128, matches: &dyn Fn(&Filter) -> bool) -> f64 {
+        let value = match &self.kind {
+            Kind::Decay { path, half_life, origin } => {
+                let origin = origin.as_deref().and_then(instant).unwrap_or(now);
+                first_instant(metadata, path).map_or(0.0, |at| {
+                    let halves = (at - origin).unsigned_abs() as f64 / half_life.as_nanos() as f64;
+                    0.5f64.powf(halves)
+                })
+            }
+            Kind::Number { path, is_log } => {
+                let number = first_number(metadata, path).unwrap_or(0.0);
+                if *is_log { number.max(0.0).ln_1p() } else { number }
+            }
+            Kind::When(filter) => f64::from(u8::from(matches(filter))),
+        };
+        f64::from(self.weight) * value
+    }
+}
+
+/// Now, as times are compared.
+pub(crate) fn now() -> i128 {
+    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => since.as_nanos() as i128,
+        Err(before) => -(before.duration().as_nanos() as i128),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::field;
+    use serde_json::json;
+
+    fn of(boost: &Boost, metadata: serde_json::Value) -> f64 {
+        boost.validate().unwrap();
+        let metadata = Value::from(metadata);
+        boost.of(&metadata, now(), &|filter| filter.matches(&metadata))
+    }
+
+    #[test]
+    fn values_are_what_they_are_said_to_be() {
+        let day = Duration::from_secs(86_400);
+        let decay = Boost::decay("at", day).origin("2026-01-10T00:00:00Z").weight(2.0);
+        for (at, expected) in [
+            (json!("2026-01-10T01:00:00+01:00"), 2.0),
+            (json!("2026-01-09T00:00:00Z"), 1.0),
+            (json!("2026-01-12T00:00:00Z"), 0.5),
+            (json!("0001-01-01T00:00:00Z"), 0.0),
+            (json!("yesterday"), 0.0),
+            (json!(7), 0.0),
+            (json!(["x", "2026-01-09T00:00:00Z"]), 1.0),
+        ] {
+            assert!((of(&decay, json!({ "at": at })) - expected).abs() < 1e-9, "{at}");
+        }
+        assert!(of(&Boost::decay("at", day), json!({"at": "2020-01-01T00:00:00Z"})) < 1e-9);
+        assert_eq!(of(&Boost::field("a.n").weight(-0.5), json!({"a": {"n": 3}})), -1.5);
+        assert_eq!(of(&Boost::field("n").log(), json!({"n": -3})), 0.0);
+        assert!((of(&Boost::field("n").log(), json!({"n": 1.0})) - 2.0f64.ln()).abs() < 1e-12);
+        assert_eq!(of(&Boost::field("n"), json!({"n": "3"})), 0.0);
+        assert_eq!(of(&Boost::when(field("n").gt(2)).weight(4.0), json!({"n": 3})), 4.0);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for boost in [
+            Boost::field("n").weight(f32::NAN),
+            Boost::field("n").weight(f32::INFINITY),
+            Boost::field(""),
+            Boost::decay("x".repeat(600), Duration::from_secs(1)),
+            Boost::decay("at", Duration::ZERO),
+            Boost::decay("at", Duration::from_secs(1)).origin("tomorrow"),
+            Boost::when(field("").eq(1)),
+        ] {
+            assert!(boost.validate().is_err(), "{boost:?}");
+        }
+    }
+}

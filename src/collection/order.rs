@@ -1,0 +1,210 @@
+//! Scrolling in the order of a field's values.
+//!
+//! Postings lie in that order already: they are gone through value by value, from where the page before ended. Documents whose
+//! values are not all indexed are looked at themselves, as all are where the field is not.
+
+use std::cmp::Ordering;
+use std::ops::ControlFlow;
+
+use roaring::RoaringBitmap;
+
+use super::fields::lookup::Lookup;
+use super::matching::Matching;
+use super::read::Scroll;
+use super::{Scope, check};
+use crate::document::{Cursor, Page};
+use crate::error::{Error, Result};
+use crate::filter::extract::values_of;
+use crate::filter::lookup::{Coverage, Postings};
+use crate::filter::term::{Term, order_of};
+use crate::id::{DocId, FieldId, Slot};
+use crate::store::postings::read_chunk;
+use crate::value::Value;
+
+/// Where a document stands: the bytes that order its value, and its id.
+type Place = (Box<[u8]>, DocId);
+
+/// Values and documents in one direction or the other.
+#[derive(Clone, Copy)]
+struct Direction {
+    is_back: bool,
+}
+
+impl Direction {
+    fn compare<T: Ord + ?Sized>(self, a: &T, b: &T) -> Ordering {
+        if self.is_back { b.cmp(a) } else { a.cmp(b) }
+    }
+
+    /// The bytes that order a document by a field; `None` if it has nothing there that has an order.
+    fn order(self, metadata: &Value, path: &str) -> Option<Box<[u8]>> {
+        let values = values_of(metadata, path);
+        let orders = values.iter().map(Term::bytes).filter_map(order_of);
+        orders.reduce(|a, b| if self.compare(a, b).is_le() { a } else { b }).map(Into::into)
+    }
+}
+
+/// The page as far as it has been found, in order, with one more if there is a next page.
+struct Found {
+    direction: Direction,
+    after: Option<Place>,
+    n_most: usize,
+    places: Vec<(Place, Slot)>,
+}
+
+impl Found {
+    /// Takes documents that come after all that were taken before, in any order.
+    fn extend(&mut self, mut places: Vec<(Place, Slot)>) {
+        let direction = self.direction;
+        places.retain(|(place, _)| self.after.as_ref().is_none_or(|after| direction.compare(place, after).is_gt()));
+        places.sort_unstable_by(|(a, _), (b, _)| direction.compare(a, b));
+        places.truncate(self.n_most - self.places.len());
+        self.places.append(&mut places);
+    }
+
+    fn is_full(&self) -> bool {
+        self.places.len() >= self.n_most
+    }
+}
+
+impl Scroll {
+    pub(super) fn run_in_order(self) -> Result<Page> {
+        let path = self.order_by.as_deref().unwrap_or_default();
+        check::path(path)?;
+        let direction = Direction { is_back: self.descending };
+        let after = match self.after.clone() {
+            Some(Cursor { id, value: Some(value) }) => Some((value, id)),
+            None => None,
+            Some(Cursor { value: None, .. }) => {
+                let reason = "expected a cursor of this order, got one of ids alone".into();
+                return Err(Error::InvalidConfig { field: "after", reason });
+            }
+        };
+        let mut scope = self.namespace.scope()?;
+        let matching = scope.matching(&self.filter)?;
+        let mut found = Found { direction, after, n_most: self.limit.saturating_add(1), places: Vec::new() };
+        let lookup = Lookup { live: &scope.live, view: &scope.view };
+        match lookup.coverage(path) {
+            Coverage::Indexed(field) => self.find_by_postings(&scope, &matching, field, &mut found)?,
+            Coverage::Absent | Coverage::Unindexed => {
+                let mut places = Vec::new();
+                scope.each_of(&matching, |slot, row| {
+                    if self.is_hit(&scope, &matching, slot, &row)
+                        && let Some(order) = direction.order(&row.metadata, path)
+                    {
+                        places.push(((order, row.id), slot));
+                    }
+                    Ok(())
+                })?;
+                found.extend(places);
+            }
+        }
+        let mut places = found.places;
+        let is_more = places.len() > self.limit;
+        places.truncate(self.limit);
+        let next = match places.last() {
+            Some(((value, id), _)) if is_more => Some(Cursor { id: id.clone(), value: Some(value.clone()) }),
+            // A page of nothing gets no further.
+            None if is_more => self.after.clone(),
+            _ => None,
+        };
+        let slots: Vec<Slot> = places.iter().map(|(_, slot)| *slot).collect();
+        let rows = scope.live.fetch(&scope.view.snapshot, &slots)?;
+        let documents = rows.into_iter().map(|(slot, row)| scope.stored(slot, row, self.with_vector));
+        Ok(Page { documents: documents.collect::<Result<_>>()?, next })
+    }
+
+    fn is_hit(&self, scope: &Scope, matching: &Matching, slot: Slot, row: &crate::store::record::DocumentRow) -> bool {
+        matching.is_sure_of(slot) || scope.live.words.match_filter(&self.filter, row)
+    }
+
+    fn find_by_postings(&self, scope: &Scope, matching: &Matching, field: FieldId, found: &mut Found) -> Result<()> {
+        let path = self.order_by.as_deref().unwrap_or_default();
+        let (live, view, direction) = (&scope.live, &scope.view, found.direction);
+        let lookup = Lookup { live, view };
+        let is_wanted = |slot: &u32| {
+            matching.possible.bits().contains(*slot) && live.memory.slots.exists_at(Slot(*slot), view.commit)
+        };
+        // Those with values that are not indexed are looked at themselves, and let in where they belong.
+        let incomplete = &*lookup.term(field, &Term::incomplete())? | &*lookup.overflowing()?;
+        let doubtful: Vec<Slot> = incomplete.iter().filter(is_wanted).map(Slot).collect();
+        let mut others: Vec<(Place, Slot)> = Vec::new();
+        for (slot, row) in live.fetch(&view.snapshot, &doubtful)? {
+            if let Some(order) =
+                direction.order(&row.metadata, path).filter(|_| self.is_hit(scope, matching, slot, &row))
+            {
+                others.push(((order, row.id), slot));
+            }
+        }
+        others.sort_unstable_by(|(a, _), (b, _)| direction.compare(b, a));
+        // Those that come before a value are let in, those that have it are returned.
+        let mut take_others = |found: &mut Found, order: Option<&[u8]>| -> Vec<(Place, Slot)> {
+            let mut same = Vec::new();
+            while let Some((place, slot)) = others.pop() {
+                match order.map(|order| direction.compare(&*place.0, order)) {
+                    Some(Ordering::Greater) => {
+                        others.push((place, slot));
+                        break;
+                    }
+                    Some(Ordering::Equal) => same.push((place, slot)),
+                    Some(Ordering::Less) | None if !found.is_full() => found.extend(vec![(place, slot)]),
+                    Some(Ordering::Less) | None => {}
+                }
+            }
+            same
+        };
+        // Slots of the value that is being gone through.
+        let (mut order, mut slots) = (Box::<[u8]>::default(), RoaringBitmap::new());
+        let start = found.after.as_ref().map(|(value, _)| value.clone());
+        let mut settle = |found: &mut Found, order: &[u8], slots: &mut RoaringBitmap| -> Result<()> {
+            let mut places = take_others(found, Some(order));
+            let own: Vec<Slot> =
+                slots.iter().filter(|slot| !incomplete.contains(*slot)).filter(is_wanted).map(Slot).collect();
+            slots.clear();
+            if !found.is_full() {
+                places.extend(self.places_of(scope, matching, order, &own, direction)?);
+                found.extend(places);
+            }
+            Ok(())
+        };
+        let visit = |term: &[u8], chunk: u16, row: &[u8]| -> Result<ControlFlow<()>> {
+            let Some(own) = order_of(term) else { return Ok(ControlFlow::Continue(())) };
+            if *own != *order {
+                if !slots.is_empty() {
+                    settle(found, &order, &mut slots)?;
+                }
+                if found.is_full() {
+                    return Ok(ControlFlow::Break(()));
+                }
+                order = own.into();
+            }
+            read_chunk(row, chunk, &mut slots)?;
+            Ok(ControlFlow::Continue(()))
+        };
+        lookup.each_row_from(field, start.as_deref(), direction.is_back, visit)?;
+        if !slots.is_empty() {
+            settle(found, &order, &mut slots)?;
+        }
+        take_others(found, None);
+        Ok(())
+    }
+
+    /// Where those of some slots stand that have this value and none that comes before it.
+    fn places_of(
+        &self,
+        scope: &Scope,
+        matching: &Matching,
+        order: &[u8],
+        slots: &[Slot],
+        direction: Direction,
+    ) -> Result<Vec<(Place, Slot)>> {
+        let path = self.order_by.as_deref().unwrap_or_default();
+        let mut places = Vec::new();
+        for (slot, row) in scope.live.fetch(&scope.view.snapshot, slots)? {
+            let is_own = direction.order(&row.metadata, path).is_some_and(|own| *own == *order);
+            if is_own && self.is_hit(scope, matching, slot, &row) {
+                places.push(((order.into(), row.id), slot));
+            }
+        }
+        Ok(places)
+    }
+}

@@ -1,0 +1,99 @@
+//! Documents drawn at random.
+
+use std::hash::{BuildHasher, RandomState};
+
+use super::Namespace;
+use crate::document::StoredDocument;
+use crate::error::Result;
+use crate::filter::Filter;
+use crate::id::Slot;
+
+impl Namespace {
+    /// So many documents drawn at random, each as likely as any other and none twice.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document, field};
+    /// # use serde_json::json;
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// notes.insert_many((0..100).map(|n| Document::new([1.0]).metadata(json!({"n": n}))))?;
+    /// assert_eq!(notes.sample(10).run()?.len(), 10);
+    /// let few = notes.sample(10).filter(field("n").lt(3)).run()?;
+    /// assert_eq!(few.len(), 3);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn sample(&self, n: usize) -> Sample {
+        Sample { namespace: self.clone(), n, filter: Filter::everything(), seed: None, with_vector: false }
+    }
+}
+
+/// Documents to be drawn; made by [`Namespace::sample`].
+#[must_use = "nothing is drawn until `run`"]
+#[derive(Debug, Clone)]
+pub struct Sample {
+    namespace: Namespace,
+    n: usize,
+    filter: Filter,
+    seed: Option<u64>,
+    with_vector: bool,
+}
+
+impl Sample {
+    /// Only documents that match. Default: all of the namespace.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// Draws the same documents whenever the same are there. Default: others each time.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Whether documents carry their vectors. Default: no.
+    pub fn with_vector(mut self, with_vector: bool) -> Self {
+        self.with_vector = with_vector;
+        self
+    }
+
+    /// Draws, in random order: all there are, if they are no more than that. Reads only the documents that are drawn, and
+    /// those of which postings do not tell whether they match.
+    ///
+    /// # Errors
+    /// `InvalidFilter` or `LimitExceeded` for the filter; otherwise as for every read.
+    pub fn run(self) -> Result<Vec<StoredDocument>> {
+        self.filter.check()?;
+        let mut scope = self.namespace.scope()?;
+        let matching = scope.settled(&self.filter)?;
+        let mut slots: Vec<Slot> = scope.live.visible(&scope.view, &matching.possible.slots);
+        let mut random = Random(self.seed.unwrap_or_else(|| RandomState::new().hash_one(0)));
+        // Fisher and Yates, as far as it is needed.
+        let n = self.n.min(slots.len());
+        for place in 0..n {
+            let other = place + random.below(slots.len() - place);
+            slots.swap(place, other);
+        }
+        let rows = scope.live.fetch(&scope.view.snapshot, &slots[..n])?;
+        rows.into_iter().map(|(slot, row)| scope.stored(slot, row, self.with_vector)).collect()
+    }
+}
+
+/// Random numbers (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below another, each as likely as any other but for one part in 2³² at most.
+    fn below(&mut self, most: usize) -> usize {
+        (u128::from(self.next()) * most as u128 >> 64) as usize
+    }
+}

@@ -1,0 +1,82 @@
+//! Why a search went the way it did.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::document::{Route, Way};
+
+/// Why a search went the way it did, and what that took; asked for by [`Search::explain`](crate::Search::explain).
+///
+/// It shows as a few lines of text.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// The way that was taken, and what it took.
+    pub route: Route,
+    /// The ways there were, and what each was expected to take, the fastest first.
+    pub estimates: Vec<Estimate>,
+    /// What is known of the filter; `None` without one.
+    pub filter: Option<FilterFigures>,
+    /// Time that the filter took, in microseconds. Searches that are asked together share it.
+    pub filter_micros: u64,
+    /// Time that searching took, in microseconds.
+    pub search_micros: u64,
+    /// Time that it took to read the hits' documents, in microseconds.
+    pub documents_micros: u64,
+}
+
+/// What a way was expected to take.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Estimate {
+    /// The way.
+    pub way: Way,
+    /// The time, in microseconds; `None` where there was no choice, or nothing to tell it by.
+    pub micros: Option<f64>,
+}
+
+/// How many documents a filter matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FilterFigures {
+    /// At most so many, as far as postings tell: by this the way was chosen.
+    pub n_possible: usize,
+    /// Of these, so many were in doubt, because postings do not tell.
+    pub n_doubtful: usize,
+    /// So many in truth. Where some are in doubt, all of those were looked at to find it out.
+    pub n_matching: usize,
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Route { way, n_scanned, n_visited, n_hops, n_tail, n_checked, gave_up, .. } = self.route;
+        write!(f, "way: {}", name(way))?;
+        if gave_up {
+            write!(f, ", after a walk that was given up")?;
+        }
+        for (place, Estimate { way, micros }) in self.estimates.iter().enumerate() {
+            write!(f, "{}{}", if place == 0 { "\nexpected: " } else { ", " }, name(*way))?;
+            if let Some(micros) = micros {
+                write!(f, " {micros:.0} µs")?;
+            }
+        }
+        if let Some(FilterFigures { n_possible, n_doubtful, n_matching }) = self.filter {
+            write!(f, "\nfilter: {n_matching} match; by postings at most {n_possible}, {n_doubtful} in doubt")?;
+            write!(f, ", {n_checked} looked at")?;
+        }
+        write!(f, "\ncompared: {n_visited} by codes or words, {n_scanned} by vectors, {n_tail} not linked yet")?;
+        write!(f, "; {n_hops} steps")?;
+        let (filter, search, documents) = (self.filter_micros, self.search_micros, self.documents_micros);
+        write!(f, "\ntime: filter {filter} µs, search {search} µs, documents {documents} µs")
+    }
+}
+
+fn name(way: Way) -> &'static str {
+    match way {
+        Way::Exact => "exact",
+        Way::Graph => "graph",
+        Way::Codes => "codes",
+        Way::Words => "words",
+    }
+}
