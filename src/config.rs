@@ -104,7 +104,7 @@ pub struct CollectionConfig {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub text_fields: Vec<String>,
     /// How text is taken apart into words. Default: Unicode's words, in lower case.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Analyzer::is_plain")]
     pub analyzer: Analyzer,
     /// What metadata the collection admits when it is created; [`Collection::schema`](crate::Collection::schema) says what
     /// it admits now. Default: all.

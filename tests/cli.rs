@@ -275,6 +275,45 @@ fn schemas_are_given_shown_and_changed() {
 }
 
 #[test]
+fn words_groups_counts_and_samples_are_asked_for() {
+    let shell = Shell::new();
+    let create =
+        ["create", "c", "--dimension", "2", "--language", "English", "--text-field", "title", "--no-index", "n"];
+    let config = &shell.run(&[&create[..], &["--json"]].concat()).json()["config"];
+    assert_eq!(config["analyzer"], json!({"stem": "english", "stop_words": "english"}));
+    assert_eq!((&config["text_fields"], &config["no_index"]), (&json!(["title"]), &json!(["n"])));
+    let row = |n: u64| {
+        let title = if n == 3 { "Checkers" } else { "Chess" };
+        json!({"id": n, "vector": [n, 1], "text": "borrowing", "title": title, "n": n, "kind": n % 2}).to_string()
+    };
+    let all: Vec<String> = (1..7).map(row).collect();
+    shell.feed(&["import", "c", "-"], &all.join("\n")).good();
+    let search = |more: &[&str]| shell.run(&[&["search", "c", "--json"], more].concat()).json();
+    assert_eq!(ids(&search(&["--text", "borrow checkers"]))[0], json!(3));
+    assert_eq!(ids(&search(&["--text", "\"chess\"", "--limit", "9"])).len(), 5);
+    assert_eq!(ids(&search(&["--filter", r#"{"$text": "checker"}"#, "--like", "1"])), [json!(3)]);
+    let both = search(&["--like", "5", "--text", "checkers", "--explain", "--filter", r#"{"n": {"$gt": 1}}"#]);
+    assert_eq!(both["explanation"]["filter"]["n_matching"], json!(5));
+    assert_eq!(both["hits"][0]["parts"]["text"]["rank"], json!(1));
+    let groups = search(&["--like", "5", "--group-by", "kind", "--limit", "2", "--per-group", "2"]);
+    assert_eq!((ids(&groups).len(), &groups["hits"][3]["group"]), (4, &groups["hits"][2]["group"]));
+    assert_eq!(ids(&search(&["--like", "5", "--mmr", "0.5", "--limit", "2"])).len(), 2);
+    let explained = shell.run(&["search", "c", "--text", "chess", "--explain"]).good();
+    assert!(explained.out.contains("way: words") && explained.out.contains("time: "), "{}", explained.out);
+    let facet = shell.run(&["facet", "c", "title", "--json"]).good().lines();
+    assert_eq!(facet[0], json!({"value": "Chess", "n_documents": 5}));
+    assert!(shell.run(&["facet", "c", "title"]).good().out.contains("5  \"Chess\""));
+    let sample = ["sample", "c", "2", "--seed", "7", "--json"];
+    assert_eq!(shell.run(&sample).json(), shell.run(&sample).json());
+    assert_eq!(shell.run(&sample).json()["documents"].as_array().map(Vec::len), Some(2));
+    let page = shell.run(&["scroll", "c", "--order-by", "n", "--descending", "--limit", "2", "--json"]).json();
+    assert_eq!((&page["documents"][0]["id"], &page["documents"][1]["id"]), (&json!(6), &json!(5)));
+    shell.run(&["search", "c", "--text", "a", "--mmr", "0.5"]).bad(1, &["invalid mmr"]);
+    shell.run(&["search", "c", "--like", "1", "--vector", "-"]).bad(2, &["cannot be used with"]);
+    shell.run(&["create", "d", "--dimension", "2", "--language", "x"]).bad(2, &["expected one of arabic"]);
+}
+
+#[test]
 fn collections_come_and_go() {
     let shell = Shell::with_collection();
     let told = shell.run(&["create", "d", "--dimension", "3", "--metric", "l2", "--json"]).json();

@@ -94,6 +94,6 @@ impl Random {
 
     /// A number below another, each as likely as any other but for one part in 2³² at most.
     fn below(&mut self, most: usize) -> usize {
-        (u128::from(self.next()) * most as u128 >> 64) as usize
+        ((u128::from(self.next()) * most as u128) >> 64) as usize
     }
 }

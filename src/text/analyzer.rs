@@ -37,6 +37,11 @@ pub struct Analyzer {
 }
 
 impl Analyzer {
+    /// Whether words are taken as they are.
+    pub(crate) fn is_plain(&self) -> bool {
+        *self == Analyzer::default()
+    }
+
     /// Words as they are, in lower case.
     pub fn new() -> Self {
         Analyzer::default()

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use serde::Serialize;
-use vectrove::limits::{MAX_EF, MAX_LINK_THREADS, MAX_M, MIN_M};
-use vectrove::{DocId, Filter, Metric, Quantization};
+use vectrove::limits::{MAX_EF, MAX_GROUP, MAX_LINK_THREADS, MAX_M, MIN_M};
+use vectrove::{DocId, Filter, Language, Metric, Quantization};
 
 const AFTER_HELP: &str = "\
 Ids: a JSON number (7) is a number, a JSON string ('\"7\"') is a string, anything else is the text as it stands.
@@ -90,7 +90,7 @@ pub(crate) enum Verb {
     /// Import rows of JSON, with their vectors inside or beside them
     #[command(after_help = IMPORT_HELP)]
     Import(Import),
-    /// Find the documents nearest to vectors, or to a stored document
+    /// Find the documents nearest to vectors or to a stored document, or by words
     Search(Search),
     /// Show documents by id
     Get(Get),
@@ -98,8 +98,12 @@ pub(crate) enum Verb {
     Delete(Delete),
     /// Count documents
     Count(Count),
-    /// Show documents in the order of their ids, a page at a time
+    /// Count the documents that have each value of a metadata field
+    Facet(Facet),
+    /// Show documents in the order of their ids, a page at a time, or of a field
     Scroll(Scroll),
+    /// Show some documents drawn at random
+    Sample(Sample),
     /// Write all documents as rows that `import` reads
     Export(Export),
     /// Show or change what metadata documents must have
@@ -210,6 +214,18 @@ pub(crate) struct Create {
     /// What metadata documents must have, as JSON
     #[arg(long, value_name = "FILE.json|-")]
     pub(crate) schema: Option<PathBuf>,
+    /// A metadata field not to index, with all below it
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) no_index: Vec<String>,
+    /// Do not index words of texts
+    #[arg(long)]
+    pub(crate) no_text: bool,
+    /// A metadata field that counts as text
+    #[arg(long, value_name = "FIELD", conflicts_with = "no_text")]
+    pub(crate) text_field: Vec<String>,
+    /// Reduce words to their stems and leave out stop words, by the rules of a language, such as english
+    #[arg(long, value_name = "LANGUAGE", value_parser = language)]
+    pub(crate) language: Option<Language>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -248,22 +264,25 @@ pub(crate) struct Import {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("query").required(true).args(["like", "vectors", "vector"]))]
+#[command(group = clap::ArgGroup::new("query").required(true).multiple(true).args(["like", "vectors", "vector", "text"]))]
 pub(crate) struct Search {
     #[command(flatten)]
     pub(crate) target: Target,
     /// Search with the vector of a stored document, which is left out; of several, with their mean
-    #[arg(long, value_name = "ID", value_parser = id)]
+    #[arg(long, value_name = "ID", value_parser = id, conflicts_with_all = ["vectors", "vector"])]
     pub(crate) like: Vec<DocId>,
     /// Also away from the vector of a stored document, which is left out too
     #[arg(long, value_name = "ID", value_parser = id, requires = "like", conflicts_with_all = ["vectors", "vector"])]
     pub(crate) unlike: Vec<DocId>,
     /// Search with each vector of a file
-    #[arg(long, value_name = "FILE.fbin|FILE.npy")]
+    #[arg(long, value_name = "FILE.fbin|FILE.npy", conflicts_with = "vector")]
     pub(crate) vectors: Option<PathBuf>,
     /// Search with each JSON array of numbers in a file; `-` for stdin, each answered before the next is read
     #[arg(long, value_name = "FILE|-")]
     pub(crate) vector: Option<PathBuf>,
+    /// Search by words: alone, or together with each vector; \"phrases\" and beginnings* too
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) text: Option<String>,
     /// Only these vectors of --vectors, counted from 1
     #[arg(long, value_name = "N,…", requires = "vectors", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) row: Vec<u64>,
@@ -288,6 +307,18 @@ pub(crate) struct Search {
     /// Only hits at most this far away
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub(crate) max_distance: Option<f32>,
+    /// Hits that differ from each other: 1 is nearness alone, 0 difference alone
+    #[arg(long, value_name = "LAMBDA", conflicts_with = "group_by")]
+    pub(crate) mmr: Option<f32>,
+    /// Hits in groups that have the same value in a metadata field: --limit groups
+    #[arg(long, value_name = "FIELD")]
+    pub(crate) group_by: Option<String>,
+    /// Most hits of a group
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "group_by", value_parser = number(1..=MAX_GROUP))]
+    pub(crate) per_group: usize,
+    /// Say why hits were found as they were
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// Only these metadata fields with the hits
     #[arg(long, value_name = "A,…", value_delimiter = ',')]
     pub(crate) fields: Option<Vec<String>>,
@@ -328,7 +359,42 @@ pub(crate) struct Count {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Facet {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The metadata field
+    pub(crate) field: String,
+    /// Only documents that match
+    #[arg(long, value_name = "JSON")]
+    pub(crate) filter: Option<Filter>,
+    /// Most values
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sample {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// How many documents
+    #[arg(value_name = "N")]
+    pub(crate) n: usize,
+    /// Only documents that match
+    #[arg(long, value_name = "JSON")]
+    pub(crate) filter: Option<Filter>,
+    /// Draw the same documents whenever the same are there
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Scroll {
+    /// In the order of a metadata field's values
+    #[arg(long, value_name = "FIELD", conflicts_with = "after")]
+    pub(crate) order_by: Option<String>,
+    /// The greatest first
+    #[arg(long, requires = "order_by")]
+    pub(crate) descending: bool,
     #[command(flatten)]
     pub(crate) target: Target,
     /// Only documents that match
@@ -441,6 +507,15 @@ fn id(text: &str) -> Result<DocId, Infallible> {
         Ok(serde_json::Value::Number(number)) => number.as_u64().map_or_else(|| DocId::from(text), DocId::from),
         Ok(serde_json::Value::String(string)) => DocId::from(string),
         _ => DocId::from(text),
+    })
+}
+
+/// A language by its English name.
+fn language(name: &str) -> Result<Language, String> {
+    let of = |name: &str| serde_json::from_value(name.to_lowercase().into());
+    of(name).map_err(|_: serde_json::Error| {
+        let all: Vec<String> = Language::ALL.iter().map(|language| format!("{language:?}").to_lowercase()).collect();
+        format!("expected one of {}", all.join(", "))
     })
 }
 

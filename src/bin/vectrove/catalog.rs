@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::json;
-use vectrove::{Collection, CollectionConfig, CollectionStats, Database, Error, Index, Namespace, Schema};
+use vectrove::{Analyzer, Collection, CollectionConfig, CollectionStats, Database, Error, Index, Namespace, Schema};
 
 use crate::args;
 use crate::failure::Failure;
@@ -35,7 +35,7 @@ fn absent(db: &Database, error: Error) -> Failure {
 }
 
 pub(crate) fn create(db: &Database, create: args::Create, output: &mut Output) -> Result<(), Failure> {
-    let args::Create { name, dimension, metric, normalize, flat, m, ef_construction, codes, schema } = create;
+    let args::Create { name, dimension, metric, normalize, flat, m, ef_construction, codes, schema, .. } = create;
     let mut config = CollectionConfig::new(dimension)
         .metric(metric)
         .normalize(normalize)
@@ -43,6 +43,11 @@ pub(crate) fn create(db: &Database, create: args::Create, output: &mut Output) -
         .m(m)
         .ef_construction(ef_construction)
         .quantization(codes.into());
+    (config.no_index, config.index_text) = (create.no_index, !create.no_text);
+    config.text_fields = create.text_field;
+    if let Some(language) = create.language {
+        config.analyzer = Analyzer::new().stem(language).stop_words(language);
+    }
     config.schema = schema.as_deref().map(read_schema).transpose()?;
     let collection = db.create_collection(&name, config)?;
     let line = format!("created {name}: {dimension} components, {metric}");

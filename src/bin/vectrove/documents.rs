@@ -64,18 +64,40 @@ struct Page<'a> {
 }
 
 pub(crate) fn scroll(db: &Database, scroll: args::Scroll, output: &mut Output) -> Result<(), Failure> {
-    let page = target(db, &scroll.target)?
+    let is_ordered = scroll.order_by.is_some();
+    let mut asked = target(db, &scroll.target)?
         .scroll()
         .filter(scroll.filter.unwrap_or_default())
         .limit(scroll.limit)
-        .after(scroll.after.map(Cursor::after))
-        .run()?;
-    let next = page.next.as_ref().map(Cursor::id);
+        .after(scroll.after.map(Cursor::after));
+    if let Some(field) = scroll.order_by {
+        asked = asked.order_by(field);
+    }
+    let page = if scroll.descending { asked.descending() } else { asked }.run()?;
+    let next = page.next.as_ref().map(Cursor::id).filter(|_| !is_ordered);
     if output.json {
         return output.object(&Page { documents: &page.documents, next });
     }
     page.documents.iter().try_for_each(|document| show(document, output))?;
     next.map_or(Ok(()), |id| output.line(format_args!("more: --after '{}'", spelled(id))))
+}
+
+pub(crate) fn facet(db: &Database, facet: args::Facet, output: &mut Output) -> Result<(), Failure> {
+    let filter = facet.filter.unwrap_or_default();
+    let counts = target(db, &facet.target)?.facet(facet.field).filter(filter).limit(facet.limit).run()?;
+    counts.iter().try_for_each(|count| match output.json {
+        true => output.object(count),
+        false => output.line(format_args!("{:>10}  {}", grouped(count.n_documents as u64), count.value)),
+    })
+}
+
+pub(crate) fn sample(db: &Database, sample: args::Sample, output: &mut Output) -> Result<(), Failure> {
+    let asked = target(db, &sample.target)?.sample(sample.n).filter(sample.filter.unwrap_or_default());
+    let documents = sample.seed.map_or(asked.clone(), |seed| asked.seed(seed)).run()?;
+    if output.json {
+        return output.object(&Page { documents: &documents, next: None });
+    }
+    documents.iter().try_for_each(|document| show(document, output))
 }
 
 pub(crate) fn export(db: &Database, export: &args::Export, output: &mut Output) -> Result<(), Failure> {

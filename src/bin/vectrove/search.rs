@@ -8,7 +8,8 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use serde::Serialize;
-use vectrove::{Database, Error, Hit, Namespace, Query, SearchParams, Way};
+use vectrove::limits::MAX_CANDIDATES;
+use vectrove::{Database, Error, Explanation, GroupBy, Hit, Hits, Mmr, Namespace, Query, SearchParams, Way};
 
 use crate::args;
 use crate::catalog;
@@ -20,6 +21,9 @@ use crate::vectors::VectorFile;
 
 /// Queries searched at once.
 const AT_ONCE: usize = 64;
+
+/// Candidates that hits which are to differ are chosen from, for each hit.
+const MMR_CANDIDATES: usize = 5;
 
 /// Widest column of ids.
 const ID_WIDTH: usize = 36;
@@ -34,9 +38,13 @@ type Queries = Box<dyn Iterator<Item = Result<Numbered, Failure>>>;
 pub(crate) fn search(db: &Database, args: args::Search, output: &mut Output) -> Result<(), Failure> {
     let collection = catalog::open(db, &args.target.collection)?;
     let namespace = catalog::namespace(&collection, args.target.namespace.as_deref())?;
-    let shape = Shape { alone: !args.like.is_empty() || args.row.len() == 1, fields: args.fields.is_some() };
+    let has_vectors = args.vectors.is_some() || args.vector.is_some();
+    let shape = Shape { alone: !has_vectors || args.row.len() == 1, fields: args.fields.is_some() };
     let at_once = if args.vector.as_deref().is_some_and(is_stdin) { 1 } else { AT_ONCE };
     let mut queries = queries(&args)?;
+    if let Some(text) = args.text.clone().filter(|_| has_vectors || !args.like.is_empty()) {
+        queries = Box::new(queries.map(move |query| query.map(|(number, query)| (number, query.with_text(&*text)))));
+    }
     let params = params(args);
     loop {
         let (chunk, failure) = take(&mut queries, at_once);
@@ -64,7 +72,10 @@ fn queries(args: &args::Search) -> Result<Queries, Failure> {
             let file = File::open(path).map_err(|error| Failure::file("opening", path, &error))?;
             Ok(from_arrays(path.display().to_string(), BufReader::new(file)))
         }
-        (None, None) => Err(Failure::failed("expected --like, --vectors or --vector")),
+        (None, None) => match &args.text {
+            Some(text) => Ok(Box::new(std::iter::once(Ok((1, Query::text(&**text)))))),
+            None => Err(Failure::failed("expected --like, --vectors, --vector or --text")),
+        },
     }
 }
 
@@ -105,6 +116,10 @@ fn params(args: args::Search) -> SearchParams {
     params.fields = args.fields;
     params.ef = args.ef;
     params.way = args.exact.then_some(Way::Exact);
+    params.explain = args.explain;
+    params.group_by = args.group_by.map(|field| GroupBy::new(field, args.per_group));
+    let n_candidates = args.offset.saturating_add(args.limit).saturating_mul(MMR_CANDIDATES).clamp(1, MAX_CANDIDATES);
+    params.mmr = args.mmr.map(|lambda| Mmr::new(lambda, n_candidates));
     params
 }
 
@@ -126,7 +141,7 @@ fn answer(
     namespace: &Namespace,
     chunk: Vec<Numbered>,
     params: &SearchParams,
-    mut show: impl FnMut(u64, &[Hit]) -> Result<(), Failure>,
+    mut show: impl FnMut(u64, &Hits) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let (numbers, queries): (Vec<u64>, Vec<Query>) = chunk.into_iter().unzip();
     let answers = namespace.search_many(queries).params(params.clone()).run();
@@ -155,11 +170,14 @@ struct Shape {
 #[derive(Serialize)]
 struct Answer<'a> {
     hits: &'a [Hit],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<&'a Explanation>,
 }
 
-fn show(output: &mut Output, number: u64, hits: &[Hit], shape: Shape) -> Result<(), Failure> {
+fn show(output: &mut Output, number: u64, hits: &Hits, shape: Shape) -> Result<(), Failure> {
+    let explanation = hits.explanation.as_deref();
     if output.json {
-        return output.object(&Answer { hits });
+        return output.object(&Answer { hits, explanation });
     }
     if !shape.alone {
         output.line(format_args!("query {number}"))?;
@@ -175,7 +193,7 @@ fn show(output: &mut Output, number: u64, hits: &[Hit], shape: Shape) -> Result<
         let line = format!("{score}  {id:id_width$}  {}", cut(&about(hit, shape), room));
         output.line(line.trim_end())?;
     }
-    Ok(())
+    explanation.map_or(Ok(()), |explanation| output.line(explanation))
 }
 
 /// What a table says of a hit: the fields that were asked for and its text; without either, its metadata.
