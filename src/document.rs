@@ -6,8 +6,8 @@ use std::ops::Deref;
 
 use serde::Serialize;
 
-use crate::explanation::Explanation;
 use crate::id::{Commit, DocId};
+use crate::route::{Explanation, Route};
 use crate::value::{Unchecked, Value};
 
 /// Bytes that an operation takes beside its vector, metadata and text: keys, headers, its line of the log.
@@ -245,45 +245,6 @@ pub struct Hits {
     pub route: Route,
     /// Why they were found so, if [`explain`](crate::Search::explain) asked.
     pub explanation: Option<Box<Explanation>>,
-}
-
-/// How a search found its hits, and what that took.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Route {
-    /// Whether every vector or code was compared, or the graph walked.
-    pub way: Way,
-    /// Documents whose exact vectors were compared: all of them in a scan, otherwise the best found by codes.
-    pub n_scanned: usize,
-    /// Documents compared on the walk through the graph, or by their codes alone.
-    pub n_visited: usize,
-    /// Steps of the walk: documents whose links were followed.
-    pub n_hops: usize,
-    /// Documents compared because they were not linked yet.
-    pub n_tail: usize,
-    /// Documents that match the filter, as far as that was found out: at most so many. None without a filter.
-    pub n_matching: Option<usize>,
-    /// Documents that were looked at to see whether they match, because postings do not tell.
-    pub n_checked: usize,
-    /// Whether a walk was begun and given up for comparing all that may be hits: it would have missed some.
-    pub gave_up: bool,
-}
-
-/// The ways to answer a search.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Way {
-    /// Every vector that may be a hit was compared: the hits are the nearest there are.
-    #[default]
-    Exact,
-    /// The graph was walked: the hits are nearly always the nearest there are.
-    Graph,
-    /// Of a filtered search: the codes of all documents that match were compared, and the best of them by their vectors.
-    /// The hits are the nearest, unless codes are too coarse to tell.
-    Codes,
-    /// Of a search in words alone: those that may be among the best were scored, and the hits are the best there are.
-    Words,
 }
 
 /// How a collection was read when the database was opened, and what that left to do.

@@ -5,10 +5,10 @@
 // Floor 0: words. No I/O, no locks.
 mod document;
 mod error;
-mod explanation;
 mod failpoint;
 mod id;
 pub mod limits;
+mod route;
 mod sync;
 mod value;
 
@@ -46,14 +46,13 @@ pub use crate::config::{CollectionConfig, Durability, Index, Options, Quantizati
 pub use crate::db::{Backup, CollectionStats, Database, Stats, Verification};
 pub use crate::distance::{Distance, Distances, Metric};
 pub use crate::document::{
-    Cursor, Document, FacetCount, Hit, Hits, OpenedBy, Opening, Page, Part, Parts, Receipt, Route, StoredDocument,
-    Update, Way,
+    Cursor, Document, FacetCount, Hit, Hits, OpenedBy, Opening, Page, Part, Parts, Receipt, StoredDocument, Update,
 };
 pub use crate::error::{Error, ErrorKind, Outcome, Result, Violation};
-pub use crate::explanation::{Estimate, Explanation, FilterFigures};
 pub use crate::filter::{Field, Filter, field};
 pub use crate::id::{Commit, DocId};
 pub use crate::params::{FusedBy, Fusion, GroupBy, Mmr, SearchParams};
+pub use crate::route::{Estimate, Explanation, FilterFigures, Route, Way};
 pub use crate::schema::{Choice, FieldRule, Schema, Type};
 pub use crate::text::analyzer::{Analyzer, Language};
 pub use crate::value::Value;

@@ -2,10 +2,10 @@
 
 use crate::boost::Boost;
 use crate::config::within;
-use crate::document::Way;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::limits::{MAX_BOOSTS, MAX_CANDIDATES, MAX_EF, MAX_GROUP, MAX_PATH_BYTES};
+use crate::route::Way;
 
 /// What one search asks for. Set through the methods of [`Search`](crate::Search).
 #[derive(Debug, Clone)]

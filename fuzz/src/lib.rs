@@ -10,6 +10,8 @@ pub mod id;
 pub mod error;
 #[path = "../../src/value.rs"]
 pub mod value;
+#[path = "../../src/route.rs"]
+pub mod route;
 #[path = "../../src/document.rs"]
 pub mod document;
 #[path = "../../src/distance/mod.rs"]

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 
 use super::round::{Asked, Best, Round};
 use crate::boost::{Boost, now};
-use crate::document::Route;
 use crate::error::Result;
 use crate::id::Slot;
+use crate::route::Route;
 
 /// Found before boosts are added: so many for each hit wanted, and at least so many.
 const PER_HIT: usize = 10;

@@ -6,9 +6,9 @@ use super::field::Field;
 use super::round::{Round, beam, can_walk};
 use crate::collection::index::cost::Plan;
 use crate::collection::matching::settle;
-use crate::document::{Route, Way};
 use crate::error::Result;
-use crate::explanation::{Estimate, Explanation, FilterFigures};
+use crate::route::{Estimate, Explanation, FilterFigures};
+use crate::route::{Route, Way};
 
 impl Plan {
     fn way(self) -> Way {

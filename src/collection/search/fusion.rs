@@ -4,11 +4,12 @@ use super::hits::Answer;
 use super::round::{Best, Prepared, Round};
 use super::words::ByWords;
 use crate::collection::index::seek::Scratch;
-use crate::document::{Part, Parts, Route};
+use crate::document::{Part, Parts};
 use crate::error::Result;
 use crate::graph::Found;
 use crate::id::Slot;
 use crate::params::{FusedBy, Fusion};
+use crate::route::Route;
 use crate::text::query::Parsed;
 
 impl Round {

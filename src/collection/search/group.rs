@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use super::hits::Answer;
 use super::round::{Asked, Best, Round};
-use crate::document::Route;
 use crate::error::Result;
 use crate::filter::extract::first_scalar;
 use crate::filter::{Filter, field};
 use crate::id::Slot;
 use crate::limits::MAX_GROUPS;
 use crate::params::GroupBy;
+use crate::route::Route;
 use crate::value::Value;
 
 /// Found for each group that is still wanted.

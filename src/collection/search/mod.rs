@@ -27,10 +27,11 @@ use self::round::Round;
 use super::Namespace;
 use super::query::Query;
 use crate::boost::Boost;
-use crate::document::{Hits, Way};
+use crate::document::Hits;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::params::{Fusion, GroupBy, Mmr, SearchParams};
+use crate::route::Way;
 
 impl Namespace {
     /// The documents nearest to a vector, or to a stored document.

@@ -16,12 +16,13 @@ use crate::collection::index::seek::{Effort, Scratch, Target, WIDER, Wanted};
 use crate::collection::matching::{Candidates, Matching, settle};
 use crate::collection::query::{Query, Resolved};
 use crate::collection::{Live, Namespace, Scope, State, check, diversity};
-use crate::document::{Hits, Route, Way};
+use crate::document::Hits;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::graph::Found;
 use crate::id::{NamespaceId, Slot};
 use crate::params::SearchParams;
+use crate::route::{Route, Way};
 use crate::store::View;
 use crate::text::query::Parsed;
 

@@ -7,10 +7,10 @@ use super::hits::Answer;
 use super::round::{Best, Round};
 use crate::collection::matching::Matching;
 use crate::collection::words::lookup::Asked;
-use crate::document::{Route, Way};
 use crate::error::{Error, Result};
 use crate::id::Slot;
 use crate::limits::MAX_TEXT_QUERY_BYTES;
+use crate::route::{Route, Way};
 use crate::text::query::Parsed;
 use crate::text::rank::{Bm25, Ranking, Scored};
 

@@ -1,10 +1,47 @@
-//! Why a search went the way it did.
+//! How a search was answered, and why it went that way.
 
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::document::{Route, Way};
+/// How a search found its hits, and what that took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Route {
+    /// Whether every vector or code was compared, or the graph walked.
+    pub way: Way,
+    /// Documents whose exact vectors were compared: all of them in a scan, otherwise the best found by codes.
+    pub n_scanned: usize,
+    /// Documents compared on the walk through the graph, or by their codes alone.
+    pub n_visited: usize,
+    /// Steps of the walk: documents whose links were followed.
+    pub n_hops: usize,
+    /// Documents compared because they were not linked yet.
+    pub n_tail: usize,
+    /// Documents that match the filter, as far as that was found out: at most so many. None without a filter.
+    pub n_matching: Option<usize>,
+    /// Documents that were looked at to see whether they match, because postings do not tell.
+    pub n_checked: usize,
+    /// Whether a walk was begun and given up for comparing all that may be hits: it would have missed some.
+    pub gave_up: bool,
+}
+
+/// The ways to answer a search.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Way {
+    /// Every vector that may be a hit was compared: the hits are the nearest there are.
+    #[default]
+    Exact,
+    /// The graph was walked: the hits are nearly always the nearest there are.
+    Graph,
+    /// Of a filtered search: the codes of all documents that match were compared, and the best of them by their vectors.
+    /// The hits are the nearest, unless codes are too coarse to tell.
+    Codes,
+    /// Of a search in words alone: those that may be among the best were scored, and the hits are the best there are.
+    Words,
+}
 
 /// Why a search went the way it did, and what that took; asked for by [`Search::explain`](crate::Search::explain).
 ///
