@@ -57,11 +57,13 @@ pub(crate) fn encode_change(change: &ChunkChange) -> Vec<u8> {
     bytes
 }
 
+/// A change; `None` if it is none, or not settled, so that it could mean one thing alone and another among others.
 fn decode_change(bytes: &[u8]) -> Option<ChunkChange> {
     let [VERSION, CHANGE, a, b, rest @ ..] = bytes else { return None };
     let (removed, put) = rest.split_at_checked(2 * usize::from(u16::from_le_bytes([*a, *b])))?;
-    let removed = removed.as_chunks().0.iter().map(|place| u16::from_le_bytes(*place)).collect();
-    Some(ChunkChange { put: decode_postings(put)?, removed })
+    let removed: Vec<u16> = removed.as_chunks().0.iter().map(|place| u16::from_le_bytes(*place)).collect();
+    let change = ChunkChange { put: decode_postings(put)?, removed };
+    change.is_settled().then_some(change)
 }
 
 /// A row and its changes, oldest first, as one row. Never fails: what cannot be read makes a damaged row.
@@ -248,5 +250,17 @@ mod tests {
         let twice = [&row[..], &row[2..]].concat();
         assert!(read_chunk(&twice).is_err() && read_chunk(&merge(Some(&row), &[&row])).is_err());
         assert!(WordsRow::decode(&[1; 8]).is_err());
+    }
+
+    #[test]
+    fn a_change_that_is_not_settled_is_damage() {
+        let change = |removed: &[u16]| ChunkChange { put: vec![posting(1, 2, 300)], removed: removed.to_vec() };
+        for (removed, is_settled) in
+            [(&[][..], true), (&[0, 2], true), (&[2, 0], false), (&[2, 2], false), (&[1], false), (&[4_096], false)]
+        {
+            let bytes = encode_change(&change(removed));
+            assert_eq!(merge_changes([&bytes[..], &bytes].into_iter()).is_some(), is_settled, "{removed:?}");
+            assert_eq!(read_chunk(&merge(None, &[&bytes])).is_ok(), is_settled, "{removed:?}");
+        }
     }
 }

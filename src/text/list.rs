@@ -188,6 +188,14 @@ impl ChunkChange {
         self.removed.retain(|place| put.binary_search_by_key(place, |posting| posting.place).is_err());
     }
 
+    /// Whether places are in order and of a chunk, and none in both.
+    pub(crate) fn is_settled(&self) -> bool {
+        let is_put = |place: &u16| self.put.binary_search_by_key(place, |posting| posting.place).is_ok();
+        self.put.is_sorted_by(|a, b| a.place < b.place)
+            && self.removed.is_sorted_by(|a, b| a < b)
+            && self.removed.iter().all(|place| u32::from(*place) < CHUNK && !is_put(place))
+    }
+
     /// What postings in order become.
     pub(crate) fn apply(&self, before: &[Posting]) -> Vec<Posting> {
         let mut after = Vec::with_capacity(before.len() + self.put.len());
