@@ -52,7 +52,7 @@ disk-full: prepare
 
 # Coverage-guided, SECONDS for each target; needs cargo-fuzz and a nightly toolchain.
 fuzz:
-	cd fuzz && for target in filter lookup records superblock; do \
+	cd fuzz && for target in filter lookup records superblock words; do \
 	  mkdir -p corpus/$$target; \
 	  CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)/fuzz" $(CARGO) +nightly fuzz run $$target corpus/$$target seeds/$$target -- \
 	    -max_total_time=$(SECONDS) -rss_limit_mb=512 -timeout=5 -dict=filter.dict || exit 1; \

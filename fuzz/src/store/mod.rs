@@ -3,11 +3,13 @@
 #[path = "../../../src/store/graph.rs"]
 mod graph;
 #[path = "../../../src/store/key.rs"]
-mod key;
+pub(crate) mod key;
 #[path = "../../../src/store/record.rs"]
 mod record;
 #[path = "../../../src/store/superblock.rs"]
 mod superblock;
+#[path = "../../../src/store/words.rs"]
+mod words;
 
 use record::{CatalogEntry, DocumentHeader, DocumentRow, Identity, LogRecord, VectorRow};
 
@@ -65,4 +67,39 @@ pub fn read_superblock(bytes: &[u8]) {
         assert_eq!(superblock::Superblock::decode(&content.encode(sequence)).ok(), Some((sequence, content)));
     }
     let _ = superblock::newest(bytes);
+}
+
+/// Reads bytes as a row of words and changes to it: a byte that says whether there is a row, then each after a byte with
+/// its length. What becomes of the row must not depend on which changes are merged with each other before.
+pub fn merge_words(bytes: &[u8]) {
+    let Some((&has_row, mut rest)) = bytes.split_first() else { return };
+    let mut pieces = Vec::new();
+    while let Some((&n_bytes, behind)) = rest.split_first() {
+        let (piece, behind) = behind.split_at(behind.len().min(n_bytes.into()));
+        pieces.push(piece);
+        rest = behind;
+    }
+    let n_rows = pieces.len().min(usize::from(has_row & 1));
+    let (row, changes) = (pieces[..n_rows].first().copied(), &pieces[n_rows..]);
+    let merged = words::merge(row, changes);
+    let is_whole = row.is_none_or(|row| words::read_chunk(row).is_ok())
+        && changes.iter().all(|change| words::merge_changes([*change].into_iter()).is_some());
+    assert_eq!(words::read_chunk(&merged).is_ok(), is_whole);
+    assert_eq!(words::merge(Some(&merged), &[]), merged);
+
+    let mut one_by_one = words::merge(row, &[]);
+    changes.iter().for_each(|change| one_by_one = words::merge(Some(&one_by_one), &[change]));
+    assert_eq!(one_by_one, merged);
+    for from in 0..changes.len() {
+        for to in from + 1..=changes.len() {
+            let Some(inner) = words::merge_changes(changes[from..to].iter().copied()) else { continue };
+            let grouped = [&changes[..from], &[&inner], &changes[to..]].concat();
+            assert_eq!(words::merge(row, &grouped), merged, "{from} to {to}");
+        }
+    }
+
+    let sealed = [bytes, &crc32c::crc32c(bytes).to_le_bytes()].concat();
+    if let Ok(state) = words::WordsRow::decode(&sealed) {
+        assert_eq!(words::WordsRow::decode(&state.encode()).ok(), Some(state));
+    }
 }
