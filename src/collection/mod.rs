@@ -32,6 +32,7 @@ pub(crate) mod facet;
 pub(crate) mod fields;
 mod image;
 pub(crate) mod index;
+mod indexes;
 mod life;
 pub(crate) mod linker;
 pub(crate) mod load;
@@ -225,116 +226,6 @@ impl Collection {
     /// ```
     pub fn drop_namespace(&self, name: &str) -> Result<Receipt> {
         self.namespace(name)?.delete_where(Filter::everything())
-    }
-
-    /// Has a path of metadata indexed, with all below it: from now on in every document that is written, and in the
-    /// background in those that are there. Until that is done filters on it look at documents themselves, as before. One
-    /// that is indexed stays so.
-    ///
-    /// # Errors
-    /// `InvalidConfig` for a path that is empty, too long, or below one that is not indexed; otherwise as for every write.
-    ///
-    /// ```
-    /// # let folder = tempfile::tempdir()?;
-    /// # let db = vectrove::Database::open(folder.path())?;
-    /// # use vectrove::{CollectionConfig, Document};
-    /// # use serde_json::json;
-    /// let notes = db.get_or_create_collection("notes", CollectionConfig::new(1).no_index("tag"))?;
-    /// notes.insert(Document::new([1.0]).metadata(json!({"tag": "a", "at": 7})))?;
-    /// assert_eq!(notes.indexed_fields()?, ["at"]);
-    /// notes.add_index("tag")?;
-    /// notes.wait_indexed()?;
-    /// assert_eq!(notes.indexed_fields()?, ["at", "tag"]);
-    /// notes.drop_index("at")?;
-    /// assert_eq!(notes.indexed_fields()?, ["tag"]);
-    /// # Ok::<_, Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn add_index(&self, path: &str) -> Result<()> {
-        check::path(path)?;
-        self.state.live()?.add_index(path)
-    }
-
-    /// Has a path of metadata not indexed any more, nor what is below it. Filters on it look at documents themselves from
-    /// then on.
-    ///
-    /// # Errors
-    /// `InvalidConfig` for a path that is empty or too long; otherwise as for every write.
-    pub fn drop_index(&self, path: &str) -> Result<()> {
-        check::path(path)?;
-        self.state.live()?.drop_index(path)
-    }
-
-    /// The paths of metadata that filters are told of by the index, in order: of every document that has them.
-    ///
-    /// # Errors
-    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
-    pub fn indexed_fields(&self) -> Result<Vec<String>> {
-        Ok(self.state.live()?.fields.indexed())
-    }
-}
-
-impl Collection {
-    /// Waits until every document written before is linked into the graph, and can be reached there, and until the index of
-    /// metadata is whole. No one has to: what is not linked or indexed yet is found all the same. Where the database was opened read-only it does not wait: nothing is
-    /// linked there.
-    ///
-    /// # Errors
-    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile.
-    ///
-    /// ```
-    /// # let folder = tempfile::tempdir()?;
-    /// # let db = vectrove::Database::open(folder.path())?;
-    /// # use vectrove::{CollectionConfig, Document};
-    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
-    /// notes.insert_many((0..1_000).map(|n| Document::new([n as f32 + 1.0])))?;
-    /// notes.wait_indexed()?;
-    /// assert_eq!(db.stats()?.collections[0].tail_length, 0);
-    /// # Ok::<_, Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn wait_indexed(&self) -> Result<()> {
-        let live = self.state.live()?;
-        if let Some(index) = &live.memory.index {
-            index.wait(|| live.bell.ring(), || live.bell.is_stopped() || live.store.is_beside());
-        }
-        live.fields.wait(|| live.bell.is_stopped() || live.store.is_beside());
-        live.words.wait(|| live.bell.is_stopped() || live.store.is_beside());
-        drop(live);
-        self.state.live().map(drop)
-    }
-
-    /// Makes the graph and the index of metadata anew from the documents, and waits until they are there and written down.
-    /// Searches and writes go on meanwhile, by the graph there was. No one has to do this; it takes as long as linking all
-    /// documents did.
-    ///
-    /// # Errors
-    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile; `ReadOnly` or
-    /// `Storage` if it could not be written down.
-    ///
-    /// ```
-    /// # let folder = tempfile::tempdir()?;
-    /// # let db = vectrove::Database::open(folder.path())?;
-    /// # use vectrove::{CollectionConfig, Document};
-    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
-    /// notes.insert_many((0..100).map(|n| Document::new([n as f32 + 1.0])))?;
-    /// notes.rebuild_index()?;
-    /// assert_eq!(notes.search([3.0]).limit(100).run()?.len(), 100);
-    /// # Ok::<_, Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn rebuild_index(&self) -> Result<()> {
-        let live = self.state.live()?;
-        live.store.check_writable()?;
-        live.rebuild_fields();
-        live.rebuild_words();
-        if let Some(index) = &live.memory.index {
-            index.rebuild(|| live.bell.ring(), || live.bell.is_stopped());
-        }
-        live.fields.wait(|| live.bell.is_stopped());
-        live.words.wait(|| live.bell.is_stopped());
-        if !live.bell.is_stopped() {
-            live.save()?;
-        }
-        drop(live);
-        self.state.live().map(drop)
     }
 }
 

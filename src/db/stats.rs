@@ -182,7 +182,7 @@ fn collection_stats(store: &Store, state: &State) -> Result<CollectionStats> {
         slots_bytes: footprint.rest,
         postings_bytes: footprint.postings,
         n_indexed_fields: live.fields.indexed().len(),
-        is_indexing: live.fields.is_building(),
+        is_indexing: live.fields.is_building() || live.words.is_building(),
         opening: live.opening,
         n_vectors_loaded: slots.exact.n_loaded(slots.n_slots()),
         n_to_repair: index.map_or(0, Index::n_short),

@@ -19,11 +19,18 @@ pub(crate) struct Walker {
     visited: Visited,
     beam: Beam,
     fresh: Vec<u32>,
+    /// Links of a point that are wanted.
+    wanted: Vec<u32>,
     /// Points on the way that are not wanted themselves.
     stones: Vec<u32>,
     ranks: Vec<f32>,
     tally: Tally,
 }
+
+/// Rows of points to be stepped over that are fetched ahead.
+const AHEAD: usize = 4;
+/// Links that are wanted, in parts of `m`, after which no more points are stepped over.
+const ENOUGH: usize = 2;
 
 /// Points to be found, and none but those.
 pub(crate) struct Among<'a, F, G> {
@@ -81,32 +88,40 @@ impl Walker {
         among: &Among<'_, F, G>,
     ) {
         self.fresh.clear();
-        self.stones.clear();
-        let mut n_wanted = 0;
-        for next in graph.row(slot, 0).iter() {
-            if !(among.admits)(next) {
-                self.stones.push(next);
-                continue;
-            }
-            n_wanted += 1;
+        let links = graph.row(slot, 0).iter();
+        // Whether a link is wanted is anyone's guess, so no branch depends on it.
+        self.wanted.resize(links.len(), 0);
+        self.stones.resize(links.len(), 0);
+        let (mut n_wanted, mut n_stones) = (0, 0);
+        for next in links {
+            let is_wanted = (among.admits)(next);
+            (self.wanted[n_wanted], self.stones[n_stones]) = (next, next);
+            n_wanted += usize::from(is_wanted);
+            n_stones += usize::from(!is_wanted);
+        }
+        let m = graph.shape().m;
+        let is_enough = n_wanted >= m / 2;
+        let (wanted, stones) = (std::mem::take(&mut self.wanted), std::mem::take(&mut self.stones));
+        if !is_enough {
+            stones[..n_stones].iter().take(AHEAD).for_each(|&stone| graph.prefetch(stone, 0));
+        }
+        for &next in &wanted[..n_wanted] {
             if self.visited.see(next) {
                 self.fresh.push(next);
             }
         }
-        let m = graph.shape().m;
-        if n_wanted >= m / 2 {
-            return;
-        }
-        let stones = std::mem::take(&mut self.stones);
-        for (place, &stone) in stones.iter().enumerate() {
-            if let Some(&ahead) = stones.get(place + 2) {
-                graph.prefetch(ahead, 0);
-            }
-            if self.visited.see(stone) {
-                n_wanted += self.step_over(graph, stone, &among.surely_admits);
-            }
-            if n_wanted >= 2 * m {
-                break;
+        self.wanted = wanted;
+        if !is_enough {
+            for (place, &stone) in stones[..n_stones].iter().enumerate() {
+                if let Some(&ahead) = stones[..n_stones].get(place + AHEAD) {
+                    graph.prefetch(ahead, 0);
+                }
+                if self.visited.see(stone) {
+                    n_wanted += self.step_over(graph, stone, &among.surely_admits);
+                }
+                if n_wanted >= ENOUGH * m {
+                    break;
+                }
             }
         }
         self.stones = stones;
@@ -116,9 +131,15 @@ impl Walker {
     #[inline(always)]
     fn step_over(&mut self, graph: &Graph, stone: u32, admits: &impl Fn(u32) -> bool) -> usize {
         self.tally.n_hops += 1;
+        let links = graph.row(stone, 0).iter();
+        self.wanted.resize(links.len(), 0);
         let mut n_wanted = 0;
-        for next in graph.row(stone, 0).iter().filter(|next| admits(*next)) {
-            n_wanted += 1;
+        for next in links {
+            self.wanted[n_wanted] = next;
+            n_wanted += usize::from(admits(next));
+        }
+        for at in 0..n_wanted {
+            let next = self.wanted[at];
             if self.visited.see(next) {
                 self.fresh.push(next);
             }

@@ -193,6 +193,13 @@ impl Codes {
         self.bytes_at(slot).0 == code.bytes
     }
 
+    /// Begins to fetch what a slot is ranked roughly by.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, slot: u32) {
+        let n_bytes = if self.layout == Layout::Planes { self.width / 2 } else { self.width };
+        distance::prefetch(self.rows.start(slot).cast(), n_bytes);
+    }
+
     /// Bytes of one code.
     pub(crate) fn width(&self) -> usize {
         self.width

@@ -12,7 +12,7 @@ pub(crate) struct Parsed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Item {
     Word(Box<str>),
-    /// Two words or more, one after the other.
+    /// One word or more, one after the other. A text must have it.
     Phrase(Vec<Box<str>>),
     /// Any word that begins so.
     Beginning(Box<str>),
@@ -24,11 +24,9 @@ impl Parsed {
         let mut items = Vec::new();
         for (number, part) in text.split('"').enumerate() {
             if number % 2 == 1 {
-                let mut words = analysis.words(part);
-                match words.len() {
-                    0 => {}
-                    1 => items.extend(words.pop().map(Item::Word)),
-                    _ => items.push(Item::Phrase(words)),
+                let words = analysis.words(part);
+                if !words.is_empty() {
+                    items.push(Item::Phrase(words));
                 }
                 continue;
             }
@@ -52,6 +50,11 @@ impl Parsed {
             Item::Phrase(words) => Some(&**words),
             Item::Word(_) | Item::Beginning(_) => None,
         })
+    }
+
+    /// Whether it takes a look at texts to know whether they have its phrases.
+    pub(crate) fn has_long_phrases(&self) -> bool {
+        self.phrases().any(|phrase| phrase.len() > 1)
     }
 
     /// Whether texts, each as its words in order, have everything that is asked for. Without anything they do not.
@@ -101,7 +104,7 @@ mod tests {
             ("* \"\" \"!\" ?*", vec![]),
             ("Big RED", vec![word("big"), word("red")]),
             ("a \"b c\" d", vec![word("a"), phrase(&["b", "c"]), word("d")]),
-            ("\"one\" \"not closed", vec![word("one"), phrase(&["not", "closed"])]),
+            ("\"one\" \"not closed", vec![phrase(&["one"]), phrase(&["not", "closed"])]),
             ("Pre* x-Y*", vec![beginning("pre"), word("x"), beginning("y")]),
             ("a*b", vec![word("a"), word("b")]),
         ] {

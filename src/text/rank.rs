@@ -150,6 +150,33 @@ impl Ranking {
         Ok((best.into_sorted_vec().into_iter().map(|Reverse(scored)| scored).collect(), n_scored))
     }
 
+    /// How many entries the lists of its words have.
+    pub(crate) fn n_postings(&self) -> usize {
+        self.words.iter().map(|word| word.list.len()).sum()
+    }
+
+    /// The same as [`best`](Ranking::best) of some slots alone.
+    pub(crate) fn best_of(
+        &self,
+        slots: &[u32],
+        n: usize,
+        mut admits: impl FnMut(Scored) -> Result<bool>,
+    ) -> Result<(Vec<Scored>, usize)> {
+        let scored = slots.iter().map(|&slot| Scored { slot, score: self.score(slot) });
+        let mut scored: Vec<Scored> = scored.filter(|scored| scored.score > 0.0).collect();
+        scored.sort_unstable_by(|a, b| b.cmp(a));
+        let mut best = Vec::new();
+        for one in scored {
+            if best.len() >= n {
+                break;
+            }
+            if admits(one)? {
+                best.push(one);
+            }
+        }
+        Ok((best, slots.len()))
+    }
+
     /// The ranges that have any of the words, and the most that a document in each can score.
     fn promises(&self) -> Vec<Promise> {
         let mut promises = Vec::new();
@@ -242,6 +269,8 @@ mod tests {
             n_scored += n;
             assert_eq!(best, expected, "round {round}");
             assert!(ranking.best(0, |_| Ok(true)).unwrap().0.is_empty());
+            let all: Vec<u32> = (0..lengths.len() as u32).collect();
+            assert_eq!(ranking.best_of(&all, 10, |scored| Ok(admits(scored.slot))).unwrap().0, expected);
         }
         assert!(n_scored * 2 < n_all, "{n_scored} of {n_all} were scored");
     }

@@ -3,7 +3,7 @@
 #[path = "../../../src/store/graph.rs"]
 mod graph;
 #[path = "../../../src/store/key.rs"]
-pub(crate) mod key;
+mod key;
 #[path = "../../../src/store/record.rs"]
 mod record;
 #[path = "../../../src/store/superblock.rs"]

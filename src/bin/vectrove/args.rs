@@ -280,7 +280,7 @@ pub(crate) struct Search {
     /// Search with each JSON array of numbers in a file; `-` for stdin, each answered before the next is read
     #[arg(long, value_name = "FILE|-")]
     pub(crate) vector: Option<PathBuf>,
-    /// Search by words: alone, or together with each vector; \"phrases\" and beginnings* too
+    /// Search by words: alone, or together with each vector; "phrases" and beginnings* too
     #[arg(long, value_name = "WORDS")]
     pub(crate) text: Option<String>,
     /// Only these vectors of --vectors, counted from 1

@@ -142,6 +142,7 @@ struct Pool {
     /// Sorted, nearest first.
     found: Vec<Found>,
     slots: Vec<u32>,
+    ahead: Vec<u32>,
     ranks: Vec<f32>,
 }
 
@@ -305,13 +306,18 @@ fn scan_each<S: Space + Seen>(
 ) -> usize {
     let mut n_scanned = 0;
     let (mut slots, mut ranks) = (std::mem::take(&mut scratch.pool.slots), std::mem::take(&mut scratch.pool.ranks));
+    let mut ahead = std::mem::take(&mut scratch.pool.ahead);
+    // Rows lie apart: while those of a block are compared, those of the next are on their way.
+    let mut fetch = |block: &mut Vec<u32>| {
+        block.clear();
+        block.extend(each.take(BLOCK / 2).map(|slot| slot.0));
+        block.iter().for_each(|&slot| space.prefetch(slot));
+    };
+    fetch(&mut ahead);
     scratch.collect_nearest(n_kept, |offer| {
-        loop {
-            slots.clear();
-            slots.extend(each.take(BLOCK).map(|slot| slot.0));
-            if slots.is_empty() {
-                break;
-            }
+        while !ahead.is_empty() {
+            std::mem::swap(&mut slots, &mut ahead);
+            fetch(&mut ahead);
             n_scanned += slots.len();
             ranks.resize(slots.len(), 0.0);
             space.rank(query, &slots, &mut ranks);
@@ -320,7 +326,7 @@ fn scan_each<S: Space + Seen>(
             }
         }
     });
-    (scratch.pool.slots, scratch.pool.ranks) = (slots, ranks);
+    (scratch.pool.slots, scratch.pool.ranks, scratch.pool.ahead) = (slots, ranks, ahead);
     scratch.found.retain(|found| wanted.may_be(space.slots(), found.slot));
     n_scanned
 }
@@ -396,17 +402,30 @@ fn rescore_until_sure(
 /// Spaces over a collection's slots.
 trait Seen {
     fn slots(&self) -> &Slots;
+
+    /// Begins to fetch what a slot is ranked by.
+    fn prefetch(&self, slot: u32);
 }
 
 impl Seen for CodeSpace<'_> {
     fn slots(&self) -> &Slots {
         self.slots
     }
+
+    #[inline(always)]
+    fn prefetch(&self, slot: u32) {
+        self.codes.prefetch(slot);
+    }
 }
 
 impl Seen for ExactSpace<'_> {
     fn slots(&self) -> &Slots {
         self.slots
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, slot: u32) {
+        self.held.prefetch(Slot(slot));
     }
 }
 

@@ -76,8 +76,9 @@ impl Effort {
 const MORE_FOR_DOUBT: usize = 4;
 /// So many are found at most before all that are in doubt are looked at.
 const MOST_DOUBTED: usize = 2_048;
-/// Documents that match at which a walk among them begins.
+/// Documents that match at which a walk among them begins, and how many there may be for it to begin at all of them.
 const N_SEEDS: usize = 16;
+const MOST_SEEDS: usize = 64;
 
 impl Round {
     pub(super) fn begin(namespace: &Namespace, params: SearchParams) -> Result<Self> {
@@ -250,7 +251,11 @@ impl Round {
         let wanted = self.wanted(query, n.min(candidates.n), ef);
         let plan = self.plan(exact, candidates.n, ef);
         if let (Some(index), Plan::Walk) = (&self.live.memory.index, plan) {
-            let seeds = candidates.spread(N_SEEDS);
+            // Where they are few, they may hang together by nothing.
+            let seeds = match candidates.n <= MOST_SEEDS {
+                true => self.each_present(candidates).map(|slot| slot.0).collect(),
+                false => candidates.spread(N_SEEDS),
+            };
             let may_give_up = self.params.way.is_none() && index.prefers_codes(slots, candidates.n, ef * WIDER);
             let target = Target::Among { bits: candidates.bits(), seeds: &seeds, may_give_up };
             index.seek((slots, exact), &self.live.ranker, wanted, target, scratch)?;

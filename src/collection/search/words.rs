@@ -14,6 +14,11 @@ use crate::route::{Route, Way};
 use crate::text::query::Parsed;
 use crate::text::rank::{Bm25, Ranking, Scored};
 
+/// Documents are scored one by one if they are fewer than this part of the entries of the query's words.
+const FEW_SHARE: usize = 16;
+/// And never more than so many.
+const MOST_FEW: u64 = 16_384;
+
 /// The best by words, in order.
 pub(super) struct ByWords {
     pub(super) ranking: Ranking,
@@ -59,7 +64,7 @@ impl Round {
         let Asked { lists, totals, required } = self.live.ask(&self.view, parsed)?;
         let bm25 = Bm25 { k1: self.params.k1.into(), b: self.params.b.into() };
         let ranking = Ranking::new(lists, totals, bm25);
-        let (matching, mut n_checked) = (self.matching(), 0);
+        let (matching, mut n_checked, has_long_phrases) = (self.matching(), 0, parsed.has_long_phrases());
         let Some(namespace) = self.namespace else {
             return Ok(ByWords { ranking, best: Vec::new(), n_scored: 0, n_checked });
         };
@@ -70,19 +75,36 @@ impl Round {
                 && required.as_ref().is_none_or(|required| required.contains(slot.0))
                 && matching.is_none_or(|matching| matching.possible.bits().contains(slot.0));
             let is_doubtful = matching.is_some_and(|matching| !matching.is_sure_of(slot));
-            if !may_be || (!is_doubtful && required.is_none()) {
+            if !may_be || (!is_doubtful && !has_long_phrases) {
                 return Ok(may_be);
             }
             n_checked += 1;
             let rows = self.live.fetch(&self.view.snapshot, &[slot])?;
             let is_hit = |row| {
                 let matches = !is_doubtful || words.match_filter(&self.params.filter, row);
-                matches && (required.is_none() || parsed.has_phrases_in(&words.in_order(row)))
+                matches && (!has_long_phrases || parsed.has_phrases_in(&words.in_order(row)))
             };
             Ok(rows.iter().all(|(_, row)| is_hit(row)))
         };
-        let (best, n_scored) = ranking.best(n.min(slots.n_slots()), &mut admits)?;
+        let n = n.min(slots.n_slots());
+        let few = self.few().filter(|few| few.len().saturating_mul(FEW_SHARE) < ranking.n_postings());
+        let (best, n_scored) = match few {
+            Some(few) => ranking.best_of(&few, n, &mut admits)?,
+            None => ranking.best(n, &mut admits)?,
+        };
         Ok(ByWords { ranking, best, n_scored, n_checked })
+    }
+
+    /// The slots that may be hits, where they are known one by one and are not many.
+    fn few(&self) -> Option<Vec<u32>> {
+        match &self.field {
+            Field::Listed(slots) => Some(slots.iter().map(|slot| slot.0).collect()),
+            Field::Matching(_) => {
+                let slots = self.matching().and_then(|matching| matching.possible.listed())?;
+                (slots.len() <= MOST_FEW).then(|| slots.iter().collect())
+            }
+            Field::All | Field::Members(_) => None,
+        }
     }
 
     /// What is known of the documents that match the filter.

@@ -78,9 +78,9 @@ impl Live {
         };
         let all = lists.iter().map(|list| list.to_bitmap()).reduce(|all, one| all & one).unwrap_or_default();
         let slots = SlotSet::Only(Arc::new(all));
-        match parsed.phrases().next() {
-            Some(_) => Bounds::at_most(slots),
-            None => Bounds::exactly(slots),
+        match parsed.has_long_phrases() {
+            true => Bounds::at_most(slots),
+            false => Bounds::exactly(slots),
         }
     }
 

@@ -42,8 +42,8 @@ pub(super) enum Verdict {
 const AFTER: Spot = Spot { collection: FIXED[0], namespace: "", thread: 9, index: 0 };
 const AFTER_STAMP: u64 = 9 << 32;
 
-/// The most commits that indexes of metadata made anew take, of all collections and in two openings.
-const MOST_ANEW: u64 = 16;
+/// The most commits that indexes of metadata and words made anew take, of all collections and in two openings.
+const MOST_ANEW: u64 = 32;
 
 /// What the child does.
 pub(crate) fn child(args: &Args) -> Outcome<ExitCode> {
