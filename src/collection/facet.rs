@@ -1,9 +1,8 @@
 //! Counting the documents that have each value of a field.
 
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
-
-use roaring::RoaringBitmap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
 
 use super::fields::lookup::Lookup;
 use super::matching::Matching;
@@ -12,9 +11,9 @@ use crate::document::FacetCount;
 use crate::error::Result;
 use crate::filter::Filter;
 use crate::filter::extract::values_of;
-use crate::filter::lookup::{Coverage, Postings};
-use crate::filter::slots::SlotSet;
-use crate::filter::term::{Kind, Term, kind_of, value_of};
+use crate::filter::lookup::Postings;
+use crate::filter::slots::{Bits, SlotSet};
+use crate::filter::term::{Term, value_of};
 use crate::id::{FieldId, Slot};
 use crate::store::postings::{n_slots, n_slots_among};
 
@@ -72,74 +71,106 @@ impl Facet {
     pub fn run(self) -> Result<Vec<FacetCount>> {
         self.filter.check()?;
         let mut scope = self.namespace.scope()?;
-        let counts = count(&mut scope, &self.field, &self.filter)?;
-        let mut counts: Vec<(Box<[u8]>, usize)> = counts.into_iter().filter(|(_, n)| *n > 0).collect();
-        counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        let values = counts.into_iter().filter_map(|(term, n)| Some((value_of(&term)?, n)));
-        Ok(values.map(|(value, n_documents)| FacetCount { value, n_documents }).take(self.limit).collect())
+        let matching = scope.settled(&self.filter)?;
+        let told = scope.live.told_of_field(&scope.view, &self.field, |lookup, field| {
+            self.count_by_postings(&scope, &matching, lookup, field)
+        })?;
+        let best = match told {
+            Some(best) => best,
+            None => {
+                let mut counts = Counts::new();
+                scope.each_of(&matching, |_, row| {
+                    count_values(&mut counts, values_of(&row.metadata, &self.field));
+                    Ok(())
+                })?;
+                let mut best = Best { n_most: self.limit, found: BinaryHeap::new() };
+                counts.into_iter().for_each(|(term, n)| best.offer(&term, n));
+                best
+            }
+        };
+        let values = best.found.into_sorted_vec().into_iter();
+        Ok(values.filter_map(|(n, term)| Some(FacetCount { value: value_of(&term)?, n_documents: n.0 })).collect())
+    }
+
+    fn count_by_postings(
+        &self,
+        scope: &Scope,
+        matching: &Matching,
+        lookup: &Lookup<'_>,
+        field: FieldId,
+    ) -> Result<Best> {
+        // Those with values that are not indexed are looked at themselves.
+        let incomplete = &*lookup.term(field, &Term::incomplete())? | &*lookup.overflowing()?;
+        let doubtful: Vec<Slot> =
+            incomplete.iter().filter(|slot| matching.possible.bits().contains(*slot)).map(Slot).collect();
+        let (visible, mut counts) = (scope.live.visible_of(&scope.view, doubtful), Counts::new());
+        for (_, row) in scope.live.fetch(&scope.view.snapshot, &visible)? {
+            count_values(&mut counts, values_of(&row.metadata, &self.field));
+        }
+        let others = matching.possible.slots.clone().and(SlotSet::AllBut(Arc::new(incomplete)));
+        let mut best = Best { n_most: self.limit, found: BinaryHeap::new() };
+        each_count(lookup, field, &others, |term, n| {
+            best.offer(term, n + counts.remove(term).unwrap_or_default());
+        })?;
+        counts.into_iter().for_each(|(term, n)| best.offer(&term, n));
+        Ok(best)
     }
 }
 
 /// How many documents have each term.
 type Counts = BTreeMap<Box<[u8]>, usize>;
 
-fn count(scope: &mut Scope, path: &str, filter: &Filter) -> Result<Counts> {
-    let matching = scope.settled(filter)?;
-    let lookup = Lookup { live: &scope.live, view: &scope.view };
-    let mut counts = Counts::new();
-    let field = match lookup.coverage(path) {
-        Coverage::Indexed(field) => field,
-        Coverage::Absent | Coverage::Unindexed => {
-            scope.each_of(&matching, |_, row| {
-                count_values(&mut counts, values_of(&row.metadata, path));
-                Ok(())
-            })?;
-            return Ok(counts);
-        }
-    };
-    // Those with values that are not indexed are looked at themselves.
-    let incomplete = &*lookup.term(field, &Term::incomplete())? | &*lookup.overflowing()?;
-    let doubtful: Vec<Slot> =
-        incomplete.iter().filter(|slot| matching.possible.bits().contains(*slot)).map(Slot).collect();
-    for (_, row) in scope.live.fetch(&scope.view.snapshot, &scope.live.visible_of(&scope.view, doubtful))? {
-        count_values(&mut counts, values_of(&row.metadata, path));
-    }
-    count_rows(&lookup, field, &matching, &incomplete, &mut counts)?;
-    Ok(counts)
-}
-
 fn count_values(counts: &mut Counts, values: impl IntoIterator<Item = Term>) {
     values.into_iter().for_each(|term| *counts.entry(term.bytes().into()).or_default() += 1);
 }
 
-/// Counts the postings of a field, but for those slots that were counted before.
-fn count_rows(
-    lookup: &Lookup<'_>,
-    field: FieldId,
-    matching: &Matching,
-    but: &RoaringBitmap,
-    counts: &mut Counts,
-) -> Result<()> {
-    let is_everything = but.is_empty() && matching.possible.slots == SlotSet::all();
-    let (bits, mut last) = (matching.possible.bits(), None::<(Box<[u8]>, usize)>);
-    lookup.each_row(field, &[], |term, chunk, row| {
-        if kind_of(term).is_none_or(|kind| kind <= Kind::Incomplete) {
-            return Ok(ControlFlow::Continue(()));
+/// The terms that most documents have, of all that were offered.
+struct Best {
+    n_most: usize,
+    /// The worst on top.
+    found: BinaryHeap<(Reverse<usize>, Box<[u8]>)>,
+}
+
+impl Best {
+    fn offer(&mut self, term: &[u8], n: usize) {
+        let is_full = self.found.len() >= self.n_most;
+        let is_better = self.found.peek().is_some_and(|(worst, last)| (Reverse(n), term) < (*worst, &**last));
+        if n == 0 || is_full && !is_better {
+            return;
         }
-        let n = match is_everything {
-            true => n_slots(row)?,
-            false => n_slots_among(row, chunk, |slot| bits.contains(slot) && !but.contains(slot))?,
-        };
-        // Chunks of one term follow each other.
+        if is_full {
+            self.found.pop();
+        }
+        self.found.push((Reverse(n), term.into()));
+    }
+}
+
+/// Shows every value of a field in the order of terms, with how many of some slots have it.
+fn each_count(lookup: &Lookup<'_>, field: FieldId, slots: &SlotSet, mut show: impl FnMut(&[u8], usize)) -> Result<()> {
+    let (is_everything, bits) = (*slots == SlotSet::all(), Bits::new(slots));
+    if let Some(tally) = lookup.tally(field)? {
+        for (term, slots) in tally.iter() {
+            let n = if is_everything { slots.len() } else { slots.iter().filter(|slot| bits.contains(**slot)).count() };
+            show(term, n);
+        }
+        return Ok(());
+    }
+    let mut last = None::<(Box<[u8]>, usize)>;
+    lookup.each_value(field, |term, chunk, row| {
+        let n = if is_everything { n_slots(row)? } else { n_slots_among(row, chunk, |slot| bits.contains(slot))? };
         match &mut last {
+            // Chunks of one term follow each other.
             Some((before, n_before)) if **before == *term => *n_before += n,
             _ => {
-                let before = last.replace((term.into(), n));
-                before.into_iter().for_each(|(term, n)| *counts.entry(term).or_default() += n);
+                if let Some((before, n)) = last.replace((term.into(), n)) {
+                    show(&before, n);
+                }
             }
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(())
     })?;
-    last.into_iter().for_each(|(term, n)| *counts.entry(term).or_default() += n);
+    if let Some((term, n)) = last {
+        show(&term, n);
+    }
     Ok(())
 }

@@ -15,7 +15,7 @@ use super::{Scope, check};
 use crate::document::{Cursor, Page};
 use crate::error::{Error, Result};
 use crate::filter::extract::values_of;
-use crate::filter::lookup::{Coverage, Postings};
+use crate::filter::lookup::Postings;
 use crate::filter::term::{Term, order_of};
 use crate::id::{DocId, FieldId, Slot};
 use crate::store::postings::read_chunk;
@@ -81,12 +81,17 @@ impl Scroll {
         };
         let mut scope = self.namespace.scope()?;
         let matching = scope.matching(&self.filter)?;
-        let mut found = Found { direction, after, n_most: self.limit.saturating_add(1), places: Vec::new() };
-        let lookup = Lookup { live: &scope.live, view: &scope.view };
-        match lookup.coverage(path) {
-            Coverage::Indexed(field) => self.find_by_postings(&scope, &matching, field, &mut found)?,
-            Coverage::Absent | Coverage::Unindexed => {
-                let mut places = Vec::new();
+        let found =
+            || Found { direction, after: after.clone(), n_most: self.limit.saturating_add(1), places: Vec::new() };
+        let told = scope.live.told_of_field(&scope.view, path, |lookup, field| {
+            let mut found = found();
+            self.find_by_postings(&scope, &matching, (lookup, field), &mut found)?;
+            Ok(found)
+        })?;
+        let found = match told {
+            Some(found) => found,
+            None => {
+                let (mut found, mut places) = (found(), Vec::new());
                 scope.each_of(&matching, |slot, row| {
                     if self.is_hit(&scope, &matching, slot, &row)
                         && let Some(order) = direction.order(&row.metadata, path)
@@ -96,8 +101,9 @@ impl Scroll {
                     Ok(())
                 })?;
                 found.extend(places);
+                found
             }
-        }
+        };
         let mut places = found.places;
         let is_more = places.len() > self.limit;
         places.truncate(self.limit);
@@ -117,10 +123,15 @@ impl Scroll {
         matching.is_sure_of(slot) || scope.live.words.match_filter(&self.filter, row)
     }
 
-    fn find_by_postings(&self, scope: &Scope, matching: &Matching, field: FieldId, found: &mut Found) -> Result<()> {
+    fn find_by_postings(
+        &self,
+        scope: &Scope,
+        matching: &Matching,
+        (lookup, field): (&Lookup<'_>, FieldId),
+        found: &mut Found,
+    ) -> Result<()> {
         let path = self.order_by.as_deref().unwrap_or_default();
         let (live, view, direction) = (&scope.live, &scope.view, found.direction);
-        let lookup = Lookup { live, view };
         let is_wanted = |slot: &u32| {
             matching.possible.bits().contains(*slot) && live.memory.slots.exists_at(Slot(*slot), view.commit)
         };

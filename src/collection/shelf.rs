@@ -51,9 +51,14 @@ impl<K: Hash + Eq + Clone, V> Shelf<K, V> {
         gone.iter().for_each(|key| self.remove(key));
     }
 
+    /// When each was asked for last, and its bytes.
+    pub(super) fn ages(&self) -> impl Iterator<Item = (u64, usize)> {
+        self.held.values().map(|held| (held.asked, held.n_bytes))
+    }
+
     /// Lets go of what was not asked for the longest, until no more is left than this.
     pub(super) fn shrink(&mut self, most_bytes: usize) {
-        let mut all: Vec<(u64, usize)> = self.held.values().map(|held| (held.asked, held.n_bytes)).collect();
+        let mut all: Vec<(u64, usize)> = self.ages().collect();
         all.sort_unstable();
         let mut n_left = self.n_bytes;
         let last = all.into_iter().take_while(|(_, n_bytes)| {

@@ -3,7 +3,7 @@
 #[path = "../../../src/store/graph.rs"]
 mod graph;
 #[path = "../../../src/store/key.rs"]
-mod key;
+pub(crate) mod key;
 #[path = "../../../src/store/record.rs"]
 mod record;
 #[path = "../../../src/store/superblock.rs"]

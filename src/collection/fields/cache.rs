@@ -10,6 +10,7 @@ use roaring::RoaringBitmap;
 
 use super::column::Column;
 use super::entries::{Entry, SlotChange};
+use super::tally::Tally;
 use crate::collection::shelf::{Held, OVERHEAD, Shelf};
 use crate::filter::term::{Kind, Range, kind_of, ordinal};
 use crate::id::{Commit, FieldId};
@@ -24,8 +25,9 @@ struct Everything {
     terms: Shelf<Entry, RoaringBitmap>,
     columns: Shelf<(FieldId, Kind), Column>,
     ranges: Shelf<(FieldId, Range), RoaringBitmap>,
-    /// Columns that are more than may be held.
-    too_large: HashSet<(FieldId, Kind)>,
+    tallies: Shelf<FieldId, Tally>,
+    /// Columns and tallies that are more than may be held.
+    too_large: HashSet<(FieldId, Option<Kind>)>,
     /// The last commit that changed something.
     applied: Commit,
     /// How often something was asked for.
@@ -53,9 +55,23 @@ impl Cache {
         self.held.lock().ask(|all, asked| all.ranges.find(key, commit, asked))
     }
 
-    /// Whether a column was once too large to be held.
-    pub(super) fn is_too_large(&self, key: &(FieldId, Kind)) -> bool {
-        self.held.lock().too_large.contains(key)
+    pub(super) fn tally(&self, field: FieldId, commit: Commit) -> Option<Arc<Tally>> {
+        self.held.lock().ask(|all, asked| all.tallies.find(&field, commit, asked))
+    }
+
+    /// Whether a column, or without a kind a tally, was once too large to be held.
+    pub(super) fn is_too_large(&self, field: FieldId, kind: Option<Kind>) -> bool {
+        self.held.lock().too_large.contains(&(field, kind))
+    }
+
+    /// Most bytes that a single thing may have.
+    pub(super) fn most_bytes_of_one(&self) -> usize {
+        self.most_bytes / 2
+    }
+
+    /// Notes what is too large.
+    pub(super) fn note_too_large(&self, field: FieldId, kind: Option<Kind>) {
+        self.held.lock().too_large.insert((field, kind));
     }
 
     /// Holds a term's slots as of a commit, if nothing has changed since.
@@ -70,17 +86,22 @@ impl Cache {
 
     /// The same for a column.
     pub(super) fn put_column(&self, key: (FieldId, Kind), column: &Arc<Column>, commit: Commit) {
-        if column.n_bytes() > self.most_bytes / 2 {
-            self.held.lock().too_large.insert(key);
+        if column.n_bytes() > self.most_bytes_of_one() {
+            self.note_too_large(key.0, Some(key.1));
             return;
         }
         self.put(column.n_bytes(), commit, |all, held| all.columns.insert(key, held(column.clone())));
     }
 
+    /// The same for a tally.
+    pub(super) fn put_tally(&self, field: FieldId, tally: &Arc<Tally>, commit: Commit) {
+        self.put(tally.n_bytes(), commit, |all, held| all.tallies.insert(field, held(tally.clone())));
+    }
+
     fn put<V>(&self, n_bytes: usize, commit: Commit, put: impl FnOnce(&mut Everything, &dyn Fn(Arc<V>) -> Held<V>)) {
         let n_bytes = n_bytes + OVERHEAD;
         let mut all = self.held.lock();
-        if all.applied > commit || n_bytes > self.most_bytes / 2 {
+        if all.applied > commit || n_bytes > self.most_bytes_of_one() {
             return;
         }
         let asked = all.n_asked;
@@ -108,10 +129,11 @@ impl Cache {
             };
             all.columns.change(&(*field, kind), commit, apply, Column::n_bytes);
         }
-        if !all.ranges.held.is_empty() {
+        if !all.ranges.held.is_empty() || !all.tallies.held.is_empty() {
             let changed: HashSet<(FieldId, Option<Kind>)> =
                 changes.keys().map(|(field, term)| (*field, kind_of(term.bytes()))).collect();
             all.ranges.retain(|(field, range), _| !changed.contains(&(*field, Some(range.kind))));
+            changed.iter().for_each(|(field, _)| all.tallies.remove(field));
         }
     }
 
@@ -128,7 +150,7 @@ impl Cache {
 
 impl Everything {
     fn n_bytes(&self) -> usize {
-        self.terms.n_bytes + self.columns.n_bytes + self.ranges.n_bytes
+        self.terms.n_bytes + self.columns.n_bytes + self.ranges.n_bytes + self.tallies.n_bytes
     }
 
     fn ask<T>(&mut self, find: impl FnOnce(&mut Self, u64) -> T) -> T {
@@ -139,10 +161,8 @@ impl Everything {
 
     /// Lets go of what was not asked for the longest, until no more is left than this.
     fn shrink(&mut self, most_bytes: usize) {
-        let terms = self.terms.held.values().map(|held| (held.asked, held.n_bytes));
-        let columns = self.columns.held.values().map(|held| (held.asked, held.n_bytes));
-        let ranges = self.ranges.held.values().map(|held| (held.asked, held.n_bytes));
-        let mut all: Vec<(u64, usize)> = terms.chain(columns).chain(ranges).collect();
+        let mut all: Vec<(u64, usize)> = self.terms.ages().chain(self.columns.ages()).collect();
+        all.extend(self.ranges.ages().chain(self.tallies.ages()));
         all.sort_unstable();
         let mut n_left = self.n_bytes();
         let last = all.into_iter().take_while(|(_, n_bytes)| {
@@ -154,6 +174,7 @@ impl Everything {
         self.terms.retain(|_, held| held.asked > last);
         self.columns.retain(|_, held| held.asked > last);
         self.ranges.retain(|_, held| held.asked > last);
+        self.tallies.retain(|_, held| held.asked > last);
     }
 }
 

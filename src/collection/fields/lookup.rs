@@ -9,12 +9,13 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 
 use super::column::Column;
+use super::tally::Tally;
 use crate::collection::Live;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::filter::lookup::{Coverage, Postings};
 use crate::filter::slots::{Bounds, SlotSet};
-use crate::filter::term::{Kind, Range, Term, ordinal};
+use crate::filter::term::{Kind, Range, Term, kind_of, ordinal};
 use crate::id::FieldId;
 use crate::store::postings::read_chunk;
 use crate::store::{View, key, storage};
@@ -38,6 +39,33 @@ impl Live {
                 self.rebuild_fields();
                 None
             }
+        }
+    }
+}
+
+impl Live {
+    /// What postings tell of a field; `None` where it is not indexed, or they cannot be read.
+    pub(crate) fn told_of_field<T>(
+        &self,
+        view: &View,
+        path: &str,
+        tell: impl FnOnce(&Lookup<'_>, FieldId) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let lookup = Lookup { live: self, view };
+        let field = match lookup.coverage(path) {
+            Coverage::Unindexed => return Ok(None),
+            _ if self.fields.is_damaged() => return Ok(None),
+            Coverage::Indexed(field) => field,
+            // Who has it has more than is indexed.
+            Coverage::Absent => FieldId::default(),
+        };
+        match tell(&lookup, field) {
+            Err(error @ Error::Corruption { .. }) => {
+                tracing::error!("postings are made anew, documents are looked at meanwhile: {error}");
+                self.rebuild_fields();
+                Ok(None)
+            }
+            told => told.map(Some),
         }
     }
 }
@@ -71,7 +99,7 @@ impl Postings for Lookup<'_> {
         }
         let slots = Arc::new(match range.ordinals() {
             Some((first, last)) if first > last => RoaringBitmap::new(),
-            Some((first, last)) if !cache.is_too_large(&(field, range.kind)) => {
+            Some((first, last)) if !cache.is_too_large(field, Some(range.kind)) => {
                 self.column(field, range.kind)?.range(first, last)
             }
             Some(_) | None => self.read_range(field, range)?,
@@ -106,6 +134,34 @@ impl Lookup<'_> {
         let column = Arc::new(Column::new(entries));
         cache.put_column((field, kind), &column, commit);
         Ok(column)
+    }
+
+    /// A field's values with their slots; `None` if that is more than may be held.
+    pub(crate) fn tally(&self, field: FieldId) -> Result<Option<Arc<Tally>>> {
+        let (cache, commit) = (&self.live.fields.cache, self.view.commit);
+        if cache.is_too_large(field, None) {
+            return Ok(None);
+        }
+        if let Some(tally) = cache.tally(field, commit) {
+            return Ok(Some(tally));
+        }
+        let (mut tally, mut slots, mut is_too_large) = (Tally::default(), RoaringBitmap::new(), false);
+        self.each_row(field, &[], |term, chunk, row| {
+            if is_value(term) {
+                slots.clear();
+                read_chunk(row, chunk, &mut slots)?;
+                slots.iter().for_each(|slot| tally.push(term, slot));
+                is_too_large = tally.n_bytes() > cache.most_bytes_of_one();
+            }
+            Ok(if is_too_large { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        if is_too_large {
+            cache.note_too_large(field, None);
+            return Ok(None);
+        }
+        let tally = Arc::new(tally);
+        cache.put_tally(field, &tally, commit);
+        Ok(Some(tally))
     }
 
     fn read_term(&self, field: FieldId, term: &Term) -> Result<RoaringBitmap> {
@@ -144,8 +200,22 @@ impl Lookup<'_> {
         Ok(slots)
     }
 
+    /// Shows every row of a field's values.
+    pub(crate) fn each_value(
+        &self,
+        field: FieldId,
+        mut visit: impl FnMut(&[u8], u16, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        self.each_row(field, &[], |term, chunk, row| {
+            if is_value(term) {
+                visit(term, chunk, row)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
     /// Shows every row of a field's terms that begin with `front`, until `visit` breaks or fails.
-    pub(crate) fn each_row(
+    fn each_row(
         &self,
         field: FieldId,
         front: &[u8],
@@ -201,4 +271,9 @@ impl Lookup<'_> {
         });
         stopped.map_err(storage("reading postings"))?.unwrap_or(Ok(()))
     }
+}
+
+/// Whether a term is of a value, and not of what is known of a document beside its values.
+fn is_value(term: &[u8]) -> bool {
+    kind_of(term).is_some_and(|kind| kind > Kind::Incomplete)
 }

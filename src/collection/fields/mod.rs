@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`rule`] | which fields are indexed, and their numbers |
 //! | [`entries`] | what a commit changes |
-//! | [`cache`], [`mod@column`] | what is held in memory |
+//! | [`cache`], [`mod@column`], [`tally`] | what is held in memory |
 //! | [`lookup`] | telling which documents match a filter |
 //! | [`build`] | indexing documents that were there before |
 //! | [`proof`] | holding postings against documents |
@@ -22,6 +22,7 @@ pub(crate) mod entries;
 pub(crate) mod lookup;
 mod proof;
 mod rule;
+pub(crate) mod tally;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -97,5 +98,57 @@ impl Fields {
         };
         paths.sort_unstable();
         paths
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use serde_json::json;
+
+    use crate::store::draft::Derived;
+    use crate::store::key;
+    use crate::{Collection, CollectionConfig, Database, Document, field};
+
+    /// Makes all rows of a field unreadable.
+    fn damage(collection: &Collection, path: &str) {
+        let live = collection.scope().unwrap().live;
+        let (from, to) = key::postings_range(live.fields.known.read().find(path).unwrap(), &[]);
+        let (family, mut derived) = (&live.families.postings, Derived::default());
+        let stopped = live.store.rocks().scan(family, None, (&from, &to), |key, _| {
+            derived.put(family, key, &[1, 0]);
+            ControlFlow::<()>::Continue(())
+        });
+        assert!(stopped.unwrap().is_none() && derived.n_bytes() > 0);
+        live.store.write_derived(derived).unwrap();
+        live.fields.cache.clear(live.store.view().commit);
+        // From the next commit on the rows are seen.
+        collection.insert(Document::new([0.5])).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_by_documents_and_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Database::open(folder.path()).unwrap();
+        let collection = db.create_collection("c", CollectionConfig::new(1)).unwrap();
+        for n in 0..100u64 {
+            collection.insert(Document::new([1.0]).id(n).metadata(json!({"n": n % 10}))).unwrap();
+        }
+        let questions: [&dyn Fn() -> String; 4] = [
+            &|| format!("{:?}", collection.count(field("n").gt(4))),
+            &|| format!("{:?}", collection.facet("n").run()),
+            &|| format!("{:?}", collection.facet("n").filter(field("n").lt(3)).run()),
+            &|| format!("{:?}", collection.scroll().order_by("n").descending().limit(12).run()),
+        ];
+        for (n, ask) in questions.iter().enumerate() {
+            let expected = ask();
+            damage(&collection, "n");
+            assert_eq!(ask(), expected, "question {n}");
+            collection.wait_indexed().unwrap();
+            assert!(!collection.scope().unwrap().live.fields.is_damaged(), "question {n}");
+            assert_eq!(ask(), expected, "question {n}");
+            db.verify().unwrap();
+        }
     }
 }
