@@ -100,7 +100,10 @@ fn every_released_format_opens_and_goes_on() {
             let notes = db.stats().unwrap().collections.into_iter().find(|stats| stats.name == "notes").unwrap();
             assert_eq!(notes.opening.way, way, "{format} {state}");
             check_content(&db);
-            db.collection("notes").unwrap().wait_indexed().unwrap();
+            // What indexing documents of before takes are commits too.
+            for collection in ["notes", "plane"] {
+                db.collection(collection).unwrap().wait_indexed().unwrap();
+            }
             check_content(&db);
             let before = db.verify().unwrap();
             assert_eq!(before.n_documents, 20, "{format} {state}");
