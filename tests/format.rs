@@ -101,8 +101,8 @@ fn every_released_format_opens_and_goes_on() {
             assert_eq!(notes.opening.way, way, "{format} {state}");
             check_content(&db);
             // What indexing documents of before takes are commits too.
-            for collection in ["notes", "plane"] {
-                db.collection(collection).unwrap().wait_indexed().unwrap();
+            for stats in db.stats().unwrap().collections {
+                db.collection(&stats.name).unwrap().wait_indexed().unwrap();
             }
             check_content(&db);
             let before = db.verify().unwrap();
