@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::marker::PhantomData;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use memmap2::{Mmap, MmapMut, MmapOptions};
 use parking_lot::Mutex;
@@ -29,6 +29,8 @@ impl Plain for f32 {}
 impl Plain for [f32; 4] {}
 impl Plain for AtomicU32 {}
 impl Shared for AtomicU32 {}
+impl Plain for AtomicU64 {}
+impl Shared for AtomicU64 {}
 
 /// Rows of `width` numbers each.
 ///

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::Live;
+use super::index::Index;
 use super::index::upkeep::Bench;
 use crate::config::Options;
 
@@ -116,6 +117,9 @@ fn work_on(live: &Live, pool: &rayon::ThreadPool) -> bool {
             record: &|graph, changes| live.record(graph, changes),
         });
     }
+    if let Some(index) = live.memory.index.as_ref().filter(|index| index.takes_sketches()) {
+        sketch(live, index).unwrap_or_else(|error| tracing::warn!("filtered searches do without sketches: {error}"));
+    }
     worked |= live.bring_vectors().unwrap_or_else(|error| {
         tracing::error!("exact vectors stay on disk: {error}");
         live.memory.slots.exact.let_go();
@@ -135,6 +139,20 @@ fn work_on(live: &Live, pool: &rayon::ThreadPool) -> bool {
         tracing::warn!("the graph is not written for now: {error}");
     }
     worked
+}
+
+/// Makes the sketches of a collection.
+fn sketch(live: &Live, index: &Index) -> std::io::Result<()> {
+    let slots = &live.memory.slots;
+    let view = {
+        let _held = live.store.hold();
+        if !index.begin_sketches(slots.n_slots())? {
+            return Ok(());
+        }
+        live.store.view()
+    };
+    index.fill_sketches(slots, view.commit);
+    Ok(())
 }
 
 impl Drop for Linker {

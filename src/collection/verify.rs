@@ -48,8 +48,9 @@ impl Live {
             let index = self.memory.index.as_ref();
             let code = index.and_then(|index| index.codes()).zip(index.and_then(|index| index.encode(&row)));
             let has_other_code = code.is_some_and(|(codes, code)| !codes.holds(slot.0, &code));
-            if is_other || has_other_code {
-                let what = if is_other { "vector" } else { "code" };
+            let has_other_sketch = index.is_some_and(|index| !index.sketch_follows(slot));
+            if is_other || has_other_code || has_other_sketch {
+                let what = if is_other { "vector" } else { "code or sketch" };
                 return Err(Error::corruption("memory", format!("the {what} of slot {} is another", slot.0)));
             }
             Ok(())

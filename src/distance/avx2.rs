@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "intrinsics that load and store, and rows behind raw pointers")]
 
 use std::arch::x86_64::*;
+use std::sync::atomic::AtomicU64;
 
 use super::{Isa, Kernels, LOOKAHEAD, portable, prefetch};
 
@@ -21,6 +22,8 @@ pub(super) static KERNELS: Kernels = Kernels {
     dot_u4,
     dot_u44,
     // SAFETY: as above.
+    differing: |query, rows, out| unsafe { differing(query, rows, out) },
+    // SAFETY: as above.
     join_planes: |row, steps| unsafe { join_planes(row, steps) },
     // SAFETY: as above.
     hadamard: |values| unsafe { hadamard(values) },
@@ -28,7 +31,7 @@ pub(super) static KERNELS: Kernels = Kernels {
 };
 
 fn runs_here() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("popcnt")
 }
 
 /// # Safety
@@ -237,6 +240,12 @@ fn read_some(values: &[f32]) -> __m256 {
 fn read(block: &[f32; 8]) -> __m256 {
     // SAFETY: a block has 8 values.
     unsafe { _mm256_loadu_ps(block.as_ptr()) }
+}
+
+/// The twin, compiled for an instruction that counts bits.
+#[target_feature(enable = "avx2,popcnt")]
+fn differing(query: &[u64], rows: &[&[AtomicU64]], out: &mut [u32]) {
+    portable::differing(query, rows, out);
 }
 
 /// The twin, compiled for these instructions.

@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "intrinsics that load and store, and rows behind raw pointers")]
 
 use std::arch::x86_64::*;
+use std::sync::atomic::AtomicU64;
 
 use super::{Isa, Kernels, LOOKAHEAD, portable};
 
@@ -21,6 +22,8 @@ pub(super) static KERNELS: Kernels = Kernels {
     dot_u4,
     dot_u44,
     // SAFETY: as above.
+    differing: |query, rows, out| unsafe { differing(query, rows, out) },
+    // SAFETY: as above.
     join_planes: |row, steps| unsafe { join_planes(row, steps) },
     // SAFETY: as above.
     hadamard: |values| unsafe { hadamard(values) },
@@ -30,6 +33,7 @@ pub(super) static KERNELS: Kernels = Kernels {
 fn runs_here() -> bool {
     is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("popcnt")
         && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
@@ -287,6 +291,12 @@ fn accumulate(a: &[f32], b: &[f32], add: impl Fn(__m512, __m512, __m512) -> __m5
     }
     let [a, b, c, d] = sums;
     _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(a, b), _mm512_add_ps(c, d)))
+}
+
+/// The twin, compiled for an instruction that counts bits.
+#[target_feature(enable = "avx512f,popcnt")]
+fn differing(query: &[u64], rows: &[&[AtomicU64]], out: &mut [u32]) {
+    portable::differing(query, rows, out);
 }
 
 /// The twin, compiled for these instructions.

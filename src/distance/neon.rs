@@ -22,6 +22,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     dot_u4,
     dot_u44,
     // The compiler uses NEON for it unasked.
+    differing: portable::differing,
     join_planes: portable::join_planes,
     hadamard: portable::hadamard,
     runs_here: || is_aarch64_feature_detected!("neon"),

@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "block kernels read rows through raw pointers")]
 
 use std::slice;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Isa, Kernels, LOOKAHEAD};
 
@@ -18,6 +19,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     dot_u8,
     dot_u4,
     dot_u44,
+    differing,
     join_planes,
     hadamard,
     runs_here: || true,
@@ -121,6 +123,14 @@ fn sum_u4(query: &[i8], row: &[u8]) -> i32 {
             sum.wrapping_add(low * i32::from(*first)).wrapping_add(high * i32::from(*second))
         })
     })
+}
+
+#[inline(always)]
+pub(super) fn differing(query: &[u64], rows: &[&[AtomicU64]], out: &mut [u32]) {
+    for (row, out) in rows.iter().zip(out) {
+        let differ = |(bits, row): (&u64, &AtomicU64)| (bits ^ row.load(Ordering::Relaxed)).count_ones();
+        *out = query.iter().zip(*row).map(differ).sum();
+    }
 }
 
 #[inline(always)]

@@ -200,6 +200,51 @@ impl Codes {
         distance::prefetch(self.rows.start(slot).cast(), n_bytes);
     }
 
+    /// Whether all vectors are of length one.
+    pub(super) fn are_of_unit_length(&self) -> bool {
+        self.geometry == Geometry::Unit
+    }
+
+    pub(super) fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// Words that the signs of a code take.
+    pub(crate) fn n_sign_words(&self) -> usize {
+        self.width / 64
+    }
+
+    /// The signs of a code's components, one bit each, positive ones set; zeros for what pads it.
+    pub(crate) fn signs(&self, code: &[u8], signs: &mut Vec<u64>) {
+        signs.clear();
+        match self.layout {
+            Layout::Bytes => signs.extend(code.as_chunks::<64>().0.iter().map(|block| bits(block, 0x80))),
+            Layout::Planes => {
+                let high = &code[..code.len() / 2];
+                signs.extend(high.as_chunks::<64>().0.iter().flat_map(|block| [bits(block, 0x08), bits(block, 0x80)]));
+            }
+        }
+        self.clear_padding(signs);
+    }
+
+    /// The same of a query.
+    pub(crate) fn signs_of_query(&self, query: &CodeQuery, signs: &mut Vec<u64>) {
+        signs.clear();
+        let blocks = query.codes.as_chunks::<64>().0.iter();
+        signs.extend(blocks.map(|block| bits(&block.map(|code| !code as u8), 0x80)));
+        self.clear_padding(signs);
+    }
+
+    fn clear_padding(&self, signs: &mut [u64]) {
+        for (word, signs) in signs.iter_mut().enumerate() {
+            match self.dimension.saturating_sub(word * 64) {
+                0 => *signs = 0,
+                n @ 1..64 => *signs &= (1 << n) - 1,
+                _ => {}
+            }
+        }
+    }
+
     /// Bytes of one code.
     pub(crate) fn width(&self) -> usize {
         self.width
@@ -347,7 +392,7 @@ unsafe fn assume_written<T>(written: &[MaybeUninit<T>]) -> &[T] {
 /// The code of one vector.
 #[derive(Debug, Clone)]
 pub(crate) struct Code {
-    pub(super) bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     facts: Facts,
 }
 
@@ -360,6 +405,11 @@ impl CodeQuery {
         self.sum = sum as f32;
         self.square = square as f32 * self.scale * self.scale;
     }
+}
+
+/// Of each of 64 bytes one bit.
+fn bits(block: &[u8; 64], mask: u8) -> u64 {
+    block.iter().enumerate().fold(0, |bits, (at, byte)| bits | u64::from(byte & mask != 0) << at)
 }
 
 /// The nearest integer, without a call where there is no instruction for it: adding 1.5 · 2²³ leaves it in the low bits.

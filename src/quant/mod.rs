@@ -16,7 +16,9 @@
 
 mod codes;
 mod rotation;
+mod sketch;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::codes::{CODES_VERSION, Code, CodeQuery, Codes, FACTS_BYTES, Grain};
+pub(crate) use self::sketch::Sketches;

@@ -362,3 +362,45 @@ fn planes_hold_what_was_packed() {
         }
     }
 }
+
+// Sketches.
+
+#[test]
+fn signs_of_codes_and_queries_are_counted_alike() {
+    let mut rng = StdRng::seed_from_u64(21);
+    for dimension in [256, 300, 384, 1000] {
+        let near = normals(&mut rng, dimension);
+        let mixed = |rng: &mut StdRng, part: f32| -> Vec<f32> { near.iter().map(|x| x + part * normal(rng)).collect() };
+        let vectors: Vec<Vec<f32>> = (0..400).map(|n| mixed(&mut rng, 0.2 + n as f32 / 100.0)).collect();
+        let store = Store::new(Metric::Cosine, vectors);
+        let sketches = Sketches::new(&store.codes).unwrap();
+        sketches.reserve(store.vectors.len()).unwrap();
+        let mut signs = Vec::new();
+        for slot in 0..store.vectors.len() as u32 {
+            store.codes.signs(store.codes.bytes_at(slot).0, &mut signs);
+            sketches.put(slot, &signs);
+            assert!(sketches.holds(slot, &signs));
+        }
+        let mut query = near.clone();
+        distance::normalize(&mut query);
+        store.codes.signs_of_query(&store.query(&query), &mut signs);
+        assert!(signs.iter().map(|word| word.count_ones()).sum::<u32>() < dimension as u32);
+        let (slots, mut counts) = ((0..400).collect::<Vec<u32>>(), vec![0; 400]);
+        sketches.count(&signs, &slots, &mut counts);
+        let ranks: Vec<f32> =
+            store.vectors.iter().map(|vector| 1.0 + Metric::Cosine.kernel()(&query, vector)).collect();
+        let is_within = |(rank, count): &(&f32, &u32)| **count <= sketches.most_different(**rank);
+        let n_within = ranks.iter().zip(&counts).filter(is_within).count();
+        assert!((390..=400).contains(&n_within), "{dimension}: {n_within} of 400");
+        // Not for every bound is as good: half of them lie beyond the middle.
+        let n_below = ranks.iter().zip(&counts).filter(|(rank, count)| {
+            f64::from(**count) * std::f64::consts::PI
+                < f64::from(1.0 - **rank).clamp(-1.0, 1.0).acos() * dimension as f64
+        });
+        assert!((100..300).contains(&n_below.count()), "{dimension}");
+    }
+    for (metric, dimension) in [(Metric::Cosine, 128), (Metric::Dot, 384), (Metric::Euclidean, 384)] {
+        let store = Store::new(metric, vec![normals(&mut rng, dimension)]);
+        assert!(Sketches::new(&store.codes).is_none(), "{metric} {dimension}");
+    }
+}

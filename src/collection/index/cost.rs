@@ -5,6 +5,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use super::Index;
+use super::sift::{LEAST_SIFTED, SIFTED};
 use super::space::{CodeSpace, ExactSpace, Points};
 use crate::collection::exact::{Held, Reader};
 use crate::collection::memory::Slots;
@@ -29,6 +30,8 @@ const WALKING: f64 = 1.6;
 
 /// Following links to points that are not wanted themselves: nanoseconds for a row of links.
 const STEP_OVER: f64 = 150.0;
+/// Taking a candidate out of a set, in nanoseconds.
+const PICKING: f64 = 2.0;
 /// Fewer candidates than this part of all points are never walked among: they may hang together by nothing.
 const LEAST_SHARE: f64 = 0.02;
 
@@ -120,12 +123,21 @@ impl Index {
         let per_vector = if is_held { cost.per_vector } else { cost.per_point * FROM_DISK };
         let n_rescored = ef as f64 / 2.0;
         let vectors = (Plan::Vectors, n_candidates as f64 * per_vector);
-        let codes = self.codes().map(|_| (Plan::Codes, n_candidates as f64 * cost.per_point + n_rescored * per_vector));
+        let codes = self.codes().map(|_| (Plan::Codes, self.by_codes(cost, n_candidates) + n_rescored * per_vector));
         let walk = can_walk.then(|| self.walk_among(slots, cost, n_candidates, ef)).flatten();
         let walk = walk.map(|walk| (Plan::Walk, walk + n_rescored * per_vector));
         let mut plans: Vec<(Plan, f64)> = [Some(vectors), codes, walk].into_iter().flatten().collect();
         plans.sort_by(|a, b| a.1.total_cmp(&b.1));
         plans
+    }
+
+    /// What comparing the codes of so many candidates takes, in nanoseconds, once most were sifted out where that can be.
+    fn by_codes(&self, cost: Cost, n_candidates: usize) -> f64 {
+        let all = n_candidates as f64 * cost.per_point;
+        match self.cost_of_sketch().filter(|_| n_candidates >= LEAST_SIFTED) {
+            Some(per_sketch) => all.min(n_candidates as f64 * (per_sketch + PICKING) + SIFTED as f64 * cost.per_point),
+            None => all,
+        }
     }
 
     /// Whether to compare the codes of so many candidates rather than walk among them with a beam of `ef`.
@@ -178,7 +190,7 @@ impl Index {
 }
 
 /// Nanoseconds for one of `n`, in the fastest of some rounds.
-fn fastest<T>(n: usize, mut work: impl FnMut() -> T) -> f64 {
+pub(super) fn fastest<T>(n: usize, mut work: impl FnMut() -> T) -> f64 {
     let rounds = (0..N_ROUNDS).map(|_| {
         let start = Instant::now();
         black_box(work());

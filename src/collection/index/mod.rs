@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`space`] | what the graph compares: codes, exact vectors, a user's distance |
 //! | [`tail`], [`segment`] | slots that wait to be linked; a run of them |
+//! | [`sift`] | sketches, by which most candidates are known to be far |
 //! | [`cost`] | whether a scan is faster than a walk |
 //! | [`seek`] | finding what is nearest in tail and graph |
 //! | [`upkeep`] | linking, sweeping, mending |
@@ -14,6 +15,7 @@
 pub(crate) mod cost;
 pub(crate) mod seek;
 mod segment;
+mod sift;
 mod space;
 pub(crate) mod tail;
 pub(crate) mod upkeep;
@@ -25,6 +27,8 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use self::cost::Cost;
+pub(crate) use self::sift::LEAST_SIFTED;
+use self::sift::Sketched;
 use self::space::Points;
 use self::tail::Tail;
 use crate::config::{CollectionConfig, Quantization};
@@ -47,6 +51,9 @@ pub(crate) struct Index {
     /// Slots that may wait before writers do.
     bound: usize,
     cost: OnceLock<Cost>,
+    sketched: OnceLock<Sketched>,
+    asked_for_sketches: AtomicBool,
+    wants_sketches: AtomicBool,
     /// Slots whose documents died and that are not retired yet.
     n_dead: AtomicUsize,
     /// Those of them that the last sweep did not find in the graph: they waited in the tail.
@@ -96,6 +103,9 @@ impl Index {
             tail: Tail::new(),
             bound: bound.unwrap_or(LEAST_TAIL.max(TAIL_BYTES / bytes_per_point)),
             cost: OnceLock::new(),
+            sketched: OnceLock::new(),
+            asked_for_sketches: AtomicBool::new(false),
+            wants_sketches: AtomicBool::new(false),
             n_dead: AtomicUsize::new(0),
             n_dead_waiting: AtomicUsize::new(0),
             n_proven: AtomicUsize::new(0),
@@ -115,6 +125,9 @@ impl Index {
     pub(crate) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
         if let Points::Codes(codes) = &self.points {
             codes.reserve(n_slots)?;
+        }
+        if let Some(Sketched { sketches, .. }) = self.sketched.get() {
+            sketches.reserve(n_slots)?;
         }
         self.graph.load().reserve(n_slots)
     }
@@ -176,6 +189,11 @@ impl Index {
         if let Points::Codes(codes) = &self.points {
             // SAFETY: the caller promises what is asked for.
             unsafe { codes.put(slot.0, code) };
+            if let Some(Sketched { sketches, .. }) = self.sketched.get() {
+                let mut signs = Vec::new();
+                codes.signs(&code.bytes, &mut signs);
+                sketches.put(slot.0, &signs);
+            }
         }
     }
 
@@ -211,7 +229,8 @@ impl Index {
             Points::Codes(codes) => codes.bytes_of(n_slots),
             Points::Exact(_) => 0,
         };
-        IndexBytes { codes, links: self.graph.load().bytes_of(n_slots) }
+        let sketches = self.sketched.get().map_or(0, |sketched| sketched.sketches.bytes_of(n_slots));
+        IndexBytes { codes: codes + sketches, links: self.graph.load().bytes_of(n_slots) }
     }
 
     /// Links added, and rows replaced because they were full, since the collection was opened.

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 
 use super::Index;
+use super::sift::{Sieve, sift};
 use super::space::{CodeSpace, ExactSpace, Points};
 use crate::collection::exact::Reader;
 use crate::collection::memory::Slots;
@@ -45,7 +46,7 @@ pub(crate) struct Wanted<'q> {
 }
 
 impl Wanted<'_> {
-    fn may_be(&self, slots: &Slots, slot: u32) -> bool {
+    pub(super) fn may_be(&self, slots: &Slots, slot: u32) -> bool {
         slots.is_visible(Slot(slot), self.namespace, self.commit) && self.excluded.binary_search(&Slot(slot)).is_err()
     }
 }
@@ -57,15 +58,15 @@ pub(crate) enum Target<'t> {
     /// Among those that have a bit; by a walk, which begins at the seeds too. If none of them is near the query, the walk
     /// keeps more, or there is none where it may be given up.
     Among { bits: &'t Bits, seeds: &'t [u32], may_give_up: bool },
-    /// These, one by one, by their codes.
-    Each(&'t mut dyn Iterator<Item = Slot>),
+    /// These, one by one, by their codes; so many of them, if most are to be sifted out by sketches before.
+    Each { slots: &'t mut dyn Iterator<Item = Slot>, sifts: bool },
 }
 
 impl Target<'_> {
     fn admits(&self, slot: u32) -> bool {
         match self {
             Target::Among { bits, .. } => bits.contains(slot),
-            Target::All | Target::Each(_) => true,
+            Target::All | Target::Each { .. } => true,
         }
     }
 }
@@ -91,6 +92,7 @@ pub(crate) struct Scratch {
     code_query: CodeQuery,
     exact_query: Vec<f32>,
     pool: Pool,
+    pub(super) sieve: Sieve,
     slots: Vec<Slot>,
     /// What was found, nearest first.
     pub(crate) found: Vec<Found>,
@@ -188,7 +190,15 @@ impl Index {
                 let n_least = oversampled.max(if is_short { wanted.ef } else { wanted.ef / RESCORED_SHARE });
                 let is_filtered = !matches!(target, Target::All);
                 let n_kept = if is_filtered { n_least.max(wanted.ef) * DOUBTED } else { n_least };
-                self.collect(&CodeSpace { codes, slots, exact, oldest }, &query, wanted, target, n_kept, scratch);
+                let space = CodeSpace { codes, slots, exact, oldest };
+                match (target, self.sketches_at(wanted.commit)) {
+                    (Target::Each { slots, sifts: true }, Some(sketches)) => {
+                        let n_codes =
+                            sift((&space, sketches), &query, wanted, slots, (n_least.max(wanted.n), n_kept), scratch);
+                        scratch.effort = Effort { n_codes, ..Effort::default() };
+                    }
+                    (target, _) => self.collect(&space, &query, wanted, target, n_kept, scratch),
+                }
                 scratch.code_query = query;
                 if is_filtered {
                     rescore_until_sure(exact, ranker, wanted, n_least.max(wanted.ef / 2), scratch)?;
@@ -220,7 +230,7 @@ impl Index {
         scratch: &mut Scratch,
     ) {
         scratch.pool.reset(n_kept);
-        if let Target::Each(slots) = target {
+        if let Target::Each { slots, .. } = target {
             let n_codes = scan_each(space, query, wanted, slots, n_kept + wanted.excluded.len(), scratch);
             scratch.effort = Effort { n_codes, ..Effort::default() };
             return;
@@ -248,7 +258,7 @@ impl Index {
                 let ef = if is_away { (ef * WIDER).min(MAX_EF * 4) } else { ef };
                 graph.search_among(space, query, ef, &among, &mut scratch.walker);
             }
-            Target::All | Target::Each(_) => graph.search(space, query, ef, &mut scratch.walker),
+            Target::All | Target::Each { .. } => graph.search(space, query, ef, &mut scratch.walker),
         }
         scratch.effort = Effort { walk: scratch.walker.tally(), n_tail, ..Effort::default() };
         gather(&graph, space.slots(), wanted, &target, scratch);
@@ -400,7 +410,7 @@ fn rescore_until_sure(
 }
 
 /// Spaces over a collection's slots.
-trait Seen {
+pub(super) trait Seen {
     fn slots(&self) -> &Slots;
 
     /// Begins to fetch what a slot is ranked by.

@@ -11,6 +11,7 @@ use super::field::{self, Field};
 use super::hits::Answer;
 use crate::collection::exact::{Held, Reader};
 use crate::collection::index::Index;
+use crate::collection::index::LEAST_SIFTED;
 use crate::collection::index::cost::Plan;
 use crate::collection::index::seek::{Effort, Scratch, Target, WIDER, Wanted};
 use crate::collection::matching::{Candidates, Matching, settle};
@@ -250,6 +251,12 @@ impl Round {
         let (ef, _) = beam(&self.params, n, candidates.n, candidates.n);
         let wanted = self.wanted(query, n.min(candidates.n), ef);
         let plan = self.plan(exact, candidates.n, ef);
+        if let (Some(index), Plan::Walk | Plan::Codes) = (&self.live.memory.index, plan)
+            && candidates.n >= LEAST_SIFTED
+            && index.ask_for_sketches()
+        {
+            self.live.bell.ring();
+        }
         if let (Some(index), Plan::Walk) = (&self.live.memory.index, plan) {
             // Where they are few, they may hang together by nothing.
             let seeds = match candidates.n <= MOST_SEEDS {
@@ -263,19 +270,22 @@ impl Round {
             if scratch.found.len() >= n_expected && !scratch.effort.was_given_up {
                 return Ok(route);
             }
-            let again = self.scan_codes(index, exact, query, wanted, candidates, scratch)?;
+            // What lies away is all as far: sketches tell nothing apart.
+            let again = self.scan_codes((index, false), exact, query, wanted, candidates, scratch)?;
             let (n_visited, n_hops) = (route.n_visited + again.n_visited, route.n_hops);
             return Ok(Route { n_visited, n_hops, gave_up: true, ..again });
         }
         match (&self.live.memory.index, plan) {
-            (Some(index), Plan::Codes) => self.scan_codes(index, exact, query, wanted, candidates, scratch),
+            (Some(index), Plan::Codes) => {
+                self.scan_codes((index, candidates.n >= LEAST_SIFTED), exact, query, wanted, candidates, scratch)
+            }
             _ => self.scan(exact, query, n, self.each_present(candidates), scratch),
         }
     }
 
     fn scan_codes(
         &self,
-        index: &Index,
+        (index, sifts): (&Index, bool),
         exact: &Reader<'_>,
         query: &Prepared,
         wanted: Wanted<'_>,
@@ -286,7 +296,7 @@ impl Round {
         if index.codes().is_none() {
             return self.scan(exact, query, wanted.n, self.each_present(candidates), scratch);
         }
-        let target = Target::Each(&mut *self.each(candidates));
+        let target = Target::Each { slots: &mut *self.each(candidates), sifts };
         index.seek((slots, exact), &self.live.ranker, wanted, target, scratch)?;
         Ok(scratch.effort.route(Way::Codes))
     }

@@ -1,0 +1,77 @@
+//! Sketches: of each component of a rotated vector its sign, in one bit.
+//!
+//! Of two vectors of length one about as large a part of the signs differ as the angle between them is of half a turn
+//! (Charikar, "Similarity estimation techniques from rounding algorithms", 2002). So many differing bits are counted in a
+//! tenth of the time that codes take to be compared, and tell most of what is far away. Sketches follow from codes, for
+//! vectors of length one only.
+
+use std::f64::consts::PI;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::codes::Codes;
+use crate::arena::Rows;
+use crate::distance::Kernels;
+
+/// Of fewer components signs tell too little.
+const LEAST_DIMENSION: usize = 256;
+/// Signs of a random rotation are drawn without replacement, as it were: the number of those that differ scatters less than
+/// that of independent ones, of whose standard deviation so many leave out one in a hundred.
+const DEVIATIONS: f64 = 2.0;
+/// Sketches compared in one call of a kernel.
+const BLOCK: usize = 64;
+
+/// The sketches of a collection, by slot.
+pub(crate) struct Sketches {
+    dimension: usize,
+    rows: Rows<AtomicU64>,
+    kernels: &'static Kernels,
+}
+
+impl Sketches {
+    /// Sketches of codes, none yet; `None` for codes that they do not serve.
+    pub(crate) fn new(codes: &Codes) -> Option<Self> {
+        let serves = codes.are_of_unit_length() && codes.dimension() >= LEAST_DIMENSION;
+        let rows = || Rows::new(codes.n_sign_words());
+        serves.then(|| Sketches { dimension: codes.dimension(), rows: rows(), kernels: Kernels::detected() })
+    }
+
+    /// Makes room for so many slots.
+    pub(crate) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
+        self.rows.reserve(n_slots)
+    }
+
+    /// Bytes that the sketches of so many slots take.
+    pub(crate) fn bytes_of(&self, n_slots: usize) -> usize {
+        self.rows.bytes_of(n_slots)
+    }
+
+    /// Stores a slot's signs.
+    pub(crate) fn put(&self, slot: u32, signs: &[u64]) {
+        self.rows.shared(slot).iter().zip(signs).for_each(|(word, signs)| word.store(*signs, Ordering::Relaxed));
+    }
+
+    /// Whether a slot has these signs.
+    pub(crate) fn holds(&self, slot: u32, signs: &[u64]) -> bool {
+        self.rows.shared(slot).iter().map(|word| word.load(Ordering::Relaxed)).eq(signs.iter().copied())
+    }
+
+    /// Counts for each slot the signs that differ from some.
+    pub(crate) fn count(&self, signs: &[u64], slots: &[u32], counts: &mut [u32]) {
+        for (slots, counts) in slots.chunks(BLOCK).zip(counts.chunks_mut(BLOCK)) {
+            let mut rows = [&[][..]; BLOCK];
+            rows.iter_mut().zip(slots).for_each(|(row, slot)| *row = self.rows.shared(*slot));
+            (self.kernels.differing)(signs, &rows[..slots.len()], counts);
+        }
+    }
+
+    /// The most signs in which a vector of this rank or a smaller one differs, but for few.
+    pub(crate) fn most_different(&self, rank: f32) -> u32 {
+        let (part, n) = ((1.0 - f64::from(rank)).clamp(-1.0, 1.0).acos() / PI, self.dimension as f64);
+        (n * part + DEVIATIONS * (n * part * (1.0 - part)).sqrt()).ceil() as u32
+    }
+
+    /// One more than the most signs that can differ.
+    pub(crate) fn n_counts(&self) -> usize {
+        self.dimension + 1
+    }
+}
