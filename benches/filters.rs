@@ -1,7 +1,7 @@
 //! Filtered search in every cell: how many documents match, whether they lie where the query does, and how the filter is
 //! put; what an index of metadata costs to keep; counts and facets.
 //!
-//! `cargo bench --bench filters [-- cells | postings | counts] [--json]`. Works on all rows of the data set that
+//! `cargo bench --bench filters [-- cells [50% | 20% | …] | postings | counts] [--json]`. Works on all rows of the data set that
 //! `VECTROVE_DATA` names, or on the sample. A cell's rate is told with its recall, against unfiltered searches for the same
 //! queries at the same moment.
 
@@ -44,6 +44,8 @@ fn main() {
     let is_json = args.iter().any(|arg| arg == "--json");
     let parts: Vec<&String> = args.iter().filter(|arg| !arg.starts_with("--")).collect();
     let wants = |part: &str| parts.is_empty() || parts.iter().any(|name| *name == part);
+    let shares: Vec<f64> =
+        SHARES.into_iter().filter(|share| parts.iter().any(|part| **part == percent(*share))).collect();
     let (name, rows) = common::rows(common::n_rows());
     let folder = tempfile::tempdir().expect("a temporary folder");
     if !is_json {
@@ -52,7 +54,7 @@ fn main() {
     if wants("cells") || wants("counts") {
         let world = World::new(&folder.path().join("cells"), rows.clone());
         if wants("cells") {
-            world.cells(is_json);
+            world.cells(if shares.is_empty() { &SHARES } else { &shares }, is_json);
         }
         if wants("counts") {
             world.counts(is_json);
@@ -85,6 +87,10 @@ fn text_of(value: &Json) -> String {
         Json::Number(number) if number.is_f64() => format!("{:<7.4}", number.as_f64().unwrap_or(f64::NAN)),
         other => format!("{other:<6}"),
     }
+}
+
+fn percent(share: f64) -> String {
+    format!("{}%", share * 100.0)
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -132,11 +138,11 @@ impl World {
         World { _db: db, packages, n_documents, queries }
     }
 
-    fn cells(&self, is_json: bool) {
+    fn cells(&self, shares: &[f64], is_json: bool) {
         // What comparing takes is measured by the first search.
         self.run(&self.queries[0], None, None);
         let (mut least_recall, mut least_ratio) = (1.0f64, f64::INFINITY);
-        for share in SHARES {
+        for &share in shares {
             for (lie, where_) in LIES {
                 for shape in SHAPES {
                     let cell = self.cell(share, lie, shape);
@@ -145,7 +151,7 @@ impl World {
                     line(
                         is_json,
                         &[
-                            ("share", json!(format!("{}%", share * 100.0))),
+                            ("share", json!(percent(share))),
                             ("where", json!(where_)),
                             ("shape", json!(shape)),
                             ("way", json!(cell.way)),

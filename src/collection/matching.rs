@@ -1,18 +1,17 @@
 //! Which documents of a namespace match a filter, at one commit.
 //!
-//! Postings tell of most; those they leave in doubt are looked at themselves, all at once or when someone asks. A set of
-//! documents is told from the slots it has, or from those it has not.
+//! Postings tell of most; those they leave in doubt are looked at themselves, all at once or when someone asks.
 
 use std::ops::ControlFlow;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::memory::Slots;
+use super::candidates::Candidates;
 use super::{Live, Scope};
 use crate::error::Result;
 use crate::filter::Filter;
-use crate::filter::slots::{Bits, Bounds, SlotSet};
+use crate::filter::slots::{Bounds, SlotSet};
 use crate::id::{NamespaceId, Slot};
 use crate::store::View;
 use crate::store::key;
@@ -24,65 +23,6 @@ pub(crate) struct Matching {
     pub(crate) possible: Candidates,
     /// Of those, the ones that do; `None` where all do.
     pub(crate) sure: Option<SlotSet>,
-}
-
-/// A set of documents to search.
-pub(crate) struct Candidates {
-    pub(crate) slots: SlotSet,
-    pub(crate) n: usize,
-    /// The slots themselves, where they were told by those that are not among them and are few. Some may have no document.
-    few: Option<RoaringBitmap>,
-    bits: OnceLock<Bits>,
-}
-
-impl Candidates {
-    fn new(slots: SlotSet, slots_of_all: &Slots) -> Self {
-        let (mut few, n_documents) = (None, slots_of_all.n_documents());
-        let n = match &slots {
-            SlotSet::Only(slots) => slots.len() as usize,
-            SlotSet::AllBut(others) => {
-                let n = n_documents.saturating_sub(others.len() as usize);
-                // Few are gone through faster than many are passed over.
-                few = (n * 2 <= n_documents).then(|| {
-                    let mut few = RoaringBitmap::new();
-                    few.insert_range(0..slots_of_all.n_slots() as u32);
-                    few - &**others
-                });
-                n
-            }
-        };
-        Candidates { slots, n, few, bits: OnceLock::new() }
-    }
-
-    /// The slots, if they are known one by one.
-    pub(crate) fn listed(&self) -> Option<&RoaringBitmap> {
-        match &self.slots {
-            SlotSet::Only(slots) => Some(slots),
-            SlotSet::AllBut(_) => self.few.as_ref(),
-        }
-    }
-
-    /// Whether some of the slots may have no document, or none any more.
-    pub(crate) fn has_absent(&self) -> bool {
-        matches!(self.slots, SlotSet::AllBut(_))
-    }
-
-    /// The set, to ask for many slots one by one.
-    pub(crate) fn bits(&self) -> &Bits {
-        self.bits.get_or_init(|| Bits::new(&self.slots))
-    }
-
-    fn none() -> Self {
-        Candidates { slots: SlotSet::none(), n: 0, few: None, bits: OnceLock::new() }
-    }
-
-    /// Some of them, spread evenly, to begin a walk at. None where most are: walks meet enough of them.
-    pub(crate) fn spread(&self, n: usize) -> Vec<u32> {
-        let Some(slots) = self.listed() else { return Vec::new() };
-        let n = n.min(slots.len() as usize);
-        let step = slots.len() / n.max(1) as u64;
-        (0..n as u64).filter_map(|place| slots.select((place * step + step / 2) as u32)).collect()
-    }
 }
 
 /// So many documents in doubt are looked at right away.

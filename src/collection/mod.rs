@@ -23,6 +23,7 @@
 //! replace its value. A search of the only namespace takes none of them.
 
 pub(crate) mod batch;
+mod candidates;
 mod changed;
 pub(crate) mod check;
 pub(crate) mod commit;

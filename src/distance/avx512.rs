@@ -5,6 +5,7 @@
 //! are added up together. Floats run through four accumulators; what is left of them is loaded under a mask.
 #![expect(unsafe_code, reason = "intrinsics that load and store, and rows behind raw pointers")]
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 use std::sync::atomic::AtomicU64;
 
@@ -22,7 +23,7 @@ pub(super) static KERNELS: Kernels = Kernels {
     dot_u4,
     dot_u44,
     // SAFETY: as above.
-    differing: |query, rows, out| unsafe { differing(query, rows, out) },
+    differing: |query, lines, counts| unsafe { differing(query, lines, counts) },
     // SAFETY: as above.
     join_planes: |row, steps| unsafe { join_planes(row, steps) },
     // SAFETY: as above.
@@ -293,10 +294,41 @@ fn accumulate(a: &[f32], b: &[f32], add: impl Fn(__m512, __m512, __m512) -> __m5
     _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(a, b), _mm512_add_ps(c, d)))
 }
 
-/// The twin, compiled for an instruction that counts bits.
+/// # Safety
+///
+/// The machine must have the features.
 #[target_feature(enable = "avx512f,popcnt")]
-fn differing(query: &[u64], rows: &[&[AtomicU64]], out: &mut [u32]) {
-    portable::differing(query, rows, out);
+unsafe fn differing(query: &[u64; 8], lines: &[&[AtomicU64; 8]], counts: &mut [u32]) {
+    if is_x86_feature_detected!("avx512vpopcntdq") {
+        // SAFETY: it has that one too.
+        unsafe { differing_by_line(query, lines, counts) };
+    } else {
+        portable::differing(query, lines, counts);
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512vpopcntdq")]
+fn differing_by_line(query: &[u64; 8], lines: &[&[AtomicU64; 8]], counts: &mut [u32]) {
+    // SAFETY: an array is as long as a register.
+    let query = unsafe { load(query.as_ptr().cast()) };
+    for (line, count) in lines.iter().zip(counts) {
+        let sums = _mm512_popcnt_epi64(_mm512_xor_si512(query, load_line(line)));
+        *count = count.wrapping_add(_mm512_reduce_add_epi64(sums) as u32);
+    }
+}
+
+/// Eight words at once, each as a relaxed load would give it.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_line(line: &[AtomicU64; 8]) -> __m512i {
+    let words;
+    // SAFETY: only the array is read, and by an instruction that the compiler does not look into: others may write words
+    // meanwhile, as they may with relaxed loads.
+    unsafe {
+        asm!("vmovdqu64 {words}, [{line}]", words = lateout(zmm_reg) words, line = in(reg) line.as_ptr(),
+            options(readonly, nostack, preserves_flags));
+    }
+    words
 }
 
 /// The twin, compiled for these instructions.

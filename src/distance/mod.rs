@@ -75,8 +75,8 @@ pub(crate) type Kernel = fn(&[f32], &[f32]) -> f32;
 /// length, `query` of a length the layout allows.
 pub(crate) type BlockKernel = unsafe fn(query: &[i8], rows: &[*const u8], out: &mut [i32]);
 
-/// Counts for each of some rows the bits that differ from a query's. All are of one length, `out` has a number for each.
-pub(crate) type BitKernel = fn(query: &[u64], rows: &[&[AtomicU64]], out: &mut [u32]);
+/// Adds for each of some cache lines the number of bits that differ from a query's.
+pub(crate) type BitKernel = fn(query: &[u64; 8], lines: &[&[AtomicU64; 8]], counts: &mut [u32]);
 
 /// How many rows ahead of the one being summed a block kernel asks memory for. Four to twelve measure alike. Without it,
 /// rows that are not in the nearest caches cost up to a quarter more with AVX-512, and twice as much with AVX2.
@@ -103,7 +103,7 @@ pub(crate) struct Kernels {
     pub(crate) dot_u4: BlockKernel,
     /// Rows of 8 bits for each component, split in two planes of the 4-bit layout: all high nibbles, then all low ones.
     pub(crate) dot_u44: BlockKernel,
-    /// Rows of bits.
+    /// Bits.
     pub(crate) differing: BitKernel,
     /// A row of two planes as signed steps, 128 less than its bytes, in plain order; returns their sum.
     pub(crate) join_planes: fn(row: &[u8], steps: &mut [i8]) -> i32,

@@ -126,10 +126,10 @@ fn sum_u4(query: &[i8], row: &[u8]) -> i32 {
 }
 
 #[inline(always)]
-pub(super) fn differing(query: &[u64], rows: &[&[AtomicU64]], out: &mut [u32]) {
-    for (row, out) in rows.iter().zip(out) {
-        let differ = |(bits, row): (&u64, &AtomicU64)| (bits ^ row.load(Ordering::Relaxed)).count_ones();
-        *out = query.iter().zip(*row).map(differ).sum();
+pub(super) fn differing(query: &[u64; 8], lines: &[&[AtomicU64; 8]], counts: &mut [u32]) {
+    for (line, count) in lines.iter().zip(counts) {
+        let differ = |(bits, word): (&u64, &AtomicU64)| (bits ^ word.load(Ordering::Relaxed)).count_ones();
+        *count = count.wrapping_add(query.iter().zip(*line).map(differ).sum());
     }
 }
 

@@ -217,17 +217,14 @@ fn the_transform_is_its_own_inverse_and_the_same_everywhere() {
 
 #[test]
 fn bits_that_differ_are_counted() {
-    for n_words in [0, 1, 6, 7, 24] {
-        let words =
-            |seed: u64| (0..n_words).map(move |at| (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(at * 7));
-        let rows: Vec<Vec<AtomicU64>> = (1..4).map(|seed| words(seed).map(AtomicU64::new).collect()).collect();
-        let query: Vec<u64> = words(0).collect();
-        let expected: Vec<u32> =
-            (1..4).map(|seed| words(seed).zip(&query).map(|(a, b)| (a ^ b).count_ones()).sum()).collect();
-        for kernels in runnable() {
-            let mut out = [0; 3];
-            (kernels.differing)(&query, &rows.iter().map(Vec::as_slice).collect::<Vec<_>>(), &mut out);
-            assert_eq!(out[..], expected, "{} {n_words}", kernels.isa);
+    let words = |seed: u64| [0, 1, 2, 3, 4, 5, 6, 7].map(|at| (seed * 8 + at + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let differ = |seed| words(seed).iter().zip(words(0)).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>();
+    let lines: Vec<[AtomicU64; 8]> = (0..35).map(|seed| words(seed).map(AtomicU64::new)).collect();
+    for kernels in runnable() {
+        for n in [0, 1, 2, 35] {
+            let mut counts = vec![7; n];
+            (kernels.differing)(&words(0), &lines[..n].iter().collect::<Vec<_>>(), &mut counts);
+            assert!(counts.iter().copied().eq((0..n as u64).map(|seed| 7 + differ(seed))), "{} {n}", kernels.isa);
         }
     }
 }

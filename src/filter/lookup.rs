@@ -7,7 +7,7 @@
 use std::ops::Bound as Limit;
 use std::sync::Arc;
 
-use roaring::{MultiOps, RoaringBitmap};
+use roaring::RoaringBitmap;
 
 use super::compare::Scalar;
 use super::slots::{Bounds, SlotSet};
@@ -15,6 +15,9 @@ use super::term::{Kind, Range, Term};
 use super::tree::{Bound, Check, Node, Rule, Test, subtrees};
 use crate::error::Result;
 use crate::id::FieldId;
+
+/// Parts of a disjunction that are joined at once.
+const AT_ONCE: usize = 64;
 
 /// What an index knows of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +61,16 @@ pub(super) fn bounds(nodes: &[Node], index: &dyn Postings) -> Result<Bounds> {
                 if all.possible().is_none() { Ok(all) } else { Ok(all.and(bounds(subtree, index)?)) }
             })
         }
-        Node::Join { rule: Rule::Any, .. } => subtrees(below)
-            .try_fold(Bounds::exactly(SlotSet::none()), |any, subtree| Ok(any.or(bounds(subtree, index)?))),
+        Node::Join { rule: Rule::Any, .. } => {
+            let mut any = Vec::new();
+            for subtree in subtrees(below) {
+                if any.len() == AT_ONCE {
+                    any = vec![Bounds::any(&any)];
+                }
+                any.push(bounds(subtree, index)?);
+            }
+            Ok(Bounds::any(&any))
+        }
         Node::Join { rule: Rule::Not, .. } => Ok(bounds(below, index)?.complement()),
     }
 }
@@ -94,8 +105,8 @@ impl Field<'_> {
             Check::Exists => Bounds::exactly(self.term(&Term::exists())?),
             Check::Equal(scalar) => Bounds::exactly(self.equal(scalar)?),
             Check::In(set) => {
-                let each = set.values().iter().map(|scalar| self.bitmap(scalar)).collect::<Result<Vec<_>>>()?;
-                Bounds::exactly(SlotSet::Only(union(each)))
+                let each = set.values().iter().map(|scalar| self.equal(scalar)).collect::<Result<Vec<_>>>()?;
+                Bounds::exactly(SlotSet::any(each))
             }
             Check::All(set) => {
                 let mut all = self.term(&Term::exists())?;
@@ -165,17 +176,12 @@ impl Field<'_> {
     }
 
     fn equal(&self, scalar: &Scalar<'_>) -> Result<SlotSet> {
-        self.bitmap(scalar).map(SlotSet::Only)
-    }
-
-    fn bitmap(&self, scalar: &Scalar<'_>) -> Result<Arc<RoaringBitmap>> {
         match scalar {
             // However it is spelled.
             Scalar::Time(..) => {
-                let range = Range::between(Kind::Time, Limit::Included(scalar), Limit::Included(scalar));
-                self.index.range(self.id, &range)
+                self.range(&Range::between(Kind::Time, Limit::Included(scalar), Limit::Included(scalar)))
             }
-            _ => Term::of(scalar).map_or_else(|| Ok(Arc::default()), |term| self.index.term(self.id, &term)),
+            _ => Term::of(scalar).map_or_else(|| Ok(SlotSet::none()), |term| self.term(&term)),
         }
     }
 
@@ -195,12 +201,5 @@ fn kind_of(scalar: &Scalar<'_>) -> Kind {
         Scalar::Integer(_) | Scalar::Float(_) => Kind::Number,
         Scalar::Text(_) => Kind::Text,
         Scalar::Time(..) => Kind::Time,
-    }
-}
-
-fn union(each: Vec<Arc<RoaringBitmap>>) -> Arc<RoaringBitmap> {
-    match each.as_slice() {
-        [one] => one.clone(),
-        _ => Arc::new(each.iter().map(|bitmap| &**bitmap).union()),
     }
 }

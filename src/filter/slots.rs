@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use roaring::RoaringBitmap;
+use roaring::{MultiOps, RoaringBitmap};
 
 /// A set of slots, by those in it or by those that are not.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +65,22 @@ impl SlotSet {
     pub(crate) fn or(self, other: Self) -> Self {
         self.complement().and(other.complement()).complement()
     }
+
+    /// Those that are in any.
+    pub(crate) fn any(sets: impl IntoIterator<Item = Self>) -> Self {
+        let (mut lists, mut rest) = (Vec::new(), SlotSet::none());
+        for set in sets.into_iter().filter(|set| !set.is_none()) {
+            match set {
+                Only(slots) => lists.push(slots),
+                AllBut(_) => rest = rest.or(set),
+            }
+        }
+        rest.or(Only(match lists.as_slice() {
+            [one] => one.clone(),
+            // Many are joined faster at once than one by one.
+            _ => Arc::new(lists.iter().map(|slots| &**slots).union()),
+        }))
+    }
 }
 
 /// A set of slots to ask for one at a time, many times: a bit for each.
@@ -85,8 +101,36 @@ impl Bits {
 
     #[inline(always)]
     pub(crate) fn contains(&self, slot: u32) -> bool {
-        let word = self.words.get(slot as usize / 64).copied().unwrap_or(0);
-        (word >> (slot % 64) & 1 == 1) != self.is_inverse
+        self.word(slot / 64) >> (slot % 64) & 1 == 1
+    }
+
+    /// The first slot of the set at or after one, if there is one below an end.
+    pub(crate) fn first_from(&self, slot: u32, end: u32) -> Option<u32> {
+        let mut word = self.word(slot / 64) & !0 << (slot % 64);
+        for at in slot / 64..end.div_ceil(64) {
+            if word != 0 {
+                return Some(at * 64 + word.trailing_zeros()).filter(|found| *found < end);
+            }
+            word = self.word(at + 1);
+        }
+        None
+    }
+
+    /// Shows the slots of the set among 64 that follow each other.
+    #[inline(always)]
+    pub(crate) fn each_of_word(&self, at: u32, mut show: impl FnMut(u32)) {
+        let mut left = self.word(at);
+        while left != 0 {
+            show(at * 64 + left.trailing_zeros());
+            left &= left - 1;
+        }
+    }
+
+    /// Bits of 64 slots that follow each other, set for those in the set.
+    #[inline(always)]
+    fn word(&self, at: u32) -> u64 {
+        let word = self.words.get(at as usize).copied().unwrap_or(0);
+        if self.is_inverse { !word } else { word }
     }
 }
 
@@ -185,6 +229,16 @@ impl Bounds {
         self.join(other, SlotSet::or)
     }
 
+    /// Those that match in any.
+    pub(crate) fn any(each: &[Self]) -> Self {
+        let sure = SlotSet::any(each.iter().map(|bounds| bounds.sure.clone()));
+        if each.iter().all(|bounds| bounds.possible.is_none()) {
+            return Bounds::exactly(sure);
+        }
+        let possible = SlotSet::any(each.iter().map(|bounds| bounds.possible().clone()));
+        Bounds { possible: (possible != sure).then_some(possible), sure }
+    }
+
     fn join(self, other: Self, join: impl Fn(SlotSet, SlotSet) -> SlotSet) -> Self {
         if self.possible.is_none() && other.possible.is_none() {
             return Bounds::exactly(join(self.sure, other.sure));
@@ -213,6 +267,10 @@ mod tests {
                     let (x, y) = (a.contains(slot), b.contains(slot));
                     assert_eq!(a.clone().and(b.clone()).contains(slot), x && y);
                     assert_eq!(a.clone().or(b.clone()).contains(slot), x || y);
+                    for c in sets() {
+                        let any = SlotSet::any([a.clone(), b.clone(), c.clone()]);
+                        assert_eq!(any.contains(slot), x || y || c.contains(slot));
+                    }
                     assert_eq!(a.clone().complement().contains(slot), !x);
                 }
             }
@@ -253,6 +311,7 @@ mod tests {
                     let ((low, high), (lower, higher)) = (state(&a), state(&b));
                     assert_eq!(state(&a.clone().and(b.clone())), (low && lower, high && higher));
                     assert_eq!(state(&a.clone().or(b.clone())), (low || lower, high || higher));
+                    assert_eq!(Bounds::any(&[a.clone(), b.clone()]), a.clone().or(b.clone()));
                     assert_eq!(state(&a.clone().complement()), (!high, !low));
                     assert_eq!(state(&a.clone().or_perhaps(b.sure.clone())), (low, high || lower));
                 }

@@ -19,6 +19,7 @@ pub(crate) struct Walker {
     visited: Visited,
     beam: Beam,
     fresh: Vec<u32>,
+    starts: Vec<Found>,
     /// Links of a point that are wanted.
     wanted: Vec<u32>,
     /// Points on the way that are not wanted themselves.
@@ -37,7 +38,7 @@ pub(crate) struct Among<'a, F, G> {
     pub(crate) admits: F,
     /// The same, asked of so many that it may know less: some points it does not admit are among them.
     pub(crate) surely_admits: G,
-    /// Some of them to begin at, beside the nearest of all points.
+    /// Some of them to begin at too.
     pub(crate) seeds: &'a [u32],
 }
 
@@ -193,8 +194,9 @@ impl Graph {
         self.walk(space, query, &[start, first], 0, ef, walker);
     }
 
-    /// Finds the points nearest to a query among some, up to `ef`. Points that are not among them are stepped over: where a
-    /// point has few links to those that are, the links of its other neighbours count as its own.
+    /// Finds the points nearest to a query among some, up to `ef`. Goes on from what a search among all has left in the
+    /// walker. Points that are not among them are stepped over: where a point has few links to those that are, the links of
+    /// its other neighbours count as its own.
     ///
     /// After Patel et al., "ACORN: Performant and Predicate-Agnostic Search Over Vector Embeddings and Structured Data"
     /// (2024), as the variant that needs no other graph.
@@ -206,26 +208,28 @@ impl Graph {
         among: &Among<'_, F, G>,
         walker: &mut Walker,
     ) {
-        walker.tally = Tally::default();
-        walker.beam.reset(ef);
-        let Some(entry) = self.entry() else { return };
-        let nearest = self.descend(space, query, entry, 0, walker).slot;
+        let mut starts = std::mem::take(&mut walker.starts);
+        starts.clear();
+        starts.extend(walker.beam.iter());
         walker.begin(self, &[], ef);
         walker.fresh.clear();
-        for start in among.seeds.iter().copied().chain([nearest, entry.slot]) {
-            if !walker.visited.see(start) {
-                continue;
-            }
-            if (among.admits)(start) {
-                walker.fresh.push(start);
-            } else {
-                walker.step_over(self, start, &among.surely_admits);
+        for &start in &starts {
+            walker.visited.see(start.slot);
+            match (among.admits)(start.slot) {
+                true => walker.beam.offer(start),
+                false => _ = walker.step_over(self, start.slot, &among.surely_admits),
             }
         }
+        walker.starts = starts;
+        let fresh = among.seeds.iter().copied().filter(|&seed| walker.visited.see(seed));
+        walker.fresh.extend(fresh);
         walker.rank_fresh(space, query);
         while let Some(slot) = walker.beam.pop() {
             walker.tally.n_hops += 1;
             walker.gather_among(self, slot, among);
+            for next in walker.beam.next_two() {
+                self.prefetch(next, 0);
+            }
             walker.rank_fresh(space, query);
         }
     }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::mem::MaybeUninit;
 
 use super::rotation::Rotation;
+use super::sketch::LINE;
 use crate::arena::Rows;
 use crate::distance::{self, Kernels, Metric};
 
@@ -209,39 +210,38 @@ impl Codes {
         self.dimension
     }
 
-    /// Words that the signs of a code take.
-    pub(crate) fn n_sign_words(&self) -> usize {
-        self.width / 64
+    /// Cache lines that the signs of a code take.
+    pub(super) fn n_sign_lines(&self) -> usize {
+        self.width.div_ceil(64 * LINE)
     }
 
     /// The signs of a code's components, one bit each, positive ones set; zeros for what pads it.
-    pub(crate) fn signs(&self, code: &[u8], signs: &mut Vec<u64>) {
-        signs.clear();
+    pub(crate) fn signs(&self, code: &[u8], signs: &mut Vec<[u64; LINE]>) {
         match self.layout {
-            Layout::Bytes => signs.extend(code.as_chunks::<64>().0.iter().map(|block| bits(block, 0x80))),
+            Layout::Bytes => self.fill(signs, code.as_chunks::<64>().0.iter().map(|block| bits(block, 0x80))),
             Layout::Planes => {
-                let high = &code[..code.len() / 2];
-                signs.extend(high.as_chunks::<64>().0.iter().flat_map(|block| [bits(block, 0x08), bits(block, 0x80)]));
+                let high = code[..code.len() / 2].as_chunks::<64>().0;
+                self.fill(signs, high.iter().flat_map(|block| [bits(block, 0x08), bits(block, 0x80)]));
             }
         }
-        self.clear_padding(signs);
     }
 
     /// The same of a query.
-    pub(crate) fn signs_of_query(&self, query: &CodeQuery, signs: &mut Vec<u64>) {
-        signs.clear();
+    pub(crate) fn signs_of_query(&self, query: &CodeQuery, signs: &mut Vec<[u64; LINE]>) {
         let blocks = query.codes.as_chunks::<64>().0.iter();
-        signs.extend(blocks.map(|block| bits(&block.map(|code| !code as u8), 0x80)));
-        self.clear_padding(signs);
+        self.fill(signs, blocks.map(|block| bits(&block.map(|code| !code as u8), 0x80)));
     }
 
-    fn clear_padding(&self, signs: &mut [u64]) {
-        for (word, signs) in signs.iter_mut().enumerate() {
-            match self.dimension.saturating_sub(word * 64) {
-                0 => *signs = 0,
-                n @ 1..64 => *signs &= (1 << n) - 1,
-                _ => {}
-            }
+    fn fill(&self, signs: &mut Vec<[u64; LINE]>, words: impl Iterator<Item = u64>) {
+        signs.clear();
+        signs.resize(self.n_sign_lines(), [0; LINE]);
+        for (at, (signs, word)) in signs.as_flattened_mut().iter_mut().zip(words).enumerate() {
+            // What pads a code has none.
+            *signs = match self.dimension.saturating_sub(at * 64) {
+                0 => 0,
+                n @ 1..64 => word & ((1 << n) - 1),
+                _ => word,
+            };
         }
     }
 

@@ -10,20 +10,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::codes::Codes;
 use crate::arena::Rows;
-use crate::distance::Kernels;
+use crate::distance::{self, Kernels};
 
 /// Of fewer components signs tell too little.
 const LEAST_DIMENSION: usize = 256;
 /// Signs of a random rotation are drawn without replacement, as it were: the number of those that differ scatters less than
 /// that of independent ones, of whose standard deviation so many leave out one in a hundred.
 const DEVIATIONS: f64 = 2.0;
+/// Words of a cache line: sketches have whole ones.
+pub(super) const LINE: usize = 8;
 /// Sketches compared in one call of a kernel.
-const BLOCK: usize = 64;
+const BLOCK: usize = 16;
+
+static NONE: [AtomicU64; LINE] = [const { AtomicU64::new(0) }; LINE];
 
 /// The sketches of a collection, by slot.
 pub(crate) struct Sketches {
     dimension: usize,
-    rows: Rows<AtomicU64>,
+    rows: Rows<[AtomicU64; LINE]>,
     kernels: &'static Kernels,
 }
 
@@ -31,7 +35,7 @@ impl Sketches {
     /// Sketches of codes, none yet; `None` for codes that they do not serve.
     pub(crate) fn new(codes: &Codes) -> Option<Self> {
         let serves = codes.are_of_unit_length() && codes.dimension() >= LEAST_DIMENSION;
-        let rows = || Rows::new(codes.n_sign_words());
+        let rows = || Rows::new(codes.n_sign_lines());
         serves.then(|| Sketches { dimension: codes.dimension(), rows: rows(), kernels: Kernels::detected() })
     }
 
@@ -46,22 +50,38 @@ impl Sketches {
     }
 
     /// Stores a slot's signs.
-    pub(crate) fn put(&self, slot: u32, signs: &[u64]) {
-        self.rows.shared(slot).iter().zip(signs).for_each(|(word, signs)| word.store(*signs, Ordering::Relaxed));
+    pub(crate) fn put(&self, slot: u32, signs: &[[u64; LINE]]) {
+        let words = self.rows.shared(slot).as_flattened().iter().zip(signs.as_flattened());
+        words.for_each(|(word, signs)| word.store(*signs, Ordering::Relaxed));
     }
 
     /// Whether a slot has these signs.
-    pub(crate) fn holds(&self, slot: u32, signs: &[u64]) -> bool {
-        self.rows.shared(slot).iter().map(|word| word.load(Ordering::Relaxed)).eq(signs.iter().copied())
+    pub(crate) fn holds(&self, slot: u32, signs: &[[u64; LINE]]) -> bool {
+        let mut words = self.rows.shared(slot).as_flattened().iter().zip(signs.as_flattened());
+        words.all(|(word, signs)| word.load(Ordering::Relaxed) == *signs)
     }
 
     /// Counts for each slot the signs that differ from some.
-    pub(crate) fn count(&self, signs: &[u64], slots: &[u32], counts: &mut [u32]) {
-        for (slots, counts) in slots.chunks(BLOCK).zip(counts.chunks_mut(BLOCK)) {
-            let mut rows = [&[][..]; BLOCK];
-            rows.iter_mut().zip(slots).for_each(|(row, slot)| *row = self.rows.shared(*slot));
-            (self.kernels.differing)(signs, &rows[..slots.len()], counts);
+    pub(crate) fn count(&self, signs: &[[u64; LINE]], slots: &[u32], counts: &mut [u32]) {
+        counts.fill(0);
+        for (line, signs) in signs.iter().enumerate() {
+            let mut lines = [[&NONE; BLOCK]; 2];
+            self.fetch(line, slots, &mut lines[0]);
+            for (block, counts) in counts.chunks_mut(BLOCK).enumerate() {
+                // While those of a block are compared, those of the next are on their way.
+                let ahead = slots.get((block + 1) * BLOCK..).unwrap_or_default();
+                self.fetch(line, ahead, &mut lines[(block + 1) % 2]);
+                (self.kernels.differing)(signs, &lines[block % 2][..counts.len()], counts);
+            }
         }
+    }
+
+    #[inline(always)]
+    fn fetch<'r>(&'r self, line: usize, slots: &[u32], lines: &mut [&'r [AtomicU64; LINE]; BLOCK]) {
+        self.rows.each_shared(&slots[..slots.len().min(BLOCK)], |place, row| {
+            distance::prefetch(row[line].as_ptr().cast(), size_of_val(&row[line]));
+            lines[place] = &row[line];
+        });
     }
 
     /// The most signs in which a vector of this rank or a smaller one differs, but for few.

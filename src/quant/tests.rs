@@ -384,7 +384,7 @@ fn signs_of_codes_and_queries_are_counted_alike() {
         let mut query = near.clone();
         distance::normalize(&mut query);
         store.codes.signs_of_query(&store.query(&query), &mut signs);
-        assert!(signs.iter().map(|word| word.count_ones()).sum::<u32>() < dimension as u32);
+        assert!(signs.as_flattened().iter().map(|word| word.count_ones()).sum::<u32>() < dimension as u32);
         let (slots, mut counts) = ((0..400).collect::<Vec<u32>>(), vec![0; 400]);
         sketches.count(&signs, &slots, &mut counts);
         let ranks: Vec<f32> =

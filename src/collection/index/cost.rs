@@ -1,37 +1,44 @@
 //! Which way to what is nearest is the fastest: measured on this machine with this collection's own vectors, the first time
-//! it matters.
+//! it matters, and again once there are many more.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Index;
-use super::sift::{LEAST_SIFTED, SIFTED};
+use super::seek::NEIGHBOURHOOD;
+use super::sift::{LEAST_SIFTED, LEFT_AWAY, SIFTED};
 use super::space::{CodeSpace, ExactSpace, Points};
 use crate::collection::exact::{Held, Reader};
 use crate::collection::memory::Slots;
 use crate::distance::Ranker;
-use crate::graph::Space;
+use crate::graph::{Space, Walker};
 use crate::id::{Commit, Slot};
-use crate::quant::CodeQuery;
 
 /// Fewer documents than this are scanned without measuring.
 const FEW: usize = 64;
-/// Bytes of vectors that are compared to measure: more than fit a core's own caches.
+/// Bytes of vectors, or of codes, that are compared to measure: more than fit a core's own caches.
 const SAMPLE_BYTES: usize = 4 << 20;
 /// The fastest of so many rounds counts.
 const N_ROUNDS: usize = 2;
+/// Walks that are taken to measure, and the points that each keeps.
+const N_WALKS: usize = 16;
+const WALKED: usize = 64;
+/// Once there are so many times more documents, it is measured anew: more of what is compared comes from memory.
+const GROWTH: usize = 4;
 /// Points that a walk compares for each that its beam holds, in parts of `m`: each brings `2 m` links at most, and most of
 /// those were seen before.
 const RANKED_SHARE: f64 = 0.7;
 /// Points compared on a walk in the time that reading one vector from disk takes, at best.
 const FROM_DISK: f64 = 40.0;
-/// What a walk costs in all, as a multiple of comparing: there is finding links and keeping the beam too.
-const WALKING: f64 = 1.6;
-
+/// What a walk takes for each point that it compares where there is none to be measured yet, as a multiple of comparing.
+const WALKING: f64 = 3.0;
+/// The same of a walk among some, as a multiple of one among all: each link is looked up in the set.
+const CHOOSING: f64 = 1.5;
 /// Following links to points that are not wanted themselves: nanoseconds for a row of links.
 const STEP_OVER: f64 = 150.0;
 /// Taking a candidate out of a set, in nanoseconds.
-const PICKING: f64 = 2.0;
+const PICKING: f64 = 3.0;
 /// Fewer candidates than this part of all points are never walked among: they may hang together by nothing.
 const LEAST_SHARE: f64 = 0.02;
 
@@ -53,6 +60,10 @@ pub(crate) struct Cost {
     per_vector: f64,
     /// One point of the graph, from here and there.
     per_point: f64,
+    /// One on a walk, and all that is done to get to it.
+    per_step: f64,
+    /// Documents when that was measured.
+    n_documents: usize,
 }
 
 impl Index {
@@ -86,12 +97,8 @@ impl Index {
         n_scanned: usize,
         ef: f64,
     ) -> Option<[f64; 2]> {
-        let is_held = exact.held().is_some_and(Held::is_complete);
-        let cost =
-            self.cost.get().copied().or_else(|| is_held.then(|| self.measure(slots, exact, ranker)).flatten())?;
-        _ = self.cost.set(cost);
-        let per_vector = if is_held { cost.per_vector } else { cost.per_point * FROM_DISK };
-        Some([n_scanned as f64 * per_vector, self.n_ranked(slots, ef) * cost.per_point * WALKING])
+        let cost = self.cost((slots, exact), ranker)?;
+        Some([n_scanned as f64 * cost.per_vector, self.n_ranked(slots, ef) * cost.per_step])
     }
 
     /// Points that a walk for so many points of the beam compares.
@@ -113,38 +120,36 @@ impl Index {
         if n_candidates < FEW {
             return vec![(Plan::Vectors, f64::NAN)];
         }
-        let is_held = exact.held().is_some_and(Held::is_complete);
-        let cost = self.cost.get().copied().or_else(|| is_held.then(|| self.measure(slots, exact, ranker)).flatten());
-        let Some(cost) = cost else {
+        let Some(cost) = self.cost((slots, exact), ranker) else {
             let plan = if self.codes().is_some() { Plan::Codes } else { Plan::Vectors };
             return vec![(plan, f64::NAN)];
         };
-        _ = self.cost.set(cost);
-        let per_vector = if is_held { cost.per_vector } else { cost.per_point * FROM_DISK };
-        let n_rescored = ef as f64 / 2.0;
-        let vectors = (Plan::Vectors, n_candidates as f64 * per_vector);
-        let codes = self.codes().map(|_| (Plan::Codes, self.by_codes(cost, n_candidates) + n_rescored * per_vector));
+        let rescoring = ef as f64 / 2.0 * cost.per_vector;
+        let vectors = (Plan::Vectors, n_candidates as f64 * cost.per_vector);
+        let codes = self.codes().map(|_| (Plan::Codes, self.by_codes(cost, n_candidates, SIFTED) + rescoring));
         let walk = can_walk.then(|| self.walk_among(slots, cost, n_candidates, ef)).flatten();
-        let walk = walk.map(|walk| (Plan::Walk, walk + n_rescored * per_vector));
+        let walk = walk.map(|walk| (Plan::Walk, walk + rescoring));
         let mut plans: Vec<(Plan, f64)> = [Some(vectors), codes, walk].into_iter().flatten().collect();
         plans.sort_by(|a, b| a.1.total_cmp(&b.1));
         plans
     }
 
-    /// What comparing the codes of so many candidates takes, in nanoseconds, once most were sifted out where that can be.
-    fn by_codes(&self, cost: Cost, n_candidates: usize) -> f64 {
-        let all = n_candidates as f64 * cost.per_point;
-        match self.cost_of_sketch().filter(|_| n_candidates >= LEAST_SIFTED) {
-            Some(per_sketch) => all.min(n_candidates as f64 * (per_sketch + PICKING) + SIFTED as f64 * cost.per_point),
+    /// What comparing the codes of so many candidates takes, in nanoseconds, once those that can be were sifted out.
+    fn by_codes(&self, cost: Cost, n_candidates: usize, n_left: f64) -> f64 {
+        let n = n_candidates as f64;
+        let all = n * cost.per_point;
+        match self.sifting.cost().filter(|_| n_candidates >= LEAST_SIFTED) {
+            Some(per_sketch) => all.min(n * (per_sketch + PICKING) + n_left * cost.per_point),
             None => all,
         }
     }
 
-    /// Whether to compare the codes of so many candidates rather than walk among them with a beam of `ef`.
+    /// Whether to compare the codes of so many candidates, all of which lie away from a query, rather than walk among them
+    /// with a beam of `ef`.
     pub(crate) fn prefers_codes(&self, slots: &Slots, n_candidates: usize, ef: usize) -> bool {
-        let (Some(cost), Some(_)) = (self.cost.get().copied(), self.codes()) else { return false };
+        let (Some(cost), Some(_)) = (self.known_cost(), self.codes()) else { return false };
         let walk = self.walk_among(slots, cost, n_candidates, ef);
-        walk.is_none_or(|walk| n_candidates as f64 * cost.per_point <= walk)
+        walk.is_none_or(|walk| self.by_codes(cost, n_candidates, n_candidates as f64 * LEFT_AWAY) <= walk)
     }
 
     /// What a walk among so many candidates takes, in nanoseconds; `None` if they are too few.
@@ -152,40 +157,70 @@ impl Index {
         let (n, ef) = (n_candidates as f64, ef as f64);
         let share = n / self.n_points(slots).max(n_candidates) as f64;
         let m = self.graph.load().shape().m as f64;
-        let n_ranked = ef * m * RANKED_SHARE + m * n.max(2.0).log2();
+        let n_ranked = self.n_ranked(slots, ef + NEIGHBOURHOOD as f64);
         // Where a quarter of the links lead to candidates, no others are followed.
         let n_rows = if share >= 0.25 { 0.0 } else { (1.0 / share).min(2.0 * m) };
-        (share >= LEAST_SHARE).then_some(n_ranked * cost.per_point * WALKING + ef * n_rows * STEP_OVER)
+        (share >= LEAST_SHARE).then_some(n_ranked * cost.per_step * CHOOSING + ef * n_rows * STEP_OVER)
+    }
+
+    fn known_cost(&self) -> Option<Cost> {
+        self.cost.load().as_deref().copied()
+    }
+
+    /// What comparing takes, measured if it was not yet. `None` if it cannot be.
+    fn cost(&self, (slots, exact): (&Slots, &Reader<'_>), ranker: &Ranker) -> Option<Cost> {
+        let is_held = exact.held().is_some_and(Held::is_complete);
+        let cost = match self.known_cost() {
+            Some(cost) if slots.n_documents() / GROWTH <= cost.n_documents || !is_held => cost,
+            _ if is_held => {
+                let cost = self.measure(slots, exact, ranker)?;
+                self.cost.store(Some(Arc::new(cost)));
+                cost
+            }
+            _ => return None,
+        };
+        let per_vector = if is_held { cost.per_vector } else { cost.per_point * FROM_DISK };
+        Some(Cost { per_vector, ..cost })
     }
 
     fn measure(&self, slots: &Slots, exact: &Reader<'_>, ranker: &Ranker) -> Option<Cost> {
         let held = exact.held()?;
         let vector = |slot: u32| held.get(Slot(slot)).unwrap_or_default();
-        let (n_slots, row_bytes) = (slots.n_slots().max(1), slots.exact.dimension() * size_of::<f32>());
-        let n_samples = SAMPLE_BYTES / row_bytes.max(1);
+        let row_bytes = (slots.exact.dimension() * size_of::<f32>()).max(1);
+        let n_samples = |bytes: usize| (SAMPLE_BYTES / bytes).max(FEW);
         // What is alive now stays as it is while the caller looks at the last commit.
-        let alive = (0..n_slots as u32).filter(|&slot| slots.is_alive(Slot(slot)));
-        let in_order: Vec<u32> = alive.take(n_samples.max(FEW)).collect();
-        let n_samples = in_order.len();
-        let scattered: Vec<u32> = (0..n_samples).map(|index| in_order[index * 7_919 % n_samples]).collect();
-        let first = vector(*scattered.first()?);
+        let alive = (0..slots.n_slots() as u32).filter(|&slot| slots.is_alive(Slot(slot)));
+        let alive: Vec<u32> =
+            alive.take(n_samples(self.codes().map_or(row_bytes, |codes| codes.width() / 2))).collect();
+        let in_order = &alive[..n_samples(row_bytes).min(alive.len())];
+        let first = vector(*in_order.first()?);
         let per_vector =
-            fastest(n_samples, || in_order.iter().map(|&slot| ranker.rank(first, vector(slot))).sum::<f32>());
-        let mut ranks = vec![0.0; n_samples];
-        let per_point = match &self.points {
-            Points::Codes(codes) => {
-                let space = CodeSpace { codes, slots, exact, oldest: Commit::default() };
-                let mut query = CodeQuery::default();
-                space.query_of(scattered[0], &mut query);
-                fastest(n_samples, || space.rank(&query, &scattered, &mut ranks))
-            }
-            Points::Exact(ranker) => {
-                let (space, query) = (ExactSpace { ranker, slots, held, oldest: Commit::default() }, first.to_vec());
-                fastest(n_samples, || space.rank(&query, &scattered, &mut ranks))
-            }
+            fastest(in_order.len(), || in_order.iter().map(|&slot| ranker.rank(first, vector(slot))).sum::<f32>());
+        let oldest = Commit::default();
+        let [per_point, per_step] = match &self.points {
+            Points::Codes(codes) => self.measure_points(&CodeSpace { codes, slots, exact, oldest }, &alive),
+            Points::Exact(ranker) => self.measure_points(&ExactSpace { ranker, slots, held, oldest }, &alive),
         };
-        tracing::debug!(per_vector, per_point, "measured what comparing takes, in ns");
-        Some(Cost { per_vector, per_point })
+        tracing::debug!(per_vector, per_point, per_step, "measured what comparing takes, in ns");
+        Some(Cost { per_vector, per_point, per_step, n_documents: slots.n_documents() })
+    }
+
+    /// Nanoseconds for each of the graph's points: compared one after the other, and on walks.
+    fn measure_points<S: Space>(&self, space: &S, points: &[u32]) -> [f64; 2] {
+        let scattered: Vec<u32> = (0..points.len()).map(|index| points[index * 7_919 % points.len()]).collect();
+        let (mut query, mut ranks) = (S::Query::default(), vec![0.0; scattered.len()]);
+        space.query_of(scattered[0], &mut query);
+        let per_point = fastest(scattered.len(), || space.rank(&query, &scattered, &mut ranks));
+        let (graph, mut walker, mut n_ranked) = (self.graph.load(), Walker::default(), 0);
+        let walking = fastest(1, || {
+            n_ranked = 0;
+            for &point in scattered.iter().take(N_WALKS) {
+                space.query_of(point, &mut query);
+                graph.search(space, &query, WALKED, &mut walker);
+                n_ranked += walker.tally().n_ranked;
+            }
+        });
+        [per_point, if n_ranked > 0 { walking / n_ranked as f64 } else { per_point * WALKING }]
     }
 }
 

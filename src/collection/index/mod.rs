@@ -20,15 +20,15 @@ mod space;
 pub(crate) mod tail;
 pub(crate) mod upkeep;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 
 use self::cost::Cost;
 pub(crate) use self::sift::LEAST_SIFTED;
-use self::sift::Sketched;
+use self::sift::Sifting;
 use self::space::Points;
 use self::tail::Tail;
 use crate::config::{CollectionConfig, Quantization};
@@ -50,10 +50,9 @@ pub(crate) struct Index {
     tail: Tail,
     /// Slots that may wait before writers do.
     bound: usize,
-    cost: OnceLock<Cost>,
-    sketched: OnceLock<Sketched>,
-    asked_for_sketches: AtomicBool,
-    wants_sketches: AtomicBool,
+    /// Replaced once there is much more to compare.
+    cost: ArcSwapOption<Cost>,
+    sifting: Sifting,
     /// Slots whose documents died and that are not retired yet.
     n_dead: AtomicUsize,
     /// Those of them that the last sweep did not find in the graph: they waited in the tail.
@@ -102,10 +101,8 @@ impl Index {
             points,
             tail: Tail::new(),
             bound: bound.unwrap_or(LEAST_TAIL.max(TAIL_BYTES / bytes_per_point)),
-            cost: OnceLock::new(),
-            sketched: OnceLock::new(),
-            asked_for_sketches: AtomicBool::new(false),
-            wants_sketches: AtomicBool::new(false),
+            cost: ArcSwapOption::empty(),
+            sifting: Sifting::default(),
             n_dead: AtomicUsize::new(0),
             n_dead_waiting: AtomicUsize::new(0),
             n_proven: AtomicUsize::new(0),
@@ -126,9 +123,7 @@ impl Index {
         if let Points::Codes(codes) = &self.points {
             codes.reserve(n_slots)?;
         }
-        if let Some(Sketched { sketches, .. }) = self.sketched.get() {
-            sketches.reserve(n_slots)?;
-        }
+        self.sifting.reserve(n_slots)?;
         self.graph.load().reserve(n_slots)
     }
 
@@ -189,11 +184,7 @@ impl Index {
         if let Points::Codes(codes) = &self.points {
             // SAFETY: the caller promises what is asked for.
             unsafe { codes.put(slot.0, code) };
-            if let Some(Sketched { sketches, .. }) = self.sketched.get() {
-                let mut signs = Vec::new();
-                codes.signs(&code.bytes, &mut signs);
-                sketches.put(slot.0, &signs);
-            }
+            self.sifting.put(codes, slot, code);
         }
     }
 
@@ -229,8 +220,7 @@ impl Index {
             Points::Codes(codes) => codes.bytes_of(n_slots),
             Points::Exact(_) => 0,
         };
-        let sketches = self.sketched.get().map_or(0, |sketched| sketched.sketches.bytes_of(n_slots));
-        IndexBytes { codes: codes + sketches, links: self.graph.load().bytes_of(n_slots) }
+        IndexBytes { codes: codes + self.sifting.bytes_of(n_slots), links: self.graph.load().bytes_of(n_slots) }
     }
 
     /// Links added, and rows replaced because they were full, since the collection was opened.

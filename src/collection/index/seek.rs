@@ -4,11 +4,11 @@
 //! its exact vector.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
 
 use super::Index;
 use super::sift::{Sieve, sift};
 use super::space::{CodeSpace, ExactSpace, Points};
+use crate::collection::candidates::Picks;
 use crate::collection::exact::Reader;
 use crate::collection::memory::Slots;
 use crate::distance::Ranker;
@@ -23,7 +23,7 @@ use crate::sync::Ordering;
 /// Of the points that a walk keeps, one in so many is compared by its exact vector at least.
 const RESCORED_SHARE: usize = 4;
 /// Where none of so many points around the query match a filter, what does lies away from it,
-const NEIGHBOURHOOD: usize = 16;
+pub(super) const NEIGHBOURHOOD: usize = 16;
 /// and a walk keeps so many times more.
 pub(crate) const WIDER: usize = 12;
 /// Of what matches a filter so many times more is kept, to be compared by exact vectors where codes cannot tell.
@@ -59,7 +59,7 @@ pub(crate) enum Target<'t> {
     /// keeps more, or there is none where it may be given up.
     Among { bits: &'t Bits, seeds: &'t [u32], may_give_up: bool },
     /// These, one by one, by their codes; so many of them, if most are to be sifted out by sketches before.
-    Each { slots: &'t mut dyn Iterator<Item = Slot>, sifts: bool },
+    Each { slots: &'t mut Picks<'t>, sifts: bool },
 }
 
 impl Target<'_> {
@@ -94,6 +94,8 @@ pub(crate) struct Scratch {
     pool: Pool,
     pub(super) sieve: Sieve,
     slots: Vec<Slot>,
+    rough: Vec<Found>,
+    nearest: Vec<Found>,
     /// What was found, nearest first.
     pub(crate) found: Vec<Found>,
     /// What the last walk cost.
@@ -191,7 +193,7 @@ impl Index {
                 let is_filtered = !matches!(target, Target::All);
                 let n_kept = if is_filtered { n_least.max(wanted.ef) * DOUBTED } else { n_least };
                 let space = CodeSpace { codes, slots, exact, oldest };
-                match (target, self.sketches_at(wanted.commit)) {
+                match (target, self.sifting.at(wanted.commit)) {
                     (Target::Each { slots, sifts: true }, Some(sketches)) => {
                         let n_codes =
                             sift((&space, sketches), &query, wanted, slots, (n_least.max(wanted.n), n_kept), scratch);
@@ -310,7 +312,7 @@ fn scan_each<S: Space + Seen>(
     space: &S,
     query: &S::Query,
     wanted: Wanted<'_>,
-    each: &mut dyn Iterator<Item = Slot>,
+    each: &mut Picks<'_>,
     n_kept: usize,
     scratch: &mut Scratch,
 ) -> usize {
@@ -319,8 +321,7 @@ fn scan_each<S: Space + Seen>(
     let mut ahead = std::mem::take(&mut scratch.pool.ahead);
     // Rows lie apart: while those of a block are compared, those of the next are on their way.
     let mut fetch = |block: &mut Vec<u32>| {
-        block.clear();
-        block.extend(each.take(BLOCK / 2).map(|slot| slot.0));
+        each.take_present_into(BLOCK / 2, block);
         block.iter().for_each(|&slot| space.prefetch(slot));
     };
     fetch(&mut ahead);
@@ -387,25 +388,30 @@ fn rescore_until_sure(
     n_least: usize,
     scratch: &mut Scratch,
 ) -> Result<()> {
-    let all = std::mem::take(&mut scratch.found);
-    let (mut nearest, mut n_rescored) = (Vec::new(), 0);
+    let (mut all, mut nearest) = (std::mem::take(&mut scratch.rough), std::mem::take(&mut scratch.nearest));
+    std::mem::swap(&mut all, &mut scratch.found);
+    nearest.clear();
+    let mut n_rescored = 0;
     while n_rescored < all.len() {
-        let n_next = n_least.max(n_rescored).min(all.len() - n_rescored);
+        let rest = &mut all[n_rescored..];
+        let n_next = n_least.max(n_rescored).clamp(1, rest.len());
+        rest.select_nth_unstable_by(n_next - 1, in_order);
         scratch.found.clear();
-        scratch.found.extend_from_slice(&all[n_rescored..n_rescored + n_next]);
+        scratch.found.extend_from_slice(&rest[..n_next]);
         rescore(exact, ranker, wanted, scratch)?;
         n_rescored += n_next;
         let had_enough = nearest.len() >= wanted.n;
-        let next: HashSet<u32> = scratch.found.iter().map(|found| found.slot).collect();
+        let farthest = nearest.last().copied();
         nearest.append(&mut scratch.found);
         sort(&mut nearest);
         nearest.truncate(wanted.n);
-        if had_enough && !nearest.iter().any(|found| next.contains(&found.slot)) {
+        if had_enough && nearest.last().copied() == farthest {
             break;
         }
     }
     scratch.effort.n_rescored = n_rescored;
-    scratch.found = nearest;
+    std::mem::swap(&mut nearest, &mut scratch.found);
+    (scratch.rough, scratch.nearest) = (all, nearest);
     Ok(())
 }
 
@@ -441,5 +447,9 @@ impl Seen for ExactSpace<'_> {
 
 /// Nearest first; of equal ranks the smaller slot first.
 pub(crate) fn sort(found: &mut [Found]) {
-    found.sort_unstable_by(|a, b| a.rank.total_cmp(&b.rank).then(a.slot.cmp(&b.slot)));
+    found.sort_unstable_by(in_order);
+}
+
+pub(super) fn in_order(a: &Found, b: &Found) -> std::cmp::Ordering {
+    a.rank.total_cmp(&b.rank).then(a.slot.cmp(&b.slot))
 }

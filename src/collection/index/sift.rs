@@ -3,167 +3,218 @@
 //! Sketches are made when a search first wants them, in the background, of what is seen from then on: a search that looks
 //! at an earlier commit does without.
 
+use std::ops::Range;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Index;
 use super::cost::fastest;
-use super::seek::{Scratch, Seen, Wanted, sort};
+use super::seek::{Scratch, Seen, Wanted, in_order};
 use super::space::CodeSpace;
+use crate::collection::candidates::Picks;
 use crate::collection::memory::Slots;
 use crate::graph::{Found, Space};
 use crate::id::{Commit, Slot};
-use crate::quant::{CodeQuery, Sketches};
-use crate::sync::Ordering;
+use crate::quant::{Code, CodeQuery, Codes, Sketches};
 
 /// Fewer candidates are compared by their codes right away.
 pub(crate) const LEAST_SIFTED: usize = 512;
-/// Candidates whose codes are compared all the same, about: measured on embeddings of short texts.
-pub(super) const SIFTED: usize = 500;
+/// Candidates whose codes are compared all the same, about: measured on embeddings of short texts. Of those that lie away
+/// from the query, such a part.
+pub(super) const SIFTED: f64 = 600.0;
+pub(super) const LEFT_AWAY: f64 = 0.35;
 /// Candidates sifted at once.
 const CHUNK: usize = 1 << 15;
+/// Of these so many are looked at to know how near the nearest are, about.
+const SAMPLED: usize = 4_096;
+/// Counts compared at once.
+const LANES: usize = 16;
 /// For each hit so many codes are compared to know how near hits are, and so many more.
 const FIRST_PER_HIT: usize = 3;
 const FIRST: usize = 16;
 /// Codes ranked at once.
 const BLOCK: usize = 32;
-/// Sketches that are compared to measure.
-const N_SAMPLES: usize = 8_192;
+/// Sketches that are compared to measure, at most: of one slot in so many.
+const N_SAMPLES: usize = 1 << 16;
+const SAMPLED_SHARE: u32 = 4;
 
-pub(super) struct Sketched {
-    pub(super) sketches: Sketches,
+/// The sketches of an index, if anyone wanted some.
+#[derive(Default)]
+pub(super) struct Sifting {
+    sketched: OnceLock<Sketched>,
+    was_asked_for: AtomicBool,
+    is_wanted: AtomicBool,
+}
+
+struct Sketched {
+    sketches: Sketches,
     /// The commit from which on all that is seen has a sketch, and the nanoseconds that comparing one takes.
     since: OnceLock<(Commit, f64)>,
+}
+
+impl Sifting {
+    pub(super) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
+        self.sketched.get().map_or(Ok(()), |sketched| sketched.sketches.reserve(n_slots))
+    }
+
+    pub(super) fn bytes_of(&self, n_slots: usize) -> usize {
+        self.sketched.get().map_or(0, |sketched| sketched.sketches.bytes_of(n_slots))
+    }
+
+    /// Makes the sketch of a slot's new code, where there are such.
+    pub(super) fn put(&self, codes: &Codes, slot: Slot, code: &Code) {
+        if let Some(Sketched { sketches, .. }) = self.sketched.get() {
+            let mut signs = Vec::new();
+            codes.signs(&code.bytes, &mut signs);
+            sketches.put(slot.0, &signs);
+        }
+    }
+
+    fn ready(&self) -> Option<(&Sketches, Commit, f64)> {
+        let Sketched { sketches, since } = self.sketched.get()?;
+        since.get().map(|(commit, nanoseconds)| (sketches, *commit, *nanoseconds))
+    }
+
+    /// The sketches of all that is seen at a commit, if there are such.
+    pub(super) fn at(&self, commit: Commit) -> Option<&Sketches> {
+        self.ready().filter(|(_, since, _)| *since <= commit).map(|(sketches, ..)| sketches)
+    }
+
+    /// Nanoseconds that comparing a sketch takes, once there are such.
+    pub(super) fn cost(&self) -> Option<f64> {
+        self.ready().map(|(.., nanoseconds)| nanoseconds)
+    }
 }
 
 impl Index {
     /// Has sketches be made, if that was not asked for before; false if it was.
     pub(crate) fn ask_for_sketches(&self) -> bool {
+        let Sifting { was_asked_for, is_wanted, .. } = &self.sifting;
         // Mostly it was: a look is cheap.
-        if self.asked_for_sketches.load(Ordering::Relaxed) || self.asked_for_sketches.swap(true, Ordering::AcqRel) {
+        if was_asked_for.load(Ordering::Relaxed) || was_asked_for.swap(true, Ordering::AcqRel) {
             return false;
         }
-        self.wants_sketches.store(true, Ordering::Release);
+        is_wanted.store(true, Ordering::Release);
         true
     }
 
     /// Whether sketches are to be made. That is told once.
     pub(crate) fn takes_sketches(&self) -> bool {
-        self.wants_sketches.swap(false, Ordering::AcqRel)
+        self.sifting.is_wanted.swap(false, Ordering::AcqRel)
     }
 
     /// From now on what is put is given a sketch. No commit may be applied meanwhile. False if there is nothing to fill.
     pub(crate) fn begin_sketches(&self, n_slots: usize) -> std::io::Result<bool> {
         let Some(sketches) = self.codes().and_then(Sketches::new) else { return Ok(false) };
         sketches.reserve(n_slots)?;
-        Ok(self.sketched.set(Sketched { sketches, since: OnceLock::new() }).is_ok())
+        Ok(self.sifting.sketched.set(Sketched { sketches, since: OnceLock::new() }).is_ok())
     }
 
     /// Makes the sketches of all that is seen at a commit, the last one when they were begun; someone looks at it meanwhile.
     pub(crate) fn fill_sketches(&self, slots: &Slots, commit: Commit) {
-        let (Some(Sketched { sketches, since }), Some(codes)) = (self.sketched.get(), self.codes()) else { return };
+        let (Some(sketched), Some(codes)) = (self.sifting.sketched.get(), self.codes()) else { return };
         let (mut signs, mut sample) = (Vec::new(), Vec::new());
         for slot in (0..slots.n_slots() as u32).filter(|&slot| slots.exists_at(Slot(slot), commit)) {
             codes.signs(codes.bytes_at(slot).0, &mut signs);
-            sketches.put(slot, &signs);
-            if sample.len() < N_SAMPLES {
+            sketched.sketches.put(slot, &signs);
+            if sample.len() < N_SAMPLES && slot % SAMPLED_SHARE == 0 {
                 sample.push(slot);
             }
         }
         let mut counts = vec![0; sample.len()];
-        let nanoseconds = fastest(sample.len().max(1), || sketches.count(&signs, &sample, &mut counts));
+        let nanoseconds = fastest(sample.len().max(1), || sketched.sketches.count(&signs, &sample, &mut counts));
         tracing::debug!(nanoseconds, "made sketches");
-        _ = since.set((commit, nanoseconds));
+        _ = sketched.since.set((commit, nanoseconds));
     }
 
     /// Whether a slot's sketch, if there are such, is that of its code. It has a document that stays meanwhile.
     pub(crate) fn sketch_follows(&self, slot: Slot) -> bool {
-        let sketched = self.sketched.get().filter(|sketched| sketched.since.get().is_some());
-        let (Some(Sketched { sketches, .. }), Some(codes)) = (sketched, self.codes()) else { return true };
+        let (Some((sketches, ..)), Some(codes)) = (self.sifting.ready(), self.codes()) else { return true };
         let mut signs = Vec::new();
         codes.signs(codes.bytes_at(slot.0).0, &mut signs);
         sketches.holds(slot.0, &signs)
     }
-
-    /// The sketches of all that is seen at a commit, if there are such.
-    pub(super) fn sketches_at(&self, commit: Commit) -> Option<&Sketches> {
-        let sketched = self.sketched.get()?;
-        sketched.since.get().is_some_and(|(since, _)| *since <= commit).then_some(&sketched.sketches)
-    }
-
-    /// Nanoseconds that comparing a sketch takes, once there are such.
-    pub(super) fn cost_of_sketch(&self) -> Option<f64> {
-        self.sketched.get()?.since.get().map(|(_, nanoseconds)| *nanoseconds)
-    }
 }
 
-/// Leaves in `scratch.found` the nearest `n_kept` by their codes, but for few that are farther than the nearest `n`. Returns
-/// how many sketches were compared.
+/// Leaves in `scratch.found` the nearest `n_kept` by their codes, in no order, but for few that are farther than the
+/// nearest `n`. Returns how many sketches were compared.
 pub(super) fn sift(
     (space, sketches): (&CodeSpace<'_>, &Sketches),
     query: &CodeQuery,
     wanted: Wanted<'_>,
-    each: &mut dyn Iterator<Item = Slot>,
+    each: &mut Picks<'_>,
     (n, n_kept): (usize, usize),
     scratch: &mut Scratch,
 ) -> usize {
     let Scratch { found, sieve, .. } = scratch;
     let Sieve { signs, slots, counts, chosen, ranks } = sieve;
+    let n_excluded = wanted.excluded.len();
+    let (n, n_kept, mut n_sifted) = (n.max(1) + n_excluded, n_kept + n_excluded, 0);
     space.codes.signs_of_query(query, signs);
     found.clear();
-    let mut n_sifted = 0;
     loop {
-        slots.clear();
-        slots.extend(each.take(CHUNK).map(|slot| slot.0));
+        each.take_into(CHUNK, slots);
         if slots.is_empty() {
             break;
         }
         n_sifted += slots.len();
         counts.resize(slots.len(), 0);
         sketches.count(signs, slots, counts);
-        // Those that differ in so many signs or more are left.
-        let mut left = 0;
-        let mut rank = |found: &mut Vec<Found>, from: u32, below: u32| {
-            let among = slots.iter().zip(counts.iter()).filter(|(_, count)| (from..below).contains(*count));
+        let mut rank = |found: &mut Vec<Found>, counted: Range<u32>| {
             chosen.clear();
-            chosen.extend(among.map(|(slot, _)| *slot).filter(|slot| wanted.may_be(space.slots, *slot)));
+            each_counted(counts, counted, |place| chosen.push(slots[place]));
+            // Only now: whoever reads a sketch is not disturbed by those who write it.
+            each.keep_present(chosen);
             rank_all(space, query, chosen, ranks, found);
         };
+        // Those that differ in fewer signs were ranked.
+        let mut next = 0;
         if found.len() < n {
-            left = nearest_below(counts, sketches.n_counts(), n * FIRST_PER_HIT + FIRST);
-            rank(found, 0, left);
+            next = count_of_nearest(counts, sketches.n_counts(), n * FIRST_PER_HIT + FIRST);
+            rank(found, 0..next);
         }
-        let most = match found.len() >= n.max(1) {
-            true => sketches.most_different(found.select_nth_unstable_by(n.max(1) - 1, by_rank).1.rank),
-            false => u32::MAX - 1,
+        let end = match found.len() >= n {
+            true => sketches.most_different(found.select_nth_unstable_by(n - 1, in_order).1.rank) + 1,
+            false => u32::MAX,
         };
-        rank(found, left, (most + 1).max(left));
+        rank(found, next..end.max(next));
         if found.len() > n_kept {
-            found.select_nth_unstable_by(n_kept, by_rank);
+            found.select_nth_unstable_by(n_kept, in_order);
             found.truncate(n_kept);
         }
     }
-    sort(found);
+    found.retain(|found| wanted.may_be(space.slots, found.slot));
     n_sifted
 }
 
 /// Room for sifting.
 #[derive(Default)]
 pub(super) struct Sieve {
-    signs: Vec<u64>,
+    signs: Vec<[u64; 8]>,
     slots: Vec<u32>,
     counts: Vec<u32>,
     chosen: Vec<u32>,
     ranks: Vec<f32>,
 }
 
-fn by_rank(a: &Found, b: &Found) -> std::cmp::Ordering {
-    a.rank.total_cmp(&b.rank)
+/// Shows the places of all counts within a range.
+fn each_counted(counts: &[u32], range: Range<u32>, mut show: impl FnMut(usize)) {
+    let width = range.end - range.start;
+    let is_within = |count: &u32| count.wrapping_sub(range.start) < width;
+    for (block, counts) in counts.chunks(LANES).enumerate() {
+        // Of most blocks none is, which is told of all at once.
+        if counts.iter().fold(false, |any, count| any | is_within(count)) {
+            let places = counts.iter().enumerate().filter(|(_, count)| is_within(count));
+            places.for_each(|(place, _)| show(block * LANES + place));
+        }
+    }
 }
 
-/// The least number below which lie `n` counts or more; beyond all if there are not so many.
-fn nearest_below(counts: &[u32], n_counts: usize, n: usize) -> u32 {
-    let mut histogram = vec![0usize; n_counts];
-    counts.iter().for_each(|count| histogram[*count as usize] += 1);
+/// A number below which lie about `n` counts; beyond all if there are not so many.
+fn count_of_nearest(counts: &[u32], n_counts: usize, n: usize) -> u32 {
+    let step = counts.len().div_ceil(SAMPLED);
+    let mut histogram = vec![0; n_counts];
+    counts.iter().step_by(step).for_each(|count| histogram[*count as usize] += step);
     let mut n_below = 0;
     let at = histogram.iter().position(|n_here| {
         n_below += n_here;

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use super::field::{self, Field};
 use super::hits::Answer;
+use crate::collection::candidates::{Candidates, Picks};
 use crate::collection::exact::{Held, Reader};
-use crate::collection::index::Index;
-use crate::collection::index::LEAST_SIFTED;
 use crate::collection::index::cost::Plan;
 use crate::collection::index::seek::{Effort, Scratch, Target, WIDER, Wanted};
-use crate::collection::matching::{Candidates, Matching, settle};
+use crate::collection::index::{Index, LEAST_SIFTED};
+use crate::collection::matching::{Matching, settle};
 use crate::collection::query::{Query, Resolved};
 use crate::collection::{Live, Namespace, Scope, State, check, diversity};
 use crate::document::Hits;
@@ -260,8 +260,8 @@ impl Round {
         if let (Some(index), Plan::Walk) = (&self.live.memory.index, plan) {
             // Where they are few, they may hang together by nothing.
             let seeds = match candidates.n <= MOST_SEEDS {
-                true => self.each_present(candidates).map(|slot| slot.0).collect(),
-                false => candidates.spread(N_SEEDS),
+                true => self.each(candidates).map(|slot| slot.0).collect(),
+                false => candidates.spread(N_SEEDS, slots, self.view.commit),
             };
             let may_give_up = self.params.way.is_none() && index.prefers_codes(slots, candidates.n, ef * WIDER);
             let target = Target::Among { bits: candidates.bits(), seeds: &seeds, may_give_up };
@@ -270,22 +270,19 @@ impl Round {
             if scratch.found.len() >= n_expected && !scratch.effort.was_given_up {
                 return Ok(route);
             }
-            // What lies away is all as far: sketches tell nothing apart.
-            let again = self.scan_codes((index, false), exact, query, wanted, candidates, scratch)?;
+            let again = self.scan_codes(index, exact, query, wanted, candidates, scratch)?;
             let (n_visited, n_hops) = (route.n_visited + again.n_visited, route.n_hops);
             return Ok(Route { n_visited, n_hops, gave_up: true, ..again });
         }
         match (&self.live.memory.index, plan) {
-            (Some(index), Plan::Codes) => {
-                self.scan_codes((index, candidates.n >= LEAST_SIFTED), exact, query, wanted, candidates, scratch)
-            }
-            _ => self.scan(exact, query, n, self.each_present(candidates), scratch),
+            (Some(index), Plan::Codes) => self.scan_codes(index, exact, query, wanted, candidates, scratch),
+            _ => self.scan(exact, query, n, self.each(candidates), scratch),
         }
     }
 
     fn scan_codes(
         &self,
-        (index, sifts): (&Index, bool),
+        index: &Index,
         exact: &Reader<'_>,
         query: &Prepared,
         wanted: Wanted<'_>,
@@ -294,31 +291,17 @@ impl Round {
     ) -> Result<Route> {
         let slots = &self.live.memory.slots;
         if index.codes().is_none() {
-            return self.scan(exact, query, wanted.n, self.each_present(candidates), scratch);
+            return self.scan(exact, query, wanted.n, self.each(candidates), scratch);
         }
-        let target = Target::Each { slots: &mut *self.each(candidates), sifts };
+        let sifts = candidates.n >= LEAST_SIFTED;
+        let target = Target::Each { slots: &mut self.each(candidates), sifts };
         index.seek((slots, exact), &self.live.ranker, wanted, target, scratch)?;
         Ok(scratch.effort.route(Way::Codes))
     }
 
-    /// The slots of a set.
-    fn each<'c>(&'c self, candidates: &'c Candidates) -> Box<dyn Iterator<Item = Slot> + 'c> {
-        match candidates.listed() {
-            Some(slots) => Box::new(slots.iter().map(Slot)),
-            None => {
-                let all = 0..self.live.memory.slots.n_slots() as u32;
-                Box::new(all.filter(|slot| candidates.bits().contains(*slot)).map(Slot))
-            }
-        }
-    }
-
-    /// Those of them that have a document.
-    fn each_present<'c>(&'c self, candidates: &'c Candidates) -> Box<dyn Iterator<Item = Slot> + 'c> {
-        let (slots, commit) = (&self.live.memory.slots, self.view.commit);
-        match candidates.has_absent() {
-            true => Box::new(self.each(candidates).filter(move |slot| slots.exists_at(*slot, commit))),
-            false => self.each(candidates),
-        }
+    /// Those of a set that have a document.
+    fn each<'c>(&'c self, candidates: &'c Candidates) -> Picks<'c> {
+        candidates.each(&self.live.memory.slots, self.view.commit)
     }
 
     /// Finds the nearest where it takes a look at documents to know whether they match: more are found than are wanted,

@@ -1,0 +1,149 @@
+//! Sets of documents to search, and going through one. A set is told by the slots it has, or by those it has not.
+
+use std::sync::OnceLock;
+
+use roaring::RoaringBitmap;
+
+use super::memory::Slots;
+use crate::filter::slots::{Bits, SlotSet};
+use crate::id::{Commit, Slot};
+
+/// A set that has one slot in so many is gone through by its bits.
+const DENSE_SHARE: usize = 64;
+/// Slots taken out at once where they are asked for one by one.
+const BUFFER: usize = 64;
+
+/// A set of documents to search.
+pub(crate) struct Candidates {
+    pub(crate) slots: SlotSet,
+    pub(crate) n: usize,
+    /// The slots themselves, where they were told by those that are not among them and are few. Some may have no document.
+    few: Option<RoaringBitmap>,
+    bits: OnceLock<Bits>,
+}
+
+impl Candidates {
+    pub(crate) fn new(slots: SlotSet, slots_of_all: &Slots) -> Self {
+        let (mut few, n_documents) = (None, slots_of_all.n_documents());
+        let n = match &slots {
+            SlotSet::Only(slots) => slots.len() as usize,
+            SlotSet::AllBut(others) => {
+                let n = n_documents.saturating_sub(others.len() as usize);
+                // Few are gone through faster than many are passed over.
+                few = (n * 2 <= n_documents).then(|| {
+                    let mut few = RoaringBitmap::new();
+                    few.insert_range(0..slots_of_all.n_slots() as u32);
+                    few - &**others
+                });
+                n
+            }
+        };
+        Candidates { slots, n, few, bits: OnceLock::new() }
+    }
+
+    pub(crate) fn none() -> Self {
+        Candidates { slots: SlotSet::none(), n: 0, few: None, bits: OnceLock::new() }
+    }
+
+    /// The slots, if they are known one by one.
+    pub(crate) fn listed(&self) -> Option<&RoaringBitmap> {
+        match &self.slots {
+            SlotSet::Only(slots) => Some(slots),
+            SlotSet::AllBut(_) => self.few.as_ref(),
+        }
+    }
+
+    /// The set, to ask for many slots one by one.
+    pub(crate) fn bits(&self) -> &Bits {
+        self.bits.get_or_init(|| Bits::new(&self.slots))
+    }
+
+    /// Some of them that have a document at a commit, from all over, to begin a walk at.
+    pub(crate) fn spread(&self, n: usize, slots: &Slots, commit: Commit) -> Vec<u32> {
+        let end = slots.n_slots() as u32;
+        let starts = (0..end).step_by((end as usize).div_ceil(n).max(1));
+        let mut spread: Vec<u32> = starts.filter_map(|start| self.bits().first_from(start, end)).collect();
+        spread.dedup();
+        spread.retain(|slot| slots.exists_at(Slot(*slot), commit));
+        spread
+    }
+
+    /// Those of them that have a document at a commit, in order.
+    pub(crate) fn each<'c>(&'c self, slots: &'c Slots, commit: Commit) -> Picks<'c> {
+        let n_slots = slots.n_slots();
+        let set = match self.listed() {
+            Some(listed) if self.n < n_slots / DENSE_SHARE => Set::Listed(listed.iter()),
+            _ => Set::Bits { bits: self.bits(), next_word: 0, n_slots: n_slots as u32 },
+        };
+        // What is told by the slots it has has documents.
+        let may_be_absent = matches!(self.slots, SlotSet::AllBut(_));
+        Picks { set, present_at: may_be_absent.then_some((slots, commit)), buffer: Vec::new(), n_returned: 0 }
+    }
+}
+
+/// Goes through a set: one by one those that have a document, or many at once.
+pub(crate) struct Picks<'c> {
+    set: Set<'c>,
+    /// Where some slots may have no document: what tells.
+    present_at: Option<(&'c Slots, Commit)>,
+    buffer: Vec<u32>,
+    n_returned: usize,
+}
+
+enum Set<'c> {
+    Listed(roaring::bitmap::Iter<'c>),
+    Bits { bits: &'c Bits, next_word: u32, n_slots: u32 },
+}
+
+impl Picks<'_> {
+    /// Leaves the next slots in a buffer, about `n`; none once all were. Those that have no document are among them. Not to
+    /// be mixed with asking for slots one by one.
+    pub(crate) fn take_into(&mut self, n: usize, slots: &mut Vec<u32>) {
+        slots.clear();
+        match &mut self.set {
+            Set::Listed(each) => slots.extend(each.take(n)),
+            Set::Bits { bits, next_word, n_slots } => {
+                while slots.len() < n && *next_word < n_slots.div_ceil(64) {
+                    bits.each_of_word(*next_word, |slot| slots.push(slot));
+                    *next_word += 1;
+                }
+                // Those that are not among others go on beyond the last slot.
+                slots.truncate(slots.partition_point(|slot| slot < n_slots));
+            }
+        }
+    }
+
+    /// Leaves those slots that have a document.
+    pub(crate) fn keep_present(&self, slots: &mut Vec<u32>) {
+        if let Some((all, commit)) = self.present_at {
+            slots.retain(|slot| all.exists_at(Slot(*slot), commit));
+        }
+    }
+
+    /// Leaves the next slots that have a document in a buffer, about `n`; none once all were.
+    pub(crate) fn take_present_into(&mut self, n: usize, slots: &mut Vec<u32>) {
+        loop {
+            self.take_into(n, slots);
+            let is_over = slots.is_empty();
+            self.keep_present(slots);
+            if is_over || !slots.is_empty() {
+                return;
+            }
+        }
+    }
+}
+
+impl Iterator for Picks<'_> {
+    type Item = Slot;
+
+    fn next(&mut self) -> Option<Slot> {
+        if self.n_returned == self.buffer.len() {
+            let mut buffer = std::mem::take(&mut self.buffer);
+            self.take_present_into(BUFFER, &mut buffer);
+            (self.buffer, self.n_returned) = (buffer, 0);
+        }
+        let slot = self.buffer.get(self.n_returned).copied()?;
+        self.n_returned += 1;
+        Some(Slot(slot))
+    }
+}
