@@ -14,9 +14,9 @@ use crate::distance::{self, Kernels};
 
 /// Of fewer components signs tell too little.
 const LEAST_DIMENSION: usize = 256;
-/// Signs of a random rotation are drawn without replacement, as it were: the number of those that differ scatters less than
-/// that of independent ones, of whose standard deviation so many leave out one in a hundred.
-const DEVIATIONS: f64 = 2.0;
+/// Standard deviations of the number of signs that differ, were they independent, beyond which a vector counts as farther
+/// away. As the bound is set from more than the hits that are wanted, this leaves out half of one in a hundred of them.
+const DEVIATIONS: f64 = 1.5;
 /// Words of a cache line: sketches have whole ones.
 pub(super) const LINE: usize = 8;
 /// Sketches compared in one call of a kernel.

@@ -20,7 +20,7 @@ const FEW: usize = 64;
 /// Bytes of vectors, or of codes, that are compared to measure: more than fit a core's own caches.
 const SAMPLE_BYTES: usize = 4 << 20;
 /// The fastest of so many rounds counts.
-const N_ROUNDS: usize = 2;
+const N_ROUNDS: usize = 4;
 /// Walks that are taken to measure, and the points that each keeps.
 const N_WALKS: usize = 16;
 const WALKED: usize = 64;
@@ -34,11 +34,11 @@ const FROM_DISK: f64 = 40.0;
 /// What a walk takes for each point that it compares where there is none to be measured yet, as a multiple of comparing.
 const WALKING: f64 = 3.0;
 /// The same of a walk among some, as a multiple of one among all: each link is looked up in the set.
-const CHOOSING: f64 = 1.5;
-/// Following links to points that are not wanted themselves: nanoseconds for a row of links.
-const STEP_OVER: f64 = 150.0;
-/// Taking a candidate out of a set, in nanoseconds.
-const PICKING: f64 = 3.0;
+const CHOOSING: f64 = 2.0;
+/// Following the links of a point that is not wanted itself, as a multiple of what a walk takes for each that it compares.
+const STEP_OVER: f64 = 7.0;
+/// Taking a candidate out of a set, and telling whether it is left, in nanoseconds.
+const PICKING: f64 = 5.0;
 /// Fewer candidates than this part of all points are never walked among: they may hang together by nothing.
 const LEAST_SHARE: f64 = 0.02;
 
@@ -160,7 +160,7 @@ impl Index {
         let n_ranked = self.n_ranked(slots, ef + NEIGHBOURHOOD as f64);
         // Where a quarter of the links lead to candidates, no others are followed.
         let n_rows = if share >= 0.25 { 0.0 } else { (1.0 / share).min(2.0 * m) };
-        (share >= LEAST_SHARE).then_some(n_ranked * cost.per_step * CHOOSING + ef * n_rows * STEP_OVER)
+        (share >= LEAST_SHARE).then_some((n_ranked * CHOOSING + ef * n_rows * STEP_OVER) * cost.per_step)
     }
 
     fn known_cost(&self) -> Option<Cost> {

@@ -21,8 +21,8 @@ use crate::quant::{Code, CodeQuery, Codes, Sketches};
 pub(crate) const LEAST_SIFTED: usize = 512;
 /// Candidates whose codes are compared all the same, about: measured on embeddings of short texts. Of those that lie away
 /// from the query, such a part.
-pub(super) const SIFTED: f64 = 600.0;
-pub(super) const LEFT_AWAY: f64 = 0.35;
+pub(super) const SIFTED: f64 = 400.0;
+pub(super) const LEFT_AWAY: f64 = 0.2;
 /// Candidates sifted at once.
 const CHUNK: usize = 1 << 15;
 /// Of these so many are looked at to know how near the nearest are, about.
