@@ -238,6 +238,72 @@ fn filtered_searches_starve_at_no_share() {
     assert_eq!(ways, [Way::Exact, Way::Graph, Way::Codes].into());
 }
 
+/// Sketches are made when codes of many candidates are first compared one by one, of components enough.
+#[test]
+fn what_is_sifted_is_what_is_nearest() {
+    const N: u64 = 4_000;
+    const N_COMPONENTS: usize = 300;
+    let mut rng = random(seed());
+    let (_folder, db) = common::database();
+    let collection = db.create_collection("c", CollectionConfig::new(N_COMPONENTS).no_index("hidden")).unwrap();
+    let other = collection.namespace("other").unwrap();
+    let wide = |rng: &mut StdRng| -> Vec<f32> { (0..N_COMPONENTS).map(|_| rng.random_range(-1.0..1.0)).collect() };
+    let centres: Vec<Vec<f32>> = (0..40).map(|_| wide(&mut rng)).collect();
+    let near = |n: u64, rng: &mut StdRng| -> Vec<f32> {
+        let centre = &centres[(n % 40) as usize];
+        centre.iter().zip(wide(rng)).map(|(x, noise)| x + noise).collect()
+    };
+    let document = |n: u64, vector: Vec<f32>| {
+        Document::new(vector).id(n).metadata(json!({"half": n / 40 % 2, "hidden": n / 40 % 4, "centre": n % 40}))
+    };
+    let mut insert = |from: u64, to: u64| {
+        collection.upsert_many((from..to).map(|n| document(n, near(n, &mut rng))).collect::<Vec<_>>()).unwrap();
+        collection.wait_indexed().unwrap();
+    };
+    let check = |what: &str| {
+        let mut n_visited = 0;
+        for filter in [
+            field("half").eq(1),
+            !field("half").eq(1),
+            field("hidden").lt(2),
+            field("half").eq(0) & field("hidden").ne(3),
+            field("centre").gte(20),
+        ] {
+            let (mut n_found, mut n_expected) = (0, 0);
+            for query in centres.iter().step_by(3) {
+                let search = || collection.search(query).filter(filter.clone()).with_document(false);
+                let truth = search().exact(true).run().unwrap();
+                let hits = search().way(Way::Codes).run().unwrap();
+                assert_eq!(hits.len(), truth.len(), "{what} {filter}");
+                let expected: HashSet<&DocId> = truth.iter().map(|hit| &hit.id).collect();
+                n_found += hits.iter().filter(|hit| expected.contains(&hit.id)).count();
+                n_expected += expected.len();
+                n_visited += hits.route.n_visited;
+            }
+            assert!(n_found * 100 >= n_expected * 95, "{what} {filter}: {n_found} of {n_expected}");
+        }
+        assert!(n_visited > 0, "{what}");
+    };
+    insert(0, N / 2);
+    other.insert_many((0..500).map(|n| document(n, centres[7].clone())).collect::<Vec<_>>()).unwrap();
+    let bytes_per_code = || {
+        let stats = db.stats().unwrap();
+        stats.collections[0].codes_bytes / stats.collections[0].n_documents
+    };
+    let bytes_before = bytes_per_code();
+    check("by codes alone");
+    // Whatever was asked of the linker before it links these is done once they are linked.
+    insert(N / 2, N / 2 + 1);
+    insert(N / 2 + 1, N);
+    assert_eq!(bytes_per_code(), bytes_before + N_COMPONENTS.next_multiple_of(512) / 8);
+    check("sifted");
+    collection.delete_many((0..N).step_by(7)).unwrap();
+    insert(N / 4, N / 2);
+    insert(N, N + 500);
+    check("after changes");
+    db.verify().unwrap();
+}
+
 #[test]
 fn namespaces_are_searched_whole_however_many_there_are() {
     let n_namespaces = common::number_from_env("NAMESPACES", 1_500);

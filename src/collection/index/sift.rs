@@ -147,7 +147,7 @@ pub(super) fn sift(
     scratch: &mut Scratch,
 ) -> usize {
     let Scratch { found, sieve, .. } = scratch;
-    let Sieve { signs, slots, counts, chosen, ranks } = sieve;
+    let Sieve { signs, slots, counts, histogram, chosen, ranks } = sieve;
     let n_excluded = wanted.excluded.len();
     let (n, n_kept, mut n_sifted) = (n.max(1) + n_excluded, n_kept + n_excluded, 0);
     space.codes.signs_of_query(query, signs);
@@ -170,7 +170,8 @@ pub(super) fn sift(
         // Those that differ in fewer signs were ranked.
         let mut next = 0;
         if found.len() < n {
-            next = count_of_nearest(counts, sketches.n_counts(), n * FIRST_PER_HIT + FIRST);
+            histogram.resize(sketches.n_counts(), 0);
+            next = count_of_nearest(counts, histogram, n * FIRST_PER_HIT + FIRST);
             rank(found, 0..next);
         }
         let end = match found.len() >= n {
@@ -193,6 +194,7 @@ pub(super) struct Sieve {
     signs: Vec<[u64; 8]>,
     slots: Vec<u32>,
     counts: Vec<u32>,
+    histogram: Vec<usize>,
     chosen: Vec<u32>,
     ranks: Vec<f32>,
 }
@@ -211,9 +213,9 @@ fn each_counted(counts: &[u32], range: Range<u32>, mut show: impl FnMut(usize)) 
 }
 
 /// A number below which lie about `n` counts; beyond all if there are not so many.
-fn count_of_nearest(counts: &[u32], n_counts: usize, n: usize) -> u32 {
+fn count_of_nearest(counts: &[u32], histogram: &mut [usize], n: usize) -> u32 {
     let step = counts.len().div_ceil(SAMPLED);
-    let mut histogram = vec![0; n_counts];
+    histogram.fill(0);
     counts.iter().step_by(step).for_each(|count| histogram[*count as usize] += step);
     let mut n_below = 0;
     let at = histogram.iter().position(|n_here| {
