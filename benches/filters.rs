@@ -161,6 +161,7 @@ impl World {
                             ("qps", json!(cell.unfiltered_rate.round() as u64)),
                             ("ratio", json!(cell.rate / cell.unfiltered_rate)),
                             ("visited", json!(cell.n_visited)),
+                            ("sifted", json!(cell.n_sifted)),
                             ("matching", json!(cell.n_matching)),
                             ("short", json!(cell.n_short)),
                         ],
@@ -188,6 +189,7 @@ impl World {
                 cell.n_short += hits.iter().filter(|hits| hits.len() < n_matching.min(K)).count();
                 cell.n_visited =
                     hits.iter().map(|hits| hits.route.n_visited + hits.route.n_scanned).sum::<usize>() / hits.len();
+                cell.n_sifted = hits.iter().map(|hits| hits.route.n_sifted).sum::<usize>() / hits.len();
                 ways.extend(hits.iter().map(|hits| format!("{:?}", hits.route.way).to_lowercase()));
                 let (seconds, hits) = self.run(queries, None, None);
                 bare_times.push(seconds / queries.len() as f64);
@@ -256,6 +258,7 @@ struct Cell {
     unfiltered_recall: f64,
     unfiltered_rate: f64,
     n_visited: usize,
+    n_sifted: usize,
     n_matching: usize,
     /// Answers with fewer hits than there should be.
     n_short: usize,

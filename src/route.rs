@@ -14,6 +14,8 @@ pub struct Route {
     pub n_scanned: usize,
     /// Documents compared on the walk through the graph, or by their codes alone.
     pub n_visited: usize,
+    /// Documents of which, before that, only the signs of the components were compared: most of those that match.
+    pub n_sifted: usize,
     /// Steps of the walk: documents whose links were followed.
     pub n_hops: usize,
     /// Documents compared because they were not linked yet.
@@ -37,7 +39,8 @@ pub enum Way {
     /// The graph was walked: the hits are nearly always the nearest there are.
     Graph,
     /// Of a filtered search: the codes of all documents that match were compared, and the best of them by their vectors.
-    /// The hits are the nearest, unless codes are too coarse to tell.
+    /// The hits are the nearest, unless codes are too coarse to tell. Where many match, those that the signs of their
+    /// components say are far away are left out before, and with them one hit in two hundred.
     Codes,
     /// Of a search in words alone: those that may be among the best were scored, and the hits are the best there are.
     Words,
@@ -87,7 +90,7 @@ pub struct FilterFigures {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Route { way, n_scanned, n_visited, n_hops, n_tail, n_checked, gave_up, .. } = self.route;
+        let Route { way, n_scanned, n_visited, n_sifted, n_hops, n_tail, n_checked, gave_up, .. } = self.route;
         write!(f, "way: {}", name(way))?;
         if gave_up {
             write!(f, ", after a walk that was given up")?;
@@ -103,6 +106,9 @@ impl fmt::Display for Explanation {
             write!(f, ", {n_checked} looked at")?;
         }
         write!(f, "\ncompared: {n_visited} by codes or words, {n_scanned} by vectors, {n_tail} not linked yet")?;
+        if n_sifted > 0 {
+            write!(f, ", {n_sifted} sifted before")?;
+        }
         write!(f, "; {n_hops} steps")?;
         let (filter, search, documents) = (self.filter_micros, self.search_micros, self.documents_micros);
         write!(f, "\ntime: filter {filter} µs, search {search} µs, documents {documents} µs")

@@ -87,11 +87,13 @@ fn a_reader_beside_a_writer_that_is_killed_sees_whole_commits() {
         let namespace = format!("n{number}");
         let mut writer = import(&path, &namespace);
         let until = Instant::now() + Duration::from_millis(random.random_range(30..500));
-        let mut n_before = 0;
+        let (mut n_before, mut last) = (0, reader.refresh().unwrap());
         while Instant::now() < until {
             let began = Instant::now();
             let commit = reader.refresh().unwrap();
             let took = began.elapsed();
+            assert!(commit >= last, "kill {kill}: went back from commit {last} to {commit}");
+            last = commit;
             (n_refreshes, slowest, total) = (n_refreshes + 1, slowest.max(took), total + took);
             let n_rows = check(&reader, &sample, &namespace, &format!("kill {kill}, commit {commit}"));
             assert!(n_rows >= n_before, "rows went from {n_before} to {n_rows}");

@@ -76,7 +76,15 @@ impl Rehearsal {
         options.validate()?;
         let superblock = SuperblockFile::open_to_read(folder)?.filter(|superblock| !superblock.content().creating);
         let superblock = superblock.ok_or_else(|| Error::DatabaseNotFound { path: folder.to_owned() })?;
-        Self::look(folder, options, superblock, Access::Beside, None)
+        let data = folder.join(DATA);
+        let before = find_manifest(&data)?;
+        let rehearsal = Self::look(folder, options, superblock, Access::Beside, None)?;
+        // A log may be gone by the time it is read, because what it held is in files that only a later manifest names: all
+        // fits, and is of long ago.
+        if find_manifest(&data)? != before {
+            return Err(Error::corruption("the manifest", "it changed while the files that it names were read"));
+        }
+        Ok(rehearsal)
     }
 
     fn look(

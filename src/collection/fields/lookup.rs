@@ -26,24 +26,11 @@ const FEW_CHUNKS: usize = 64;
 impl Live {
     /// The slots that match a filter at a commit, as far as postings tell. All of the collection's namespaces together.
     pub(crate) fn bounds(&self, view: &View, filter: &Filter) -> Bounds {
-        let told = if self.fields.is_damaged() { None } else { self.told(view, filter) };
-        // Nothing is known then.
-        told.unwrap_or_else(|| Bounds::at_most(SlotSet::all()))
+        let told = self.told(view, |lookup| filter.bounds(lookup));
+        // If not, nothing is known: documents are looked at, and say what keeps them from being read.
+        told.ok().flatten().unwrap_or_else(|| Bounds::at_most(SlotSet::all()))
     }
 
-    fn told(&self, view: &View, filter: &Filter) -> Option<Bounds> {
-        match filter.bounds(&Lookup { live: self, view }) {
-            Ok(bounds) => Some(bounds),
-            Err(error) => {
-                tracing::error!("postings are made anew, documents are looked at meanwhile: {error}");
-                self.rebuild_fields();
-                None
-            }
-        }
-    }
-}
-
-impl Live {
     /// What postings tell of a field; `None` where it is not indexed, or they cannot be read.
     pub(crate) fn told_of_field<T>(
         &self,
@@ -51,15 +38,21 @@ impl Live {
         path: &str,
         tell: impl FnOnce(&Lookup<'_>, FieldId) -> Result<T>,
     ) -> Result<Option<T>> {
-        let lookup = Lookup { live: self, view };
-        let field = match lookup.coverage(path) {
+        let field = match (Lookup { live: self, view }).coverage(path) {
             Coverage::Unindexed => return Ok(None),
-            _ if self.fields.is_damaged() => return Ok(None),
             Coverage::Indexed(field) => field,
             // Who has it has more than is indexed.
             Coverage::Absent => FieldId::default(),
         };
-        match tell(&lookup, field) {
+        self.told(view, |lookup| tell(lookup, field))
+    }
+
+    /// What postings tell; `None` where they cannot be read, and are made anew.
+    fn told<T>(&self, view: &View, tell: impl FnOnce(&Lookup<'_>) -> Result<T>) -> Result<Option<T>> {
+        if self.fields.is_damaged() {
+            return Ok(None);
+        }
+        match tell(&Lookup { live: self, view }) {
             Err(error @ Error::Corruption { .. }) => {
                 tracing::error!("postings are made anew, documents are looked at meanwhile: {error}");
                 self.rebuild_fields();

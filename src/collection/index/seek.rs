@@ -81,6 +81,8 @@ pub(crate) struct Effort {
     pub(crate) n_rescored: usize,
     /// Codes that were compared one by one.
     pub(crate) n_codes: usize,
+    /// Sketches that were compared before.
+    pub(crate) n_sifted: usize,
     /// Nothing was found, because none of what may be is near the query.
     pub(crate) was_given_up: bool,
 }
@@ -195,9 +197,8 @@ impl Index {
                 let space = CodeSpace { codes, slots, exact, oldest };
                 match (target, self.sifting.at(wanted.commit)) {
                     (Target::Each { slots, sifts: true }, Some(sketches)) => {
-                        let n_codes =
-                            sift((&space, sketches), &query, wanted, slots, (n_least.max(wanted.n), n_kept), scratch);
-                        scratch.effort = Effort { n_codes, ..Effort::default() };
+                        let limits = (n_least.max(wanted.n), n_kept);
+                        scratch.effort = sift((&space, sketches), &query, wanted, slots, limits, scratch);
                     }
                     (target, _) => self.collect(&space, &query, wanted, target, n_kept, scratch),
                 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Index;
 use super::cost::fastest;
-use super::seek::{Scratch, Seen, Wanted, in_order};
+use super::seek::{Effort, Scratch, Seen, Wanted, in_order};
 use super::space::CodeSpace;
 use crate::collection::candidates::Picks;
 use crate::collection::memory::Slots;
@@ -137,7 +137,7 @@ impl Index {
 }
 
 /// Leaves in `scratch.found` the nearest `n_kept` by their codes, in no order, but for few that are farther than the
-/// nearest `n`. Returns how many sketches were compared.
+/// nearest `n`. Returns what that took.
 pub(super) fn sift(
     (space, sketches): (&CodeSpace<'_>, &Sketches),
     query: &CodeQuery,
@@ -145,11 +145,11 @@ pub(super) fn sift(
     each: &mut Picks<'_>,
     (n, n_kept): (usize, usize),
     scratch: &mut Scratch,
-) -> usize {
+) -> Effort {
     let Scratch { found, sieve, .. } = scratch;
     let Sieve { signs, slots, counts, histogram, chosen, ranks } = sieve;
     let n_excluded = wanted.excluded.len();
-    let (n, n_kept, mut n_sifted) = (n.max(1) + n_excluded, n_kept + n_excluded, 0);
+    let (n, n_kept, mut effort) = (n.max(1) + n_excluded, n_kept + n_excluded, Effort::default());
     space.codes.signs_of_query(query, signs);
     found.clear();
     loop {
@@ -157,7 +157,7 @@ pub(super) fn sift(
         if slots.is_empty() {
             break;
         }
-        n_sifted += slots.len();
+        effort.n_sifted += slots.len();
         counts.resize(slots.len(), 0);
         sketches.count(signs, slots, counts);
         let mut rank = |found: &mut Vec<Found>, counted: Range<u32>| {
@@ -165,6 +165,7 @@ pub(super) fn sift(
             each_counted(counts, counted, |place| chosen.push(slots[place]));
             // Only now: whoever reads a sketch is not disturbed by those who write it.
             each.keep_present(chosen);
+            effort.n_codes += chosen.len();
             rank_all(space, query, chosen, ranks, found);
         };
         // Those that differ in fewer signs were ranked.
@@ -185,7 +186,7 @@ pub(super) fn sift(
         }
     }
     found.retain(|found| wanted.may_be(space.slots, found.slot));
-    n_sifted
+    effort
 }
 
 /// Room for sifting.

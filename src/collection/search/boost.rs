@@ -75,6 +75,7 @@ impl Route {
         Route {
             n_scanned: self.n_scanned + earlier.n_scanned,
             n_visited: self.n_visited + earlier.n_visited,
+            n_sifted: self.n_sifted + earlier.n_sifted,
             n_hops: self.n_hops + earlier.n_hops,
             n_checked: self.n_checked + earlier.n_checked,
             gave_up: self.gave_up || earlier.gave_up,

@@ -66,9 +66,9 @@ pub(super) struct Best {
 
 impl Effort {
     fn route(self, way: Way) -> Route {
-        let Effort { walk, n_tail, n_rescored, n_codes, .. } = self;
-        let n_visited = walk.n_ranked + n_codes;
-        Route { way, n_scanned: n_rescored, n_visited, n_hops: walk.n_hops, n_tail, ..Route::default() }
+        let Effort { walk, n_tail, n_rescored, n_codes, n_sifted, .. } = self;
+        let (n_visited, n_hops) = (walk.n_ranked + n_codes, walk.n_hops);
+        Route { way, n_scanned: n_rescored, n_visited, n_sifted, n_hops, n_tail, ..Route::default() }
     }
 }
 
