@@ -29,7 +29,7 @@ use rocksdb::{
 };
 
 pub(crate) use self::options::{Access, Budget, Shape};
-use self::options::{database_options, family_options, logger};
+use self::options::{block_cache, database_options, family_options, logger};
 
 /// Bytes read at once where many rows are gone through.
 const READ_AHEAD: usize = 1 << 20;
@@ -85,7 +85,7 @@ impl Rocks {
         budget: Budget,
         families: &[(String, Shape)],
     ) -> Outcome<(Arc<Rocks>, Vec<Family>)> {
-        let cache = Cache::new_lru_cache(budget.cache_bytes);
+        let cache = block_cache(budget);
         let write_buffers =
             WriteBufferManager::new_write_buffer_manager_with_cache(budget.write_buffers_bytes, false, cache.clone());
         let options = database_options(access, &write_buffers)?;

@@ -8,6 +8,7 @@
 //! | `recycle_log_file_num`, pipelined, unordered, two-queue, manual or mmapped writes | off | each weakens recovery or snapshots |
 //! | `paranoid_file_checks`, `memtable_protection_bytes_per_key` | true, 8 | bit flips between memory and file are caught |
 //! | `max_total_wal_size` | 16 MiB | bounds replay, which an open after a kill does twice, and the space that recovery needs |
+//! | shards of the block cache | of 8 MiB and more | a shard holds the filter of any file |
 //! | `max_file_opening_threads` | 1 | more are started for each family at every open |
 //! | table `format_version` | 6 | said, so that an upgrade does not change it unseen |
 //! | `max_successive_merges` | 16 | bounds what reading a row of postings that changes all the time takes; each merge counts those before it |
@@ -22,7 +23,7 @@ use rocksdb::compaction_filter::CompactionFilter;
 use rocksdb::compaction_filter_factory::{CompactionFilterContext, CompactionFilterFactory};
 use rocksdb::{
     AsRawPtr, BlockBasedOptions, Cache, CompactionDecision, DBCompressionType, DBRecoveryMode, InfoLogger, LogLevel,
-    MergeOperands, Options, WriteBufferManager,
+    LruCacheOptions, MergeOperands, Options, WriteBufferManager,
 };
 
 use super::{Fault, Outcome, take_error};
@@ -42,6 +43,12 @@ pub(crate) struct Budget {
     pub(super) write_buffers_bytes: usize,
     largest_write_buffer_bytes: usize,
 }
+
+/// A part of the block cache has at least so many bytes: the filter of a file is one block, of a byte and a quarter for each
+/// row, and one that does not fit into its part is read anew for every row that is looked up.
+const CACHE_PART: usize = 8 << 20;
+/// The cache has at most two to this power of parts, each with a lock of its own.
+const MOST_PARTS_LOG2: u32 = 6;
 
 impl Budget {
     pub(crate) fn new(memory_bytes: usize) -> Self {
@@ -99,6 +106,14 @@ pub(super) fn database_options(access: Access, write_buffers: &WriteBufferManage
 fn max_open_files() -> i32 {
     let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(65_536);
     i32::try_from((allowed / 2).clamp(64, 4_096)).unwrap_or(4_096)
+}
+
+pub(super) fn block_cache(budget: Budget) -> Cache {
+    let mut options = LruCacheOptions::default();
+    options.set_capacity(budget.cache_bytes);
+    let n_parts = (budget.cache_bytes / CACHE_PART).max(1);
+    options.set_num_shard_bits(n_parts.ilog2().min(MOST_PARTS_LOG2) as i32);
+    Cache::new_lru_cache_opts(&options)
 }
 
 pub(super) fn family_options(shape: Shape, budget: Budget, cache: &Cache) -> Outcome<Options> {
