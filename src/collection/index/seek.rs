@@ -58,7 +58,7 @@ pub(crate) enum Target<'t> {
     /// Among those that have a bit; by a walk, which begins at the seeds too. If none of them is near the query, the walk
     /// keeps more, or there is none where it may be given up.
     Among { bits: &'t Bits, seeds: &'t [u32], may_give_up: bool },
-    /// These, one by one, by their codes; so many of them, if most are to be sifted out by sketches before.
+    /// These, one by one, by their codes; those that sketches say are far away are sifted out before, if that is worth it.
     Each { slots: &'t mut Picks<'t>, sifts: bool },
 }
 
