@@ -26,9 +26,12 @@ const FEW_CHUNKS: usize = 64;
 impl Live {
     /// The slots that match a filter at a commit, as far as postings tell. All of the collection's namespaces together.
     pub(crate) fn bounds(&self, view: &View, filter: &Filter) -> Bounds {
-        let told = self.told(view, |lookup| filter.bounds(lookup));
-        // If not, nothing is known: documents are looked at, and say what keeps them from being read.
-        told.ok().flatten().unwrap_or_else(|| Bounds::at_most(SlotSet::all()))
+        let told = self.told(view, |lookup| filter.bounds(lookup)).unwrap_or_else(|error| {
+            tracing::error!("postings cannot be read, documents are looked at: {error}");
+            None
+        });
+        // Nothing is known then.
+        told.unwrap_or_else(|| Bounds::at_most(SlotSet::all()))
     }
 
     /// What postings tell of a field; `None` where it is not indexed, or they cannot be read.
