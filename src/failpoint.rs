@@ -3,7 +3,8 @@
 //! Without the feature `failpoints` a point is nothing at all. With it, the environment variable `VECTROVE_FAILPOINT`
 //! names a point, and optionally after a colon how many passes it lets by first; there the process is killed as by
 //! `kill -9`. `VECTROVE_FREEZE` names kinds of derived writes, each with how many times it may still happen, as in
-//! `delta=10,save=0`; those beyond do not happen, as if the disk had refused them.
+//! `delta=10,save=0`; those beyond do not happen, as if the disk had refused them. `VECTROVE_PAUSE` names a point and,
+//! after a colon, the milliseconds that each pass takes there.
 
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
@@ -35,12 +36,23 @@ pub(crate) fn allows(name: &str) -> bool {
 pub(crate) fn hit(name: &str) {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
 
-    static CHOSEN: LazyLock<Option<(String, AtomicU64)>> = LazyLock::new(|| {
-        let text = std::env::var("VECTROVE_FAILPOINT").ok()?;
-        let (name, passes) = text.split_once(':').unwrap_or((&text, "0"));
-        Some((name.to_owned(), AtomicU64::new(passes.parse().unwrap_or(0))))
-    });
+    fn told(variable: &str) -> Option<(String, u64)> {
+        let text = std::env::var(variable).ok()?;
+        let (name, number) = text.split_once(':').unwrap_or((&text, "0"));
+        Some((name.to_owned(), number.parse().unwrap_or(0)))
+    }
+
+    static SLOW: LazyLock<Option<(String, u64)>> = LazyLock::new(|| told("VECTROVE_PAUSE"));
+    static CHOSEN: LazyLock<Option<(String, AtomicU64)>> =
+        LazyLock::new(|| told("VECTROVE_FAILPOINT").map(|(name, passes)| (name, AtomicU64::new(passes))));
+
+    if let Some((slow, millis)) = &*SLOW
+        && slow == name
+    {
+        std::thread::sleep(Duration::from_millis(*millis));
+    }
     if let Some((chosen, passes)) = &*CHOSEN
         && chosen == name
         && passes.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err()

@@ -15,6 +15,8 @@ use rustix::mm::{MapFlags, ProtFlags};
 
 use super::{FIRST, MAX_ROWS};
 
+/// A file is given blocks of the disk for so many bytes at once.
+const BLOCKS: u64 = 1 << 20;
 /// Chunks of this size and more ask for huge pages: below it, one would be mostly empty.
 const HUGE_FROM: usize = 4 << 20;
 
@@ -52,7 +54,11 @@ enum Backing {
     /// Memory.
     Memory,
     /// A file that holds the rows one after the other, and is written as they are.
-    File(File),
+    File {
+        file: File,
+        /// Bytes from its beginning on that have blocks of the disk.
+        n_backed: AtomicU64,
+    },
 }
 
 impl<T: Plain> Rows<T> {
@@ -63,7 +69,7 @@ impl<T: Plain> Rows<T> {
     /// Rows that live in a file; which of it is in memory, the operating system decides. What the file holds, the rows
     /// hold. Nobody else may change or cut it.
     pub(crate) fn in_file(width: usize, file: File) -> Self {
-        Rows::backed(width, Backing::File(file))
+        Rows::backed(width, Backing::File { file, n_backed: AtomicU64::new(0) })
     }
 
     fn backed(width: usize, backing: Backing) -> Self {
@@ -85,7 +91,7 @@ impl<T: Plain> Rows<T> {
 
     /// Makes sure that the first so many rows are there, zeros at first. On an error those that were there stay.
     pub(crate) fn reserve(&self, n: usize) -> std::io::Result<()> {
-        if n <= self.n_rows() {
+        if n <= self.n_rows() && self.n_unbacked(n).is_none() {
             return Ok(());
         }
         let mut maps = self.maps.lock();
@@ -93,6 +99,27 @@ impl<T: Plain> Rows<T> {
             let map = self.new_chunk(maps.len(), n)?;
             self.add_chunk(&mut maps, map);
         }
+        self.back(n)
+    }
+
+    /// Bytes of a file that has blocks for fewer than so many rows: from where on it has none, and how many it lacks.
+    fn n_unbacked(&self, n: usize) -> Option<(&File, &AtomicU64, u64, u64)> {
+        let Backing::File { file, n_backed } = &self.backing else { return None };
+        let (from, wanted) = (n_backed.load(Ordering::Acquire), (n * self.row_bytes()) as u64);
+        (from < wanted).then(|| (file, n_backed, from, (wanted - from).next_multiple_of(BLOCKS)))
+    }
+
+    /// Gives a file blocks for so many rows: writing to a page that finds none would stop the process.
+    fn back(&self, n: usize) -> std::io::Result<()> {
+        let Some((file, n_backed, from, n_bytes)) = self.n_unbacked(n) else { return Ok(()) };
+        match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), from, n_bytes) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => {
+                write_again(file, from, n_bytes)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        n_backed.store(from + n_bytes, Ordering::Release);
         Ok(())
     }
 
@@ -100,7 +127,7 @@ impl<T: Plain> Rows<T> {
     fn new_chunk(&self, chunk: usize, n: usize) -> std::io::Result<MmapMut> {
         let n_bytes = (FIRST << chunk).checked_mul(self.row_bytes()).filter(|_| n <= MAX_ROWS);
         let n_bytes = n_bytes.ok_or_else(|| std::io::Error::other("expected at most 2^31 rows"))?;
-        if let Backing::File(file) = &self.backing {
+        if let Backing::File { file, .. } = &self.backing {
             let offset = self.chunk_offset(chunk);
             let end = offset + n_bytes as u64;
             if file.metadata()?.len() < end {
@@ -199,6 +226,19 @@ impl<T: Plain> Rows<T> {
     pub(crate) fn bytes_of(&self, n_rows: usize) -> usize {
         n_rows * self.row_bytes()
     }
+}
+
+/// Writes a part of a file as it is, which gives it blocks where the file system does not do so when asked. Nobody changes
+/// that part meanwhile.
+fn write_again(file: &File, from: u64, n_bytes: u64) -> std::io::Result<()> {
+    let end = (from + n_bytes).min(file.metadata()?.len());
+    let mut page = vec![0; 1 << 16];
+    for at in (from..end).step_by(page.len()) {
+        let page = &mut page[..(end - at).min(1 << 16) as usize];
+        file.read_exact_at(page, at)?;
+        file.write_all_at(page, at)?;
+    }
+    Ok(())
 }
 
 /// A file as bytes. Nobody may change or cut it meanwhile.
@@ -319,5 +359,22 @@ mod tests {
         rows.reserve(3_000).unwrap();
         // SAFETY: one thread.
         assert_eq!(unsafe { rows.row(2_999) }, [1.0, 2.0, 3.0, 4.0, 5.0]);
+        let n_bytes = file.path().metadata().unwrap().len();
+        write_again(file.as_file(), 0, n_bytes + 1).unwrap();
+        // SAFETY: one thread.
+        assert_eq!(unsafe { rows.row(2_999) }, [1.0, 2.0, 3.0, 4.0, 5.0]);
+    }
+
+    #[test]
+    fn rows_in_a_file_have_blocks_before_they_are_written() {
+        use std::os::unix::fs::MetadataExt;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let rows = Rows::<f32>::in_file(256, File::options().read(true).write(true).open(file.path()).unwrap());
+        for n in [1, 900, 1_100, 5_000, 40_000] {
+            rows.reserve(n).unwrap();
+            let n_backed = file.path().metadata().unwrap().blocks() * 512;
+            assert!(n_backed >= rows.bytes_of(n) as u64, "{n_backed} bytes for {n} rows");
+            assert!(n_backed < rows.bytes_of(n) as u64 + 2 * BLOCKS, "{n_backed} bytes for {n} rows");
+        }
     }
 }

@@ -11,6 +11,7 @@
 
 use std::cell::UnsafeCell;
 use std::collections::{HashMap, VecDeque};
+use std::io::ErrorKind;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -183,7 +184,15 @@ impl Memory {
     pub(crate) fn reserve(&self, slots: impl Iterator<Item = Slot>) -> Result<()> {
         let n_slots = slots.map(|slot| slot.0 as usize + 1).max().unwrap_or(0);
         let failed = |source| Error::OutOfMemory { n_documents: n_slots, source };
-        self.slots.exact.reserve(n_slots).map_err(failed)?;
+        self.slots.exact.reserve(n_slots).map_err(|source| match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::ReadOnly {
+                reason: format!(
+                    "no space on the disk for the mapped vectors of {n_slots} documents ({source}); writes resume once \
+                     there is"
+                ),
+            },
+            _ => failed(source),
+        })?;
         self.slots.cells.reserve(n_slots).map_err(failed)?;
         self.index.as_ref().map_or(Ok(()), |index| index.reserve(n_slots)).map_err(failed)
     }

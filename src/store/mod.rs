@@ -269,12 +269,12 @@ impl Store {
     fn sync_through(&self, commit: Commit) -> Result<()> {
         let last_written = || Commit(self.last_written.load(Ordering::Acquire));
         let sync = || {
-            // A disk that once refused to confirm may confirm the next time without having the pages.
-            if !self.health.may_heal()
-                && let Some(reason) = self.health.reason()
-            {
+            // A disk that once refused to confirm may confirm the next time without having the pages; and a log that met a
+            // full disk is left alone until the engine has begun another.
+            if let Some(reason) = self.health.reason() {
                 return Err(reason);
             }
+            failpoint::hit("sync.before");
             self.rocks.sync().map_err(|fault| {
                 // After a write that met a full disk the log refuses everything until there is space, and then begins
                 // anew with all that was written in files. Any other failure of a sync leaves pages in doubt.

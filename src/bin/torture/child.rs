@@ -73,6 +73,12 @@ impl Start {
         self
     }
 
+    /// Has each pass of a named point take so long.
+    pub(crate) fn pause(mut self, name: &str, millis: u64) -> Self {
+        self.command.env("VECTROVE_PAUSE", format!("{name}:{millis}"));
+        self
+    }
+
     /// Has so many of the derived writes of each kind take place and no more, as in `delta=10,save=0`.
     pub(crate) fn freeze(mut self, limits: &str) -> Self {
         self.command.env("VECTROVE_FREEZE", limits);
@@ -95,7 +101,7 @@ impl Start {
 pub(crate) fn myself() -> Outcome<Command> {
     let program = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
     let mut command = Command::new(program);
-    command.env_remove("VECTROVE_FAILPOINT").env_remove("VECTROVE_FREEZE");
+    command.env_remove("VECTROVE_FAILPOINT").env_remove("VECTROVE_PAUSE").env_remove("VECTROVE_FREEZE");
     Ok(command)
 }
 

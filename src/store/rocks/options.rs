@@ -26,7 +26,7 @@ use rocksdb::{
     LruCacheOptions, MergeOperands, Options, WriteBufferManager,
 };
 
-use super::{Fault, Outcome, take_error};
+use super::{Fault, Outcome, aftermath, take_error};
 use crate::store::key::{is_postings, is_word};
 use crate::store::{postings, words};
 
@@ -89,6 +89,7 @@ pub(super) fn database_options(access: Access, write_buffers: &WriteBufferManage
     options.create_missing_column_families(access == Access::Create);
     options.set_error_if_exists(access == Access::Create);
     options.set_info_logger(logger());
+    aftermath::ignore_in(&mut options);
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_max_total_wal_size(LOG_BYTES);

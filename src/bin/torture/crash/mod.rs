@@ -18,10 +18,11 @@ use crate::rng::{Rng, mix};
 use crate::{Outcome, folder, watchdog};
 
 /// Every named point that a worker passes, and within how many passes it is to stop the process.
-const FAILPOINTS: [(&str, u64); 25] = [
+const FAILPOINTS: [(&str, u64); 26] = [
     ("commit.before", 400),
     ("commit.written", 400),
     ("commit.applied", 400),
+    ("sync.before", 100),
     ("commit.acknowledged", 400),
     ("superblock.before", 2),
     ("create.entered", 3),
