@@ -104,7 +104,7 @@ impl Picks<'_> {
             Set::Listed(each) => slots.extend(each.take(n)),
             Set::Bits { bits, next_word, n_slots } => {
                 while slots.len() < n && *next_word < n_slots.div_ceil(64) {
-                    bits.each_of_word(*next_word, |slot| slots.push(slot));
+                    bits.take_word(*next_word, slots);
                     *next_word += 1;
                 }
                 // Those that are not among others go on beyond the last slot.

@@ -116,14 +116,26 @@ impl Bits {
         None
     }
 
-    /// Shows the slots of the set among 64 that follow each other.
+    /// Adds to a buffer the slots of the set among 64 that follow each other.
     #[inline(always)]
-    pub(crate) fn each_of_word(&self, at: u32, mut show: impl FnMut(u32)) {
+    pub(crate) fn take_word(&self, at: u32, slots: &mut Vec<u32>) {
+        const FEW: u32 = 12;
         let mut left = self.word(at);
-        while left != 0 {
-            show(at * 64 + left.trailing_zeros());
-            left &= left - 1;
+        let mut next = || {
+            let slot = at * 64 + left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            slot
+        };
+        let n = self.word(at).count_ones();
+        if n <= FEW {
+            (0..n).for_each(|_| slots.push(next()));
+            return;
         }
+        let mut buffer = [0; 64];
+        buffer[..n as usize].iter_mut().for_each(|slot| *slot = next());
+        // All of it and back again: so many bytes as are known beforehand are copied at once.
+        slots.extend_from_slice(&buffer);
+        slots.truncate(slots.len() - 64 + n as usize);
     }
 
     /// Bits of 64 slots that follow each other, set for those in the set.
@@ -289,6 +301,9 @@ mod tests {
                 let bits = Bits::new(&set);
                 assert!((0..210_000).all(|slot| bits.contains(slot) == set.contains(slot)));
                 assert_eq!(bits.contains(u32::MAX), set.contains(u32::MAX));
+                let (mut taken, n_words) = (Vec::new(), 3_280);
+                (0..n_words).for_each(|at| bits.take_word(at, &mut taken));
+                assert!(taken.into_iter().eq((0..n_words * 64).filter(|slot| set.contains(*slot))));
             }
         }
     }

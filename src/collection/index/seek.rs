@@ -204,7 +204,7 @@ impl Index {
                 }
                 scratch.code_query = query;
                 if is_filtered {
-                    rescore_until_sure(exact, ranker, wanted, n_least.max(wanted.ef / 2), scratch)?;
+                    rescore_until_sure((slots, exact), ranker, wanted, n_least.max(wanted.ef / 2), scratch)?;
                 } else {
                     rescore(exact, ranker, wanted, scratch)?;
                 }
@@ -217,6 +217,7 @@ impl Index {
                 query.extend_from_slice(wanted.query);
                 self.collect(&ExactSpace { ranker, slots, held, oldest }, &query, wanted, target, wanted.n, scratch);
                 scratch.exact_query = query;
+                scratch.found.retain(|found| wanted.may_be(slots, found.slot));
             }
         }
         Ok(())
@@ -234,7 +235,7 @@ impl Index {
     ) {
         scratch.pool.reset(n_kept);
         if let Target::Each { slots, .. } = target {
-            let n_codes = scan_each(space, query, wanted, slots, n_kept + wanted.excluded.len(), scratch);
+            let n_codes = scan_each(space, query, slots, n_kept + wanted.excluded.len(), scratch);
             scratch.effort = Effort { n_codes, ..Effort::default() };
             return;
         }
@@ -308,11 +309,11 @@ impl Index {
     }
 }
 
-/// Compares slots one by one, leaving the nearest in `scratch.found`. Returns how many those were.
+/// Compares slots one by one, leaving the nearest in `scratch.found`, of which some may not be seen any more. Returns how many
+/// were compared.
 fn scan_each<S: Space + Seen>(
     space: &S,
     query: &S::Query,
-    wanted: Wanted<'_>,
     each: &mut Picks<'_>,
     n_kept: usize,
     scratch: &mut Scratch,
@@ -339,7 +340,6 @@ fn scan_each<S: Space + Seen>(
         }
     });
     (scratch.pool.slots, scratch.pool.ranks, scratch.pool.ahead) = (slots, ranks, ahead);
-    scratch.found.retain(|found| wanted.may_be(space.slots(), found.slot));
     n_scanned
 }
 
@@ -383,7 +383,7 @@ fn rescore(exact: &Reader<'_>, ranker: &Ranker, wanted: Wanted<'_>, scratch: &mu
 /// Compares what was found by its exact vectors, those that are nearest by their codes first, until those that come later
 /// make no difference. What matches a filter may lie far from the query, where codes can hardly tell one from another.
 fn rescore_until_sure(
-    exact: &Reader<'_>,
+    (slots, exact): (&Slots, &Reader<'_>),
     ranker: &Ranker,
     wanted: Wanted<'_>,
     n_least: usize,
@@ -398,7 +398,7 @@ fn rescore_until_sure(
         let n_next = n_least.max(n_rescored).clamp(1, rest.len());
         rest.select_nth_unstable_by(n_next - 1, in_order);
         scratch.found.clear();
-        scratch.found.extend_from_slice(&rest[..n_next]);
+        scratch.found.extend(rest[..n_next].iter().filter(|found| wanted.may_be(slots, found.slot)));
         rescore(exact, ranker, wanted, scratch)?;
         n_rescored += n_next;
         let had_enough = nearest.len() >= wanted.n;

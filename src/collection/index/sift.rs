@@ -29,6 +29,8 @@ const CHUNK: usize = 1 << 15;
 const SAMPLED: usize = 4_096;
 /// Counts compared at once.
 const LANES: usize = 16;
+/// Counts that slots are chosen by before these are put with the others.
+const CHOSEN: usize = 32 * LANES;
 /// For each hit so many codes are compared to know how near hits are, and so many more.
 const FIRST_PER_HIT: usize = 3;
 const FIRST: usize = 16;
@@ -137,7 +139,7 @@ impl Index {
 }
 
 /// Leaves in `scratch.found` the nearest `n_kept` by their codes, in no order, but for few that are farther than the
-/// nearest `n`. Returns what that took.
+/// nearest `n`; some may not be seen any more. Returns what that took.
 pub(super) fn sift(
     (space, sketches): (&CodeSpace<'_>, &Sketches),
     query: &CodeQuery,
@@ -161,8 +163,7 @@ pub(super) fn sift(
         counts.resize(slots.len(), 0);
         sketches.count(signs, slots, counts);
         let mut rank = |found: &mut Vec<Found>, counted: Range<u32>| {
-            chosen.clear();
-            each_counted(counts, counted, |place| chosen.push(slots[place]));
+            choose(counts, slots, counted, chosen);
             // Only now: whoever reads a sketch is not disturbed by those who write it.
             each.keep_present(chosen);
             effort.n_codes += chosen.len();
@@ -185,7 +186,6 @@ pub(super) fn sift(
             found.truncate(n_kept);
         }
     }
-    found.retain(|found| wanted.may_be(space.slots, found.slot));
     effort
 }
 
@@ -200,16 +200,25 @@ pub(super) struct Sieve {
     ranks: Vec<f32>,
 }
 
-/// Shows the places of all counts within a range.
-fn each_counted(counts: &[u32], range: Range<u32>, mut show: impl FnMut(usize)) {
+/// Leaves in a buffer the slots whose counts lie within a range.
+fn choose(counts: &[u32], slots: &[u32], range: Range<u32>, chosen: &mut Vec<u32>) {
     let width = range.end - range.start;
     let is_within = |count: &u32| count.wrapping_sub(range.start) < width;
-    for (block, counts) in counts.chunks(LANES).enumerate() {
-        // Of most blocks none is, which is told of all at once.
-        if counts.iter().fold(false, |any, count| any | is_within(count)) {
-            let places = counts.iter().enumerate().filter(|(_, count)| is_within(count));
-            places.for_each(|(place, _)| show(block * LANES + place));
+    let mut buffer = [0; CHOSEN];
+    chosen.clear();
+    for (counts, slots) in counts.chunks(CHOSEN).zip(slots.chunks(CHOSEN)) {
+        let mut n = 0;
+        for (counts, slots) in counts.chunks(LANES).zip(slots.chunks(LANES)) {
+            // Of most blocks none is, which is told of all at once; of others each is taken, and left again if it is not:
+            // which are cannot be foreseen.
+            if counts.iter().fold(false, |any, count| any | is_within(count)) {
+                for (count, slot) in counts.iter().zip(slots) {
+                    buffer[n % CHOSEN] = *slot;
+                    n += usize::from(is_within(count));
+                }
+            }
         }
+        chosen.extend_from_slice(&buffer[..n]);
     }
 }
 
