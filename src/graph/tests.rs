@@ -221,6 +221,39 @@ fn searches_find_what_brute_force_finds() {
     }
 }
 
+/// Walks among every `share`th slot, and returns the part of the ten nearest of them that it finds.
+fn recall_among(graph: &Graph, toy: &Toy, share: u32, rng: &mut StdRng) -> f64 {
+    let mut walker = Walker::default();
+    let (mut n_found, mut n_wanted) = (0, 0);
+    for _ in 0..100 {
+        let near = rng.random_range(0..toy.n_slots());
+        let query: Vec<f32> = toy.vector(near).iter().map(|x| x + rng.random_range(-0.2..0.2f32)).collect();
+        let offset = rng.random_range(0..share);
+        let admits = |slot: u32| slot % share == offset;
+        graph.search(toy, &query, 16, &mut walker);
+        let seeds: Vec<u32> = (0..toy.n_slots()).filter(|&slot| admits(slot)).take(4).collect();
+        graph.search_among(toy, &query, EF, &Among { admits, surely_admits: admits, seeds: &seeds }, &mut walker);
+        let found: Vec<u32> = walker.found().map(|found| found.slot).collect();
+        assert!(found.iter().all(|&slot| admits(slot)));
+        assert_eq!(found.iter().collect::<HashSet<_>>().len(), found.len(), "a point is found once");
+        let wanted = toy.nearest(&query, (0..toy.n_slots()).filter(|&slot| admits(slot)), 10);
+        let found = toy.nearest(&query, found.into_iter(), 10);
+        n_wanted += wanted.len();
+        n_found += found.iter().filter(|rank| wanted.last().is_some_and(|worst| *rank <= worst)).count();
+    }
+    n_found as f64 / n_wanted as f64
+}
+
+#[test]
+fn walks_among_some_find_each_once() {
+    let mut rng = StdRng::seed_from_u64(12);
+    let toy = Toy::new(24, clustered(&mut rng, 3_000, 24));
+    for (shape, share, bound) in [(SHAPE, 2, 0.99), (SHAPE, 10, 0.99), (NARROW, 2, 0.9), (NARROW, 10, 0.8)] {
+        let recall = recall_among(&built(shape, &toy, 1), &toy, share, &mut rng);
+        assert!(recall >= bound, "m={}, one in {share}: expected a recall of {bound}, got {recall}", shape.m);
+    }
+}
+
 fn check_levels(m: usize) {
     let graph = Graph::new(Shape { m, ..SHAPE });
     let n_slots = 300_000;

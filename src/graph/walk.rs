@@ -213,8 +213,11 @@ impl Graph {
         starts.extend(walker.beam.iter());
         walker.begin(self, &[], ef);
         walker.fresh.clear();
-        for &start in &starts {
+        // All of them before any is stepped over, whose links lead to others: a point is in the beam once.
+        for start in &starts {
             walker.visited.see(start.slot);
+        }
+        for &start in &starts {
             match (among.admits)(start.slot) {
                 true => walker.beam.offer(start),
                 false => _ = walker.step_over(self, start.slot, &among.surely_admits),
