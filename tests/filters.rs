@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use rand::{Rng, rngs::StdRng};
 use serde_json::{Value as Json, json};
-use vectrove::{Collection, CollectionConfig, Database, DocId, Document, Filter, Update, Value, Way, field};
+use vectrove::{
+    Collection, CollectionConfig, Database, DocId, Document, Filter, Hits, Quantization, Update, Value, Way, field,
+};
 
 use common::{check_error, quick, random, seed};
 
@@ -239,6 +241,31 @@ fn filtered_searches_starve_at_no_share() {
 }
 
 /// Sketches are made when codes of many candidates are first compared one by one, of components enough.
+/// Walks that begin at documents of the same vector meet some of them again on their way.
+#[test]
+fn documents_of_the_same_vector_take_one_place_each() {
+    let (mut rng, folder) = (random(seed()), tempfile::tempdir().unwrap());
+    let db = Database::open_with(folder.path(), quick()).unwrap();
+    for (name, quantization) in [("exact", Quantization::None), ("codes", Quantization::Sq8)] {
+        let config = CollectionConfig::new(N_DIMENSIONS).quantization(quantization);
+        let collection = db.create_collection(name, config).unwrap();
+        let vectors: Vec<Vec<f32>> = (0..50).map(|_| vector(&mut rng)).collect();
+        let documents = (0..2_000u64).map(|id| {
+            let metadata = json!({"mark": rng.random_range(0..40)});
+            Document::new(vectors[id as usize % 50].as_slice()).id(id).metadata(metadata)
+        });
+        collection.insert_many(documents).unwrap();
+        collection.wait_indexed().unwrap();
+        for (mark, vector) in vectors.iter().take(40).enumerate() {
+            let search = collection.search(vector.as_slice()).filter(field("mark").eq(mark)).limit(30);
+            let (found, truth) = (search.clone().way(Way::Graph).run().unwrap(), search.way(Way::Exact).run().unwrap());
+            assert!(found.route.way == Way::Graph && !found.route.gave_up, "{name}: {:?}", found.route);
+            let distances = |hits: &Hits| hits.iter().map(|hit| hit.distance).collect::<Vec<_>>();
+            assert_eq!(distances(&found), distances(&truth), "{name}");
+        }
+    }
+}
+
 #[test]
 fn what_is_sifted_is_what_is_nearest() {
     const N: u64 = 4_000;

@@ -357,9 +357,22 @@ fn gather(graph: &Graph, slots: &Slots, wanted: Wanted<'_>, target: &Target<'_>,
         }
         let same = std::iter::once(point.slot).chain(graph.twins(point.slot));
         let hits = same.filter(|&slot| target.admits(slot) && wanted.may_be(slots, slot));
-        found.extend(hits.take(room).map(|slot| Found { slot, ..point }));
+        // A walk that began at a twin meets it at its point too, and one that takes a dead point's place twice.
+        let mut as_near = found.len();
+        while as_near > n_tail && found[as_near - 1].rank == point.rank {
+            as_near -= 1;
+        }
+        let n_before = found.len();
+        for slot in hits {
+            if found[as_near..n_before].iter().all(|met| met.slot != slot) {
+                found.push(Found { slot, ..point });
+                if found.len() - n_before == room {
+                    break;
+                }
+            }
+        }
     }
-    // A slot that was just linked was met in both, one that takes a dead point's place twice in the graph.
+    // A slot that was just linked was met in both.
     sort(found);
     found.dedup_by_key(|found| found.slot);
     found.truncate(pool.most);
