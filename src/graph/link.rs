@@ -69,6 +69,8 @@ impl Graph {
         starts.push(start);
         let mut rows = std::mem::take(&mut linking.rows);
         rows.clear();
+        // It is the first so high. That it has no links there has to be said: it may have had some the last time.
+        rows.extend((entry.level + 1..=level).rev().map(|level| (level, Vec::new())));
         for level in (0..=level.min(entry.level)).rev() {
             let ef = self.shape.ef_construction;
             self.walk(space, &linking.query, &starts, level, ef, &mut linking.walker);
@@ -102,7 +104,8 @@ impl Graph {
         let (empty, first) = (Entry::pack(None), Entry { slot, level });
         match self.entry.compare_exchange(empty, Entry::pack(Some(first)), Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => {
-                linking.changes.extend([Change::Row { slot, level: 0 }, Change::Entry]);
+                linking.changes.extend((0..=level).map(|level| Change::Row { slot, level }));
+                linking.changes.push(Change::Entry);
                 None
             }
             Err(other) => {

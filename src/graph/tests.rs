@@ -462,13 +462,9 @@ fn what_only_higher_levels_lead_to_is_mended() {
     assert_eq!(missed, [0; 0], "seed {seed}");
 }
 
-#[test]
-fn arrays_are_taken_up_as_they_were() {
-    let seed = 16;
-    let mut rng = StdRng::seed_from_u64(seed);
-    let toy = Toy::new(8, clustered(&mut rng, 3_000, 8));
-    let (graph, taken) = (built(SHAPE, &toy, 1), Graph::new(SHAPE));
-    let extent = graph.extent();
+/// A graph of the same arrays.
+fn copied(graph: &Graph) -> Graph {
+    let (copied, extent) = (Graph::new(graph.shape()), graph.extent());
     let mut arrays = graph.arrays(&extent).into_iter();
     let copy = |(to, n_rows): (&crate::arena::Rows<AtomicU32>, usize)| {
         let (from, _) = arrays.next().unwrap();
@@ -480,10 +476,43 @@ fn arrays_are_taken_up_as_they_were() {
         }
         Ok(())
     };
-    taken.adopt(&extent, copy).unwrap();
+    copied.adopt(&extent, copy).unwrap();
+    copied
+}
+
+#[test]
+fn arrays_are_taken_up_as_they_were() {
+    let seed = 16;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let toy = Toy::new(8, clustered(&mut rng, 3_000, 8));
+    let graph = built(SHAPE, &toy, 1);
+    let taken = copied(&graph);
     check_same(&graph, &taken, &format!("seed {seed}"));
     assert_eq!(taken.audit(), graph.audit());
     taken.reserve(5_000).unwrap();
     assert_eq!(taken.extent().n_slots, 5_000);
     assert_eq!(taken.audit(), graph.audit());
+}
+
+/// Arrays also hold the links that a slot had when it was last a point, until it is one again.
+#[test]
+fn deltas_leave_nothing_of_an_earlier_point() {
+    let mut rng = StdRng::seed_from_u64(17);
+    for least_dead in [2, 1, 0] {
+        let mut toy = Toy::new(8, clustered(&mut rng, 600, 8));
+        let (graph, mut linking) = (built(NARROW, &toy, 1), Linking::default());
+        let is_high = |slot: u32| graph.level_of(slot) >= least_dead;
+        (0..600).filter(|&slot| is_high(slot)).for_each(|slot| toy.kill(slot));
+        let gone = sweeps::sweep(&graph, &toy, &mut linking);
+        linking.changes.clear();
+        let replayed = copied(&graph);
+        let mut hosts = replayed.hosts();
+        for slot in gone.into_iter().filter(|&slot| graph.level_of(slot) >= 2) {
+            put_some(&mut toy, slot, &mut rng);
+            graph.link(&toy, slot, &mut linking);
+            replayed.apply(&graph.delta(&std::mem::take(&mut linking.changes)), &mut hosts);
+            check_same(&graph, &replayed, &format!("slot {slot} after all from level {least_dead} on"));
+            assert_eq!(replayed.audit().faults, [""; 0]);
+        }
+    }
 }
