@@ -15,8 +15,9 @@ use rustix::mm::{MapFlags, ProtFlags};
 
 use super::{FIRST, MAX_ROWS};
 
-/// A file is given blocks of the disk for so many bytes at once.
-const BLOCKS: u64 = 1 << 20;
+/// A file is given blocks of the disk for so many bytes at once, the more the larger it is.
+const FEWEST_BLOCKS: u64 = 64 << 10;
+const MOST_BLOCKS: u64 = 1 << 20;
 /// Chunks of this size and more ask for huge pages: below it, one would be mostly empty.
 const HUGE_FROM: usize = 4 << 20;
 
@@ -106,7 +107,9 @@ impl<T: Plain> Rows<T> {
     fn n_unbacked(&self, n: usize) -> Option<(&File, &AtomicU64, u64, u64)> {
         let Backing::File { file, n_backed } = &self.backing else { return None };
         let (from, wanted) = (n_backed.load(Ordering::Acquire), (n * self.row_bytes()) as u64);
-        (from < wanted).then(|| (file, n_backed, from, (wanted - from).next_multiple_of(BLOCKS)))
+        let ahead = (from / 8).clamp(FEWEST_BLOCKS, MOST_BLOCKS);
+        let n_bytes = wanted.saturating_sub(from).max(ahead).next_multiple_of(FEWEST_BLOCKS);
+        (from < wanted).then_some((file, n_backed, from, n_bytes))
     }
 
     /// Gives a file blocks for so many rows: writing to a page that finds none would stop the process.
@@ -374,7 +377,7 @@ mod tests {
             rows.reserve(n).unwrap();
             let n_backed = file.path().metadata().unwrap().blocks() * 512;
             assert!(n_backed >= rows.bytes_of(n) as u64, "{n_backed} bytes for {n} rows");
-            assert!(n_backed < rows.bytes_of(n) as u64 + 2 * BLOCKS, "{n_backed} bytes for {n} rows");
+            assert!(n_backed < rows.bytes_of(n) as u64 + 2 * MOST_BLOCKS, "{n_backed} bytes for {n} rows");
         }
     }
 }
