@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use memmap2::{Mmap, MmapMut, MmapOptions};
 use parking_lot::Mutex;
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::{Errno, retry_on_intr};
 use rustix::mm::{MapFlags, ProtFlags};
 
 use super::{FIRST, MAX_ROWS};
@@ -115,11 +117,9 @@ impl<T: Plain> Rows<T> {
     /// Gives a file blocks for so many rows: writing to a page that finds none would stop the process.
     fn back(&self, n: usize) -> std::io::Result<()> {
         let Some((file, n_backed, from, n_bytes)) = self.n_unbacked(n) else { return Ok(()) };
-        match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), from, n_bytes) {
+        match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), from, n_bytes)) {
             Ok(()) => {}
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => {
-                write_again(file, from, n_bytes)?;
-            }
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => write_again(file, from, n_bytes)?,
             Err(error) => return Err(error.into()),
         }
         n_backed.store(from + n_bytes, Ordering::Release);
@@ -231,10 +231,13 @@ impl<T: Plain> Rows<T> {
     }
 }
 
-/// Writes a part of a file as it is, which gives it blocks where the file system does not do so when asked. Nobody changes
-/// that part meanwhile.
+/// Writes a part of a file as it is, zeros where it has ended before, which gives it blocks where the file system does not do
+/// so when asked. Nobody changes that part meanwhile.
 fn write_again(file: &File, from: u64, n_bytes: u64) -> std::io::Result<()> {
-    let end = (from + n_bytes).min(file.metadata()?.len());
+    let end = from + n_bytes;
+    if file.metadata()?.len() < end {
+        file.set_len(end)?;
+    }
     let mut page = vec![0; 1 << 16];
     for at in (from..end).step_by(page.len()) {
         let page = &mut page[..(end - at).min(1 << 16) as usize];
@@ -300,6 +303,8 @@ impl<T: Shared> Rows<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]
@@ -363,14 +368,15 @@ mod tests {
         // SAFETY: one thread.
         assert_eq!(unsafe { rows.row(2_999) }, [1.0, 2.0, 3.0, 4.0, 5.0]);
         let n_bytes = file.path().metadata().unwrap().len();
-        write_again(file.as_file(), 0, n_bytes + 1).unwrap();
+        write_again(file.as_file(), 0, n_bytes + (1 << 20)).unwrap();
+        let written = file.path().metadata().unwrap();
+        assert!(written.len() == n_bytes + (1 << 20) && written.blocks() * 512 >= written.len());
         // SAFETY: one thread.
         assert_eq!(unsafe { rows.row(2_999) }, [1.0, 2.0, 3.0, 4.0, 5.0]);
     }
 
     #[test]
     fn rows_in_a_file_have_blocks_before_they_are_written() {
-        use std::os::unix::fs::MetadataExt;
         let file = tempfile::NamedTempFile::new().unwrap();
         let rows = Rows::<f32>::in_file(256, File::options().read(true).write(true).open(file.path()).unwrap());
         for n in [1, 900, 1_100, 5_000, 40_000] {

@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "vectors are written in place, where nobody can be reading")]
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -62,7 +63,7 @@ impl Exact {
             Residency::Disk => return Ok(()),
         };
         let reserved = held.rows.reserve(n_slots).and_then(|()| held.present.reserve(n_slots.div_ceil(32)));
-        reserved.map_err(|source| Error::OutOfMemory { n_documents: n_slots, source })?;
+        reserved.map_err(|source| no_room(n_slots, source))?;
         self.held.store(Some(Arc::new(held)));
         Ok(())
     }
@@ -105,11 +106,11 @@ impl Exact {
     }
 
     /// Makes room for so many slots.
-    pub(crate) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
+    pub(crate) fn reserve(&self, n_slots: usize) -> Result<()> {
         let held = self.held();
         let Some(held) = &*held else { return Ok(()) };
-        held.rows.reserve(n_slots)?;
-        held.present.reserve(n_slots.div_ceil(32))
+        let reserved = held.rows.reserve(n_slots).and_then(|()| held.present.reserve(n_slots.div_ceil(32)));
+        reserved.map_err(|source| no_room(n_slots, source))
     }
 
     /// Holds the vector of a slot, where vectors are held.
@@ -126,6 +127,18 @@ impl Exact {
     /// Reads vectors as of a snapshot, from here or from disk.
     pub(crate) fn reader<'r>(&self, disk: Disk<'r>) -> Reader<'r> {
         Reader { held: self.held(), disk }
+    }
+}
+
+/// Why there is no room for the vectors of so many slots: the disk of a mapped file is full, or there is no memory.
+fn no_room(n_slots: usize, source: std::io::Error) -> Error {
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::ReadOnly {
+            reason: format!(
+                "no space on the disk for the mapped vectors of {n_slots} documents ({source}); writes resume once there is"
+            ),
+        },
+        _ => Error::OutOfMemory { n_documents: n_slots, source },
     }
 }
 

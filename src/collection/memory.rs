@@ -11,7 +11,6 @@
 
 use std::cell::UnsafeCell;
 use std::collections::{HashMap, VecDeque};
-use std::io::ErrorKind;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -184,15 +183,7 @@ impl Memory {
     pub(crate) fn reserve(&self, slots: impl Iterator<Item = Slot>) -> Result<()> {
         let n_slots = slots.map(|slot| slot.0 as usize + 1).max().unwrap_or(0);
         let failed = |source| Error::OutOfMemory { n_documents: n_slots, source };
-        self.slots.exact.reserve(n_slots).map_err(|source| match source.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::ReadOnly {
-                reason: format!(
-                    "no space on the disk for the mapped vectors of {n_slots} documents ({source}); writes resume once \
-                     there is"
-                ),
-            },
-            _ => failed(source),
-        })?;
+        self.slots.exact.reserve(n_slots)?;
         self.slots.cells.reserve(n_slots).map_err(failed)?;
         self.index.as_ref().map_or(Ok(()), |index| index.reserve(n_slots)).map_err(failed)
     }
@@ -272,7 +263,7 @@ impl Memory {
         [cells, offsets, bytes]: [usize; 3],
     ) -> std::io::Result<()> {
         self.slots.cells.adopt(image.file(), image.section(cells).0, n_slots)?;
-        self.slots.exact.reserve(n_slots)?;
+        self.slots.exact.reserve(n_slots).map_err(std::io::Error::other)?;
         self.slots.n_slots.store(n_slots, Ordering::Release);
         _ = self.slots.kept_ids.set(KeptIds { image, offsets, bytes });
         let mut writer = self.write();

@@ -217,6 +217,7 @@ impl Index {
                 query.extend_from_slice(wanted.query);
                 self.collect(&ExactSpace { ranker, slots, held, oldest }, &query, wanted, target, wanted.n, scratch);
                 scratch.exact_query = query;
+                // What was compared one by one is not rescored, where it would be looked at.
                 scratch.found.retain(|found| wanted.may_be(slots, found.slot));
             }
         }

@@ -8,7 +8,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "RocksDB's C interface: several families in one call, views that own their database, notes in backups"
+    reason = "RocksDB's C interface: several families in one call, views that own their database, notes in backups, errors"
 )]
 
 mod aftermath;

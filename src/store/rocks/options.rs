@@ -13,6 +13,7 @@
 //! | table `format_version` | 6 | said, so that an upgrade does not change it unseen |
 //! | `max_successive_merges` | 16 | bounds what reading a row of postings that changes all the time takes; each merge counts those before it |
 //! | compression | vectors none; else LZ4, zstd at the bottom | vectors do not compress, and their files move instead of being rewritten |
+//! | listeners | one | a refusal that follows an error is not taken for another ([`aftermath`]) |
 //! | `info_log` | to `tracing` | no log files beside the data |
 
 use std::ffi::{CStr, CString};
