@@ -338,6 +338,8 @@ pub struct Page {
     pub documents: Vec<StoredDocument>,
     /// Where the next page begins; `None` after the last. It stays good whatever is written in between.
     pub next: Option<Cursor>,
+    /// The last commit that the page saw; it saw that one and all before it, and nothing later.
+    pub commit: Commit,
 }
 
 /// A place between two documents, at which scrolling goes on: after an id, or in the order of a field after a value and an

@@ -158,6 +158,11 @@ pub(crate) struct CollectionId(pub(crate) u32);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NamespaceId(pub(crate) u32);
 
+impl NamespaceId {
+    /// The number of no namespace. A name that never had a document reads as this one: it holds nothing.
+    pub(crate) const UNUSED: NamespaceId = NamespaceId(u32::MAX);
+}
+
 /// The number of a metadata field that is indexed, within its collection; 0 stands for documents as a whole.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct FieldId(pub(crate) u32);

@@ -40,6 +40,7 @@ pub use crate::collection::query::{Example, Query};
 pub use crate::collection::read::Scroll;
 pub use crate::collection::sample::Sample;
 pub use crate::collection::search::Search;
+pub use crate::collection::snapshot::Snapshot;
 pub use crate::collection::writer::{Ticket, TrySendError, Writer};
 pub use crate::collection::{Collection, Namespace};
 pub use crate::config::{CollectionConfig, Durability, Index, Options, Quantization, Residency};

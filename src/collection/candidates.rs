@@ -1,12 +1,14 @@
 //! Sets of documents to search, and going through one. A set is told by the slots it has, or by those it has not.
+//!
+//! All of them are of one namespace at one commit: they are made of a [`Moment`], or are a part of others that were.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use roaring::RoaringBitmap;
 
-use super::memory::Slots;
+use super::moment::Moment;
 use crate::filter::slots::{Bits, SlotSet};
-use crate::id::{Commit, Slot};
+use crate::id::Slot;
 
 /// A set that has one slot in so many is gone through by its bits.
 const DENSE_SHARE: usize = 64;
@@ -15,16 +17,27 @@ const BUFFER: usize = 64;
 
 /// A set of documents to search.
 pub(crate) struct Candidates {
-    pub(crate) slots: SlotSet,
-    pub(crate) n: usize,
+    slots: SlotSet,
+    n: usize,
     /// The slots themselves, where they were told by those that are not among them and are few. Some may have no document.
     few: Option<RoaringBitmap>,
     bits: OnceLock<Bits>,
 }
 
 impl Candidates {
-    pub(crate) fn new(slots: SlotSet, slots_of_all: &Slots) -> Self {
-        let (mut few, n_documents) = (None, slots_of_all.n_documents());
+    /// Those documents of a moment's namespace whose slots are in a set. The slots it has, or has not, hold documents then.
+    pub(super) fn new(slots: SlotSet, moment: &Moment) -> Self {
+        Candidates::of_own(own(slots, moment), moment)
+    }
+
+    /// Those of them whose slots are in another set too.
+    pub(super) fn narrowed(&self, slots: SlotSet, moment: &Moment) -> Self {
+        Candidates::of_own(self.slots.clone().and(slots), moment)
+    }
+
+    /// Of slots of the moment's namespace, or, if that has all documents, all but some.
+    fn of_own(slots: SlotSet, moment: &Moment) -> Self {
+        let (mut few, n_documents) = (None, moment.n_documents());
         let n = match &slots {
             SlotSet::Only(slots) => slots.len() as usize,
             SlotSet::AllBut(others) => {
@@ -32,7 +45,7 @@ impl Candidates {
                 // Few are gone through faster than many are passed over.
                 few = (n * 2 <= n_documents).then(|| {
                     let mut few = RoaringBitmap::new();
-                    few.insert_range(0..slots_of_all.n_slots() as u32);
+                    few.insert_range(0..moment.n_slots() as u32);
                     few - &**others
                 });
                 n
@@ -41,12 +54,18 @@ impl Candidates {
         Candidates { slots, n, few, bits: OnceLock::new() }
     }
 
-    pub(crate) fn none() -> Self {
-        Candidates { slots: SlotSet::none(), n: 0, few: None, bits: OnceLock::new() }
+    /// How many there are.
+    pub(super) fn n(&self) -> usize {
+        self.n
+    }
+
+    /// Their slots. Where they are told by those that are not among them, slots without a document are among them.
+    pub(super) fn slots(&self) -> &SlotSet {
+        &self.slots
     }
 
     /// The slots, if they are known one by one.
-    pub(crate) fn listed(&self) -> Option<&RoaringBitmap> {
+    pub(super) fn listed(&self) -> Option<&RoaringBitmap> {
         match &self.slots {
             SlotSet::Only(slots) => Some(slots),
             SlotSet::AllBut(_) => self.few.as_ref(),
@@ -54,38 +73,52 @@ impl Candidates {
     }
 
     /// The set, to ask for many slots one by one.
-    pub(crate) fn bits(&self) -> &Bits {
+    pub(super) fn bits(&self) -> &Bits {
         self.bits.get_or_init(|| Bits::new(&self.slots))
     }
 
-    /// Some of them that have a document at a commit, from all over, to begin a walk at.
-    pub(crate) fn spread(&self, n: usize, slots: &Slots, commit: Commit) -> Vec<u32> {
-        let end = slots.n_slots() as u32;
+    /// Some of them, from all over, to begin a walk at.
+    pub(super) fn spread(&self, n: usize, moment: &Moment) -> Vec<u32> {
+        let end = moment.n_slots() as u32;
         let starts = (0..end).step_by((end as usize).div_ceil(n).max(1));
         let mut spread: Vec<u32> = starts.filter_map(|start| self.bits().first_from(start, end)).collect();
         spread.dedup();
-        spread.retain(|slot| slots.exists_at(Slot(*slot), commit));
+        spread.retain(|slot| moment.has(Slot(*slot)));
         spread
     }
 
-    /// Those of them that have a document at a commit, in order.
-    pub(crate) fn each<'c>(&'c self, slots: &'c Slots, commit: Commit) -> Picks<'c> {
-        let n_slots = slots.n_slots();
+    /// All of them, in order.
+    pub(super) fn each<'c>(&'c self, moment: &'c Moment) -> Picks<'c> {
+        let n_slots = moment.n_slots();
         let set = match self.listed() {
             Some(listed) if self.n < n_slots / DENSE_SHARE => Set::Listed(listed.iter()),
             _ => Set::Bits { bits: self.bits(), next_word: 0, n_slots: n_slots as u32 },
         };
         // What is told by the slots it has has documents.
         let may_be_absent = matches!(self.slots, SlotSet::AllBut(_));
-        Picks { set, present_at: may_be_absent.then_some((slots, commit)), buffer: Vec::new(), n_returned: 0 }
+        Picks { set, present_at: may_be_absent.then_some(moment), buffer: Vec::new(), n_returned: 0 }
     }
+}
+
+/// Those slots of a set that are of a moment's namespace. Where that has all documents, a set of all but some stays one.
+fn own(slots: SlotSet, moment: &Moment) -> SlotSet {
+    let own: RoaringBitmap = match (moment.members(), &slots) {
+        _ if moment.n_members() == 0 => return SlotSet::none(),
+        _ if moment.has_all() => return slots,
+        (Some(members), _) => members.iter().map(|slot| slot.0).filter(|slot| slots.contains(*slot)).collect(),
+        (None, SlotSet::Only(some)) => some.iter().filter(|slot| moment.has(Slot(*slot))).collect(),
+        (None, SlotSet::AllBut(some)) => {
+            moment.each_member().map(|slot| slot.0).filter(|slot| !some.contains(*slot)).collect()
+        }
+    };
+    SlotSet::Only(Arc::new(own))
 }
 
 /// Goes through a set: one by one those that have a document, or many at once.
 pub(crate) struct Picks<'c> {
     set: Set<'c>,
     /// Where some slots may have no document: what tells.
-    present_at: Option<(&'c Slots, Commit)>,
+    present_at: Option<&'c Moment>,
     buffer: Vec<u32>,
     n_returned: usize,
 }
@@ -115,8 +148,8 @@ impl Picks<'_> {
 
     /// Leaves those slots that have a document.
     pub(crate) fn keep_present(&self, slots: &mut Vec<u32>) {
-        if let Some((all, commit)) = self.present_at {
-            slots.retain(|slot| all.exists_at(Slot(*slot), commit));
+        if let Some(moment) = self.present_at {
+            slots.retain(|slot| moment.has(Slot(*slot)));
         }
     }
 

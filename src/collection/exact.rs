@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwapOption, Guard};
 
@@ -18,16 +18,19 @@ use crate::arena::Rows;
 use crate::config::Residency;
 use crate::distance;
 use crate::error::{Error, Result};
-use crate::id::Slot;
+use crate::id::{Commit, Slot};
 use crate::store::family::Families;
 use crate::store::key;
 use crate::store::record::VectorRow;
-use crate::store::rocks::{Rocks, Snapshot};
+use crate::store::rocks::{EngineSnapshot, Rocks};
 use crate::store::storage;
 
 /// Vectors read from disk at once.
 const FETCH: usize = 256;
 const FILE_NAME: &str = "vectors";
+
+/// A commit that has not come.
+const NEVER: u64 = u64::MAX;
 
 /// The exact vectors of a collection.
 pub(crate) struct Exact {
@@ -40,9 +43,9 @@ pub(crate) struct Held {
     rows: Rows<f32>,
     dimension: usize,
     is_mapped: bool,
-    /// All are there.
-    complete: AtomicBool,
-    /// Those that are there, one bit each; of no interest once all are.
+    /// The first commit whose documents all have their vectors here; [`NEVER`] until there is one.
+    complete_since: AtomicU64,
+    /// Those that are there, one bit each.
     present: Rows<AtomicU32>,
     /// Slots below this were looked at by whoever brings them here.
     n_brought: AtomicUsize,
@@ -75,6 +78,11 @@ impl Exact {
     /// What is held, as it is now.
     pub(crate) fn held(&self) -> Guard<Option<Arc<Held>>> {
         self.held.load()
+    }
+
+    /// Whether this is what is held now.
+    pub(crate) fn holds(&self, held: &Arc<Held>) -> bool {
+        self.held().as_ref().is_some_and(|now| Arc::ptr_eq(now, held))
     }
 
     /// Lets go of what is held. Whoever looks at it still does.
@@ -124,9 +132,11 @@ impl Exact {
         }
     }
 
-    /// Reads vectors as of a snapshot, from here or from disk.
-    pub(crate) fn reader<'r>(&self, disk: Disk<'r>) -> Reader<'r> {
-        Reader { held: self.held(), disk }
+    /// Reads vectors as of a commit, from here or from disk. `disk` is as of that commit.
+    pub(crate) fn reader<'r>(&self, disk: Disk<'r>, commit: Commit) -> Reader<'r> {
+        let held = self.held();
+        let is_complete = held.as_ref().is_some_and(|held| held.is_complete_at(commit));
+        Reader { held, is_complete, disk }
     }
 }
 
@@ -153,18 +163,23 @@ fn mapped(dimension: usize, folder: &Path) -> Result<Rows<f32>> {
 
 impl Held {
     fn new(dimension: usize, rows: Rows<f32>, is_mapped: bool) -> Self {
-        let (complete, present) = (AtomicBool::new(false), Rows::new(1));
-        Held { rows, dimension, is_mapped, complete, present, n_brought: AtomicUsize::new(0) }
+        let (complete_since, present) = (AtomicU64::new(NEVER), Rows::new(1));
+        Held { rows, dimension, is_mapped, complete_since, present, n_brought: AtomicUsize::new(0) }
     }
 
-    /// Whether all vectors are there.
+    /// Whether the vectors of all documents that exist at some commit are there.
     pub(crate) fn is_complete(&self) -> bool {
-        self.complete.load(Ordering::Acquire)
+        self.complete_since.load(Ordering::Acquire) != NEVER
     }
 
-    /// From now on all vectors are there.
-    pub(crate) fn set_complete(&self) {
-        self.complete.store(true, Ordering::Release);
+    /// Whether the vectors of all documents that exist at a commit are there.
+    fn is_complete_at(&self, commit: Commit) -> bool {
+        self.complete_since.load(Ordering::Acquire) <= commit.0
+    }
+
+    /// Says that the vectors of all documents are there that exist at a commit, or at any later one.
+    pub(crate) fn set_complete(&self, since: Commit) {
+        self.complete_since.store(since.0, Ordering::Release);
     }
 
     /// Slots that have been looked at by whoever brings vectors here.
@@ -183,15 +198,12 @@ impl Held {
     }
 
     /// The vector of a slot that is a point, waits to be linked, or holds a document at a commit that the caller looks
-    /// at; `None` if it is not here.
+    /// at. It has to be here: present, or of a commit as of which all are.
     #[inline(always)]
-    pub(crate) fn get(&self, slot: Slot) -> Option<&[f32]> {
-        if !self.is_complete() && !self.is_present(slot) {
-            return None;
-        }
+    pub(crate) fn row(&self, slot: Slot) -> &[f32] {
         // SAFETY: such a slot is not written: it is retired before it is used again, and that only once it is none of
         // these (see `Memory::reclaim`, `Index::sweep`).
-        Some(unsafe { &self.rows.row(slot.0)[..self.dimension] })
+        unsafe { &self.rows.row(slot.0)[..self.dimension] }
     }
 
     /// Begins to fetch a vector.
@@ -222,14 +234,16 @@ impl Held {
 pub(crate) struct Disk<'r> {
     pub(crate) rocks: &'r Rocks,
     pub(crate) families: &'r Families,
-    pub(crate) snapshot: Option<&'r Snapshot>,
+    pub(crate) snapshot: Option<&'r EngineSnapshot>,
     /// Whether vectors are compared at unit length.
     pub(crate) normalizes: bool,
 }
 
-/// Reads exact vectors, wherever they are.
+/// Reads exact vectors as of one commit, wherever they are.
 pub(crate) struct Reader<'r> {
     held: Guard<Option<Arc<Held>>>,
+    /// Whether all vectors of the commit are held.
+    is_complete: bool,
     disk: Disk<'r>,
 }
 
@@ -240,10 +254,17 @@ impl Reader<'_> {
         self.held.as_deref()
     }
 
-    /// A slot's vector if it is held.
+    /// What is held, if that is every vector of the commit.
+    #[inline(always)]
+    pub(crate) fn complete(&self) -> Option<&Held> {
+        self.held().filter(|_| self.is_complete)
+    }
+
+    /// The vector, if it is held, of a slot that is a point, waits to be linked, or holds a document at the commit.
     #[inline(always)]
     pub(crate) fn get(&self, slot: Slot) -> Option<&[f32]> {
-        self.held()?.get(slot)
+        let held = self.held()?;
+        (self.is_complete || held.is_present(slot)).then(|| held.row(slot))
     }
 
     /// Shows the vectors of slots that hold a document at the commit that is looked at, each with its place among them,
@@ -326,12 +347,14 @@ mod tests {
             exact.reserve(2_000).unwrap();
             let held = exact.held();
             let held = held.as_ref().unwrap();
-            assert!(held.get(Slot(1_999)).is_none());
+            assert!(!held.is_present(Slot(1_999)));
             // SAFETY: one thread.
             unsafe { exact.put(Slot(1_999), &[1.0, 2.0, 3.0]) };
-            assert_eq!(held.get(Slot(1_999)), Some(&[1.0, 2.0, 3.0][..]));
-            assert!(held.get(Slot(1_998)).is_none() && !held.is_complete());
+            assert!(held.is_present(Slot(1_999)) && held.row(Slot(1_999)) == [1.0, 2.0, 3.0]);
+            assert!(!held.is_present(Slot(1_998)) && !held.is_complete());
             assert_eq!(exact.residency(), residency);
+            held.set_complete(Commit(7));
+            assert!(held.is_complete() && held.is_complete_at(Commit(7)) && !held.is_complete_at(Commit(6)));
         }
     }
 
@@ -342,10 +365,11 @@ mod tests {
             let exact = Exact::new(4);
             exact.hold(Residency::Mapped, folder.path(), 100).unwrap();
             let held = exact.held();
-            assert!(held.as_ref().unwrap().get(Slot(7)).is_none());
+            let held = held.as_ref().unwrap();
+            assert!(!held.is_present(Slot(7)));
             // SAFETY: one thread.
             unsafe { exact.put(Slot(7), &[1.0; 4]) };
-            assert_eq!(held.as_ref().unwrap().get(Slot(7)), Some(&[1.0; 4][..]));
+            assert!(held.is_present(Slot(7)) && held.row(Slot(7)) == [1.0; 4]);
         }
     }
 

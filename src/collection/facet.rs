@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use super::fields::lookup::Lookup;
+use super::Namespace;
 use super::matching::Matching;
-use super::{Namespace, Scope};
+use super::moment::{Listing, Moment};
+use super::snapshot::Place;
 use crate::document::FacetCount;
 use crate::error::Result;
 use crate::filter::Filter;
@@ -35,7 +37,7 @@ impl Namespace {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn facet(&self, field: impl Into<String>) -> Facet {
-        Facet { namespace: self.clone(), field: field.into(), filter: Filter::everything(), limit: 100 }
+        Facet::of(self.into(), field.into())
     }
 }
 
@@ -43,13 +45,17 @@ impl Namespace {
 #[must_use = "nothing is counted until `run`"]
 #[derive(Debug, Clone)]
 pub struct Facet {
-    namespace: Namespace,
+    place: Place,
     field: String,
     filter: Filter,
     limit: usize,
 }
 
 impl Facet {
+    pub(super) fn of(place: Place, field: String) -> Self {
+        Facet { place, field, filter: Filter::everything(), limit: 100 }
+    }
+
     /// Only documents that match. Default: all of the namespace.
     pub fn filter(mut self, filter: Filter) -> Self {
         self.filter = filter;
@@ -70,16 +76,15 @@ impl Facet {
     /// `InvalidFilter` or `LimitExceeded` for the filter; otherwise as for every read.
     pub fn run(self) -> Result<Vec<FacetCount>> {
         self.filter.check()?;
-        let mut scope = self.namespace.scope()?;
-        let matching = scope.settled(&self.filter)?;
-        let told = scope.live.told_of_field(&scope.view, &self.field, |lookup, field| {
-            self.count_by_postings(&scope, &matching, lookup, field)
-        })?;
+        let moment = self.place.moment(Listing::IfFew)?;
+        let matching = moment.settled(&self.filter)?;
+        let count = |lookup: &Lookup<'_>, field| self.count_by_postings(&moment, &matching, lookup, field);
+        let told = moment.told_of_field(&self.field, count)?;
         let best = match told {
             Some(best) => best,
             None => {
                 let mut counts = Counts::new();
-                scope.each_of(&matching, |_, row| {
+                moment.each_of(&matching, |_, row| {
                     count_values(&mut counts, values_of(&row.metadata, &self.field));
                     Ok(())
                 })?;
@@ -94,7 +99,7 @@ impl Facet {
 
     fn count_by_postings(
         &self,
-        scope: &Scope,
+        moment: &Moment,
         matching: &Matching,
         lookup: &Lookup<'_>,
         field: FieldId,
@@ -103,11 +108,11 @@ impl Facet {
         let incomplete = &*lookup.term(field, &Term::incomplete())? | &*lookup.overflowing()?;
         let doubtful: Vec<Slot> =
             incomplete.iter().filter(|slot| matching.possible.bits().contains(*slot)).map(Slot).collect();
-        let (visible, mut counts) = (scope.live.visible_of(&scope.view, doubtful), Counts::new());
-        for (_, row) in scope.live.fetch(&scope.view.snapshot, &visible)? {
+        let (visible, mut counts) = (moment.those_of(doubtful), Counts::new());
+        for (_, row) in moment.fetch(&visible)? {
             count_values(&mut counts, values_of(&row.metadata, &self.field));
         }
-        let others = matching.possible.slots.clone().and(SlotSet::AllBut(Arc::new(incomplete)));
+        let others = matching.possible.slots().clone().and(SlotSet::AllBut(Arc::new(incomplete)));
         let mut best = Best { n_most: self.limit, found: BinaryHeap::new() };
         each_count(lookup, field, &others, |term, n| {
             best.offer(term, n + counts.remove(term).unwrap_or_default());

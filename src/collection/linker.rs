@@ -110,7 +110,7 @@ fn work_on(live: &Live, pool: &rayon::ThreadPool) -> bool {
         let view = live.store.view();
         worked |= index.work(&Bench {
             memory: &live.memory,
-            exact: &live.reader(Some(&view.snapshot)),
+            exact: &live.reader(&view),
             pool,
             oldest: live.store.oldest_view(),
             now: &|| live.store.view().commit,

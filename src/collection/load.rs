@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 use super::exact::Disk;
@@ -31,7 +31,7 @@ use crate::store::image::{Image, Images};
 use crate::store::key::{self, Range};
 use crate::store::log::Expected;
 use crate::store::record::{CatalogEntry, read_u32};
-use crate::store::rocks::{Family, Rocks, Snapshot};
+use crate::store::rocks::{EngineSnapshot, Family, Rocks};
 use crate::store::storage;
 use crate::store::words::WordsRow;
 
@@ -105,6 +105,7 @@ impl Loaded {
             bell,
             persist: Persist::new(self.state),
             budget,
+            bringing: Mutex::default(),
             last_change: self.last_change.0.into(),
             opening: self.opening,
         };
@@ -134,7 +135,7 @@ pub(crate) struct Source<'a> {
     pub(crate) rocks: &'a Rocks,
     pub(crate) families: &'a Families,
     /// `None` reads what is there now.
-    pub(crate) snapshot: Option<&'a Snapshot>,
+    pub(crate) snapshot: Option<&'a EngineSnapshot>,
     pub(crate) config: &'a CollectionConfig,
 }
 
@@ -225,7 +226,7 @@ fn load_by_rows(source: Source<'_>, memory: Memory, mut expected: Expected, last
     let last_change = expected.last_change().unwrap_or(last);
     read_rows(source, &memory, &namespaces, expected, last)?;
     // Where they are held by now, they have to be: all were read into place.
-    memory.slots.exact.held().iter().for_each(|held| held.set_complete());
+    memory.slots.exact.held().iter().for_each(|held| held.set_complete(Commit(0)));
     let (fields, words) = source.indexes();
     let mut loaded = Loaded { namespaces, fields, words, last_change, ..Loaded::empty(memory, source.config) };
     super::regraph::read(source, &mut loaded)?;

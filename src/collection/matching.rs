@@ -8,70 +8,81 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 
 use super::candidates::Candidates;
-use super::{Live, Scope};
+use super::moment::Moment;
 use crate::error::Result;
 use crate::filter::Filter;
 use crate::filter::slots::{Bounds, SlotSet};
-use crate::id::{NamespaceId, Slot};
-use crate::store::View;
+use crate::id::Slot;
 use crate::store::key;
 use crate::store::record::{DocumentHeader, DocumentRow};
 
-/// Documents that match a filter, or may.
+/// Documents of a namespace that match a filter, or may.
 pub(crate) struct Matching {
-    /// All that may: of the namespace, where the collection has others.
+    /// All that may.
     pub(crate) possible: Candidates,
     /// Of those, the ones that do; `None` where all do.
-    pub(crate) sure: Option<SlotSet>,
+    sure: Option<SlotSet>,
 }
 
 /// So many documents in doubt are looked at right away.
 const FEW_DOUBTS: usize = 256;
 /// Documents looked at at once.
 const FETCH: usize = 256;
-/// A namespace is small whose documents are one in so many of its collection.
-const SMALL_SHARE: usize = 8;
 /// All rows are read in their order where one in so many is wanted.
 const MOST_SHARE: usize = 4;
 
-impl Scope {
-    /// The documents that match a filter, as far as can be told quickly. The view is looked up again together with the
-    /// namespace's documents in memory, so that both are of one commit.
-    pub(crate) fn matching(&mut self, filter: &Filter) -> Result<Matching> {
-        let live = self.live.clone();
-        let Some(namespace) = self.namespace else { return Ok(Matching::exactly(Candidates::none())) };
-        let slots = &live.memory.slots;
-        let members = live.memory.with_members(namespace, |members| {
-            self.view = live.store.view();
-            Members::of(members, slots.n_documents())
-        });
-        let Bounds { sure, possible } = live.bounds(&self.view, filter);
-        let within = |slots| live.within(&self.view, namespace, slots, &members);
-        let Some(possible) = possible else { return Ok(Matching::exactly(Candidates::new(within(sure), slots))) };
-        let matching = Matching { possible: Candidates::new(within(possible), slots), sure: Some(sure) };
-        match matching.n_doubtful() <= FEW_DOUBTS {
-            true => settle(&live, &self.view, filter, &matching),
-            false => Ok(matching),
+impl Moment {
+    /// The documents that match a filter, as far as can be told quickly.
+    pub(crate) fn matching(&self, filter: &Filter) -> Result<Matching> {
+        let matching = self.matching_within(None, filter);
+        match matching.is_settled() || matching.n_doubtful() > FEW_DOUBTS {
+            true => Ok(matching),
+            false => self.settle(filter, &matching),
         }
     }
 
+    /// Of the documents that match a filter, or of all, those that match another too, as far as postings tell.
+    pub(crate) fn matching_within(&self, matching: Option<&Matching>, filter: &Filter) -> Matching {
+        let Bounds { sure, possible } = self.bounds(filter);
+        let (all, certain) = (possible.clone().unwrap_or_else(|| sure.clone()), possible.map(|_| sure));
+        let Some(matching) = matching else { return Matching { possible: Candidates::new(all, self), sure: certain } };
+        let sure = match (certain, matching.sure.clone()) {
+            (Some(one), Some(other)) => Some(one.and(other)),
+            (one, other) => one.or(other),
+        };
+        Matching { possible: matching.possible.narrowed(all, self), sure }
+    }
+
     /// The documents that match a filter, without doubt.
-    pub(crate) fn settled(&mut self, filter: &Filter) -> Result<Matching> {
+    pub(crate) fn settled(&self, filter: &Filter) -> Result<Matching> {
         let matching = self.matching(filter)?;
-        match matching.sure {
-            None => Ok(matching),
-            Some(_) => settle(&self.live, &self.view, filter, &matching),
+        if matching.is_settled() { Ok(matching) } else { self.settle(filter, &matching) }
+    }
+
+    /// Looks at every document in doubt, so that none is left.
+    pub(crate) fn settle(&self, filter: &Filter, matching: &Matching) -> Result<Matching> {
+        let doubtful: Vec<Slot> = matching.possible.narrowed(matching.doubtful(), self).each(self).collect();
+        let mut found = RoaringBitmap::new();
+        for slots in doubtful.chunks(FETCH) {
+            for (slot, row) in self.fetch(slots)? {
+                if self.words().match_filter(filter, &row) {
+                    found.insert(slot.0);
+                }
+            }
         }
+        let sure = matching.sure.clone().unwrap_or_else(SlotSet::all);
+        let possible = matching.possible.narrowed(sure.or(SlotSet::Only(Arc::new(found))), self);
+        Ok(Matching { possible, sure: None })
     }
 
     /// Shows every document of the namespace that matches a filter.
     pub(crate) fn each_matching(
-        &mut self,
+        &self,
         filter: &Filter,
         mut visit: impl FnMut(Slot, DocumentRow) -> Result<()>,
     ) -> Result<()> {
-        let (matching, live) = (self.matching(filter)?, self.live.clone());
-        self.each_of(&matching, |slot, row| match matching.is_sure_of(slot) || live.words.match_filter(filter, &row) {
+        let matching = self.matching(filter)?;
+        self.each_of(&matching, |slot, row| match matching.is_sure_of(slot) || self.words().match_filter(filter, &row) {
             true => visit(slot, row),
             false => Ok(()),
         })
@@ -83,145 +94,45 @@ impl Scope {
         matching: &Matching,
         mut show: impl FnMut(Slot, DocumentRow) -> Result<()>,
     ) -> Result<()> {
-        let (live, view) = (&self.live, &self.view);
-        if matching.possible.n.saturating_mul(MOST_SHARE) >= live.memory.slots.n_documents() {
+        if matching.possible.n().saturating_mul(MOST_SHARE) >= self.n_documents() {
             let (from, to) = key::document_range();
-            return live.scan(&view.snapshot, (&from, &to), |key, value| {
+            return self.scan((&from, &to), |key, value| {
                 let slot = key::read_document(key)?;
-                let is_own = Some(DocumentHeader::decode(value)?.namespace) == self.namespace;
+                let is_own = DocumentHeader::decode(value)?.namespace == self.namespace();
                 if is_own && matching.possible.bits().contains(slot.0) {
                     show(slot, DocumentRow::decode(value)?)?;
                 }
                 Ok(ControlFlow::Continue(()))
             });
         }
-        for slots in live.visible(view, &matching.possible.slots).chunks(FETCH) {
-            live.fetch(&view.snapshot, slots)?.into_iter().try_for_each(|(slot, row)| show(slot, row))?;
+        let slots: Vec<Slot> = matching.possible.each(self).collect();
+        for slots in slots.chunks(FETCH) {
+            self.fetch(slots)?.into_iter().try_for_each(|(slot, row)| show(slot, row))?;
         }
         Ok(())
     }
 }
 
-/// The documents of a namespace.
-enum Members {
-    /// All there are.
-    All,
-    /// A small part of them.
-    Few(Vec<Slot>),
-    Many,
-}
-
-impl Members {
-    fn of(members: &[Slot], n_documents: usize) -> Self {
-        if members.len() == n_documents {
-            Members::All
-        } else if members.len() * SMALL_SHARE <= n_documents {
-            Members::Few(members.to_vec())
-        } else {
-            Members::Many
-        }
-    }
-}
-
 impl Matching {
-    fn exactly(possible: Candidates) -> Self {
-        Matching { possible, sure: None }
+    /// Whether it is known of all whether they match.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.sure.is_none()
     }
 
-    /// Documents of which it is not known whether they match.
+    /// Slots of documents of which it is not known whether they match, and others that are not candidates.
     fn doubtful(&self) -> SlotSet {
-        match &self.sure {
-            Some(sure) => self.possible.slots.clone().and(sure.clone().complement()),
-            None => SlotSet::none(),
-        }
+        self.sure.clone().map_or_else(SlotSet::none, SlotSet::complement)
     }
 
-    /// At most so many those are.
+    /// At most so many documents are in doubt.
     pub(crate) fn n_doubtful(&self) -> usize {
-        match self.doubtful() {
+        match self.possible.slots().clone().and(self.doubtful()) {
             SlotSet::Only(slots) => slots.len() as usize,
-            SlotSet::AllBut(_) => self.possible.n,
+            SlotSet::AllBut(_) => self.possible.n(),
         }
     }
 
     pub(crate) fn is_sure_of(&self, slot: Slot) -> bool {
         self.sure.as_ref().is_none_or(|sure| sure.contains(slot.0))
-    }
-}
-
-/// Looks at every document in doubt, so that none is left.
-pub(crate) fn settle(live: &Live, view: &View, filter: &Filter, matching: &Matching) -> Result<Matching> {
-    let doubtful = live.visible(view, &matching.doubtful());
-    let mut found = RoaringBitmap::new();
-    for slots in doubtful.chunks(FETCH) {
-        for (slot, row) in live.fetch(&view.snapshot, slots)? {
-            if live.words.match_filter(filter, &row) {
-                found.insert(slot.0);
-            }
-        }
-    }
-    let sure = matching.sure.clone().unwrap_or_else(SlotSet::all).and(matching.possible.slots.clone());
-    let possible = Candidates::new(sure.or(SlotSet::Only(Arc::new(found))), &live.memory.slots);
-    Ok(Matching::exactly(possible))
-}
-
-impl Live {
-    /// Of the documents that match a filter, or of all of a namespace, or of all there are, those that match another too.
-    pub(crate) fn matching_within(
-        &self,
-        view: &View,
-        namespace: Option<NamespaceId>,
-        matching: Option<&Matching>,
-        filter: &Filter,
-    ) -> Matching {
-        let Bounds { sure, possible } = self.bounds(view, filter);
-        let (mut all, mut certain) = (possible.clone().unwrap_or_else(|| sure.clone()), possible.map(|_| sure));
-        match (matching, namespace) {
-            (Some(matching), _) => {
-                all = all.and(matching.possible.slots.clone());
-                certain = match (certain, matching.sure.clone()) {
-                    (Some(one), Some(other)) => Some(one.and(other)),
-                    (one, other) => one.or(other),
-                };
-            }
-            (None, Some(namespace)) => all = self.within(view, namespace, all, &Members::Many),
-            (None, None) => {}
-        }
-        Matching { possible: Candidates::new(all, &self.memory.slots), sure: certain }
-    }
-
-    /// Those slots of a set that are a namespace's. Where that has all documents, a set of all but some stays one.
-    fn within(&self, view: &View, namespace: NamespaceId, slots: SlotSet, members: &Members) -> SlotSet {
-        let all = &self.memory.slots;
-        let is_own = |slot: &u32| all.is_visible(Slot(*slot), namespace, view.commit);
-        let own: RoaringBitmap = match (members, &slots) {
-            (Members::All, _) => return slots,
-            (Members::Few(members), _) => {
-                members.iter().map(|slot| slot.0).filter(|slot| slots.contains(*slot)).collect()
-            }
-            (Members::Many, SlotSet::Only(some)) => some.iter().filter(is_own).collect(),
-            (Members::Many, SlotSet::AllBut(some)) => {
-                (0..all.n_slots() as u32).filter(|slot| !some.contains(*slot)).filter(is_own).collect()
-            }
-        };
-        SlotSet::Only(Arc::new(own))
-    }
-
-    /// Those of some slots that have a document at a commit.
-    pub(crate) fn visible_of(&self, view: &View, mut slots: Vec<Slot>) -> Vec<Slot> {
-        slots.retain(|slot| self.memory.slots.exists_at(*slot, view.commit));
-        slots
-    }
-
-    /// The slots of a set that have a document at a commit.
-    pub(crate) fn visible(&self, view: &View, slots: &SlotSet) -> Vec<Slot> {
-        let all = &self.memory.slots;
-        match slots {
-            SlotSet::Only(some) => self.visible_of(view, some.iter().map(Slot).collect()),
-            SlotSet::AllBut(some) => {
-                let each = (0..all.n_slots() as u32).map(Slot);
-                each.filter(|slot| !some.contains(slot.0) && all.exists_at(*slot, view.commit)).collect()
-            }
-        }
     }
 }

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::census::{Census, Register};
 use super::exact::Exact;
 use super::index::Index;
 use super::life::Life;
@@ -30,6 +31,7 @@ use crate::store::key;
 pub(crate) struct Memory {
     pub(crate) slots: Slots,
     pub(crate) index: Option<Index>,
+    census: Register,
     ledger: RwLock<Ledger>,
     /// Slots that may be used again once no one looks at the commit any more, in the order of the commits.
     retired: Mutex<VecDeque<(Commit, Slot)>>,
@@ -46,9 +48,6 @@ pub(crate) struct Slots {
     kept_ids: OnceLock<KeptIds>,
     /// Slots below this were put at some time.
     n_slots: AtomicUsize,
-    /// Namespaces that have documents.
-    n_inhabited: AtomicUsize,
-    n_documents: AtomicUsize,
 }
 
 /// Whose a slot is. Laid out as in an image: 32 bytes without padding, zeros where there never was a document.
@@ -138,10 +137,27 @@ pub(crate) struct Allocation<'m> {
     n_taken: usize,
 }
 
-/// Memory that a commit is being applied to. Counts of documents wait until it is dropped; searches do not.
+/// Memory that a commit is being applied to. Whoever wants the members of a namespace waits until it is dropped.
 pub(crate) struct Applying<'m> {
     memory: &'m Memory,
     ledger: RwLockWriteGuard<'m, Ledger>,
+}
+
+/// Memory that no commit is being applied to: the store's view is of the same commit.
+pub(crate) struct Still<'m> {
+    memory: &'m Memory,
+    ledger: RwLockReadGuard<'m, Ledger>,
+}
+
+impl Still<'_> {
+    pub(crate) fn census(&self) -> Census {
+        self.memory.census()
+    }
+
+    /// The slots of a namespace, in no order.
+    pub(crate) fn members(&self, namespace: NamespaceId) -> &[Slot] {
+        self.ledger.members(namespace)
+    }
 }
 
 impl Memory {
@@ -152,10 +168,9 @@ impl Memory {
             ids: Cells::new(),
             kept_ids: OnceLock::new(),
             n_slots: AtomicUsize::new(0),
-            n_inhabited: AtomicUsize::new(0),
-            n_documents: AtomicUsize::new(0),
         };
-        Memory { slots, index, ledger: RwLock::default(), retired: Mutex::default() }
+        let (census, ledger, retired) = (Register::default(), RwLock::default(), Mutex::default());
+        Memory { slots, index, census, ledger, retired }
     }
 
     /// Makes free what no one looks at any more. `oldest` is the oldest commit that anyone looks at.
@@ -193,20 +208,14 @@ impl Memory {
         Applying { memory: self, ledger: self.ledger.write() }
     }
 
-    /// Shows the members of a namespace, in no order. No commit is half applied meanwhile.
-    pub(crate) fn with_members<T>(&self, namespace: NamespaceId, show: impl FnOnce(&[Slot]) -> T) -> T {
-        show(self.ledger.read().members(namespace))
+    /// The counts as of the newest commit, which may not be published yet.
+    pub(crate) fn census(&self) -> Census {
+        self.census.newest()
     }
 
-    /// Does something while no commit is applied.
-    pub(crate) fn while_still<T>(&self, work: impl FnOnce() -> T) -> T {
-        let _ledger = self.ledger.read();
-        work()
-    }
-
-    /// How many documents a namespace has.
-    pub(crate) fn n_members(&self, namespace: NamespaceId) -> usize {
-        self.ledger.read().members(namespace).len()
+    /// Keeps commits from being applied as long as it is held.
+    pub(crate) fn still(&self) -> Still<'_> {
+        Still { memory: self, ledger: self.ledger.read() }
     }
 
     /// The namespaces that have documents.
@@ -230,7 +239,7 @@ impl Memory {
             writer.put(new, Commit(0));
             self.slots.touch(slot, version);
         }
-        writer.count();
+        writer.count(Commit(0));
         Ok(())
     }
 
@@ -245,7 +254,7 @@ impl Memory {
             cell.life.end(0);
             cell.generation.store(generation, Ordering::Relaxed);
         }
-        writer.count();
+        writer.count(Commit(0));
         Ok(())
     }
 
@@ -285,7 +294,7 @@ impl Memory {
         }
         ledger.members.insert(namespace, members);
         ledger.members.retain(|_, members| !members.is_empty());
-        writer.count();
+        writer.count(Commit(0));
         Ok(())
     }
 
@@ -328,19 +337,9 @@ impl Slots {
         self.ids.get(slot.0 as usize)
     }
 
-    /// How many documents there are, in all namespaces.
-    pub(crate) fn n_documents(&self) -> usize {
-        self.n_documents.load(Ordering::Acquire)
-    }
-
     /// Every slot that was ever put is below this.
     pub(crate) fn n_slots(&self) -> usize {
         self.n_slots.load(Ordering::Acquire)
-    }
-
-    /// How many namespaces have documents.
-    pub(crate) fn n_inhabited(&self) -> usize {
-        self.n_inhabited.load(Ordering::Acquire)
     }
 
     /// A slot as it is now.
@@ -489,7 +488,7 @@ impl Applying<'_> {
         for slot in changes.touched {
             self.memory.slots.touch(slot, commit);
         }
-        self.count();
+        self.count(commit);
     }
 
     /// Gives a slot to a document and its vector to the index.
@@ -529,10 +528,12 @@ impl Applying<'_> {
         }
     }
 
-    fn count(&self) {
-        let slots = &self.memory.slots;
-        slots.n_inhabited.store(self.ledger.members.len(), Ordering::Release);
-        slots.n_documents.store(self.ledger.n_documents, Ordering::Release);
+    /// Takes a census as of a commit.
+    fn count(&self, since: Commit) {
+        let (ledger, n_slots) = (&self.ledger, self.memory.slots.n_slots());
+        let n_namespaces = ledger.members.len();
+        let sole = ledger.members.keys().next().copied().filter(|_| n_namespaces == 1);
+        self.memory.census.enter(Census { since, n_documents: ledger.n_documents, n_namespaces, n_slots, sole });
     }
 }
 

@@ -8,7 +8,8 @@
 //! | [`check`] | what may come in |
 //! | [`batch`], [`plan`], [`commit`] | operations; folding them into one draft; committing it |
 //! | [`mod@write`], [`writer`], [`read`], [`facet`], [`search`], [`query`], [`diversity`] | the verbs |
-//! | [`memory`], [`names`] | what is held in memory |
+//! | [`memory`], [`names`], [`census`] | what is held in memory |
+//! | [`moment`], [`snapshot`] | a namespace at one commit: what the verbs that read are given; reading one more than once |
 //! | [`life`] | when a slot's document exists |
 //! | [`fields`], [`matching`] | the index of metadata; which documents match a filter |
 //! | [`schema`] | what metadata is admitted |
@@ -24,6 +25,7 @@
 
 pub(crate) mod batch;
 mod candidates;
+mod census;
 mod changed;
 pub(crate) mod check;
 pub(crate) mod commit;
@@ -39,6 +41,7 @@ pub(crate) mod linker;
 pub(crate) mod load;
 mod matching;
 pub(crate) mod memory;
+mod moment;
 mod names;
 mod order;
 mod persist;
@@ -52,6 +55,7 @@ pub(crate) mod sample;
 pub(crate) mod schema;
 pub(crate) mod search;
 mod shelf;
+pub(crate) mod snapshot;
 pub(crate) mod verify;
 mod waiting;
 mod words;
@@ -66,7 +70,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use self::exact::Exact;
 use self::fields::Fields;
@@ -74,10 +78,12 @@ use self::index::Index;
 use self::linker::Bell;
 use self::load::{Loaded, Source};
 use self::memory::{Comparable, Memory};
+use self::moment::{Listing, Moment};
 use self::names::Names;
 use self::persist::Persist;
-use self::residency::Budget;
+use self::residency::{Bringing, Budget};
 use self::schema::Admission;
+use self::snapshot::Snapshots;
 use self::words::Words;
 use crate::config::{self, CollectionConfig, Options, Residency};
 use crate::distance::{self, Ranker};
@@ -87,8 +93,8 @@ use crate::filter::Filter;
 use crate::id::{CollectionId, Commit, NamespaceId};
 use crate::store::family::Families;
 use crate::store::record::CatalogEntry;
-use crate::store::rocks::Snapshot;
-use crate::store::{Store, View, image as images};
+use crate::store::rocks::EngineSnapshot;
+use crate::store::{Store, image as images};
 
 /// Keeps the database open as long as a handle holds it.
 pub(crate) type Keeper = Arc<dyn Any + Send + Sync>;
@@ -122,6 +128,7 @@ pub(crate) struct State {
     pub(crate) config: CollectionConfig,
     name: RwLock<String>,
     presence: ArcSwap<Presence>,
+    snapshots: Snapshots,
 }
 
 enum Presence {
@@ -147,6 +154,8 @@ pub(crate) struct Live {
     pub(crate) bell: Arc<Bell>,
     pub(crate) persist: Persist,
     pub(crate) budget: Arc<Budget>,
+    /// Exact vectors that are on their way to where they are held.
+    bringing: Mutex<Option<Bringing>>,
     /// A commit up to which all that changed the collection lies.
     last_change: AtomicU64,
     pub(crate) opening: Opening,
@@ -158,14 +167,6 @@ pub(crate) struct Common {
     pub(crate) store: Arc<Store>,
     pub(crate) bell: Arc<Bell>,
     pub(crate) budget: Arc<Budget>,
-}
-
-/// One namespace of an open collection at one commit, for reading.
-pub(crate) struct Scope {
-    pub(crate) live: Arc<Live>,
-    pub(crate) view: Arc<View>,
-    /// `None` if the namespace has never had a document.
-    pub(crate) namespace: Option<NamespaceId>,
 }
 
 impl Collection {
@@ -199,6 +200,7 @@ impl Collection {
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
     pub fn namespaces(&self, prefix: &str) -> Result<Vec<String>> {
         let live = self.state.live()?;
+        // In this order: a namespace has its name before it has a document.
         let inhabited: std::collections::HashSet<_> = live.memory.inhabited().into_iter().collect();
         let namespaces = live.namespaces.read();
         let named = namespaces.from(prefix).take_while(|(name, _)| name.starts_with(prefix));
@@ -253,11 +255,8 @@ impl Namespace {
     }
 
     /// The namespace as of the last commit.
-    pub(crate) fn scope(&self) -> Result<Scope> {
-        let live = self.state.live()?;
-        let namespace = live.find_namespace(&self.name);
-        let view = live.store.view();
-        Ok(Scope { live, view, namespace })
+    pub(crate) fn moment(&self, listing: Listing) -> Result<Arc<Moment>> {
+        Ok(Arc::new(Moment::last(self.state.live()?, &self.name, listing)))
     }
 }
 
@@ -268,6 +267,7 @@ impl State {
             config: live.config.clone(),
             name: RwLock::new(name),
             presence: ArcSwap::from_pointee(Presence::Here(live)),
+            snapshots: Snapshots::default(),
         }
     }
 
@@ -304,7 +304,9 @@ impl State {
     }
 
     fn leave(&self, presence: Presence) -> Option<Arc<Live>> {
-        match &*self.presence.swap(Arc::new(presence)) {
+        let before = self.presence.swap(Arc::new(presence));
+        self.snapshots.let_go();
+        match &*before {
             Presence::Here(live) => Some(live.clone()),
             Presence::Dropped | Presence::Closed => None,
         }
@@ -322,7 +324,7 @@ impl Live {
     }
 
     /// Where the collection's rows are read from.
-    pub(crate) fn source<'l>(&'l self, snapshot: Option<&'l Snapshot>) -> Source<'l> {
+    pub(crate) fn source<'l>(&'l self, snapshot: Option<&'l EngineSnapshot>) -> Source<'l> {
         Source { rocks: self.store.rocks(), families: &self.families, snapshot, config: &self.config }
     }
 
@@ -336,12 +338,12 @@ impl Live {
         Commit(self.last_change.load(Ordering::Acquire))
     }
 
-    /// The number of a namespace; `None` if it has never had a document.
-    pub(crate) fn find_namespace(&self, name: &str) -> Option<NamespaceId> {
+    /// The number of a namespace; one that nothing has if the name has never had a document.
+    pub(crate) fn find_namespace(&self, name: &str) -> NamespaceId {
         if name.is_empty() {
-            return Some(NamespaceId::default());
+            return NamespaceId::default();
         }
-        self.namespaces.read().find(name)
+        self.namespaces.read().find(name).unwrap_or(NamespaceId::UNUSED)
     }
 
     /// Waits while too many documents wait to be linked.

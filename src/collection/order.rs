@@ -10,8 +10,9 @@ use roaring::RoaringBitmap;
 
 use super::fields::lookup::Lookup;
 use super::matching::Matching;
+use super::moment::{Listing, Moment};
 use super::read::Scroll;
-use super::{Scope, check};
+use super::check;
 use crate::document::{Cursor, Page};
 use crate::error::{Error, Result};
 use crate::filter::extract::values_of;
@@ -79,21 +80,21 @@ impl Scroll {
                 return Err(Error::InvalidConfig { field: "after", reason });
             }
         };
-        let mut scope = self.namespace.scope()?;
-        let matching = scope.matching(&self.filter)?;
+        let moment = self.place.moment(Listing::IfFew)?;
+        let matching = moment.matching(&self.filter)?;
         let found =
             || Found { direction, after: after.clone(), n_most: self.limit.saturating_add(1), places: Vec::new() };
-        let told = scope.live.told_of_field(&scope.view, path, |lookup, field| {
+        let told = moment.told_of_field(path, |lookup, field| {
             let mut found = found();
-            self.find_by_postings(&scope, &matching, (lookup, field), &mut found)?;
+            self.find_by_postings(&moment, &matching, (lookup, field), &mut found)?;
             Ok(found)
         })?;
         let found = match told {
             Some(found) => found,
             None => {
                 let (mut found, mut places) = (found(), Vec::new());
-                scope.each_of(&matching, |slot, row| {
-                    if self.is_hit(&scope, &matching, slot, &row)
+                moment.each_of(&matching, |slot, row| {
+                    if self.is_hit(&moment, &matching, slot, &row)
                         && let Some(order) = direction.order(&row.metadata, path)
                     {
                         places.push(((order, row.id), slot));
@@ -114,34 +115,32 @@ impl Scroll {
             _ => None,
         };
         let slots: Vec<Slot> = places.iter().map(|(_, slot)| *slot).collect();
-        let rows = scope.live.fetch(&scope.view.snapshot, &slots)?;
-        let documents = rows.into_iter().map(|(slot, row)| scope.stored(slot, row, self.with_vector));
-        Ok(Page { documents: documents.collect::<Result<_>>()?, next })
+        let rows = moment.fetch(&slots)?;
+        let documents = rows.into_iter().map(|(slot, row)| moment.stored(slot, row, self.with_vector));
+        Ok(Page { documents: documents.collect::<Result<_>>()?, next, commit: moment.commit() })
     }
 
-    fn is_hit(&self, scope: &Scope, matching: &Matching, slot: Slot, row: &crate::store::record::DocumentRow) -> bool {
-        matching.is_sure_of(slot) || scope.live.words.match_filter(&self.filter, row)
+    fn is_hit(&self, moment: &Moment, matching: &Matching, slot: Slot, row: &crate::store::record::DocumentRow) -> bool {
+        matching.is_sure_of(slot) || moment.words().match_filter(&self.filter, row)
     }
 
     fn find_by_postings(
         &self,
-        scope: &Scope,
+        moment: &Moment,
         matching: &Matching,
         (lookup, field): (&Lookup<'_>, FieldId),
         found: &mut Found,
     ) -> Result<()> {
         let path = self.order_by.as_deref().unwrap_or_default();
-        let (live, view, direction) = (&scope.live, &scope.view, found.direction);
-        let is_wanted = |slot: &u32| {
-            matching.possible.bits().contains(*slot) && live.memory.slots.exists_at(Slot(*slot), view.commit)
-        };
+        let direction = found.direction;
+        let is_wanted = |slot: &u32| matching.possible.bits().contains(*slot) && moment.has(Slot(*slot));
         // Those with values that are not indexed are looked at themselves, and let in where they belong.
         let incomplete = &*lookup.term(field, &Term::incomplete())? | &*lookup.overflowing()?;
         let doubtful: Vec<Slot> = incomplete.iter().filter(is_wanted).map(Slot).collect();
         let mut others: Vec<(Place, Slot)> = Vec::new();
-        for (slot, row) in live.fetch(&view.snapshot, &doubtful)? {
+        for (slot, row) in moment.fetch(&doubtful)? {
             if let Some(order) =
-                direction.order(&row.metadata, path).filter(|_| self.is_hit(scope, matching, slot, &row))
+                direction.order(&row.metadata, path).filter(|_| self.is_hit(moment, matching, slot, &row))
             {
                 others.push(((order, row.id), slot));
             }
@@ -172,7 +171,7 @@ impl Scroll {
                 slots.iter().filter(|slot| !incomplete.contains(*slot)).filter(is_wanted).map(Slot).collect();
             slots.clear();
             if !found.is_full() {
-                places.extend(self.places_of(scope, matching, order, &own, direction)?);
+                places.extend(self.places_of(moment, matching, order, &own, direction)?);
                 found.extend(places);
             }
             Ok(())
@@ -202,7 +201,7 @@ impl Scroll {
     /// Where those of some slots stand that have this value and none that comes before it.
     fn places_of(
         &self,
-        scope: &Scope,
+        moment: &Moment,
         matching: &Matching,
         order: &[u8],
         slots: &[Slot],
@@ -210,9 +209,9 @@ impl Scroll {
     ) -> Result<Vec<(Place, Slot)>> {
         let path = self.order_by.as_deref().unwrap_or_default();
         let mut places = Vec::new();
-        for (slot, row) in scope.live.fetch(&scope.view.snapshot, slots)? {
+        for (slot, row) in moment.fetch(slots)? {
             let is_own = direction.order(&row.metadata, path).is_some_and(|own| *own == *order);
-            if is_own && self.is_hit(scope, matching, slot, &row) {
+            if is_own && self.is_hit(moment, matching, slot, &row) {
                 places.push(((order.into(), row.id), slot));
             }
         }

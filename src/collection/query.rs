@@ -2,10 +2,10 @@
 //!
 //! Owns how examples become one vector. Knows nothing of how the nearest are found.
 
-use super::{Live, check};
+use super::check;
+use super::moment::Moment;
 use crate::error::{Error, Result};
-use crate::id::{DocId, NamespaceId, Slot};
-use crate::store::rocks::Snapshot;
+use crate::id::{DocId, Slot};
 
 /// What to search for: a vector, documents like some examples, words, or both.
 #[derive(Debug, Clone)]
@@ -114,13 +114,7 @@ impl Query {
         self
     }
 
-    pub(super) fn resolve(
-        self,
-        live: &Live,
-        snapshot: &Snapshot,
-        namespace: Option<NamespaceId>,
-        name: &dyn Fn() -> String,
-    ) -> Result<Resolved> {
+    pub(super) fn resolve(self, moment: &Moment, name: &dyn Fn() -> String) -> Result<Resolved> {
         let Query { positive, negative, text } = self;
         if positive.is_empty() && negative.is_empty() && text.is_some() {
             return Ok(Resolved { vector: None, text, examples: Vec::new() });
@@ -131,10 +125,10 @@ impl Query {
                 Source::Vector(vector) => Ok(vector),
                 Source::Document(id) => {
                     check::id(&id)?;
-                    let slot = namespace.map_or(Ok(None), |number| live.find_slot(Some(snapshot), number, &id))?;
+                    let slot = moment.find_slot(&id)?;
                     let slot = slot.ok_or_else(|| Error::DocumentNotFound { collection: name(), id })?;
                     slots.push(slot);
-                    live.vector(snapshot, slot)
+                    moment.vector(slot)
                 }
             };
             examples.into_iter().map(vector).collect()
@@ -145,7 +139,7 @@ impl Query {
         if negative.is_empty() && positive.len() == 1 {
             return Ok(Resolved { vector: Some(positive.swap_remove(0)), text, examples: slots });
         }
-        let mean = |examples| mean(live, examples, name);
+        let mean = |examples| mean(moment, examples, name);
         let Some(wanted) = mean(positive)? else {
             let reason = "expected at least one example to be like, got none".into();
             return Err(Error::InvalidVector { reason });
@@ -160,15 +154,15 @@ impl Query {
 }
 
 /// The mean of vectors as they are compared; `None` if there are none.
-fn mean(live: &Live, vectors: Vec<Vec<f32>>, name: &dyn Fn() -> String) -> Result<Option<Vec<f64>>> {
+fn mean(moment: &Moment, vectors: Vec<Vec<f32>>, name: &dyn Fn() -> String) -> Result<Option<Vec<f64>>> {
     if vectors.is_empty() {
         return Ok(None);
     }
     let share = 1.0 / vectors.len() as f64;
-    let mut mean = vec![0.0; live.config.dimension];
+    let mut mean = vec![0.0; moment.config().dimension];
     for vector in vectors {
-        let norm = check::vector(name, &live.config, &vector)?;
-        let vector = live.comparable_by(vector, norm);
+        let norm = check::vector(name, moment.config(), &vector)?;
+        let vector = moment.comparable_by(vector, norm);
         mean.iter_mut().zip(vector).for_each(|(sum, component)| *sum += share * f64::from(component));
     }
     Ok(Some(mean))

@@ -4,14 +4,16 @@
 
 use std::ops::ControlFlow;
 
-use super::{Live, Namespace, Scope, check};
+use super::moment::{Listing, Moment};
+use super::snapshot::Place;
+use super::{Live, Namespace, check};
 use crate::document::{Cursor, Page, StoredDocument};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::id::{DocId, NamespaceId, Slot};
 use crate::store::key;
 use crate::store::record::{DocumentRow, VectorRow, read_u32};
-use crate::store::rocks::Snapshot;
+use crate::store::rocks::EngineSnapshot;
 use crate::store::storage;
 
 /// Rows fetched at once where many are.
@@ -43,19 +45,13 @@ impl Namespace {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn get_many<I: Into<DocId>>(&self, ids: impl IntoIterator<Item = I>) -> Result<Vec<Option<StoredDocument>>> {
-        let scope = self.scope()?;
-        ids.into_iter().map(|id| scope.document(&id.into(), true)).collect()
+        let moment = self.moment(Listing::Never)?;
+        ids.into_iter().map(|id| moment.document(&id.into(), true)).collect()
     }
 
     /// Whether there is a document with this id.
     pub fn contains(&self, id: impl Into<DocId>) -> Result<bool> {
-        let Scope { live, view, namespace } = self.scope()?;
-        let id = id.into();
-        check::id(&id)?;
-        match namespace {
-            Some(namespace) => Ok(live.find_slot(Some(&view.snapshot), namespace, &id)?.is_some()),
-            None => Ok(false),
-        }
+        self.moment(Listing::Never)?.contains(&id.into())
     }
 
     /// How many documents match a filter; `None` counts all.
@@ -72,14 +68,9 @@ impl Namespace {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn count(&self, filter: impl Into<Option<Filter>>) -> Result<usize> {
-        let mut scope = self.scope()?;
-        match filter.into() {
-            Some(filter) if !filter.is_everything() => {
-                filter.check()?;
-                Ok(scope.settled(&filter)?.possible.n)
-            }
-            _ => Ok(scope.namespace.map_or(0, |namespace| scope.live.memory.n_members(namespace))),
-        }
+        let filter = filter.into().filter(|filter| !filter.is_everything());
+        let listing = if filter.is_some() { Listing::IfFew } else { Listing::Never };
+        self.moment(listing)?.count(filter)
     }
 
     /// Goes through documents in id order, a page at a time.
@@ -103,15 +94,7 @@ impl Namespace {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn scroll(&self) -> Scroll {
-        Scroll {
-            namespace: self.clone(),
-            filter: Filter::everything(),
-            limit: 100,
-            after: None,
-            with_vector: false,
-            order_by: None,
-            descending: false,
-        }
+        Scroll::of(self.into())
     }
 }
 
@@ -119,7 +102,7 @@ impl Namespace {
 #[must_use = "nothing is fetched until `run`"]
 #[derive(Debug, Clone)]
 pub struct Scroll {
-    pub(super) namespace: Namespace,
+    pub(super) place: Place,
     pub(super) filter: Filter,
     pub(super) limit: usize,
     pub(super) after: Option<Cursor>,
@@ -129,6 +112,11 @@ pub struct Scroll {
 }
 
 impl Scroll {
+    pub(super) fn of(place: Place) -> Self {
+        let (filter, limit, after) = (Filter::everything(), 100, None);
+        Scroll { place, filter, limit, after, with_vector: false, order_by: None, descending: false }
+    }
+
     /// Only documents that match. Default: all.
     pub fn filter(mut self, filter: Filter) -> Self {
         self.filter = filter;
@@ -195,21 +183,20 @@ impl Scroll {
             let reason = "expected a field to order by, got none".into();
             return Err(Error::InvalidConfig { field: "order_by", reason });
         }
-        let mut page = Page { documents: Vec::new(), next: None };
-        let mut scope = self.namespace.scope()?;
-        let Some(namespace) = scope.namespace else { return Ok(page) };
+        let moment = self.place.moment(Listing::IfFew)?;
+        let mut page = Page { documents: Vec::new(), next: None, commit: moment.commit() };
         let matching = match self.filter.is_everything() {
             true => None,
-            false => Some(scope.matching(&self.filter)?),
+            false => Some(moment.matching(&self.filter)?),
         };
         let may_match =
             |slot: &Slot| matching.as_ref().is_none_or(|matching| matching.possible.bits().contains(slot.0));
         let mut after = self.after.clone().map(|cursor| cursor.id);
         loop {
-            let found = scope.ids_after(namespace, after.as_ref(), FETCH)?;
+            let found = moment.ids_after(after.as_ref(), FETCH)?;
             let slots: Vec<Slot> = found.iter().map(|(_, slot)| *slot).filter(may_match).collect();
-            for (slot, row) in scope.live.fetch(&scope.view.snapshot, &slots)? {
-                if !scope.live.words.match_filter(&self.filter, &row) {
+            for (slot, row) in moment.fetch(&slots)? {
+                if !moment.words().match_filter(&self.filter, &row) {
                     continue;
                 }
                 // One more than fits: there is a next page.
@@ -217,7 +204,7 @@ impl Scroll {
                     page.next = page.documents.last().map_or(self.after, |last| Some(Cursor::after(last.id.clone())));
                     return Ok(page);
                 }
-                page.documents.push(scope.stored(slot, row, self.with_vector)?);
+                page.documents.push(moment.stored(slot, row, self.with_vector)?);
             }
             match found.into_iter().next_back() {
                 Some((last, _)) => after = Some(last),
@@ -227,18 +214,33 @@ impl Scroll {
     }
 }
 
-impl Scope {
+impl Moment {
     /// The document with an id.
-    pub(crate) fn document(&self, id: &DocId, with_vector: bool) -> Result<Option<StoredDocument>> {
+    pub(super) fn document(&self, id: &DocId, with_vector: bool) -> Result<Option<StoredDocument>> {
         check::id(id)?;
-        let Some(namespace) = self.namespace else { return Ok(None) };
-        let found = self.live.find(Some(&self.view.snapshot), namespace, id)?;
-        found.map(|(slot, row)| self.stored(slot, row, with_vector)).transpose()
+        self.find(id)?.map(|(slot, row)| self.stored(slot, row, with_vector)).transpose()
+    }
+
+    /// Whether there is a document with an id.
+    pub(super) fn contains(&self, id: &DocId) -> Result<bool> {
+        check::id(id)?;
+        Ok(self.find_slot(id)?.is_some())
+    }
+
+    /// How many documents match a filter; `None` counts all.
+    pub(super) fn count(&self, filter: Option<Filter>) -> Result<usize> {
+        match filter.filter(|filter| !filter.is_everything()) {
+            None => Ok(self.n_members()),
+            Some(filter) => {
+                filter.check()?;
+                Ok(self.settled(&filter)?.possible.n())
+            }
+        }
     }
 
     /// A row as it is handed out.
     pub(super) fn stored(&self, slot: Slot, row: DocumentRow, with_vector: bool) -> Result<StoredDocument> {
-        let vector = if with_vector { self.live.vector(&self.view.snapshot, slot)? } else { Vec::new() };
+        let vector = if with_vector { self.vector(slot)? } else { Vec::new() };
         Ok(StoredDocument {
             id: row.id,
             vector,
@@ -251,10 +253,10 @@ impl Scope {
     }
 
     /// Up to `limit` ids after one, in order, and their slots.
-    fn ids_after(&self, namespace: NamespaceId, after: Option<&DocId>, limit: usize) -> Result<Vec<(DocId, Slot)>> {
-        let (from, to) = key::id_range(namespace, after);
+    fn ids_after(&self, after: Option<&DocId>, limit: usize) -> Result<Vec<(DocId, Slot)>> {
+        let (from, to) = key::id_range(self.namespace(), after);
         let mut found = Vec::new();
-        self.live.scan(&self.view.snapshot, (&from, &to), |key, value| {
+        self.scan((&from, &to), |key, value| {
             found.push((key::read_id(key)?.1, Slot(read_u32("an id's slot", value)?)));
             Ok(if found.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
@@ -266,7 +268,7 @@ impl Live {
     /// The slot of an id.
     pub(crate) fn find_slot(
         &self,
-        snapshot: Option<&Snapshot>,
+        snapshot: Option<&EngineSnapshot>,
         namespace: NamespaceId,
         id: &DocId,
     ) -> Result<Option<Slot>> {
@@ -278,7 +280,7 @@ impl Live {
     /// The slot and row of an id.
     pub(crate) fn find(
         &self,
-        snapshot: Option<&Snapshot>,
+        snapshot: Option<&EngineSnapshot>,
         namespace: NamespaceId,
         id: &DocId,
     ) -> Result<Option<(Slot, DocumentRow)>> {
@@ -289,7 +291,7 @@ impl Live {
     }
 
     /// The rows of slots, in their order.
-    pub(crate) fn fetch(&self, snapshot: &Snapshot, slots: &[Slot]) -> Result<Vec<(Slot, DocumentRow)>> {
+    pub(crate) fn fetch(&self, snapshot: &EngineSnapshot, slots: &[Slot]) -> Result<Vec<(Slot, DocumentRow)>> {
         let keys: Vec<_> = slots.iter().map(|slot| key::document(*slot)).collect();
         let rows = self.store.rocks().get_many(&self.families.documents, Some(snapshot), &keys);
         let rows = rows.map_err(storage("reading documents"))?;
@@ -300,7 +302,7 @@ impl Live {
     }
 
     /// A slot's vector as it was put.
-    pub(crate) fn vector(&self, snapshot: &Snapshot, slot: Slot) -> Result<Vec<f32>> {
+    pub(crate) fn vector(&self, snapshot: &EngineSnapshot, slot: Slot) -> Result<Vec<f32>> {
         let row = self.store.rocks().get(&self.families.vectors, Some(snapshot), &key::vector(slot, 0));
         let row = row.map_err(storage("reading a vector"))?.ok_or_else(|| missing("vector", slot))?;
         Ok(VectorRow::decode(&row)?.components)
@@ -309,7 +311,7 @@ impl Live {
     /// Shows rows of the `documents` family until `visit` breaks or fails.
     pub(super) fn scan(
         &self,
-        snapshot: &Snapshot,
+        snapshot: &EngineSnapshot,
         range: (&[u8], &[u8]),
         mut visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result<()> {

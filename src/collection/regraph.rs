@@ -81,7 +81,7 @@ pub(super) fn read(source: Source<'_>, loaded: &mut Loaded) -> Result<()> {
         let slot = Slot(slot);
         (slot.0 as usize) < slots.n_slots() && slots.is_alive(slot) && slots.tenancy(slot).generation as u8 == tag
     };
-    let n_documents = slots.n_documents();
+    let n_documents = loaded.memory.census().n_documents;
     let (ReadRows { short, strange, is_whole, .. }, hosts) = read_rows(source, &graph, &loaded.memory, &known);
     graph.set_entry(Entry::from_bits(cursor.entry).filter(|entry| graph.is_point(entry.slot)));
     let mut replay = Replay::new(&graph, &known, cursor.delta, hosts);

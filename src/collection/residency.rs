@@ -4,24 +4,31 @@
 //! collection first, and searches that began before go on with them.
 #![expect(unsafe_code, reason = "vectors are brought to where nobody can be reading")]
 
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
 use super::Live;
-use super::exact::Reader;
+use super::exact::{Held, Reader};
 use super::index::IndexBytes;
 use crate::config::{Options, Residency};
 use crate::error::{Error, Result};
 use crate::id::Slot;
-use crate::store::record::VectorRow;
-use crate::store::rocks::Snapshot;
-use crate::store::{image, key};
+use crate::store::{View, image, key};
 
 /// Slots whose vectors are brought in before the linker looks up again.
 const BATCH: usize = 4_096;
-/// Of these, how many while commits wait.
-const AT_ONCE: usize = 128;
+
+/// Exact vectors on their way to where they are held: those of all documents that exist at one commit, also of those that die
+/// meanwhile. Searches that look at an earlier commit read from disk what they do not find.
+pub(crate) struct Bringing {
+    held: Arc<Held>,
+    /// Looked at until all are there, so that none of these slots is given another document.
+    view: Arc<View>,
+    /// Slots that may hold a document at the view are below this.
+    n_slots: usize,
+}
 
 /// How much a database may have in memory, and whose it is.
 pub(crate) struct Budget {
@@ -55,7 +62,7 @@ impl Budget {
         Budget { limit: options.memory_limit, engine_bytes: options.memory_bytes, lives: Mutex::default() }
     }
 
-    /// Takes a collection on. Its exact vectors come into memory only if there is room for them.
+    /// Takes a collection on, to which nobody writes yet. Its exact vectors come into memory only if there is room for them.
     ///
     /// # Errors
     /// `MemoryLimit` if there is none even for the rest.
@@ -66,20 +73,25 @@ impl Budget {
             lives.push(Arc::downgrade(live));
         }
         self.admit(0)?;
+        self.hold(live);
+        live.begin_bringing();
+        Ok(())
+    }
+
+    /// Holds a collection's exact vectors where its residency asks for, if there is room.
+    fn hold(&self, live: &Live) {
         let (slots, wanted) = (&live.memory.slots, live.store.options().residency_of(&live.config));
         if slots.exact.residency() != Residency::Disk {
-            return Ok(());
+            return;
         }
         let n_bytes = slots.n_slots() * slots.exact.dimension() * size_of::<f32>();
         if wanted == Residency::Ram && !self.has_room(n_bytes) {
             tracing::warn!(collection = live.id.0, "exact vectors stay on disk, to stay within the limit of memory");
-            return Ok(());
+            return;
         }
-        let held = slots.exact.hold(wanted, &image::folder(live.store.folder(), live.id), slots.n_slots());
-        held.or_else(|error| {
+        if let Err(error) = slots.exact.hold(wanted, &image::folder(live.store.folder(), live.id), slots.n_slots()) {
             tracing::warn!(collection = live.id.0, "exact vectors stay on disk: {error}");
-            Ok(())
-        })
+        }
     }
 
     fn lives(&self) -> Vec<Arc<Live>> {
@@ -149,54 +161,57 @@ impl Live {
         self.budget.admit(n_new.saturating_mul(each.max(least)))
     }
 
-    /// Reads exact vectors as of a snapshot.
-    pub(crate) fn reader<'l>(&'l self, snapshot: Option<&'l Snapshot>) -> Reader<'l> {
-        self.memory.slots.exact.reader(self.source(snapshot).disk())
+    /// Reads exact vectors as of a view.
+    pub(crate) fn reader<'l>(&'l self, view: &'l View) -> Reader<'l> {
+        self.memory.slots.exact.reader(self.source(Some(&view.snapshot)).disk(), view.commit)
     }
 
-    /// Brings some exact vectors to where they are held, if some are missing there. Returns whether there is more to do.
-    pub(crate) fn bring_vectors(&self) -> Result<bool> {
-        let held = self.memory.slots.exact.held();
-        let Some(held) = held.as_ref().filter(|held| !held.is_complete()) else { return Ok(false) };
-        let view = self.store.view();
-        let source = self.source(Some(&view.snapshot));
-        let (slots, from) = (&self.memory.slots, held.n_brought());
-        let to = (from + BATCH).min(slots.n_slots());
-        for from in (from..to).step_by(AT_ONCE) {
-            let part = from as u32..(from + AT_ONCE).min(to) as u32;
-            // Commits wait: no slot is given another document meanwhile.
-            let is_here = self
-                .memory
-                .while_still(|| part.clone().map(Slot).all(|slot| !slots.is_alive(slot) || held.is_present(slot)));
-            if is_here {
-                continue;
-            }
-            let mut rows = Vec::with_capacity(AT_ONCE);
-            let range = (key::vector(Slot(part.start), 0).to_vec(), key::vector(Slot(part.end), 0).to_vec());
-            source.scan(&self.families.vectors, range, |key, value| {
-                let generation = VectorRow::decode(value)?.generation;
-                rows.push((key::read_vector(key)?.0, generation, source.disk().decode(value)?));
-                Ok(())
-            })?;
-            self.memory.while_still(|| {
-                for (slot, generation, row) in &rows {
-                    // SAFETY: slots are written by commits alone, and those wait; nobody reads here what is not said to be here.
-                    unsafe {
-                        if slots.tenancy(*slot).generation == *generation && !held.is_present(*slot) {
-                            held.put(*slot, row);
-                        }
-                    }
-                }
-            });
+    /// Begins to bring exact vectors to where they are held, if some are missing there. The caller sees to it that nothing is
+    /// committed meanwhile.
+    fn begin_bringing(&self) {
+        let (slots, held) = (&self.memory.slots, self.memory.slots.exact.held());
+        if let Some(held) = held.as_ref().filter(|held| !held.is_complete()) {
+            let (view, n_slots) = (self.store.view(), slots.n_slots());
+            *self.bringing.lock() = Some(Bringing { held: held.clone(), view, n_slots });
         }
-        held.set_brought(to);
-        self.memory.while_still(|| {
-            // What was put since has been put there too.
-            if to >= slots.n_slots() {
-                held.set_complete();
+    }
+
+    /// Brings some exact vectors to where they are held, if some are missing there. Returns whether it did.
+    pub(crate) fn bring_vectors(&self) -> Result<bool> {
+        let mut bringing = self.bringing.lock();
+        let Some(Bringing { held, view, n_slots }) = &*bringing else { return Ok(false) };
+        if self.memory.slots.exact.holds(held) {
+            let end = (held.n_brought() + BATCH).min(*n_slots);
+            self.bring(held, view, held.n_brought() as u32..end as u32)?;
+            held.set_brought(end);
+            if end < *n_slots {
+                return Ok(true);
             }
-        });
-        // Also where all are here now: whoever waited for them has work to do.
+            // What was put later than the view was put there too.
+            held.set_complete(view.commit);
+        }
+        *bringing = None;
+        // Whoever waited for vectors has work to do.
         Ok(true)
+    }
+
+    /// Brings the vectors of slots that hold a document at a view.
+    fn bring(&self, held: &Held, view: &View, slots: Range<u32>) -> Result<()> {
+        let is_here =
+            |slot: Slot| !self.memory.slots.exists_at(slot, view.commit) || held.is_present(slot);
+        if slots.clone().map(Slot).all(is_here) {
+            return Ok(());
+        }
+        let source = self.source(Some(&view.snapshot));
+        let range = (key::vector(Slot(slots.start), 0).to_vec(), key::vector(Slot(slots.end), 0).to_vec());
+        source.scan(&self.families.vectors, range, |key, value| {
+            let (slot, row) = (key::read_vector(key)?.0, source.disk().decode(value)?);
+            if !held.is_present(slot) {
+                // SAFETY: the slot holds a document at a commit that we look at, so that no commit writes it; nobody reads
+                // here what is not said to be here; and nobody else brings vectors.
+                unsafe { held.put(slot, &row) };
+            }
+            Ok(())
+        })
     }
 }

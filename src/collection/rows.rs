@@ -189,7 +189,7 @@ fn check_ids(ids: Vec<FoundId>, memory: &Memory) -> Result<()> {
         // SAFETY: this memory is being made, and is no one else's yet.
         unsafe { memory.slots.load_id(slot, id) };
     }
-    match memory.slots.n_documents() {
+    match memory.census().n_documents {
         expected if expected == got => Ok(()),
         expected => Err(Error::corruption("ids", format!("expected {expected}, one for each document, got {got}"))),
     }
@@ -225,7 +225,7 @@ impl Source<'_> {
             unsafe { held.put(slot, &row) };
             Ok(())
         })?;
-        held.set_complete();
+        held.set_complete(Commit(0));
         Ok(())
     }
 }

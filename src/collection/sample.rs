@@ -3,6 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 
 use super::Namespace;
+use super::moment::Listing;
+use super::snapshot::Place;
 use crate::document::StoredDocument;
 use crate::error::Result;
 use crate::filter::Filter;
@@ -24,7 +26,7 @@ impl Namespace {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn sample(&self, n: usize) -> Sample {
-        Sample { namespace: self.clone(), n, filter: Filter::everything(), seed: None, with_vector: false }
+        Sample::of(self.into(), n)
     }
 }
 
@@ -32,7 +34,7 @@ impl Namespace {
 #[must_use = "nothing is drawn until `run`"]
 #[derive(Debug, Clone)]
 pub struct Sample {
-    namespace: Namespace,
+    place: Place,
     n: usize,
     filter: Filter,
     seed: Option<u64>,
@@ -40,6 +42,10 @@ pub struct Sample {
 }
 
 impl Sample {
+    pub(super) fn of(place: Place, n: usize) -> Self {
+        Sample { place, n, filter: Filter::everything(), seed: None, with_vector: false }
+    }
+
     /// Only documents that match. Default: all of the namespace.
     pub fn filter(mut self, filter: Filter) -> Self {
         self.filter = filter;
@@ -65,9 +71,9 @@ impl Sample {
     /// `InvalidFilter` or `LimitExceeded` for the filter; otherwise as for every read.
     pub fn run(self) -> Result<Vec<StoredDocument>> {
         self.filter.check()?;
-        let mut scope = self.namespace.scope()?;
-        let matching = scope.settled(&self.filter)?;
-        let mut slots: Vec<Slot> = scope.live.visible(&scope.view, &matching.possible.slots);
+        let moment = self.place.moment(Listing::IfFew)?;
+        let matching = moment.settled(&self.filter)?;
+        let mut slots: Vec<Slot> = matching.possible.each(&moment).collect();
         let mut random = Random(self.seed.unwrap_or_else(|| RandomState::new().hash_one(0)));
         // Fisher and Yates, as far as it is needed.
         let n = self.n.min(slots.len());
@@ -75,8 +81,8 @@ impl Sample {
             let other = place + random.below(slots.len() - place);
             slots.swap(place, other);
         }
-        let rows = scope.live.fetch(&scope.view.snapshot, &slots[..n])?;
-        rows.into_iter().map(|(slot, row)| scope.stored(slot, row, self.with_vector)).collect()
+        let rows = moment.fetch(&slots[..n])?;
+        rows.into_iter().map(|(slot, row)| moment.stored(slot, row, self.with_vector)).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::census::Census;
 use super::exact::Exact;
 use super::load::Source;
 use super::memory::Memory;
@@ -10,9 +11,9 @@ use super::{Live, regraph, rows};
 use crate::error::{Error, Result};
 use crate::id::{Commit, Slot};
 use crate::schema::check::Fault;
-use crate::store::key;
 use crate::store::log::Expected;
 use crate::store::record::{DocumentRow, read_u32};
+use crate::store::{View, key};
 
 impl Live {
     /// Reads every row of the collection as of now and compares all with all. Writes wait meanwhile: the caller holds
@@ -28,7 +29,7 @@ impl Live {
             return Err(Error::corruption("memory", "namespaces differ from those on disk"));
         }
         compare(&self.memory, &fresh)?;
-        self.verify_vectors(source)?;
+        self.verify_vectors(source, &view)?;
         self.verify_ids(source)?;
         self.verify_fields(source)?;
         self.verify_words(&view)?;
@@ -36,15 +37,15 @@ impl Live {
             index.audit(&self.memory).map_err(|detail| Error::corruption("the graph", detail))?;
             self.verify_graph(source)?;
         }
-        Ok(self.memory.slots.n_documents())
+        Ok(self.memory.census().n_documents)
     }
 
     /// Every vector that is held, and every code, is what the row on disk makes it.
-    fn verify_vectors(&self, source: Source<'_>) -> Result<()> {
-        let (held, disk) = (self.memory.slots.exact.held(), source.disk());
+    fn verify_vectors(&self, source: Source<'_>, view: &View) -> Result<()> {
+        let (exact, disk) = (self.reader(view), source.disk());
         source.scan(&self.families.vectors, key::vector_range(), |key, value| {
             let (slot, row) = (key::read_vector(key)?.0, disk.decode(value)?);
-            let is_other = held.as_ref().and_then(|held| held.get(slot)).is_some_and(|held| held != row);
+            let is_other = exact.get(slot).is_some_and(|held| held != row);
             let index = self.memory.index.as_ref();
             let code = index.and_then(|index| index.codes()).zip(index.and_then(|index| index.encode(&row)));
             let has_other_code = code.is_some_and(|(codes, code)| !codes.holds(slot.0, &code));
@@ -117,8 +118,9 @@ impl Live {
 
 fn compare(memory: &Memory, fresh: &Memory) -> Result<()> {
     let (ours, theirs) = (&memory.slots, &fresh.slots);
-    if ours.n_documents() != theirs.n_documents() {
-        let detail = format!("expected {} documents, got {}", theirs.n_documents(), ours.n_documents());
+    let (got, expected) = (memory.census(), fresh.census());
+    if (Census { since: expected.since, n_slots: expected.n_slots, ..got }) != expected {
+        let detail = format!("expected {expected:?}, got {got:?}");
         return Err(Error::corruption("memory", detail));
     }
     let newest = Commit(u64::MAX - 1);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Namespace;
 use super::batch::Batch;
 use super::commit::{self, Operation, Prepared, Work};
+use super::moment::Listing;
 use crate::document::{Document, Receipt, Update};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
@@ -130,7 +131,7 @@ impl Namespace {
         let live = self.state.live()?;
         let receipt = commit::commit_with(&live.store, None, || {
             let mut operations = Vec::new();
-            self.scope()?.each_matching(&filter, |_, row| {
+            self.moment(Listing::IfFew)?.each_matching(&filter, |_, row| {
                 let prepared = Prepared::Delete(row.id);
                 operations.push(Operation { namespace: self.clone(), prepared, expectations: Vec::new() });
                 Ok(())

@@ -165,14 +165,14 @@ impl Database {
 fn collection_stats(store: &Store, state: &State) -> Result<CollectionStats> {
     let live = state.live()?;
     let (slots, index) = (&live.memory.slots, live.memory.index.as_ref());
-    let footprint = live.footprint();
+    let (footprint, census) = (live.footprint(), live.memory.census());
     let (n_links_added, n_rows_replaced) = index.map_or((0, 0), Index::n_changes);
     let [delta_bytes_written, rows_bytes_written, image_bytes_written] = live.persist.written();
     Ok(CollectionStats {
         name: state.name(),
         config: live.present_config(),
-        n_documents: slots.n_documents(),
-        n_namespaces: slots.n_inhabited(),
+        n_documents: census.n_documents,
+        n_namespaces: census.n_namespaces,
         memory_bytes: footprint.total(),
         residency: slots.exact.residency(),
         vectors_bytes: footprint.vectors,

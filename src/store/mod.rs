@@ -56,7 +56,7 @@ use self::health::Health;
 use self::log::Account;
 use self::owner::Owner;
 use self::record::read_u64;
-use self::rocks::{Family, Fault, Rocks, Snapshot};
+use self::rocks::{EngineSnapshot, Family, Fault, Rocks};
 use self::superblock::SuperblockFile;
 use self::sync::SyncGate;
 use self::upkeep::Trimmer;
@@ -98,7 +98,7 @@ pub(crate) struct Store {
 /// The database as of one commit: all of it, and nothing later.
 pub(crate) struct View {
     pub(crate) commit: Commit,
-    pub(crate) snapshot: Snapshot,
+    pub(crate) snapshot: EngineSnapshot,
 }
 
 impl Store {

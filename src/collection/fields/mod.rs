@@ -113,7 +113,7 @@ mod tests {
 
     /// Makes all rows of a field unreadable.
     fn damage(collection: &Collection, path: &str) {
-        let live = collection.scope().unwrap().live;
+        let live = collection.state().live().unwrap();
         let (from, to) = key::postings_range(live.fields.known.read().find(path).unwrap(), &[]);
         let (family, mut derived) = (&live.families.postings, Derived::default());
         let stopped = live.store.rocks().scan(family, None, (&from, &to), |key, _| {
@@ -146,7 +146,7 @@ mod tests {
             damage(&collection, "n");
             assert_eq!(ask(), expected, "question {n}");
             collection.wait_indexed().unwrap();
-            assert!(!collection.scope().unwrap().live.fields.is_damaged(), "question {n}");
+            assert!(!collection.state().live().unwrap().fields.is_damaged(), "question {n}");
             assert_eq!(ask(), expected, "question {n}");
             db.verify().unwrap();
         }

@@ -5,13 +5,10 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Index;
 use super::seek::NEIGHBOURHOOD;
 use super::sift::{LEAST_SIFTED, LEFT_AWAY, SIFTED};
 use super::space::{CodeSpace, ExactSpace, Points};
-use crate::collection::exact::{Held, Reader};
-use crate::collection::memory::Slots;
-use crate::distance::Ranker;
+use super::{Index, Sight};
 use crate::graph::{Space, Walker};
 use crate::id::{Commit, Slot};
 
@@ -70,19 +67,18 @@ impl Index {
     /// Whether to scan so many documents rather than walk for so many points of the beam.
     pub(crate) fn prefers_scan(
         &self,
-        (slots, exact): (&Slots, &Reader<'_>),
-        ranker: &Ranker,
+        sight: Sight<'_>,
         n_scanned: usize,
         ef: f64,
     ) -> bool {
         if n_scanned < FEW || self.is_broken() {
             return true;
         }
-        if !exact.held().is_some_and(Held::is_complete) {
+        if sight.exact.complete().is_none() {
             // To read one from disk takes longer than many steps of a walk.
-            return self.must_hold() || n_scanned as f64 * FROM_DISK <= self.n_ranked(slots, ef);
+            return self.must_hold() || n_scanned as f64 * FROM_DISK <= self.n_ranked(sight, ef);
         }
-        match self.scan_or_walk((slots, exact), ranker, n_scanned, ef) {
+        match self.scan_or_walk(sight, n_scanned, ef) {
             Some([scan, walk]) => scan <= walk,
             None => true,
         }
@@ -92,27 +88,25 @@ impl Index {
     /// `None` if neither can be told.
     pub(crate) fn scan_or_walk(
         &self,
-        (slots, exact): (&Slots, &Reader<'_>),
-        ranker: &Ranker,
+        sight: Sight<'_>,
         n_scanned: usize,
         ef: f64,
     ) -> Option<[f64; 2]> {
-        let cost = self.cost((slots, exact), ranker)?;
-        Some([n_scanned as f64 * cost.per_vector, self.n_ranked(slots, ef) * cost.per_step])
+        let cost = self.cost(sight)?;
+        Some([n_scanned as f64 * cost.per_vector, self.n_ranked(sight, ef) * cost.per_step])
     }
 
     /// Points that a walk for so many points of the beam compares.
-    fn n_ranked(&self, slots: &Slots, ef: f64) -> f64 {
+    fn n_ranked(&self, sight: Sight<'_>, ef: f64) -> f64 {
         let m = self.graph.load().shape().m as f64;
-        ef * m * RANKED_SHARE + m * (slots.n_documents().max(2) as f64).log2()
+        ef * m * RANKED_SHARE + m * (sight.n_documents.max(2) as f64).log2()
     }
 
     /// The ways to the nearest of so many candidates, by a walk that keeps `ef` points or without one, and the nanoseconds
     /// that each takes, the fastest first. Never empty; without figures where they are not needed or cannot be told.
     pub(crate) fn plans(
         &self,
-        (slots, exact): (&Slots, &Reader<'_>),
-        ranker: &Ranker,
+        sight: Sight<'_>,
         n_candidates: usize,
         ef: usize,
         can_walk: bool,
@@ -120,14 +114,14 @@ impl Index {
         if n_candidates < FEW {
             return vec![(Plan::Vectors, f64::NAN)];
         }
-        let Some(cost) = self.cost((slots, exact), ranker) else {
+        let Some(cost) = self.cost(sight) else {
             let plan = if self.codes().is_some() { Plan::Codes } else { Plan::Vectors };
             return vec![(plan, f64::NAN)];
         };
         let rescoring = ef as f64 / 2.0 * cost.per_vector;
         let vectors = (Plan::Vectors, n_candidates as f64 * cost.per_vector);
         let codes = self.codes().map(|_| (Plan::Codes, self.by_codes(cost, n_candidates, SIFTED) + rescoring));
-        let walk = can_walk.then(|| self.walk_among(slots, cost, n_candidates, ef)).flatten();
+        let walk = can_walk.then(|| self.walk_among(sight, cost, n_candidates, ef)).flatten();
         let walk = walk.map(|walk| (Plan::Walk, walk + rescoring));
         let mut plans: Vec<(Plan, f64)> = [Some(vectors), codes, walk].into_iter().flatten().collect();
         plans.sort_by(|a, b| a.1.total_cmp(&b.1));
@@ -146,18 +140,18 @@ impl Index {
 
     /// Whether to compare the codes of so many candidates, all of which lie away from a query, rather than walk among them
     /// with a beam of `ef`.
-    pub(crate) fn prefers_codes(&self, slots: &Slots, n_candidates: usize, ef: usize) -> bool {
+    pub(crate) fn prefers_codes(&self, sight: Sight<'_>, n_candidates: usize, ef: usize) -> bool {
         let (Some(cost), Some(_)) = (self.known_cost(), self.codes()) else { return false };
-        let walk = self.walk_among(slots, cost, n_candidates, ef);
+        let walk = self.walk_among(sight, cost, n_candidates, ef);
         walk.is_none_or(|walk| self.by_codes(cost, n_candidates, n_candidates as f64 * LEFT_AWAY) <= walk)
     }
 
     /// What a walk among so many candidates takes, in nanoseconds; `None` if they are too few.
-    fn walk_among(&self, slots: &Slots, cost: Cost, n_candidates: usize, ef: usize) -> Option<f64> {
+    fn walk_among(&self, sight: Sight<'_>, cost: Cost, n_candidates: usize, ef: usize) -> Option<f64> {
         let (n, ef) = (n_candidates as f64, ef as f64);
-        let share = n / self.n_points(slots).max(n_candidates) as f64;
+        let share = n / self.n_points(sight.n_documents).max(n_candidates) as f64;
         let m = self.graph.load().shape().m as f64;
-        let n_ranked = self.n_ranked(slots, ef + NEIGHBOURHOOD as f64);
+        let n_ranked = self.n_ranked(sight, ef + NEIGHBOURHOOD as f64);
         // Where a quarter of the links lead to candidates, no others are followed.
         let n_rows = if share >= 0.25 { 0.0 } else { (1.0 / share).min(2.0 * m) };
         (share >= LEAST_SHARE).then_some((n_ranked * CHOOSING + ef * n_rows * STEP_OVER) * cost.per_step)
@@ -168,12 +162,12 @@ impl Index {
     }
 
     /// What comparing takes, measured if it was not yet. `None` if it cannot be.
-    fn cost(&self, (slots, exact): (&Slots, &Reader<'_>), ranker: &Ranker) -> Option<Cost> {
-        let is_held = exact.held().is_some_and(Held::is_complete);
+    fn cost(&self, sight: Sight<'_>) -> Option<Cost> {
+        let is_held = sight.exact.complete().is_some();
         let cost = match self.known_cost() {
-            Some(cost) if slots.n_documents() / GROWTH <= cost.n_documents || !is_held => cost,
+            Some(cost) if sight.n_documents / GROWTH <= cost.n_documents || !is_held => cost,
             _ if is_held => {
-                let cost = self.measure(slots, exact, ranker)?;
+                let cost = self.measure(sight)?;
                 self.cost.store(Some(Arc::new(cost)));
                 cost
             }
@@ -183,13 +177,13 @@ impl Index {
         Some(Cost { per_vector, ..cost })
     }
 
-    fn measure(&self, slots: &Slots, exact: &Reader<'_>, ranker: &Ranker) -> Option<Cost> {
-        let held = exact.held()?;
-        let vector = |slot: u32| held.get(Slot(slot)).unwrap_or_default();
+    fn measure(&self, sight: Sight<'_>) -> Option<Cost> {
+        let Sight { slots, exact, ranker, n_documents, n_slots, commit } = sight;
+        let held = exact.complete()?;
+        let vector = |slot: u32| held.row(Slot(slot));
         let row_bytes = (slots.exact.dimension() * size_of::<f32>()).max(1);
         let n_samples = |bytes: usize| (SAMPLE_BYTES / bytes).max(FEW);
-        // What is alive now stays as it is while the caller looks at the last commit.
-        let alive = (0..slots.n_slots() as u32).filter(|&slot| slots.is_alive(Slot(slot)));
+        let alive = (0..n_slots as u32).filter(|&slot| slots.exists_at(Slot(slot), commit));
         let alive: Vec<u32> =
             alive.take(n_samples(self.codes().map_or(row_bytes, |codes| codes.width() / 2))).collect();
         let in_order = &alive[..n_samples(row_bytes).min(alive.len())];
@@ -202,7 +196,7 @@ impl Index {
             Points::Exact(ranker) => self.measure_points(&ExactSpace { ranker, slots, held, oldest }, &alive),
         };
         tracing::debug!(per_vector, per_point, per_step, "measured what comparing takes, in ns");
-        Some(Cost { per_vector, per_point, per_step, n_documents: slots.n_documents() })
+        Some(Cost { per_vector, per_point, per_step, n_documents })
     }
 
     /// Nanoseconds for each of the graph's points: compared one after the other, and on walks.

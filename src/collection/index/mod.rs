@@ -31,10 +31,12 @@ pub(crate) use self::sift::LEAST_SIFTED;
 use self::sift::Sifting;
 use self::space::Points;
 use self::tail::Tail;
+use super::exact::Reader;
+use super::memory::Slots;
 use crate::config::{CollectionConfig, Quantization};
 use crate::distance::Ranker;
 use crate::graph::{Graph, Shape};
-use crate::id::Slot;
+use crate::id::{Commit, Slot};
 use crate::limits::MAX_TAIL;
 use crate::quant::{Code, Codes};
 
@@ -74,6 +76,19 @@ pub(crate) struct Index {
     broken: AtomicBool,
     n_links_added: AtomicUsize,
     n_rows_replaced: AtomicUsize,
+}
+
+/// What a search compares, as of the commit that it looks at.
+#[derive(Clone, Copy)]
+pub(crate) struct Sight<'s> {
+    pub(crate) slots: &'s Slots,
+    pub(crate) exact: &'s Reader<'s>,
+    pub(crate) ranker: &'s Ranker,
+    /// Documents of all namespaces.
+    pub(crate) n_documents: usize,
+    /// Every slot that holds a document is below this.
+    pub(crate) n_slots: usize,
+    pub(crate) commit: Commit,
 }
 
 /// Bytes that an index takes, by part.
@@ -143,6 +158,11 @@ impl Index {
     /// Whether the graph is walked by exact vectors, so that they have to be held.
     pub(crate) fn must_hold(&self) -> bool {
         matches!(self.points, Points::Exact(_))
+    }
+
+    /// Whether the graph can be walked by what a reader finds.
+    pub(crate) fn can_walk(&self, exact: &Reader<'_>) -> bool {
+        !self.is_broken() && (!self.must_hold() || exact.complete().is_some())
     }
 
     /// Tells which slots are in the graph. Nothing may be linked meanwhile.

@@ -5,9 +5,9 @@
 
 use std::cell::RefCell;
 
-use super::Index;
 use super::sift::{Sieve, sift};
 use super::space::{CodeSpace, ExactSpace, Points};
+use super::{Index, Sight};
 use crate::collection::candidates::Picks;
 use crate::collection::exact::Reader;
 use crate::collection::memory::Slots;
@@ -177,13 +177,12 @@ impl Index {
     /// Leaves in `scratch.found` the nearest that a walk finds, with exact ranks, up to `wanted.n`.
     pub(crate) fn seek(
         &self,
-        (slots, exact): (&Slots, &Reader<'_>),
-        ranker: &Ranker,
+        sight: Sight<'_>,
         wanted: Wanted<'_>,
         target: Target<'_>,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let oldest = Commit::default();
+        let (Sight { slots, exact, ranker, .. }, oldest) = (sight, Commit::default());
         match &self.points {
             Points::Codes(codes) => {
                 let mut query = std::mem::take(&mut scratch.code_query);
@@ -200,7 +199,7 @@ impl Index {
                         let limits = (n_least.max(wanted.n), n_kept);
                         scratch.effort = sift((&space, sketches), &query, wanted, slots, limits, scratch);
                     }
-                    (target, _) => self.collect(&space, &query, wanted, target, n_kept, scratch),
+                    (target, _) => self.collect((&space, sight), &query, wanted, target, n_kept, scratch),
                 }
                 scratch.code_query = query;
                 if is_filtered {
@@ -211,11 +210,12 @@ impl Index {
             }
             Points::Exact(ranker) => {
                 scratch.found.clear();
-                let Some(held) = exact.held().filter(|held| held.is_complete()) else { return Ok(()) };
+                let Some(held) = exact.complete() else { return Ok(()) };
                 let mut query = std::mem::take(&mut scratch.exact_query);
                 query.clear();
                 query.extend_from_slice(wanted.query);
-                self.collect(&ExactSpace { ranker, slots, held, oldest }, &query, wanted, target, wanted.n, scratch);
+                let space = ExactSpace { ranker, slots, held, oldest };
+                self.collect((&space, sight), &query, wanted, target, wanted.n, scratch);
                 scratch.exact_query = query;
                 // What was compared one by one is not rescored, where it would be looked at.
                 scratch.found.retain(|found| wanted.may_be(slots, found.slot));
@@ -227,7 +227,7 @@ impl Index {
     /// Leaves in `scratch.found` the nearest `n_kept` of tail and graph, ranked as the graph ranks.
     fn collect<S: Space + Seen>(
         &self,
-        space: &S,
+        (space, sight): (&S, Sight<'_>),
         query: &S::Query,
         wanted: Wanted<'_>,
         target: Target<'_>,
@@ -243,7 +243,7 @@ impl Index {
         let n_tail = self.scan_tail(space, query, wanted, &target, &mut scratch.pool);
         // Among some, what is kept beyond the beam comes from the tail.
         let ef = if let Target::Among { .. } = target { wanted.ef } else { wanted.ef.max(n_kept) };
-        let ef = self.beam_of(space.slots(), ef);
+        let ef = self.beam_of(sight, ef);
         // After the tail: what has left it is in this graph.
         let graph = self.graph.load();
         match &target {
@@ -303,8 +303,8 @@ impl Index {
     }
 
     /// A beam that holds so many living points where some are dead.
-    fn beam_of(&self, slots: &Slots, n_points: usize) -> usize {
-        let (n_dead, n_linked) = (self.n_dead(), self.n_points(slots).max(1));
+    fn beam_of(&self, sight: Sight<'_>, n_points: usize) -> usize {
+        let (n_dead, n_linked) = (self.n_dead(), self.n_points(sight.n_documents).max(1));
         let widened = n_points + n_points * n_dead.min(n_linked) * 2 / n_linked;
         widened.min(MAX_EF * 4)
     }

@@ -69,7 +69,7 @@ impl ExactSpace<'_> {
     #[inline(always)]
     fn vector(&self, slot: u32) -> &[f32] {
         // All are held, as long as the space is.
-        self.held.get(Slot(slot)).unwrap_or_default()
+        self.held.row(Slot(slot))
     }
 }
 

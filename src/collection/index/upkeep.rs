@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::Index;
 use super::space::{CodeSpace, ExactSpace, Points};
 use crate::collection::exact::Reader;
-use crate::collection::memory::{Memory, Slots};
+use crate::collection::memory::Memory;
 use crate::graph::{Change, Graph, Linking, Space};
 use crate::id::{Commit, Slot};
 use crate::quant::CodeQuery;
@@ -67,13 +67,13 @@ impl Index {
             tracing::warn!("linking waits for memory: {error}");
             return false;
         }
-        let work = || match (&self.points, exact.held()) {
+        let work = || match (&self.points, exact.complete()) {
             (Points::Codes(codes), _) => self.work_in(&CodeSpace { codes, slots, exact, oldest }, &OVER_CODES, bench),
-            (Points::Exact(ranker), Some(held)) if held.is_complete() => {
+            (Points::Exact(ranker), Some(held)) => {
                 self.work_in(&ExactSpace { ranker, slots, held, oldest }, &OVER_VECTORS, bench)
             }
             // Linking waits for vectors.
-            (Points::Exact(_), _) => false,
+            (Points::Exact(_), None) => false,
         };
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
             tracing::error!("comparing vectors panicked: from now on this collection is scanned");
@@ -110,7 +110,7 @@ impl Index {
             self.mend(space, &crew);
             return true;
         }
-        let n_points = self.n_points(&memory.slots);
+        let n_points = self.n_points(memory.census().n_documents);
         let n_doomed = self.n_dead().saturating_sub(self.n_dead_waiting.load(Ordering::Relaxed));
         if n_doomed >= LEAST_DEAD && n_doomed * DEAD_SHARE >= n_points {
             self.sweep(space, &crew);
@@ -272,9 +272,9 @@ impl Index {
         self.n_proven.load(Ordering::Acquire)
     }
 
-    /// About how many slots are in the graph, dead ones included.
-    pub(super) fn n_points(&self, slots: &Slots) -> usize {
-        (slots.n_documents() + self.n_dead()).saturating_sub(self.tail.len())
+    /// About how many slots are in the graph of so many documents, dead ones included.
+    pub(super) fn n_points(&self, n_documents: usize) -> usize {
+        (n_documents + self.n_dead()).saturating_sub(self.tail.len())
     }
 
     /// Proves that the graph is sound and that graph and tail hold every document.

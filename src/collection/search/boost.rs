@@ -26,7 +26,7 @@ impl Round {
         let most: Option<f64> = self.params.boosts.iter().map(Boost::most).sum();
         // What ranks add up to says nothing of what was not found.
         let most = most.filter(|_| !matches!(asked, Asked::Both(..)));
-        let n_slots = self.live.memory.slots.n_slots();
+        let n_slots = self.moment.n_members();
         let (mut boosts, now) = (HashMap::new(), now());
         let mut n_found = self.params.boosted_candidates.unwrap_or_else(|| n.saturating_mul(PER_HIT).max(LEAST)).max(n);
         let mut spent = Route::default();
@@ -60,8 +60,8 @@ impl Round {
         known: &mut HashMap<Slot, f64>,
     ) -> Result<()> {
         let new: Vec<Slot> = slots.filter(|slot| !known.contains_key(slot)).collect();
-        for (slot, row) in self.live.fetch(&self.view.snapshot, &new)? {
-            let matches = |filter: &_| self.live.words.match_filter(filter, &row);
+        for (slot, row) in self.moment.fetch(&new)? {
+            let matches = |filter: &_| self.moment.words().match_filter(filter, &row);
             let all = self.params.boosts.iter().map(|boost| boost.of(&row.metadata, now, &matches));
             known.insert(slot, all.sum());
         }

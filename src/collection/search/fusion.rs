@@ -30,7 +30,7 @@ impl Round {
             near.iter().map(|found| found.slot).chain(best.iter().map(|scored| scored.slot)).map(Slot).collect();
         slots.sort_unstable();
         slots.dedup();
-        let ranker = &self.live.ranker;
+        let ranker = self.moment.ranker();
         let mut answers = Vec::with_capacity(slots.len());
         for found in self.compare(query, &slots)? {
             let score = |score| Part { score, rank: None };
@@ -49,9 +49,9 @@ impl Round {
 
     /// Compares the exact vectors of some slots.
     fn compare(&self, query: &Prepared, slots: &[Slot]) -> Result<Vec<Found>> {
-        let exact = self.live.reader(Some(&self.view.snapshot));
+        let exact = self.moment.reader();
         let (mut found, mut absent) = (Vec::with_capacity(slots.len()), Vec::new());
-        let rank = |vector: &[f32]| self.live.ranker.rank(&query.row, vector);
+        let rank = |vector: &[f32]| self.moment.ranker().rank(&query.row, vector);
         for &slot in slots {
             match exact.get(slot) {
                 Some(vector) => found.push(Found { rank: rank(vector), slot: slot.0 }),

@@ -34,7 +34,7 @@ impl Round {
     pub(super) fn grouped(&self, asked: &Asked, group_by: &GroupBy) -> Result<Best> {
         let n_groups = self.params.n_hits().min(MAX_GROUPS);
         let (mut groups, mut spent) = (Vec::<Group>::new(), Route::default());
-        let n_most = self.live.memory.slots.n_slots().max(1);
+        let n_most = self.moment.n_members().max(1);
         let mut n_found = n_groups.saturating_mul(group_by.per_group.min(PER_GROUP));
         let mut is_over = n_groups == 0;
         let mut first = true;
@@ -83,7 +83,7 @@ impl Round {
     /// Puts answers into their groups, with new groups up to so many.
     fn sort_in(&self, answers: Vec<Answer>, group_by: &GroupBy, n_most: usize, groups: &mut Vec<Group>) -> Result<()> {
         let slots: Vec<Slot> = answers.iter().map(|answer| answer.slot).collect();
-        for (answer, (_, row)) in answers.into_iter().zip(self.live.fetch(&self.view.snapshot, &slots)?) {
+        for (answer, (_, row)) in answers.into_iter().zip(self.moment.fetch(&slots)?) {
             let Some(value) = first_scalar(&row.metadata, &group_by.field) else { continue };
             match groups.iter().position(|group| group.filter.matches(&row.metadata)) {
                 Some(at) if groups[at].answers.len() < group_by.per_group => groups[at].answers.push(answer),
@@ -101,7 +101,7 @@ impl Round {
     /// Those whose value is the group's, and not an array that holds it.
     fn of_group(&self, answers: Vec<Answer>, group_by: &GroupBy, filter: &Filter) -> Result<Vec<Answer>> {
         let slots: Vec<Slot> = answers.iter().map(|answer| answer.slot).collect();
-        let rows = self.live.fetch(&self.view.snapshot, &slots)?;
+        let rows = self.moment.fetch(&slots)?;
         let is_own = |metadata: &Value| first_scalar(metadata, &group_by.field).is_some() && filter.matches(metadata);
         let pairs = answers.into_iter().zip(rows);
         Ok(pairs.filter(|(_, (_, row))| is_own(&row.metadata)).map(|(answer, _)| answer).collect())

@@ -24,7 +24,7 @@ pub(super) struct Answer {
 impl Round {
     /// What was found by a vector.
     pub(super) fn answer_of(&self, found: &Found) -> Answer {
-        let ranker = &self.live.ranker;
+        let ranker = self.moment.ranker();
         let (score, distance) = (ranker.score(found.rank), ranker.distance(found.rank));
         Answer { slot: Slot(found.slot), score, distance, parts: None, group: None }
     }
@@ -33,7 +33,7 @@ impl Round {
     pub(super) fn complete(&self, answers: Vec<Answer>) -> Result<Vec<Hit>> {
         if self.params.with_document {
             let slots: Vec<Slot> = answers.iter().map(|answer| answer.slot).collect();
-            let rows = self.live.fetch(&self.view.snapshot, &slots)?;
+            let rows = self.moment.fetch(&slots)?;
             return answers.into_iter().zip(rows).map(|(answer, (_, row))| self.hit(answer, row)).collect();
         }
         answers.into_iter().map(|answer| self.bare_hit(answer)).collect()
@@ -42,10 +42,10 @@ impl Round {
     /// A hit without its document, from memory where it has not changed since.
     fn bare_hit(&self, answer: Answer) -> Result<Hit> {
         let slot = answer.slot;
-        let (id, version) = match self.live.memory.slots.identity(slot, self.view.commit) {
+        let (id, version) = match self.moment.unchanged(slot) {
             Some(identity) => identity,
             None => {
-                let mut rows = self.live.fetch(&self.view.snapshot, &[slot])?;
+                let mut rows = self.moment.fetch(&[slot])?;
                 let row = rows.pop().map(|(_, row)| (row.id, row.commit));
                 row.ok_or_else(|| Error::corruption(format!("slot {}", slot.0), "expected a document, found none"))?
             }
@@ -65,7 +65,7 @@ impl Round {
 
     fn vector_of(&self, slot: Slot) -> Result<Option<Vec<f32>>> {
         match self.params.with_vector {
-            true => self.live.vector(&self.view.snapshot, slot).map(Some),
+            true => self.moment.vector(slot).map(Some),
             false => Ok(None),
         }
     }

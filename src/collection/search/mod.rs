@@ -26,6 +26,7 @@ use rayon::prelude::*;
 use self::round::Round;
 use super::Namespace;
 use super::query::Query;
+use super::snapshot::Place;
 use crate::boost::Boost;
 use crate::document::Hits;
 use crate::error::{Error, Result};
@@ -53,7 +54,7 @@ impl Namespace {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn search(&self, query: impl Into<Query>) -> Search {
-        Search { namespace: self.clone(), query: query.into(), params: SearchParams::default() }
+        Search::of(self.into(), query.into())
     }
 
     /// The documents nearest to each of several queries, worked out on all cores.
@@ -69,8 +70,7 @@ impl Namespace {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn search_many<Q: Into<Query>>(&self, queries: impl IntoIterator<Item = Q>) -> Search<Vec<Query>> {
-        let query = queries.into_iter().map(Into::into).collect();
-        Search { namespace: self.clone(), query, params: SearchParams::default() }
+        Search::of(self.into(), queries.into_iter().map(Into::into).collect())
     }
 }
 
@@ -78,12 +78,16 @@ impl Namespace {
 #[must_use = "nothing is searched until `run`"]
 #[derive(Debug, Clone)]
 pub struct Search<Q = Query> {
-    namespace: Namespace,
+    place: Place,
     query: Q,
     params: SearchParams,
 }
 
 impl<Q> Search<Q> {
+    pub(super) fn of(place: Place, query: Q) -> Self {
+        Search { place, query, params: SearchParams::default() }
+    }
+
     /// Most hits to return. Default: 10.
     pub fn limit(mut self, limit: usize) -> Self {
         self.params.limit = limit;
@@ -290,8 +294,8 @@ impl Search<Query> {
     /// does not exist; `InvalidFilter` or `LimitExceeded` for the filter; `InvalidConfig` for a bound that is NaN;
     /// otherwise as for every read.
     pub fn run(self) -> Result<Hits> {
-        let Search { namespace, query, params } = self;
-        let round = Round::begin(&namespace, params)?;
+        let Search { place, query, params } = self;
+        let round = Round::begin(place, params)?;
         round.answer(query)
     }
 }
@@ -302,8 +306,8 @@ impl Search<Vec<Query>> {
     /// # Errors
     /// As for one search; an error of one query is [`Error::InQuery`] with its position.
     pub fn run(self) -> Result<Vec<Hits>> {
-        let Search { namespace, query: queries, params } = self;
-        let round = Round::begin(&namespace, params)?;
+        let Search { place, query: queries, params } = self;
+        let round = Round::begin(place, params)?;
         let answer =
             |(index, query)| round.answer(query).map_err(|error| Error::InQuery { index, source: Box::new(error) });
         queries.into_par_iter().enumerate().map(answer).collect()

@@ -7,34 +7,31 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::field::{self, Field};
+use super::field::Field;
 use super::hits::Answer;
-use crate::collection::candidates::{Candidates, Picks};
-use crate::collection::exact::{Held, Reader};
+use crate::collection::candidates::Candidates;
 use crate::collection::index::cost::Plan;
 use crate::collection::index::seek::{Effort, Scratch, Target, WIDER, Wanted};
-use crate::collection::index::{Index, LEAST_SIFTED};
-use crate::collection::matching::{Matching, settle};
+use crate::collection::index::{Index, LEAST_SIFTED, Sight};
+use crate::collection::matching::Matching;
+use crate::collection::moment::{Listing, Moment};
 use crate::collection::query::{Query, Resolved};
-use crate::collection::{Live, Namespace, Scope, State, check, diversity};
+use crate::collection::snapshot::Place;
+use crate::collection::{check, diversity};
 use crate::document::Hits;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::graph::Found;
-use crate::id::{NamespaceId, Slot};
+use crate::id::Slot;
 use crate::params::SearchParams;
 use crate::route::{Route, Way};
-use crate::store::View;
 use crate::text::query::Parsed;
 
 /// Everything that searches of one call share: the commit they see and what may be a hit.
 pub(super) struct Round {
-    pub(super) live: Arc<Live>,
-    pub(super) view: Arc<View>,
+    pub(super) moment: Arc<Moment>,
     pub(super) params: SearchParams,
-    state: Arc<State>,
-    /// `None` if the namespace has never had a document.
-    pub(super) namespace: Option<NamespaceId>,
+    place: Place,
     pub(super) field: Field,
     /// The documents that match for certain, once one of the searches had to look at all in doubt.
     pub(super) settled: OnceLock<Matching>,
@@ -82,37 +79,20 @@ const N_SEEDS: usize = 16;
 const MOST_SEEDS: usize = 64;
 
 impl Round {
-    pub(super) fn begin(namespace: &Namespace, params: SearchParams) -> Result<Self> {
+    pub(super) fn begin(place: Place, params: SearchParams) -> Result<Self> {
         params.validate()?;
         let began = Instant::now();
-        let mut scope = namespace.scope()?;
-        let walks = |scope: &Scope, n_members: usize| {
-            let live = &scope.live;
-            let (_, reach) = beam(&params, params.n_nearest(), n_members, live.memory.slots.n_documents());
-            walked(live, &live.reader(Some(&scope.view.snapshot)), &params, n_members, reach).is_some()
-        };
-        let field = field::choose(&mut scope, &params, walks)?;
-        let Scope { live, view, namespace: number } = scope;
-        let state = namespace.state().clone();
-        Ok(Round {
-            live,
-            view,
-            state,
-            namespace: number,
-            field,
-            params,
-            settled: OnceLock::new(),
-            choosing: began.elapsed(),
-        })
+        let (moment, field) = choose(&place, &params)?;
+        let (settled, choosing) = (OnceLock::new(), began.elapsed());
+        Ok(Round { moment, place, field, params, settled, choosing })
     }
 
     pub(super) fn answer(&self, query: Query) -> Result<Hits> {
-        let (name, began) = (|| self.state.name(), Instant::now());
-        let Resolved { vector, text, examples } =
-            query.resolve(&self.live, &self.view.snapshot, self.namespace, &name)?;
+        let (name, began) = (|| self.place.collection(), Instant::now());
+        let Resolved { vector, text, examples } = query.resolve(&self.moment, &name)?;
         let prepare = |vector: Vec<f32>| -> Result<Prepared> {
-            let norm = check::vector(name, &self.live.config, &vector)?;
-            Ok(Prepared { row: self.live.comparable_by(vector, norm), excluded: examples })
+            let norm = check::vector(name, self.moment.config(), &vector)?;
+            Ok(Prepared { row: self.moment.comparable_by(vector, norm), excluded: examples })
         };
         let asked = match (vector.map(prepare).transpose()?, text) {
             (Some(query), None) => Asked::Near(query),
@@ -136,7 +116,7 @@ impl Round {
             true => Some(Box::new(self.explain(route, (searched, began.elapsed()))?)),
             false => None,
         };
-        Ok(Hits { items, commit: self.view.commit, route, explanation })
+        Ok(Hits { items, commit: self.moment.commit(), route, explanation })
     }
 
     /// The best `n`, in order.
@@ -157,10 +137,10 @@ impl Round {
             scratch.found.retain(|found| self.is_near(found.rank));
             if let Some(mmr) = self.params.mmr {
                 // What is too bad to be a hit is none that others have to differ from.
-                let ranker = &self.live.ranker;
+                let ranker = self.moment.ranker();
                 let is_good = |rank| self.params.min_score.is_none_or(|least| ranker.score(rank) >= least);
                 scratch.found.retain(|found| is_good(found.rank));
-                let exact = self.live.reader(Some(&self.view.snapshot));
+                let exact = self.moment.reader();
                 diversity::choose(ranker, &exact, mmr, n, &mut scratch.found)?;
             }
             let answers = scratch.found.iter().map(|found| self.answer_of(found)).collect();
@@ -178,34 +158,26 @@ impl Round {
     /// # Errors
     /// `LimitExceeded` if both are too large together.
     pub(super) fn within(&self, filter: Filter) -> Result<Self> {
-        let (live, view) = (self.live.clone(), self.view.clone());
-        let (matching, field) = (self.matching(), &self.field);
-        let field = match (self.namespace, field) {
-            (Some(_), Field::All) => Field::Matching(live.matching_within(&view, None, None, &filter)),
-            (Some(namespace), _) => Field::Matching(live.matching_within(&view, Some(namespace), matching, &filter)),
-            (None, _) => Field::Listed(Vec::new()),
-        };
-        let params = SearchParams { filter: self.params.filter.clone().and(filter), ..self.params.clone() };
+        let params = SearchParams { filter: self.params.filter.clone().and(filter.clone()), ..self.params.clone() };
         params.filter.check()?;
-        let state = self.state.clone();
-        let (namespace, choosing) = (self.namespace, self.choosing);
-        Ok(Round { live, view, state, namespace, field, params, settled: OnceLock::new(), choosing })
+        let field = Field::Matching(self.moment.matching_within(self.matching(), &filter));
+        let (moment, place) = (self.moment.clone(), self.place.clone());
+        Ok(Round { moment, place, field, params, settled: OnceLock::new(), choosing: self.choosing })
     }
 
     /// Leaves the nearest in the scratch, in order.
     pub(super) fn find(&self, query: &Prepared, n: usize, scratch: &mut Scratch) -> Result<Route> {
-        let exact = self.live.reader(Some(&self.view.snapshot));
-        let n = n.min(self.live.memory.slots.n_slots());
+        let exact = self.moment.reader();
+        let (sight, n) = (self.moment.sight(&exact), n.min(self.moment.n_members()));
         match &self.field {
-            Field::Listed(slots) => self.scan(&exact, query, n, slots.iter().copied(), scratch),
-            Field::All => self.find_in_namespace(&exact, query, n, self.live.memory.slots.n_documents(), scratch),
-            Field::Members(n_members) => self.find_in_namespace(&exact, query, n, *n_members, scratch),
+            Field::Listed => self.scan(sight, query, n, self.moment.members().into_iter().flatten().copied(), scratch),
+            Field::All => self.find_in_namespace(sight, query, n, scratch),
             Field::Matching(matching) => {
-                let route = match &matching.sure {
-                    None => self.find_among(&exact, query, n, &matching.possible, scratch)?,
-                    Some(_) => self.find_in_doubt(&exact, query, n, matching, scratch)?,
+                let route = match matching.is_settled() {
+                    true => self.find_among(sight, query, n, &matching.possible, scratch)?,
+                    false => self.find_in_doubt(sight, query, n, matching, scratch)?,
                 };
-                let n_matching = self.settled.get().unwrap_or(matching).possible.n;
+                let n_matching = self.settled.get().unwrap_or(matching).possible.n();
                 Ok(Route { n_matching: Some(n_matching), ..route })
             }
         }
@@ -213,102 +185,94 @@ impl Round {
 
     fn find_in_namespace(
         &self,
-        exact: &Reader<'_>,
+        sight: Sight<'_>,
         query: &Prepared,
         n: usize,
-        n_members: usize,
         scratch: &mut Scratch,
     ) -> Result<Route> {
-        let slots = &self.live.memory.slots;
-        let (namespace, commit) = (self.namespace.unwrap_or_default(), self.view.commit);
-        let (ef, reach) = beam(&self.params, n, n_members, slots.n_documents());
-        let all = || (0..slots.n_slots() as u32).map(Slot).filter(|&slot| slots.is_visible(slot, namespace, commit));
-        let Some(index) = walked(&self.live, exact, &self.params, n_members, reach) else {
-            return self.scan(exact, query, n, all(), scratch);
+        let moment = &self.moment;
+        let (ef, reach) = beam(&self.params, n, moment.n_members(), moment.n_documents());
+        let Some(index) = walked(moment, sight, &self.params, reach) else {
+            return self.scan(sight, query, n, moment.each_member(), scratch);
         };
-        let wanted = self.wanted(query, n.min(n_members), ef);
-        index.seek((slots, exact), &self.live.ranker, wanted, Target::All, scratch)?;
+        index.seek(sight, self.wanted(query, n, ef), Target::All, scratch)?;
         let route = scratch.effort.route(Way::Graph);
-        if scratch.found.len() >= n_members.saturating_sub(query.excluded.len()).min(n) {
+        // What is excluded are documents of the namespace.
+        if scratch.found.len() >= (moment.n_members() - query.excluded.len()).min(n) {
             return Ok(route);
         }
         // Fewer than there are: too much of what was found is dead or someone else's.
-        let Route { n_scanned, .. } = self.scan(exact, query, n, all(), scratch)?;
+        let Route { n_scanned, .. } = self.scan(sight, query, n, moment.each_member(), scratch)?;
         Ok(Route { way: Way::Exact, n_scanned, gave_up: true, ..route })
     }
 
     /// Finds the nearest of documents that are known one by one.
     fn find_among(
         &self,
-        exact: &Reader<'_>,
+        sight: Sight<'_>,
         query: &Prepared,
         n: usize,
         candidates: &Candidates,
         scratch: &mut Scratch,
     ) -> Result<Route> {
-        let slots = &self.live.memory.slots;
-        let n_expected = candidates.n.saturating_sub(query.excluded.len()).min(n);
-        let (ef, _) = beam(&self.params, n, candidates.n, candidates.n);
-        let wanted = self.wanted(query, n.min(candidates.n), ef);
-        let plan = self.plan(exact, candidates.n, ef);
-        if let (Some(index), Plan::Walk | Plan::Codes) = (&self.live.memory.index, plan)
-            && candidates.n >= LEAST_SIFTED
+        let moment = &self.moment;
+        let n_excluded = query.excluded.iter().filter(|slot| candidates.slots().contains(slot.0)).count();
+        let n_expected = candidates.n().saturating_sub(n_excluded).min(n);
+        let (ef, _) = beam(&self.params, n, candidates.n(), candidates.n());
+        let wanted = self.wanted(query, n.min(candidates.n()), ef);
+        let plan = self.plan(sight, candidates.n(), ef);
+        if let (Some(index), Plan::Walk | Plan::Codes) = (moment.index(), plan)
+            && candidates.n() >= LEAST_SIFTED
             && index.ask_for_sketches()
         {
-            self.live.bell.ring();
+            moment.ring();
         }
-        if let (Some(index), Plan::Walk) = (&self.live.memory.index, plan) {
+        if let (Some(index), Plan::Walk) = (moment.index(), plan) {
             // Where they are few, they may hang together by nothing.
-            let seeds = match candidates.n <= MOST_SEEDS {
-                true => self.each(candidates).map(|slot| slot.0).collect(),
-                false => candidates.spread(N_SEEDS, slots, self.view.commit),
+            let seeds = match candidates.n() <= MOST_SEEDS {
+                true => candidates.each(moment).map(|slot| slot.0).collect(),
+                false => candidates.spread(N_SEEDS, moment),
             };
-            let may_give_up = self.params.way.is_none() && index.prefers_codes(slots, candidates.n, ef * WIDER);
+            let may_give_up = self.params.way.is_none() && index.prefers_codes(sight, candidates.n(), ef * WIDER);
             let target = Target::Among { bits: candidates.bits(), seeds: &seeds, may_give_up };
-            index.seek((slots, exact), &self.live.ranker, wanted, target, scratch)?;
+            index.seek(sight, wanted, target, scratch)?;
             let route = scratch.effort.route(Way::Graph);
             if scratch.found.len() >= n_expected && !scratch.effort.was_given_up {
                 return Ok(route);
             }
-            let again = self.scan_codes(index, exact, query, wanted, candidates, scratch)?;
+            let again = self.scan_codes(index, sight, query, wanted, candidates, scratch)?;
             let (n_visited, n_hops) = (route.n_visited + again.n_visited, route.n_hops);
             return Ok(Route { n_visited, n_hops, gave_up: true, ..again });
         }
-        match (&self.live.memory.index, plan) {
-            (Some(index), Plan::Codes) => self.scan_codes(index, exact, query, wanted, candidates, scratch),
-            _ => self.scan(exact, query, n, self.each(candidates), scratch),
+        match (moment.index(), plan) {
+            (Some(index), Plan::Codes) => self.scan_codes(index, sight, query, wanted, candidates, scratch),
+            _ => self.scan(sight, query, n, candidates.each(moment), scratch),
         }
     }
 
     fn scan_codes(
         &self,
         index: &Index,
-        exact: &Reader<'_>,
+        sight: Sight<'_>,
         query: &Prepared,
         wanted: Wanted<'_>,
         candidates: &Candidates,
         scratch: &mut Scratch,
     ) -> Result<Route> {
-        let slots = &self.live.memory.slots;
         if index.codes().is_none() {
-            return self.scan(exact, query, wanted.n, self.each(candidates), scratch);
+            return self.scan(sight, query, wanted.n, candidates.each(&self.moment), scratch);
         }
-        let sifts = candidates.n >= LEAST_SIFTED;
-        let target = Target::Each { slots: &mut self.each(candidates), sifts };
-        index.seek((slots, exact), &self.live.ranker, wanted, target, scratch)?;
+        let sifts = candidates.n() >= LEAST_SIFTED;
+        let target = Target::Each { slots: &mut candidates.each(&self.moment), sifts };
+        index.seek(sight, wanted, target, scratch)?;
         Ok(scratch.effort.route(Way::Codes))
-    }
-
-    /// Those of a set that have a document.
-    fn each<'c>(&'c self, candidates: &'c Candidates) -> Picks<'c> {
-        candidates.each(&self.live.memory.slots, self.view.commit)
     }
 
     /// Finds the nearest where it takes a look at documents to know whether they match: more are found than are wanted,
     /// until enough of them do.
     fn find_in_doubt(
         &self,
-        exact: &Reader<'_>,
+        sight: Sight<'_>,
         query: &Prepared,
         n: usize,
         matching: &Matching,
@@ -316,10 +280,10 @@ impl Round {
     ) -> Result<Route> {
         let (mut n_found, mut n_checked) = (n.saturating_mul(MORE_FOR_DOUBT), 0);
         while n_found <= MOST_DOUBTED && self.settled.get().is_none() {
-            let route = self.find_among(exact, query, n_found, &matching.possible, scratch)?;
+            let route = self.find_among(sight, query, n_found, &matching.possible, scratch)?;
             let is_all = scratch.found.len() < n_found;
             n_checked += self.check(matching, scratch)?;
-            if scratch.found.len() >= n || (is_all && scratch.found.len() >= matching.possible.n) {
+            if scratch.found.len() >= n || (is_all && scratch.found.len() >= matching.possible.n()) {
                 scratch.found.truncate(n);
                 return Ok(Route { n_checked, ..route });
             }
@@ -329,12 +293,12 @@ impl Round {
             n_found *= MORE_FOR_DOUBT;
         }
         if self.settled.get().is_none() {
-            let settled = settle(&self.live, &self.view, &self.params.filter, matching)?;
-            n_checked += matching.possible.n;
+            let settled = self.moment.settle(&self.params.filter, matching)?;
+            n_checked += matching.possible.n();
             _ = self.settled.set(settled);
         }
         let settled = self.settled.get().unwrap_or(matching);
-        let route = self.find_among(exact, query, n, &settled.possible, scratch)?;
+        let route = self.find_among(sight, query, n, &settled.possible, scratch)?;
         Ok(Route { n_checked, ..route })
     }
 
@@ -342,7 +306,7 @@ impl Round {
     fn check(&self, matching: &Matching, scratch: &mut Scratch) -> Result<usize> {
         let slots = scratch.found.iter().map(|found| Slot(found.slot));
         let doubtful: Vec<Slot> = slots.filter(|slot| !matching.is_sure_of(*slot)).collect();
-        let (rows, words) = (self.live.fetch(&self.view.snapshot, &doubtful)?, &self.live.words);
+        let (rows, words) = (self.moment.fetch(&doubtful)?, self.moment.words());
         let refused: Vec<u32> = rows
             .iter()
             .filter(|(_, row)| !words.match_filter(&self.params.filter, row))
@@ -359,22 +323,21 @@ impl Round {
             ef,
             oversampling: self.params.oversampling,
             excluded: &query.excluded,
-            namespace: self.namespace.unwrap_or_default(),
-            commit: self.view.commit,
+            namespace: self.moment.namespace(),
+            commit: self.moment.commit(),
         }
     }
 
     /// How to find the nearest of so many documents that are known.
-    fn plan(&self, exact: &Reader<'_>, n_candidates: usize, ef: usize) -> Plan {
-        let Some(index) = &self.live.memory.index else { return Plan::Vectors };
-        let can_walk = can_walk(index, exact);
+    fn plan(&self, sight: Sight<'_>, n_candidates: usize, ef: usize) -> Plan {
+        let Some(index) = self.moment.index() else { return Plan::Vectors };
+        let can_walk = index.can_walk(sight.exact);
         match self.params.way {
             Some(Way::Graph) if can_walk => Plan::Walk,
             Some(Way::Codes) if index.codes().is_some() => Plan::Codes,
             Some(_) => Plan::Vectors,
             None => {
-                let slots = &self.live.memory.slots;
-                let plans = index.plans((slots, exact), &self.live.ranker, n_candidates, ef, can_walk);
+                let plans = index.plans(sight, n_candidates, ef, can_walk);
                 plans.first().map_or(Plan::Vectors, |(plan, _)| *plan)
             }
         }
@@ -383,15 +346,16 @@ impl Round {
     /// Compares the vectors of documents, one by one.
     fn scan(
         &self,
-        exact: &Reader<'_>,
+        sight: Sight<'_>,
         query: &Prepared,
         n: usize,
         slots: impl Iterator<Item = Slot>,
         scratch: &mut Scratch,
     ) -> Result<Route> {
         let (mut n_scanned, mut absent) = (0, Vec::new());
+        let Sight { exact, ranker, .. } = sight;
         scratch.collect_nearest(n, |offer| {
-            let rank = |vector: &[f32]| self.live.ranker.rank(&query.row, vector);
+            let rank = |vector: &[f32]| ranker.rank(&query.row, vector);
             for slot in slots.filter(|slot| query.excluded.binary_search(slot).is_err()) {
                 n_scanned += 1;
                 match exact.get(slot) {
@@ -406,7 +370,7 @@ impl Round {
     }
 
     pub(super) fn is_near(&self, rank: f32) -> bool {
-        self.params.max_distance.is_none_or(|most| self.live.ranker.distance(rank) <= most)
+        self.params.max_distance.is_none_or(|most| self.moment.ranker().distance(rank) <= most)
     }
 
     /// Refuses what only hits that were found by a vector alone can be asked for.
@@ -416,24 +380,37 @@ impl Round {
     }
 }
 
-pub(super) fn can_walk(index: &Index, exact: &Reader<'_>) -> bool {
-    !index.is_broken() && (!index.must_hold() || exact.held().is_some_and(Held::is_complete))
+/// Looks up where a search looks. A namespace is looked up once more, to be listed, where it is one of several and all of its
+/// documents are to be compared.
+fn choose(place: &Place, params: &SearchParams) -> Result<(Arc<Moment>, Field)> {
+    if !params.filter.is_everything() {
+        let moment = place.moment(Listing::IfFew)?;
+        let field = Field::Matching(moment.matching(&params.filter)?);
+        return Ok((moment, field));
+    }
+    // Groups are found one after another, each among candidates of its own.
+    let listing = if params.group_by.is_some() { Listing::IfFew } else { Listing::Never };
+    let moment = place.moment(listing)?;
+    let walks = {
+        let (_, reach) = beam(params, params.n_nearest(), moment.n_members(), moment.n_documents());
+        walked(&moment, moment.sight(&moment.reader()), params, reach).is_some()
+    };
+    if walks || moment.has_all() {
+        return Ok((moment, Field::All));
+    }
+    let moment = place.moment(Listing::IfShared)?;
+    let field = if moment.members().is_some() { Field::Listed } else { Field::All };
+    Ok((moment, field))
 }
 
-/// The index, if it is walked for so many candidates rather than all of them scanned.
-fn walked<'l>(
-    live: &'l Live,
-    exact: &Reader<'_>,
-    params: &SearchParams,
-    n_candidates: usize,
-    reach: f64,
-) -> Option<&'l Index> {
-    let index = live.memory.index.as_ref()?;
-    let can_walk = can_walk(index, exact);
+/// The index, if it is walked for the documents of a namespace rather than all of them scanned.
+fn walked<'m>(moment: &'m Moment, sight: Sight<'_>, params: &SearchParams, reach: f64) -> Option<&'m Index> {
+    let index = moment.index()?;
+    let can_walk = index.can_walk(sight.exact);
     let walks = match params.way {
         Some(Way::Graph) => can_walk,
         Some(_) => false,
-        None => can_walk && !index.prefers_scan((&live.memory.slots, exact), &live.ranker, n_candidates, reach),
+        None => can_walk && !index.prefers_scan(sight, moment.n_members(), reach),
     };
     walks.then_some(index)
 }

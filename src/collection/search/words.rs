@@ -34,7 +34,7 @@ impl Round {
         let (what, limit, got) = ("query in words, in bytes", MAX_TEXT_QUERY_BYTES, text.len());
         match got > limit {
             true => Err(Error::LimitExceeded { what, limit, got }),
-            false => Ok(Parsed::new(&self.live.words.analysis, text)),
+            false => Ok(Parsed::new(&self.moment.words().analysis, text)),
         }
     }
 
@@ -53,24 +53,21 @@ impl Round {
         };
         let is_all = best.len() < n;
         let answers = best.into_iter().map(answer).collect();
-        let n_matching = self.matching().map(|matching| matching.possible.n);
+        let n_matching = self.matching().map(|matching| matching.possible.n());
         let route = Route { way: Way::Words, n_visited: n_scored, n_checked, n_matching, ..Route::default() };
         Ok(Best { answers, route, is_all })
     }
 
     /// The best `n` by words, but for some slots, which are in order.
     pub(super) fn find_by_words(&self, parsed: &Parsed, n: usize, excluded: &[Slot]) -> Result<ByWords> {
-        let (slots, words) = (&self.live.memory.slots, &self.live.words);
-        let Asked { lists, totals, required } = self.live.ask(&self.view, parsed)?;
+        let (moment, words) = (&self.moment, self.moment.words());
+        let Asked { lists, totals, required } = moment.ask(parsed)?;
         let bm25 = Bm25 { k1: self.params.k1.into(), b: self.params.b.into() };
         let ranking = Ranking::new(lists, totals, bm25);
         let (matching, mut n_checked, has_long_phrases) = (self.matching(), 0, parsed.has_long_phrases());
-        let Some(namespace) = self.namespace else {
-            return Ok(ByWords { ranking, best: Vec::new(), n_scored: 0, n_checked });
-        };
         let mut admits = |Scored { slot, .. }: Scored| -> Result<bool> {
             let slot = Slot(slot);
-            let may_be = slots.is_visible(slot, namespace, self.view.commit)
+            let may_be = moment.has(slot)
                 && excluded.binary_search(&slot).is_err()
                 && required.as_ref().is_none_or(|required| required.contains(slot.0))
                 && matching.is_none_or(|matching| matching.possible.bits().contains(slot.0));
@@ -79,14 +76,14 @@ impl Round {
                 return Ok(may_be);
             }
             n_checked += 1;
-            let rows = self.live.fetch(&self.view.snapshot, &[slot])?;
+            let rows = self.moment.fetch(&[slot])?;
             let is_hit = |row| {
                 let matches = !is_doubtful || words.match_filter(&self.params.filter, row);
                 matches && (!has_long_phrases || parsed.has_phrases_in(&words.in_order(row)))
             };
             Ok(rows.iter().all(|(_, row)| is_hit(row)))
         };
-        let n = n.min(slots.n_slots());
+        let n = n.min(moment.n_members());
         let few = self.few().filter(|few| few.len().saturating_mul(FEW_SHARE) < ranking.n_postings());
         let (best, n_scored) = match few {
             Some(few) => ranking.best_of(&few, n, &mut admits)?,
@@ -98,12 +95,12 @@ impl Round {
     /// The slots that may be hits, where they are known one by one and are not many.
     fn few(&self) -> Option<Vec<u32>> {
         match &self.field {
-            Field::Listed(slots) => Some(slots.iter().map(|slot| slot.0).collect()),
+            Field::Listed => Some(self.moment.members()?.iter().map(|slot| slot.0).collect()),
             Field::Matching(_) => {
                 let slots = self.matching().and_then(|matching| matching.possible.listed())?;
                 (slots.len() <= MOST_FEW).then(|| slots.iter().collect())
             }
-            Field::All | Field::Members(_) => None,
+            Field::All => None,
         }
     }
 
@@ -111,7 +108,7 @@ impl Round {
     pub(super) fn matching(&self) -> Option<&Matching> {
         match &self.field {
             Field::Matching(matching) => Some(self.settled.get().unwrap_or(matching)),
-            Field::All | Field::Members(_) | Field::Listed(_) => None,
+            Field::All | Field::Listed => None,
         }
     }
 }

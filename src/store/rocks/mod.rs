@@ -205,7 +205,7 @@ impl Rocks {
     pub(crate) fn get<'a>(
         &'a self,
         family: &Family,
-        snapshot: Option<&Snapshot>,
+        snapshot: Option<&EngineSnapshot>,
         key: &[u8],
     ) -> Outcome<Option<DBPinnableSlice<'a>>> {
         Ok(self.db.get_pinned_cf_opt(family, key, &read_options(snapshot))?)
@@ -215,7 +215,7 @@ impl Rocks {
     pub(crate) fn get_many<'a, K: AsRef<[u8]>>(
         &'a self,
         family: &Family,
-        snapshot: Option<&Snapshot>,
+        snapshot: Option<&EngineSnapshot>,
         keys: &[K],
     ) -> Outcome<Vec<Option<DBPinnableSlice<'a>>>> {
         let keys = keys.iter().map(AsRef::as_ref);
@@ -227,7 +227,7 @@ impl Rocks {
     pub(crate) fn scan<B>(
         &self,
         family: &Family,
-        snapshot: Option<&Snapshot>,
+        snapshot: Option<&EngineSnapshot>,
         range: (&[u8], &[u8]),
         visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
     ) -> Outcome<Option<B>> {
@@ -238,7 +238,7 @@ impl Rocks {
     pub(crate) fn scan_through<B>(
         &self,
         family: &Family,
-        snapshot: Option<&Snapshot>,
+        snapshot: Option<&EngineSnapshot>,
         range: (&[u8], &[u8]),
         visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
     ) -> Outcome<Option<B>> {
@@ -252,7 +252,7 @@ impl Rocks {
     pub(crate) fn scan_back<B>(
         &self,
         family: &Family,
-        snapshot: Option<&Snapshot>,
+        snapshot: Option<&EngineSnapshot>,
         (from, to): (&[u8], &[u8]),
         mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
     ) -> Outcome<Option<B>> {
@@ -296,7 +296,7 @@ impl Rocks {
     pub(crate) fn last_key(
         &self,
         family: &Family,
-        snapshot: Option<&Snapshot>,
+        snapshot: Option<&EngineSnapshot>,
         (from, to): (&[u8], &[u8]),
     ) -> Outcome<Option<Vec<u8>>> {
         let mut options = read_options(snapshot);
@@ -311,10 +311,10 @@ impl Rocks {
     }
 
     /// A view of the database as it is now.
-    pub(crate) fn snapshot(self: &Arc<Self>) -> Snapshot {
+    pub(crate) fn snapshot(self: &Arc<Self>) -> EngineSnapshot {
         if self.access == Access::Beside {
             // It knows no snapshots, and never changes.
-            return Snapshot { inner: None, _rocks: self.clone() };
+            return EngineSnapshot { inner: None, _rocks: self.clone() };
         }
         let snapshot = self.db.snapshot();
         // SAFETY: only the lifetime changes. The snapshot refers to the database inside the `Arc`, whose address is
@@ -322,7 +322,7 @@ impl Rocks {
         let snapshot = unsafe {
             std::mem::transmute::<SnapshotWithThreadMode<'_, DB>, SnapshotWithThreadMode<'static, DB>>(snapshot)
         };
-        Snapshot { inner: Some(ManuallyDrop::new(snapshot)), _rocks: self.clone() }
+        EngineSnapshot { inner: Some(ManuallyDrop::new(snapshot)), _rocks: self.clone() }
     }
 
     /// Makes a copy of the database in a new folder on the same disk, by hard links where it can.
@@ -365,7 +365,7 @@ impl Rocks {
     }
 }
 
-fn read_options(snapshot: Option<&Snapshot>) -> ReadOptions {
+fn read_options(snapshot: Option<&EngineSnapshot>) -> ReadOptions {
     let mut options = ReadOptions::default();
     if let Some(snapshot) = snapshot.and_then(|snapshot| snapshot.inner.as_ref()) {
         options.set_snapshot::<DB>(snapshot);
@@ -418,18 +418,18 @@ impl AsColumnFamilyRef for Family {
 }
 
 /// A consistent view of all families at one moment.
-pub(crate) struct Snapshot {
+pub(crate) struct EngineSnapshot {
     /// `None` of a database that does not change.
     inner: Option<ManuallyDrop<SnapshotWithThreadMode<'static, DB>>>,
     _rocks: Arc<Rocks>,
 }
 
 // SAFETY: RocksDB snapshots may be read and released from any thread; the wrapper holds pointers only.
-unsafe impl Send for Snapshot {}
+unsafe impl Send for EngineSnapshot {}
 // SAFETY: as above; a snapshot never changes.
-unsafe impl Sync for Snapshot {}
+unsafe impl Sync for EngineSnapshot {}
 
-impl Drop for Snapshot {
+impl Drop for EngineSnapshot {
     fn drop(&mut self) {
         if let Some(snapshot) = &mut self.inner {
             // SAFETY: dropped here and nowhere else, while the database is still held by the next field.

@@ -1,0 +1,245 @@
+//! One namespace of a collection as of one commit: all that a reader may ask for.
+//!
+//! A [`Moment`] takes its view and its counts together, and holds exactly one namespace. What the collection is now is not
+//! in reach of whoever has one: an answer cannot mix two commits or two namespaces.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::Live;
+use super::census::Census;
+use super::exact::Reader;
+use super::fields::lookup::Lookup;
+use super::index::{Index, Sight};
+use super::memory::Slots;
+use super::words::Words;
+use super::words::lookup::Asked;
+use crate::config::CollectionConfig;
+use crate::distance::Ranker;
+use crate::error::Result;
+use crate::filter::Filter;
+use crate::filter::slots::Bounds;
+use crate::id::{Commit, DocId, FieldId, NamespaceId, Slot};
+use crate::store::View;
+use crate::store::record::DocumentRow;
+use crate::text::query::Parsed;
+
+/// A namespace is small whose documents are one in so many of its collection.
+const SMALL_SHARE: usize = 8;
+
+/// One namespace of an open collection at one commit.
+pub(crate) struct Moment {
+    // Goes first: who closes waits until the collection is no one's any more, and the view holds the engine.
+    view: Arc<View>,
+    live: Arc<Live>,
+    namespace: NamespaceId,
+    n_members: usize,
+    n_documents: usize,
+    n_slots: usize,
+    /// The slots of the namespace, in no order, where they were listed.
+    members: Option<Box<[Slot]>>,
+}
+
+/// How a moment lists the slots of its namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listing {
+    Never,
+    /// Where they are a small part of the collection's.
+    IfFew,
+    /// Where the collection has others.
+    IfShared,
+}
+
+impl Listing {
+    fn lists(self, n_members: usize, n_documents: usize) -> bool {
+        match self {
+            Listing::Never => false,
+            Listing::IfFew => n_members * SMALL_SHARE <= n_documents,
+            Listing::IfShared => n_members < n_documents,
+        }
+    }
+}
+
+impl Moment {
+    /// A namespace as of the last commit. Takes no lock where one namespace has all documents of the collection, if that is
+    /// the default one.
+    pub(super) fn last(live: Arc<Live>, name: &str, listing: Listing) -> Moment {
+        // In this order. A namespace that is found later than the view has documents from a later commit on at the earliest;
+        // and a census that is not of a later commit than the view is the view's own.
+        let view = live.store.view();
+        let (namespace, census) = (live.find_namespace(name), live.memory.census());
+        match census.n_members(namespace) {
+            Some(n_members) if census.since <= view.commit && !listing.lists(n_members, census.n_documents) => {
+                Moment::new(live, view, namespace, census, n_members, None)
+            }
+            _ => Moment::last_still(live, name, listing),
+        }
+    }
+
+    /// The same under the lock that commits are applied under.
+    fn last_still(live: Arc<Live>, name: &str, listing: Listing) -> Moment {
+        let still = live.memory.still();
+        // Nothing is half applied now: view, names and counts are of one commit.
+        let (view, namespace, census) = (live.store.view(), live.find_namespace(name), still.census());
+        let members = still.members(namespace);
+        let n_members = members.len();
+        let listed = listing.lists(n_members, census.n_documents).then(|| members.into());
+        drop(still);
+        Moment::new(live, view, namespace, census, n_members, listed)
+    }
+
+    fn new(
+        live: Arc<Live>,
+        view: Arc<View>,
+        namespace: NamespaceId,
+        Census { n_documents, n_slots, .. }: Census,
+        n_members: usize,
+        members: Option<Box<[Slot]>>,
+    ) -> Moment {
+        Moment { view, live, namespace, n_members, n_documents, n_slots, members }
+    }
+
+    pub(super) fn commit(&self) -> Commit {
+        self.view.commit
+    }
+
+    pub(super) fn namespace(&self) -> NamespaceId {
+        self.namespace
+    }
+
+    /// How many documents the namespace has.
+    pub(super) fn n_members(&self) -> usize {
+        self.n_members
+    }
+
+    /// How many documents the collection has.
+    pub(super) fn n_documents(&self) -> usize {
+        self.n_documents
+    }
+
+    /// Every slot that holds a document is below this.
+    pub(super) fn n_slots(&self) -> usize {
+        self.n_slots
+    }
+
+    /// Whether the namespace has all documents of the collection.
+    pub(super) fn has_all(&self) -> bool {
+        self.n_members == self.n_documents
+    }
+
+    /// The slots of the namespace, in no order, if they were listed.
+    pub(super) fn members(&self) -> Option<&[Slot]> {
+        self.members.as_deref()
+    }
+
+    /// Whether a slot holds a document of the namespace.
+    #[inline(always)]
+    pub(super) fn has(&self, slot: Slot) -> bool {
+        self.slots().is_visible(slot, self.namespace, self.view.commit)
+    }
+
+    /// Those of some slots that hold a document of the namespace.
+    pub(super) fn those_of(&self, mut slots: Vec<Slot>) -> Vec<Slot> {
+        slots.retain(|slot| self.has(*slot));
+        slots
+    }
+
+    /// Every slot that holds a document of the namespace, in order, found by looking at all slots.
+    pub(super) fn each_member(&self) -> impl Iterator<Item = Slot> {
+        (0..self.n_slots as u32).map(Slot).filter(|slot| self.has(*slot))
+    }
+
+    /// The id and version of a slot's document, if it has not changed since.
+    pub(super) fn unchanged(&self, slot: Slot) -> Option<(DocId, Commit)> {
+        self.slots().identity(slot, self.view.commit)
+    }
+
+    pub(super) fn config(&self) -> &CollectionConfig {
+        &self.live.config
+    }
+
+    pub(super) fn ranker(&self) -> &Ranker {
+        &self.live.ranker
+    }
+
+    pub(super) fn words(&self) -> &Words {
+        &self.live.words
+    }
+
+    pub(super) fn index(&self) -> Option<&Index> {
+        self.live.memory.index.as_ref()
+    }
+
+    /// A vector whose norm is known, as it is compared.
+    pub(super) fn comparable_by(&self, vector: Vec<f32>, norm: f64) -> Vec<f32> {
+        self.live.comparable_by(vector, norm)
+    }
+
+    /// Exact vectors.
+    pub(super) fn reader(&self) -> Reader<'_> {
+        self.live.reader(&self.view)
+    }
+
+    /// What searches compare.
+    pub(super) fn sight<'m>(&'m self, exact: &'m Reader<'m>) -> Sight<'m> {
+        let (slots, ranker, n_documents) = (self.slots(), self.ranker(), self.n_documents);
+        Sight { slots, exact, ranker, n_documents, n_slots: self.n_slots, commit: self.view.commit }
+    }
+
+    pub(super) fn slots(&self) -> &Slots {
+        &self.live.memory.slots
+    }
+
+    /// Has the linker look for work.
+    pub(super) fn ring(&self) {
+        self.live.bell.ring();
+    }
+
+    /// The slot of an id of the namespace.
+    pub(super) fn find_slot(&self, id: &DocId) -> Result<Option<Slot>> {
+        self.live.find_slot(Some(&self.view.snapshot), self.namespace, id)
+    }
+
+    /// The slot and row of an id of the namespace.
+    pub(super) fn find(&self, id: &DocId) -> Result<Option<(Slot, DocumentRow)>> {
+        self.live.find(Some(&self.view.snapshot), self.namespace, id)
+    }
+
+    /// The rows of slots that hold a document, in their order.
+    pub(super) fn fetch(&self, slots: &[Slot]) -> Result<Vec<(Slot, DocumentRow)>> {
+        self.live.fetch(&self.view.snapshot, slots)
+    }
+
+    /// A slot's vector as it was put.
+    pub(super) fn vector(&self, slot: Slot) -> Result<Vec<f32>> {
+        self.live.vector(&self.view.snapshot, slot)
+    }
+
+    /// Shows rows of the `documents` family, of all namespaces, until `visit` breaks or fails.
+    pub(super) fn scan(
+        &self,
+        range: (&[u8], &[u8]),
+        visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        self.live.scan(&self.view.snapshot, range, visit)
+    }
+
+    /// The slots that match a filter, as far as postings tell. Those of all namespaces.
+    pub(super) fn bounds(&self, filter: &Filter) -> Bounds {
+        self.live.bounds(&self.view, filter)
+    }
+
+    /// What postings tell of a field, of all namespaces; `None` where it is not indexed, or they cannot be read.
+    pub(super) fn told_of_field<T>(
+        &self,
+        path: &str,
+        tell: impl FnOnce(&Lookup<'_>, FieldId) -> Result<T>,
+    ) -> Result<Option<T>> {
+        self.live.told_of_field(&self.view, path, tell)
+    }
+
+    /// What documents of all namespaces have of the words that are asked for.
+    pub(super) fn ask(&self, parsed: &Parsed) -> Result<Asked> {
+        self.live.ask(&self.view, parsed)
+    }
+}

@@ -1,0 +1,202 @@
+//! Reading one commit more than once.
+//!
+//! A [`Snapshot`] is a moment that stays. It has to be let go when its collection goes: closing a database waits for nobody
+//! who only holds one.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+
+use super::facet::Facet;
+use super::moment::{Listing, Moment};
+use super::query::Query;
+use super::read::Scroll;
+use super::sample::Sample;
+use super::search::Search;
+use super::{Namespace, State};
+use crate::document::StoredDocument;
+use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::id::{Commit, DocId};
+
+/// A namespace as of one commit: every verb that reads, with answers that belong together.
+///
+/// It shows what [`Namespace::snapshot`] found, whatever is written later. Cheap to clone and to send between threads. As long
+/// as it is held, documents that were deleted or replaced since keep their memory and their place on the disk: hold it for
+/// seconds or minutes, not for days.
+///
+/// # Errors
+/// All verbs: `CollectionNotFound` once the collection was dropped, `Closed` once the database was; otherwise as the verbs of
+/// [`Namespace`].
+#[derive(Clone)]
+pub struct Snapshot {
+    // Goes before the namespace, whose end may close the database.
+    held: Arc<Held>,
+    commit: Commit,
+    namespace: Namespace,
+}
+
+/// A moment, until it is let go.
+type Held = ArcSwapOption<Moment>;
+
+/// The snapshots of a collection.
+#[derive(Default)]
+pub(super) struct Snapshots(Mutex<Vec<Weak<Held>>>);
+
+/// How many are listed before those that are gone are taken out.
+const LEAST_LISTED: usize = 64;
+
+impl Snapshots {
+    fn add(&self, held: &Arc<Held>) {
+        let mut all = self.0.lock();
+        if all.len() >= LEAST_LISTED && all.len() == all.capacity() {
+            all.retain(|held| held.strong_count() > 0);
+        }
+        all.push(Arc::downgrade(held));
+    }
+
+    /// Lets all of them go. Calls under way go on with what they began with.
+    pub(super) fn let_go(&self) {
+        self.0.lock().drain(..).filter_map(|held| held.upgrade()).for_each(|held| held.store(None));
+    }
+}
+
+impl Namespace {
+    /// The namespace as of the last commit, to be asked as often as needed.
+    ///
+    /// # Errors
+    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// notes.insert(Document::new([1.0]).id("a"))?;
+    /// let before = notes.snapshot()?;
+    /// notes.delete("a")?;
+    /// assert_eq!((before.count(None)?, notes.count(None)?), (1, 0));
+    /// assert_eq!(before.search([1.0]).run()?[0].id, "a".into());
+    /// assert!(before.commit() < notes.snapshot()?.commit());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let moment = self.moment(Listing::IfFew)?;
+        let commit = moment.commit();
+        let held = Arc::new(Held::new(Some(moment)));
+        self.state.snapshots.add(&held);
+        // If the collection went before that, nobody lets go of this one.
+        self.state.live()?;
+        Ok(Snapshot { held, commit, namespace: self.clone() })
+    }
+}
+
+impl Snapshot {
+    /// The commit that is seen: that one and all before it, and nothing later.
+    pub fn commit(&self) -> Commit {
+        self.commit
+    }
+
+    /// The document with an id, vector included; `None` if there is none. See [`Namespace::get`].
+    pub fn get(&self, id: impl Into<DocId>) -> Result<Option<StoredDocument>> {
+        self.moment()?.document(&id.into(), true)
+    }
+
+    /// The documents with these ids, in their order, `None` where there is none. See [`Namespace::get_many`].
+    pub fn get_many<I: Into<DocId>>(&self, ids: impl IntoIterator<Item = I>) -> Result<Vec<Option<StoredDocument>>> {
+        let moment = self.moment()?;
+        ids.into_iter().map(|id| moment.document(&id.into(), true)).collect()
+    }
+
+    /// Whether there is a document with an id. See [`Namespace::contains`].
+    pub fn contains(&self, id: impl Into<DocId>) -> Result<bool> {
+        self.moment()?.contains(&id.into())
+    }
+
+    /// How many documents match a filter; `None` counts all. See [`Namespace::count`].
+    pub fn count(&self, filter: impl Into<Option<Filter>>) -> Result<usize> {
+        self.moment()?.count(filter.into())
+    }
+
+    /// Goes through documents in id order, or in that of a field. See [`Namespace::scroll`].
+    pub fn scroll(&self) -> Scroll {
+        Scroll::of(self.into())
+    }
+
+    /// How many documents have each value of a metadata field. See [`Namespace::facet`].
+    pub fn facet(&self, field: impl Into<String>) -> Facet {
+        Facet::of(self.into(), field.into())
+    }
+
+    /// `n` documents drawn at random. See [`Namespace::sample`].
+    pub fn sample(&self, n: usize) -> Sample {
+        Sample::of(self.into(), n)
+    }
+
+    /// The documents nearest to a vector, to a stored document, or with words. See [`Namespace::search`].
+    pub fn search(&self, query: impl Into<Query>) -> Search {
+        Search::of(self.into(), query.into())
+    }
+
+    /// The same for each of several queries, worked out on all cores. See [`Namespace::search_many`].
+    pub fn search_many<Q: Into<Query>>(&self, queries: impl IntoIterator<Item = Q>) -> Search<Vec<Query>> {
+        Search::of(self.into(), queries.into_iter().map(Into::into).collect())
+    }
+
+    fn moment(&self) -> Result<Arc<Moment>> {
+        match self.held.load_full() {
+            Some(moment) => Ok(moment),
+            // It was let go because the collection went; a reader that went on has another one by now.
+            None => self.namespace.state.live().and(Err(Error::Closed)),
+        }
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("namespace", &self.namespace).field("commit", &self.commit).finish()
+    }
+}
+
+/// Where a verb reads: in a namespace as it is when it runs, or in a snapshot of one.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    Namespace(Namespace),
+    Snapshot(Snapshot),
+}
+
+impl From<&Namespace> for Place {
+    fn from(namespace: &Namespace) -> Self {
+        Place::Namespace(namespace.clone())
+    }
+}
+
+impl From<&Snapshot> for Place {
+    fn from(snapshot: &Snapshot) -> Self {
+        Place::Snapshot(snapshot.clone())
+    }
+}
+
+impl Place {
+    /// What is read: one moment. That of a snapshot is listed as it was when it was made.
+    pub(super) fn moment(&self, listing: Listing) -> Result<Arc<Moment>> {
+        match self {
+            Place::Namespace(namespace) => namespace.moment(listing),
+            Place::Snapshot(snapshot) => snapshot.moment(),
+        }
+    }
+
+    /// The name of the collection, for errors.
+    pub(super) fn collection(&self) -> String {
+        self.state().name()
+    }
+
+    fn state(&self) -> &State {
+        match self {
+            Place::Namespace(namespace) => &namespace.state,
+            Place::Snapshot(snapshot) => &snapshot.namespace.state,
+        }
+    }
+}
