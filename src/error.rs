@@ -385,6 +385,25 @@ impl Error {
         }
     }
 
+    /// What kept work in the background from going on, for one who waits for it: the same error where it can be told again,
+    /// and `ReadOnly` for a commit that was none of the caller's.
+    pub(crate) fn restated(&self) -> Error {
+        let told = |source: &dyn std::fmt::Display| std::io::Error::other(source.to_string());
+        match self {
+            Error::ReadOnly { reason } => Error::ReadOnly { reason: reason.clone() },
+            Error::Commit { reason, .. } => Error::ReadOnly { reason: reason.clone() },
+            Error::Closed => Error::Closed,
+            Error::Corruption { what, detail } => Error::corruption(what.clone(), detail.clone()),
+            Error::MemoryLimit { limit, needed } => Error::MemoryLimit { limit: *limit, needed: *needed },
+            Error::OutOfMemory { n_documents, source } => {
+                Error::OutOfMemory { n_documents: *n_documents, source: told(source) }
+            }
+            Error::Io { doing, path, source } => Error::io(doing, path.clone(), told(source)),
+            Error::Storage { doing, source } => Error::Storage { doing, source: source.to_string().into() },
+            other => Error::Storage { doing: "working in the background", source: other.to_string().into() },
+        }
+    }
+
     pub(crate) fn corruption(what: impl Into<String>, detail: impl Into<String>) -> Self {
         Error::Corruption { what: what.into(), detail: detail.into() }
     }

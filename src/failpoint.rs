@@ -5,6 +5,11 @@
 //! `kill -9`. `VECTROVE_FREEZE` names kinds of derived writes, each with how many times it may still happen, as in
 //! `delta=10,save=0`; those beyond do not happen, as if the disk had refused them. `VECTROVE_PAUSE` names a point and,
 //! after a colon, the milliseconds that each pass takes there.
+//!
+//! A test in the same process names points at which work is refused, until it says otherwise ([`refuse_at`],
+//! [`allow_at`]).
+
+use crate::error::Result;
 
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
@@ -14,6 +19,49 @@ pub(crate) fn hit(_name: &str) {}
 #[inline(always)]
 pub(crate) fn allows(_name: &str) -> bool {
     true
+}
+
+/// Refuses where a test wants work to fail.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub(crate) fn refuse(_name: &str) -> Result<()> {
+    Ok(())
+}
+
+#[cfg(feature = "failpoints")]
+static REFUSED: std::sync::Mutex<std::collections::BTreeMap<String, u64>> =
+    std::sync::Mutex::new(std::collections::BTreeMap::new());
+
+/// Has a point refuse work in this process after `n_passes` more passes, until [`allow_at`].
+#[cfg(feature = "failpoints")]
+pub fn refuse_at(name: &str, n_passes: u64) {
+    if let Ok(mut refused) = REFUSED.lock() {
+        refused.insert(name.to_owned(), n_passes);
+    }
+}
+
+/// Has a point let work pass again.
+#[cfg(feature = "failpoints")]
+pub fn allow_at(name: &str) {
+    if let Ok(mut refused) = REFUSED.lock() {
+        refused.remove(name);
+    }
+}
+
+#[cfg(feature = "failpoints")]
+pub(crate) fn refuse(name: &str) -> Result<()> {
+    let mut refused = REFUSED.lock().map_err(|_| crate::error::Error::Closed)?;
+    match refused.get_mut(name) {
+        None => Ok(()),
+        Some(0) => {
+            let reason = format!("refused at \"{name}\" (No space left on device, as a test wants it)");
+            Err(crate::error::Error::ReadOnly { reason })
+        }
+        Some(n_left) => {
+            *n_left -= 1;
+            Ok(())
+        }
+    }
 }
 
 #[cfg(feature = "failpoints")]

@@ -58,3 +58,7 @@ pub use crate::schema::{Choice, FieldRule, Schema, Type};
 pub use crate::text::analyzer::{Analyzer, Language};
 pub use crate::value::Value;
 pub use uuid::Uuid;
+
+#[cfg(feature = "failpoints")]
+#[doc(hidden)]
+pub use crate::failpoint::{allow_at, refuse_at};

@@ -49,13 +49,14 @@ impl Prepared {
     }
 }
 
-/// Commits operations of one database, all or none. Waits first while too many documents wait to be linked.
+/// Commits operations of one database, all or none. Waits first while too many documents wait to be linked, unless nothing
+/// can be written.
 pub(crate) fn commit(store: &Arc<Store>, work: Work, operation_id: Option<Uuid>) -> Result<Receipt> {
     let mut before = None;
     for operation in &work.operations {
         let state = operation.namespace.state();
         if before != Some(state.id) {
-            state.live()?.wait_for_room();
+            state.live()?.wait_for_room()?;
             before = Some(state.id);
         }
     }

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
-use super::fields::lookup::Lookup;
 use super::Namespace;
+use super::fields::lookup::Lookup;
 use super::matching::Matching;
 use super::moment::{Listing, Moment};
 use super::snapshot::Place;

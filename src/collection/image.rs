@@ -1,19 +1,20 @@
 //! A collection's image: which arrays it holds in which order, writing them, and taking them up.
 //!
 //! An image says what one commit left: of a slot that has no document then, it holds the generation alone, and the code if
-//! the graph leads there. What later commits changed, the commit log tells.
+//! the graph leads there or may come to. What later commits changed, the commit log tells.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
 
 use super::Live;
 use super::index::Index;
-use super::memory::{CELL_BYTES, Memory};
+use super::memory::{self, CELL_BYTES, Memory};
 use crate::config::CollectionConfig;
 use crate::error::Result;
 use crate::graph::{Entry, Extent, Graph};
-use crate::id::{CollectionId, Slot};
+use crate::id::{CollectionId, Commit, Slot};
 use crate::quant::{CODES_VERSION, Codes, FACTS_BYTES};
 use crate::store::View;
 use crate::store::image::{self, Image, ImageWriter, Images, Tag};
@@ -74,7 +75,12 @@ impl Live {
         let numbers = Numbers { n_slots, extent: graph.map_or(nothing, Graph::extent), is_proven };
         let all = || (0..n_slots as u32).map(Slot);
         let mut writer = ImageWriter::create(image::folder(self.store.folder(), self.id))?;
-        writer.section(|writer| all().try_for_each(|slot| writer.put(&slots.cell_bytes(slot, view.commit))))?;
+        writer.section(|writer| {
+            all().try_for_each(|slot| {
+                let version = self.version_at(view, slot).map_err(std::io::Error::other)?;
+                writer.put(&slots.cell_bytes(slot, view.commit, version))
+            })
+        })?;
         let id_of = |slot: Slot| slots.exists_at(slot, view.commit).then(|| slots.id(slot)).flatten();
         let mut ids = Vec::new();
         writer.section(|writer| {
@@ -87,7 +93,10 @@ impl Live {
         writer.section(|writer| writer.put(&ids))?;
         let held = memory.index.as_ref().map(Index::held);
         let codes = memory.index.as_ref().and_then(Index::codes);
-        let has_code = |slot: Slot| slots.exists_at(slot, view.commit) || held.as_ref().is_some_and(|held| held(slot));
+        // What waits to be linked may be linked although it died before the commit: a later delta leads there.
+        let waiting: HashSet<Slot> = memory.index.as_ref().map(Index::waiting).unwrap_or_default();
+        let is_held = |slot: Slot| held.as_ref().is_some_and(|held| held(slot)) || waiting.contains(&slot);
+        let has_code = |slot: Slot| slots.exists_at(slot, view.commit) || is_held(slot);
         writer.section(|writer| codes.map_or(Ok(()), |codes| write_codes(writer, codes, n_slots, &has_code)))?;
         writer.section(|writer| {
             let Some(codes) = codes.filter(|codes| codes.has_facts()) else { return Ok(()) };
@@ -120,6 +129,18 @@ impl Live {
             shape: shape_of(&self.config),
             numbers: numbers.write(),
         })
+    }
+}
+
+impl Live {
+    /// The commit that had last changed a slot's document at a view.
+    fn version_at(&self, view: &View, slot: Slot) -> Result<Commit> {
+        let version = self.memory.slots.version(slot);
+        if version <= view.commit || !self.memory.slots.exists_at(slot, view.commit) {
+            return Ok(version);
+        }
+        let rows = self.fetch(&view.snapshot, &[slot])?;
+        Ok(rows.first().map_or(version, |(_, row)| row.commit))
     }
 }
 
@@ -161,6 +182,7 @@ pub(crate) fn is_sound(image: &Image, memory: &Memory) -> bool {
         && has(CODES, codes.map_or(0, |codes| codes.width() * n_slots))
         && has(FACTS, codes.filter(|codes| codes.has_facts()).map_or(0, |_| FACTS_BYTES * n_slots))
         && arrays.all(|(at, (rows, n_rows))| has(GRAPH + at, rows.bytes_of(n_rows)))
+        && !memory::has_later_versions(image.bytes(CELLS), image.tag.commit)
 }
 
 /// Slots that an image has.

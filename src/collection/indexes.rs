@@ -1,7 +1,8 @@
 //! The verbs on a collection's indexes. No one has to call any of them but those that say what metadata is indexed: indexes
 //! keep themselves.
 
-use super::{Collection, check};
+use super::waiting::Task;
+use super::{Collection, Live, check};
 use crate::error::Result;
 
 impl Collection {
@@ -55,7 +56,9 @@ impl Collection {
     /// database was opened read-only it does not wait: nothing is linked there.
     ///
     /// # Errors
-    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile.
+    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile; what keeps the work
+    /// from going on, such as `ReadOnly` for a full disk, `OutOfMemory` or `MemoryLimit`. The work goes on by itself once
+    /// that is gone.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -69,11 +72,9 @@ impl Collection {
     /// ```
     pub fn wait_indexed(&self) -> Result<()> {
         let live = self.state.live()?;
-        if let Some(index) = &live.memory.index {
-            index.wait(|| live.bell.ring(), || live.bell.is_stopped() || live.store.is_beside());
+        if !live.store.is_beside() {
+            live.wait_indexed()?;
         }
-        live.fields.wait(|| live.bell.is_stopped() || live.store.is_beside());
-        live.words.wait(|| live.bell.is_stopped() || live.store.is_beside());
         drop(live);
         self.state.live().map(drop)
     }
@@ -84,7 +85,8 @@ impl Collection {
     ///
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile; `ReadOnly` or
-    /// `Storage` if it could not be written down.
+    /// `Storage` if it could not be written down, `OutOfMemory` if there is no room for another graph. What was begun goes on
+    /// by itself once the cause is gone; until then searches are as right as before, and perhaps slower.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -102,14 +104,28 @@ impl Collection {
         live.rebuild_fields();
         live.rebuild_words();
         if let Some(index) = &live.memory.index {
-            index.rebuild(|| live.bell.ring(), || live.bell.is_stopped());
+            let is_rebuilt = index.ask_for_rebuild();
+            live.wait_for_work(index.tail().waiting(), &[Task::Link, Task::BringVectors], is_rebuilt)?;
         }
-        live.fields.wait(|| live.bell.is_stopped());
-        live.words.wait(|| live.bell.is_stopped());
-        if !live.bell.is_stopped() {
-            live.save()?;
-        }
+        live.wait_for_postings()?;
+        live.save()?;
         drop(live);
         self.state.live().map(drop)
+    }
+}
+
+impl Live {
+    fn wait_indexed(&self) -> Result<()> {
+        if let Some(index) = &self.memory.index {
+            let is_linked = index.ask_for_links();
+            self.wait_for_work(index.tail().waiting(), &[Task::Link, Task::BringVectors], is_linked)?;
+        }
+        self.wait_for_postings()
+    }
+
+    fn wait_for_postings(&self) -> Result<()> {
+        let (fields, words) = (&self.fields, &self.words);
+        self.wait_for_work(fields.waiting(), &[Task::IndexFields], || !fields.is_building())?;
+        self.wait_for_work(words.waiting(), &[Task::IndexWords], || !words.is_building())
     }
 }

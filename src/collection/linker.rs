@@ -6,17 +6,23 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::Live;
 use super::index::Index;
 use super::index::upkeep::Bench;
+use super::waiting::Task;
 use crate::config::Options;
+use crate::error::{Error, Result};
 
 /// How much nicer than others the linker's threads are: they get about a tenth of a core that someone else wants too.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
+
+/// How long work that could not be done is left alone before it is tried again.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Wakes the linker.
 #[derive(Default)]
@@ -24,6 +30,7 @@ pub(crate) struct Bell {
     rung: Mutex<bool>,
     changed: Condvar,
     stopped: AtomicBool,
+    panicked: AtomicBool,
 }
 
 impl Bell {
@@ -37,10 +44,26 @@ impl Bell {
         self.stopped.load(Ordering::Acquire)
     }
 
-    fn wait(&self) {
+    /// Refuses once the linker has stopped: nothing will be linked any more.
+    pub(crate) fn check(&self) -> Result<()> {
+        let gone = || Error::Storage { doing: "working in the background", source: "the linker had panicked".into() };
+        match self.is_stopped() {
+            false => Ok(()),
+            true if self.panicked.load(Ordering::Acquire) => Err(gone()),
+            true => Err(Error::Closed),
+        }
+    }
+
+    /// Sleeps until it is rung, or for so long.
+    fn wait(&self, most: Option<Duration>) {
+        let until = most.map(|most| Instant::now() + most);
         let mut rung = self.rung.lock();
         while !*rung && !self.is_stopped() {
-            self.changed.wait(&mut rung);
+            match until {
+                None => self.changed.wait(&mut rung),
+                Some(until) if self.changed.wait_until(&mut rung, until).timed_out() => break,
+                Some(_) => {}
+            }
         }
         *rung = false;
     }
@@ -66,9 +89,13 @@ impl Linker {
             let (bell, lives) = (bell.clone(), lives.clone());
             move || {
                 be_nice();
+                // Also where the thread panics: nobody waits for a linker that is gone.
+                let _stop = Stop { bell: &bell, lives: &lives };
                 while !bell.is_stopped() {
-                    if !work(&lives, &pool, &bell) {
-                        bell.wait();
+                    match work(&lives, &pool, &bell) {
+                        Progress::Worked => {}
+                        Progress::Done => bell.wait(None),
+                        Progress::Blocked => bell.wait(Some(PATIENCE)),
                     }
                 }
             }
@@ -84,31 +111,43 @@ impl Linker {
     }
 }
 
-/// Does one piece of work for each collection; false if there was none.
-fn work(lives: &RwLock<Vec<Weak<Live>>>, pool: &rayon::ThreadPool, bell: &Bell) -> bool {
+/// How far the linker has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    /// There was nothing to do.
+    Done,
+    /// There is something that could not be done.
+    Blocked,
+    /// Something was done, and there may be more.
+    Worked,
+}
+
+/// Does one piece of work for each collection.
+fn work(lives: &RwLock<Vec<Weak<Live>>>, pool: &rayon::ThreadPool, bell: &Bell) -> Progress {
     let here = lives.read().clone();
-    let (mut worked, mut n_gone) = (false, 0);
+    let (mut progress, mut n_gone) = (Progress::Done, 0);
     for live in &here {
         let Some(live) = live.upgrade() else {
             n_gone += 1;
             continue;
         };
         if !bell.is_stopped() {
-            worked |= work_on(&live, pool);
+            progress = progress.max(work_on(&live, pool));
         }
     }
     if n_gone > 0 {
         lives.write().retain(|live| live.strong_count() > 0);
     }
-    worked
+    progress
 }
 
-/// Does one piece of work of each kind for a collection; false if there was none.
-fn work_on(live: &Live, pool: &rayon::ThreadPool) -> bool {
+/// Does one piece of work of each kind for a collection.
+fn work_on(live: &Live, pool: &rayon::ThreadPool) -> Progress {
     let mut worked = false;
+    let mut note = |task: Task, outcome: Result<bool>| worked |= live.obstacles.note(task, outcome).unwrap_or(false);
     if let Some(index) = live.memory.index.as_ref().filter(|_| !live.store.is_beside()) {
         let view = live.store.view();
-        worked |= index.work(&Bench {
+        let linked = index.work(&Bench {
             memory: &live.memory,
             exact: &live.reader(&view),
             pool,
@@ -116,29 +155,20 @@ fn work_on(live: &Live, pool: &rayon::ThreadPool) -> bool {
             now: &|| live.store.view().commit,
             record: &|graph, changes| live.record(graph, changes),
         });
+        note(Task::Link, linked);
     }
     if let Some(index) = live.memory.index.as_ref().filter(|index| index.takes_sketches()) {
         sketch(live, index).unwrap_or_else(|error| tracing::warn!("filtered searches do without sketches: {error}"));
     }
-    worked |= live.bring_vectors().unwrap_or_else(|error| {
-        tracing::error!("exact vectors stay on disk: {error}");
-        live.memory.slots.exact.let_go();
-        false
-    });
-    worked |= live.build_fields().unwrap_or_else(|error| {
-        tracing::warn!("metadata is not indexed for now: {error}");
-        false
-    });
-    worked |= live.build_words().unwrap_or_else(|error| {
-        tracing::warn!("words are not indexed for now: {error}");
-        false
-    });
-    if live.is_save_due()
-        && let Err(error) = live.save()
-    {
-        tracing::warn!("the graph is not written for now: {error}");
+    note(Task::BringVectors, live.bring_vectors());
+    note(Task::IndexFields, live.build_fields());
+    note(Task::IndexWords, live.build_words());
+    note(Task::Save, if live.is_save_due() { live.save().map(|()| false) } else { Ok(false) });
+    match worked {
+        true => Progress::Worked,
+        false if live.obstacles.are_there() => Progress::Blocked,
+        false => Progress::Done,
     }
-    worked
 }
 
 /// Makes the sketches of a collection.
@@ -162,10 +192,21 @@ impl Drop for Linker {
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the linker had panicked");
         }
-        // Whoever waits for the linker has to look again.
-        let lives = self.lives.read();
-        let indexed = lives.iter().filter_map(Weak::upgrade);
-        indexed.for_each(|live| {
+    }
+}
+
+/// Says that the linker is gone, however it went, and has those look again who wait for it.
+struct Stop<'l> {
+    bell: &'l Bell,
+    lives: &'l RwLock<Vec<Weak<Live>>>,
+}
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.bell.panicked.store(std::thread::panicking(), Ordering::Release);
+        self.bell.stopped.store(true, Ordering::Release);
+        let here = self.lives.read().clone();
+        here.iter().filter_map(Weak::upgrade).for_each(|live| {
             live.fields.ring();
             live.words.ring();
             live.memory.index.iter().for_each(|index| index.tail().ring());

@@ -18,6 +18,7 @@ use super::names::Names;
 use super::persist::{Persist, State};
 use super::rows::read_rows;
 use super::schema::Admission;
+use super::waiting::Obstacles;
 use super::words::Words;
 use super::{Common, Live, image};
 use crate::config::CollectionConfig;
@@ -103,6 +104,7 @@ impl Loaded {
             words,
             admission,
             bell,
+            obstacles: Obstacles::default(),
             persist: Persist::new(self.state),
             budget,
             bringing: Mutex::default(),

@@ -82,9 +82,11 @@ impl Moment {
         mut visit: impl FnMut(Slot, DocumentRow) -> Result<()>,
     ) -> Result<()> {
         let matching = self.matching(filter)?;
-        self.each_of(&matching, |slot, row| match matching.is_sure_of(slot) || self.words().match_filter(filter, &row) {
-            true => visit(slot, row),
-            false => Ok(()),
+        self.each_of(&matching, |slot, row| {
+            match matching.is_sure_of(slot) || self.words().match_filter(filter, &row) {
+                true => visit(slot, row),
+                false => Ok(()),
+            }
         })
     }
 

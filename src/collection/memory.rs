@@ -384,8 +384,14 @@ impl Slots {
         self.cell(slot).is_some_and(|cell| cell.life.exists_at(commit.0))
     }
 
+    /// The commit that last changed a slot's document.
+    pub(crate) fn version(&self, slot: Slot) -> Commit {
+        Commit(self.cell(slot).map_or(0, |cell| cell.version.load(Ordering::Acquire)))
+    }
+
     /// A slot as an image holds it, of a commit that the caller looks at; its generation alone if it has no document then.
-    pub(crate) fn cell_bytes(&self, slot: Slot, commit: Commit) -> [u8; CELL_BYTES] {
+    /// `version` is the document's at that commit.
+    pub(crate) fn cell_bytes(&self, slot: Slot, commit: Commit, version: Commit) -> [u8; CELL_BYTES] {
         let mut bytes = [0; CELL_BYTES];
         let Some(cell) = self.cell(slot) else { return bytes };
         let generation = u64::from(cell.generation.load(Ordering::Acquire));
@@ -394,7 +400,7 @@ impl Slots {
         let words = match cell.life.exists_at(commit.0) {
             true => {
                 let [born, died] = super::life::FOR_EVER;
-                [born, died, cell.version.load(Ordering::Acquire), generation << begin | namespace << end]
+                [born, died, version.0, generation << begin | namespace << end]
             }
             false => [0, 0, 0, generation << begin],
         };
@@ -432,6 +438,13 @@ impl Slots {
     pub(super) fn first_unknown(&self) -> Option<Slot> {
         (0..self.n_slots() as u32).map(Slot).find(|&slot| self.tenancy(slot).generation == 0)
     }
+}
+
+/// Whether cells of an image have a version that its commit could not know.
+pub(super) fn has_later_versions(cells: &[u8], commit: Commit) -> bool {
+    let word = |cell: &[u8], at: usize| cell[at..].first_chunk::<8>().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
+    let (version, died) = (std::mem::offset_of!(Cell, version), 8);
+    cells.chunks_exact(CELL_BYTES).any(|cell| word(cell, died) != 0 && word(cell, version) > commit.0)
 }
 
 impl Ledger {

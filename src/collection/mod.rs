@@ -68,6 +68,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
@@ -84,6 +85,7 @@ use self::persist::Persist;
 use self::residency::{Bringing, Budget};
 use self::schema::Admission;
 use self::snapshot::Snapshots;
+use self::waiting::{Obstacles, Task, Waiting};
 use self::words::Words;
 use crate::config::{self, CollectionConfig, Options, Residency};
 use crate::distance::{self, Ranker};
@@ -152,6 +154,8 @@ pub(crate) struct Live {
     pub(crate) admission: Admission,
     /// Wakes the linker.
     pub(crate) bell: Arc<Bell>,
+    /// What keeps work in the background from going on.
+    obstacles: Obstacles,
     pub(crate) persist: Persist,
     pub(crate) budget: Arc<Budget>,
     /// Exact vectors that are on their way to where they are held.
@@ -318,8 +322,13 @@ impl Live {
     ///
     /// # Errors
     /// `InvalidConfig` for a distance that is not registered.
-    pub(crate) fn new(common: Common, id: CollectionId, entry: CatalogEntry, families: Families) -> Result<Self> {
-        let memory = new_memory(&entry.config, common.store.options(), common.store.folder(), id)?;
+    pub(crate) fn new(
+        common: Common,
+        id: CollectionId,
+        entry: CatalogEntry,
+        memory: Memory,
+        families: Families,
+    ) -> Result<Self> {
         Loaded::empty(memory, &entry.config).into_live(common, id, entry, families)
     }
 
@@ -347,12 +356,36 @@ impl Live {
     }
 
     /// Waits while too many documents wait to be linked.
-    pub(crate) fn wait_for_room(&self) {
-        if let Some(index) = &self.memory.index
-            && index.is_full()
-        {
-            index.tail().wait_until(|| !index.is_full() || self.bell.is_stopped());
+    ///
+    /// # Errors
+    /// What keeps writing or linking from going on: `ReadOnly`, `OutOfMemory`, `MemoryLimit`.
+    pub(crate) fn wait_for_room(&self) -> Result<()> {
+        self.store.check_writable()?;
+        match &self.memory.index {
+            Some(index) if index.is_full() => {
+                let began = Instant::now();
+                index.tail().waiting().wait(|| match self.store.check_writable().and_then(|()| self.bell.check()) {
+                    _ if !index.is_full() => Some(Ok(())),
+                    Ok(()) => self.obstacles.met_since(began, &[Task::Link, Task::BringVectors]).map(Err),
+                    Err(error) => Some(Err(error)),
+                })
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Waits until work in the background is done.
+    ///
+    /// # Errors
+    /// What one of the tasks that it takes has met since; `Closed` if the linker has stopped.
+    fn wait_for_work(&self, waiting: &Waiting, tasks: &[Task], is_done: impl Fn() -> bool) -> Result<()> {
+        let began = Instant::now();
+        self.bell.ring();
+        waiting.wait(|| match self.bell.check() {
+            _ if is_done() => Some(Ok(())),
+            Ok(()) => self.obstacles.met_since(began, tasks).map(Err),
+            Err(error) => Some(Err(error)),
+        })
     }
 
     /// A vector as it is compared, and its code.

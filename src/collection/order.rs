@@ -8,11 +8,11 @@ use std::ops::ControlFlow;
 
 use roaring::RoaringBitmap;
 
+use super::check;
 use super::fields::lookup::Lookup;
 use super::matching::Matching;
 use super::moment::{Listing, Moment};
 use super::read::Scroll;
-use super::check;
 use crate::document::{Cursor, Page};
 use crate::error::{Error, Result};
 use crate::filter::extract::values_of;
@@ -120,7 +120,13 @@ impl Scroll {
         Ok(Page { documents: documents.collect::<Result<_>>()?, next, commit: moment.commit() })
     }
 
-    fn is_hit(&self, moment: &Moment, matching: &Matching, slot: Slot, row: &crate::store::record::DocumentRow) -> bool {
+    fn is_hit(
+        &self,
+        moment: &Moment,
+        matching: &Matching,
+        slot: Slot,
+        row: &crate::store::record::DocumentRow,
+    ) -> bool {
         matching.is_sure_of(slot) || moment.words().match_filter(&self.filter, row)
     }
 

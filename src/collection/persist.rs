@@ -65,6 +65,8 @@ pub(crate) struct State {
     pub(crate) delta_bytes: u64,
     /// When a save was last tried that was due because deltas are lagging.
     tried_at: Option<Instant>,
+    /// The collection was dropped: nothing more is written.
+    ended: bool,
 }
 
 /// A set of slots.
@@ -154,6 +156,9 @@ impl Live {
         }
         let delta = graph.delta(changes);
         let mut state = self.persist.state.lock();
+        if state.ended {
+            return;
+        }
         state.dirty.note(&delta);
         // A graph made anew does not go on from what is on disk.
         if state.lagging || self.is_rebuilt(&state) || !failpoint::allows("delta") {
@@ -185,6 +190,9 @@ impl Live {
     pub(crate) fn is_save_due(&self) -> bool {
         let n_bytes = self.persist.delta_bytes.load(Ordering::Relaxed);
         let Some(mut state) = self.persist.state.try_lock() else { return false };
+        if state.ended {
+            return false;
+        }
         if n_bytes >= LEAST_BYTES && n_bytes >= state.image_bytes / IMAGE_SHARE {
             return true;
         }
@@ -230,7 +238,7 @@ impl Live {
         batch.delete_range(&self.families.graph, &key::delta(0), &key::delta_range(0).1);
         batch.put(&self.families.graph, key::CURSOR, &cursor.encode());
         self.store.write_derived(batch)?;
-        *state = State { last_delta, cursor, ..State::default() };
+        *state = State { last_delta, cursor, ended: state.ended, ..State::default() };
         Ok(())
     }
 
@@ -243,6 +251,9 @@ impl Live {
         let index = self.memory.index.as_ref().filter(|index| !index.is_broken());
         let _held = index.map(Index::hold);
         let mut state = self.persist.state.lock();
+        if state.ended {
+            return Ok(());
+        }
         // Only now: what is linked was written before this commit was looked at, or is told of by the log after it.
         let view = self.store.view();
         let graph = index.map(Index::graph);
@@ -277,6 +288,12 @@ impl Live {
     /// The commit up to which the newest image says what is there; `None` without one.
     pub(crate) fn imaged(&self) -> Option<Commit> {
         self.persist.imaged()
+    }
+
+    /// Has nothing more be written of graph and image, and the log not be kept for their sake. Waits for a save under way.
+    pub(crate) fn end_saving(&self) {
+        self.persist.state.lock().ended = true;
+        self.store.note_image(self.id, None);
     }
 
     /// Writes the rows that have changed, and the cursor with the last of them.

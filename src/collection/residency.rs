@@ -14,6 +14,7 @@ use super::exact::{Held, Reader};
 use super::index::IndexBytes;
 use crate::config::{Options, Residency};
 use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::id::Slot;
 use crate::store::{View, image, key};
 
@@ -73,24 +74,28 @@ impl Budget {
             lives.push(Arc::downgrade(live));
         }
         self.admit(0)?;
-        self.hold(live);
+        if let Err(error) = self.hold(live) {
+            tracing::warn!(collection = live.id.0, "exact vectors stay on disk: {error}");
+        }
         live.begin_bringing();
         Ok(())
     }
 
-    /// Holds a collection's exact vectors where its residency asks for, if there is room.
-    fn hold(&self, live: &Live) {
+    /// Holds a collection's exact vectors where its residency asks for.
+    ///
+    /// # Errors
+    /// `MemoryLimit` if there is no room; `OutOfMemory`, `ReadOnly` or `Io` if the system gives none.
+    fn hold(&self, live: &Live) -> Result<()> {
         let (slots, wanted) = (&live.memory.slots, live.store.options().residency_of(&live.config));
         if slots.exact.residency() != Residency::Disk {
-            return;
+            return Ok(());
         }
         let n_bytes = slots.n_slots() * slots.exact.dimension() * size_of::<f32>();
-        if wanted == Residency::Ram && !self.has_room(n_bytes) {
-            tracing::warn!(collection = live.id.0, "exact vectors stay on disk, to stay within the limit of memory");
-            return;
-        }
-        if let Err(error) = slots.exact.hold(wanted, &image::folder(live.store.folder(), live.id), slots.n_slots()) {
-            tracing::warn!(collection = live.id.0, "exact vectors stay on disk: {error}");
+        match self.limit {
+            Some(limit) if wanted == Residency::Ram && !self.has_room(n_bytes) => {
+                Err(Error::MemoryLimit { limit, needed: self.used().saturating_add(n_bytes) })
+            }
+            _ => slots.exact.hold(wanted, &image::folder(live.store.folder(), live.id), slots.n_slots()),
         }
     }
 
@@ -177,9 +182,42 @@ impl Live {
     }
 
     /// Brings some exact vectors to where they are held, if some are missing there. Returns whether it did.
+    ///
+    /// # Errors
+    /// Where nothing can be linked without them: what keeps them from being held or read.
     pub(crate) fn bring_vectors(&self) -> Result<bool> {
+        let is_walked_by_codes = self.config.has_codes();
+        if !is_walked_by_codes && self.memory.slots.exact.residency() == Residency::Disk {
+            self.hold_late()?;
+        }
+        let brought = self.bring_some();
+        match brought {
+            Err(error) if is_walked_by_codes => {
+                tracing::error!(collection = self.id.0, "exact vectors stay on disk: {error}");
+                self.memory.slots.exact.let_go();
+                Ok(true)
+            }
+            brought => brought,
+        }
+    }
+
+    /// Holds exact vectors that could not be held when the collection was opened. Some points of the graph may have died
+    /// since, whose vectors are nowhere.
+    fn hold_late(&self) -> Result<()> {
+        // No commit may come between: what is put from here on is put where vectors are held.
+        let _held = self.store.hold();
+        self.budget.hold(self)?;
+        if let Some(index) = &self.memory.index {
+            index.distrust();
+        }
+        self.begin_bringing();
+        Ok(())
+    }
+
+    fn bring_some(&self) -> Result<bool> {
         let mut bringing = self.bringing.lock();
         let Some(Bringing { held, view, n_slots }) = &*bringing else { return Ok(false) };
+        failpoint::refuse("vectors")?;
         if self.memory.slots.exact.holds(held) {
             let end = (held.n_brought() + BATCH).min(*n_slots);
             self.bring(held, view, held.n_brought() as u32..end as u32)?;
@@ -197,8 +235,7 @@ impl Live {
 
     /// Brings the vectors of slots that hold a document at a view.
     fn bring(&self, held: &Held, view: &View, slots: Range<u32>) -> Result<()> {
-        let is_here =
-            |slot: Slot| !self.memory.slots.exists_at(slot, view.commit) || held.is_present(slot);
+        let is_here = |slot: Slot| !self.memory.slots.exists_at(slot, view.commit) || held.is_present(slot);
         if slots.clone().map(Slot).all(is_here) {
             return Ok(());
         }

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::Database;
-use crate::config::Options;
-use crate::error::Result;
+use super::{Database, Engine};
+use crate::config::{Options, Residency};
+use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::id::Commit;
-use crate::store::backup::{Backup, BackupFolder};
-use crate::store::rehearse::Rehearsal;
+use crate::store::backup::{Adding, Backup, BackupFolder};
+use crate::store::rehearse::{Rehearsal, clear_draft, draft_of_copy};
 use crate::store::whole::make_whole;
 
 /// Memory for the engine while a restored database is proved. What documents take comes on top, as in any open.
@@ -16,11 +16,14 @@ const MEMORY_BYTES: usize = 64 << 20;
 
 impl Database {
     /// Adds a backup to a folder of backups of this database, which is made if missing; without stopping anything. Files
-    /// that an earlier backup has are not copied again, so that a backup costs what changed since the last one. It is
-    /// there whole or not at all.
+    /// that an earlier backup has are not copied again. The backup is there whole or not at all.
+    ///
+    /// Before it is there, what it is made of is opened and verified as by [`verify`](Database::verify): that reads all of
+    /// the database, and takes the memory of an open one without its exact vectors. Creating and dropping collections waits
+    /// for a moment.
     ///
     /// # Errors
-    /// `InvalidConfig` if the folder holds anything else, or backups of another database; `Busy` if another backup is
+    /// `Corruption` or `DataLoss` if the database is damaged; `InvalidConfig` if the folder holds anything else, or backups of another database; `Busy` if another backup is
     /// being added to it; `Corruption` if files of a backup in it are missing; `Io` or `Storage` if it cannot be written;
     /// [`Commit`](crate::Error::Commit) if the disk of the database does not confirm; `Closed`.
     ///
@@ -37,7 +40,7 @@ impl Database {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn backup(&self, folder: impl AsRef<Path>) -> Result<Backup> {
-        self.engine.store()?.backup(folder.as_ref())
+        self.engine.backup(folder.as_ref())
     }
 
     /// The backups in a folder, oldest first. No database is opened.
@@ -119,22 +122,75 @@ impl Database {
     }
 }
 
+/// How a database is opened to be proved.
+fn proving() -> Options {
+    Options::new().create_if_missing(false).memory_bytes(MEMORY_BYTES).min_free_bytes(0).persist_graph(false)
+}
+
 /// Opens and verifies a database, and closes it. Returns its last commit.
 fn prove(path: &Path) -> Result<Commit> {
-    let mut options =
-        Options::new().create_if_missing(false).memory_bytes(MEMORY_BYTES).min_free_bytes(0).persist_graph(false);
-    for name in named_distances(path, &options)? {
-        // No result is asked for, and links are not written: any distance will do.
+    let rehearsal = Rehearsal::begin(path, &proving())?;
+    prove_with(path, proving(), rehearsal)
+}
+
+/// The same, without changing a file.
+fn prove_copy(path: &Path) -> Result<Commit> {
+    let options = proving().read_only(true).residency(Residency::Disk);
+    let rehearsal = Rehearsal::begin_beside(path, &options)?;
+    prove_with(path, options, rehearsal)
+}
+
+fn prove_with(path: &Path, mut options: Options, rehearsal: Rehearsal) -> Result<Commit> {
+    // Only the program that made collections has the distances that they name. No result is asked for, and links are not
+    // written: any distance will do.
+    let distances = rehearsal.collections.iter().filter_map(|collection| collection.entry.config.distance.clone());
+    for name in distances {
         options = options.distance(name, |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum());
     }
+    drop(rehearsal);
     let db = Database::open_with(path, options)?;
     let found = db.verify()?;
     db.close()?;
     Ok(found.commit)
 }
 
-/// The distances that collections name, which only the program that made them has.
-fn named_distances(path: &Path, options: &Options) -> Result<Vec<String>> {
-    let rehearsal = Rehearsal::begin(path, options)?;
-    Ok(rehearsal.collections.iter().filter_map(|collection| collection.entry.config.distance.clone()).collect())
+impl Engine {
+    /// Makes a copy of the database in a folder that does not exist yet, and proves it before it is there. Returns its last
+    /// commit.
+    pub(super) fn checkpoint(&self, target: &Path) -> Result<Commit> {
+        self.store()?.refuse_beside()?;
+        make_whole(target, |draft| {
+            self.copy_to(draft)?;
+            prove_copy(draft)
+        })
+    }
+
+    fn backup(&self, folder: &Path) -> Result<Backup> {
+        let _copying = self.copying.lock();
+        let store = {
+            let store = self.store()?;
+            store.refuse_beside()?;
+            store.identity()
+        };
+        let adding = Adding::begin(folder, store)?;
+        // Within the database's folder, so that its files are linked and not copied.
+        clear_draft(&self.path)?;
+        let draft = draft_of_copy(&self.path);
+        let copied = std::fs::create_dir(&draft).map_err(|error| Error::io("creating", &draft, error));
+        let added = copied.and_then(|()| {
+            self.copy_to(&draft)?;
+            adding.add(&draft, prove_copy(&draft)?)
+        });
+        if let Err(error) = clear_draft(&self.path) {
+            tracing::warn!("the next open clears a copy away: {error}");
+        }
+        added
+    }
+
+    /// Copies the database as of some commit from now on.
+    fn copy_to(&self, folder: &Path) -> Result<()> {
+        // In this order: who closes holds the catalog while waiting for the store.
+        let _catalog = self.catalog.lock();
+        self.store()?.copy_to(folder)
+    }
 }

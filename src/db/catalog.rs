@@ -6,17 +6,18 @@
 
 use std::sync::Arc;
 
-use super::Database;
+use super::{Database, Engine};
 use crate::collection::check::collection_name;
 use crate::collection::fields::Known;
-use crate::collection::{Collection, Common, Live, State, ranker_of};
+use crate::collection::{Collection, Common, Live, State, new_memory, ranker_of};
 use crate::config::{CollectionConfig, Durability};
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::id::CollectionId;
+use crate::id::{CollectionId, Commit};
 use crate::limits::MAX_COLLECTIONS;
 use crate::schema::Schema;
 use crate::store::draft::Draft;
+use crate::store::family::Families;
 use crate::store::record::{CatalogEntry, CollectionState};
 use crate::store::words::WordsRow;
 use crate::store::{Store, now_ms};
@@ -27,8 +28,9 @@ impl Database {
     /// with a hyphen.
     ///
     /// # Errors
-    /// `CollectionExists`; `InvalidName` or `InvalidConfig`; `LimitExceeded` beyond 256 collections; `ReadOnly`;
-    /// `Closed`.
+    /// `CollectionExists`; `InvalidName` or `InvalidConfig`; `LimitExceeded` beyond 256 collections; `MemoryLimit`;
+    /// `ReadOnly`; `Closed`: there is no such collection then. `Commit` with
+    /// [`NotDurable`](crate::Outcome::NotDurable) if the disk does not confirm: the collection is there.
     pub fn create_collection(&self, name: &str, config: CollectionConfig) -> Result<Collection> {
         collection_name(name)?;
         config.validate()?;
@@ -47,11 +49,7 @@ impl Database {
         }
         ranker_of(&config, store.options())?;
         let (bell, budget) = (self.engine.bell.clone(), self.engine.budget.clone());
-        let live = Arc::new(create(Common { store, bell, budget }, name, config)?);
-        self.engine.budget.add(&live)?;
-        self.engine.linker.read().iter().for_each(|linker| linker.add(&live));
-        let state = Arc::new(State::new(name.to_owned(), live));
-        self.engine.collections.write().insert(name.to_owned(), state.clone());
+        let state = self.engine.create(Common { store, bell, budget }, name, config)?;
         Ok(Collection::new(state, self.keeper()))
     }
 
@@ -109,6 +107,7 @@ impl Database {
             state.leave_dropped();
             let commit = turn.last();
             drop(turn);
+            live.end_saving();
             store.acknowledge(commit, Durability::Sync)?;
         }
         failpoint::hit("drop.marked");
@@ -158,47 +157,55 @@ impl Database {
     }
 }
 
-fn create(common: Common, name: &str, config: CollectionConfig) -> Result<Live> {
-    let store = &common.store;
-    let id = store.next_collection();
-    let entry =
-        CatalogEntry { name: name.to_owned(), state: CollectionState::Creating, config, created_at_ms: now_ms() };
-    write_entry(store, id, &entry)?;
-    failpoint::hit("create.entered");
-    let families = store.create_families(id)?;
-    failpoint::hit("create.families");
-    let entry = CatalogEntry { state: CollectionState::Active, ..entry };
-    write_entry_and(store, id, &entry, |draft| {
-        draft.index(&families, Known::begin(&entry.config).row());
-        draft.words(&families, WordsRow::whole());
-    })?;
-    Live::new(common, id, entry, families)
-}
-
-/// Commits one catalog entry and waits until it is on the disk.
-fn write_entry(store: &Arc<Store>, id: CollectionId, entry: &CatalogEntry) -> Result<()> {
-    write_entry_and(store, id, entry, |_| {})
-}
-
-/// The same, with something else in the same commit.
-fn write_entry_and(
-    store: &Arc<Store>,
-    id: CollectionId,
-    entry: &CatalogEntry,
-    and: impl FnOnce(&mut Draft),
-) -> Result<()> {
-    let mut turn = store.turn()?;
-    let mut draft = Draft::default();
-    draft.catalog(id, entry);
-    and(&mut draft);
-    if entry.state == CollectionState::Creating {
-        draft.catalog_next(CollectionId(id.0 + 1));
+impl Engine {
+    /// Creates a collection: all of it, or nothing that an open would not clear away. The caller holds the catalog.
+    fn create(&self, common: Common, name: &str, config: CollectionConfig) -> Result<Arc<State>> {
+        let (store, id) = (common.store.clone(), common.store.next_collection());
+        // What may fail without a trace comes first.
+        let memory = new_memory(&config, store.options(), store.folder(), id)?;
+        let entry =
+            CatalogEntry { name: name.to_owned(), state: CollectionState::Creating, config, created_at_ms: now_ms() };
+        failpoint::refuse("create.entry")?;
+        let begun = store.write_entry(id, &entry).and_then(|()| {
+            failpoint::hit("create.entered");
+            failpoint::refuse("create.families")?;
+            let families = store.create_families(id)?;
+            failpoint::hit("create.families");
+            Live::new(common, id, entry, memory, families)
+        });
+        let live = Arc::new(begun.inspect_err(|_| undo(&store, id, None))?);
+        let activated = self.budget.add(&live).and_then(|()| self.activate(&live, name));
+        let (state, commit) = activated.inspect_err(|_| {
+            live.end_saving();
+            undo(&store, id, Some(&live.families));
+        })?;
+        self.linker.read().iter().for_each(|linker| linker.add(&live));
+        store.acknowledge(commit, Durability::Sync)?;
+        Ok(state)
     }
-    let view = turn.write(draft)?;
-    turn.publish(view);
-    let commit = turn.last();
-    drop(turn);
-    store.acknowledge(commit, Durability::Sync)
+
+    /// Commits that a collection is there, and from the same moment on has it found by its name.
+    fn activate(&self, live: &Arc<Live>, name: &str) -> Result<(Arc<State>, Commit)> {
+        failpoint::refuse("create.active")?;
+        let mut turn = live.store.turn()?;
+        let mut draft = Draft::default();
+        draft.catalog(live.id, &live.entry(name));
+        draft.index(&live.families, Known::begin(&live.config).row());
+        draft.words(&live.families, WordsRow::whole());
+        let view = turn.write(draft)?;
+        turn.publish(view);
+        let state = Arc::new(State::new(name.to_owned(), live.clone()));
+        self.collections.write().insert(name.to_owned(), state.clone());
+        Ok((state, turn.last()))
+    }
+}
+
+/// Clears away what there is of a collection that could not be created. What cannot be cleared away now is at the next open:
+/// its entry still says that it is being created.
+fn undo(store: &Arc<Store>, id: CollectionId, families: Option<&Families>) {
+    if let Err(error) = store.finish_drop(id, families) {
+        tracing::warn!(collection = id.0, "the next open removes a collection that could not be created: {error}");
+    }
 }
 
 /// Refuses a collection that is not what the caller takes it for.

@@ -61,8 +61,10 @@ struct Engine {
     /// `None` once closed. Every call takes its own reference; closing waits until the last is given back.
     store: RwLock<Option<Arc<Store>>>,
     collections: RwLock<BTreeMap<String, Arc<State>>>,
-    /// Held while a collection is created, renamed or dropped.
+    /// Held while a collection is created, renamed or dropped, and while the engine's files are copied.
     catalog: Mutex<()>,
+    /// Held while a backup is made.
+    copying: Mutex<()>,
     worker: Mutex<Option<Worker>>,
     linker: RwLock<Option<Linker>>,
     bell: Arc<Bell>,
@@ -185,6 +187,7 @@ impl Database {
             store: RwLock::new(Some(store)),
             collections: RwLock::new(collections),
             catalog: Mutex::new(()),
+            copying: Mutex::new(()),
             worker: Mutex::new(worker),
             linker: RwLock::new(Some(linker)),
             bell,
@@ -226,11 +229,14 @@ impl Database {
     }
 
     /// Makes a copy of the database in a folder that does not exist yet, without stopping anything; by hard links where
-    /// it is on the same disk, so that it is quick and small. The copy is a database of its own, there whole or not at
-    /// all. Returns a commit that the copy has, with all before it; it may have later ones too.
+    /// it is on the same disk, so that it is small. The copy is a database of its own, there whole or not at all. Returns
+    /// the last commit that the copy has.
+    ///
+    /// Before it is there, it is opened and verified as by [`verify`](Database::verify): that reads all of it, and takes the
+    /// memory of an open database without its exact vectors. Creating and dropping collections waits for a moment.
     ///
     /// # Errors
-    /// `Io` if the folder exists or cannot be made; `Storage` if the engine fails; `Closed`.
+    /// `Corruption` or `DataLoss` if the database is damaged; `Io` if the folder exists or cannot be made; `Storage` if the engine fails; `Closed`.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -245,7 +251,7 @@ impl Database {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<Commit> {
-        self.engine.store()?.checkpoint(path.as_ref())
+        self.engine.checkpoint(path.as_ref())
     }
 
     /// Closes the database: waits for calls under way, puts everything on the disk, and lets go of the folder. Other

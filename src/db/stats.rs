@@ -147,8 +147,9 @@ impl Database {
     /// # Errors
     /// `Corruption` or `DataLoss`, saying what and where; `Closed`.
     pub fn verify(&self) -> Result<Verification> {
-        let store = self.engine.store()?;
+        // In this order: who closes holds the catalog while waiting for the store.
         let _catalog = self.engine.catalog.lock();
+        let store = self.engine.store()?;
         let commit = store.hold();
         store.rocks().verify_checksums().map_err(storage("verifying checksums"))?;
         let account = Account::read(store.rocks(), store.default_family(), Commit(0))?;

@@ -6,7 +6,7 @@
 //! ```text
 //! OFFSET SIZE FIELD
 //!      0    1 version = 1
-//!      1    8 a commit that the backup has, with all before it
+//!      1    8 the last commit that the backup has
 //!      9    8 when it was made, in ms since 1970
 //!     17    4 CRC32C of all before
 //! ```
@@ -25,10 +25,11 @@ use uuid::Uuid;
 use super::owner::Owner;
 use super::record::{Fields, seal, unseal};
 use super::rehearse::find_manifest;
+use super::rehearse::open_copy;
 use super::rocks::Fault;
 use super::rocks::backups::{BackupEngine, EngineBackup};
 use super::superblock::{Superblock, SuperblockFile};
-use super::{Store, mark, now_ms, storage};
+use super::{mark, now_ms, storage};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::id::Commit;
@@ -42,7 +43,7 @@ const NOTE_BYTES: usize = 17;
 pub struct Backup {
     /// Its number in the folder. Backups made later have larger ones.
     pub id: u32,
-    /// A commit that the backup has, with all before it; it may have later ones too.
+    /// The last commit that the backup has.
     pub commit: Commit,
     /// When it was made, in milliseconds since 1970.
     pub time_ms: u64,
@@ -137,20 +138,30 @@ impl BackupFolder {
     }
 }
 
-impl Store {
-    /// Adds a backup to a folder, which is made if missing.
-    pub(crate) fn backup(&self, path: &Path) -> Result<Backup> {
-        self.refuse_beside()?;
-        let store = self.superblock.lock().content().store;
-        let _owner = mark::claim(path, store)?;
+/// A folder of backups that one is being added to. Nobody else adds to it meanwhile.
+pub(crate) struct Adding {
+    folder: BackupFolder,
+    _owner: Owner,
+}
+
+impl Adding {
+    /// Takes a folder, made if missing, to add a backup of a store to it.
+    pub(crate) fn begin(path: &Path, store: Uuid) -> Result<Self> {
+        let owner = mark::claim(path, store)?;
         let folder = BackupFolder::open(path)?;
         folder.check_whole()?;
-        self.sync_all()?;
-        let (commit, time_ms) = (self.gate.durable(), now_ms());
-        let id = folder.engine.add(&self.rocks, &encode_note(commit, time_ms)).map_err(storage("making a backup"))?;
+        Ok(Adding { folder, _owner: owner })
+    }
+
+    /// Adds a backup of a copy of the database, which is proved to be as of a commit and no one else's.
+    pub(crate) fn add(self, copy: &Path, commit: Commit) -> Result<Backup> {
+        let (folder, making) = (&self.folder, storage("making a backup"));
+        let rocks = open_copy(copy).map_err(&making)?;
+        let id = folder.engine.add(&rocks, &encode_note(commit, now_ms())).map_err(&making)?;
         failpoint::hit("backup.filled");
         let made = folder.engine.list().into_iter().find(|made| made.id == id);
-        made.as_ref().and_then(described).ok_or_else(|| Error::BackupNotFound { path: path.to_owned(), id: Some(id) })
+        let missing = || Error::BackupNotFound { path: folder.path.clone(), id: Some(id) };
+        made.as_ref().and_then(described).ok_or_else(missing)
     }
 }
 

@@ -55,7 +55,7 @@ use self::family::Families;
 use self::health::Health;
 use self::log::Account;
 use self::owner::Owner;
-use self::record::read_u64;
+use self::record::{CatalogEntry, CollectionState, read_u64};
 use self::rocks::{EngineSnapshot, Family, Fault, Rocks};
 use self::superblock::SuperblockFile;
 use self::sync::SyncGate;
@@ -203,7 +203,7 @@ impl Store {
     }
 
     /// Refuses where another process may be writing: copies are the writer's to make.
-    fn refuse_beside(&self) -> Result<()> {
+    pub(crate) fn refuse_beside(&self) -> Result<()> {
         if self.is_beside() { self.health.check() } else { Ok(()) }
     }
 
@@ -233,6 +233,7 @@ impl Store {
     }
 
     fn check_space(&self, n_bytes: usize) -> Result<()> {
+        failpoint::refuse("space")?;
         let least = self.options.min_free_bytes;
         if least == 0 {
             return Ok(());
@@ -246,6 +247,14 @@ impl Store {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// Fails a commit as a full disk does, where a test wants it.
+    fn refuse_write(&self, commit: Commit) -> Result<()> {
+        failpoint::refuse("write").map_err(|error| {
+            self.health.fail(error.to_string(), true);
+            Error::Commit { commit, outcome: Outcome::Unknown, reason: error.to_string() }
+        })
     }
 
     fn note_failed_write(&self, fault: &Fault) {
@@ -275,6 +284,10 @@ impl Store {
                 return Err(reason);
             }
             failpoint::hit("sync.before");
+            if let Err(error) = failpoint::refuse("sync") {
+                self.health.fail(error.to_string(), true);
+                return Err(error.to_string());
+            }
             self.rocks.sync().map_err(|fault| {
                 // After a write that met a full disk the log refuses everything until there is space, and then begins
                 // anew with all that was written in files. Any other failure of a sync leaves pages in doubt.
@@ -296,6 +309,21 @@ impl Store {
         let id = *next;
         *next = CollectionId(id.0 + 1);
         id
+    }
+
+    /// Commits a collection's entry of the catalog, and waits until it is on the disk.
+    pub(crate) fn write_entry(&self, id: CollectionId, entry: &CatalogEntry) -> Result<()> {
+        let mut turn = self.turn()?;
+        let mut draft = Draft::default();
+        draft.catalog(id, entry);
+        if entry.state == CollectionState::Creating {
+            draft.catalog_next(CollectionId(id.0 + 1));
+        }
+        let view = turn.write(draft)?;
+        turn.publish(view);
+        let commit = turn.last();
+        drop(turn);
+        self.acknowledge(commit, Durability::Sync)
     }
 
     /// Creates the families of a collection whose entry says `Creating`.
@@ -347,6 +375,7 @@ impl Turn<'_> {
         let commit = self.last.next();
         failpoint::hit("commit.before");
         let batch = draft.seal(commit, now_ms());
+        self.store.refuse_write(commit)?;
         self.store.rocks.write(batch).map_err(|fault| self.failed(commit, &fault))?;
         failpoint::hit("commit.written");
         *self.last = commit;

@@ -5,7 +5,7 @@
 //! superblock and the commit log. Only when all agrees is it opened for writing. A refused open leaves every file as it
 //! was, and a crash at any point of an open leaves nothing to undo.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,13 +18,15 @@ use super::record::{CatalogEntry, CollectionState, Identity, read_u32};
 use super::rocks::{Access, Budget, Family, Fault, Rocks, Shape};
 use super::superblock::{Manifest, Superblock, SuperblockFile, sync_folder};
 use super::whole::sync_parent;
-use super::{DEFAULT_FAMILY, Result, Store, image, key, prescan, storage};
+use super::{DEFAULT_FAMILY, Store, image, key, prescan, storage};
 use crate::config::Options;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::id::{CollectionId, Commit};
 
 const DATA: &str = "data";
+/// Memory for the engine while files of a copy are copied.
+const COPY_BYTES: usize = 16 << 20;
 
 /// A database seen read-only, found whole as far as the log and the catalog tell.
 pub(crate) struct Rehearsal {
@@ -124,6 +126,9 @@ impl Rehearsal {
             return Err(Error::DataLoss { from: account.last.next(), to: durable });
         }
         check_catalog(&self.collections, &account)?;
+        if !self.options.accept_loss {
+            check_names(&self.collections)?;
+        }
         self.account = account;
         Ok(holds)
     }
@@ -145,10 +150,11 @@ impl Rehearsal {
 
     /// Goes on reading what was looked at, and nothing else. Returns the store and the active collections.
     pub(crate) fn settle_beside(self) -> (Store, Vec<Rehearsed>) {
-        let Rehearsal { folder, options, superblock, rocks, default, collections, account, next_collection, owner } =
+        let Rehearsal { folder, options, superblock, rocks, default, mut collections, account, next_collection, owner } =
             self;
         let store = Store::new(folder, options, superblock, rocks, default, account, next_collection, owner);
         store.health.fail("it was opened read-only".into(), false);
+        rename_doubles(&mut collections);
         let active = collections.into_iter().filter(|collection| collection.active_families().is_some());
         (store, active.collect())
     }
@@ -165,6 +171,7 @@ impl Rehearsal {
         superblock.write(Superblock { clean: false, ..content })?;
         failpoint::hit("open.promoting");
         remove_drafts(&data)?;
+        clear_draft(&folder)?;
         let families = Rocks::list_families(&data).map_err(opening)?;
         let (rocks, mut handles) =
             Rocks::open(&data, Access::ReadWrite, Budget::new(options.memory_bytes), &described(&families))
@@ -176,12 +183,15 @@ impl Rehearsal {
             let detail = format!("expected commit {} after opening for writing, got {}", account.last, again.last);
             return Err(Error::corruption("the commit log", detail));
         }
-        let collections = read_catalog(&rocks, &default, &families, &mut handles)?;
+        let mut collections = read_catalog(&rocks, &default, &families, &mut handles)?;
         // Recovery wrote what the log held to files and synced them; only now is everything durable.
         let manifest = find_manifest(&data)?;
         superblock.write(Superblock { durable: again.last, manifest, clean: false, ..content })?;
         failpoint::hit("open.recovered");
         let store = Store::new(folder, options, superblock, rocks, default, again, next_collection, owner);
+        for (id, entry) in rename_doubles(&mut collections) {
+            store.write_entry(id, &entry)?;
+        }
         let mut active = Vec::with_capacity(collections.len());
         for collection in collections {
             match collection.entry.state {
@@ -199,6 +209,28 @@ impl Rehearsal {
             store.rocks().drop_family(orphan).map_err(storage("dropping an orphaned family"))?;
         }
         Ok((store, active))
+    }
+}
+
+/// Opens the engine's files of a copy that nobody else uses, to copy them once more.
+pub(super) fn open_copy(folder: &Path) -> Result<Arc<Rocks>, Fault> {
+    let data = folder.join(DATA);
+    let families = Rocks::list_families(&data)?;
+    let (rocks, _) = Rocks::open(&data, Access::Copy, Budget::new(COPY_BYTES), &described(&families))?;
+    Ok(rocks)
+}
+
+/// Where a database is copied to within its own folder, on the way to a backup.
+pub(crate) fn draft_of_copy(folder: &Path) -> PathBuf {
+    folder.join("copy.unfinished")
+}
+
+/// Removes what an attempt to copy a database left within its folder.
+pub(crate) fn clear_draft(folder: &Path) -> Result<()> {
+    let draft = draft_of_copy(folder);
+    match std::fs::remove_dir_all(&draft) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("clearing", draft, error)),
+        _ => Ok(()),
     }
 }
 
@@ -354,7 +386,7 @@ fn read_catalog(
             std::ops::ControlFlow::Continue(())
         })
         .map_err(storage("reading the catalog"))?;
-    let mut collections = Vec::new();
+    let mut collections: Vec<Rehearsed> = Vec::new();
     for (key, bytes) in rows {
         let (id, entry) = (key::read_catalog(&key)?, CatalogEntry::decode(&bytes)?);
         let own = take_families(id, families, handles);
@@ -384,6 +416,45 @@ fn check_catalog(collections: &[Rehearsed], account: &Account) -> Result<()> {
             Err(Error::corruption("the catalog", format!("the entry of collection number {} is missing", id.0)))
         }
     }
+}
+
+/// Refuses two collections in use that have the same name: one would hide the other.
+fn check_names(collections: &[Rehearsed]) -> Result<()> {
+    let mut names: BTreeMap<&str, CollectionId> = BTreeMap::new();
+    for collection in collections.iter().filter(|collection| collection.active_families().is_some()) {
+        if let Some(first) = names.insert(&collection.entry.name, collection.id) {
+            let (name, second) = (&collection.entry.name, collection.id.0);
+            let detail = format!(
+                "expected one collection named \"{name}\", got numbers {} and {second}; \
+                 `Options::accept_loss(true)` opens both, the second as \"{}\"",
+                first.0,
+                other_name(name, second)
+            );
+            return Err(Error::corruption("the catalog", detail));
+        }
+    }
+    Ok(())
+}
+
+/// Gives collections in use other names that have one that another of a lower number has. Returns those.
+fn rename_doubles(collections: &mut [Rehearsed]) -> Vec<(CollectionId, CatalogEntry)> {
+    let (mut names, mut renamed) = (BTreeSet::new(), Vec::new());
+    for collection in collections.iter_mut().filter(|collection| collection.active_families().is_some()) {
+        let mut name = collection.entry.name.clone();
+        while !names.insert(name.clone()) {
+            name = other_name(&name, collection.id.0);
+        }
+        if name != collection.entry.name {
+            collection.entry.name = name;
+            renamed.push((collection.id, collection.entry.clone()));
+        }
+    }
+    renamed
+}
+
+/// The name of a collection whose name another one has.
+fn other_name(name: &str, number: u32) -> String {
+    format!("{name:.100}-{number}")
 }
 
 /// Takes a collection's families if all are there; otherwise leaves what is there to be dropped as orphans.

@@ -9,6 +9,9 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::id::Commit;
 
+/// However long the last sync took, the next one waits no longer than this for those that it answered.
+const MOST_PATIENCE: Duration = Duration::from_millis(20);
+
 #[derive(Default)]
 pub(crate) struct SyncGate {
     state: Mutex<State>,
@@ -86,7 +89,7 @@ impl SyncGate {
     /// Waits for those whom the last sync answered, unless they have had the time to be back.
     fn gather(&self, state: &mut MutexGuard<'_, State>) {
         let Some(last) = &state.last else { return };
-        let until = last.ended + last.took / 2;
+        let until = last.ended + (last.took / 2).min(MOST_PATIENCE);
         let n_expected = state.waiting.len() + last.n_answered;
         while state.waiting.len() < n_expected && !self.came.wait_until(state, until).timed_out() {}
     }

@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::record::LogRecord;
 use super::rehearse::find_manifest;
 use super::superblock::{Superblock, SuperblockFile};
-use super::whole::make_whole;
 use super::{Families, Store, key, storage};
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -145,6 +146,7 @@ impl Store {
     }
 
     fn canary(&self) -> Result<()> {
+        ["space", "write", "sync"].into_iter().try_for_each(failpoint::refuse)?;
         let mut batch = rocksdb::WriteBatch::default();
         batch.put(key::CANARY, super::now_ms().to_le_bytes());
         self.rocks.write(batch).map_err(storage("trying to write"))?;
@@ -164,21 +166,18 @@ impl Store {
         self.rocks.flush(families).map_err(storage("flushing"))
     }
 
-    /// Makes a copy of the database, as of some commit from now on, in a folder that does not exist yet. The copy is
-    /// there whole or not at all.
-    pub(crate) fn checkpoint(&self, target: &Path) -> Result<Commit> {
+    /// Makes a copy of the database, as of some commit from now on, in an empty folder. No family may be created or dropped
+    /// meanwhile: the engine copies its list of families before the end of its log.
+    pub(crate) fn copy_to(&self, folder: &Path) -> Result<()> {
         self.refuse_beside()?;
-        make_whole(target, |draft| {
-            self.sync_all()?;
-            let durable = self.gate.durable();
-            let data = draft.join("data");
-            self.rocks.checkpoint(&data).map_err(storage("making a checkpoint"))?;
-            let manifest = find_manifest(&data)?;
-            let content = self.superblock.lock().content();
-            SuperblockFile::create(draft, Superblock { durable, manifest, clean: true, ..content })?;
-            failpoint::hit("checkpoint.filled");
-            Ok(durable)
-        })
+        self.sync_all()?;
+        let (durable, data) = (self.gate.durable(), folder.join("data"));
+        self.rocks.checkpoint(&data).map_err(storage("making a checkpoint"))?;
+        let manifest = find_manifest(&data)?;
+        let content = self.superblock.lock().content();
+        SuperblockFile::create(folder, Superblock { durable, manifest, clean: true, ..content })?;
+        failpoint::hit("checkpoint.filled");
+        Ok(())
     }
 
     /// Closes in order: everything on disk and in files, then the superblock says so. The store must be no one
@@ -188,7 +187,12 @@ impl Store {
         let writable = self.health.reason().is_none();
         let Store { folder, superblock, rocks, default, view, owner, .. } = self;
         let mut superblock = superblock.into_inner();
-        drop((view, default, rocks));
+        drop((view, default));
+        // A view that someone still looks at keeps the engine open: nobody else may open it before that is let go.
+        while Arc::strong_count(&rocks) > 1 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        drop(rocks);
         failpoint::hit("close.closed");
         if writable {
             let manifest = find_manifest(&folder.join("data"))?;

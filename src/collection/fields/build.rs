@@ -22,7 +22,7 @@ const PIECE: usize = 1_000;
 impl Live {
     /// Indexes the next documents that are not; false if there are none.
     pub(crate) fn build_fields(&self) -> Result<bool> {
-        if !self.fields.is_building() || !self.store.is_writable() {
+        if !self.fields.is_building() || self.store.is_beside() {
             return Ok(false);
         }
         let mut turn = self.store.turn()?;

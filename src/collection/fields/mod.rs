@@ -69,9 +69,9 @@ impl Fields {
         self.known.read().is_building() || self.is_damaged()
     }
 
-    /// Waits until no postings are to be made any more, or `stopped`. Looks again whenever it is rung.
-    pub(crate) fn wait(&self, stopped: impl Fn() -> bool) {
-        self.built.wait_while(|| self.is_building() && !stopped());
+    /// Where to wait until postings have been made.
+    pub(crate) fn waiting(&self) -> &Waiting {
+        &self.built
     }
 
     /// Has those who wait look again.

@@ -65,12 +65,7 @@ pub(crate) struct Cost {
 
 impl Index {
     /// Whether to scan so many documents rather than walk for so many points of the beam.
-    pub(crate) fn prefers_scan(
-        &self,
-        sight: Sight<'_>,
-        n_scanned: usize,
-        ef: f64,
-    ) -> bool {
+    pub(crate) fn prefers_scan(&self, sight: Sight<'_>, n_scanned: usize, ef: f64) -> bool {
         if n_scanned < FEW || self.is_broken() {
             return true;
         }
@@ -86,12 +81,7 @@ impl Index {
 
     /// Nanoseconds that it takes to compare the vectors of so many documents, and to walk for so many points of the beam.
     /// `None` if neither can be told.
-    pub(crate) fn scan_or_walk(
-        &self,
-        sight: Sight<'_>,
-        n_scanned: usize,
-        ef: f64,
-    ) -> Option<[f64; 2]> {
+    pub(crate) fn scan_or_walk(&self, sight: Sight<'_>, n_scanned: usize, ef: f64) -> Option<[f64; 2]> {
         let cost = self.cost(sight)?;
         Some([n_scanned as f64 * cost.per_vector, self.n_ranked(sight, ef) * cost.per_step])
     }
@@ -104,13 +94,7 @@ impl Index {
 
     /// The ways to the nearest of so many candidates, by a walk that keeps `ef` points or without one, and the nanoseconds
     /// that each takes, the fastest first. Never empty; without figures where they are not needed or cannot be told.
-    pub(crate) fn plans(
-        &self,
-        sight: Sight<'_>,
-        n_candidates: usize,
-        ef: usize,
-        can_walk: bool,
-    ) -> Vec<(Plan, f64)> {
+    pub(crate) fn plans(&self, sight: Sight<'_>, n_candidates: usize, ef: usize, can_walk: bool) -> Vec<(Plan, f64)> {
         if n_candidates < FEW {
             return vec![(Plan::Vectors, f64::NAN)];
         }

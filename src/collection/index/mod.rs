@@ -20,6 +20,7 @@ mod space;
 pub(crate) mod tail;
 pub(crate) mod upkeep;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -69,6 +70,8 @@ pub(crate) struct Index {
     unreached: ArcSwap<Vec<u32>>,
     /// The graph is to be made anew.
     rebuild: AtomicBool,
+    /// And not to be walked before.
+    distrusted: AtomicBool,
     n_rebuilt: AtomicUsize,
     /// Held while the graph is changed, audited or written down.
     busy: Mutex<()>,
@@ -125,6 +128,7 @@ impl Index {
             short: Mutex::default(),
             unreached: ArcSwap::default(),
             rebuild: AtomicBool::new(false),
+            distrusted: AtomicBool::new(false),
             n_rebuilt: AtomicUsize::new(0),
             busy: Mutex::new(()),
             broken: AtomicBool::new(false),
@@ -162,7 +166,8 @@ impl Index {
 
     /// Whether the graph can be walked by what a reader finds.
     pub(crate) fn can_walk(&self, exact: &Reader<'_>) -> bool {
-        !self.is_broken() && (!self.must_hold() || exact.complete().is_some())
+        let is_held = || exact.complete().is_some() && !self.distrusted.load(Ordering::Acquire);
+        !self.is_broken() && (!self.must_hold() || is_held())
     }
 
     /// Tells which slots are in the graph. Nothing may be linked meanwhile.
@@ -170,6 +175,13 @@ impl Index {
         let graph = self.graph();
         let hosts = graph.hosts();
         move |slot| graph.is_point(slot.0) || hosts.is_twin(slot.0)
+    }
+
+    /// The slots that wait to be linked. Nothing may be linked meanwhile.
+    pub(crate) fn waiting(&self) -> HashSet<Slot> {
+        let mut waiting = HashSet::new();
+        self.tail.each_run(|run| waiting.extend(run.iter().map(|slot| Slot(slot.load(Ordering::Relaxed)))));
+        waiting
     }
 
     /// Has points be given links in place of those they have lost.

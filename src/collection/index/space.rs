@@ -106,6 +106,7 @@ impl Space for ExactSpace<'_> {
     }
 
     fn is_needed(&self, slot: u32) -> bool {
-        self.slots.is_needed(Slot(slot), self.oldest)
+        // One that died before its vector was brought is compared by those who look at an earlier commit, one by one.
+        self.slots.is_needed(Slot(slot), self.oldest) && self.held.is_present(Slot(slot))
     }
 }

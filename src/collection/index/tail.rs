@@ -7,9 +7,10 @@
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use super::segment::Segment;
+use crate::collection::waiting::Waiting;
 use crate::id::Slot;
 use crate::sync::{AtomicU32, AtomicUsize, Ordering};
 
@@ -23,7 +24,7 @@ pub(crate) struct Tail {
     n_pushed: AtomicUsize,
     n_left: AtomicUsize,
     /// Rung when slots leave.
-    left: (Mutex<()>, Condvar),
+    left: Waiting,
 }
 
 /// A segment, and the one after it.
@@ -56,7 +57,7 @@ impl Tail {
             back: Mutex::new(node),
             n_pushed: AtomicUsize::new(0),
             n_left: AtomicUsize::new(0),
-            left: Default::default(),
+            left: Waiting::default(),
         }
     }
 
@@ -125,22 +126,17 @@ impl Tail {
         debug_assert_eq!(rest, 0, "no more leave than waited");
         self.front.store(node);
         self.n_left.fetch_add(n, Ordering::Release);
-        let _held = self.left.0.lock();
-        self.left.1.notify_all();
+        self.left.ring();
     }
 
-    /// Waits until `done` holds, which is asked again whenever slots leave.
-    pub(crate) fn wait_until(&self, done: impl Fn() -> bool) {
-        let mut held = self.left.0.lock();
-        while !done() {
-            self.left.1.wait(&mut held);
-        }
+    /// Where to wait until slots have left.
+    pub(crate) fn waiting(&self) -> &Waiting {
+        &self.left
     }
 
-    /// Lets those who wait ask again.
+    /// Lets those who wait look again.
     pub(crate) fn ring(&self) {
-        let _held = self.left.0.lock();
-        self.left.1.notify_all();
+        self.left.ring();
     }
 }
 

@@ -14,6 +14,8 @@ use super::Index;
 use super::space::{CodeSpace, ExactSpace, Points};
 use crate::collection::exact::Reader;
 use crate::collection::memory::Memory;
+use crate::error::{Error, Result};
+use crate::failpoint;
 use crate::graph::{Change, Graph, Linking, Space};
 use crate::id::{Commit, Slot};
 use crate::quant::CodeQuery;
@@ -54,33 +56,39 @@ pub(crate) struct Bench<'w> {
 
 impl Index {
     /// Does the next piece of work there is; false if there is none.
-    pub(crate) fn work(&self, bench: &Bench<'_>) -> bool {
+    ///
+    /// # Errors
+    /// `OutOfMemory` if there is no room for links.
+    pub(crate) fn work(&self, bench: &Bench<'_>) -> Result<bool> {
         if self.is_broken() {
             let n_waiting = self.tail.len();
             self.tail.leave(n_waiting);
-            return false;
+            return Ok(false);
         }
         let _busy = self.busy.lock();
         let Bench { memory, exact, oldest, .. } = *bench;
         let slots = &memory.slots;
-        if let Err(error) = self.reserve(slots.n_slots()) {
-            tracing::warn!("linking waits for memory: {error}");
-            return false;
-        }
+        self.make_room(slots.n_slots())?;
         let work = || match (&self.points, exact.complete()) {
             (Points::Codes(codes), _) => self.work_in(&CodeSpace { codes, slots, exact, oldest }, &OVER_CODES, bench),
             (Points::Exact(ranker), Some(held)) => {
                 self.work_in(&ExactSpace { ranker, slots, held, oldest }, &OVER_VECTORS, bench)
             }
             // Linking waits for vectors.
-            (Points::Exact(_), None) => false,
+            (Points::Exact(_), None) => Ok(false),
         };
         catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
             tracing::error!("comparing vectors panicked: from now on this collection is scanned");
             self.broken.store(true, Ordering::Release);
             self.tail.ring();
-            true
+            Ok(true)
         })
+    }
+
+    /// Makes room for so many slots.
+    fn make_room(&self, n_slots: usize) -> Result<()> {
+        failpoint::refuse("link")?;
+        self.reserve(n_slots).map_err(|source| Error::OutOfMemory { n_documents: n_slots, source })
     }
 
     fn work_in<S: Space>(
@@ -88,37 +96,40 @@ impl Index {
         space: &S,
         linking: &'static std::thread::LocalKey<RefCell<Linking<S::Query>>>,
         bench: &Bench<'_>,
-    ) -> bool {
+    ) -> Result<bool> {
         let graph = self.graph();
         let (memory, crew) = (bench.memory, Crew { graph: &graph, linking, bench });
         if self.rebuild.load(Ordering::Acquire) {
-            self.make_anew(space, &crew);
-            return true;
+            self.make_anew(space, &crew)?;
+            return Ok(true);
         }
         if !self.unreached.load().is_empty() {
             // Before anything else: none of them is taken out and used again while it is listed.
             self.mend(space, &crew);
             self.unreached.store(Arc::default());
             self.tail.ring();
-            return true;
+            return Ok(true);
         }
         if self.tail.len() == 0 && self.repair(space, &crew) {
-            return true;
+            return Ok(true);
         }
         let (n_left, awaited) = (self.tail.n_left(), self.awaited.load(Ordering::Acquire));
         if n_left >= awaited && self.n_proven() < awaited {
             self.mend(space, &crew);
-            return true;
+            return Ok(true);
         }
         let n_points = self.n_points(memory.census().n_documents);
         let n_doomed = self.n_dead().saturating_sub(self.n_dead_waiting.load(Ordering::Relaxed));
         if n_doomed >= LEAST_DEAD && n_doomed * DEAD_SHARE >= n_points {
             self.sweep(space, &crew);
-            return true;
+            return Ok(true);
         }
         let mut waiting = Vec::new();
         self.tail.take(BATCH, &mut waiting);
         if !waiting.is_empty() {
+            // Room was made in the graph there was when a commit was planned, which may have been another one.
+            let last = waiting.iter().max().map_or(0, |slot| slot.0 as usize);
+            self.make_room(last + 1)?;
             // What died a moment ago is linked all the same, as long as a search may look at a commit at which it lived.
             let (needed, dead): (Vec<Slot>, Vec<Slot>) = waiting.iter().partition(|slot| space.is_needed(slot.0));
             let mut changes = crew.each(&needed, |graph, slot, linking| graph.link(space, slot.0, linking));
@@ -131,13 +142,13 @@ impl Index {
             let n_waiting = self.n_dead_waiting.load(Ordering::Relaxed);
             self.n_dead_waiting.store(n_waiting.saturating_sub(dead.len()), Ordering::Relaxed);
             self.retire(bench, dead);
-            return true;
+            return Ok(true);
         }
         if n_left - self.n_proven() >= LEAST_UNPROVEN.max(n_points / UNPROVEN_SHARE) {
             self.mend(space, &crew);
-            return true;
+            return Ok(true);
         }
-        false
+        Ok(false)
     }
 
     /// Gives links to some points that have lost theirs; false if there are none.
@@ -178,13 +189,11 @@ impl Index {
     }
 
     /// Makes a graph of all that is in the one there is, and puts it in its place. Searches walk the old one meanwhile.
-    fn make_anew<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) {
+    fn make_anew<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> Result<()> {
         let (slots, anew) = (&crew.bench.memory.slots, Arc::new(Graph::new(crew.graph.shape())));
-        if let Err(error) = anew.reserve(slots.n_slots()) {
-            tracing::warn!("the graph is not made anew: {error}");
-            self.rebuild.store(false, Ordering::Release);
-            return;
-        }
+        let n_slots = slots.n_slots();
+        failpoint::refuse("link")?;
+        anew.reserve(n_slots).map_err(|source| Error::OutOfMemory { n_documents: n_slots, source })?;
         let held = self.held();
         let (needed, dead): (Vec<Slot>, Vec<Slot>) =
             (0..slots.n_slots() as u32).map(Slot).filter(|&slot| held(slot)).partition(|slot| space.is_needed(slot.0));
@@ -197,17 +206,24 @@ impl Index {
         self.graph.store(anew.clone());
         self.short.lock().clear();
         self.retire(crew.bench, dead);
+        self.distrusted.store(false, Ordering::Release);
         self.rebuild.store(false, Ordering::Release);
         self.n_rebuilt.fetch_add(1, Ordering::Release);
         self.tail.ring();
+        Ok(())
     }
 
-    /// Has the linker make the graph anew, and waits until it has, or `stopped`.
-    pub(crate) fn rebuild(&self, wake: impl Fn(), stopped: impl Fn() -> bool) {
+    /// Asks for the graph to be made anew. Returns whether that is done, whenever it is asked.
+    pub(crate) fn ask_for_rebuild(&self) -> impl Fn() -> bool {
         let n_before = self.n_rebuilt.load(Ordering::Acquire);
         self.rebuild.store(true, Ordering::Release);
-        wake();
-        self.tail.wait_until(|| self.is_broken() || stopped() || self.n_rebuilt.load(Ordering::Acquire) > n_before);
+        move || self.is_broken() || self.n_rebuilt.load(Ordering::Acquire) > n_before
+    }
+
+    /// Has the graph not be walked until it is made anew: some of its points have no vectors to be compared by.
+    pub(crate) fn distrust(&self) {
+        self.distrusted.store(true, Ordering::Release);
+        self.rebuild.store(true, Ordering::Release);
     }
 
     /// How often the graph was made anew.
@@ -299,16 +315,15 @@ impl Index {
         lost.map_or(Ok(()), |(_, slot)| Err(format!("slot {slot} is neither in the graph nor in the tail")))
     }
 
-    /// Waits until all that was put before is linked and can be reached, or `stopped`.
-    pub(crate) fn wait(&self, wake: impl Fn(), stopped: impl Fn() -> bool) {
+    /// Asks for all that was put before to be linked, and to be reached by walks. Returns whether that is done, whenever it is
+    /// asked.
+    pub(crate) fn ask_for_links(&self) -> impl Fn() -> bool {
         let n_pushed = self.tail.n_pushed();
         self.awaited.fetch_max(n_pushed, Ordering::AcqRel);
-        wake();
-        self.tail.wait_until(|| {
-            self.is_broken()
-                || stopped()
-                || (self.n_proven() >= n_pushed && self.n_short() == 0 && self.unreached.load().is_empty())
-        });
+        move || {
+            let is_proven = self.n_proven() >= n_pushed && self.n_short() == 0 && self.unreached.load().is_empty();
+            self.is_broken() || is_proven
+        }
     }
 }
 

@@ -183,13 +183,7 @@ impl Round {
         }
     }
 
-    fn find_in_namespace(
-        &self,
-        sight: Sight<'_>,
-        query: &Prepared,
-        n: usize,
-        scratch: &mut Scratch,
-    ) -> Result<Route> {
+    fn find_in_namespace(&self, sight: Sight<'_>, query: &Prepared, n: usize, scratch: &mut Scratch) -> Result<Route> {
         let moment = &self.moment;
         let (ef, reach) = beam(&self.params, n, moment.n_members(), moment.n_documents());
         let Some(index) = walked(moment, sight, &self.params, reach) else {

@@ -23,7 +23,7 @@ const PIECE: usize = 1_000;
 impl Live {
     /// Indexes the words of the next documents that are not; false if there are none.
     pub(crate) fn build_words(&self) -> Result<bool> {
-        if !self.words.is_building() || !self.store.is_writable() {
+        if !self.words.is_building() || self.store.is_beside() {
             return Ok(false);
         }
         let mut turn = self.store.turn()?;

@@ -92,7 +92,11 @@ impl Rocks {
         let options = database_options(access, &write_buffers)?;
         let descriptors = families
             .iter()
-            .map(|(name, shape)| Ok(ColumnFamilyDescriptor::new(name, family_options(*shape, budget, &cache)?)))
+            .map(|(name, shape)| {
+                let mut options = family_options(*shape, budget, &cache)?;
+                options.set_disable_auto_compactions(access == Access::Copy);
+                Ok(ColumnFamilyDescriptor::new(name, options))
+            })
             .collect::<Outcome<Vec<_>>>()?;
         let mut scratch = None;
         let db = match access {
@@ -101,7 +105,7 @@ impl Rocks {
                 let scratch = scratch.get_or_insert(Scratch::make().map_err(|error| Fault(error.to_string()))?);
                 DB::open_cf_descriptors_as_secondary(&options, path, &scratch.0, descriptors)?
             }
-            Access::ReadWrite | Access::Create => DB::open_cf_descriptors(&options, path, descriptors)?,
+            Access::ReadWrite | Access::Copy | Access::Create => DB::open_cf_descriptors(&options, path, descriptors)?,
         };
         let rocks = Arc::new(Rocks { db, access, _scratch: scratch, budget, cache, write_buffers });
         let handles = families.iter().map(|(name, _)| rocks.opened_family(name)).collect::<Outcome<Vec<_>>>()?;

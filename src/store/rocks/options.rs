@@ -80,6 +80,8 @@ pub(crate) enum Access {
     /// The same, while another process writes: files that it deletes meanwhile can still be read.
     Beside,
     ReadWrite,
+    /// The same for a copy that only another copy is made of: files are left as they are.
+    Copy,
     /// Makes a new database.
     Create,
 }
