@@ -278,6 +278,40 @@ fn modules_use_only_what_stands_above_them() {
     assert!(circles.is_empty(), "modules of one floor use each other in a circle: {circles:?}");
 }
 
+/// Those who answer questions, and what a collection is now: a `Moment` has all that they need.
+const READERS: [&str; 9] = [
+    "collection/read.rs",
+    "collection/facet.rs",
+    "collection/sample.rs",
+    "collection/order.rs",
+    "collection/matching.rs",
+    "collection/candidates.rs",
+    "collection/query.rs",
+    "collection/diversity.rs",
+    "collection/search/",
+];
+const CURRENT: [&str; 11] = [
+    "live",
+    "Live",
+    "memory",
+    "Memory",
+    "census",
+    "still",
+    "members_of",
+    "is_alive",
+    "tenancy",
+    "namespaces",
+    "oldest_view",
+];
+
+#[test]
+fn who_answers_does_not_ask_for_what_is_current() {
+    let files = files();
+    let readers = |path: &str| READERS.iter().any(|reader| path.starts_with(reader));
+    assert!(files.iter().filter(|file| readers(&file.path)).count() > 15, "the readers were found");
+    check_nowhere_but(&files, &CURRENT, |path| !readers(path));
+}
+
 #[test]
 fn only_the_store_names_the_engine() {
     let within_store = |path: &str| path.starts_with("store/");

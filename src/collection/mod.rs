@@ -8,13 +8,14 @@
 //! | [`check`] | what may come in |
 //! | [`batch`], [`plan`], [`commit`] | operations; folding them into one draft; committing it |
 //! | [`mod@write`], [`writer`], [`read`], [`facet`], [`search`], [`query`], [`diversity`] | the verbs |
+//! | [`fetch`] | rows, by id or by slot |
 //! | [`memory`], [`names`], [`census`] | what is held in memory |
 //! | [`moment`], [`snapshot`] | a namespace at one commit: what the verbs that read are given; reading one more than once |
 //! | [`life`] | when a slot's document exists |
 //! | [`fields`], [`matching`] | the index of metadata; which documents match a filter |
 //! | [`schema`] | what metadata is admitted |
 //! | [`exact`], [`residency`] | exact vectors, wherever they are; how much is in memory |
-//! | [`index`], [`linker`] | graph and tail; who links |
+//! | [`index`], [`linker`], [`waiting`] | graph and tail; who links; waiting for that, and what keeps it from going on |
 //! | [`persist`], [`image`] | writing down the graph, and all that is in memory |
 //! | [`load`], [`rows`], [`changed`], [`regraph`] | taking it up at open |
 //! | [`verify`] | comparing all of it |
@@ -32,6 +33,7 @@ pub(crate) mod commit;
 mod diversity;
 mod exact;
 pub(crate) mod facet;
+mod fetch;
 pub(crate) mod fields;
 mod image;
 pub(crate) mod index;

@@ -303,8 +303,10 @@ impl Live {
         }
         failpoint::hit("rows.before");
         if state.lagging || state.wipe {
-            // Rows now hold what no delta tells: an image from before may not go on from here.
+            // Rows now hold what no delta tells: an image from before may not go on from here; and if they cannot be written,
+            // no delta goes on from there either.
             state.last_delta += 1;
+            state.lagging = true;
         }
         if state.wipe {
             state.dirty.insert_all(graph.extent().n_slots);

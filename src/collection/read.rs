@@ -6,15 +6,13 @@ use std::ops::ControlFlow;
 
 use super::moment::{Listing, Moment};
 use super::snapshot::Place;
-use super::{Live, Namespace, check};
+use super::{Namespace, check};
 use crate::document::{Cursor, Page, StoredDocument};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::id::{DocId, NamespaceId, Slot};
+use crate::id::{DocId, Slot};
 use crate::store::key;
-use crate::store::record::{DocumentRow, VectorRow, read_u32};
-use crate::store::rocks::EngineSnapshot;
-use crate::store::storage;
+use crate::store::record::{DocumentRow, read_u32};
 
 /// Rows fetched at once where many are.
 const FETCH: usize = 256;
@@ -262,71 +260,4 @@ impl Moment {
         })?;
         Ok(found)
     }
-}
-
-impl Live {
-    /// The slot of an id.
-    pub(crate) fn find_slot(
-        &self,
-        snapshot: Option<&EngineSnapshot>,
-        namespace: NamespaceId,
-        id: &DocId,
-    ) -> Result<Option<Slot>> {
-        let row = self.store.rocks().get(&self.families.documents, snapshot, &key::id(namespace, id));
-        let row = row.map_err(storage("reading an id"))?;
-        Ok(row.map(|bytes| read_u32("an id's slot", &bytes)).transpose()?.map(Slot))
-    }
-
-    /// The slot and row of an id.
-    pub(crate) fn find(
-        &self,
-        snapshot: Option<&EngineSnapshot>,
-        namespace: NamespaceId,
-        id: &DocId,
-    ) -> Result<Option<(Slot, DocumentRow)>> {
-        let Some(slot) = self.find_slot(snapshot, namespace, id)? else { return Ok(None) };
-        let row = self.store.rocks().get(&self.families.documents, snapshot, &key::document(slot));
-        let row = row.map_err(storage("reading a document"))?.ok_or_else(|| missing("document", slot))?;
-        Ok(Some((slot, DocumentRow::decode(&row)?)))
-    }
-
-    /// The rows of slots, in their order.
-    pub(crate) fn fetch(&self, snapshot: &EngineSnapshot, slots: &[Slot]) -> Result<Vec<(Slot, DocumentRow)>> {
-        let keys: Vec<_> = slots.iter().map(|slot| key::document(*slot)).collect();
-        let rows = self.store.rocks().get_many(&self.families.documents, Some(snapshot), &keys);
-        let rows = rows.map_err(storage("reading documents"))?;
-        let pairs = slots.iter().zip(rows);
-        pairs
-            .map(|(&slot, row)| Ok((slot, DocumentRow::decode(&row.ok_or_else(|| missing("document", slot))?)?)))
-            .collect()
-    }
-
-    /// A slot's vector as it was put.
-    pub(crate) fn vector(&self, snapshot: &EngineSnapshot, slot: Slot) -> Result<Vec<f32>> {
-        let row = self.store.rocks().get(&self.families.vectors, Some(snapshot), &key::vector(slot, 0));
-        let row = row.map_err(storage("reading a vector"))?.ok_or_else(|| missing("vector", slot))?;
-        Ok(VectorRow::decode(&row)?.components)
-    }
-
-    /// Shows rows of the `documents` family until `visit` breaks or fails.
-    pub(super) fn scan(
-        &self,
-        snapshot: &EngineSnapshot,
-        range: (&[u8], &[u8]),
-        mut visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
-    ) -> Result<()> {
-        let stopped =
-            self.store.rocks().scan(&self.families.documents, Some(snapshot), range, |key, value| {
-                match visit(key, value) {
-                    Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
-                    Ok(ControlFlow::Break(())) => ControlFlow::Break(Ok(())),
-                    Err(error) => ControlFlow::Break(Err(error)),
-                }
-            });
-        stopped.map_err(storage("reading documents"))?.unwrap_or(Ok(()))
-    }
-}
-
-fn missing(what: &str, slot: Slot) -> Error {
-    Error::corruption(format!("slot {}", slot.0), format!("expected a {what}, found none"))
 }

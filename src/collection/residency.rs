@@ -114,6 +114,7 @@ impl Budget {
 
     /// Makes room for so many bytes more, by letting go of exact vectors if need be.
     pub(crate) fn admit(&self, n_bytes: usize) -> Result<()> {
+        failpoint::refuse("memory")?;
         let Some(limit) = self.limit else { return Ok(()) };
         while !self.has_room(n_bytes) {
             let lives = self.lives();

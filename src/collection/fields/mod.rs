@@ -139,7 +139,7 @@ mod tests {
             &|| format!("{:?}", collection.count(field("n").gt(4))),
             &|| format!("{:?}", collection.facet("n").run()),
             &|| format!("{:?}", collection.facet("n").filter(field("n").lt(3)).run()),
-            &|| format!("{:?}", collection.scroll().order_by("n").descending().limit(12).run()),
+            &|| format!("{:?}", collection.scroll().order_by("n").descending().limit(12).run().unwrap().documents),
         ];
         for (n, ask) in questions.iter().enumerate() {
             let expected = ask();
