@@ -261,8 +261,8 @@ impl Namespace {
     }
 
     /// The namespace as of the last commit.
-    pub(crate) fn moment(&self, listing: Listing) -> Result<Arc<Moment>> {
-        Ok(Arc::new(Moment::last(self.state.live()?, &self.name, listing)))
+    pub(crate) fn moment(&self, listing: Listing) -> Result<Moment> {
+        Ok(Moment::last(self.state.live()?, &self.name, listing))
     }
 }
 

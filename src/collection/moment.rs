@@ -64,6 +64,9 @@ impl Moment {
     /// A namespace as of the last commit. Takes no lock where one namespace has all documents of the collection, if that is
     /// the default one.
     pub(super) fn last(live: Arc<Live>, name: &str, listing: Listing) -> Moment {
+        if live.memory.census().is_shared() {
+            return Moment::last_still(live, name, listing);
+        }
         // In this order. A namespace that is found later than the view has documents from a later commit on at the earliest;
         // and a census that is not of a later commit than the view is the view's own.
         let view = live.store.view();

@@ -85,7 +85,7 @@ impl Namespace {
     pub fn snapshot(&self) -> Result<Snapshot> {
         let moment = self.moment(Listing::IfFew)?;
         let commit = moment.commit();
-        let held = Arc::new(Held::new(Some(moment)));
+        let held = Arc::new(Held::new(Some(Arc::new(moment))));
         self.state.snapshots.add(&held);
         // If the collection went before that, nobody lets go of this one.
         self.state.live()?;
@@ -183,7 +183,7 @@ impl Place {
     /// What is read: one moment. That of a snapshot is listed as it was when it was made.
     pub(super) fn moment(&self, listing: Listing) -> Result<Arc<Moment>> {
         match self {
-            Place::Namespace(namespace) => namespace.moment(listing),
+            Place::Namespace(namespace) => namespace.moment(listing).map(Arc::new),
             Place::Snapshot(snapshot) => snapshot.moment(),
         }
     }
