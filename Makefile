@@ -4,6 +4,7 @@
 # make bench  every benchmark
 # make stress  the index alone under sanitizers and a model checker
 # make crash KILLS=n, make damage TRIALS=n, make freeze   long campaigns; the summary is the last line
+# make history SECONDS=n   holds every answer of every read against a twin, while others write
 #
 # One target folder outside the checkout and one profile for everything: RocksDB is compiled once.
 CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vectrove/target
@@ -15,7 +16,7 @@ TRIALS ?= 5000
 SECONDS ?= 600
 TORTURE = $(CARGO) run --quiet --release --features failpoints --bin vectrove-torture --
 
-.PHONY: demo test lint bench crash damage freeze power disk-full fuzz sanitize stress prepare
+.PHONY: demo test lint bench crash damage freeze history power disk-full fuzz sanitize stress prepare
 
 demo: prepare
 	$(CARGO) build --release --features cli --bin vectrove
@@ -43,6 +44,9 @@ damage: prepare
 
 freeze: prepare
 	$(TORTURE) freeze --trials 100
+
+history: prepare
+	$(TORTURE) history --seconds $(SECONDS)
 
 power: prepare
 	$(TORTURE) power --trials 20

@@ -1,9 +1,10 @@
 //! Campaigns that try to make the database lose something: `vectrove-torture crash|damage|disk-full|
-//! freeze|power`.
+//! freeze|history|power`.
 //!
-//! Each campaign starts this program again as a worker, does something terrible to it or to its files, and holds what
-//! is left against what the worker was told. It uses nothing but the public interface. Exit status: 0 without
-//! violations, 1 with, 2 if the campaign itself could not go on, 77 if this machine cannot run it.
+//! Each campaign but `history` starts this program again as a worker, does something terrible to it or to its files, and
+//! holds what is left against what the worker was told. `history` reads while others write, in this process. All use
+//! nothing but the public interface. Exit status: 0 without violations, 1 with, 2 if the campaign itself could not go on,
+//! 77 if this machine cannot run it.
 
 mod args;
 mod child;
@@ -13,6 +14,7 @@ mod deed;
 mod disk_full;
 mod folder;
 mod freeze;
+mod history;
 mod inspect;
 mod ledger;
 mod line;
@@ -40,6 +42,8 @@ const USAGE: &str = "usage: vectrove-torture COMMAND [--seed S] [--dir FOLDER]
   damage    --trials N   damage one file, and see that it is refused or made up for
   disk-full --rounds N   fill the disk, free it, and go on
   freeze    --trials N   stop writing the graph down, end, and see that an open makes up for it
+  history   --seconds N [--only KIND[,KIND]]
+                         read while others write, and see that every answer is of one commit and one namespace
   power     --trials N   shut the file system down as a power loss does";
 
 fn main() -> ExitCode {
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
                 "damage" => damage::run(&args),
                 "disk-full" => disk_full::run(&args),
                 "freeze" => freeze::run(&args),
+                "history" => history::run(&args),
                 "power" => power::run(&args),
                 _ => Err(USAGE.to_owned()),
             }

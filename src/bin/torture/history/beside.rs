@@ -1,0 +1,95 @@
+//! The reader beside the writer: a second, read-only handle of the same folder, which goes on to later commits.
+//!
+//! All of its answers are of the commit that its last refresh returned.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use vectrove::{Commit, Database, Error, ErrorKind, Options};
+
+use super::readers::Reader;
+use super::round::{Round, Site};
+use super::shapes::{CHURN, SHAPES, is_life};
+
+/// The time between two refreshes.
+const PAUSE: Duration = Duration::from_millis(1_200);
+/// How often a refresh is called before its error is a violation.
+const MOST_TRIES: u32 = 5;
+
+/// Asks until the round is over.
+pub(super) fn run(round: &Round<'_>, thread: usize, path: &Path) {
+    if round.is_of_loading() {
+        return rest(round, thread);
+    }
+    let mut reader = Reader::new(round, thread);
+    let opened = Database::open_with(path, Options::new().read_only(true).memory_bytes(8 << 20));
+    let db = match opened {
+        Ok(db) => db,
+        Err(error) => return round.violation(&format!("opening beside the writer: {error}")),
+    };
+    while !round.is_over() {
+        round.beat(thread);
+        let commit = match refresh(round, &db) {
+            Ok(commit) => commit.0,
+            Err(error) => return round.violation(&format!("refreshing beside the writer: {error}")),
+        };
+        round.progress.wait();
+        let (sites, began) = (sites(round, &db), Instant::now());
+        while began.elapsed() < PAUSE && !round.is_over() {
+            round.beat(thread);
+            let place = reader.rng().below(sites.len().max(1) as u64) as usize;
+            sites.get(place).into_iter().for_each(|site| reader.ask_some(site, Some(commit)));
+        }
+    }
+    if let Err(error) = db.close() {
+        round.violation(&format!("closing beside the writer: {error}"));
+    }
+}
+
+/// Does nothing until the round is over.
+fn rest(round: &Round<'_>, thread: usize) {
+    while !round.is_over() {
+        round.beat(thread);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Goes on to a later commit. A writer that drops collections all the time may be faster than several tries of one
+/// refresh; then it is called once more.
+fn refresh(round: &Round<'_>, db: &Database) -> Result<Commit, Error> {
+    let mut n_tries = 1;
+    loop {
+        match db.refresh() {
+            Err(error) if error.kind() == ErrorKind::Corruption && n_tries < MOST_TRIES => {
+                eprintln!("history: round {}: the writer was faster than a refresh: {error}", round.number);
+                n_tries += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// The collections as they are seen beside the writer, each with its twin.
+fn sites(round: &Round<'_>, db: &Database) -> Vec<Site> {
+    let mut sites = Vec::new();
+    let asked = SHAPES.iter().zip(&round.fixed).filter(|(_, site)| round.asks_large() || !site.lifetime.is_large());
+    for (shape, site) in asked {
+        match db.collection(shape.name) {
+            Ok(collection) => sites.push(Site { lifetime: site.lifetime.clone(), collection }),
+            Err(error) => round.violation(&format!("beside the writer: {error}")),
+        }
+    }
+    for name in CHURN {
+        let Some(site) = round.churn.read().clone() else { continue };
+        match db.collection(name) {
+            // The lifetime that is seen may be another than the present one.
+            Ok(collection) if is_life(collection.config(), site.lifetime.number) => {
+                sites.push(Site { lifetime: site.lifetime.clone(), collection });
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => round.violation(&format!("beside the writer: {error}")),
+        }
+    }
+    sites
+}
