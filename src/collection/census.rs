@@ -1,7 +1,7 @@
 //! The counts of a collection, all of one commit.
 //!
-//! A commit replaces the census as a whole before its view is published. Whoever loads a view first and the census after
-//! it gets the census of that view, or a later one, which tells by its commit. Nobody waits.
+//! A commit replaces the census as a whole before its view is published, and the one before stays beside it. Whoever loads a
+//! view first and the censuses after it finds that view's own, unless two more commits have come between.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 
@@ -39,13 +39,19 @@ impl Census {
     }
 }
 
-/// The newest census of a collection: a sequence lock, which one writer at a time enters and any number read.
+/// The newest census of a collection and the one before: a sequence lock, which one writer at a time enters and any number
+/// read.
 ///
 /// After H.-J. Boehm, "Can seqlocks get along with programming language memory models?" (2012).
 #[derive(Default)]
 pub(crate) struct Register {
-    /// Odd while a census is being entered.
+    /// Twice the number of censuses entered; one more while another is being entered, in the place of the older one.
     sequence: AtomicU64,
+    places: [Place; 2],
+}
+
+#[derive(Default)]
+struct Place {
     since: AtomicU64,
     n_documents: AtomicUsize,
     n_namespaces: AtomicUsize,
@@ -54,44 +60,68 @@ pub(crate) struct Register {
     sole: AtomicU64,
 }
 
+/// How often a reader looks again right away. A writer that was interrupted takes longer.
+const N_LOOKS: usize = 64;
+
 impl Register {
     /// The newest census. Of a commit that may not be published yet.
     pub(crate) fn newest(&self) -> Census {
-        loop {
-            if let Some(census) = self.read() {
-                return census;
-            }
-            std::hint::spin_loop();
-        }
+        self.read(|newest, _| newest)
     }
 
-    /// The newest census; `None` while another one is being entered.
-    fn read(&self) -> Option<Census> {
-        let before = self.sequence.load(Ordering::Acquire);
+    /// The census as of a commit that was published before this is asked; `None` if it is gone by now.
+    pub(crate) fn at(&self, commit: Commit) -> Option<Census> {
+        let fits = |census: Census| (census.since <= commit).then_some(census);
+        self.read(|newest, before| fits(newest).or_else(|| fits(before)))
+    }
+
+    fn read<T>(&self, choose: impl Fn(Census, Census) -> T) -> T {
+        for n_looks in 1.. {
+            let before = self.sequence.load(Ordering::Acquire);
+            let newest = self.newest_place(before);
+            let chosen = choose(self.places[newest].read(), self.places[1 - newest].read());
+            fence(Ordering::Acquire);
+            if before % 2 == 0 && self.sequence.load(Ordering::Relaxed) == before {
+                return chosen;
+            }
+            if n_looks % N_LOOKS == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
+        }
+        unreachable!("it is looked for until it is found")
+    }
+
+    /// Takes a census in place of the one before. Nobody else does meanwhile.
+    pub(crate) fn enter(&self, census: Census) {
+        let before = self.sequence.load(Ordering::Relaxed);
+        self.sequence.store(before + 1, Ordering::Relaxed);
+        fence(Ordering::Release);
+        self.places[1 - self.newest_place(before)].write(census);
+        self.sequence.store(before + 2, Ordering::Release);
+    }
+
+    /// Where the newest census stands.
+    fn newest_place(&self, sequence: u64) -> usize {
+        (sequence / 2 % 2) as usize
+    }
+}
+
+impl Place {
+    fn read(&self) -> Census {
         let sole = self.sole.load(Ordering::Relaxed);
-        let census = Census {
+        Census {
             since: Commit(self.since.load(Ordering::Relaxed)),
             n_documents: self.n_documents.load(Ordering::Relaxed),
             n_namespaces: self.n_namespaces.load(Ordering::Relaxed),
             n_slots: self.n_slots.load(Ordering::Relaxed),
             sole: sole.checked_sub(1).map(|number| NamespaceId(number as u32)),
-        };
-        fence(Ordering::Acquire);
-        (before % 2 == 0 && self.sequence.load(Ordering::Relaxed) == before).then_some(census)
+        }
     }
 
-    /// Takes a census in place of the one before. Nobody else does meanwhile.
-    pub(crate) fn enter(&self, census: Census) {
-        let Census { since, n_documents, n_namespaces, n_slots, sole } = census;
-        let before = self.sequence.load(Ordering::Relaxed);
-        self.sequence.store(before + 1, Ordering::Relaxed);
-        fence(Ordering::Release);
+    fn write(&self, Census { since, n_documents, n_namespaces, n_slots, sole }: Census) {
         self.since.store(since.0, Ordering::Relaxed);
         self.n_documents.store(n_documents, Ordering::Relaxed);
         self.n_namespaces.store(n_namespaces, Ordering::Relaxed);
         self.n_slots.store(n_slots, Ordering::Relaxed);
         self.sole.store(sole.map_or(0, |number| u64::from(number.0) + 1), Ordering::Relaxed);
-        self.sequence.store(before + 2, Ordering::Release);
     }
 }
 
@@ -127,7 +157,25 @@ mod tests {
                 let found = register.newest();
                 assert!(found == census(found.n_documents) && found.n_documents >= last);
                 last = found.n_documents;
+                assert!(register.at(found.since).is_none_or(|again| again == found));
             }
         });
+    }
+
+    #[test]
+    fn the_census_before_is_there_until_the_next() {
+        let register = Register::default();
+        let census = |n| Census { since: Commit(n), n_documents: n as usize, ..Census::default() };
+        register.enter(census(5));
+        register.enter(census(9));
+        assert_eq!([4, 5, 8, 9, 20].map(|at| register.at(Commit(at)).map(|census| census.since.0)), [
+            None,
+            Some(5),
+            Some(5),
+            Some(9),
+            Some(9)
+        ]);
+        register.enter(census(11));
+        assert_eq!([8, 9, 11].map(|at| register.at(Commit(at)).map(|census| census.since.0)), [None, Some(9), Some(11)]);
     }
 }

@@ -66,7 +66,13 @@ impl Exact {
             Residency::Disk => return Ok(()),
         };
         let reserved = held.rows.reserve(n_slots).and_then(|()| held.present.reserve(n_slots.div_ceil(32)));
-        reserved.map_err(|source| no_room(n_slots, source))?;
+        if let Err(source) = reserved {
+            if held.is_mapped {
+                // What there was room for is of no use.
+                _ = std::fs::remove_file(folder.join(FILE_NAME));
+            }
+            return Err(no_room(n_slots, source));
+        }
         self.held.store(Some(Arc::new(held)));
         Ok(())
     }
@@ -293,8 +299,9 @@ impl Reader<'_> {
 
     /// Whether two slots have the same vector. False if one of them has none, as one whose document died, on disk.
     pub(crate) fn is_same(&self, a: Slot, b: Slot) -> bool {
-        if let (Some(a), Some(b)) = (self.get(a), self.get(b)) {
-            return a == b;
+        // By those that are here for certain: a slot may have been put after this reader began, where others are held by now.
+        if let Some(held) = self.held().filter(|held| held.is_present(a) && held.is_present(b)) {
+            return held.row(a) == held.row(b);
         }
         let mut rows = [None, None];
         let read = self.disk.each(&[a, b], |index, row| {

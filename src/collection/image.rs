@@ -93,6 +93,8 @@ impl Live {
         writer.section(|writer| writer.put(&ids))?;
         let held = memory.index.as_ref().map(Index::held);
         let codes = memory.index.as_ref().and_then(Index::codes);
+        // A slot that was being given a document while cells were written waits by now.
+        drop(memory.still());
         // What waits to be linked may be linked although it died before the commit: a later delta leads there.
         let waiting: HashSet<Slot> = memory.index.as_ref().map(Index::waiting).unwrap_or_default();
         let is_held = |slot: Slot| held.as_ref().is_some_and(|held| held(slot)) || waiting.contains(&slot);

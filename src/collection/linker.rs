@@ -13,16 +13,13 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use super::Live;
 use super::index::Index;
 use super::index::upkeep::Bench;
-use super::waiting::Task;
+use super::waiting::{PATIENCE, Task};
 use crate::config::Options;
 use crate::error::{Error, Result};
 
 /// How much nicer than others the linker's threads are: they get about a tenth of a core that someone else wants too.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
-
-/// How long work that could not be done is left alone before it is tried again.
-const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Wakes the linker.
 #[derive(Default)]
@@ -144,26 +141,30 @@ fn work(lives: &RwLock<Vec<Weak<Live>>>, pool: &rayon::ThreadPool, bell: &Bell) 
 /// Does one piece of work of each kind for a collection.
 fn work_on(live: &Live, pool: &rayon::ThreadPool) -> Progress {
     let mut worked = false;
-    let mut note = |task: Task, outcome: Result<bool>| worked |= live.obstacles.note(task, outcome).unwrap_or(false);
+    let mut attempt =
+        |task: Task, work: &dyn Fn() -> Result<bool>| worked |= live.obstacles.attempt(task, work).unwrap_or(false);
     if let Some(index) = live.memory.index.as_ref().filter(|_| !live.store.is_beside()) {
-        let view = live.store.view();
-        let linked = index.work(&Bench {
-            memory: &live.memory,
-            exact: &live.reader(&view),
-            pool,
-            oldest: live.store.oldest_view(),
-            now: &|| live.store.view().commit,
-            record: &|graph, changes| live.record(graph, changes),
+        attempt(Task::Link, &|| {
+            let view = live.store.view();
+            index.work(&Bench {
+                memory: &live.memory,
+                exact: &live.reader(&view),
+                pool,
+                oldest: live.store.oldest_view(),
+                now: &|| live.store.view().commit,
+                record: &|graph, changes| live.record(graph, changes),
+            })
         });
-        note(Task::Link, linked);
     }
     if let Some(index) = live.memory.index.as_ref().filter(|index| index.takes_sketches()) {
         sketch(live, index).unwrap_or_else(|error| tracing::warn!("filtered searches do without sketches: {error}"));
     }
-    note(Task::BringVectors, live.bring_vectors());
-    note(Task::IndexFields, live.build_fields());
-    note(Task::IndexWords, live.build_words());
-    note(Task::Save, if live.is_save_due() { live.save().map(|()| false) } else { Ok(false) });
+    attempt(Task::BringVectors, &|| live.bring_vectors());
+    attempt(Task::IndexFields, &|| live.build_fields());
+    attempt(Task::IndexWords, &|| live.build_words());
+    if live.is_save_due() {
+        attempt(Task::Save, &|| live.save().map(|()| false));
+    }
     match worked {
         true => Progress::Worked,
         false if live.obstacles.are_there() => Progress::Blocked,

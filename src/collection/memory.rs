@@ -208,6 +208,11 @@ impl Memory {
         Applying { memory: self, ledger: self.ledger.write() }
     }
 
+    /// The counts as of a commit that was published before; `None` if two others came since.
+    pub(crate) fn census_at(&self, commit: Commit) -> Option<Census> {
+        self.census.at(commit)
+    }
+
     /// The counts as of the newest commit, which may not be published yet.
     pub(crate) fn census(&self) -> Census {
         self.census.newest()

@@ -67,12 +67,12 @@ impl Moment {
         if live.memory.census().is_shared() {
             return Moment::last_still(live, name, listing);
         }
-        // In this order. A namespace that is found later than the view has documents from a later commit on at the earliest;
-        // and a census that is not of a later commit than the view is the view's own.
+        // In this order. A namespace that is found later than the view has documents from a later commit on at the earliest.
         let view = live.store.view();
-        let (namespace, census) = (live.find_namespace(name), live.memory.census());
-        match census.n_members(namespace) {
-            Some(n_members) if census.since <= view.commit && !listing.lists(n_members, census.n_documents) => {
+        let (namespace, census) = (live.find_namespace(name), live.memory.census_at(view.commit));
+        let counted = census.and_then(|census| Some((census, census.n_members(namespace)?)));
+        match counted {
+            Some((census, n_members)) if n_members == 0 || !listing.lists(n_members, census.n_documents) => {
                 Moment::new(live, view, namespace, census, n_members, None)
             }
             _ => Moment::last_still(live, name, listing),
@@ -189,7 +189,7 @@ impl Moment {
         Sight { slots, exact, ranker, n_documents, n_slots: self.n_slots, commit: self.view.commit }
     }
 
-    pub(super) fn slots(&self) -> &Slots {
+    fn slots(&self) -> &Slots {
         &self.live.memory.slots
     }
 

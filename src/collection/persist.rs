@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 use super::Live;
 use super::index::Index;
+use super::residency::Footprint;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::graph::{Change, Delta, Entry, Graph, Op};
@@ -28,8 +29,8 @@ use crate::store::{image, key};
 const LEAST_BYTES: u64 = 64 << 20;
 /// ...and by this part of the image.
 const IMAGE_SHARE: u64 = 2;
-/// How long to wait before trying again to make up for deltas that could not be written.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait between two saves that are due.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes of rows written in one batch.
 const BATCH_BYTES: usize = 4 << 20;
 
@@ -63,7 +64,7 @@ pub(crate) struct State {
     pub(crate) image_bytes: u64,
     /// Bytes of deltas that were there at open.
     pub(crate) delta_bytes: u64,
-    /// When a save was last tried that was due because deltas are lagging.
+    /// When a save was last tried that was due.
     tried_at: Option<Instant>,
     /// The collection was dropped: nothing more is written.
     ended: bool,
@@ -193,15 +194,14 @@ impl Live {
         if state.ended {
             return false;
         }
-        if n_bytes >= LEAST_BYTES && n_bytes >= state.image_bytes / IMAGE_SHARE {
-            return true;
-        }
-        let is_late = (state.lagging || self.is_rebuilt(&state)) && self.store.is_writable() && self.is_persisted();
+        let is_large = n_bytes >= LEAST_BYTES && n_bytes >= state.image_bytes / IMAGE_SHARE;
+        let is_late = state.lagging || self.is_rebuilt(&state);
         let is_patient = state.tried_at.is_some_and(|tried| tried.elapsed() < PATIENCE);
-        if is_late && !is_patient {
+        let is_due = (is_large || is_late) && !is_patient && self.store.is_writable() && self.is_persisted();
+        if is_due {
             state.tried_at = Some(Instant::now());
         }
-        is_late && !is_patient
+        is_due
     }
 
     /// Whether rows and deltas on disk are the graph in memory, as long as nothing is linked.
@@ -269,6 +269,9 @@ impl Live {
             // Everything that the image holds is in files then, so that the log need not vouch for it.
             self.store.flush_families(std::iter::once(&self.families))?;
             failpoint::hit("save.flushed");
+            // A disk that is filled to the last byte by what is derived takes no documents.
+            let Footprint { index, rest, .. } = self.footprint();
+            self.store.check_space(index.codes + index.links + rest)?;
             state.image_bytes = self.write_image(&view, delta, graph.as_deref())?;
             (state.imaged_delta, state.cursor.image) = (delta, view.commit);
             self.persist.n_image_bytes.fetch_add(state.image_bytes, Ordering::Relaxed);
@@ -288,6 +291,11 @@ impl Live {
     /// The commit up to which the newest image says what is there; `None` without one.
     pub(crate) fn imaged(&self) -> Option<Commit> {
         self.persist.imaged()
+    }
+
+    /// Whether the collection was dropped, so that nothing of it is written any more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.persist.state.lock().ended
     }
 
     /// Has nothing more be written of graph and image, and the log not be kept for their sake. Waits for a save under way.

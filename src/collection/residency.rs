@@ -188,14 +188,18 @@ impl Live {
     /// Where nothing can be linked without them: what keeps them from being held or read.
     pub(crate) fn bring_vectors(&self) -> Result<bool> {
         let is_walked_by_codes = self.config.has_codes();
-        if !is_walked_by_codes && self.memory.slots.exact.residency() == Residency::Disk {
+        if !is_walked_by_codes && self.memory.slots.exact.residency() == Residency::Disk && !self.has_ended() {
             self.hold_late()?;
         }
         let brought = self.bring_some();
+        if brought.is_err() {
+            // Nobody looks at one commit for ever because of what cannot be read. Where vectors are needed it begins again.
+            self.memory.slots.exact.let_go();
+            *self.bringing.lock() = None;
+        }
         match brought {
             Err(error) if is_walked_by_codes => {
                 tracing::error!(collection = self.id.0, "exact vectors stay on disk: {error}");
-                self.memory.slots.exact.let_go();
                 Ok(true)
             }
             brought => brought,
@@ -205,8 +209,14 @@ impl Live {
     /// Holds exact vectors that could not be held when the collection was opened. Some points of the graph may have died
     /// since, whose vectors are nowhere.
     fn hold_late(&self) -> Result<()> {
+        if self.store.options().residency_of(&self.config) == Residency::Mapped {
+            self.store.check_space(self.memory.slots.n_slots() * self.config.dimension * size_of::<f32>())?;
+        }
         // No commit may come between: what is put from here on is put where vectors are held.
         let _held = self.store.hold();
+        if self.has_ended() {
+            return Ok(());
+        }
         self.budget.hold(self)?;
         if let Some(index) = &self.memory.index {
             index.distrust();

@@ -148,7 +148,7 @@ impl Snapshot {
     fn moment(&self) -> Result<Arc<Moment>> {
         match self.held.load_full() {
             Some(moment) => Ok(moment),
-            // It was let go because the collection went; a reader that went on has another one by now.
+            // It was let go because the collection went.
             None => self.namespace.state.live().and(Err(Error::Closed)),
         }
     }

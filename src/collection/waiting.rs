@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 
 /// How long a waiting thread sleeps at most before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// How long work that could not be done is left alone before it is tried again.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Where to wait, and where to ring.
 #[derive(Default)]
@@ -62,14 +64,21 @@ pub(crate) struct Obstacles(Mutex<[Option<Obstacle>; N_TASKS]>);
 
 struct Obstacle {
     error: Arc<Error>,
-    /// When the work was last tried.
-    tried: Instant,
+    /// When the last try began.
+    began: Instant,
+    /// When it ended.
+    ended: Instant,
 }
 
 impl Obstacles {
-    /// Takes note of how a piece of work went. Returns what came of it; `None` if it could not be done.
-    pub(crate) fn note<T>(&self, task: Task, outcome: Result<T>) -> Option<T> {
-        let place = &mut self.0.lock()[task as usize];
+    /// Tries a piece of work, unless it could not be done a moment ago. Returns what came of it; `None` if it was not done.
+    pub(crate) fn attempt<T>(&self, task: Task, work: impl FnOnce() -> Result<T>) -> Option<T> {
+        let place = task as usize;
+        if self.0.lock()[place].as_ref().is_some_and(|obstacle| obstacle.ended.elapsed() < PATIENCE) {
+            return None;
+        }
+        let (began, outcome) = (Instant::now(), work());
+        let place = &mut self.0.lock()[place];
         match outcome {
             Ok(done) => {
                 if place.take().is_some() {
@@ -82,16 +91,16 @@ impl Obstacles {
                 if !is_known {
                     tracing::warn!(?task, "work in the background stands still: {error}");
                 }
-                *place = Some(Obstacle { error: Arc::new(error), tried: Instant::now() });
+                *place = Some(Obstacle { error: Arc::new(error), began, ended: Instant::now() });
                 None
             }
         }
     }
 
-    /// What one of these tasks met when it was tried since a moment.
-    pub(crate) fn met_since(&self, began: Instant, tasks: &[Task]) -> Option<Error> {
+    /// What one of these tasks met in a try that began since a moment.
+    pub(crate) fn met_since(&self, moment: Instant, tasks: &[Task]) -> Option<Error> {
         let all = self.0.lock();
-        let met = |task: &Task| all[*task as usize].as_ref().filter(|obstacle| obstacle.tried >= began);
+        let met = |task: &Task| all[*task as usize].as_ref().filter(|obstacle| obstacle.began >= moment);
         tasks.iter().find_map(met).map(|obstacle| obstacle.error.restated())
     }
 
@@ -109,13 +118,17 @@ mod tests {
     fn an_obstacle_counts_once_it_was_met_again() {
         let obstacles = Obstacles::default();
         let full = || -> Result<()> { Err(Error::ReadOnly { reason: "full".into() }) };
-        assert_eq!(obstacles.note(Task::Link, full()), None);
+        assert_eq!(obstacles.attempt(Task::Link, full), None);
         let began = Instant::now();
         assert!(obstacles.met_since(began, &[Task::Link]).is_none(), "it may be gone by now");
-        obstacles.note(Task::Link, full());
+        assert_eq!(obstacles.attempt(Task::Link, || Ok(7)), None, "it is left alone for a moment");
+        assert_eq!(obstacles.attempt(Task::Save, || Ok(7)), Some(7), "another task is not");
+        std::thread::sleep(PATIENCE);
+        obstacles.attempt(Task::Link, full);
         assert!(matches!(obstacles.met_since(began, &[Task::Save, Task::Link]), Some(Error::ReadOnly { .. })));
         assert!(obstacles.met_since(began, &[Task::Save]).is_none() && obstacles.are_there());
-        assert_eq!(obstacles.note(Task::Link, Ok(7)), Some(7));
+        std::thread::sleep(PATIENCE);
+        assert_eq!(obstacles.attempt(Task::Link, || Ok(7)), Some(7));
         assert!(obstacles.met_since(began, &[Task::Link]).is_none() && !obstacles.are_there());
     }
 

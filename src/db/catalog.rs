@@ -11,7 +11,7 @@ use crate::collection::check::collection_name;
 use crate::collection::fields::Known;
 use crate::collection::{Collection, Common, Live, State, new_memory, ranker_of};
 use crate::config::{CollectionConfig, Durability};
-use crate::error::{Error, Result};
+use crate::error::{Error, Outcome, Result};
 use crate::failpoint;
 use crate::id::{CollectionId, Commit};
 use crate::limits::MAX_COLLECTIONS;
@@ -175,9 +175,12 @@ impl Engine {
         });
         let live = Arc::new(begun.inspect_err(|_| undo(&store, id, None))?);
         let activated = self.budget.add(&live).and_then(|()| self.activate(&live, name));
-        let (state, commit) = activated.inspect_err(|_| {
+        let (state, commit) = activated.inspect_err(|error| {
             live.end_saving();
-            undo(&store, id, Some(&live.families));
+            // A commit that may have come to pass after all finds its families.
+            if error.outcome() != Outcome::Unknown {
+                undo(&store, id, Some(&live.families));
+            }
         })?;
         self.linker.read().iter().for_each(|linker| linker.add(&live));
         store.acknowledge(commit, Durability::Sync)?;

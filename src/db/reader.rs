@@ -23,9 +23,10 @@ use crate::id::{CollectionId, Commit};
 use crate::store::rehearse::Rehearsal;
 
 /// How often what a writer may have disturbed is tried.
-const MOST_TRIES: u32 = 20;
-/// How long to wait before the second try; before each further one, so much more.
+const MOST_TRIES: u32 = 80;
+/// How long to wait before the second try; before each further one, that much more, up to the most.
 const PAUSE: Duration = Duration::from_millis(5);
+const MOST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Opens a database beside whoever writes to it.
 pub(super) fn open(path: &Path, options: &Options, bell: &Arc<Bell>, budget: &Arc<Budget>) -> Result<Opened> {
@@ -35,7 +36,7 @@ pub(super) fn open(path: &Path, options: &Options, bell: &Arc<Bell>, budget: &Ar
         match super::open_lives(path, options, bell, budget, Rehearsal::begin_beside, settle) {
             Err(error) if may_pass(&error) && n_tries < MOST_TRIES => {
                 tracing::debug!("the writer was faster, trying again: {error}");
-                std::thread::sleep(PAUSE * n_tries);
+                std::thread::sleep((PAUSE * n_tries).min(MOST_PAUSE));
                 n_tries += 1;
             }
             outcome => return outcome,

@@ -166,7 +166,7 @@ impl Database {
 fn collection_stats(store: &Store, state: &State) -> Result<CollectionStats> {
     let live = state.live()?;
     let (slots, index) = (&live.memory.slots, live.memory.index.as_ref());
-    let (footprint, census) = (live.footprint(), live.memory.census());
+    let (footprint, census) = (live.footprint(), live.memory.still().census());
     let (n_links_added, n_rows_replaced) = index.map_or((0, 0), Index::n_changes);
     let [delta_bytes_written, rows_bytes_written, image_bytes_written] = live.persist.written();
     Ok(CollectionStats {

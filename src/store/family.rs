@@ -47,7 +47,15 @@ impl Families {
             let names: Vec<_> = Self::table(collection).filter(|(_, s)| *s == shape).map(|(name, _)| name).collect();
             rocks.create_families(&names, shape).map_err(storage("creating a collection's families"))
         };
-        let mut handles = create(Shape::Vectors)?.into_iter().chain(create(Shape::Rows)?);
+        let vectors = create(Shape::Vectors)?;
+        let rows = create(Shape::Rows).inspect_err(|_| {
+            for family in &vectors {
+                if let Err(fault) = rocks.drop_family(family) {
+                    tracing::warn!("the next open drops a family of a collection that could not be created: {fault}");
+                }
+            }
+        })?;
+        let mut handles = vectors.into_iter().chain(rows);
         // Four were asked for, and `create_families` fails unless all were made.
         Ok(Self::collect(&mut handles).expect("one handle for each family"))
     }

@@ -176,6 +176,13 @@ impl ImageWriter {
     }
 }
 
+impl Drop for ImageWriter {
+    /// What could not be finished takes no room.
+    fn drop(&mut self) {
+        _ = std::fs::remove_file(draft_of(&self.folder));
+    }
+}
+
 fn header(tag: &Tag, sections: &[(u64, u64)], table_crc: u32) -> [u8; PAGE] {
     let mut header = [0; PAGE];
     header[..8].copy_from_slice(MAGIC);

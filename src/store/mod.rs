@@ -66,6 +66,8 @@ use crate::failpoint;
 use crate::id::{CollectionId, Commit};
 
 const DEFAULT_FAMILY: &str = "default";
+/// Views that were replaced for which there is room, beside those that are looked at.
+const LEAST_REPLACED: usize = 64;
 
 /// An open database, as bytes.
 ///
@@ -232,7 +234,8 @@ impl Store {
         self.superblock.lock().content().store
     }
 
-    fn check_space(&self, n_bytes: usize) -> Result<()> {
+    /// Refuses to write so many bytes if that leaves fewer free than there have to be.
+    pub(crate) fn check_space(&self, n_bytes: usize) -> Result<()> {
         failpoint::refuse("space")?;
         let least = self.options.min_free_bytes;
         if least == 0 {
@@ -333,6 +336,8 @@ impl Store {
 
     /// Drops what is left of a collection's families and then its entry, which says `Creating` or `Dropping`.
     pub(crate) fn finish_drop(&self, id: CollectionId, families: Option<&Families>) -> Result<()> {
+        // An entry that says otherwise must not be left without its families.
+        self.health.check()?;
         for family in families.iter().flat_map(|families| families.all()) {
             self.rocks.drop_family(family).map_err(storage("dropping a collection's families"))?;
         }
@@ -388,6 +393,13 @@ impl Turn<'_> {
         // Under the lock, so that no one takes the new view for the oldest while the one before is still looked at.
         let mut replaced = self.store.replaced.lock();
         let before = self.store.view.swap(view);
+        if replaced.len() == replaced.capacity() {
+            // Behind one that is looked at for long lie many that no one does.
+            replaced.retain(|view| view.strong_count() > 0);
+            let n_left = replaced.len();
+            replaced.shrink_to(n_left * 2 + LEAST_REPLACED);
+            replaced.reserve(n_left + LEAST_REPLACED);
+        }
         replaced.push_back(Arc::downgrade(&before));
     }
 

@@ -438,21 +438,22 @@ fn check_names(collections: &[Rehearsed]) -> Result<()> {
 
 /// Gives collections in use other names that have one that another of a lower number has. Returns those.
 fn rename_doubles(collections: &mut [Rehearsed]) -> Vec<(CollectionId, CatalogEntry)> {
-    let (mut names, mut renamed) = (BTreeSet::new(), Vec::new());
-    for collection in collections.iter_mut().filter(|collection| collection.active_families().is_some()) {
-        let mut name = collection.entry.name.clone();
-        while !names.insert(name.clone()) {
-            name = other_name(&name, collection.id.0);
-        }
-        if name != collection.entry.name {
-            collection.entry.name = name;
+    let is_active = |collection: &&mut Rehearsed| collection.active_families().is_some();
+    let mut taken: BTreeSet<String> = collections.iter().map(|collection| collection.entry.name.clone()).collect();
+    let (mut first, mut renamed) = (BTreeSet::new(), Vec::new());
+    for collection in collections.iter_mut().filter(is_active) {
+        if !first.insert(collection.entry.name.clone()) {
+            let others = (collection.id.0..).map(|number| other_name(&collection.entry.name, number));
+            let free = others.into_iter().find(|name| !taken.contains(name)).unwrap_or_default();
+            taken.insert(free.clone());
+            collection.entry.name = free;
             renamed.push((collection.id, collection.entry.clone()));
         }
     }
     renamed
 }
 
-/// The name of a collection whose name another one has.
+/// A name for a collection whose name another one has.
 fn other_name(name: &str, number: u32) -> String {
     format!("{name:.100}-{number}")
 }

@@ -74,7 +74,10 @@ impl SyncGate {
             self.gather(&mut state);
             drop(state);
             let (written, began) = (last_written(), Instant::now());
-            let outcome = sync();
+            let outcome = {
+                let _syncing = Syncing(self);
+                sync()
+            };
             state = self.state.lock();
             state.end_sync(outcome.is_ok().then_some(written), began);
             self.synced.notify_all();
@@ -92,6 +95,18 @@ impl SyncGate {
         let until = last.ended + (last.took / 2).min(MOST_PATIENCE);
         let n_expected = state.waiting.len() + last.n_answered;
         while state.waiting.len() < n_expected && !self.came.wait_until(state, until).timed_out() {}
+    }
+}
+
+/// Lets others sync where one who does panics.
+struct Syncing<'g>(&'g SyncGate);
+
+impl Drop for Syncing<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.state.lock().syncing = false;
+            self.0.synced.notify_all();
+        }
     }
 }
 

@@ -68,8 +68,8 @@ impl Live {
 
 /// The postings of a collection at a commit.
 pub(crate) struct Lookup<'l> {
-    pub(crate) live: &'l Live,
-    pub(crate) view: &'l View,
+    pub(super) live: &'l Live,
+    pub(super) view: &'l View,
 }
 
 impl Postings for Lookup<'_> {

@@ -22,7 +22,7 @@ pub(crate) mod upkeep;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
@@ -60,6 +60,8 @@ pub(crate) struct Index {
     n_dead: AtomicUsize,
     /// Those of them that the last sweep did not find in the graph: they waited in the tail.
     n_dead_waiting: AtomicUsize,
+    /// The oldest commit that was looked at when a sweep left some of them for that; none after one that did not.
+    swept_at: AtomicU64,
     /// How many slots had left the tail when the graph was last proven to reach all its points.
     n_proven: AtomicUsize,
     /// How many have to leave, and be proven, for those who wait.
@@ -123,6 +125,7 @@ impl Index {
             sifting: Sifting::default(),
             n_dead: AtomicUsize::new(0),
             n_dead_waiting: AtomicUsize::new(0),
+            swept_at: AtomicU64::new(u64::MAX),
             n_proven: AtomicUsize::new(0),
             awaited: AtomicUsize::new(0),
             short: Mutex::default(),

@@ -99,9 +99,14 @@ impl Index {
     ) -> Result<bool> {
         let graph = self.graph();
         let (memory, crew) = (bench.memory, Crew { graph: &graph, linking, bench });
+        let mut refused = None;
         if self.rebuild.load(Ordering::Acquire) {
-            self.make_anew(space, &crew)?;
-            return Ok(true);
+            match self.make_anew(space, &crew) {
+                Ok(()) => return Ok(true),
+                Err(error) if self.distrusted.load(Ordering::Acquire) => return Err(error),
+                // The graph there is does as before: what waits is linked to it.
+                Err(error) => refused = Some(error),
+            }
         }
         if !self.unreached.load().is_empty() {
             // Before anything else: none of them is taken out and used again while it is listed.
@@ -119,6 +124,10 @@ impl Index {
             return Ok(true);
         }
         let n_points = self.n_points(memory.census().n_documents);
+        if bench.oldest > Commit(self.swept_at.load(Ordering::Relaxed)) {
+            // What the last sweep left for those who looked at earlier commits may be nobody's by now.
+            self.n_dead_waiting.fetch_min(self.tail.len(), Ordering::Relaxed);
+        }
         let n_doomed = self.n_dead().saturating_sub(self.n_dead_waiting.load(Ordering::Relaxed));
         if n_doomed >= LEAST_DEAD && n_doomed * DEAD_SHARE >= n_points {
             self.sweep(space, &crew);
@@ -148,7 +157,7 @@ impl Index {
             self.mend(space, &crew);
             return Ok(true);
         }
-        Ok(false)
+        refused.map_or(Ok(false), Err)
     }
 
     /// Gives links to some points that have lost theirs; false if there are none.
@@ -185,6 +194,9 @@ impl Index {
         tracing::debug!(n_gone = gone.len(), "swept dead points");
         self.retire(crew.bench, gone.into_iter().map(Slot).collect());
         self.n_dead_waiting.store(self.n_dead(), Ordering::Relaxed);
+        // Until whoever looks at the oldest commit is gone, another sweep would leave as much.
+        let (now, oldest) = ((crew.bench.now)(), crew.bench.oldest);
+        self.swept_at.store(if oldest < now { oldest.0 } else { u64::MAX }, Ordering::Relaxed);
         self.mend(space, crew);
     }
 
@@ -205,6 +217,8 @@ impl Index {
         self.mend_in(space, &new_crew);
         self.graph.store(anew.clone());
         self.short.lock().clear();
+        // Before their slots are used again: they are linked now, or dead.
+        self.unreached.store(Arc::default());
         self.retire(crew.bench, dead);
         self.distrusted.store(false, Ordering::Release);
         self.rebuild.store(false, Ordering::Release);

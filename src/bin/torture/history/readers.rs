@@ -183,7 +183,9 @@ impl<'r> Reader<'r> {
             ];
             for (kind, question) in all {
                 let answer = source.ask(&site.collection, &question);
-                let moment = Moment { from: commit, to: commit };
+                // Indexes may still be built, each piece in a commit of its own.
+                let Some(to) = commit_of(&site.collection) else { return };
+                let moment = Moment { from: commit, to };
                 self.check(site, &mut replica, Asked { kind, namespace, question, answer, moment });
             }
         }
