@@ -81,7 +81,7 @@ impl Register {
             let newest = self.newest_place(before);
             let chosen = choose(self.places[newest].read(), self.places[1 - newest].read());
             fence(Ordering::Acquire);
-            if before % 2 == 0 && self.sequence.load(Ordering::Relaxed) == before {
+            if before.is_multiple_of(2) && self.sequence.load(Ordering::Relaxed) == before {
                 return chosen;
             }
             if n_looks % N_LOOKS == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
@@ -168,14 +168,14 @@ mod tests {
         let census = |n| Census { since: Commit(n), n_documents: n as usize, ..Census::default() };
         register.enter(census(5));
         register.enter(census(9));
-        assert_eq!([4, 5, 8, 9, 20].map(|at| register.at(Commit(at)).map(|census| census.since.0)), [
-            None,
-            Some(5),
-            Some(5),
-            Some(9),
-            Some(9)
-        ]);
+        assert_eq!(
+            [4, 5, 8, 9, 20].map(|at| register.at(Commit(at)).map(|census| census.since.0)),
+            [None, Some(5), Some(5), Some(9), Some(9)]
+        );
         register.enter(census(11));
-        assert_eq!([8, 9, 11].map(|at| register.at(Commit(at)).map(|census| census.since.0)), [None, Some(9), Some(11)]);
+        assert_eq!(
+            [8, 9, 11].map(|at| register.at(Commit(at)).map(|census| census.since.0)),
+            [None, Some(9), Some(11)]
+        );
     }
 }

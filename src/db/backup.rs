@@ -1,12 +1,14 @@
 //! Backups: made of an open database, restored to one that is proved whole.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use super::{Database, Engine};
+use super::{Database, Engine, reader};
 use crate::config::{Options, Residency};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::id::Commit;
+use crate::store::Store;
 use crate::store::backup::{Adding, Backup, BackupFolder};
 use crate::store::rehearse::{Rehearsal, clear_draft, draft_of_copy};
 use crate::store::whole::make_whole;
@@ -19,8 +21,8 @@ impl Database {
     /// that an earlier backup has are not copied again. The backup is there whole or not at all.
     ///
     /// Before it is there, what it is made of is opened and verified as by [`verify`](Database::verify): that reads all of
-    /// the database, and takes the memory of an open one without its exact vectors. Creating and dropping collections waits
-    /// for a moment.
+    /// the database, and takes the memory of one opened read-only, without exact vectors where codes are walked. Creating,
+    /// dropping and renaming collections waits while files are linked or copied.
     ///
     /// # Errors
     /// `Corruption` or `DataLoss` if the database is damaged; `InvalidConfig` if the folder holds anything else, or backups of another database; `Busy` if another backup is
@@ -129,26 +131,27 @@ fn proving() -> Options {
 
 /// Opens and verifies a database, and closes it. Returns its last commit.
 fn prove(path: &Path) -> Result<Commit> {
-    let rehearsal = Rehearsal::begin(path, &proving())?;
-    prove_with(path, proving(), rehearsal)
+    let options = with_distances(proving(), Rehearsal::begin(path, &proving())?);
+    verify(Database::open_with(path, options)?)
 }
 
-/// The same, without changing a file.
+/// The same for a copy that nobody else uses, without changing a file.
 fn prove_copy(path: &Path) -> Result<Commit> {
     let options = proving().read_only(true).residency(Residency::Disk);
-    let rehearsal = Rehearsal::begin_beside(path, &options)?;
-    prove_with(path, options, rehearsal)
+    let options = with_distances(options.clone(), Rehearsal::begin_copy(path, &options)?);
+    verify(Database::open_by(path, options, reader::open_copy)?)
 }
 
-fn prove_with(path: &Path, mut options: Options, rehearsal: Rehearsal) -> Result<Commit> {
-    // Only the program that made collections has the distances that they name. No result is asked for, and links are not
-    // written: any distance will do.
-    let distances = rehearsal.collections.iter().filter_map(|collection| collection.entry.config.distance.clone());
-    for name in distances {
-        options = options.distance(name, |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum());
-    }
-    drop(rehearsal);
-    let db = Database::open_with(path, options)?;
+/// With the distances that collections name, which only the program that made them has. No result is asked for, and links are
+/// not written: any distance will do.
+fn with_distances(options: Options, rehearsal: Rehearsal) -> Options {
+    let named = rehearsal.collections.iter().filter_map(|collection| collection.entry.config.distance.clone());
+    named.fold(options, |options, name| {
+        options.distance(name, |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum())
+    })
+}
+
+fn verify(db: Database) -> Result<Commit> {
     let found = db.verify()?;
     db.close()?;
     Ok(found.commit)
@@ -158,39 +161,44 @@ impl Engine {
     /// Makes a copy of the database in a folder that does not exist yet, and proves it before it is there. Returns its last
     /// commit.
     pub(super) fn checkpoint(&self, target: &Path) -> Result<Commit> {
-        self.store()?.refuse_beside()?;
+        let _copying = self.copying.lock();
         make_whole(target, |draft| {
-            self.copy_to(draft)?;
+            let _store = self.while_no_family_changes(|store| store.copy_to(draft))?;
             prove_copy(draft)
         })
     }
 
     fn backup(&self, folder: &Path) -> Result<Backup> {
         let _copying = self.copying.lock();
-        let store = {
-            let store = self.store()?;
-            store.refuse_beside()?;
-            store.identity()
-        };
-        let adding = Adding::begin(folder, store)?;
         // Within the database's folder, so that its files are linked and not copied.
-        clear_draft(&self.path)?;
         let draft = draft_of_copy(&self.path);
-        let copied = std::fs::create_dir(&draft).map_err(|error| Error::io("creating", &draft, error));
-        let added = copied.and_then(|()| {
-            self.copy_to(&draft)?;
-            adding.add(&draft, prove_copy(&draft)?)
-        });
-        if let Err(error) = clear_draft(&self.path) {
-            tracing::warn!("the next open clears a copy away: {error}");
-        }
+        let (store, adding) = self.while_no_family_changes(|store| {
+            store.refuse_beside()?;
+            let adding = Adding::begin(folder, store.identity())?;
+            clear_draft(&self.path)?;
+            std::fs::create_dir(&draft).map_err(|error| Error::io("creating", &draft, error))?;
+            store.copy_to(&draft).inspect_err(|_| self.clear_copy())?;
+            Ok(adding)
+        })?;
+        let added = prove_copy(&draft).and_then(|commit| adding.add(&draft, commit));
+        self.clear_copy();
+        // Only now: nobody else opens the folder, and with it the draft, before that.
+        drop(store);
         added
     }
 
-    /// Copies the database as of some commit from now on.
-    fn copy_to(&self, folder: &Path) -> Result<()> {
-        // In this order: who closes holds the catalog while waiting for the store.
+    fn clear_copy(&self) {
+        if let Err(error) = clear_draft(&self.path) {
+            tracing::warn!("the next open clears a copy away: {error}");
+        }
+    }
+
+    /// Does something while no family is created or dropped, and returns the store. The caller lets go of that before it takes
+    /// the catalog: who closes holds the catalog while waiting for the store.
+    fn while_no_family_changes<T>(&self, work: impl FnOnce(&Store) -> Result<T>) -> Result<(Arc<Store>, T)> {
         let _catalog = self.catalog.lock();
-        self.store()?.copy_to(folder)
+        let store = self.store()?;
+        let done = work(&store)?;
+        Ok((store, done))
     }
 }

@@ -163,13 +163,21 @@ impl Database {
     /// allowed; `DataLoss` if durable commits are missing; `Corruption` for any other damage; `UnsupportedFormat` if a
     /// newer version wrote it; `InvalidConfig` for an option out of range. No file was changed then.
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
-        let path = std::path::absolute(path.as_ref()).map_err(|error| Error::io("finding", path.as_ref(), error))?;
+        Self::open_by(path.as_ref(), options, |path, options, bell, budget| match options.read_only {
+            true => reader::open(path, options, bell, budget),
+            false => open_lives(path, options, bell, budget, Rehearsal::begin, Rehearsal::promote),
+        })
+    }
+
+    fn open_by(
+        path: &Path,
+        options: Options,
+        open: impl FnOnce(&Path, &Options, &Arc<Bell>, &Arc<Budget>) -> Result<Opened>,
+    ) -> Result<Self> {
+        let path = std::path::absolute(path).map_err(|error| Error::io("finding", path, error))?;
         let _span = tracing::info_span!("open", path = %path.display()).entered();
         let (bell, budget) = (Arc::new(Bell::default()), Arc::new(Budget::new(&options)));
-        let (store, lives) = match options.read_only {
-            true => reader::open(&path, &options, &bell, &budget)?,
-            false => open_lives(&path, &options, &bell, &budget, Rehearsal::begin, Rehearsal::promote)?,
-        };
+        let (store, lives) = open(&path, &options, &bell, &budget)?;
         let linker = Linker::start(store.options(), bell.clone());
         let linker = linker.map_err(|error| Error::io("starting the linker for", &path, error))?;
         let mut collections = BTreeMap::new();
@@ -233,7 +241,8 @@ impl Database {
     /// the last commit that the copy has.
     ///
     /// Before it is there, it is opened and verified as by [`verify`](Database::verify): that reads all of it, and takes the
-    /// memory of an open database without its exact vectors. Creating and dropping collections waits for a moment.
+    /// memory of a database opened read-only, without exact vectors where codes are walked. Creating, dropping and renaming
+    /// collections waits while files are linked or copied.
     ///
     /// # Errors
     /// `Corruption` or `DataLoss` if the database is damaged; `Io` if the folder exists or cannot be made; `Storage` if the engine fails; `Closed`.

@@ -44,6 +44,12 @@ pub(super) fn open(path: &Path, options: &Options, bell: &Arc<Bell>, budget: &Ar
     }
 }
 
+/// Opens a copy that nobody else uses, to read it.
+pub(super) fn open_copy(path: &Path, options: &Options, bell: &Arc<Bell>, budget: &Arc<Budget>) -> Result<Opened> {
+    let settle = |rehearsal: Rehearsal| Ok(rehearsal.settle_beside());
+    super::open_lives(path, options, bell, budget, Rehearsal::begin_copy, settle)
+}
+
 /// Whether an error may come of what the writer did meanwhile.
 fn may_pass(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Internal)

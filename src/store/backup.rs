@@ -155,9 +155,8 @@ impl Adding {
 
     /// Adds a backup of a copy of the database, which is proved to be as of a commit and no one else's.
     pub(crate) fn add(self, copy: &Path, commit: Commit) -> Result<Backup> {
-        let (folder, making) = (&self.folder, storage("making a backup"));
-        let rocks = open_copy(copy).map_err(&making)?;
-        let id = folder.engine.add(&rocks, &encode_note(commit, now_ms())).map_err(&making)?;
+        let (folder, rocks) = (&self.folder, open_copy(copy, commit)?);
+        let id = folder.engine.add(&rocks, &encode_note(commit, now_ms())).map_err(storage("making a backup"))?;
         failpoint::hit("backup.filled");
         let made = folder.engine.list().into_iter().find(|made| made.id == id);
         let missing = || Error::BackupNotFound { path: folder.path.clone(), id: Some(id) };

@@ -89,6 +89,14 @@ impl Rehearsal {
         Ok(rehearsal)
     }
 
+    /// Looks at a copy that nobody else uses, without changing it.
+    pub(crate) fn begin_copy(folder: &Path, options: &Options) -> Result<Self> {
+        options.validate()?;
+        let superblock = SuperblockFile::open_to_read(folder)?;
+        let superblock = superblock.ok_or_else(|| Error::DatabaseNotFound { path: folder.to_owned() })?;
+        Self::look(folder, options, superblock, Access::ReadOnly, None)
+    }
+
     fn look(
         folder: &Path,
         options: &Options,
@@ -212,12 +220,18 @@ impl Rehearsal {
     }
 }
 
-/// Opens the engine's files of a copy that nobody else uses, to copy them once more.
-pub(super) fn open_copy(folder: &Path) -> Result<Arc<Rocks>, Fault> {
-    let data = folder.join(DATA);
-    let families = Rocks::list_families(&data)?;
-    let (rocks, _) = Rocks::open(&data, Access::Copy, Budget::new(COPY_BYTES), &described(&families))?;
-    Ok(rocks)
+/// Opens the engine's files of a copy that nobody else uses, to copy them once more. The copy's last commit has to be the one
+/// that it was proved to have.
+pub(super) fn open_copy(folder: &Path, commit: Commit) -> Result<Arc<Rocks>> {
+    let (data, making) = (folder.join(DATA), storage("making a backup"));
+    let families = Rocks::list_families(&data).map_err(&making)?;
+    let opened = Rocks::open(&data, Access::Copy, Budget::new(COPY_BYTES), &described(&families));
+    let (rocks, mut handles) = opened.map_err(&making)?;
+    let last = Account::read(&rocks, &take_default(&families, &mut handles)?, commit)?.last;
+    match last == commit {
+        true => Ok(rocks),
+        false => Err(Error::corruption("a copy", format!("expected commit {commit} to be the last, got {last}"))),
+    }
 }
 
 /// Where a database is copied to within its own folder, on the way to a backup.

@@ -316,8 +316,8 @@ impl Rocks {
 
     /// A view of the database as it is now.
     pub(crate) fn snapshot(self: &Arc<Self>) -> EngineSnapshot {
-        if self.access == Access::Beside {
-            // It knows no snapshots, and never changes.
+        if matches!(self.access, Access::Beside | Access::ReadOnly) {
+            // It needs no snapshots, and never changes.
             return EngineSnapshot { inner: None, _rocks: self.clone() };
         }
         let snapshot = self.db.snapshot();

@@ -80,7 +80,7 @@ pub(crate) enum Access {
     /// The same, while another process writes: files that it deletes meanwhile can still be read.
     Beside,
     ReadWrite,
-    /// The same for a copy that only another copy is made of: files are left as they are.
+    /// The same for a copy that only another copy is made of: files are not merged.
     Copy,
     /// Makes a new database.
     Create,
@@ -98,8 +98,13 @@ pub(super) fn database_options(access: Access, write_buffers: &WriteBufferManage
     options.set_max_total_wal_size(LOG_BYTES);
     options.set_write_buffer_manager(write_buffers);
     options.set_max_background_jobs(4);
-    // Beside a writer all files are opened at once, so that they stay there.
-    options.set_max_open_files(if access == Access::Beside { -1 } else { max_open_files() });
+    options.set_max_open_files(match access {
+        // All files are opened at once, so that they stay there.
+        Access::Beside => -1,
+        // Another instance may be open in this process: that of the database which is copied.
+        Access::ReadOnly | Access::Copy => max_open_files() / 4,
+        Access::ReadWrite | Access::Create => max_open_files(),
+    });
     options.set_skip_stats_update_on_db_open(true);
     // More are started anew for each family, whether it has files to open or not.
     options.set_max_file_opening_threads(1);

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use vectrove::{Commit, Database, Error, ErrorKind, Options};
+use vectrove::{Database, ErrorKind, Options};
 
 use super::readers::Reader;
 use super::round::{Round, Site};
@@ -13,8 +13,6 @@ use super::shapes::{CHURN, SHAPES, is_life};
 
 /// The time between two refreshes.
 const PAUSE: Duration = Duration::from_millis(1_200);
-/// How often a refresh is called before its error is a violation.
-const MOST_TRIES: u32 = 5;
 
 /// Asks until the round is over.
 pub(super) fn run(round: &Round<'_>, thread: usize, path: &Path) {
@@ -29,7 +27,7 @@ pub(super) fn run(round: &Round<'_>, thread: usize, path: &Path) {
     };
     while !round.is_over() {
         round.beat(thread);
-        let commit = match refresh(round, &db) {
+        let commit = match db.refresh() {
             Ok(commit) => commit.0,
             Err(error) => return round.violation(&format!("refreshing beside the writer: {error}")),
         };
@@ -51,21 +49,6 @@ fn rest(round: &Round<'_>, thread: usize) {
     while !round.is_over() {
         round.beat(thread);
         std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Goes on to a later commit. A writer that drops collections all the time may be faster than several tries of one
-/// refresh; then it is called once more.
-fn refresh(round: &Round<'_>, db: &Database) -> Result<Commit, Error> {
-    let mut n_tries = 1;
-    loop {
-        match db.refresh() {
-            Err(error) if error.kind() == ErrorKind::Corruption && n_tries < MOST_TRIES => {
-                eprintln!("history: round {}: the writer was faster than a refresh: {error}", round.number);
-                n_tries += 1;
-            }
-            outcome => return outcome,
-        }
     }
 }
 
