@@ -7,7 +7,7 @@
 //! after a colon, the milliseconds that each pass takes there.
 //!
 //! A test in the same process names points at which work is refused, until it says otherwise ([`refuse_at`],
-//! [`allow_at`]).
+//! [`allow_at`]), and points at which whoever comes by stays for a while ([`pause_at`]).
 
 use crate::error::Result;
 
@@ -65,6 +65,18 @@ pub(crate) fn refuse(name: &str) -> Result<()> {
 }
 
 #[cfg(feature = "failpoints")]
+static PAUSED: std::sync::Mutex<std::collections::BTreeMap<String, std::time::Duration>> =
+    std::sync::Mutex::new(std::collections::BTreeMap::new());
+
+/// Has the next thread of this process that passes a point stay there.
+#[cfg(feature = "failpoints")]
+pub fn pause_at(name: &str, pause: std::time::Duration) {
+    if let Ok(mut paused) = PAUSED.lock() {
+        paused.insert(name.to_owned(), pause);
+    }
+}
+
+#[cfg(feature = "failpoints")]
 pub(crate) fn allows(name: &str) -> bool {
     use std::collections::HashMap;
     use std::sync::LazyLock;
@@ -90,6 +102,11 @@ pub(crate) fn hit(name: &str) {
         let text = std::env::var(variable).ok()?;
         let (name, number) = text.split_once(':').unwrap_or((&text, "0"));
         Some((name.to_owned(), number.parse().unwrap_or(0)))
+    }
+
+    let pause = PAUSED.lock().ok().and_then(|mut paused| paused.remove(name));
+    if let Some(pause) = pause {
+        std::thread::sleep(pause);
     }
 
     static SLOW: LazyLock<Option<(String, u64)>> = LazyLock::new(|| told("VECTROVE_PAUSE"));

@@ -61,4 +61,4 @@ pub use uuid::Uuid;
 
 #[cfg(feature = "failpoints")]
 #[doc(hidden)]
-pub use crate::failpoint::{allow_at, refuse_at};
+pub use crate::failpoint::{allow_at, pause_at, refuse_at};

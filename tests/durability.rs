@@ -1,8 +1,10 @@
 //! What is acknowledged survives: kills at any moment, damaged files, full disks, power losses; and what is
-//! derived comes back, wherever writing it down stopped.
+//! derived comes back, wherever writing it down stopped. Whatever is written meanwhile, every answer is of one commit and
+//! one namespace.
 //!
-//! Each test starts a campaign of `vectrove-torture` as a child and prints its summary. `VECTROVE_KILLS` and
-//! `VECTROVE_TRIALS` make the first two longer; `VECTROVE_SEED` repeats a seed that was printed.
+//! Each test starts a campaign of `vectrove-torture` as a child and prints its summary. `VECTROVE_KILLS`,
+//! `VECTROVE_TRIALS` and `VECTROVE_HISTORY_SECONDS` make the first two and the last longer; `VECTROVE_SEED` repeats a seed
+//! that was printed.
 
 use std::fs::File;
 use std::io::Write;
@@ -63,4 +65,9 @@ fn a_full_disk_costs_nothing_but_time() {
 #[test]
 fn power_loss_takes_nothing_that_was_synced() {
     check_campaign("power", "--trials", 20);
+}
+
+#[test]
+fn every_answer_is_of_one_commit_and_one_namespace() {
+    check_campaign("history", "--seconds", from_environment("VECTROVE_HISTORY_SECONDS", 120));
 }

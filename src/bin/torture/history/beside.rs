@@ -45,7 +45,7 @@ pub(super) fn run(round: &Round<'_>, thread: usize, path: &Path) {
 }
 
 /// Does nothing until the round is over.
-fn rest(round: &Round<'_>, thread: usize) {
+pub(super) fn rest(round: &Round<'_>, thread: usize) {
     while !round.is_over() {
         round.beat(thread);
         std::thread::sleep(Duration::from_millis(20));
@@ -53,7 +53,7 @@ fn rest(round: &Round<'_>, thread: usize) {
 }
 
 /// The collections as they are seen beside the writer, each with its twin.
-fn sites(round: &Round<'_>, db: &Database) -> Vec<Site> {
+pub(super) fn sites(round: &Round<'_>, db: &Database) -> Vec<Site> {
     let mut sites = Vec::new();
     let asked = SHAPES.iter().zip(&round.fixed).filter(|(_, site)| round.asks_large() || !site.lifetime.is_large());
     for (shape, site) in asked {

@@ -30,11 +30,13 @@ pub(super) enum Kind {
     Loading,
     /// All others, asked of snapshots.
     Snapshot,
+    /// Everything, read from copies.
+    Copy,
 }
 
 impl Kind {
     /// Every kind, its name, and how often it is asked against the others.
-    pub(super) const ALL: [(Kind, &str, u64); 23] = [
+    pub(super) const ALL: [(Kind, &str, u64); 24] = [
         (Kind::Get, "get", 12),
         (Kind::GetMany, "get-many", 3),
         (Kind::Contains, "contains", 12),
@@ -58,6 +60,7 @@ impl Kind {
         (Kind::Explain, "explain", 2),
         (Kind::Loading, "loading", 1),
         (Kind::Snapshot, "snapshot", 0),
+        (Kind::Copy, "copy", 0),
     ];
 
     pub(super) fn name(self) -> &'static str {

@@ -11,12 +11,13 @@
 //! | [`shapes`], [`round`] | the collections and options; what the threads of one round share |
 //! | [`writers`], [`draft`], [`director`] | changing documents; changing what collections are like |
 //! | [`question`], [`kind`], [`draw`], [`source`] | what can be asked; drawing a question; asking it |
-//! | [`readers`], [`beside`] | asking and checking; the same beside the writer |
+//! | [`readers`], [`beside`], [`copies`] | asking and checking; the same beside the writer, and of copies |
 //! | [`check`], [`hits`], [`groups`] | holding answers against the twin |
 
 mod beside;
 mod check;
 mod condition;
+mod copies;
 mod director;
 mod document;
 mod draft;
@@ -34,7 +35,7 @@ mod source;
 mod twin;
 mod writers;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -58,11 +59,12 @@ use crate::{Outcome, folder, watchdog};
 
 const N_WRITERS: usize = 4;
 const N_READERS: usize = 4;
-/// Threads by number: writers, then the director, then readers, then the reader beside the writer.
+/// Threads by number: writers, then the director, then readers, then the reader beside the writer and the one that copies.
 const DIRECTOR: usize = N_WRITERS;
 const FIRST_READER: usize = DIRECTOR + 1;
 const BESIDE: usize = FIRST_READER + N_READERS;
-const N_THREADS: usize = BESIDE + 1;
+const COPIER: usize = BESIDE + 1;
+const N_THREADS: usize = COPIER + 1;
 /// Answers among which every kind occurs.
 const ENOUGH_ANSWERS: u64 = 10_000;
 /// Rounds of one database.
@@ -154,7 +156,7 @@ impl Campaign {
         if is_new {
             fill(&round);
         }
-        run_threads(&round, &self.folder.join("db"), length.min(end.saturating_duration_since(Instant::now())));
+        run_threads(&round, &self.folder, length.min(end.saturating_duration_since(Instant::now())));
         watchdog::step(format!("looking at what round {} left", self.n_rounds));
         look(&round);
         self.churn = round.churn.read().as_ref().map(|site| site.lifetime.clone());
@@ -231,7 +233,7 @@ fn fill(round: &Round<'_>) {
 }
 
 /// Lets all threads run until the round is over.
-fn run_threads(round: &Round<'_>, path: &std::path::Path, length: Duration) {
+fn run_threads(round: &Round<'_>, folder: &Path, length: Duration) {
     std::thread::scope(|scope| {
         let mut threads: Vec<ScopedJoinHandle<'_, ()>> = Vec::new();
         for thread in 0..N_WRITERS {
@@ -242,7 +244,8 @@ fn run_threads(round: &Round<'_>, path: &std::path::Path, length: Duration) {
             let asks_loading = thread == FIRST_READER || round.is_of_loading();
             threads.push(scope.spawn(move || Reader::new(round, thread).run(asks_loading)));
         }
-        threads.push(scope.spawn(move || beside::run(round, BESIDE, path)));
+        threads.push(scope.spawn(move || beside::run(round, BESIDE, &folder.join("db"))));
+        threads.push(scope.spawn(move || copies::run(round, COPIER, folder)));
         threads.push(scope.spawn(|| round.watch_loading()));
         let mut seen: Vec<u64> = vec![0; N_THREADS];
         watchdog::step(format!("a call in round {}", round.number));
@@ -280,7 +283,7 @@ fn look(round: &Round<'_>) {
     let churn = round.churn.read().clone();
     let mut reader = Reader::new(round, FIRST_READER);
     for site in round.fixed.iter().chain(&churn) {
-        reader.compare_all(site);
+        reader.compare_all(site, None);
         for wrong in site.lifetime.settle() {
             round.violation(&format!("collection {:?}, {wrong}", site.collection.name()));
         }

@@ -84,7 +84,7 @@ impl<'r> Reader<'r> {
                 std::thread::sleep(Duration::from_millis(self.rng.below(60)));
             }
             let Some(site) = self.round.draw_site(&mut self.rng, percent) else { continue };
-            if self.round.kinds != [Kind::Snapshot] {
+            if !matches!(self.round.kinds, [Kind::Snapshot] | [Kind::Copy]) {
                 self.ask_some(&site, None);
             }
             if self.round.kinds.contains(&Kind::Snapshot) {
@@ -168,9 +168,11 @@ impl<'r> Reader<'r> {
         asked
     }
 
-    /// Holds all documents of a collection against the twin, while nobody writes.
-    pub(super) fn compare_all(&mut self, site: &Site) {
-        let Some(commit) = commit_of(&site.collection) else { return };
+    /// Holds all documents of a collection against the twin, while nobody writes to it. `fixed` is the commit that it stays
+    /// at, and the kind that the questions count for, if there is such.
+    pub(super) fn compare_all(&mut self, site: &Site, fixed: Option<(Kind, u64)>) {
+        let commit = fixed.map(|(_, commit)| commit);
+        let Some(from) = commit.or_else(|| commit_of(&site.collection)) else { return };
         let mut replica = site.lifetime.replica();
         for namespace in 0..=NAMESPACES.len() {
             let Some(source) = source_of(&site.collection, namespace) else { return };
@@ -184,8 +186,8 @@ impl<'r> Reader<'r> {
             for (kind, question) in all {
                 let answer = source.ask(&site.collection, &question);
                 // Indexes may still be built, each piece in a commit of its own.
-                let Some(to) = commit_of(&site.collection) else { return };
-                let moment = Moment { from: commit, to };
+                let Some(to) = commit.or_else(|| commit_of(&site.collection)) else { return };
+                let (kind, moment) = (fixed.map_or(kind, |(kind, _)| kind), Moment { from, to });
                 self.check(site, &mut replica, Asked { kind, namespace, question, answer, moment });
             }
         }

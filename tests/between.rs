@@ -1,0 +1,215 @@
+//! What one call does between two steps of another leaves nothing wrong behind: in images, graphs, catalogs and folders.
+//!
+//! Each test has a call stay at a named point of the library, and does something else meanwhile.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::path::Path;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use common::{folder, quick};
+use parking_lot::Mutex;
+use serde_json::json;
+use vectrove::{
+    Collection, CollectionConfig, Commit, Database, Document, Filter, OpenedBy, Result, Update, Way, allow_at,
+    pause_at, refuse_at,
+};
+
+/// Points are the whole process's: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+/// How long a call stays at a point, and how long others wait until it is there.
+const STAY: Duration = Duration::from_millis(600);
+const THERE: Duration = Duration::from_millis(200);
+
+fn vector(n: u64) -> Vec<f32> {
+    (0..8).map(|at| ((n * 31 + at * 17) % 97) as f32 / 97.0 - 0.5).collect()
+}
+
+fn document(n: u64) -> Document {
+    Document::new(vector(n)).id(n).metadata(json!({"n": n % 5}))
+}
+
+fn filled(path: &Path, n: u64) -> (Database, Collection) {
+    let db = Database::open_with(path, quick()).unwrap();
+    let collection = db.create_collection("c", CollectionConfig::new(8)).unwrap();
+    collection.insert_many((0..n).map(document)).unwrap();
+    collection.wait_indexed().unwrap();
+    (db, collection)
+}
+
+/// Begins a call that stays at a point, and returns once it is there.
+fn staying_at(point: &str, call: impl FnOnce() -> Result<()> + Send + 'static) -> JoinHandle<Result<()>> {
+    pause_at(point, STAY);
+    let calling = std::thread::spawn(call);
+    std::thread::sleep(THERE);
+    calling
+}
+
+/// Makes indexes anew, which ends with a save.
+fn save(collection: &Collection) -> impl FnOnce() -> Result<()> + Send + 'static {
+    let collection = collection.clone();
+    move || collection.rebuild_index()
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
+        let target = to.join(entry.file_name().unwrap());
+        match entry.is_dir() {
+            true => copy_folder(&entry, &target),
+            // One that RocksDB deleted meanwhile is in no later state.
+            false => _ = std::fs::copy(&entry, target),
+        }
+    }
+}
+
+#[test]
+fn an_image_has_versions_of_its_own_commit() {
+    let (_alone, folder) = (ALONE.lock(), folder());
+    let (path, lost) = (folder.path().join("db"), folder.path().join("lost"));
+    let (db, collection) = filled(&path, 300);
+    let before = collection.get(7).unwrap().unwrap().version;
+    let saving = staying_at("save.flushed", save(&collection));
+    // The commit of the image is known by now. What comes is lost with the power, and the image is not.
+    copy_folder(&path.join("data"), &lost.join("data"));
+    let later = collection.update(Update::new(7).merge(json!({"n": -1}))).unwrap().commit;
+    saving.join().unwrap().unwrap();
+    copy_folder(&path.join("images"), &lost.join("images"));
+    std::fs::copy(path.join("superblock"), lost.join("superblock")).unwrap();
+    drop((collection, db));
+    let db = Database::open_with(&lost, quick().accept_loss(true)).unwrap();
+    assert!(db.stats().unwrap().commit < later, "the commit is lost");
+    let collection = db.collection("c").unwrap();
+    let hits = collection.search(vector(7)).limit(1).with_document(false).run().unwrap();
+    assert_eq!((&hits[0].id, hits[0].version), (&7.into(), before));
+    db.verify().unwrap();
+    let mut batch = db.batch();
+    batch.update(&collection, Update::new(7).merge(json!({"n": -2}))).expect_version(before);
+    batch.commit().unwrap();
+}
+
+#[test]
+fn an_image_has_the_codes_of_what_is_linked_after_it_died() {
+    let (_alone, folder) = (ALONE.lock(), folder());
+    let (path, killed) = (folder.path().join("db"), folder.path().join("killed"));
+    let (db, collection) = filled(&path, 300);
+    let saving = staying_at("save.flushed", save(&collection));
+    // Linking waits for the save: what comes and goes is in the tail, and someone looks at a commit at which it is there.
+    collection.insert_many((300..600).map(document)).unwrap();
+    let before = collection.snapshot().unwrap();
+    collection.delete_many(300..600u64).unwrap();
+    saving.join().unwrap().unwrap();
+    collection.rebuild_index().unwrap();
+    collection.insert_many((600..700).map(document)).unwrap();
+    collection.wait_indexed().unwrap();
+    assert_eq!(before.count(None).unwrap(), 600);
+    copy_folder(&path, &killed);
+    drop((before, collection, db));
+    let db = Database::open_with(&killed, quick()).unwrap();
+    assert_eq!(db.stats().unwrap().collections[0].opening.way, OpenedBy::Image);
+    let collection = db.collection("c").unwrap();
+    collection.wait_indexed().unwrap();
+    db.verify().unwrap();
+    for n in (0..300).chain(600..700) {
+        let hits = collection.search(vector(n)).limit(5).way(Way::Graph).run().unwrap();
+        assert!(hits[0].distance < 1e-3, "document {n}: {hits:?}");
+    }
+}
+
+#[test]
+fn a_graph_made_anew_has_room_for_what_was_planned_before() {
+    let (_alone, folder) = (ALONE.lock(), folder());
+    let (db, collection) = filled(folder.path(), 100);
+    let writer = collection.clone();
+    // Slots are planned, with room in the graph there is; then it is replaced.
+    let writing = staying_at("commit.before", move || writer.insert_many((100..90_000).map(document)).map(drop));
+    _ = collection.rebuild_index();
+    writing.join().unwrap().unwrap();
+    collection.wait_indexed().unwrap();
+    let hits = collection.search(vector(80_000)).limit(5).run().unwrap();
+    assert_eq!((hits.route.way, hits.len()), (Way::Graph, 5), "the graph is walked");
+    db.verify().unwrap();
+}
+
+#[test]
+fn a_collection_dropped_while_it_is_saved_leaves_nothing() {
+    let (_alone, folder) = (ALONE.lock(), folder());
+    let (db, collection) = filled(folder.path(), 300);
+    let kept = db.create_collection("kept", CollectionConfig::new(8)).unwrap();
+    let saving = staying_at("save.flushed", save(&collection));
+    db.drop_collection("c").unwrap();
+    _ = saving.join().unwrap();
+    assert!(!folder.path().join("images/c1").exists(), "the image goes with its collection");
+    // Nor is the log kept for the sake of an image that is gone.
+    (0..3_000).for_each(|n| _ = kept.upsert(document(n % 10)).unwrap());
+    db.flush().unwrap();
+    db.close().unwrap();
+    Database::open_with(folder.path(), quick()).unwrap().verify().unwrap();
+}
+
+#[test]
+fn a_database_that_was_closed_can_be_opened_at_once() {
+    let (_alone, folder) = (ALONE.lock(), folder());
+    drop(filled(folder.path(), 300));
+    for _ in 0..30 {
+        let db = Database::open_with(folder.path(), quick()).unwrap();
+        let collection = db.collection("c").unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| while collection.search(vector(3)).run().is_ok() && collection.count(None).is_ok() {});
+                scope.spawn(
+                    || while collection.snapshot().and_then(|then| then.count(!Filter::everything())).is_ok() {},
+                );
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            db.close().unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_copy_made_while_a_collection_comes_or_goes_is_whole() {
+    let (_alone, folder) = (ALONE.lock(), folder());
+    let (db, collection) = filled(&folder.path().join("db"), 50);
+    for (n, point) in ["create.entered", "create.families", "drop.marked", "drop.families"].iter().enumerate() {
+        let (other, name) = (db.clone(), format!("other-{n}"));
+        let changing = staying_at(point, move || {
+            other.create_collection(&name, CollectionConfig::new(2))?;
+            other.drop_collection(&name)
+        });
+        let copy = folder.path().join(format!("copy-{n}"));
+        let commit = db.checkpoint(&copy).unwrap();
+        let backup = db.backup(folder.path().join("backups")).unwrap();
+        assert!(backup.commit >= commit && commit > Commit(0));
+        changing.join().unwrap().unwrap();
+        Database::open_with(&copy, quick()).unwrap().verify().unwrap();
+    }
+    assert_eq!(collection.count(None).unwrap(), 50);
+}
+
+#[test]
+fn two_collections_of_one_name_are_damage_with_a_way_out() {
+    let (_alone, folder) = (ALONE.lock(), folder());
+    let (db, collection) = filled(folder.path(), 20);
+    let other = db.create_collection("other", CollectionConfig::new(8)).unwrap();
+    other.insert_many((0..30).map(document)).unwrap();
+    // What older versions could leave: the name is free although a collection has it.
+    refuse_at("rename.checked", 0);
+    db.rename_collection("other", "c").unwrap();
+    allow_at("rename.checked");
+    drop((collection, other));
+    db.close().unwrap();
+    let error = Database::open_with(folder.path(), quick()).unwrap_err();
+    assert!(error.to_string().contains("\"c\"") && error.to_string().contains("accept_loss"), "{error}");
+    let read_only = Database::open_with(folder.path(), quick().read_only(true)).unwrap_err();
+    assert!(read_only.to_string().contains("\"c\""), "{read_only}");
+    let db = Database::open_with(folder.path(), quick().accept_loss(true)).unwrap();
+    assert_eq!(db.collections().unwrap(), ["c", "c-2"]);
+    db.close().unwrap();
+    let db = Database::open_with(folder.path(), quick()).unwrap();
+    let counts = ["c", "c-2"].map(|name| db.collection(name).unwrap().count(None).unwrap());
+    assert_eq!(counts, [20, 30], "nothing is hidden");
+    db.verify().unwrap();
+}
