@@ -193,6 +193,7 @@ fn a_mapped_file_that_cannot_be_made_is_made_later() {
     let collection = db.collection("c").unwrap();
     let before = collection.snapshot().unwrap();
     (0..50).for_each(|n| _ = collection.delete(n).unwrap());
+    collection.insert(document(1_000)).unwrap();
     let waiter = collection.clone();
     let error = soon("waiting", move || waiter.wait_indexed()).unwrap_err();
     assert!(error.to_string().contains("vectors"), "{error}");
@@ -201,7 +202,7 @@ fn a_mapped_file_that_cannot_be_made_is_made_later() {
         let waiter = collection.clone();
         soon("waiting", move || waiter.wait_indexed())
     });
-    check_whole(&db, &collection, 150);
+    check_whole(&db, &collection, 151);
     assert_eq!(before.search(vector(3)).limit(1).run().unwrap()[0].distance, 0.0, "seen before");
 }
 

@@ -177,8 +177,10 @@ impl Live {
     fn begin_bringing(&self) {
         let (slots, held) = (&self.memory.slots, self.memory.slots.exact.held());
         if let Some(held) = held.as_ref().filter(|held| !held.is_complete()) {
-            let (view, n_slots) = (self.store.view(), slots.n_slots());
-            *self.bringing.lock() = Some(Bringing { held: held.clone(), view, n_slots });
+            match (self.store.view(), slots.n_slots()) {
+                (view, 0) => held.set_complete(view.commit),
+                (view, n_slots) => *self.bringing.lock() = Some(Bringing { held: held.clone(), view, n_slots }),
+            }
         }
     }
 

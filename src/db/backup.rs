@@ -13,7 +13,7 @@ use crate::store::backup::{Adding, Backup, BackupFolder};
 use crate::store::rehearse::{Rehearsal, clear_draft, draft_of_copy};
 use crate::store::whole::make_whole;
 
-/// Memory for the engine while a restored database is proved. What documents take comes on top, as in any open.
+/// Memory for the engine while a copy is proved. What documents take comes on top, as in any open.
 const MEMORY_BYTES: usize = 64 << 20;
 
 impl Database {
@@ -96,7 +96,7 @@ impl Database {
         let backup = folder.find(id)?;
         make_whole(target.as_ref(), |draft| {
             folder.restore(&backup, draft)?;
-            let commit = prove(draft)?;
+            let commit = prove_copy(draft)?;
             failpoint::hit("restore.filled");
             Ok(commit)
         })
@@ -124,34 +124,17 @@ impl Database {
     }
 }
 
-/// How a database is opened to be proved.
-fn proving() -> Options {
-    Options::new().create_if_missing(false).memory_bytes(MEMORY_BYTES).min_free_bytes(0).persist_graph(false)
-}
-
-/// Opens and verifies a database, and closes it. Returns its last commit.
-fn prove(path: &Path) -> Result<Commit> {
-    let options = with_distances(proving(), Rehearsal::begin(path, &proving())?);
-    verify(Database::open_with(path, options)?)
-}
-
-/// The same for a copy that nobody else uses, without changing a file.
+/// Opens and verifies a copy that nobody else uses, without changing a file. Returns its last commit.
 fn prove_copy(path: &Path) -> Result<Commit> {
-    let options = proving().read_only(true).residency(Residency::Disk);
-    let options = with_distances(options.clone(), Rehearsal::begin_copy(path, &options)?);
-    verify(Database::open_by(path, options, reader::open_copy)?)
-}
-
-/// With the distances that collections name, which only the program that made them has. No result is asked for, and links are
-/// not written: any distance will do.
-fn with_distances(options: Options, rehearsal: Rehearsal) -> Options {
+    let options = Options::new().read_only(true).memory_bytes(MEMORY_BYTES).residency(Residency::Disk);
+    let rehearsal = Rehearsal::begin_copy(path, &options)?;
     let named = rehearsal.collections.iter().filter_map(|collection| collection.entry.config.distance.clone());
-    named.fold(options, |options, name| {
+    // Only the program that made collections has the distances that they name. No result is asked for: any will do.
+    let options = named.fold(options, |options, name| {
         options.distance(name, |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum())
-    })
-}
-
-fn verify(db: Database) -> Result<Commit> {
+    });
+    drop(rehearsal);
+    let db = Database::open_by(path, options, reader::open_copy)?;
     let found = db.verify()?;
     db.close()?;
     Ok(found.commit)
