@@ -3,9 +3,10 @@
 //! A commit replaces the census as a whole before its view is published, and the one before stays beside it. Whoever loads a
 //! view first and the censuses after it finds that view's own, unless two more commits have come between.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use crossbeam::utils::Backoff;
 
 use crate::id::{Commit, NamespaceId};
+use crate::sync::{self, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// How many documents, namespaces and slots a collection has from one commit on, until the next census.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,9 +61,6 @@ struct Place {
     sole: AtomicU64,
 }
 
-/// How often a reader looks again right away. A writer that was interrupted takes longer.
-const N_LOOKS: usize = 64;
-
 impl Register {
     /// The newest census. Of a commit that may not be published yet.
     pub(crate) fn newest(&self) -> Census {
@@ -76,7 +74,8 @@ impl Register {
     }
 
     fn read<T>(&self, choose: impl Fn(Census, Census) -> T) -> T {
-        for n_looks in 1.. {
+        let backoff = Backoff::new();
+        loop {
             let before = self.sequence.load(Ordering::Acquire);
             let newest = self.newest_place(before);
             let chosen = choose(self.places[newest].read(), self.places[1 - newest].read());
@@ -84,9 +83,8 @@ impl Register {
             if before.is_multiple_of(2) && self.sequence.load(Ordering::Relaxed) == before {
                 return chosen;
             }
-            if n_looks % N_LOOKS == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
+            sync::wait(&backoff);
         }
-        unreachable!("it is looked for until it is found")
     }
 
     /// Takes a census in place of the one before. Nobody else does meanwhile.
@@ -125,7 +123,7 @@ impl Place {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

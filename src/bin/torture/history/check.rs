@@ -1,4 +1,4 @@
-//! Holding an answer against the twin at one commit. Searches are held against it in [`hits`](super::hits).
+//! Holding an answer against the twin at one commit. Searches are held against it in `hits`.
 
 use std::fmt::Debug;
 

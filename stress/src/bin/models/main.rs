@@ -10,6 +10,11 @@
     allow(dead_code, unused_imports, reason = "the library's files are compiled here for a part of what they do")
 )]
 
+#[cfg(loom)]
+#[path = "../../../../src/collection/census.rs"]
+mod census;
+#[cfg(all(loom, test))]
+mod censuses;
 #[cfg(all(loom, test))]
 mod check;
 #[cfg(loom)]
