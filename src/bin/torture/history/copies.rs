@@ -1,6 +1,7 @@
 //! Copies of the database, made while it is written to: each opens, verifies, and is one whole commit.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use vectrove::{Commit, Database, ErrorKind, Options, Result};
@@ -36,7 +37,7 @@ pub(super) fn run(round: &Round<'_>, thread: usize, folder: &Path) {
         };
         let checked = made.and_then(|commit| check(round, &mut reader, &paths.copy, commit));
         match checked {
-            Ok(()) => {}
+            Ok(()) => _ = round.findings.n_copies.fetch_add(1, Ordering::Relaxed),
             Err(error) if error.kind() == ErrorKind::Unavailable => {}
             Err(error) => round.violation(&format!("copy {n_copies}: {error}")),
         }

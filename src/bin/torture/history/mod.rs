@@ -105,7 +105,9 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
         }
     }
     report.count(findings.n_violations());
-    let summary = format!("{} answers, {} commits, {n_rounds} rounds", grouped(n_answers), grouped(n_commits));
+    let n_copies = findings.n_copies.load(Ordering::Relaxed);
+    let [n_answers, n_commits, n_copies] = [n_answers, n_commits, n_copies].map(grouped);
+    let summary = format!("{n_answers} answers, {n_commits} commits, {n_copies} copies, {n_rounds} rounds");
     Ok(report.finish(&summary))
 }
 

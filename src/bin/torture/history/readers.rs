@@ -79,12 +79,16 @@ impl<'r> Reader<'r> {
         let percent = if asks_loading { 100 } else { 0 };
         while !self.round.is_over() {
             self.round.beat(self.thread);
+            if self.round.kinds == [Kind::Copy] {
+                std::thread::sleep(Duration::from_millis(20));
+                continue;
+            }
             if asks_loading && self.round.is_loading() {
                 // The thread that loads has a lower priority than readers.
                 std::thread::sleep(Duration::from_millis(self.rng.below(60)));
             }
             let Some(site) = self.round.draw_site(&mut self.rng, percent) else { continue };
-            if !matches!(self.round.kinds, [Kind::Snapshot] | [Kind::Copy]) {
+            if self.round.kinds != [Kind::Snapshot] {
                 self.ask_some(&site, None);
             }
             if self.round.kinds.contains(&Kind::Snapshot) {

@@ -54,6 +54,7 @@ pub(super) struct Findings {
     began: Instant,
     n_violations: AtomicU64,
     pub(super) n_commits: AtomicU64,
+    pub(super) n_copies: AtomicU64,
     /// Answers of each kind.
     answers: Mutex<BTreeMap<Kind, u64>>,
     /// Wrong answers of each kind.
@@ -139,6 +140,7 @@ impl Findings {
             began: Instant::now(),
             n_violations: AtomicU64::new(0),
             n_commits: AtomicU64::new(0),
+            n_copies: AtomicU64::new(0),
             answers: Mutex::default(),
             wrong: Mutex::default(),
         }
