@@ -13,8 +13,8 @@ use common::{folder, quick};
 use parking_lot::Mutex;
 use serde_json::json;
 use vectrove::{
-    Collection, CollectionConfig, Commit, Database, Document, Filter, OpenedBy, Result, Update, Way, allow_at,
-    pause_at, refuse_at,
+    Collection, CollectionConfig, Commit, Database, Document, Filter, Index, OpenedBy, Residency, Result, Update, Way,
+    allow_at, pause_at, refuse_at,
 };
 
 /// Points are the whole process's: one test at a time.
@@ -69,25 +69,84 @@ fn copy_folder(from: &Path, to: &Path) {
 fn an_image_has_versions_of_its_own_commit() {
     let (_alone, folder) = (ALONE.lock(), folder());
     let (path, lost) = (folder.path().join("db"), folder.path().join("lost"));
-    let (db, collection) = filled(&path, 300);
+    let db = Database::open_with(&path, quick()).unwrap();
+    let collection = db.create_collection("c", CollectionConfig::new(8).index(Index::Flat)).unwrap();
+    collection.insert_many((0..300).map(document)).unwrap();
+    collection.rebuild_index().unwrap();
+    // Another image is due from here on.
+    collection.insert(document(300)).unwrap();
     let before = collection.get(7).unwrap().unwrap().version;
     let saving = staying_at("save.flushed", save(&collection));
     // The commit of the image is known by now. What comes is lost with the power, and the image is not.
     copy_folder(&path.join("data"), &lost.join("data"));
+    std::fs::copy(path.join("superblock"), lost.join("superblock")).unwrap();
     let later = collection.update(Update::new(7).merge(json!({"n": -1}))).unwrap().commit;
     saving.join().unwrap().unwrap();
     copy_folder(&path.join("images"), &lost.join("images"));
-    std::fs::copy(path.join("superblock"), lost.join("superblock")).unwrap();
     drop((collection, db));
     let db = Database::open_with(&lost, quick().accept_loss(true)).unwrap();
-    assert!(db.stats().unwrap().commit < later, "the commit is lost");
+    let stats = db.stats().unwrap();
+    assert!(stats.commit < later && stats.collections[0].opening.way == OpenedBy::Image, "{stats:?}");
     let collection = db.collection("c").unwrap();
-    let hits = collection.search(vector(7)).limit(1).with_document(false).run().unwrap();
-    assert_eq!((&hits[0].id, hits[0].version), (&7.into(), before));
+    let hits = collection.search(vector(7)).limit(10).with_document(false).run().unwrap();
+    assert_eq!(hits.iter().find(|hit| hit.id == 7.into()).unwrap().version, before);
     db.verify().unwrap();
     let mut batch = db.batch();
     batch.update(&collection, Update::new(7).merge(json!({"n": -2}))).expect_version(before);
     batch.commit().unwrap();
+}
+
+#[test]
+fn a_commit_between_looking_up_view_and_counts_is_in_both_or_in_neither() {
+    let (_alone, folder) = (ALONE.lock(), folder());
+    let db = Database::open_with(folder.path(), quick()).unwrap();
+    let collection = db.create_collection("c", CollectionConfig::new(8)).unwrap();
+    // The first document of a namespace that had no name, and of one that had one; and the last of one.
+    for (name, n_before) in [("new", 0), ("new", 1), ("", 0)] {
+        let namespace = if name.is_empty() { (*collection).clone() } else { collection.namespace(name).unwrap() };
+        assert_eq!(namespace.count(None).unwrap(), n_before);
+        let reader = namespace.clone();
+        pause_at("moment.viewed", STAY);
+        let reading = std::thread::spawn(move || {
+            let snapshot = reader.snapshot()?;
+            Ok::<_, vectrove::Error>((
+                snapshot.commit(),
+                snapshot.count(None)?,
+                snapshot.search(vector(0)).run()?.len(),
+            ))
+        });
+        std::thread::sleep(THERE);
+        let commit = namespace.insert(document(n_before as u64)).unwrap().commit;
+        let (seen, n_counted, n_found) = reading.join().unwrap().unwrap();
+        let expected = if seen >= commit { n_before + 1 } else { n_before };
+        assert_eq!((n_counted, n_found), (expected, expected), "{name:?} at {seen}, written at {commit}");
+        if n_before == 1 {
+            namespace.delete_where(Filter::everything()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn vectors_of_what_dies_while_they_are_loaded_are_seen_by_who_looked_before() {
+    let (_alone, folder) = (ALONE.lock(), folder());
+    for residency in [Residency::Ram, Residency::Mapped] {
+        let path = folder.path().join(format!("{residency:?}"));
+        drop(filled(&path, 90));
+        pause_at("vectors.some", STAY);
+        let db = Database::open_with(&path, quick().residency(residency)).unwrap();
+        let collection = db.collection("c").unwrap();
+        let before = collection.snapshot().unwrap();
+        collection.delete_many(0..40u64).unwrap();
+        (0..40).for_each(|n| _ = collection.insert(document(n + 1_000)).unwrap());
+        std::thread::sleep(STAY + THERE);
+        let stats = db.stats().unwrap();
+        assert!(stats.collections[0].n_vectors_loaded >= 90, "they are loaded by now");
+        for n in 0..90 {
+            let hits = before.search(vector(n)).limit(90).exact(true).run().unwrap();
+            let own = hits.iter().find(|hit| hit.id == n.into()).unwrap();
+            assert!(own.distance < 1e-3, "document {n}: {own:?}");
+        }
+    }
 }
 
 #[test]
@@ -123,8 +182,9 @@ fn a_graph_made_anew_has_room_for_what_was_planned_before() {
     let (_alone, folder) = (ALONE.lock(), folder());
     let (db, collection) = filled(folder.path(), 100);
     let writer = collection.clone();
-    // Slots are planned, with room in the graph there is; then it is replaced.
+    // Slots are planned, with room in the graph there is; then it is replaced; then the linker has made room for those it knows.
     let writing = staying_at("commit.before", move || writer.insert_many((100..90_000).map(document)).map(drop));
+    pause_at("link.take", 2 * STAY);
     _ = collection.rebuild_index();
     writing.join().unwrap().unwrap();
     collection.wait_indexed().unwrap();

@@ -409,3 +409,26 @@ fn settings_out_of_range_are_refused() {
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     }
 }
+
+#[test]
+fn a_snapshot_that_is_held_costs_no_recall() {
+    let (mut random, (_folder, db)) = (random(seed()), database());
+    let collection = db.create_collection("c", CollectionConfig::new(16).metric(Metric::Euclidean)).unwrap();
+    let mut row = || (0..16).map(|_| random.random_range(-1.0..1.0f32)).collect::<Vec<f32>>();
+    let (mut held, n) = (None, 4_000u64);
+    for round in 0..4 {
+        collection.delete_many((0..if round == 0 { 0 } else { n }).map(|id| (round - 1) * n + id)).unwrap();
+        collection.insert_many((0..n).map(|id| Document::new(row()).id(round * n + id))).unwrap();
+        collection.wait_indexed().unwrap();
+        held.get_or_insert_with(|| collection.snapshot().unwrap());
+    }
+    let n_found: usize = (0..100)
+        .map(|_| {
+            let query = row();
+            let search = |exact| collection.search(&query).exact(exact).with_document(false).run().unwrap();
+            ids(&search(true)).intersection(&ids(&search(false))).count()
+        })
+        .sum();
+    assert!(n_found >= 980, "recall {}", n_found as f64 / 1_000.0);
+    assert_eq!(held.unwrap().count(None).unwrap(), n as usize);
+}

@@ -152,6 +152,7 @@ fn work_on(live: &Live, pool: &rayon::ThreadPool) -> Progress {
                 pool,
                 oldest: live.store.oldest_view(),
                 now: &|| live.store.view().commit,
+                is_stopped: &|| live.bell.is_stopped(),
                 record: &|graph, changes| live.record(graph, changes),
             })
         });

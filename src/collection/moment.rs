@@ -17,6 +17,7 @@ use super::words::lookup::Asked;
 use crate::config::CollectionConfig;
 use crate::distance::Ranker;
 use crate::error::Result;
+use crate::failpoint;
 use crate::filter::Filter;
 use crate::filter::slots::Bounds;
 use crate::id::{Commit, DocId, FieldId, NamespaceId, Slot};
@@ -69,6 +70,7 @@ impl Moment {
         }
         // In this order. A namespace that is found later than the view has documents from a later commit on at the earliest.
         let view = live.store.view();
+        failpoint::hit("moment.viewed");
         let (namespace, census) = (live.find_namespace(name), live.memory.census_at(view.commit));
         let counted = census.and_then(|census| Some((census, census.n_members(namespace)?)));
         match counted {

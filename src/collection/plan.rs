@@ -238,7 +238,9 @@ impl CollectionPlan {
             }
         }
         drop(slots);
-        live.admit(puts.iter().map(|(tenancy, ..)| tenancy.slot.0 as usize + 1).max().unwrap_or(0))?;
+        if let Some(last) = puts.iter().map(|(tenancy, ..)| tenancy.slot.0 as usize + 1).max() {
+            live.admit(last)?;
+        }
         live.memory.reserve(puts.iter().map(|(tenancy, ..)| tenancy.slot))?;
         for (tenancy, row, CheckedVector { vector, norm, comparable }) in puts {
             draft.put(here, tenancy.slot, &EncodedPut::new(&row, &vector, norm));

@@ -231,6 +231,7 @@ impl Live {
         let mut bringing = self.bringing.lock();
         let Some(Bringing { held, view, n_slots }) = &*bringing else { return Ok(false) };
         failpoint::refuse("vectors")?;
+        failpoint::hit("vectors.some");
         if self.memory.slots.exact.holds(held) {
             let end = (held.n_brought() + BATCH).min(*n_slots);
             self.bring(held, view, held.n_brought() as u32..end as u32)?;

@@ -89,6 +89,7 @@ impl Index {
     /// Points that a walk for so many points of the beam compares.
     fn n_ranked(&self, sight: Sight<'_>, ef: f64) -> f64 {
         let m = self.graph.load().shape().m as f64;
+        let ef = ef.max(self.beam_of(sight, ef as usize) as f64);
         ef * m * RANKED_SHARE + m * (sight.n_documents.max(2) as f64).log2()
     }
 

@@ -50,6 +50,8 @@ pub(crate) struct Bench<'w> {
     pub(crate) oldest: Commit,
     /// Tells the commit that searches which begin from now on look at, at least.
     pub(crate) now: &'w dyn Fn() -> Commit,
+    /// Tells whether the linker is to stop.
+    pub(crate) is_stopped: &'w (dyn Fn() -> bool + Sync),
     /// Takes note of what changed, before slots are used again because of it.
     pub(crate) record: &'w dyn Fn(&Graph, &[Change]),
 }
@@ -134,6 +136,7 @@ impl Index {
             return Ok(true);
         }
         let mut waiting = Vec::new();
+        failpoint::hit("link.take");
         self.tail.take(BATCH, &mut waiting);
         if !waiting.is_empty() {
             // Room was made in the graph there was when a commit was planned, which may have been another one.
@@ -212,6 +215,9 @@ impl Index {
         tracing::info!(n_documents = needed.len(), "making the graph anew");
         let new_crew = Crew { graph: &anew, ..*crew };
         for batch in needed.chunks(BATCH) {
+            if (crew.bench.is_stopped)() {
+                return Err(Error::Closed);
+            }
             new_crew.each(batch, |graph, slot, linking| graph.link(space, slot.0, linking));
         }
         self.mend_in(space, &new_crew);
