@@ -277,6 +277,9 @@ fn a_distance_that_panics_or_is_not_a_number_harms_no_one() {
     collection.wait_indexed().unwrap();
     let hits = collection.search([7.2]).limit(20).run().unwrap();
     assert!(hits.len() == 20 && hits.iter().all(|hit| (hit.distance - 0.2).abs() < 1e-5));
+    let error = collection.rebuild_index().unwrap_err();
+    assert!(error.to_string().contains("panicked"), "{error}");
+    db.verify().unwrap();
     db.close().unwrap();
 }
 

@@ -3,7 +3,7 @@
 
 use super::waiting::Task;
 use super::{Collection, Live, check};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 impl Collection {
     /// Has a path of metadata indexed, with all below it: from now on in every document that is written, and in the
@@ -85,7 +85,7 @@ impl Collection {
     ///
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile; `ReadOnly` or
-    /// `Storage` if it could not be written down, `OutOfMemory` if there is no room for another graph. What was begun goes on
+    /// `Storage` if it could not be written down or comparing vectors panicked, `OutOfMemory` if there is no room for another graph. What was begun goes on
     /// by itself once the cause is gone; until then searches are as right as before, and perhaps slower.
     ///
     /// ```
@@ -106,6 +106,10 @@ impl Collection {
         if let Some(index) = &live.memory.index {
             let is_rebuilt = index.ask_for_rebuild();
             live.wait_for_work(index.tail().waiting(), &[Task::Link, Task::BringVectors], is_rebuilt)?;
+            if index.is_broken() {
+                let source = "comparing vectors panicked: until it is opened again the collection is scanned".into();
+                return Err(Error::Storage { doing: "making the graph anew", source });
+            }
         }
         live.wait_for_postings()?;
         live.save()?;
