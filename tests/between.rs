@@ -47,7 +47,7 @@ fn staying_at(point: &str, call: impl FnOnce() -> Result<()> + Send + 'static) -
     calling
 }
 
-/// Makes indexes anew, which ends with a save.
+/// Rebuilds the indexes, which ends with a save.
 fn save(collection: &Collection) -> impl FnOnce() -> Result<()> + Send + 'static {
     let collection = collection.clone();
     move || collection.rebuild_index()

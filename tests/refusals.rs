@@ -1,5 +1,5 @@
-//! What is refused is refused soon, leaves nothing half done, and is done once the cause is gone: every wait ends with the
-//! error that prevents what is waited for, and changes of the catalog happen whole or not at all.
+//! A refusal comes soon, leaves nothing half done, and ends with its cause. Every wait ends with the error that prevents its
+//! end. A change of the catalog happens whole or not at all.
 //!
 //! The causes are made at named points of the library, and last until a test ends them.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -137,7 +137,7 @@ fn work_in_the_background_says_what_keeps_it_and_goes_on_by_itself() {
         // The points live as long as the program.
         let refusal = Refusal::at(points.to_vec().leak());
         let waiter = collection.clone();
-        let error = soon("making indexes anew", move || waiter.rebuild_index()).unwrap_err();
+        let error = soon("rebuilding indexes", move || waiter.rebuild_index()).unwrap_err();
         assert_eq!(label(&error), "ReadOnly", "{points:?}");
         let waiter = collection.clone();
         let waited = soon("waiting", move || waiter.wait_indexed());

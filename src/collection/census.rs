@@ -33,11 +33,6 @@ impl Census {
             None => None,
         }
     }
-
-    /// Whether several namespaces share the documents.
-    pub(crate) fn is_shared(&self) -> bool {
-        self.n_namespaces > 1
-    }
 }
 
 /// The newest census of a collection and the one before: a sequence lock, which one writer at a time enters and any number
@@ -71,6 +66,12 @@ impl Register {
     pub(crate) fn at(&self, commit: Commit) -> Option<Census> {
         let fits = |census: Census| (census.since <= commit).then_some(census);
         self.read(|newest, before| fits(newest).or_else(|| fits(before)))
+    }
+
+    /// Whether several namespaces share the documents. A hint: it may be of another commit than all else.
+    pub(crate) fn hints_at_several(&self) -> bool {
+        let newest = self.newest_place(self.sequence.load(Ordering::Relaxed));
+        self.places[newest].n_namespaces.load(Ordering::Relaxed) > 1
     }
 
     fn read<T>(&self, choose: impl Fn(Census, Census) -> T) -> T {

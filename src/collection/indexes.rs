@@ -108,7 +108,7 @@ impl Collection {
             live.wait_for_work(index.tail().waiting(), &[Task::Link, Task::BringVectors], is_rebuilt)?;
             if index.is_broken() {
                 let source = "comparing vectors panicked: until it is opened again the collection is scanned".into();
-                return Err(Error::Storage { doing: "making the graph anew", source });
+                return Err(Error::Storage { doing: "rebuilding the graph", source });
             }
         }
         live.wait_for_postings()?;

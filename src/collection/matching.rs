@@ -126,7 +126,7 @@ impl Matching {
         self.sure.clone().map_or_else(SlotSet::none, SlotSet::complement)
     }
 
-    /// At most so many documents are in doubt.
+    /// An upper bound of the number of documents in doubt.
     pub(crate) fn n_doubtful(&self) -> usize {
         match self.possible.slots().clone().and(self.doubtful()) {
             SlotSet::Only(slots) => slots.len() as usize,

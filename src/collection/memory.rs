@@ -213,6 +213,11 @@ impl Memory {
         self.census.at(commit)
     }
 
+    /// Whether several namespaces share the documents. A hint: it may be of another commit than all else.
+    pub(crate) fn hints_at_several(&self) -> bool {
+        self.census.hints_at_several()
+    }
+
     /// The counts as of the newest commit, which may not be published yet.
     pub(crate) fn census(&self) -> Census {
         self.census.newest()

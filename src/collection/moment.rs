@@ -25,7 +25,7 @@ use crate::store::View;
 use crate::store::record::DocumentRow;
 use crate::text::query::Parsed;
 
-/// A namespace is small whose documents are one in so many of its collection.
+/// A namespace is small if it has at most one in `SMALL_SHARE` of its collection's documents.
 const SMALL_SHARE: usize = 8;
 
 /// One namespace of an open collection at one commit.
@@ -65,7 +65,8 @@ impl Moment {
     /// A namespace as of the last commit. Takes no lock where one namespace has all documents of the collection, if that is
     /// the default one.
     pub(super) fn last(live: Arc<Live>, name: &str, listing: Listing) -> Moment {
-        if live.memory.census().is_shared() {
+        // Those several share are counted under the lock in any case.
+        if live.memory.hints_at_several() {
             return Moment::last_still(live, name, listing);
         }
         // In this order. A namespace that is found later than the view has documents from a later commit on at the earliest.

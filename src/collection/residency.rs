@@ -195,7 +195,7 @@ impl Live {
         }
         let brought = self.bring_some();
         if brought.is_err() {
-            // Nobody looks at one commit for ever because of what cannot be read. Where vectors are needed it begins again.
+            // A failed read must not pin one commit. Where the graph needs vectors, the next try begins with another view.
             self.memory.slots.exact.let_go();
             *self.bringing.lock() = None;
         }
@@ -239,7 +239,7 @@ impl Live {
             if end < *n_slots {
                 return Ok(true);
             }
-            // What was put later than the view was put there too.
+            // Commits after the view have put their vectors there themselves.
             held.set_complete(view.commit);
         }
         *bringing = None;

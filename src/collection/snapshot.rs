@@ -180,7 +180,7 @@ impl From<&Snapshot> for Place {
 }
 
 impl Place {
-    /// What is read: one moment. That of a snapshot is listed as it was when it was made.
+    /// The moment that the verb reads. A snapshot's moment keeps the listing that it was made with.
     pub(super) fn moment(&self, listing: Listing) -> Result<Arc<Moment>> {
         match self {
             Place::Namespace(namespace) => namespace.moment(listing).map(Arc::new),

@@ -234,7 +234,7 @@ impl Store {
         self.superblock.lock().content().store
     }
 
-    /// Refuses to write so many bytes if that leaves fewer free than there have to be.
+    /// Refuses a write of `n_bytes` that would leave less than `Options::min_free_bytes` on the disk.
     pub(crate) fn check_space(&self, n_bytes: usize) -> Result<()> {
         failpoint::refuse("space")?;
         let least = self.options.min_free_bytes;

@@ -87,7 +87,7 @@ impl Index {
         })
     }
 
-    /// Makes room for so many slots.
+    /// Makes room for `n_slots` slots.
     fn make_room(&self, n_slots: usize) -> Result<()> {
         failpoint::refuse("link")?;
         self.reserve(n_slots).map_err(|source| Error::OutOfMemory { n_documents: n_slots, source })
@@ -233,14 +233,14 @@ impl Index {
         Ok(())
     }
 
-    /// Asks for the graph to be made anew. Returns whether that is done, whenever it is asked.
+    /// Asks the linker to rebuild the graph. The function returned tells whether that is done.
     pub(crate) fn ask_for_rebuild(&self) -> impl Fn() -> bool {
         let n_before = self.n_rebuilt.load(Ordering::Acquire);
         self.rebuild.store(true, Ordering::Release);
         move || self.is_broken() || self.n_rebuilt.load(Ordering::Acquire) > n_before
     }
 
-    /// Has the graph not be walked until it is made anew: some of its points have no vectors to be compared by.
+    /// Keeps searches from walking the graph until it is rebuilt: some of its points have no vectors.
     pub(crate) fn distrust(&self) {
         self.distrusted.store(true, Ordering::Release);
         self.rebuild.store(true, Ordering::Release);

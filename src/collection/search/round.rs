@@ -191,7 +191,7 @@ impl Round {
         };
         index.seek(sight, self.wanted(query, n, ef), Target::All, scratch)?;
         let route = scratch.effort.route(Way::Graph);
-        // What is excluded are documents of the namespace.
+        // Excluded documents are of this namespace.
         if scratch.found.len() >= (moment.n_members() - query.excluded.len()).min(n) {
             return Ok(route);
         }
