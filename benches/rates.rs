@@ -1,6 +1,7 @@
 //! What a change costs: rates of searches, counts and inserts, with the recall and the work of the searches, as JSON.
 //!
-//! One run says little. `benches/pairs.py BEFORE AFTER` runs two builds of this program in turn, and tells their ratios.
+//! One run says little. `benches/pairs.py BEFORE AFTER` runs two builds of this program in turn, and tells their
+//! ratios.
 
 mod common;
 

@@ -357,8 +357,8 @@ pub struct Options {
     /// How many of the newest commits stay in the commit log after their data has reached its final files. Default:
     /// 1,000. Operation ids are remembered as long.
     pub log_retention: u64,
-    /// Whether to open a database that has lost durable commits, giving them up; and one in which two collections have the
-    /// same name, which gives the second another one. Default: false.
+    /// Whether to open a database that has lost durable commits, giving them up; and one in which two collections
+    /// have the same name, which gives the second another one. Default: false.
     pub accept_loss: bool,
     /// Whether to only read, also while another process writes. What is read is the database as of one commit, until
     /// [`Database::refresh`](crate::Database::refresh) goes on to a later one. Writes are refused, nothing on disk is

@@ -385,8 +385,8 @@ impl Error {
         }
     }
 
-    /// What kept work in the background from going on, for one who waits for it: the same error where it can be told again,
-    /// and `ReadOnly` for a commit that was none of the caller's.
+    /// What kept work in the background from going on, for one who waits for it: the same error where it can be told
+    /// again, and `ReadOnly` for a commit that was none of the caller's.
     pub(crate) fn restated(&self) -> Error {
         let told = |source: &dyn std::fmt::Display| std::io::Error::other(source.to_string());
         match self {

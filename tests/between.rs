@@ -1,4 +1,5 @@
-//! What one call does between two steps of another leaves nothing wrong behind: in images, graphs, catalogs and folders.
+//! What one call does between two steps of another leaves nothing wrong behind: in images, graphs, catalogs and
+//! folders.
 //!
 //! Each test has a call stay at a named point of the library, and does something else meanwhile.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -155,7 +156,8 @@ fn an_image_has_the_codes_of_what_is_linked_after_it_died() {
     let (path, killed) = (folder.path().join("db"), folder.path().join("killed"));
     let (db, collection) = filled(&path, 300);
     let saving = staying_at("save.flushed", save(&collection));
-    // Linking waits for the save: what comes and goes is in the tail, and someone looks at a commit at which it is there.
+    // Linking waits for the save: what comes and goes is in the tail, and someone looks at a commit at which it is
+    // there.
     collection.insert_many((300..600).map(document)).unwrap();
     let before = collection.snapshot().unwrap();
     collection.delete_many(300..600u64).unwrap();
@@ -182,7 +184,8 @@ fn a_graph_made_anew_has_room_for_what_was_planned_before() {
     let (_alone, folder) = (ALONE.lock(), folder());
     let (db, collection) = filled(folder.path(), 100);
     let writer = collection.clone();
-    // Slots are planned, with room in the graph there is; then it is replaced; then the linker has made room for those it knows.
+    // Slots are planned, with room in the graph there is; then it is replaced; then the linker has made room for
+    // those it knows.
     let writing = staying_at("commit.before", move || writer.insert_many((100..90_000).map(document)).map(drop));
     pause_at("link.take", 2 * STAY);
     _ = collection.rebuild_index();

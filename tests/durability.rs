@@ -1,10 +1,10 @@
 //! What is acknowledged survives: kills at any moment, damaged files, full disks, power losses; and what is
-//! derived comes back, wherever writing it down stopped. Whatever is written meanwhile, every answer is of one commit and
-//! one namespace.
+//! derived comes back, wherever writing it down stopped. Whatever is written meanwhile, every answer is of one commit
+//! and one namespace.
 //!
 //! Each test starts a campaign of `vectrove-torture` as a child and prints its summary. `VECTROVE_KILLS`,
-//! `VECTROVE_TRIALS` and `VECTROVE_HISTORY_SECONDS` make the first two and the last longer; `VECTROVE_SEED` repeats a seed
-//! that was printed.
+//! `VECTROVE_TRIALS` and `VECTROVE_HISTORY_SECONDS` make the first two and the last longer; `VECTROVE_SEED` repeats a
+//! seed that was printed.
 
 use std::fs::File;
 use std::io::Write;

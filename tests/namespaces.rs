@@ -1,5 +1,5 @@
-//! Namespaces have nothing to do with each other: no verb shows, counts or changes what is another's, whether a namespace is
-//! the only one with documents, one of several, empty, emptied, dropped or never used.
+//! Namespaces have nothing to do with each other: no verb shows, counts or changes what is another's, whether a
+//! namespace is the only one with documents, one of several, empty, emptied, dropped or never used.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;

@@ -1,5 +1,5 @@
-//! A refusal comes soon, leaves nothing half done, and ends with its cause. Every wait ends with the error that prevents its
-//! end. A change of the catalog happens whole or not at all.
+//! A refusal comes soon, leaves nothing half done, and ends with its cause. Every wait ends with the error that
+//! prevents its end. A change of the catalog happens whole or not at all.
 //!
 //! The causes are made at named points of the library, and last until a test ends them.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -25,7 +25,8 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
-    /// The documents of a moment's namespace whose slots are in a set. Every slot that the set lists has to hold a document.
+    /// The documents of a moment's namespace whose slots are in a set. Every slot that the set lists has to hold a
+    /// document.
     pub(super) fn new(slots: SlotSet, moment: &Moment) -> Self {
         Candidates::of_own(own(slots, moment), moment)
     }
@@ -100,7 +101,8 @@ impl Candidates {
     }
 }
 
-/// The slots of a set that belong to a moment's namespace. Where that has all documents, a set of all but some stays one.
+/// The slots of a set that belong to a moment's namespace. Where that has all documents, a set of all but some stays
+/// one.
 fn own(slots: SlotSet, moment: &Moment) -> SlotSet {
     let own: RoaringBitmap = match (moment.members(), &slots) {
         _ if moment.n_members() == 0 => return SlotSet::none(),

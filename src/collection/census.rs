@@ -1,7 +1,7 @@
 //! The counts of a collection, all of one commit.
 //!
-//! A commit replaces the census as a whole before its view is published, and the one before stays beside it. Whoever loads a
-//! view first and the censuses after it finds that view's own, unless two more commits have come between.
+//! A commit replaces the census as a whole before its view is published, and the one before stays beside it. Whoever
+//! loads a view first and the censuses after it finds that view's own, unless two more commits have come between.
 
 use crossbeam::utils::Backoff;
 
@@ -35,8 +35,8 @@ impl Census {
     }
 }
 
-/// The newest census of a collection and the one before: a sequence lock, which one writer at a time enters and any number
-/// read.
+/// The newest census of a collection and the one before: a sequence lock, which one writer at a time enters and any
+/// number read.
 ///
 /// After H.-J. Boehm, "Can seqlocks get along with programming language memory models?" (2012).
 #[derive(Default)]

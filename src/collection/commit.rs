@@ -49,8 +49,8 @@ impl Prepared {
     }
 }
 
-/// Commits operations of one database, all or none. Waits first while too many documents wait to be linked, unless nothing
-/// can be written.
+/// Commits operations of one database, all or none. Waits first while too many documents wait to be linked, unless
+/// nothing can be written.
 pub(crate) fn commit(store: &Arc<Store>, work: Work, operation_id: Option<Uuid>) -> Result<Receipt> {
     let mut before = None;
     for operation in &work.operations {

@@ -260,7 +260,7 @@ impl Reader<'_> {
         self.held.as_deref()
     }
 
-    /// What is held, if that is every vector of the commit.
+    /// The held vectors, if they are complete as of the commit.
     #[inline(always)]
     pub(crate) fn complete(&self) -> Option<&Held> {
         self.held().filter(|_| self.is_complete)
@@ -299,7 +299,8 @@ impl Reader<'_> {
 
     /// Whether two slots have the same vector. False if one of them has none, as one whose document died, on disk.
     pub(crate) fn is_same(&self, a: Slot, b: Slot) -> bool {
-        // By those that are here for certain: a slot may have been put after this reader began, where others are held by now.
+        // By those that are here for certain: a slot may have been put after this reader began, where others are held
+        // by now.
         if let Some(held) = self.held().filter(|held| held.is_present(a) && held.is_present(b)) {
             return held.row(a) == held.row(b);
         }

@@ -1,4 +1,5 @@
-//! Rows of documents and vectors, by id or by slot: as of a view, or, for whoever is about to change them, as they are now.
+//! Rows of documents and vectors, by id or by slot: as of a view, or, for whoever is about to change them, as they
+//! are now.
 
 use std::ops::ControlFlow;
 

@@ -56,9 +56,10 @@ impl Collection {
     /// database was opened read-only it does not wait: nothing is linked there.
     ///
     /// # Errors
-    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile; what keeps the work
-    /// from going on, such as `ReadOnly` for a full disk, `OutOfMemory` or `MemoryLimit`. The work goes on by itself once
-    /// that is gone.
+    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile; what keeps
+    /// the work
+    /// from going on, such as `ReadOnly` for a full disk, `OutOfMemory` or `MemoryLimit`. The work goes on by itself
+    /// once that is gone.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -85,7 +86,8 @@ impl Collection {
     ///
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile; `ReadOnly` or
-    /// `Storage` if it could not be written down or comparing vectors panicked, `OutOfMemory` if there is no room for another graph. What was begun goes on
+    /// `Storage` if it could not be written down or comparing vectors panicked, `OutOfMemory` if there is no room for
+    /// another graph. What was begun goes on
     /// by itself once the cause is gone; until then searches are as right as before, and perhaps slower.
     ///
     /// ```

@@ -1,7 +1,7 @@
 //! One namespace of a collection as of one commit: all that a reader may ask for.
 //!
-//! A [`Moment`] takes its view and its counts together, and holds exactly one namespace. What the collection is now is not
-//! in reach of whoever has one: an answer cannot mix two commits or two namespaces.
+//! A [`Moment`] takes its view and its counts together, and holds exactly one namespace. What the collection is now
+//! is not in reach of whoever has one: an answer cannot mix two commits or two namespaces.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -62,14 +62,15 @@ impl Listing {
 }
 
 impl Moment {
-    /// A namespace as of the last commit. Takes no lock where one namespace has all documents of the collection, if that is
-    /// the default one.
+    /// A namespace as of the last commit. Takes no lock where one namespace has all documents of the collection, if
+    /// that is the default one.
     pub(super) fn last(live: Arc<Live>, name: &str, listing: Listing) -> Moment {
         // Those several share are counted under the lock in any case.
         if live.memory.hints_at_several() {
             return Moment::last_still(live, name, listing);
         }
-        // In this order. A namespace that is found later than the view has documents from a later commit on at the earliest.
+        // In this order. A namespace that is found later than the view has documents from a later commit on at the
+        // earliest.
         let view = live.store.view();
         failpoint::hit("moment.viewed");
         let (namespace, census) = (live.find_namespace(name), live.memory.census_at(view.commit));

@@ -298,7 +298,8 @@ impl Live {
         self.persist.state.lock().ended
     }
 
-    /// Has nothing more be written of graph and image, and the log not be kept for their sake. Waits for a save under way.
+    /// Has nothing more be written of graph and image, and the log not be kept for their sake. Waits for a save under
+    /// way.
     pub(crate) fn end_saving(&self) {
         self.persist.state.lock().ended = true;
         self.store.note_image(self.id, None);
@@ -311,8 +312,8 @@ impl Live {
         }
         failpoint::hit("rows.before");
         if state.lagging || state.wipe {
-            // Rows now hold what no delta tells: an image from before may not go on from here; and if they cannot be written,
-            // no delta goes on from there either.
+            // Rows now hold what no delta tells: an image from before may not go on from here; and if they cannot be
+            // written, no delta goes on from there either.
             state.last_delta += 1;
             state.lagging = true;
         }

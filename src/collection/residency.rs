@@ -21,8 +21,8 @@ use crate::store::{View, image, key};
 /// Slots whose vectors are brought in before the linker looks up again.
 const BATCH: usize = 4_096;
 
-/// Exact vectors on their way to where they are held: those of all documents that exist at one commit, also of those that die
-/// meanwhile. Searches that look at an earlier commit read from disk what they do not find.
+/// Exact vectors on their way to where they are held: those of all documents that exist at one commit, also of those
+/// that die meanwhile. Searches that look at an earlier commit read from disk what they do not find.
 pub(crate) struct Bringing {
     held: Arc<Held>,
     /// Looked at until all are there, so that none of these slots is given another document.
@@ -63,7 +63,8 @@ impl Budget {
         Budget { limit: options.memory_limit, engine_bytes: options.memory_bytes, lives: Mutex::default() }
     }
 
-    /// Takes a collection on, to which nobody writes yet. Its exact vectors come into memory only if there is room for them.
+    /// Takes a collection on, to which nobody writes yet. Its exact vectors come into memory only if there is room
+    /// for them.
     ///
     /// # Errors
     /// `MemoryLimit` if there is none even for the rest.
@@ -172,8 +173,8 @@ impl Live {
         self.memory.slots.exact.reader(self.source(Some(&view.snapshot)).disk(), view.commit)
     }
 
-    /// Begins to bring exact vectors to where they are held, if some are missing there. The caller sees to it that nothing is
-    /// committed meanwhile.
+    /// Begins to bring exact vectors to where they are held, if some are missing there. The caller sees to it that
+    /// nothing is committed meanwhile.
     fn begin_bringing(&self) {
         let (slots, held) = (&self.memory.slots, self.memory.slots.exact.held());
         if let Some(held) = held.as_ref().filter(|held| !held.is_complete()) {
@@ -195,7 +196,8 @@ impl Live {
         }
         let brought = self.bring_some();
         if brought.is_err() {
-            // A failed read must not pin one commit. Where the graph needs vectors, the next try begins with another view.
+            // A failed read must not pin one commit. Where the graph needs vectors, the next try begins with another
+            // view.
             self.memory.slots.exact.let_go();
             *self.bringing.lock() = None;
         }
@@ -208,8 +210,8 @@ impl Live {
         }
     }
 
-    /// Holds exact vectors that could not be held when the collection was opened. Some points of the graph may have died
-    /// since, whose vectors are nowhere.
+    /// Holds exact vectors that could not be held when the collection was opened. Some points of the graph may have
+    /// died since, whose vectors are nowhere.
     fn hold_late(&self) -> Result<()> {
         if self.store.options().residency_of(&self.config) == Residency::Mapped {
             self.store.check_space(self.memory.slots.n_slots() * self.config.dimension * size_of::<f32>())?;
@@ -258,8 +260,8 @@ impl Live {
         source.scan(&self.families.vectors, range, |key, value| {
             let (slot, row) = (key::read_vector(key)?.0, source.disk().decode(value)?);
             if !held.is_present(slot) {
-                // SAFETY: the slot holds a document at a commit that we look at, so that no commit writes it; nobody reads
-                // here what is not said to be here; and nobody else brings vectors.
+                // SAFETY: the slot holds a document at a commit that we look at, so that no commit writes it; nobody
+                // reads here what is not said to be here; and nobody else brings vectors.
                 unsafe { held.put(slot, &row) };
             }
             Ok(())

@@ -1,7 +1,7 @@
 //! Reading one commit more than once.
 //!
-//! A [`Snapshot`] is a moment that stays. It has to be let go when its collection goes: closing a database waits for nobody
-//! who only holds one.
+//! A [`Snapshot`] is a moment that stays. It has to be let go when its collection goes: closing a database waits for
+//! nobody who only holds one.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -23,13 +23,14 @@ use crate::id::{Commit, DocId};
 
 /// A namespace as of one commit: every verb that reads, with answers that belong together.
 ///
-/// It shows what [`Namespace::snapshot`] found, whatever is written later. Cheap to clone and to send between threads. As long
-/// as it is held, documents that were deleted or replaced since keep their memory and their place on the disk: hold it for
-/// seconds or minutes, not for days.
+/// It shows what [`Namespace::snapshot`] found, whatever is written later. Cheap to clone and to send between
+/// threads. As long
+/// as it is held, documents that were deleted or replaced since keep their memory and their place on the disk: hold
+/// it for seconds or minutes, not for days.
 ///
 /// # Errors
-/// All verbs: `CollectionNotFound` once the collection was dropped, `Closed` once the database was; otherwise as the verbs of
-/// [`Namespace`].
+/// All verbs: `CollectionNotFound` once the collection was dropped, `Closed` once the database was; otherwise as the
+/// verbs of [`Namespace`].
 #[derive(Clone)]
 pub struct Snapshot {
     // Goes before the namespace, whose end may close the database.

@@ -71,7 +71,8 @@ struct Obstacle {
 }
 
 impl Obstacles {
-    /// Tries a piece of work, unless it could not be done a moment ago. Returns what came of it; `None` if it was not done.
+    /// Tries a piece of work, unless it could not be done a moment ago. Returns what came of it; `None` if it was not
+    /// done.
     pub(crate) fn attempt<T>(&self, task: Task, work: impl FnOnce() -> Result<T>) -> Option<T> {
         let place = task as usize;
         if self.0.lock()[place].as_ref().is_some_and(|obstacle| obstacle.ended.elapsed() < PATIENCE) {

@@ -20,12 +20,14 @@ impl Database {
     /// Adds a backup to a folder of backups of this database, which is made if missing; without stopping anything. Files
     /// that an earlier backup has are not copied again. The backup is there whole or not at all.
     ///
-    /// Before it is there, what it is made of is opened and verified as by [`verify`](Database::verify): that reads all of
-    /// the database, and takes the memory of one opened read-only, without exact vectors where codes are walked. Creating,
-    /// dropping and renaming collections waits while files are linked or copied.
+    /// Before it is there, what it is made of is opened and verified as by [`verify`](Database::verify): that reads
+    /// all of
+    /// the database, and takes the memory of one opened read-only, without exact vectors where codes are walked.
+    /// Creating, dropping and renaming collections waits while files are linked or copied.
     ///
     /// # Errors
-    /// `Corruption` or `DataLoss` if the database is damaged; `InvalidConfig` if the folder holds anything else, or backups of another database; `Busy` if another backup is
+    /// `Corruption` or `DataLoss` if the database is damaged; `InvalidConfig` if the folder holds anything else, or
+    /// backups of another database; `Busy` if another backup is
     /// being added to it; `Corruption` if files of a backup in it are missing; `Io` or `Storage` if it cannot be written;
     /// [`Commit`](crate::Error::Commit) if the disk of the database does not confirm; `Closed`.
     ///
@@ -141,8 +143,8 @@ fn prove_copy(path: &Path) -> Result<Commit> {
 }
 
 impl Engine {
-    /// Makes a copy of the database in a folder that does not exist yet, and proves it before it is there. Returns its last
-    /// commit.
+    /// Makes a copy of the database in a folder that does not exist yet, and proves it before it is there. Returns
+    /// its last commit.
     pub(super) fn checkpoint(&self, target: &Path) -> Result<Commit> {
         let _copying = self.copying.lock();
         make_whole(target, |draft| {
@@ -176,8 +178,8 @@ impl Engine {
         }
     }
 
-    /// Does something while no family is created or dropped, and returns the store. The caller lets go of that before it takes
-    /// the catalog: who closes holds the catalog while waiting for the store.
+    /// Does something while no family is created or dropped, and returns the store. The caller lets go of that before
+    /// it takes the catalog: who closes holds the catalog while waiting for the store.
     fn while_no_family_changes<T>(&self, work: impl FnOnce(&Store) -> Result<T>) -> Result<(Arc<Store>, T)> {
         let _catalog = self.catalog.lock();
         let store = self.store()?;

@@ -204,8 +204,8 @@ impl Engine {
     }
 }
 
-/// Clears away what there is of a collection that could not be created. What cannot be cleared away now is at the next open:
-/// its entry still says that it is being created.
+/// Clears away what there is of a collection that could not be created. What cannot be cleared away now is at the
+/// next open: its entry still says that it is being created.
 fn undo(store: &Arc<Store>, id: CollectionId, families: Option<&Families>) {
     if let Err(error) = store.finish_drop(id, families) {
         tracing::warn!(collection = id.0, "the next open removes a collection that could not be created: {error}");

@@ -237,15 +237,17 @@ impl Database {
     }
 
     /// Makes a copy of the database in a folder that does not exist yet, without stopping anything; by hard links where
-    /// it is on the same disk, so that it is small. The copy is a database of its own, there whole or not at all. Returns
-    /// the last commit that the copy has.
+    /// it is on the same disk, so that it is small. The copy is a database of its own, there whole or not at all.
+    /// Returns the last commit that the copy has.
     ///
-    /// Before it is there, it is opened and verified as by [`verify`](Database::verify): that reads all of it, and takes the
-    /// memory of a database opened read-only, without exact vectors where codes are walked. Creating, dropping and renaming
-    /// collections waits while files are linked or copied.
+    /// Before it is there, it is opened and verified as by [`verify`](Database::verify): that reads all of it, and
+    /// takes the
+    /// memory of a database opened read-only, without exact vectors where codes are walked. Creating, dropping and
+    /// renaming collections waits while files are linked or copied.
     ///
     /// # Errors
-    /// `Corruption` or `DataLoss` if the database is damaged; `Io` if the folder exists or cannot be made; `Storage` if the engine fails; `Closed`.
+    /// `Corruption` or `DataLoss` if the database is damaged; `Io` if the folder exists or cannot be made; `Storage`
+    /// if the engine fails; `Closed`.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;

@@ -220,8 +220,8 @@ impl Rehearsal {
     }
 }
 
-/// Opens the engine's files of a copy that nobody else uses, to copy them once more. The copy's last commit has to be the one
-/// that it was proved to have.
+/// Opens the engine's files of a copy that nobody else uses, to copy them once more. The copy's last commit has to be
+/// the one that it was proved to have.
 pub(super) fn open_copy(folder: &Path, commit: Commit) -> Result<Arc<Rocks>> {
     let (data, making) = (folder.join(DATA), storage("making a backup"));
     let families = Rocks::list_families(&data).map_err(&making)?;

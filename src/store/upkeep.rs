@@ -166,8 +166,8 @@ impl Store {
         self.rocks.flush(families).map_err(storage("flushing"))
     }
 
-    /// Makes a copy of the database, as of some commit from now on, in an empty folder. No family may be created or dropped
-    /// meanwhile: the engine copies its list of families before the end of its log.
+    /// Makes a copy of the database, as of some commit from now on, in an empty folder. No family may be created or
+    /// dropped meanwhile: the engine copies its list of families before the end of its log.
     pub(crate) fn copy_to(&self, folder: &Path) -> Result<()> {
         self.refuse_beside()?;
         self.sync_all()?;

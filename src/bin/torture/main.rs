@@ -1,10 +1,11 @@
 //! Campaigns that try to make the database lose something: `vectrove-torture crash|damage|disk-full|
 //! freeze|history|power`.
 //!
-//! Each campaign but `history` starts this program again as a worker, does something terrible to it or to its files, and
+//! Each campaign but `history` starts this program again as a worker, does something terrible to it or to its files,
+//! and
 //! holds what is left against what the worker was told. `history` reads while others write, in this process. All use
-//! nothing but the public interface. Exit status: 0 without violations, 1 with, 2 if the campaign itself could not go on,
-//! 77 if this machine cannot run it.
+//! nothing but the public interface. Exit status: 0 without violations, 1 with, 2 if the campaign itself could not go
+//! on, 77 if this machine cannot run it.
 
 mod args;
 mod child;

@@ -306,7 +306,8 @@ impl Index {
     pub(super) fn beam_of(&self, sight: Sight<'_>, n_points: usize) -> usize {
         let n_linked = self.n_points(sight.n_documents).max(1);
         let n_dead = self.n_dead().min(n_linked);
-        // Where most are dead, as while someone looks at a commit of long ago, each that lives takes the room of several.
+        // Where most are dead, as while someone looks at a commit of long ago, each that lives takes the room of
+        // several.
         let by_share = n_points * n_linked / (n_linked - n_dead).max(1);
         let widened = (n_points + n_points * n_dead * 2 / n_linked).max(by_share);
         widened.min(MAX_EF * 4)

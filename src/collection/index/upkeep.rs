@@ -308,7 +308,7 @@ impl Index {
         self.n_proven.load(Ordering::Acquire)
     }
 
-    /// About how many slots are in the graph of so many documents, dead ones included.
+    /// About how many slots the graph of `n_documents` documents holds, dead ones included.
     pub(super) fn n_points(&self, n_documents: usize) -> usize {
         (n_documents + self.n_dead()).saturating_sub(self.tail.len())
     }
@@ -335,8 +335,8 @@ impl Index {
         lost.map_or(Ok(()), |(_, slot)| Err(format!("slot {slot} is neither in the graph nor in the tail")))
     }
 
-    /// Asks for all that was put before to be linked, and to be reached by walks. Returns whether that is done, whenever it is
-    /// asked.
+    /// Asks for all that was put before to be linked, and to be reached by walks. Returns whether that is done,
+    /// whenever it is asked.
     pub(crate) fn ask_for_links(&self) -> impl Fn() -> bool {
         let n_pushed = self.tail.n_pushed();
         self.awaited.fetch_max(n_pushed, Ordering::AcqRel);

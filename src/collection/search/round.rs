@@ -374,8 +374,8 @@ impl Round {
     }
 }
 
-/// Looks up where a search looks. A namespace is looked up once more, to be listed, where it is one of several and all of its
-/// documents are to be compared.
+/// Looks up where a search looks. A namespace is looked up once more, to be listed, where it is one of several and
+/// all of its documents are to be compared.
 fn choose(place: &Place, params: &SearchParams) -> Result<(Arc<Moment>, Field)> {
     if !params.filter.is_everything() {
         let moment = place.moment(Listing::IfFew)?;

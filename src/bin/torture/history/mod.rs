@@ -59,7 +59,8 @@ use crate::{Outcome, folder, watchdog};
 
 const N_WRITERS: usize = 4;
 const N_READERS: usize = 4;
-/// Threads by number: writers, then the director, then readers, then the reader beside the writer and the one that copies.
+/// Threads by number: writers, then the director, then readers, then the reader beside the writer and the one that
+/// copies.
 const DIRECTOR: usize = N_WRITERS;
 const FIRST_READER: usize = DIRECTOR + 1;
 const BESIDE: usize = FIRST_READER + N_READERS;

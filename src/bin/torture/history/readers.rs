@@ -172,8 +172,8 @@ impl<'r> Reader<'r> {
         asked
     }
 
-    /// Holds all documents of a collection against the twin, while nobody writes to it. `fixed` is the commit that it stays
-    /// at, and the kind that the questions count for, if there is such.
+    /// Holds all documents of a collection against the twin, while nobody writes to it. `fixed` is the commit that it
+    /// stays at, and the kind that the questions count for, if there is such.
     pub(super) fn compare_all(&mut self, site: &Site, fixed: Option<(Kind, u64)>) {
         let commit = fixed.map(|(_, commit)| commit);
         let Some(from) = commit.or_else(|| commit_of(&site.collection)) else { return };

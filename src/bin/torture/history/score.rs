@@ -136,7 +136,7 @@ pub(super) fn term_text(term: usize) -> String {
 /// An addition to scores.
 #[derive(Debug, Clone)]
 pub(super) enum Boost {
-    /// Half for each so many seconds away from the first of [`TIMES`].
+    /// A decay halves its share for each half-life in seconds away from the first of [`TIMES`].
     Decay {
         half_life: u64,
         weight: f32,

@@ -6,7 +6,7 @@ use vectrove::{
 
 use crate::rng::Rng;
 
-/// A collection that is there from the first moment to the last.
+/// A collection that exists throughout the campaign.
 pub(super) struct Shape {
     pub(super) name: &'static str,
     /// Numbers of documents in the default namespace and in each other one lie below these.

@@ -75,7 +75,7 @@ pub(super) struct Lifetime {
     capacities: (u32, u32),
     /// The state before the first entry.
     base: Mutex<Replica>,
-    /// What was committed since, in the order of commits.
+    /// The effects that were committed since, in the order of commits.
     log: Mutex<Vec<Arc<Entry>>>,
     /// Whether it is being dropped, or was.
     is_dropping: AtomicBool,
@@ -101,7 +101,7 @@ impl Lifetime {
         if namespace == 0 { self.capacities.0 } else { self.capacities.1 }
     }
 
-    /// Whether there are so many documents that only simple questions are asked.
+    /// Whether the collection is large, and only simple questions are asked of it.
     pub(super) fn is_large(&self) -> bool {
         self.capacities.0 > 5_000
     }

@@ -28,8 +28,8 @@ impl Place {
     }
 }
 
-/// Makes commits from the second on while a reader looks at the last one that is published. Returns which commits were looked
-/// at, each with the census that was found.
+/// Makes commits from the second on while a reader looks at the last one that is published. Returns which commits
+/// were looked at, each with the census that was found.
 fn looks(n_commits: u64) -> Vec<(u64, Option<u64>)> {
     let looks = check(move || {
         let place = Arc::new(Place { register: Register::default(), published: AtomicU64::new(0) });
