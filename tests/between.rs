@@ -252,6 +252,33 @@ fn a_copy_made_while_a_collection_comes_or_goes_is_whole() {
     assert_eq!(collection.count(None).unwrap(), 50);
 }
 
+/// The newest manifest's length, and the one that the superblock names (in the newer of its two slots of 4 KiB).
+fn lengths_of_manifest(path: &Path) -> (u64, u64) {
+    let name = std::fs::read_to_string(path.join("data/CURRENT")).unwrap();
+    let superblock = std::fs::read(path.join("superblock")).unwrap();
+    let u64_at = |at: usize| u64::from_le_bytes(superblock[at..at + 8].try_into().unwrap());
+    let newer = if u64_at(16) > u64_at(4096 + 16) { 0 } else { 4096 };
+    (path.join("data").join(name.trim_end()).metadata().unwrap().len(), u64_at(newer + 64))
+}
+
+#[test]
+fn a_superblock_names_no_more_of_the_manifest_than_was_synced() {
+    let (_alone, folder) = (ALONE.lock(), folder());
+    let (db, collection) = filled(folder.path(), 50);
+    // Upkeep comes by once a second, if there is something new.
+    pause_at("manifest.synced", 5 * STAY);
+    collection.insert(document(50)).unwrap();
+    std::thread::sleep(Duration::from_millis(1_600));
+    let before = lengths_of_manifest(folder.path());
+    db.create_collection("another", CollectionConfig::new(8)).unwrap();
+    let grown = lengths_of_manifest(folder.path());
+    assert!(grown.0 > before.0 && grown.1 == before.1, "{before:?}, then {grown:?}");
+    while lengths_of_manifest(folder.path()).1 == before.1 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(lengths_of_manifest(folder.path()).1, before.0, "what was synced, not what came after it");
+}
+
 #[test]
 fn two_collections_of_one_name_are_damage_with_a_way_out() {
     let (_alone, folder) = (ALONE.lock(), folder());

@@ -24,8 +24,8 @@ use uuid::Uuid;
 
 use super::owner::Owner;
 use super::record::{Fields, seal, unseal};
-use super::rehearse::find_manifest;
 use super::rehearse::open_copy;
+use super::rehearse::sync_manifest;
 use super::rocks::Fault;
 use super::rocks::backups::{BackupEngine, EngineBackup};
 use super::superblock::{Superblock, SuperblockFile};
@@ -119,7 +119,7 @@ impl BackupFolder {
         // When one file is found damaged, others are still being copied; closing waits for them.
         drop(self);
         restored?;
-        let manifest = find_manifest(&data)?;
+        let manifest = sync_manifest(&data)?;
         // Not clean: what was written while the backup was made is only in a log.
         SuperblockFile::create(folder, Superblock { store, durable, manifest, clean: false, creating: false })?;
         Ok(())

@@ -193,7 +193,7 @@ impl Rehearsal {
         }
         let mut collections = read_catalog(&rocks, &default, &families, &mut handles)?;
         // Recovery wrote what the log held to files and synced them; only now is everything durable.
-        let manifest = find_manifest(&data)?;
+        let manifest = sync_manifest(&data)?;
         superblock.write(Superblock { durable: again.last, manifest, clean: false, ..content })?;
         failpoint::hit("open.recovered");
         let store = Store::new(folder, options, superblock, rocks, default, again, next_collection, owner);
@@ -323,30 +323,40 @@ fn create(folder: &Path, options: &Options, begun: Option<SuperblockFile>) -> Re
     drop((handles, rocks));
     sync_folder(folder)?;
     failpoint::hit("create.filled");
-    let manifest = find_manifest(&data)?;
+    let manifest = sync_manifest(&data)?;
     let content = Superblock { creating: false, clean: true, manifest, ..superblock.content() };
     superblock.write(content)?;
     Ok(superblock)
 }
 
-/// Which manifest the database uses and how long it is, on disk.
-pub(super) fn find_manifest(data: &Path) -> Result<Manifest> {
+/// Which manifest the database uses and how long it is.
+fn find_manifest(data: &Path) -> Result<Manifest> {
+    open_manifest(data).map(|(manifest, _)| manifest)
+}
+
+/// Which manifest the database uses and a length of it that power loss does not take: what a superblock names.
+///
+/// RocksDB may append to it meanwhile, so what counts is how long it was before it is synced.
+pub(super) fn sync_manifest(data: &Path) -> Result<Manifest> {
+    let (manifest, file) = open_manifest(data)?;
+    file.sync_data().map_err(|error| Error::io("syncing the manifest in", data, error))?;
+    // CURRENT itself may have been replaced a moment ago.
+    sync_folder(data)?;
+    failpoint::hit("manifest.synced");
+    Ok(manifest)
+}
+
+fn open_manifest(data: &Path) -> Result<(Manifest, std::fs::File)> {
     const WHAT: &str = "the manifest";
-    let current = data.join("CURRENT");
-    let name = std::fs::read_to_string(&current)
+    let name = std::fs::read_to_string(data.join("CURRENT"))
         .map_err(|error| Error::corruption(WHAT, format!("CURRENT cannot be read: {error}")))?;
     let name = name.trim_end();
     let number = name.strip_prefix("MANIFEST-").and_then(|digits| digits.parse().ok());
     let number =
         number.ok_or_else(|| Error::corruption(WHAT, format!("expected its name in CURRENT, got {name:?}")))?;
-    let length = std::fs::File::open(data.join(name))
-        .and_then(|file| {
-            file.sync_data()?;
-            file.metadata()
-        })
-        .map_err(|error| Error::corruption(WHAT, format!("{name} cannot be read: {error}")))?
-        .len();
-    Ok(Manifest { number, length })
+    let opened = std::fs::File::open(data.join(name)).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let (length, file) = opened.map_err(|error| Error::corruption(WHAT, format!("{name} cannot be read: {error}")))?;
+    Ok((Manifest { number, length }, file))
 }
 
 /// Refuses an older manifest than was there before: it would hide files written since.

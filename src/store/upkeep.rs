@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::record::LogRecord;
-use super::rehearse::find_manifest;
+use super::rehearse::sync_manifest;
 use super::superblock::{Superblock, SuperblockFile};
 use super::{Families, Store, key, storage};
 use crate::error::{Error, Result};
@@ -89,7 +89,7 @@ impl Store {
         if superblock.content().durable >= durable {
             return Ok(());
         }
-        let manifest = find_manifest(&self.folder.join("data"))?;
+        let manifest = sync_manifest(&self.folder.join("data"))?;
         failpoint::hit("superblock.before");
         let content = Superblock { durable, manifest, ..superblock.content() };
         superblock.write(content)?;
@@ -173,7 +173,7 @@ impl Store {
         self.sync_all()?;
         let (durable, data) = (self.gate.durable(), folder.join("data"));
         self.rocks.checkpoint(&data).map_err(storage("making a checkpoint"))?;
-        let manifest = find_manifest(&data)?;
+        let manifest = sync_manifest(&data)?;
         let content = self.superblock.lock().content();
         SuperblockFile::create(folder, Superblock { durable, manifest, clean: true, ..content })?;
         failpoint::hit("checkpoint.filled");
@@ -195,7 +195,7 @@ impl Store {
         drop(rocks);
         failpoint::hit("close.closed");
         if writable {
-            let manifest = find_manifest(&folder.join("data"))?;
+            let manifest = sync_manifest(&folder.join("data"))?;
             let content = Superblock { durable, manifest, clean: true, ..superblock.content() };
             superblock.write(content)?;
         }
