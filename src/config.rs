@@ -83,6 +83,9 @@ pub struct CollectionConfig {
     pub ef_construction: usize,
     /// What vectors the graph is walked by. Default: codes of one byte per component.
     pub quantization: Quantization,
+    /// Whether codes that do not fit the vectors are replaced by others, in the background. Default: true.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub adapt_codes: bool,
     /// The name of the distance registered with [`Options::distance`] that compares vectors instead of `metric`.
     /// Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,6 +134,7 @@ impl CollectionConfig {
             m: 16,
             ef_construction: 200,
             quantization: Quantization::default(),
+            adapt_codes: true,
             distance: None,
             residency: Residency::default(),
             index_only: None,
@@ -181,6 +185,16 @@ impl CollectionConfig {
     #[must_use]
     pub fn quantization(mut self, quantization: Quantization) -> Self {
         self.quantization = quantization;
+        self
+    }
+
+    /// Whether codes that do not fit the vectors are replaced by others, in the background, while searches and writes go on:
+    /// measured from the vectors' mean instead of the origin, then two bytes for each component, then the vectors
+    /// themselves. [`CollectionStats::codes`](crate::CollectionStats) says how far codes can be trusted either way.
+    /// Default: true.
+    #[must_use]
+    pub fn adapt_codes(mut self, adapt: bool) -> Self {
+        self.adapt_codes = adapt;
         self
     }
 

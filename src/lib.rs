@@ -44,7 +44,7 @@ pub use crate::collection::snapshot::Snapshot;
 pub use crate::collection::writer::{Ticket, TrySendError, Writer};
 pub use crate::collection::{Collection, Namespace};
 pub use crate::config::{CollectionConfig, Durability, Index, Options, Quantization, Residency};
-pub use crate::db::{Backup, CollectionStats, Database, Stats, Verification};
+pub use crate::db::{Backup, CodeStats, CollectionStats, Database, Stats, Verification};
 pub use crate::distance::{Distance, Distances, Metric};
 pub use crate::document::{
     Cursor, Document, FacetCount, Hit, Hits, OpenedBy, Opening, Page, Part, Parts, Receipt, StoredDocument, Update,
@@ -53,6 +53,7 @@ pub use crate::error::{Error, ErrorKind, Outcome, Result, Violation};
 pub use crate::filter::{Field, Filter, field};
 pub use crate::id::{Commit, DocId};
 pub use crate::params::{FusedBy, Fusion, GroupBy, Mmr, SearchParams};
+pub use crate::quant::CodeKind;
 pub use crate::route::{Estimate, Explanation, FilterFigures, Route, Way};
 pub use crate::schema::{Choice, FieldRule, Schema, Type};
 pub use crate::text::analyzer::{Analyzer, Language};

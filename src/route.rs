@@ -26,6 +26,9 @@ pub struct Route {
     pub n_checked: usize,
     /// Whether a walk was begun and given up for comparing all that may be hits: it would have missed some.
     pub gave_up: bool,
+    /// Whether codes were too coarse to tell which of the documents found are the nearest, so that some hits may be missed:
+    /// they do not fit the vectors, or not yet ([`CollectionStats::codes`](crate::CollectionStats)).
+    pub doubtful: bool,
 }
 
 /// The ways to answer a search.
@@ -90,10 +93,14 @@ pub struct FilterFigures {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Route { way, n_scanned, n_visited, n_sifted, n_hops, n_tail, n_checked, gave_up, .. } = self.route;
+        let Route { way, n_scanned, n_visited, n_sifted, n_hops, n_tail, n_checked, gave_up, doubtful, .. } =
+            self.route;
         write!(f, "way: {}", name(way))?;
         if gave_up {
             write!(f, ", after a walk that was given up")?;
+        }
+        if doubtful {
+            write!(f, ", by codes that can hardly tell the nearest")?;
         }
         for (place, Estimate { way, micros }) in self.estimates.iter().enumerate() {
             write!(f, "{}{}", if place == 0 { "\nexpected: " } else { ", " }, name(*way))?;

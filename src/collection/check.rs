@@ -3,12 +3,12 @@
 use super::Live;
 use super::memory::Comparable;
 use crate::config::CollectionConfig;
-use crate::distance;
+use crate::distance::{self, Metric};
 use crate::document::{Document, MetadataChange, Update};
 use crate::error::{Error, Result};
 use crate::id::DocId;
 use crate::limits::{
-    MAX_ID_BYTES, MAX_NAME_BYTES, MAX_NAMESPACE_BYTES, MAX_NORM, MAX_PATH_BYTES, MAX_TEXT_BYTES, MIN_NORM,
+    MAX_ID_BYTES, MAX_NAME_BYTES, MAX_NAMESPACE_BYTES, MAX_NORM, MAX_PATH_BYTES, MAX_TEXT_BYTES, MIN_LENGTH, MIN_NORM,
 };
 use crate::text::analyzer::WordCounts;
 use crate::value::Value;
@@ -100,15 +100,26 @@ pub(crate) fn vector(collection: impl Fn() -> String, config: &CollectionConfig,
         return Err(Error::DimensionMismatch { collection, expected, got });
     }
     let norm = distance::norm(vector);
-    let usable = norm <= MAX_NORM && (norm >= MIN_NORM || !config.compares_directions());
-    if usable { Ok(norm) } else { Err(Error::InvalidVector { reason: vector_fault(vector, norm) }) }
+    let is_squared = config.distance.is_none() && matches!(config.metric, Metric::Dot | Metric::Euclidean);
+    let is_long_enough = match config.compares_directions() {
+        true => norm >= MIN_NORM,
+        false => norm >= MIN_LENGTH || norm == 0.0 || !is_squared,
+    };
+    if norm <= MAX_NORM && is_long_enough {
+        return Ok(norm);
+    }
+    Err(Error::InvalidVector { reason: vector_fault(vector, norm, config.compares_directions()) })
 }
 
-fn vector_fault(vector: &[f32], norm: f64) -> String {
+fn vector_fault(vector: &[f32], norm: f64, only_direction_counts: bool) -> String {
     if let Some(position) = vector.iter().position(|component| !component.is_finite()) {
         format!("expected finite components, got {} at position {position}", vector[position])
     } else if norm > MAX_NORM {
         format!("expected a length of at most {MAX_NORM:e}, got {norm:e}")
+    } else if !only_direction_counts {
+        format!(
+            "expected a length of 0 or of at least {MIN_LENGTH:e}, because squares of smaller ones vanish, got {norm:e}"
+        )
     } else {
         format!("expected a length of at least {MIN_NORM:e}, because only its direction counts, got {norm:e}")
     }
@@ -160,7 +171,6 @@ fn invalid_name(name: &str, reason: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::distance::Metric;
 
     #[test]
     fn vectors_that_have_no_distance_are_refused() {
@@ -179,11 +189,12 @@ mod tests {
                 let message = refused(metric, components).unwrap_or_default();
                 assert!(message.contains(reason), "{metric} {components:?}: {message}");
             }
-            assert_eq!(refused(metric, &[-0.0, 1e-20]), None, "{metric}");
+            assert_eq!(refused(metric, &[-0.0, 1.1e-12]), None, "{metric}");
         }
-        for tiny in [[0.0, -0.0], [1e-45, 0.0]] {
-            assert!(refused(Metric::Cosine, &tiny).is_some());
-            assert_eq!(refused(Metric::Euclidean, &tiny), None);
+        for tiny in [[0.0, -0.0], [1e-45, 0.0], [1e-13, 1e-31]] {
+            let is_refused = Metric::ALL.map(|metric| refused(metric, &tiny).is_some());
+            let is_zero = tiny[0] == 0.0;
+            assert_eq!(is_refused, [tiny[0] < 1e-30, !is_zero, !is_zero, false], "{tiny:?}");
         }
     }
 

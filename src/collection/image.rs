@@ -15,7 +15,7 @@ use crate::config::CollectionConfig;
 use crate::error::Result;
 use crate::graph::{Entry, Extent, Graph};
 use crate::id::{CollectionId, Commit, Slot};
-use crate::quant::{CODES_VERSION, Codes, FACTS_BYTES};
+use crate::quant::{Book, CODES_VERSION, Codes, FACTS_BYTES};
 use crate::store::View;
 use crate::store::image::{self, Image, ImageWriter, Images, Tag};
 use crate::store::key;
@@ -33,11 +33,14 @@ const ARRAYS_VERSION: u32 = 1;
 /// Rows that are put together before they are written.
 const ROWS: u32 = 4_096;
 
-/// A number that differs where arrays would be made otherwise.
-pub(super) fn shape_of(config: &CollectionConfig) -> u64 {
+/// A number that differs where arrays would be made otherwise. `book` is what codes are made by, where there are such.
+pub(super) fn shape_of(config: &CollectionConfig, book: Option<&Book>) -> u64 {
     let CollectionConfig { dimension, metric, index, m, ef_construction, quantization, distance, .. } = config;
     let unit = config.compares_directions();
-    let text = format!("{dimension} {metric} {unit} {index:?} {m} {ef_construction} {quantization:?} {distance:?}");
+    let mut text = format!("{dimension} {metric} {unit} {index:?} {m} {ef_construction} {quantization:?} {distance:?}");
+    if let Some(book) = book.filter(|book| **book != Book::default()) {
+        text.push_str(&format!(" {book:?}"));
+    }
     let versions = u64::from(ARRAYS_VERSION) << 16 | u64::from(CODES_VERSION);
     versions << 32 | u64::from(crc32c::crc32c(text.as_bytes()))
 }
@@ -92,7 +95,8 @@ impl Live {
         })?;
         writer.section(|writer| writer.put(&ids))?;
         let held = memory.index.as_ref().map(Index::held);
-        let codes = memory.index.as_ref().and_then(Index::codes);
+        let points = memory.index.as_ref().map(Index::points);
+        let codes = points.as_ref().and_then(|points| points.codes());
         // A slot that was being given a document while cells were written waits by now.
         drop(memory.still());
         // What waits to be linked may be linked although it died before the commit: a later delta leads there.
@@ -128,7 +132,7 @@ impl Live {
             collection: self.id,
             commit: view.commit,
             delta,
-            shape: shape_of(&self.config),
+            shape: shape_of(&self.config, codes.map(Codes::book)),
             numbers: numbers.write(),
         })
     }
@@ -160,7 +164,7 @@ fn write_codes(
 }
 
 /// Finds a collection's image, if it is one of what the collection is.
-pub(crate) fn find(images: &mut Images, store: Uuid, id: CollectionId, config: &CollectionConfig) -> Option<Image> {
+pub(crate) fn find(images: &mut Images, (store, id): (Uuid, CollectionId), shape: u64) -> Option<Image> {
     let image = match images.take(id) {
         Ok(image) => image?,
         Err(flaw) => {
@@ -168,7 +172,7 @@ pub(crate) fn find(images: &mut Images, store: Uuid, id: CollectionId, config: &
             return None;
         }
     };
-    let fits = (image.tag.store, image.tag.collection, image.tag.shape) == (store, id, shape_of(config));
+    let fits = (image.tag.store, image.tag.collection, image.tag.shape) == (store, id, shape);
     fits.then_some(image)
 }
 
@@ -176,7 +180,8 @@ pub(crate) fn find(images: &mut Images, store: Uuid, id: CollectionId, config: &
 pub(crate) fn is_sound(image: &Image, memory: &Memory) -> bool {
     let Numbers { n_slots, extent, .. } = Numbers::read(image.tag.numbers);
     let has = |section: usize, n_bytes: usize| image.section(section).1 == n_bytes;
-    let codes = memory.index.as_ref().and_then(Index::codes);
+    let points = memory.index.as_ref().map(Index::points);
+    let codes = points.as_ref().and_then(|points| points.codes());
     let graph = memory.index.as_ref().map(Index::graph);
     let mut arrays = graph.iter().flat_map(|graph| graph.arrays(&extent)).enumerate();
     has(CELLS, n_slots * CELL_BYTES)
@@ -201,7 +206,7 @@ pub(super) fn is_proven(image: &Image) -> bool {
 pub(crate) fn take_up(image: Image, memory: &Memory) -> std::io::Result<()> {
     let Numbers { n_slots, extent, .. } = Numbers::read(image.tag.numbers);
     if let Some(index) = &memory.index {
-        if let Some(codes) = index.codes() {
+        if let Some(codes) = index.points().codes() {
             codes.adopt(image.file(), image.section(CODES).0, image.section(FACTS).0, n_slots)?;
         }
         let mut section = GRAPH;

@@ -50,6 +50,11 @@ impl Life {
         commit < self.died.load(Ordering::Acquire)
     }
 
+    /// Whether the document was put by a commit.
+    pub(crate) fn began_by(&self, commit: u64) -> bool {
+        self.born.load(Ordering::Acquire) <= commit
+    }
+
     /// Whether the document exists as far as is known now.
     pub(crate) fn goes_on(&self) -> bool {
         self.died.load(Ordering::Acquire) == NEVER

@@ -21,6 +21,9 @@ use crate::error::{Error, Result};
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
+/// How long the linker waits for a moment without commits. Whoever holds them off may be waiting for the linker.
+const STILL: Duration = Duration::from_millis(10);
+
 /// Wakes the linker.
 #[derive(Default)]
 pub(crate) struct Bell {
@@ -150,7 +153,17 @@ fn work_on(live: &Live, pool: &rayon::ThreadPool) -> Progress {
                 memory: &live.memory,
                 exact: &live.reader(&view),
                 pool,
-                oldest: live.store.oldest_view(),
+                ranker: &live.ranker,
+                commit: view.commit,
+                is_settled: !live.is_bringing(),
+                may_hold_all: live.may_hold_all(),
+                pin: &|work| {
+                    let _held = live.store.hold_within(STILL)?;
+                    work();
+                    Some([live.store.oldest_view(), live.store.view()])
+                },
+                read_at: &|view, slot, visit| live.reader(view).each(&[slot], |_, row| visit(row)),
+                oldest: live.store.oldest_view().commit,
                 now: &|| live.store.view().commit,
                 is_stopped: &|| live.bell.is_stopped(),
                 record: &|graph, changes| live.record(graph, changes),

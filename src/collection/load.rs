@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::exact::Disk;
 use super::fields::{Fields, Known};
+use super::index::codebook::Codebook;
 use super::memory::Memory;
 use super::names::Names;
 use super::persist::{Persist, State};
@@ -27,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::graph::Change;
 use crate::id::{CollectionId, Commit, NamespaceId, Slot};
 use crate::store::family::Families;
-use crate::store::graph::Cursor;
+use crate::store::graph::{CodebookRow, Cursor};
 use crate::store::image::{Image, Images};
 use crate::store::key::{self, Range};
 use crate::store::log::Expected;
@@ -148,7 +149,9 @@ impl Candidate {
 
     /// The image of a collection, if there is one that goes on from where its graph is.
     pub(crate) fn find(source: Source<'_>, images: &mut Images, store: Uuid, id: CollectionId) -> Option<Self> {
-        let image = image::find(images, store, id, source.config)?;
+        let codebook = source.codebook();
+        let shape = image::shape_of(source.config, codebook.as_ref().map(|codebook| &codebook.book));
+        let image = image::find(images, (store, id), shape)?;
         let cursor = source.cursor().inspect_err(|error| tracing::warn!("{error}")).ok()??;
         // Rows may be newer, if every delta in between is still there: the last one tells, for they are dropped all at once.
         if image.tag.delta < cursor.delta && !source.has_delta(cursor.delta) {
@@ -167,12 +170,13 @@ impl Candidate {
 /// `Corruption` for rows that do not belong together; `DataLoss` where the log speaks of rows that are not there.
 pub(crate) fn load(
     source: Source<'_>,
-    memory: impl Fn() -> Result<Memory>,
+    memory: impl Fn(Option<Codebook>) -> Result<Memory>,
     candidate: Option<Candidate>,
     expected: Expected,
     last: Commit,
 ) -> Result<Loaded> {
-    let began = Instant::now();
+    let (began, codebook) = (Instant::now(), source.codebook());
+    let memory = || memory(codebook.clone());
     // Where most has changed since the image, rows are read faster all together than one by one.
     let is_worth_it =
         |candidate: &Candidate| expected.n_after(candidate.covers) <= candidate.n_slots().max(MOST_CHANGED);
@@ -180,6 +184,7 @@ pub(crate) fn load(
         Some(candidate) => load_by_image(source, &memory, candidate, expected, last)?,
         None => load_by_rows(source, memory()?, expected, last)?,
     };
+    loaded.state.codebook = source.stored_codebook().ok().flatten().map(|stored| stored.book.generation);
     loaded.opening.micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let Opening { way, n_deltas, n_waiting, micros, .. } = loaded.opening;
     tracing::info!(?way, n_deltas, n_waiting, micros, "collection read");
@@ -248,6 +253,30 @@ impl<'a> Source<'a> {
                 Err(error) => ControlFlow::Break(error),
             });
         failed.map_err(storage("reading a collection"))?.map_or(Ok(()), Err)
+    }
+
+    /// What codes are made by, as it is written down.
+    fn stored_codebook(self) -> Result<Option<Codebook>> {
+        let row = self.rocks.get(&self.families.graph, self.snapshot, key::CODEBOOK);
+        let row = row.map_err(storage("reading the graph"))?;
+        row.map(|bytes| Codebook::of_row(CodebookRow::decode(&bytes)?, self.config.dimension)).transpose()
+    }
+
+    /// What codes are made by: of a graph, what it was linked by. `None` where there are no codes.
+    pub(crate) fn codebook(self) -> Option<Codebook> {
+        if !self.config.has_codes() {
+            return None;
+        }
+        let is_begun = || self.has_delta(1) || !matches!(self.cursor(), Ok(None));
+        Some(match self.stored_codebook() {
+            Ok(Some(stored)) => stored,
+            Ok(None) if !is_begun() => Codebook::begin(self.config),
+            Ok(None) => Codebook::default(),
+            Err(error) => {
+                tracing::warn!("what codes were made by is not known: {error}");
+                Codebook::default()
+            }
+        })
     }
 
     /// What is known of the indexes of metadata and of words, as far as it can be read.

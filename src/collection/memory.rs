@@ -373,6 +373,11 @@ impl Slots {
         self.cell(slot).is_some_and(|cell| cell.life.goes_beyond(oldest.0))
     }
 
+    /// Whether a slot's document was there by a commit.
+    pub(crate) fn existed_by(&self, slot: Slot, commit: Commit) -> bool {
+        self.cell(slot).is_some_and(|cell| cell.life.began_by(commit.0))
+    }
+
     /// The id and version of a slot's document, which exists at a commit that the caller looks at; `None` if it has
     /// changed since.
     pub(crate) fn identity(&self, slot: Slot, commit: Commit) -> Option<(DocId, Commit)> {
@@ -522,9 +527,9 @@ impl Applying<'_> {
         // SAFETY: the slot was never used, or was retired: no view that its last document existed in is looked at any
         // more, and no link leads to it. Only the committer writes slots, and it holds the ledger.
         unsafe { slots.exact.put(slot, &comparable.row) };
-        if let (Some(index), Some(code)) = (&self.memory.index, &comparable.code) {
+        if let Some(index) = &self.memory.index {
             // SAFETY: as above.
-            unsafe { index.put_code(slot, code) };
+            unsafe { index.put_code(slot, &comparable.row, comparable.code.as_ref()) };
         }
         cell.generation.store(generation, Ordering::Relaxed);
         cell.namespace.store(namespace.0, Ordering::Relaxed);

@@ -78,6 +78,7 @@ use parking_lot::{Mutex, RwLock};
 use self::exact::Exact;
 use self::fields::Fields;
 use self::index::Index;
+use self::index::codebook::Codebook;
 use self::linker::Bell;
 use self::load::{Loaded, Source};
 use self::memory::{Comparable, Memory};
@@ -422,13 +423,15 @@ pub(crate) fn ranker_of(config: &CollectionConfig, options: &Options) -> Result<
     Ok(Ranker::Custom(distance))
 }
 
-/// Memory for a collection without documents. `folder` is the database's. Vectors are held where nothing else can be
+/// Memory for a collection without documents. `folder` is the database's, `codebook` what codes are made by, where there
+/// are some. Vectors are held where nothing else can be
 /// compared; elsewhere once it is known that there is room for them (`Budget::add`).
 pub(crate) fn new_memory(
     config: &CollectionConfig,
     options: &Options,
     folder: &Path,
     id: CollectionId,
+    codebook: Option<Codebook>,
 ) -> Result<Memory> {
     let ranker = ranker_of(config, options)?;
     let exact = Exact::new(config.dimension);
@@ -437,7 +440,7 @@ pub(crate) fn new_memory(
         exact.hold(Residency::Ram, &images::folder(folder, id), 0)?;
     }
     let index = match config.index {
-        config::Index::Hnsw => Some(Index::new(config, &ranker, options.tail_bound)),
+        config::Index::Hnsw => Some(Index::new(config, &ranker, options.tail_bound, codebook)),
         config::Index::Flat => None,
     };
     Ok(Memory::new(exact, index))

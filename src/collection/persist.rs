@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::graph::{Change, Delta, Entry, Graph, Op};
 use crate::id::{Commit, Slot};
+use crate::quant::Book;
 use crate::store::draft::Derived;
 use crate::store::graph::{Cursor, GraphRow, encode_delta};
 use crate::store::{image, key};
@@ -59,6 +60,8 @@ pub(crate) struct State {
     /// How often the graph had been made anew when this was last looked at.
     pub(crate) n_rebuilt: usize,
     pub(crate) cursor: Cursor,
+    /// The generation of the codebook that is written down; none where there is none, which says bytes from the origin.
+    pub(crate) codebook: Option<u32>,
     /// The delta that the newest image holds, and how many bytes it has.
     pub(crate) imaged_delta: u64,
     pub(crate) image_bytes: u64,
@@ -171,6 +174,7 @@ impl Live {
         let (number, n_bytes) = (state.last_delta + 1, bytes.len() as u64);
         let mut batch = Derived::default();
         batch.put(&self.families.graph, &key::delta(number), &bytes);
+        self.put_codebook(&mut state, &mut batch, false);
         match self.store.write_derived(batch) {
             Ok(()) => {
                 state.last_delta = number;
@@ -237,9 +241,24 @@ impl Live {
         batch.delete_range(&self.families.graph, &key::row_range().0, &key::row_range().1);
         batch.delete_range(&self.families.graph, &key::delta(0), &key::delta_range(0).1);
         batch.put(&self.families.graph, key::CURSOR, &cursor.encode());
-        self.store.write_derived(batch)?;
         *state = State { last_delta, cursor, ended: state.ended, ..State::default() };
-        Ok(())
+        batch.delete(&self.families.graph, key::CODEBOOK);
+        self.put_codebook(&mut state, &mut batch, false);
+        self.store.write_derived(batch)
+    }
+
+    /// Has what codes are made by be written too, unless what is there says the same; `always` also for how far they can be
+    /// trusted.
+    fn put_codebook(&self, state: &mut State, batch: &mut Derived, always: bool) {
+        let Some(codebook) = self.memory.index.as_ref().and_then(Index::codebook) else { return };
+        let is_told = match state.codebook {
+            Some(generation) => generation == codebook.book.generation,
+            None => codebook.book == Book::default(),
+        };
+        if always || !is_told {
+            batch.put(&self.families.graph, key::CODEBOOK, &codebook.row().encode());
+            state.codebook = Some(codebook.book.generation);
+        }
     }
 
     /// Writes down what has changed since the last time, and an image, unless there is one of the same. Linking waits
@@ -326,6 +345,8 @@ impl Live {
             batch.delete_range(&self.families.graph, &key::row_range().0, &key::row_range().1);
             batch.delete_range(&self.families.graph, &key::delta(0), &key::delta_range(0).1);
         }
+        // With the first rows, which were linked by it.
+        self.put_codebook(state, &mut batch, true);
         let n_slots = graph.extent().n_slots as u32;
         let mut n_bytes = 0;
         for slot in state.dirty.iter().filter(|&slot| slot < n_slots) {

@@ -187,7 +187,7 @@ impl CollectionPlan {
         let (draft, mut changes, mut puts) = (&mut planned.draft, Changes::default(), Vec::new());
         let (fields, mut entries) = (&live.fields, Entries::default());
         let (words, mut word_entries) = (&live.words, WordEntries::default());
-        live.memory.reclaim(live.store.oldest_view());
+        live.memory.reclaim(live.store.oldest_view().commit);
         let mut slots = live.memory.allocate();
         for document in touched.into_iter().filter(|document| document.changed) {
             let Touched { namespace, id, before, after, .. } = document;

@@ -185,6 +185,18 @@ impl Live {
         }
     }
 
+    /// Whether exact vectors are on their way to where they are held.
+    pub(crate) fn is_bringing(&self) -> bool {
+        self.bringing.lock().is_some()
+    }
+
+    /// Whether there is room in memory for all vectors once more.
+    pub(crate) fn may_hold_all(&self) -> bool {
+        let slots = &self.memory.slots;
+        let n_bytes = slots.n_slots() * slots.exact.dimension() * size_of::<f32>();
+        slots.exact.residency() != Residency::Disk && self.budget.has_room(n_bytes)
+    }
+
     /// Brings some exact vectors to where they are held, if some are missing there. Returns whether it did.
     ///
     /// # Errors

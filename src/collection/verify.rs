@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::census::Census;
 use super::exact::Exact;
+use super::index::Index;
 use super::load::Source;
 use super::memory::Memory;
 use super::{Live, regraph, rows};
@@ -47,8 +48,9 @@ impl Live {
             let (slot, row) = (key::read_vector(key)?.0, disk.decode(value)?);
             let is_other = exact.get(slot).is_some_and(|held| held != row);
             let index = self.memory.index.as_ref();
-            let code = index.and_then(|index| index.codes()).zip(index.and_then(|index| index.encode(&row)));
-            let has_other_code = code.is_some_and(|(codes, code)| !codes.holds(slot.0, &code));
+            let points = index.map(Index::points);
+            let codes = points.as_ref().and_then(|points| points.codes());
+            let has_other_code = codes.is_some_and(|codes| !codes.holds(slot.0, &codes.encode(&row)));
             let has_other_sketch = index.is_some_and(|index| !index.sketch_follows(slot));
             if is_other || has_other_code || has_other_sketch {
                 let what = if is_other { "vector" } else { "code or sketch" };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::{Database, Engine};
 use crate::collection::check::collection_name;
 use crate::collection::fields::Known;
+use crate::collection::index::codebook::Codebook;
 use crate::collection::{Collection, Common, Live, State, new_memory, ranker_of};
 use crate::config::{CollectionConfig, Durability};
 use crate::error::{Error, Outcome, Result};
@@ -163,7 +164,8 @@ impl Engine {
     fn create(&self, common: Common, name: &str, config: CollectionConfig) -> Result<Arc<State>> {
         let (store, id) = (common.store.clone(), common.store.next_collection());
         // What may fail without a trace comes first.
-        let memory = new_memory(&config, store.options(), store.folder(), id)?;
+        let codebook = config.has_codes().then(|| Codebook::begin(&config));
+        let memory = new_memory(&config, store.options(), store.folder(), id, codebook)?;
         let entry =
             CatalogEntry { name: name.to_owned(), state: CollectionState::Creating, config, created_at_ms: now_ms() };
         failpoint::refuse("create.entry")?;

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-pub use self::stats::{CollectionStats, Stats, Verification};
+pub use self::stats::{CodeStats, CollectionStats, Stats, Verification};
 use self::worker::Worker;
 use crate::collection::batch::Batch;
 use crate::collection::linker::{Bell, Linker};
@@ -134,7 +134,7 @@ fn load_all(
     for collection in &rehearsal.collections {
         let Some(source) = source_of(&rehearsal, collection) else { continue };
         let (id, expected) = (collection.id, expected.remove(&collection.id).unwrap_or_default());
-        let memory = || new_memory(&collection.entry.config, options, &folder, id);
+        let memory = |codebook| new_memory(&collection.entry.config, options, &folder, id, codebook);
         loaded.insert(id, load::load(source, memory, candidates.remove(&id), expected, last)?);
     }
     Ok((rehearsal, loaded))

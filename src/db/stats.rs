@@ -5,11 +5,13 @@ use serde::Serialize;
 use super::Database;
 use crate::collection::State;
 use crate::collection::index::Index;
+use crate::collection::index::codebook::Codebook;
 use crate::config::{CollectionConfig, Residency};
 use crate::distance::Kernels;
 use crate::document::Opening;
 use crate::error::Result;
 use crate::id::Commit;
+use crate::quant::CodeKind;
 use crate::store::log::Account;
 use crate::store::{Store, storage};
 
@@ -65,6 +67,8 @@ pub struct CollectionStats {
     pub mapped_bytes: usize,
     /// Bytes of memory for codes.
     pub codes_bytes: usize,
+    /// What codes there are, and how far they can be trusted; `None` where the graph is walked by exact vectors.
+    pub codes: Option<CodeStats>,
     /// Bytes of memory for links.
     pub links_bytes: usize,
     /// Bytes of memory for slots: whose they are, ids and namespaces.
@@ -101,6 +105,25 @@ pub struct CollectionStats {
     pub n_rows_replaced: usize,
     /// Bytes of its files; what is still in the log or in write buffers is not counted.
     pub disk_bytes: u64,
+}
+
+/// What a collection's graph is walked by, and how far that can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct CodeStats {
+    /// The kind of codes in use.
+    pub kind: CodeKind,
+    /// Counts what codes were made by, through all openings.
+    pub generation: u32,
+    /// Of the ten nearest of some documents, the share that codes leave among what a default search compares exactly, 0 to
+    /// 1; `None` until it is measured: with 100 documents, and again whenever there are twice as many.
+    pub code_recall: Option<f32>,
+    /// Of the same, the share that such a search finds.
+    pub sampled_recall: Option<f32>,
+    /// Documents when that was measured; 0 if it was not yet.
+    pub n_measured: usize,
+    /// How often codes were replaced since the database was opened.
+    pub n_replaced: usize,
 }
 
 /// What a verification went through without finding fault.
@@ -179,6 +202,7 @@ fn collection_stats(store: &Store, state: &State) -> Result<CollectionStats> {
         vectors_bytes: footprint.vectors,
         mapped_bytes: footprint.mapped,
         codes_bytes: footprint.index.codes,
+        codes: index.and_then(code_stats),
         links_bytes: footprint.index.links,
         slots_bytes: footprint.rest,
         postings_bytes: footprint.postings,
@@ -197,5 +221,17 @@ fn collection_stats(store: &Store, state: &State) -> Result<CollectionStats> {
         n_links_added,
         n_rows_replaced,
         disk_bytes: live.families.all().iter().map(|family| store.rocks().family_bytes(family)).sum(),
+    })
+}
+
+fn code_stats(index: &Index) -> Option<CodeStats> {
+    let Codebook { book, gauge } = index.codebook()?;
+    Some(CodeStats {
+        kind: book.kind,
+        generation: book.generation,
+        code_recall: gauge.map(|gauge| gauge.code_recall),
+        sampled_recall: gauge.map(|gauge| gauge.recall),
+        n_measured: gauge.map_or(0, |gauge| gauge.n_documents),
+        n_replaced: index.n_replaced(),
     })
 }

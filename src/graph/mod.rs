@@ -11,6 +11,7 @@
 //! | [`walk`] | searching |
 //! | [`link`], [`select`] | inserting a point; choosing links |
 //! | [`sweep`] | taking dead points out |
+//! | [`stray`] | points that a search for them misses: telling them, and choosing their links again |
 //! | [`audit`] | proving that it is sound, and finding what cannot be reached |
 //! | [`delta`] | what changed, as data, and making the same of it elsewhere |
 //! | [`hosts`] | hanging twins on points while a graph is put together |
@@ -27,6 +28,7 @@ pub(crate) mod link;
 pub(crate) mod parts;
 mod row;
 mod select;
+mod stray;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -51,8 +53,13 @@ pub(crate) trait Space: Sync {
     /// A vector made ready to be compared with points.
     type Query: Default + Send;
 
+    /// The views by which links are chosen, each after the other.
+    fn views(&self) -> &'static [View] {
+        &[View::Place]
+    }
+
     /// Makes a query of a point.
-    fn query_of(&self, slot: u32, query: &mut Self::Query);
+    fn query_of(&self, slot: u32, view: View, query: &mut Self::Query);
 
     /// Ranks points, roughly and fast.
     fn rank(&self, query: &Self::Query, slots: &[u32], ranks: &mut [f32]);
@@ -68,6 +75,18 @@ pub(crate) trait Space: Sync {
 
     /// Whether anyone may still want to find a point: those that live, and those that died a moment ago.
     fn is_needed(&self, slot: u32) -> bool;
+}
+
+/// What a query that is made of a point is compared by.
+///
+/// A metric needs one view: what is near a point is what a search for it wants. The inner product is no metric. A point
+/// need not be nearest to itself, and a few long vectors are nearest to all. See [`link`] for what follows from that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// Where points lie: the nearest to a point is itself.
+    Place,
+    /// As searches compare.
+    Search,
 }
 
 /// How a graph is built.

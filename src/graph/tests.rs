@@ -1,6 +1,7 @@
 //! The graph against its obvious twins: brute force, counting, plain maps.
 
 mod histories;
+mod orders;
 mod sweeps;
 
 use std::collections::{BTreeSet, HashSet};
@@ -40,6 +41,10 @@ impl Toy {
         &self.rows[slot as usize * self.dimension..][..self.dimension]
     }
 
+    fn is_product(&self) -> bool {
+        std::ptr::fn_addr_eq(self.kernel, Metric::Dot.kernel())
+    }
+
     fn put(&mut self, slot: u32, vector: &[f32]) {
         self.rows[slot as usize * self.dimension..][..self.dimension].copy_from_slice(vector);
         self.alive[slot as usize] = AtomicBool::new(true);
@@ -62,9 +67,15 @@ impl Toy {
 impl Space for Toy {
     type Query = Vec<f32>;
 
-    fn query_of(&self, slot: u32, query: &mut Vec<f32>) {
+    fn views(&self) -> &'static [View] {
+        if self.is_product() { &[View::Place, View::Search] } else { &[View::Place] }
+    }
+
+    fn query_of(&self, slot: u32, view: View, query: &mut Vec<f32>) {
         query.clear();
         query.extend_from_slice(self.vector(slot));
+        // One component more says that places are compared.
+        query.extend((view == View::Place && self.is_product()).then_some(0.0));
     }
 
     fn rank(&self, query: &Vec<f32>, slots: &[u32], ranks: &mut [f32]) {
@@ -74,7 +85,10 @@ impl Space for Toy {
             std::thread::yield_now();
         }
         for (&slot, rank) in slots.iter().zip(ranks) {
-            *rank = (self.kernel)(query, self.vector(slot));
+            *rank = match query.get(..self.dimension).filter(|_| query.len() > self.dimension) {
+                Some(place) => Metric::Euclidean.kernel()(place, self.vector(slot)),
+                None => (self.kernel)(query, self.vector(slot)),
+            };
         }
     }
 

@@ -1,25 +1,12 @@
-//! Encoding vectors, and ranking codes against queries.
-#![expect(unsafe_code, reason = "codes are read by integer kernels through pointers into the arena")]
+//! The codes of a collection, of whatever kind: all are made of vectors, kept by slot, and ranked against queries.
 
 use std::fs::File;
-use std::mem::MaybeUninit;
 
-use super::rotation::Rotation;
+use super::book::{Book, CodeKind};
+use super::scalar::ScalarCodes;
 use super::sketch::LINE;
-use crate::arena::Rows;
-use crate::distance::{self, Kernels, Metric};
-
-/// From this dimension on codes are kept as two planes.
-const PLANES_FROM: usize = 256;
-/// The largest component that two planes stand for, in standard deviations: more would make the high plane's steps
-/// coarser, less would cut off more.
-const CLIP: f32 = 2.9;
-/// The same of bytes in vectors of length one.
-const BYTES_CLIP: f32 = 4.0;
-/// From this dimension on codes are made equally long: below it a step of one component counts too much.
-const LEVEL_FROM: usize = 64;
-/// Codes ranked in one call of a kernel.
-const BLOCK: usize = 64;
+use super::wide::WideCodes;
+use crate::distance::Metric;
 
 /// How closely ranks are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,146 +17,122 @@ pub(crate) enum Grain {
     Fine,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layout {
-    Bytes,
-    Planes,
-}
-
-/// What a rank is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Geometry {
-    /// Vectors of length one: one less the inner product.
-    Unit,
-    /// The negative inner product.
-    Dot,
-    /// The squared Euclidean distance.
-    Euclidean,
-}
-
 /// What ranks need of a vector beside its code: scale, and squared length as its code stands for it, coarse and fine.
-type Facts = [f32; 4];
+pub(super) type Facts = [f32; 4];
 /// Bytes of these.
 pub(crate) const FACTS_BYTES: usize = size_of::<Facts>();
-/// Raised whenever the same vector is given another code.
+/// Raised whenever the same vector is given another code by the same book.
 pub(crate) const CODES_VERSION: u32 = 2;
 
-/// The codes of a collection, by slot.
+/// The codes of a collection, by slot, all made by one book.
 pub(crate) struct Codes {
-    dimension: usize,
-    /// Components of a code, padding included.
-    width: usize,
-    layout: Layout,
-    geometry: Geometry,
-    /// What a step is worth in a vector of length one.
-    pub(super) unit_scale: f32,
-    rotation: Rotation,
-    kernels: &'static Kernels,
-    rows: Rows<u8>,
-    /// Only where vectors are not of length one.
-    facts: Option<Rows<Facts>>,
+    book: Book,
+    rows: Kind,
+}
+
+/// One for each way of making codes.
+enum Kind {
+    Scalar(Box<ScalarCodes>),
+    Wide(Box<WideCodes>),
+}
+
+/// The code of one vector.
+#[derive(Debug, Clone)]
+pub(crate) struct Code {
+    pub(super) bytes: Vec<u8>,
+    pub(super) facts: Facts,
+    /// That of the book that it was made by.
+    pub(crate) generation: u32,
 }
 
 /// A vector to rank codes against.
 #[derive(Default)]
 pub(crate) struct CodeQuery {
-    codes: Vec<i8>,
-    scale: f32,
-    sum: f32,
+    pub(super) codes: Vec<i8>,
+    pub(super) scale: f32,
+    pub(super) sum: f32,
     /// Its squared length as its code stands for it.
-    square: f32,
-    scratch: Vec<f32>,
+    pub(super) square: f32,
+    /// Ranks by distance, also where vectors are compared by products.
+    pub(super) by_distance: bool,
+    /// As numbers.
+    pub(super) scratch: Vec<f32>,
+}
+
+impl Code {
+    /// Without what ranks need beside.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+macro_rules! of_kind {
+    ($codes:expr, $rows:ident => $what:expr) => {
+        match &$codes.rows {
+            Kind::Scalar($rows) => $what,
+            Kind::Wide($rows) => $what,
+        }
+    };
 }
 
 impl Codes {
-    /// Codes for vectors under a metric; `None` for a metric that codes do not serve. `unit` says that all vectors are
-    /// of length one.
-    pub(crate) fn new(dimension: usize, metric: Metric, unit: bool) -> Option<Self> {
-        let geometry = match metric {
-            Metric::Manhattan => return None,
-            _ if unit => Geometry::Unit,
-            Metric::Cosine => Geometry::Unit,
-            Metric::Dot => Geometry::Dot,
-            Metric::Euclidean => Geometry::Euclidean,
+    /// Codes by a book for vectors under a metric; `None` for a metric that codes do not serve. `unit` says that all vectors
+    /// are of length one.
+    pub(crate) fn new(dimension: usize, metric: Metric, unit: bool, book: Book) -> Option<Self> {
+        let rows = match book.kind {
+            CodeKind::Sq8 | CodeKind::Sq8Centred => {
+                Kind::Scalar(Box::new(ScalarCodes::new(dimension, metric, unit, &book)?))
+            }
+            CodeKind::Sq16 | CodeKind::F32 => Kind::Wide(Box::new(WideCodes::new(dimension, metric, unit, &book)?)),
         };
-        let layout = if dimension >= PLANES_FROM { Layout::Planes } else { Layout::Bytes };
-        let deviation = 1.0 / (dimension as f32).sqrt();
-        let clip = if layout == Layout::Planes { CLIP } else { BYTES_CLIP };
-        let width = dimension.next_multiple_of(if layout == Layout::Planes { 128 } else { 64 });
-        Some(Codes {
-            dimension,
-            width,
-            layout,
-            geometry,
-            unit_scale: clip.min(1.0 / deviation) * deviation / 127.5,
-            rotation: Rotation::new(dimension),
-            kernels: Kernels::detected(),
-            rows: Rows::new(width),
-            facts: (geometry != Geometry::Unit).then(|| Rows::new(1)),
-        })
+        Some(Codes { book, rows })
+    }
+
+    pub(crate) fn book(&self) -> &Book {
+        &self.book
     }
 
     /// Makes room for so many slots.
     pub(crate) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
-        self.rows.reserve(n_slots)?;
-        self.facts.as_ref().map_or(Ok(()), |facts| facts.reserve(n_slots))
+        of_kind!(self, rows => rows.reserve(n_slots))
+    }
+
+    /// Slots that there is room for.
+    pub(crate) fn room(&self) -> usize {
+        of_kind!(self, rows => rows.room())
     }
 
     /// Bytes that the codes of so many slots take.
     pub(crate) fn bytes_of(&self, n_slots: usize) -> usize {
-        self.rows.bytes_of(n_slots) + self.facts.as_ref().map_or(0, |facts| facts.bytes_of(n_slots))
+        of_kind!(self, rows => rows.bytes_of(n_slots))
     }
 
     /// Makes the code of a vector.
     pub(crate) fn encode(&self, vector: &[f32]) -> Code {
-        let mut rotated = vector.to_vec();
-        self.rotation.apply(&mut rotated, self.kernels);
-        let scale = match self.geometry {
-            Geometry::Unit => self.unit_scale,
-            Geometry::Dot | Geometry::Euclidean => self.own_scale(&rotated),
-        };
-        let mut steps = vec![0; self.width];
-        let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-        for (step, &component) in steps.iter_mut().zip(&rotated) {
-            *step = round((component * inverse).clamp(-127.0, 127.0)) as u8 ^ 0x80;
-        }
-        if self.geometry == Geometry::Unit && self.dimension >= LEVEL_FROM {
-            let (steps, square) = (&mut steps[..self.dimension], 1.0 / f64::from(scale * scale));
-            if self.layout == Layout::Planes {
-                level_coarse(steps, square);
-            }
-            level_fine(steps, square, self.layout);
-        }
-        let facts = match self.facts {
-            Some(_) => self.facts_of(&steps[..self.dimension], scale),
-            None => Facts::default(),
-        };
-        let bytes = match self.layout {
-            Layout::Bytes => steps,
-            Layout::Planes => pack(&steps),
-        };
-        Code { bytes, facts }
+        let code = of_kind!(self, rows => rows.encode(vector));
+        Code { generation: self.book.generation, ..code }
     }
 
-    fn facts_of(&self, steps: &[u8], scale: f32) -> Facts {
-        let square = |stands_for: fn(u8) -> f32| {
-            steps.iter().map(|&step| stands_for(step)).map(|value| value * value).sum::<f32>() * scale * scale
-        };
-        let coarse = square(|step| f32::from(step & 0xf0) - COARSE_ZERO);
-        [scale, coarse, square(|step| f32::from(step) - FINE_ZERO), 0.0]
+    /// The vector that a slot's code stands for. The code is written and stays as it is.
+    pub(crate) fn decode(&self, slot: u32, vector: &mut Vec<f32>) {
+        of_kind!(self, rows => rows.decode(slot, vector));
     }
 
-    /// Stores the code of a slot.
+    /// Stores the code of a slot, made by this book.
     ///
     /// # Safety
     /// Nobody else reads or writes this slot's code meanwhile.
+    #[expect(unsafe_code, reason = "passes the promise on")]
     pub(crate) unsafe fn put(&self, slot: u32, code: &Code) {
-        // SAFETY: by the caller's promise the slot is ours alone.
-        unsafe { self.rows.write(slot, &code.bytes) };
-        if let Some(facts) = &self.facts {
-            // SAFETY: as above.
-            unsafe { facts.write(slot, &[code.facts]) };
-        }
+        // SAFETY: the caller promises what is asked for.
+        unsafe { of_kind!(self, rows => rows.put(slot, code)) }
+    }
+
+    /// Stores the code of a slot where nobody else has these codes.
+    #[expect(unsafe_code, reason = "keeps the promise")]
+    pub(crate) fn put_alone(&mut self, slot: u32, code: &Code) {
+        // SAFETY: they are borrowed by nobody else.
+        unsafe { self.put(slot, code) }
     }
 
     /// Whether two slots have the same code, as the same vectors do. Their codes are written.
@@ -179,14 +142,7 @@ impl Codes {
 
     /// The code of a slot, which is written and stays as it is, as bytes: components, then what ranks need beside.
     pub(crate) fn bytes_at(&self, slot: u32) -> (&[u8], [u8; FACTS_BYTES]) {
-        let mut bytes = [0; FACTS_BYTES];
-        if let Some(facts) = &self.facts {
-            // SAFETY: by the caller's promise nobody writes this slot.
-            let facts = unsafe { facts.row(slot)[0] };
-            bytes.as_chunks_mut().0.iter_mut().zip(facts).for_each(|(bytes, fact)| *bytes = fact.to_ne_bytes());
-        }
-        // SAFETY: as above.
-        (unsafe { self.rows.row(slot) }, bytes)
+        of_kind!(self, rows => rows.bytes_at(slot))
     }
 
     /// Whether a slot's code, which is written and stays as it is, is this one.
@@ -197,319 +153,84 @@ impl Codes {
     /// Begins to fetch what a slot is ranked roughly by.
     #[inline(always)]
     pub(crate) fn prefetch(&self, slot: u32) {
-        let n_bytes = if self.layout == Layout::Planes { self.width / 2 } else { self.width };
-        distance::prefetch(self.rows.start(slot).cast(), n_bytes);
+        of_kind!(self, rows => rows.prefetch(slot));
     }
 
-    /// Whether all vectors are of length one.
-    pub(super) fn are_of_unit_length(&self) -> bool {
-        self.geometry == Geometry::Unit
+    /// Whether ranks are those of the vectors themselves.
+    pub(crate) fn are_exact(&self) -> bool {
+        matches!(&self.rows, Kind::Wide(rows) if rows.is_whole())
     }
 
-    pub(super) fn dimension(&self) -> usize {
-        self.dimension
+    /// Those of which sketches tell what is far: of vectors of length one.
+    pub(super) fn sketched(&self) -> Option<&ScalarCodes> {
+        match &self.rows {
+            Kind::Scalar(rows) => Some(&**rows).filter(|rows| rows.are_of_unit_length()),
+            Kind::Wide(_) => None,
+        }
     }
 
-    /// Cache lines that the signs of a code take.
-    pub(super) fn n_sign_lines(&self) -> usize {
-        self.width.div_ceil(64 * LINE)
-    }
-
-    /// The signs of a code's components, one bit each, positive ones set; zeros for what pads it.
+    /// The signs of a code's components, one bit each, positive ones set; zeros for what pads it. None where there are no
+    /// sketches.
     pub(crate) fn signs(&self, code: &[u8], signs: &mut Vec<[u64; LINE]>) {
-        match self.layout {
-            Layout::Bytes => self.fill(signs, code.as_chunks::<64>().0.iter().map(|block| bits(block, 0x80))),
-            Layout::Planes => {
-                let high = code[..code.len() / 2].as_chunks::<64>().0;
-                self.fill(signs, high.iter().flat_map(|block| [bits(block, 0x08), bits(block, 0x80)]));
-            }
+        match self.sketched() {
+            Some(rows) => rows.signs(code, signs),
+            None => signs.clear(),
         }
     }
 
     /// The same of a query.
     pub(crate) fn signs_of_query(&self, query: &CodeQuery, signs: &mut Vec<[u64; LINE]>) {
-        let blocks = query.codes.as_chunks::<64>().0.iter();
-        self.fill(signs, blocks.map(|block| bits(&block.map(|code| !code as u8), 0x80)));
-    }
-
-    fn fill(&self, signs: &mut Vec<[u64; LINE]>, words: impl Iterator<Item = u64>) {
-        signs.clear();
-        signs.resize(self.n_sign_lines(), [0; LINE]);
-        for (at, (signs, word)) in signs.as_flattened_mut().iter_mut().zip(words).enumerate() {
-            // What pads a code has none.
-            *signs = match self.dimension.saturating_sub(at * 64) {
-                0 => 0,
-                n @ 1..64 => word & ((1 << n) - 1),
-                _ => word,
-            };
+        match self.sketched() {
+            Some(rows) => rows.signs_of_query(query, signs),
+            None => signs.clear(),
         }
     }
 
     /// Bytes of one code.
     pub(crate) fn width(&self) -> usize {
-        self.width
+        of_kind!(self, rows => rows.width())
     }
 
     /// Whether ranks need something beside codes.
     pub(crate) fn has_facts(&self) -> bool {
-        self.facts.is_some()
+        matches!(&self.rows, Kind::Scalar(rows) if rows.has_facts())
     }
 
     /// Takes the codes of the first so many slots from a file that holds, each from some byte on, codes one after the
     /// other, and what ranks need beside.
     pub(crate) fn adopt(&self, file: &File, codes_at: u64, facts_at: u64, n_slots: usize) -> std::io::Result<()> {
-        self.rows.adopt(file, codes_at, n_slots)?;
-        self.facts.as_ref().map_or(Ok(()), |facts| facts.adopt(file, facts_at, n_slots))
-    }
-
-    /// A scale for one vector: bytes hold its largest component; planes cut off what is far out, to keep the steps of
-    /// the high plane small.
-    pub(super) fn own_scale(&self, rotated: &[f32]) -> f32 {
-        let largest = rotated.iter().fold(0.0f32, |largest, component| largest.max(component.abs()));
-        let clip = match self.layout {
-            Layout::Bytes => largest,
-            Layout::Planes => {
-                let deviation = (distance::norm(rotated) / (rotated.len() as f64).sqrt()) as f32;
-                largest.min(CLIP * deviation)
-            }
-        };
-        clip / 127.5
+        match &self.rows {
+            Kind::Scalar(rows) => rows.adopt(file, codes_at, facts_at, n_slots),
+            Kind::Wide(rows) => rows.adopt(file, codes_at, n_slots),
+        }
     }
 
     /// Makes a query of a vector.
     pub(crate) fn query(&self, vector: &[f32], query: &mut CodeQuery) {
-        query.scratch.clear();
-        query.scratch.extend_from_slice(vector);
-        self.rotation.apply(&mut query.scratch, self.kernels);
-        let largest = query.scratch.iter().fold(0.0f32, |largest, component| largest.max(component.abs()));
-        query.scale = largest / 127.0;
-        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-        query.codes.clear();
-        query.codes.extend(query.scratch.iter().map(|component| round(component * inverse) as i8));
-        query.codes.resize(self.width, 0);
-        query.finish();
+        of_kind!(self, rows => rows.query(vector, query));
+    }
+
+    /// Whether codes are ranked by an inner product, which is not the same as by distance.
+    pub(crate) fn rank_by_product(&self) -> bool {
+        of_kind!(self, rows => rows.ranks_by_product())
+    }
+
+    /// Makes a query of a stored code that ranks by distance, whatever the metric.
+    pub(crate) fn place_of(&self, slot: u32, query: &mut CodeQuery) {
+        of_kind!(self, rows => rows.place_of(slot, query));
     }
 
     /// Makes a query of a stored code.
     pub(crate) fn query_of(&self, slot: u32, query: &mut CodeQuery) {
-        // SAFETY: the slot is a point of the graph, and those are not written.
-        let code = unsafe { self.rows.row(slot) };
-        query.codes.resize(self.width, 0);
-        let sum = match self.layout {
-            Layout::Bytes => {
-                query.codes.iter_mut().zip(code).for_each(|(code, &step)| *code = (step ^ 0x80) as i8);
-                query.codes.iter().fold(0i32, |sum, &code| sum.wrapping_add(i32::from(code)))
-            }
-            Layout::Planes => (self.kernels.join_planes)(code, &mut query.codes),
-        };
-        // What pads a code stands for nothing.
-        let padding = &mut query.codes[self.dimension..];
-        query.sum = (sum - padding.iter().map(|&code| i32::from(code)).sum::<i32>()) as f32;
-        padding.fill(0);
-        (query.scale, query.square) = match &self.facts {
-            // SAFETY: as above.
-            Some(facts) => unsafe { (facts.row(slot)[0][0], facts.row(slot)[0][2]) },
-            None => (self.unit_scale, 0.0),
-        };
+        of_kind!(self, rows => rows.query_of(slot, query));
     }
 
     /// Ranks codes against a query; smaller is nearer. The slots' codes are written.
     #[inline]
     pub(crate) fn rank(&self, query: &CodeQuery, grain: Grain, slots: &[u32], ranks: &mut [f32]) {
-        let coarse = self.layout == Layout::Planes && grain == Grain::Coarse;
-        let (kernel, stands_for) = match self.layout {
-            Layout::Bytes => (self.kernels.dot_u8, FINE),
-            Layout::Planes if coarse => (self.kernels.dot_u4, COARSE),
-            Layout::Planes => (self.kernels.dot_u44, FINE),
-        };
-        let mut starts = [MaybeUninit::uninit(); BLOCK];
-        let mut sums = [0; BLOCK];
-        for (slots, ranks) in slots.chunks(BLOCK).zip(ranks.chunks_mut(BLOCK)) {
-            for (start, &slot) in starts.iter_mut().zip(slots) {
-                start.write(self.rows.start(slot));
-                if let Some(facts) = &self.facts {
-                    distance::prefetch(facts.start(slot).cast(), size_of::<Facts>());
-                }
-            }
-            let (starts, sums) = (&starts[..slots.len()], &mut sums[..slots.len()]);
-            // SAFETY: as many starts as there are slots were just written.
-            let starts = unsafe { assume_written(starts) };
-            // SAFETY: rows are `width` bytes (or two planes of half of it), as long as the query's codes ask for, and
-            // the kernels are those of this machine.
-            unsafe { kernel(&query.codes, starts, sums) };
-            self.finish(query, coarse, stands_for, slots, sums, ranks);
+        match &self.rows {
+            Kind::Scalar(rows) => rows.rank(query, grain, slots, ranks),
+            Kind::Wide(rows) => rows.rank(query, slots, ranks),
         }
     }
-
-    /// Ranks, from sums of products.
-    #[inline(always)]
-    fn finish(
-        &self,
-        query: &CodeQuery,
-        coarse: bool,
-        (step, zero): (f32, f32),
-        slots: &[u32],
-        sums: &[i32],
-        ranks: &mut [f32],
-    ) {
-        let base = zero * query.sum;
-        let Some(facts) = &self.facts else {
-            let factor = query.scale * self.unit_scale;
-            for (rank, &sum) in ranks.iter_mut().zip(sums) {
-                *rank = 1.0 - factor * (step * sum as f32 - base);
-            }
-            return;
-        };
-        for ((rank, &sum), &slot) in ranks.iter_mut().zip(sums).zip(slots) {
-            // SAFETY: the slot's code is written, and its facts with it.
-            let [scale, square_coarse, square_fine, _] = unsafe { facts.row(slot)[0] };
-            let product = query.scale * scale * (step * sum as f32 - base);
-            let square = if coarse { square_coarse } else { square_fine };
-            *rank = match self.geometry {
-                Geometry::Euclidean => (query.square + square - 2.0 * product).max(0.0),
-                Geometry::Dot | Geometry::Unit => -product,
-            };
-        }
-    }
-}
-
-/// What stands for zero in a whole code, and in a high plane (as multiples of 16, from the middle of a step).
-const FINE_ZERO: f32 = 128.0;
-const COARSE_ZERO: f32 = 120.5;
-/// What a step is worth, and zero.
-const FINE: (f32, f32) = (1.0, FINE_ZERO);
-const COARSE: (f32, f32) = (16.0, COARSE_ZERO);
-
-/// Elements all of which were written.
-///
-/// # Safety
-/// They were.
-unsafe fn assume_written<T>(written: &[MaybeUninit<T>]) -> &[T] {
-    // SAFETY: `MaybeUninit<T>` is laid out as `T`.
-    unsafe { std::slice::from_raw_parts(written.as_ptr().cast(), written.len()) }
-}
-
-/// The code of one vector.
-#[derive(Debug, Clone)]
-pub(crate) struct Code {
-    pub(crate) bytes: Vec<u8>,
-    facts: Facts,
-}
-
-impl CodeQuery {
-    /// Computes what ranks need of the codes. Sums wrap nowhere: 65,536 products of two bytes fit.
-    fn finish(&mut self) {
-        let sum = self.codes.iter().fold(0i32, |sum, &code| sum.wrapping_add(i32::from(code)));
-        let square =
-            self.codes.iter().fold(0i32, |sum, &code| sum.wrapping_add(i32::from(i16::from(code) * i16::from(code))));
-        self.sum = sum as f32;
-        self.square = square as f32 * self.scale * self.scale;
-    }
-}
-
-/// Of each of 64 bytes one bit.
-fn bits(block: &[u8; 64], mask: u8) -> u64 {
-    block.iter().enumerate().fold(0, |bits, (at, byte)| bits | u64::from(byte & mask != 0) << at)
-}
-
-/// The nearest integer, without a call where there is no instruction for it: adding 1.5 · 2²³ leaves it in the low bits.
-/// For magnitudes below 2²².
-#[inline(always)]
-fn round(x: f32) -> i32 {
-    const MAGIC: f32 = 12_582_912.0;
-    (x + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i32
-}
-
-/// The sum of squares of what steps stand for. Sums of a chunk wrap nowhere.
-#[inline(always)]
-fn sum_of_squares(steps: &[u8], stands_for: impl Fn(u8) -> i32) -> i64 {
-    const CHUNK: usize = 1 << 14;
-    let add = |sum: i32, &step: &u8| {
-        let value = stands_for(step);
-        sum.wrapping_add(value.wrapping_mul(value))
-    };
-    steps.chunks(CHUNK).map(|chunk| i64::from(chunk.iter().fold(0, add))).sum()
-}
-
-/// Moves steps that lie at the border of two coarse ones across it, until the coarse code has a squared length of
-/// `target`, in steps, as nearly as can be.
-///
-/// Where all codes are equally long, ranking by inner product is ranking by distance, whose error falls with the
-/// distance; and nothing has to be stored beside the code.
-fn level_coarse(steps: &mut [u8], target: f64) {
-    // Coarse steps stand for halves: all is counted twice, its squares four times.
-    const TWICE_ZERO: i32 = (2.0 * COARSE_ZERO) as i32;
-    let twice = |coarse: u8| (2 * i32::from(coarse)).wrapping_sub(TWICE_ZERO);
-    let target = 4.0 * target;
-    let tolerance = (target * TOLERANCE) as i64;
-    let mut excess = sum_of_squares(steps, |step| twice(step & 0xf0)) - target as i64;
-    for margin in 1..=MOST_MARGIN {
-        for step in steps.iter_mut() {
-            if excess.abs() <= tolerance {
-                return;
-            }
-            let (coarse, fine) = (*step & 0xf0, *step & 0x0f);
-            let across = match fine {
-                _ if fine < margin && coarse > 0 => coarse - 1,
-                _ if fine > 15 - margin && coarse < 0xf0 => coarse + 16,
-                _ => continue,
-            };
-            let (before, after) = (twice(coarse), twice(across & 0xf0));
-            let change = i64::from(after * after - before * before);
-            if (excess + change).abs() < excess.abs() {
-                excess += change;
-                *step = across;
-            }
-        }
-    }
-}
-
-/// Moves steps by one, within their coarse step where there are such, until the whole code has a squared length of
-/// `target`, in steps, as nearly as can be.
-fn level_fine(steps: &mut [u8], target: f64, layout: Layout) {
-    let stands_for = |step: u8| i32::from(step).wrapping_sub(FINE_ZERO as i32);
-    let tolerance = (target * FINE_TOLERANCE) as i64;
-    let mut excess = sum_of_squares(steps, stands_for) - target as i64;
-    for _ in 0..MOST_ROUNDS {
-        for step in steps.iter_mut() {
-            if excess.abs() <= tolerance {
-                return;
-            }
-            let inwards = excess > 0;
-            let moved = if inwards == (*step > 128) { step.saturating_sub(1).max(1) } else { step.saturating_add(1) };
-            if layout == Layout::Planes && moved & 0xf0 != *step & 0xf0 {
-                continue;
-            }
-            let (before, after) = (stands_for(*step), stands_for(moved));
-            let change = i64::from(after * after - before * before);
-            if (excess + change).abs() < excess.abs() {
-                excess += change;
-                *step = moved;
-            }
-        }
-    }
-}
-
-/// Rounds of moving fine steps: where much was cut off, one is not enough.
-const MOST_ROUNDS: usize = 8;
-/// What squared lengths of whole codes may differ by.
-const FINE_TOLERANCE: f64 = 1e-5;
-/// What squared lengths may differ by.
-const TOLERANCE: f64 = 2e-4;
-/// Fine steps from a border within which [`level_coarse`] moves across it.
-const MOST_MARGIN: u8 = 4;
-
-/// Steps as two planes of nibbles.
-pub(super) fn pack(steps: &[u8]) -> Vec<u8> {
-    let mut packed = vec![0; steps.len()];
-    let (high, low) = packed.split_at_mut(steps.len() / 2);
-    let blocks = steps.as_chunks::<128>().0.iter().zip(high.as_chunks_mut::<64>().0).zip(low.as_chunks_mut::<64>().0);
-    for ((steps, high), low) in blocks {
-        for at in 0..64 {
-            let (first, second) = (steps[at], steps[64 + at]);
-            high[at] = first >> 4 | second & 0xf0;
-            low[at] = first & 0x0f | second << 4;
-        }
-    }
-    packed
 }

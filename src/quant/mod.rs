@@ -1,7 +1,10 @@
-//! Codes: vectors in one byte per component, compared by integer kernels.
+//! Codes: vectors in few bytes per component, compared by integer kernels.
 //!
-//! A vector is rotated ([`rotation`]) and each component is rounded to one of 256 steps. Nothing is trained: vectors of
-//! length one share a scale, others bring their own. All that a rank needs of a vector is computed from what the code
+//! A [`Book`] says of which kind codes are and what vectors are measured from. All codes of a collection are made by one book;
+//! another takes its place with all codes made again.
+//!
+//! By default a vector is rotated ([`rotation`]) and each component is rounded to one of 256 steps. Nothing is trained:
+//! vectors of length one share a scale, others bring their own. All that a rank needs of a vector is computed from what the code
 //! stands for, not from what was rounded away; so a rank is the exact one of a point close by, and the error falls with
 //! the distance.
 //!
@@ -14,11 +17,16 @@
 //!          component 64 + j in its high nibble; padded to 128 components
 //! ```
 
+mod book;
 mod codes;
 mod rotation;
+mod scalar;
 mod sketch;
 #[cfg(test)]
 mod tests;
+mod wide;
 
+pub(crate) use self::book::Book;
+pub use self::book::CodeKind;
 pub(crate) use self::codes::{CODES_VERSION, Code, CodeQuery, Codes, FACTS_BYTES, Grain};
 pub(crate) use self::sketch::Sketches;

@@ -47,6 +47,15 @@ impl Rotation {
             (kernels.hadamard)(part);
         }
     }
+
+    /// Turns a rotated vector back.
+    pub(crate) fn undo(&self, vector: &mut [f32], kernels: &Kernels) {
+        for (factors, &from) in self.factors.chunks_exact(self.span).zip(&self.places).rev() {
+            let part = &mut vector[from..from + self.span];
+            (kernels.hadamard)(part);
+            part.iter_mut().zip(factors).for_each(|(component, factor)| *component *= factor);
+        }
+    }
 }
 
 /// A fixed sequence of signs (SplitMix64).
@@ -75,6 +84,9 @@ mod tests {
             for (before, after) in before.into_iter().zip([dot(&a, &a), dot(&a, &b)]) {
                 assert!((before - after).abs() < 1e-3 * dimension as f32, "{dimension}: {before} {after}");
             }
+            rotation.undo(&mut a, Kernels::detected());
+            let original: Vec<f32> = vector(1);
+            assert!(a.iter().zip(&original).all(|(a, b)| (a - b).abs() < 1e-4), "{dimension}");
         }
     }
 

@@ -34,9 +34,9 @@ pub(crate) struct Sketches {
 impl Sketches {
     /// Sketches of codes, none yet; `None` for codes that they do not serve.
     pub(crate) fn new(codes: &Codes) -> Option<Self> {
-        let serves = codes.are_of_unit_length() && codes.dimension() >= LEAST_DIMENSION;
-        let rows = || Rows::new(codes.n_sign_lines());
-        serves.then(|| Sketches { dimension: codes.dimension(), rows: rows(), kernels: Kernels::detected() })
+        let codes = codes.sketched().filter(|codes| codes.dimension() >= LEAST_DIMENSION)?;
+        let rows = Rows::new(codes.n_sign_lines());
+        Some(Sketches { dimension: codes.dimension(), rows, kernels: Kernels::detected() })
     }
 
     /// Makes room for so many slots.

@@ -6,8 +6,8 @@
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::codes::pack;
 use super::rotation::Rotation;
+use super::scalar::{ScalarCodes, pack};
 use super::*;
 use crate::distance::{self, Kernels, Metric};
 
@@ -31,7 +31,7 @@ struct Store {
 
 impl Store {
     fn new(metric: Metric, mut vectors: Vec<Vec<f32>>) -> Self {
-        let codes = Codes::new(vectors[0].len(), metric, metric.normalizes()).unwrap();
+        let codes = Codes::new(vectors[0].len(), metric, metric.normalizes(), Book::default()).unwrap();
         codes.reserve(vectors.len()).unwrap();
         if metric.normalizes() {
             vectors.iter_mut().for_each(|vector| distance::normalize(vector));
@@ -75,7 +75,8 @@ impl Store {
 
     /// The size of a step of a vector's code, by its rotated components.
     fn scale(&self, rotated: &[f32]) -> f32 {
-        if self.metric.normalizes() { self.codes.unit_scale } else { self.codes.own_scale(rotated) }
+        let scalar = ScalarCodes::new(rotated.len(), self.metric, self.metric.normalizes(), &Book::default()).unwrap();
+        if self.metric.normalizes() { scalar.unit_scale } else { scalar.own_scale(rotated) }
     }
 
     /// A slot's vector, rotated, without what its code cuts off.

@@ -4,6 +4,9 @@
 //! linking has changed since, one for each batch of documents linked; the cursor names the last delta that the rows hold.
 //! Rows, and the deltas after the cursor in order, are the graph. All of it is derived from documents and vectors.
 //!
+//! The codebook says what the codes are made by that the graph was linked by; where there is a graph and no codebook, bytes
+//! from the origin.
+//!
 //! A slot that is named comes with a *tag*, the low byte of its document's generation: a link to a slot that has been
 //! given another document since is told from one to what it was made for, and dropped.
 //!
@@ -17,6 +20,17 @@
 //!              …   5t twins                                                       33    8 points
 //!            end    4 CRC32C                                                      41    8 twins
 //!                                                                                end    4 CRC32C
+//!
+//! Codebook   OFFSET SIZE FIELD
+//!                 0    1 version = 1
+//!                 1    1 kind of codes: 0 bytes from the origin, 1 bytes from the centre, 2 two bytes, 3 vectors
+//!                 2    4 generation
+//!                 6    8 documents when it was measured, 0 if it was not
+//!                14    4 recall by codes, f32
+//!                18    4 recall of searches, f32
+//!                22    4 n: components of the centre, 0 for the origin
+//!                26   4n centre, f32
+//!               end    4 CRC32C
 //!
 //! Link    slot u32 (bit 31: spared by pruning), tag u8
 //! Step    kind in the low half of a byte, level in the high half; then
@@ -275,6 +289,48 @@ impl Cursor {
     }
 }
 
+/// What codes are made by, and how far they can be trusted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct CodebookRow {
+    pub(crate) kind: u8,
+    pub(crate) generation: u32,
+    pub(crate) n_measured: u64,
+    pub(crate) code_recall: f32,
+    pub(crate) recall: f32,
+    pub(crate) centre: Vec<f32>,
+}
+
+const CODEBOOK_HEADER: usize = 26;
+
+impl CodebookRow {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION, self.kind];
+        bytes.extend(self.generation.to_le_bytes());
+        bytes.extend(self.n_measured.to_le_bytes());
+        bytes.extend(self.code_recall.to_le_bytes());
+        bytes.extend(self.recall.to_le_bytes());
+        bytes.extend((self.centre.len() as u32).to_le_bytes());
+        self.centre.iter().for_each(|component| bytes.extend(component.to_le_bytes()));
+        seal(bytes)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        const WHAT: &str = "the codebook";
+        let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, CODEBOOK_HEADER)?;
+        let [kind] = fields.take();
+        let (generation, n_measured) = (fields.u32(), fields.u64());
+        let (code_recall, recall) = (f32::from_le_bytes(fields.take()), f32::from_le_bytes(fields.take()));
+        let n = fields.u32() as usize;
+        let (components, rest) = fields.rest.as_chunks();
+        if components.len() != n || !rest.is_empty() {
+            let detail = format!("expected a centre of {n} components, got {} bytes", fields.rest.len());
+            return Err(Error::corruption(WHAT, detail));
+        }
+        let centre = components.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        Ok(CodebookRow { kind, generation, n_measured, code_recall, recall, centre })
+    }
+}
+
 impl<'a> Fields<'a> {
     fn try_take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (&field, rest) = self.rest.split_first_chunk::<N>()?;
@@ -347,6 +403,23 @@ mod tests {
     }
 
     #[test]
+    fn golden_codebook() {
+        let row = CodebookRow {
+            kind: 1,
+            generation: 2,
+            n_measured: 3,
+            code_recall: 0.5,
+            recall: 1.0,
+            centre: vec![-2.0, 0.25],
+        };
+        check_golden(
+            &row.encode(),
+            b"\x01\x01\x02\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\x3f\0\0\x80\x3f\x02\0\0\0\0\0\0\xc0\0\0\x80\x3e",
+        );
+        assert_eq!(CodebookRow::decode(&row.encode()).unwrap(), row);
+    }
+
+    #[test]
     fn golden_delta() {
         let expected = [
             &b"\x01\x01\x07\0\0\0\x07\x01\0\0\x02\0\x01\0\0\0\x01\x02\0\0\x80\x02\x01"[..],
@@ -388,12 +461,14 @@ mod tests {
     fn every_flipped_bit_and_every_cut_is_an_error() {
         let row = GraphRow { generation: 3, links: vec![link(1)], twins: vec![5] }.encode(&generations);
         let (delta, cursor) = (encode_delta(&delta(), &generations), Cursor::default().encode());
+        let codebook = CodebookRow { centre: vec![1.0], ..CodebookRow::default() }.encode();
         let known: Known<'_> = &|_, _| true;
-        for bytes in [row, delta, cursor] {
+        for bytes in [row, delta, cursor, codebook] {
             let fails = |bytes: &[u8]| {
                 GraphRow::decode(bytes, known).is_err()
                     && decode_delta(bytes, known).is_err()
                     && Cursor::decode(bytes).is_err()
+                    && CodebookRow::decode(bytes).is_err()
             };
             for bit in 0..bytes.len() * 8 {
                 let mut damaged = bytes.clone();

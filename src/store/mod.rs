@@ -44,7 +44,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
@@ -149,16 +149,16 @@ impl Store {
         self.view.load_full()
     }
 
-    /// The oldest commit that anyone still looks at: what only earlier ones could see is seen by no one.
-    pub(crate) fn oldest_view(&self) -> Commit {
+    /// The oldest view that anyone still looks at: what only earlier ones could see is seen by no one.
+    pub(crate) fn oldest_view(&self) -> Arc<View> {
         let mut replaced = self.replaced.lock();
         while let Some(oldest) = replaced.front() {
             match oldest.upgrade() {
-                Some(view) => return view.commit,
+                Some(view) => return view,
                 None => _ = replaced.pop_front(),
             }
         }
-        self.view.load().commit
+        self.view.load_full()
     }
 
     /// Enters the committer section. Whoever is in it sees no one else's commits appear. Refused while the database is
@@ -173,6 +173,11 @@ impl Store {
     /// Keeps commits out as long as the guard is held; also while the database is read-only. Shows the last commit.
     pub(crate) fn hold(&self) -> MutexGuard<'_, Commit> {
         self.last.lock()
+    }
+
+    /// The same, unless others hold commits off for longer than so long.
+    pub(crate) fn hold_within(&self, most: Duration) -> Option<MutexGuard<'_, Commit>> {
+        self.last.try_lock_for(most)
     }
 
     pub(crate) fn default_family(&self) -> &Family {

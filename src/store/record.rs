@@ -424,8 +424,8 @@ pub(crate) struct CatalogEntry {
 }
 
 /// Version 2 adds how the collection is indexed, in version 1 it was not; version 3 where exact vectors are; version 4
-/// which metadata is indexed; version 5 how words are, and the schema, as JSON.
-const CATALOG_VERSION: u8 = 5;
+/// which metadata is indexed; version 5 how words are, and the schema, as JSON; version 6 whether codes adapt.
+const CATALOG_VERSION: u8 = 6;
 
 #[derive(Serialize, Deserialize)]
 struct CatalogBody {
@@ -538,6 +538,7 @@ impl CatalogEntry {
         };
         append_body(&mut bytes, &text);
         append_body(&mut bytes, &config.schema.as_ref().map(Schema::to_string));
+        append_body(&mut bytes, &config.adapt_codes);
         bytes
     }
 
@@ -572,9 +573,14 @@ impl CatalogEntry {
             1..=4 => (None, rest),
             _ => read_front(WHAT, rest)?,
         };
+        let (adapt_codes, rest) = match version {
+            1..=5 => (true, rest),
+            _ => read_front(WHAT, rest)?,
+        };
         if !rest.is_empty() {
             return Err(Error::corruption(WHAT, format!("{} bytes too many", rest.len())));
         }
+        config.adapt_codes = adapt_codes;
         if let Some(TextBody { index_text, text_fields, analyzer }) = text {
             (config.index_text, config.text_fields) = (index_text, text_fields);
             config.analyzer =

@@ -58,7 +58,7 @@ fn golden_bytes() {
         ("document", document().encode(), include_str!("golden/document.hex")),
         ("vector", VectorRow::encode(7, &[3.0, -4.0], 5.0), include_str!("golden/vector.hex")),
         ("log", log_record().encode(), include_str!("golden/log.hex")),
-        ("catalog", with_schema().encode(), include_str!("golden/catalog-5.hex")),
+        ("catalog", with_schema().encode(), include_str!("golden/catalog-6.hex")),
         ("identity", Identity { store: Uuid::from_bytes([0xab; 16]) }.encode(), include_str!("golden/identity.hex")),
     ];
     for (name, bytes, expected) in golden {
@@ -67,22 +67,24 @@ fn golden_bytes() {
 }
 
 /// A catalog entry of version 1 says nothing of an index, one of version 2 nothing of where vectors are, one of version 3
-/// nothing of metadata, one of version 4 nothing of words or a schema: the collection gets the default.
+/// nothing of metadata, one of version 4 nothing of words or a schema, one of version 5 not whether codes adapt: the collection
+/// gets the default.
 #[test]
 fn older_catalog_entries_are_read() {
     let older = [
-        include_str!("golden/catalog-1.hex"),
-        include_str!("golden/catalog-2.hex"),
-        include_str!("golden/catalog-3.hex"),
-        include_str!("golden/catalog-4.hex"),
+        (include_str!("golden/catalog-1.hex"), entry()),
+        (include_str!("golden/catalog-2.hex"), entry()),
+        (include_str!("golden/catalog-3.hex"), entry()),
+        (include_str!("golden/catalog-4.hex"), entry()),
+        (include_str!("golden/catalog-5.hex"), with_schema()),
     ];
-    for golden in older.map(str::trim) {
+    for (golden, expected) in older.map(|(golden, expected)| (golden.trim(), expected)) {
         let bytes = |at: usize| u8::from_str_radix(&golden[at..at + 2], 16).unwrap();
         let bytes: Vec<u8> = (0..golden.len()).step_by(2).map(bytes).collect();
-        assert_eq!(CatalogEntry::decode(&bytes).unwrap(), entry());
+        assert_eq!(CatalogEntry::decode(&bytes).unwrap(), expected);
         assert!(CatalogEntry::decode(&[bytes.as_slice(), &[0]].concat()).is_err());
-        let newer = [&[6], &bytes[1..]].concat();
-        assert!(matches!(CatalogEntry::decode(&newer), Err(Error::UnsupportedFormat { found: 6, supported: 5, .. })));
+        let newer = [&[7], &bytes[1..]].concat();
+        assert!(matches!(CatalogEntry::decode(&newer), Err(Error::UnsupportedFormat { found: 7, supported: 6, .. })));
     }
 }
 
@@ -92,6 +94,7 @@ fn every_way_to_index_reads_back() {
     for config in [
         config().index(Index::Flat),
         config().quantization(Quantization::None),
+        config().adapt_codes(false),
         config().distance("mine"),
         config().residency(Residency::Mapped),
         config().residency(Residency::Disk),

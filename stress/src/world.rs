@@ -11,8 +11,8 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::arena::{Cells, Rows};
 use crate::distance::{self, Metric};
-use crate::graph::{Graph, Shape, Space};
-use crate::quant::{CodeQuery, Codes, Grain};
+use crate::graph::{Graph, Shape, Space, View};
+use crate::quant::{Book, CodeQuery, Codes, Grain};
 
 /// Slots that are given out before those that died are used again.
 pub(crate) const MOST_SLOTS: u32 = 3_000;
@@ -48,7 +48,7 @@ impl World {
     pub(crate) fn new(dimension: usize, metric: Metric, rng: &mut StdRng) -> Self {
         World {
             graph: Graph::new(SHAPE),
-            codes: Codes::new(dimension, metric, metric.normalizes()).expect("codes serve the metric"),
+            codes: Codes::new(dimension, metric, metric.normalizes(), Book::default()).expect("codes serve the metric"),
             vectors: Rows::new(dimension),
             states: Cells::new(),
             n_slots: AtomicU32::new(0),
@@ -153,7 +153,7 @@ impl World {
 impl Space for World {
     type Query = CodeQuery;
 
-    fn query_of(&self, slot: u32, query: &mut CodeQuery) {
+    fn query_of(&self, slot: u32, _: View, query: &mut CodeQuery) {
         self.codes.query_of(slot, query);
     }
 

@@ -9,7 +9,7 @@ use super::seek::NEIGHBOURHOOD;
 use super::sift::{LEAST_SIFTED, LEFT_AWAY, SIFTED};
 use super::space::{CodeSpace, ExactSpace, Points};
 use super::{Index, Sight};
-use crate::graph::{Space, Walker};
+use crate::graph::{Graph, Space, View, Walker};
 use crate::id::{Commit, Slot};
 
 /// Fewer documents than this are scanned without measuring.
@@ -88,7 +88,7 @@ impl Index {
 
     /// Points that a walk for so many points of the beam compares.
     fn n_ranked(&self, sight: Sight<'_>, ef: f64) -> f64 {
-        let m = self.graph.load().shape().m as f64;
+        let m = self.graph().shape().m as f64;
         let ef = ef.max(self.beam_of(sight, ef as usize) as f64);
         ef * m * RANKED_SHARE + m * (sight.n_documents.max(2) as f64).log2()
     }
@@ -100,12 +100,13 @@ impl Index {
             return vec![(Plan::Vectors, f64::NAN)];
         }
         let Some(cost) = self.cost(sight) else {
-            let plan = if self.codes().is_some() { Plan::Codes } else { Plan::Vectors };
+            let plan = if self.has_codes() { Plan::Codes } else { Plan::Vectors };
             return vec![(plan, f64::NAN)];
         };
         let rescoring = ef as f64 / 2.0 * cost.per_vector;
         let vectors = (Plan::Vectors, n_candidates as f64 * cost.per_vector);
-        let codes = self.codes().map(|_| (Plan::Codes, self.by_codes(cost, n_candidates, SIFTED) + rescoring));
+        let codes = (Plan::Codes, self.by_codes(cost, n_candidates, SIFTED) + rescoring);
+        let codes = self.has_codes().then_some(codes);
         let walk = can_walk.then(|| self.walk_among(sight, cost, n_candidates, ef)).flatten();
         let walk = walk.map(|walk| (Plan::Walk, walk + rescoring));
         let mut plans: Vec<(Plan, f64)> = [Some(vectors), codes, walk].into_iter().flatten().collect();
@@ -117,7 +118,7 @@ impl Index {
     fn by_codes(&self, cost: Cost, n_candidates: usize, n_left: f64) -> f64 {
         let n = n_candidates as f64;
         let all = n * cost.per_point;
-        match self.sifting.cost().filter(|_| n_candidates >= LEAST_SIFTED) {
+        match self.layer.load().sifting.cost().filter(|_| n_candidates >= LEAST_SIFTED) {
             Some(per_sketch) => all.min(n * (per_sketch + PICKING) + n_left * cost.per_point),
             None => all,
         }
@@ -126,7 +127,7 @@ impl Index {
     /// Whether to compare the codes of so many candidates, all of which lie away from a query, rather than walk among them
     /// with a beam of `ef`.
     pub(crate) fn prefers_codes(&self, sight: Sight<'_>, n_candidates: usize, ef: usize) -> bool {
-        let (Some(cost), Some(_)) = (self.known_cost(), self.codes()) else { return false };
+        let Some(cost) = self.known_cost().filter(|_| self.has_codes()) else { return false };
         let walk = self.walk_among(sight, cost, n_candidates, ef);
         walk.is_none_or(|walk| self.by_codes(cost, n_candidates, n_candidates as f64 * LEFT_AWAY) <= walk)
     }
@@ -135,7 +136,7 @@ impl Index {
     fn walk_among(&self, sight: Sight<'_>, cost: Cost, n_candidates: usize, ef: usize) -> Option<f64> {
         let (n, ef) = (n_candidates as f64, ef as f64);
         let share = n / self.n_points(sight.n_documents).max(n_candidates) as f64;
-        let m = self.graph.load().shape().m as f64;
+        let m = self.graph().shape().m as f64;
         let n_ranked = self.n_ranked(sight, ef + NEIGHBOURHOOD as f64);
         // Where a quarter of the links lead to candidates, no others are followed.
         let n_rows = if share >= 0.25 { 0.0 } else { (1.0 / share).min(2.0 * m) };
@@ -164,43 +165,47 @@ impl Index {
 
     fn measure(&self, sight: Sight<'_>) -> Option<Cost> {
         let Sight { slots, exact, ranker, n_documents, n_slots, commit } = sight;
-        let held = exact.complete()?;
+        let (held, layer) = (exact.complete()?, self.layer());
         let vector = |slot: u32| held.row(Slot(slot));
         let row_bytes = (slots.exact.dimension() * size_of::<f32>()).max(1);
         let n_samples = |bytes: usize| (SAMPLE_BYTES / bytes).max(FEW);
         let alive = (0..n_slots as u32).filter(|&slot| slots.exists_at(Slot(slot), commit));
         let alive: Vec<u32> =
-            alive.take(n_samples(self.codes().map_or(row_bytes, |codes| codes.width() / 2))).collect();
+            alive.take(n_samples(layer.codes().map_or(row_bytes, |codes| codes.width() / 2))).collect();
         let in_order = &alive[..n_samples(row_bytes).min(alive.len())];
         let first = vector(*in_order.first()?);
         let per_vector =
             fastest(in_order.len(), || in_order.iter().map(|&slot| ranker.rank(first, vector(slot))).sum::<f32>());
         let oldest = Commit::default();
-        let [per_point, per_step] = match &self.points {
-            Points::Codes(codes) => self.measure_points(&CodeSpace { codes, slots, exact, oldest }, &alive),
-            Points::Exact(ranker) => self.measure_points(&ExactSpace { ranker, slots, held, oldest }, &alive),
+        let [per_point, per_step] = match &*layer.points {
+            Points::Codes(codes) => {
+                measure_points(&layer.graph, &CodeSpace { codes, slots, exact, oldest, reaches_dead: false }, &alive)
+            }
+            Points::Exact(ranker) => {
+                measure_points(&layer.graph, &ExactSpace { ranker, slots, held, oldest, reaches_dead: false }, &alive)
+            }
         };
         tracing::debug!(per_vector, per_point, per_step, "measured what comparing takes, in ns");
         Some(Cost { per_vector, per_point, per_step, n_documents })
     }
+}
 
-    /// Nanoseconds for each of the graph's points: compared one after the other, and on walks.
-    fn measure_points<S: Space>(&self, space: &S, points: &[u32]) -> [f64; 2] {
-        let scattered: Vec<u32> = (0..points.len()).map(|index| points[index * 7_919 % points.len()]).collect();
-        let (mut query, mut ranks) = (S::Query::default(), vec![0.0; scattered.len()]);
-        space.query_of(scattered[0], &mut query);
-        let per_point = fastest(scattered.len(), || space.rank(&query, &scattered, &mut ranks));
-        let (graph, mut walker, mut n_ranked) = (self.graph.load(), Walker::default(), 0);
-        let walking = fastest(1, || {
-            n_ranked = 0;
-            for &point in scattered.iter().take(N_WALKS) {
-                space.query_of(point, &mut query);
-                graph.search(space, &query, WALKED, &mut walker);
-                n_ranked += walker.tally().n_ranked;
-            }
-        });
-        [per_point, if n_ranked > 0 { walking / n_ranked as f64 } else { per_point * WALKING }]
-    }
+/// Nanoseconds for each of the graph's points: compared one after the other, and on walks.
+fn measure_points<S: Space>(graph: &Graph, space: &S, points: &[u32]) -> [f64; 2] {
+    let scattered: Vec<u32> = (0..points.len()).map(|index| points[index * 7_919 % points.len()]).collect();
+    let (mut query, mut ranks) = (S::Query::default(), vec![0.0; scattered.len()]);
+    space.query_of(scattered[0], View::Search, &mut query);
+    let per_point = fastest(scattered.len(), || space.rank(&query, &scattered, &mut ranks));
+    let (mut walker, mut n_ranked) = (Walker::default(), 0);
+    let walking = fastest(1, || {
+        n_ranked = 0;
+        for &point in scattered.iter().take(N_WALKS) {
+            space.query_of(point, View::Search, &mut query);
+            graph.search(space, &query, WALKED, &mut walker);
+            n_ranked += walker.tally().n_ranked;
+        }
+    });
+    [per_point, if n_ranked > 0 { walking / n_ranked as f64 } else { per_point * WALKING }]
 }
 
 /// Nanoseconds for one of `n`, in the fastest of some rounds.

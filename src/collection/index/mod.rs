@@ -2,6 +2,8 @@
 //!
 //! | file | owns |
 //! |---|---|
+//! | [`codebook`], [`gauge`], [`adapt`] | what codes are made by; how far they can be trusted; fitting them to the data |
+//! | [`layer`] | what is walked and by what, replaced together |
 //! | [`space`] | what the graph compares: codes, exact vectors, a user's distance |
 //! | [`tail`], [`segment`] | slots that wait to be linked; a run of them |
 //! | [`sift`] | sketches, by which most candidates are known to be far |
@@ -12,7 +14,11 @@
 //! Searches and linking share no lock. The graph never tells a slot's document from another's: who asks sees to it that
 //! slots are not used again while they are looked at (`memory`).
 
+mod adapt;
+pub(crate) mod codebook;
 pub(crate) mod cost;
+pub(crate) mod gauge;
+mod layer;
 pub(crate) mod seek;
 mod segment;
 mod sift;
@@ -27,19 +33,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 
+use self::adapt::Adapting;
+use self::codebook::Codebook;
 use self::cost::Cost;
+use self::gauge::Gauge;
+use self::layer::{Layer, Origin};
 pub(crate) use self::sift::LEAST_SIFTED;
-use self::sift::Sifting;
-use self::space::Points;
+pub(crate) use self::space::Points;
 use self::tail::Tail;
 use super::exact::Reader;
 use super::memory::Slots;
-use crate::config::{CollectionConfig, Quantization};
+use crate::config::CollectionConfig;
 use crate::distance::Ranker;
 use crate::graph::{Graph, Shape};
 use crate::id::{Commit, Slot};
 use crate::limits::MAX_TAIL;
-use crate::quant::{Code, Codes};
+use crate::quant::Code;
 
 /// Bytes of codes that may wait to be linked where no bound is set.
 const TAIL_BYTES: usize = 1 << 20;
@@ -47,15 +56,25 @@ const TAIL_BYTES: usize = 1 << 20;
 const LEAST_TAIL: usize = 1_024;
 
 pub(crate) struct Index {
-    /// Replaced as a whole where it is made anew.
-    graph: ArcSwap<Graph>,
-    points: Points,
+    layer: ArcSwap<Layer>,
+    /// A layer that is being made to take that one's place.
+    next: ArcSwapOption<Layer>,
+    origin: Origin,
+    /// Whether other codes take the place of those that do not fit.
+    adapts: bool,
+    adapting: Mutex<Adapting>,
+    /// Documents when codes were last measured.
+    n_measured: AtomicUsize,
+    /// How far codes can be trusted, once that was measured.
+    gauge: Mutex<Option<Gauge>>,
+    /// Searches since then that codes could hardly answer.
+    n_doubts: AtomicUsize,
+    n_replaced: AtomicUsize,
     tail: Tail,
     /// Slots that may wait before writers do.
     bound: usize,
     /// Replaced once there is much more to compare.
     cost: ArcSwapOption<Cost>,
-    sifting: Sifting,
     /// Slots whose documents died and that are not retired yet.
     n_dead: AtomicUsize,
     /// Those of them that the last sweep did not find in the graph: they waited in the tail.
@@ -68,6 +87,10 @@ pub(crate) struct Index {
     awaited: AtomicUsize,
     /// Points that have lost links, to be given others.
     short: Mutex<Vec<u32>>,
+    /// Points whose links may have to be chosen again, those to begin with last.
+    strays: Mutex<Vec<u32>>,
+    /// How many slots had left the tail when it was last looked for such.
+    n_straightened: AtomicUsize,
     /// Points that no walk reaches, since an open and until they are mended; searches compare them one by one.
     unreached: ArcSwap<Vec<u32>>,
     /// The graph is to be made anew.
@@ -104,31 +127,39 @@ pub(crate) struct IndexBytes {
 }
 
 impl Index {
-    pub(crate) fn new(config: &CollectionConfig, ranker: &Ranker, bound: Option<usize>) -> Self {
-        let points = match (ranker, config.quantization) {
-            (Ranker::Metric(metric, _), Quantization::Sq8) => {
-                let codes = Codes::new(config.dimension, *metric, config.compares_directions());
-                codes.map_or(Points::Exact(ranker.clone()), |codes| Points::Codes(Box::new(codes)))
-            }
-            _ => Points::Exact(ranker.clone()),
-        };
-        let bytes_per_point = match &points {
-            Points::Codes(codes) => codes.bytes_of(1),
-            Points::Exact(_) => config.dimension * size_of::<f32>(),
-        };
+    /// An index without slots. `codebook` is what codes are made by; `None` where the graph is walked by exact vectors.
+    pub(crate) fn new(
+        config: &CollectionConfig,
+        ranker: &Ranker,
+        bound: Option<usize>,
+        codebook: Option<Codebook>,
+    ) -> Self {
+        let shape = Shape { m: config.m, ef_construction: config.ef_construction };
+        let origin = Origin::of(config);
+        let (book, gauge) = codebook.map_or((None, None), |Codebook { book, gauge }| (Some(book), gauge));
+        let layer = Layer::new(origin, ranker, shape, book);
+        let bytes_per_point = layer.codes().map_or(config.dimension * size_of::<f32>(), |codes| codes.bytes_of(1));
         Index {
-            graph: ArcSwap::from_pointee(Graph::new(Shape { m: config.m, ef_construction: config.ef_construction })),
-            points,
+            layer: ArcSwap::from_pointee(layer),
+            next: ArcSwapOption::empty(),
+            origin,
+            adapts: config.adapt_codes,
+            adapting: Mutex::default(),
+            n_measured: AtomicUsize::new(Index::measured_before(gauge, config.adapt_codes)),
+            gauge: Mutex::new(gauge),
+            n_doubts: AtomicUsize::new(0),
+            n_replaced: AtomicUsize::new(0),
             tail: Tail::new(),
             bound: bound.unwrap_or(LEAST_TAIL.max(TAIL_BYTES / bytes_per_point)),
             cost: ArcSwapOption::empty(),
-            sifting: Sifting::default(),
             n_dead: AtomicUsize::new(0),
             n_dead_waiting: AtomicUsize::new(0),
             swept_at: AtomicU64::new(u64::MAX),
             n_proven: AtomicUsize::new(0),
             awaited: AtomicUsize::new(0),
             short: Mutex::default(),
+            strays: Mutex::default(),
+            n_straightened: AtomicUsize::new(0),
             unreached: ArcSwap::default(),
             rebuild: AtomicBool::new(false),
             distrusted: AtomicBool::new(false),
@@ -142,29 +173,28 @@ impl Index {
 
     /// Makes room for so many slots.
     pub(crate) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
-        if let Points::Codes(codes) = &self.points {
-            codes.reserve(n_slots)?;
-        }
-        self.sifting.reserve(n_slots)?;
-        self.graph.load().reserve(n_slots)
+        self.layer.load().reserve(n_slots)?;
+        self.next.load().as_ref().map_or(Ok(()), |next| next.reserve(n_slots))
     }
 
     /// The graph, as it is now.
     pub(crate) fn graph(&self) -> Arc<Graph> {
-        self.graph.load_full()
+        self.layer.load().graph.clone()
     }
 
-    /// The codes, where the graph is walked by such.
-    pub(crate) fn codes(&self) -> Option<&Codes> {
-        match &self.points {
-            Points::Codes(codes) => Some(codes),
-            Points::Exact(_) => None,
-        }
+    /// What the graph is walked by, as it is now.
+    pub(crate) fn points(&self) -> Arc<Points> {
+        self.layer.load().points.clone()
+    }
+
+    /// Whether the graph is walked by codes.
+    pub(crate) fn has_codes(&self) -> bool {
+        !self.must_hold()
     }
 
     /// Whether the graph is walked by exact vectors, so that they have to be held.
     pub(crate) fn must_hold(&self) -> bool {
-        matches!(self.points, Points::Exact(_))
+        matches!(*self.layer.load().points, Points::Exact(_))
     }
 
     /// Whether the graph can be walked by what a reader finds.
@@ -197,30 +227,14 @@ impl Index {
         self.unreached.store(Arc::new(points));
     }
 
-    /// How many points wait to be given links in place of those they have lost.
+    /// How many points wait to be given links in place of those they have lost, or other links.
     pub(crate) fn n_short(&self) -> usize {
-        self.short.lock().len()
+        self.short.lock().len() + self.strays.lock().len()
     }
 
     /// The code of a vector; `None` where the graph is walked by exact vectors.
     pub(crate) fn encode(&self, row: &[f32]) -> Option<Code> {
-        match &self.points {
-            Points::Codes(codes) => Some(codes.encode(row)),
-            Points::Exact(_) => None,
-        }
-    }
-
-    /// Stores the code of a slot.
-    ///
-    /// # Safety
-    /// Nobody else reads or writes this slot's code meanwhile.
-    #[expect(unsafe_code, reason = "passes the promise on")]
-    pub(crate) unsafe fn put_code(&self, slot: Slot, code: &Code) {
-        if let Points::Codes(codes) = &self.points {
-            // SAFETY: the caller promises what is asked for.
-            unsafe { codes.put(slot.0, code) };
-            self.sifting.put(codes, slot, code);
-        }
+        self.layer.load().codes().map(|codes| codes.encode(row))
     }
 
     /// Slots that may wait before writers do.
@@ -251,11 +265,12 @@ impl Index {
 
     /// Bytes for so many slots.
     pub(crate) fn n_bytes(&self, n_slots: usize) -> IndexBytes {
-        let codes = match &self.points {
-            Points::Codes(codes) => codes.bytes_of(n_slots),
-            Points::Exact(_) => 0,
+        let of_layer = |layer: &Layer| {
+            let codes = layer.codes().map_or(0, |codes| codes.bytes_of(n_slots));
+            IndexBytes { codes: codes + layer.sifting.bytes_of(n_slots), links: layer.graph.bytes_of(n_slots) }
         };
-        IndexBytes { codes: codes + self.sifting.bytes_of(n_slots), links: self.graph.load().bytes_of(n_slots) }
+        let (now, next) = (of_layer(&self.layer.load()), self.next.load().as_deref().map(of_layer).unwrap_or_default());
+        IndexBytes { codes: now.codes + next.codes, links: now.links + next.links }
     }
 
     /// Links added, and rows replaced because they were full, since the collection was opened.

@@ -4,15 +4,18 @@
 //! its exact vector.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
+use super::layer::Layer;
 use super::sift::{Sieve, sift};
-use super::space::{CodeSpace, ExactSpace, Points};
+use super::space::{CodeSpace, ExactQuery, ExactSpace, Points};
 use super::{Index, Sight};
 use crate::collection::candidates::Picks;
 use crate::collection::exact::Reader;
 use crate::collection::memory::Slots;
 use crate::distance::Ranker;
 use crate::error::Result;
+use crate::failpoint;
 use crate::filter::slots::Bits;
 use crate::graph::{Among, Found, Graph, Space, Tally, Walker};
 use crate::id::{Commit, NamespaceId, Slot};
@@ -20,12 +23,17 @@ use crate::limits::MAX_EF;
 use crate::quant::CodeQuery;
 use crate::sync::Ordering;
 
+/// The beam of a search that sets none: so much, and so much for each hit.
+pub(crate) const LEAST_EF: usize = 48;
+pub(crate) const EF_PER_HIT: usize = 2;
 /// Of the points that a walk keeps, one in so many is compared by its exact vector at least.
-const RESCORED_SHARE: usize = 4;
+const RESCORED_SHARE: usize = 5;
 /// Where none of so many points around the query match a filter, what does lies away from it,
 pub(super) const NEIGHBOURHOOD: usize = 16;
 /// and a walk keeps so many times more.
 pub(crate) const WIDER: usize = 12;
+/// Where codes can hardly tell the nearest, a walk keeps so many times more.
+const WIDER_IN_DOUBT: usize = 8;
 /// Of what matches a filter so many times more is kept, to be compared by exact vectors where codes cannot tell.
 const DOUBTED: usize = 8;
 /// Slots of the tail ranked at once.
@@ -38,6 +46,8 @@ pub(crate) struct Wanted<'q> {
     pub(crate) query: &'q [f32],
     pub(crate) n: usize,
     pub(crate) ef: usize,
+    /// Whether a walk may keep more where codes can hardly tell the nearest.
+    pub(crate) widens: bool,
     pub(crate) oversampling: f32,
     /// Documents that are not to be found, in the order of their slots.
     pub(crate) excluded: &'q [Slot],
@@ -49,6 +59,14 @@ impl Wanted<'_> {
     pub(super) fn may_be(&self, slots: &Slots, slot: u32) -> bool {
         slots.is_visible(Slot(slot), self.namespace, self.commit) && self.excluded.binary_search(&Slot(slot)).is_err()
     }
+}
+
+/// What a search looks at and for.
+#[derive(Clone, Copy)]
+struct Look<'l> {
+    layer: &'l Arc<Layer>,
+    sight: Sight<'l>,
+    wanted: Wanted<'l>,
 }
 
 /// Where to find it.
@@ -85,6 +103,17 @@ pub(crate) struct Effort {
     pub(crate) n_sifted: usize,
     /// Nothing was found, because none of what may be is near the query.
     pub(crate) was_given_up: bool,
+    /// Codes were too coarse to tell which of the points found are the nearest.
+    pub(crate) is_doubtful: bool,
+}
+
+impl Effort {
+    /// Adds what an earlier walk of the same search took.
+    fn add(&mut self, other: Effort) {
+        self.walk.n_hops += other.walk.n_hops;
+        self.walk.n_ranked += other.walk.n_ranked;
+        self.n_rescored += other.n_rescored;
+    }
 }
 
 /// Room for one search at a time on a thread, to be used again: once it has grown, finding allocates nothing.
@@ -92,12 +121,14 @@ pub(crate) struct Effort {
 pub(crate) struct Scratch {
     walker: Walker,
     code_query: CodeQuery,
-    exact_query: Vec<f32>,
+    exact_query: ExactQuery,
     pool: Pool,
     pub(super) sieve: Sieve,
     slots: Vec<Slot>,
     rough: Vec<Found>,
     nearest: Vec<Found>,
+    /// Ranks by codes, and exact ones.
+    pairs: Vec<(f32, f32)>,
     /// What was found, nearest first.
     pub(crate) found: Vec<Found>,
     /// What the last walk cost.
@@ -179,74 +210,130 @@ impl Index {
         &self,
         sight: Sight<'_>,
         wanted: Wanted<'_>,
-        target: Target<'_>,
+        mut target: Target<'_>,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let (Sight { slots, exact, ranker, .. }, oldest) = (sight, Commit::default());
-        match &self.points {
-            Points::Codes(codes) => {
-                let mut query = std::mem::take(&mut scratch.code_query);
-                codes.query(wanted.query, &mut query);
-                let oversampled = (wanted.n as f32 * wanted.oversampling).ceil() as usize;
-                // Codes of few components are coarse, and their vectors quickly compared: all are.
-                let is_short = size_of_val(wanted.query) <= codes.width();
-                let n_least = oversampled.max(if is_short { wanted.ef } else { wanted.ef / RESCORED_SHARE });
-                let is_filtered = !matches!(target, Target::All);
-                let n_kept = if is_filtered { n_least.max(wanted.ef) * DOUBTED } else { n_least };
-                let space = CodeSpace { codes, slots, exact, oldest };
-                match (target, self.sifting.at(wanted.commit)) {
-                    (Target::Each { slots, sifts: true }, Some(sketches)) => {
-                        let limits = (n_least.max(wanted.n), n_kept);
-                        scratch.effort = sift((&space, sketches), &query, wanted, slots, limits, scratch);
+        loop {
+            let layer = self.layer.load();
+            failpoint::hit("seek.layer");
+            let (Sight { slots, exact, .. }, oldest) = (sight, Commit::default());
+            let look = Look { layer: &layer, sight, wanted };
+            match &*layer.points {
+                Points::Codes(codes) => {
+                    let mut query = std::mem::take(&mut scratch.code_query);
+                    codes.query(wanted.query, &mut query);
+                    let space = CodeSpace { codes, slots, exact, oldest, reaches_dead: false };
+                    let sought = self.seek_by_codes(look, &space, &query, &mut target, scratch);
+                    scratch.code_query = query;
+                    if !sought? {
+                        continue;
                     }
-                    (target, _) => self.collect((&space, sight), &query, wanted, target, n_kept, scratch),
                 }
-                scratch.code_query = query;
-                if is_filtered {
-                    rescore_until_sure((slots, exact), ranker, wanted, n_least.max(wanted.ef / 2), scratch)?;
-                } else {
-                    rescore(exact, ranker, wanted, scratch)?;
+                Points::Exact(ranker) => {
+                    scratch.found.clear();
+                    let Some(held) = exact.complete() else { return Ok(()) };
+                    let mut query = std::mem::take(&mut scratch.exact_query);
+                    query.set(wanted.query);
+                    let space = ExactSpace { ranker, slots, held, oldest, reaches_dead: false };
+                    let collected = self.collect(look, &space, &query, &mut target, wanted.n, scratch);
+                    scratch.exact_query = query;
+                    if !collected {
+                        continue;
+                    }
+                    self.gather_all(look, &target, scratch);
+                    // What was compared one by one is not rescored, where it would be looked at.
+                    scratch.found.retain(|found| wanted.may_be(slots, found.slot));
                 }
             }
-            Points::Exact(ranker) => {
-                scratch.found.clear();
-                let Some(held) = exact.complete() else { return Ok(()) };
-                let mut query = std::mem::take(&mut scratch.exact_query);
-                query.clear();
-                query.extend_from_slice(wanted.query);
-                let space = ExactSpace { ranker, slots, held, oldest };
-                self.collect((&space, sight), &query, wanted, target, wanted.n, scratch);
-                scratch.exact_query = query;
-                // What was compared one by one is not rescored, where it would be looked at.
-                scratch.found.retain(|found| wanted.may_be(slots, found.slot));
-            }
+            return Ok(());
         }
-        Ok(())
     }
 
-    /// Leaves in `scratch.found` the nearest `n_kept` of tail and graph, ranked as the graph ranks.
+    /// The same by codes. False if another layer has taken the place of the one looked at.
+    fn seek_by_codes(
+        &self,
+        look: Look<'_>,
+        space: &CodeSpace<'_>,
+        query: &CodeQuery,
+        target: &mut Target<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<bool> {
+        let (Look { layer, wanted, .. }, Sight { slots, exact, ranker, .. }) = (look, look.sight);
+        let codes = space.codes;
+        if codes.are_exact() {
+            if !self.collect(look, space, query, target, wanted.n, scratch) {
+                return Ok(false);
+            }
+            self.gather_all(look, target, scratch);
+            scratch.found.retain(|found| wanted.may_be(slots, found.slot));
+            scratch.found.truncate(wanted.n);
+            return Ok(true);
+        }
+        let oversampled = (wanted.n as f32 * wanted.oversampling).ceil() as usize;
+        // Codes of few components are coarse, and their vectors quickly compared: all are.
+        let is_short = size_of_val(wanted.query) <= codes.width();
+        let n_least = oversampled.max(if is_short { wanted.ef } else { wanted.ef / RESCORED_SHARE });
+        if let Target::All = target {
+            let mut look = look;
+            loop {
+                let before = scratch.effort;
+                let ef = look.wanted.ef;
+                if !self.collect(look, space, query, target, n_least.max(ef), scratch) {
+                    return Ok(false);
+                }
+                rescore_while_doubted(look, n_least.max(wanted.n).min(scratch.pool.most), scratch)?;
+                if ef > wanted.ef {
+                    scratch.effort.add(before);
+                }
+                if !(wanted.widens && scratch.effort.is_doubtful && ef < MAX_EF) {
+                    return Ok(true);
+                }
+                look.wanted.ef = (ef * WIDER_IN_DOUBT).min(MAX_EF);
+            }
+        }
+        let n_kept = n_least.max(wanted.ef) * DOUBTED;
+        let sketches = layer.sifting.at(wanted.commit);
+        if let (Target::Each { slots, sifts: true }, Some(sketches)) = (&mut *target, sketches) {
+            let limits = (n_least.max(wanted.n), n_kept);
+            scratch.effort = sift((space, sketches), query, wanted, slots, limits, scratch);
+        } else if self.collect(look, space, query, target, n_kept, scratch) {
+            self.gather_all(look, target, scratch);
+        } else {
+            return Ok(false);
+        }
+        rescore_until_sure((slots, exact), ranker, wanted, n_least.max(wanted.ef / 2), scratch)?;
+        Ok(true)
+    }
+
+    /// Finds the nearest `n_kept` of tail and graph, ranked as the graph ranks: they are in `scratch.found` where each is
+    /// ranked, otherwise [`gather`] puts them there. False if another layer has taken the place of the one looked at: what
+    /// has left the tail may be in that one alone.
     fn collect<S: Space + Seen>(
         &self,
-        (space, sight): (&S, Sight<'_>),
+        Look { layer, sight, wanted }: Look<'_>,
+        space: &S,
         query: &S::Query,
-        wanted: Wanted<'_>,
-        target: Target<'_>,
+        target: &mut Target<'_>,
         n_kept: usize,
         scratch: &mut Scratch,
-    ) {
+    ) -> bool {
         scratch.pool.reset(n_kept);
         if let Target::Each { slots, .. } = target {
             let n_codes = scan_each(space, query, slots, n_kept + wanted.excluded.len(), scratch);
             scratch.effort = Effort { n_codes, ..Effort::default() };
-            return;
+            return true;
         }
-        let n_tail = self.scan_tail(space, query, wanted, &target, &mut scratch.pool);
+        let target = &*target;
+        let n_tail = self.scan_tail(space, query, wanted, target, &mut scratch.pool);
+        // After the tail: what has left it is in this graph.
+        if !self.is_present(layer) {
+            return false;
+        }
         // Among some, what is kept beyond the beam comes from the tail.
         let ef = if let Target::Among { .. } = target { wanted.ef } else { wanted.ef.max(n_kept) };
         let ef = self.beam_of(sight, ef);
-        // After the tail: what has left it is in this graph.
-        let graph = self.graph.load();
-        match &target {
+        let graph = &*layer.graph;
+        match target {
             Target::Among { bits, seeds, may_give_up } => {
                 // A point stands for its twins too.
                 let admits = |slot: u32| bits.contains(slot) || graph.twins(slot).any(|twin| bits.contains(twin));
@@ -257,7 +344,7 @@ impl Index {
                     let walk = scratch.walker.tally();
                     scratch.effort = Effort { walk, was_given_up: true, ..Effort::default() };
                     scratch.found.clear();
-                    return;
+                    return true;
                 }
                 let among = Among { admits, surely_admits, seeds };
                 let ef = if is_away { (ef * WIDER).min(MAX_EF * 4) } else { ef };
@@ -266,7 +353,14 @@ impl Index {
             Target::All | Target::Each { .. } => graph.search(space, query, ef, &mut scratch.walker),
         }
         scratch.effort = Effort { walk: scratch.walker.tally(), n_tail, ..Effort::default() };
-        gather(&graph, space.slots(), wanted, &target, scratch);
+        true
+    }
+
+    /// Puts together all that the tail and a walk have found, if there was one.
+    fn gather_all(&self, look: Look<'_>, target: &Target<'_>, scratch: &mut Scratch) {
+        if !matches!(target, Target::Each { .. }) && !scratch.effort.was_given_up {
+            gather(&look.layer.graph, look.sight.slots, look.wanted, target, scratch.pool.most, scratch);
+        }
     }
 
     /// Compares what waits to be linked, and what no walk reaches. Returns how many those were.
@@ -279,6 +373,8 @@ impl Index {
         pool: &mut Pool,
     ) -> usize {
         let mut n_scanned = 0;
+        // What was put since the layer was replaced may have no room in it, and is not seen at the commit either.
+        let room = space.room();
         let (mut slots, mut ranks) = (std::mem::take(&mut pool.slots), std::mem::take(&mut pool.ranks));
         let mut compare = |slots: &[u32]| {
             n_scanned += slots.len();
@@ -293,7 +389,8 @@ impl Index {
         self.tail.each_run(|run| {
             for run in run.chunks(BLOCK) {
                 slots.clear();
-                slots.extend(run.iter().map(|slot| slot.load(Ordering::Relaxed)));
+                let all = run.iter().map(|slot| slot.load(Ordering::Relaxed));
+                slots.extend(all.filter(|&slot| (slot as usize) < room));
                 compare(&slots);
             }
         });
@@ -348,15 +445,15 @@ fn scan_each<S: Space + Seen>(
     n_scanned
 }
 
-/// Puts together what the tail and the walk have found.
-fn gather(graph: &Graph, slots: &Slots, wanted: Wanted<'_>, target: &Target<'_>, scratch: &mut Scratch) {
+/// Puts together the nearest of what the tail and the walk have found, at most so many.
+fn gather(graph: &Graph, slots: &Slots, wanted: Wanted<'_>, target: &Target<'_>, most: usize, scratch: &mut Scratch) {
     let Scratch { walker, pool, found, .. } = scratch;
     found.clear();
-    found.extend_from_slice(&pool.found);
+    found.extend(pool.found.iter().take(most));
     let n_tail = found.len();
-    walker.found().take(pool.most).for_each(|point| slots.prefetch_cell(Slot(point.slot)));
+    walker.found().take(most).for_each(|point| slots.prefetch_cell(Slot(point.slot)));
     for point in walker.found() {
-        let room = pool.most.saturating_sub(found.len() - n_tail);
+        let room = most.saturating_sub(found.len() - n_tail);
         if room == 0 {
             break;
         }
@@ -380,7 +477,112 @@ fn gather(graph: &Graph, slots: &Slots, wanted: Wanted<'_>, target: &Target<'_>,
     // A slot that was just linked was met in both.
     sort(found);
     found.dedup_by_key(|found| found.slot);
-    found.truncate(pool.most);
+    found.truncate(most);
+}
+
+/// Compares the nearest by codes by their exact vectors: `n_least`, and more as long as the codes' own errors say that the
+/// next may belong among the hits.
+fn rescore_while_doubted(look: Look<'_>, n_least: usize, scratch: &mut Scratch) -> Result<()> {
+    let Look { layer, sight: Sight { slots, exact, ranker, .. }, wanted } = look;
+    let at_most = scratch.pool.most;
+    // With the one after them.
+    gather(&layer.graph, slots, wanted, &Target::All, (n_least + 1).min(at_most), scratch);
+    let (mut all, mut pairs) = (std::mem::take(&mut scratch.rough), std::mem::take(&mut scratch.pairs));
+    std::mem::swap(&mut all, &mut scratch.found);
+    let (mut n, mut has_all) = (n_least, all.len() <= n_least);
+    scratch.found.clear();
+    pairs.clear();
+    let compared = loop {
+        let compared = compare_more(exact, ranker, wanted, &all[..n.min(all.len())], &mut pairs, scratch);
+        let farthest = scratch.found.get(wanted.n.saturating_sub(1)).map_or(f32::INFINITY, |found| found.rank);
+        match all.get(n) {
+            Some(next) if compared.is_ok() && is_doubted(&pairs, next.rank, farthest) => {}
+            _ => break compared,
+        }
+        if !has_all {
+            gather(&layer.graph, slots, wanted, &Target::All, at_most, scratch);
+            std::mem::swap(&mut all, &mut scratch.found);
+            has_all = true;
+            // From the beginning: some may have come to be linked in between.
+            scratch.found.clear();
+            pairs.clear();
+        }
+        n += n.div_ceil(2);
+    };
+    scratch.effort.is_doubtful = n >= all.len() && are_blind(&pairs, wanted.n);
+    (scratch.rough, scratch.pairs) = (all, pairs);
+    scratch.found.truncate(wanted.n);
+    compared
+}
+
+/// Compares by their exact vectors those of some candidates that come after as many as there are pairs of ranks, and puts
+/// them in order among those found.
+fn compare_more(
+    exact: &Reader<'_>,
+    ranker: &Ranker,
+    wanted: Wanted<'_>,
+    candidates: &[Found],
+    pairs: &mut Vec<(f32, f32)>,
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let Scratch { found, effort, slots, .. } = scratch;
+    let (n_before, new) = (pairs.len(), &candidates[pairs.len().min(candidates.len())..]);
+    slots.clear();
+    slots.extend(new.iter().map(|found| Slot(found.slot)));
+    if let Some(held) = exact.held() {
+        slots.iter().for_each(|&slot| held.prefetch(slot));
+    }
+    pairs.extend(new.iter().map(|found| (found.rank, f32::INFINITY)));
+    effort.n_rescored += new.len();
+    exact.each(slots, |place, vector| {
+        let rank = ranker.rank(wanted.query, vector);
+        pairs[n_before + place].1 = rank;
+        found.push(Found { rank, slot: slots[place].0 });
+    })?;
+    sort(found);
+    Ok(())
+}
+
+/// Standard deviations of the codes' errors within which the next candidate is in doubt.
+const DOUBT: f64 = 2.5;
+
+/// Whether the next candidate, of this rank by its code, may be nearer than the farthest of the hits so far, by what codes
+/// were wrong about the candidates before: pairs of ranks by code and exact ranks.
+fn is_doubted(pairs: &[(f32, f32)], next: f32, farthest: f32) -> bool {
+    let n = pairs.len().max(1) as f64;
+    let error = |&(by_code, exact): &(f32, f32)| f64::from(exact) - f64::from(by_code);
+    let mean = pairs.iter().map(error).sum::<f64>() / n;
+    let variance = pairs.iter().map(|pair| (error(pair) - mean).powi(2)).sum::<f64>() / n;
+    f64::from(next) + mean - DOUBT * variance.sqrt() < f64::from(farthest)
+}
+
+/// Whether codes told next to nothing about which of some candidates for `n` hits are the nearest: they were wrong by more
+/// than what there was to tell.
+fn are_blind(pairs: &[(f32, f32)], n: usize) -> bool {
+    let variance = |values: &dyn Fn(&(f32, f32)) -> f64| {
+        let mean = pairs.iter().map(values).sum::<f64>() / pairs.len() as f64;
+        pairs.iter().map(|pair| (values(pair) - mean).powi(2)).sum::<f64>()
+    };
+    let exact = |&(_, exact): &(f32, f32)| f64::from(exact);
+    let error = |&(by_code, exact): &(f32, f32)| f64::from(exact) - f64::from(by_code);
+    pairs.len() > n && variance(&error) > variance(&exact)
+}
+
+/// How many of some candidates, nearest first by code, a search for the nearest `n` compares by their exact vectors.
+pub(super) fn n_trusted(pairs: &[(f32, f32)], n: usize) -> usize {
+    let mut n_compared = (pairs.len() / RESCORED_SHARE).max(n);
+    let mut nearest: Vec<f32> = Vec::new();
+    while n_compared < pairs.len() {
+        nearest.clear();
+        nearest.extend(pairs[..n_compared].iter().map(|(_, exact)| *exact));
+        nearest.sort_unstable_by(f32::total_cmp);
+        let farthest = nearest.get(n.saturating_sub(1)).copied().unwrap_or(f32::INFINITY);
+        if !is_doubted(&pairs[..n_compared], pairs[n_compared].0, farthest) {
+            break;
+        }
+        n_compared += n_compared.div_ceil(2);
+    }
+    n_compared.min(pairs.len())
 }
 
 /// Compares what was found by its exact vectors.
@@ -438,6 +640,9 @@ fn rescore_until_sure(
 pub(super) trait Seen {
     fn slots(&self) -> &Slots;
 
+    /// Slots below this can be ranked.
+    fn room(&self) -> usize;
+
     /// Begins to fetch what a slot is ranked by.
     fn prefetch(&self, slot: u32);
 }
@@ -445,6 +650,10 @@ pub(super) trait Seen {
 impl Seen for CodeSpace<'_> {
     fn slots(&self) -> &Slots {
         self.slots
+    }
+
+    fn room(&self) -> usize {
+        self.codes.room()
     }
 
     #[inline(always)]
@@ -456,6 +665,10 @@ impl Seen for CodeSpace<'_> {
 impl Seen for ExactSpace<'_> {
     fn slots(&self) -> &Slots {
         self.slots
+    }
+
+    fn room(&self) -> usize {
+        usize::MAX
     }
 
     #[inline(always)]

@@ -67,7 +67,7 @@ impl Sifting {
     pub(super) fn put(&self, codes: &Codes, slot: Slot, code: &Code) {
         if let Some(Sketched { sketches, .. }) = self.sketched.get() {
             let mut signs = Vec::new();
-            codes.signs(&code.bytes, &mut signs);
+            codes.signs(code.bytes(), &mut signs);
             sketches.put(slot.0, &signs);
         }
     }
@@ -91,7 +91,8 @@ impl Sifting {
 impl Index {
     /// Has sketches be made, if that was not asked for before; false if it was.
     pub(crate) fn ask_for_sketches(&self) -> bool {
-        let Sifting { was_asked_for, is_wanted, .. } = &self.sifting;
+        let layer = self.layer.load();
+        let Sifting { was_asked_for, is_wanted, .. } = &*layer.sifting;
         // Mostly it was: a look is cheap.
         if was_asked_for.load(Ordering::Relaxed) || was_asked_for.swap(true, Ordering::AcqRel) {
             return false;
@@ -102,19 +103,21 @@ impl Index {
 
     /// Whether sketches are to be made. That is told once.
     pub(crate) fn takes_sketches(&self) -> bool {
-        self.sifting.is_wanted.swap(false, Ordering::AcqRel)
+        self.layer.load().sifting.is_wanted.swap(false, Ordering::AcqRel)
     }
 
     /// From now on what is put is given a sketch. No commit may be applied meanwhile. False if there is nothing to fill.
     pub(crate) fn begin_sketches(&self, n_slots: usize) -> std::io::Result<bool> {
-        let Some(sketches) = self.codes().and_then(Sketches::new) else { return Ok(false) };
+        let layer = self.layer.load();
+        let Some(sketches) = layer.codes().and_then(Sketches::new) else { return Ok(false) };
         sketches.reserve(n_slots)?;
-        Ok(self.sifting.sketched.set(Sketched { sketches, since: OnceLock::new() }).is_ok())
+        Ok(layer.sifting.sketched.set(Sketched { sketches, since: OnceLock::new() }).is_ok())
     }
 
     /// Makes the sketches of all that is seen at a commit, the last one when they were begun; someone looks at it meanwhile.
     pub(crate) fn fill_sketches(&self, slots: &Slots, commit: Commit) {
-        let (Some(sketched), Some(codes)) = (self.sifting.sketched.get(), self.codes()) else { return };
+        let layer = self.layer();
+        let (Some(sketched), Some(codes)) = (layer.sifting.sketched.get(), layer.codes()) else { return };
         let (mut signs, mut sample) = (Vec::new(), Vec::new());
         for slot in (0..slots.n_slots() as u32).filter(|&slot| slots.exists_at(Slot(slot), commit)) {
             codes.signs(codes.bytes_at(slot).0, &mut signs);
@@ -131,7 +134,8 @@ impl Index {
 
     /// Whether a slot's sketch, if there are such, is that of its code. It has a document that stays meanwhile.
     pub(crate) fn sketch_follows(&self, slot: Slot) -> bool {
-        let (Some((sketches, ..)), Some(codes)) = (self.sifting.ready(), self.codes()) else { return true };
+        let layer = self.layer();
+        let (Some((sketches, ..)), Some(codes)) = (layer.sifting.ready(), layer.codes()) else { return true };
         let mut signs = Vec::new();
         codes.signs(codes.bytes_at(slot.0).0, &mut signs);
         sketches.holds(slot.0, &signs)

@@ -2,15 +2,24 @@
 
 use super::super::exact::{Held, Reader};
 use super::super::memory::Slots;
-use crate::distance::Ranker;
-use crate::graph::Space;
+use crate::distance::{Kernel, Metric, Ranker};
+use crate::graph::{Space, View};
 use crate::id::{Commit, Slot};
 use crate::quant::{CodeQuery, Codes, Grain};
 
 /// What an index's graph is walked by.
-pub(super) enum Points {
+pub(crate) enum Points {
     Codes(Box<Codes>),
     Exact(Ranker),
+}
+
+impl Points {
+    pub(crate) fn codes(&self) -> Option<&Codes> {
+        match self {
+            Points::Codes(codes) => Some(codes),
+            Points::Exact(_) => None,
+        }
+    }
 }
 
 pub(super) struct CodeSpace<'m> {
@@ -20,6 +29,8 @@ pub(super) struct CodeSpace<'m> {
     pub(super) exact: &'m Reader<'m>,
     /// The oldest commit that anyone looks at.
     pub(super) oldest: Commit,
+    /// Links lead to the dead too whom someone may look at: a graph is made anew, and none were made while they lived.
+    pub(super) reaches_dead: bool,
 }
 
 pub(super) struct ExactSpace<'m> {
@@ -29,6 +40,30 @@ pub(super) struct ExactSpace<'m> {
     pub(super) held: &'m Held,
     /// The oldest commit that anyone looks at.
     pub(super) oldest: Commit,
+    /// Links lead to the dead too whom someone may look at: a graph is made anew, and none were made while they lived.
+    pub(super) reaches_dead: bool,
+}
+
+/// A vector to compare others with.
+#[derive(Default)]
+pub(super) struct ExactQuery {
+    vector: Vec<f32>,
+    /// What compares, if not what searches do.
+    kernel: Option<Kernel>,
+}
+
+impl ExactQuery {
+    /// Makes this the query of a search.
+    pub(super) fn set(&mut self, vector: &[f32]) {
+        self.vector.clear();
+        self.vector.extend_from_slice(vector);
+        self.kernel = None;
+    }
+}
+
+/// The views by which links are chosen. An inner product needs two.
+fn views(rank_by_product: bool) -> &'static [View] {
+    if rank_by_product { &[View::Place, View::Search] } else { &[View::Place] }
 }
 
 /// Rows ahead of the one being compared that are fetched.
@@ -37,8 +72,15 @@ const LOOKAHEAD: usize = 3;
 impl Space for CodeSpace<'_> {
     type Query = CodeQuery;
 
-    fn query_of(&self, slot: u32, query: &mut CodeQuery) {
-        self.codes.query_of(slot, query);
+    fn views(&self) -> &'static [View] {
+        views(self.codes.rank_by_product())
+    }
+
+    fn query_of(&self, slot: u32, view: View, query: &mut CodeQuery) {
+        match view {
+            View::Place => self.codes.place_of(slot, query),
+            View::Search => self.codes.query_of(slot, query),
+        }
     }
 
     #[inline(always)]
@@ -52,11 +94,11 @@ impl Space for CodeSpace<'_> {
     }
 
     fn is_same(&self, a: u32, b: u32) -> bool {
-        self.codes.is_same(a, b) && self.exact.is_same(Slot(a), Slot(b))
+        self.codes.is_same(a, b) && (self.codes.are_exact() || self.exact.is_same(Slot(a), Slot(b)))
     }
 
     fn is_alive(&self, slot: u32) -> bool {
-        self.slots.is_alive(Slot(slot))
+        self.slots.is_alive(Slot(slot)) || self.reaches_dead && self.is_needed(slot)
     }
 
     fn is_needed(&self, slot: u32) -> bool {
@@ -65,6 +107,10 @@ impl Space for CodeSpace<'_> {
 }
 
 impl ExactSpace<'_> {
+    fn ranks_by_product(&self) -> bool {
+        matches!(self.ranker, Ranker::Metric(Metric::Dot, _))
+    }
+
     /// The vector of a point.
     #[inline(always)]
     fn vector(&self, slot: u32) -> &[f32] {
@@ -74,26 +120,33 @@ impl ExactSpace<'_> {
 }
 
 impl Space for ExactSpace<'_> {
-    type Query = Vec<f32>;
+    type Query = ExactQuery;
 
-    fn query_of(&self, slot: u32, query: &mut Vec<f32>) {
-        query.clear();
-        query.extend_from_slice(self.vector(slot));
+    fn views(&self) -> &'static [View] {
+        views(self.ranks_by_product())
+    }
+
+    fn query_of(&self, slot: u32, view: View, query: &mut ExactQuery) {
+        query.set(self.vector(slot));
+        query.kernel = (view == View::Place && self.ranks_by_product()).then(|| Metric::Euclidean.kernel());
     }
 
     #[inline(always)]
-    fn rank(&self, query: &Vec<f32>, slots: &[u32], ranks: &mut [f32]) {
+    fn rank(&self, query: &ExactQuery, slots: &[u32], ranks: &mut [f32]) {
         slots.iter().take(LOOKAHEAD).for_each(|&slot| self.held.prefetch(Slot(slot)));
         for (index, (&slot, rank)) in slots.iter().zip(ranks).enumerate() {
             if let Some(&ahead) = slots.get(index + LOOKAHEAD) {
                 self.held.prefetch(Slot(ahead));
             }
-            *rank = self.ranker.rank(query, self.vector(slot));
+            *rank = match query.kernel {
+                None => self.ranker.rank(&query.vector, self.vector(slot)),
+                Some(kernel) => kernel(&query.vector, self.vector(slot)),
+            };
         }
     }
 
     #[inline(always)]
-    fn rank_closely(&self, query: &Vec<f32>, slots: &[u32], ranks: &mut [f32]) {
+    fn rank_closely(&self, query: &ExactQuery, slots: &[u32], ranks: &mut [f32]) {
         self.rank(query, slots, ranks);
     }
 
@@ -102,7 +155,7 @@ impl Space for ExactSpace<'_> {
     }
 
     fn is_alive(&self, slot: u32) -> bool {
-        self.slots.is_alive(Slot(slot))
+        self.slots.is_alive(Slot(slot)) || self.reaches_dead && self.is_needed(slot)
     }
 
     fn is_needed(&self, slot: u32) -> bool {

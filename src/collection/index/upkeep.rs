@@ -11,17 +11,19 @@ use std::sync::atomic::Ordering;
 use rayon::prelude::*;
 
 use super::Index;
-use super::space::{CodeSpace, ExactSpace, Points};
+use super::space::{CodeSpace, ExactQuery, ExactSpace, Points};
 use crate::collection::exact::Reader;
 use crate::collection::memory::Memory;
+use crate::distance::Ranker;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::graph::{Change, Graph, Linking, Space};
 use crate::id::{Commit, Slot};
 use crate::quant::CodeQuery;
+use crate::store::View;
 
 /// Slots linked before the linker looks up again.
-const BATCH: usize = 512;
+pub(super) const BATCH: usize = 512;
 /// Batches up to this long are linked without handing work to other threads.
 const ALONE: usize = 2;
 /// Dead slots are swept when they are more than one in so many...
@@ -34,11 +36,28 @@ const MOST_ROUNDS: usize = 8;
 const UNPROVEN_SHARE: usize = 20;
 /// ...and at least so many.
 const LEAST_UNPROVEN: usize = 1_024;
+/// Strays are looked for when one slot in so many is new, and at least [`LEAST_UNPROVEN`] are...
+const UNSTRAIGHTENED_SHARE: usize = 8;
+/// ...by searches for one point for every so many new ones...
+const PER_SAMPLE: usize = 16;
+/// ...and at most for so many.
+const MOST_SAMPLED: usize = 256;
+/// Of sampled points one in so many may be a stray.
+const STRAY_SHARE: usize = 100;
+/// So few strays are chance.
+const FEW_STRAYS: usize = 1;
 
 thread_local! {
-    static OVER_CODES: RefCell<Linking<CodeQuery>> = RefCell::default();
-    static OVER_VECTORS: RefCell<Linking<Vec<f32>>> = RefCell::default();
+    pub(super) static OVER_CODES: RefCell<Linking<CodeQuery>> = RefCell::default();
+    static OVER_VECTORS: RefCell<Linking<ExactQuery>> = RefCell::default();
 }
+
+/// Does something while nothing is committed, and has views looked at: the oldest that anyone looks at, and the newest. `None`,
+/// and nothing done, where others hold commits off: they may be waiting for the linker.
+type Pin<'p> = dyn Fn(&mut dyn FnMut()) -> Option<[Arc<View>; 2]> + Sync + 'p;
+
+/// Shows the vector of a slot that holds a document at a view.
+type ReadAt<'r> = dyn Fn(&View, Slot, &mut dyn FnMut(&[f32])) -> Result<()> + Sync + 'r;
 
 /// What the linker works on and with.
 pub(crate) struct Bench<'w> {
@@ -46,14 +65,23 @@ pub(crate) struct Bench<'w> {
     /// Vectors as of a commit that the linker looks at meanwhile.
     pub(crate) exact: &'w Reader<'w>,
     pub(crate) pool: &'w rayon::ThreadPool,
+    pub(crate) ranker: &'w Ranker,
     /// No one looks at a commit before this one.
     pub(crate) oldest: Commit,
+    /// The commit that the linker looks at.
+    pub(crate) commit: Commit,
+    /// No vectors are on their way into memory.
+    pub(crate) is_settled: bool,
+    /// All exact vectors may be in memory once more.
+    pub(crate) may_hold_all: bool,
+    pub(crate) pin: &'w Pin<'w>,
+    pub(crate) read_at: &'w ReadAt<'w>,
     /// Tells the commit that searches which begin from now on look at, at least.
-    pub(crate) now: &'w dyn Fn() -> Commit,
+    pub(crate) now: &'w (dyn Fn() -> Commit + Sync),
     /// Tells whether the linker is to stop.
     pub(crate) is_stopped: &'w (dyn Fn() -> bool + Sync),
     /// Takes note of what changed, before slots are used again because of it.
-    pub(crate) record: &'w dyn Fn(&Graph, &[Change]),
+    pub(crate) record: &'w (dyn Fn(&Graph, &[Change]) + Sync),
 }
 
 impl Index {
@@ -69,17 +97,25 @@ impl Index {
         }
         let _busy = self.busy.lock();
         let Bench { memory, exact, oldest, .. } = *bench;
+        let reaches_dead = self.rebuild.load(Ordering::Acquire);
         let slots = &memory.slots;
         self.make_room(slots.n_slots())?;
-        let work = || match (&self.points, exact.complete()) {
-            (Points::Codes(codes), _) => self.work_in(&CodeSpace { codes, slots, exact, oldest }, &OVER_CODES, bench),
+        let layer = self.layer();
+        let work = || match (&*layer.points, exact.complete()) {
+            (Points::Codes(codes), _) => {
+                self.work_in(&CodeSpace { codes, slots, exact, oldest, reaches_dead }, &OVER_CODES, bench)
+            }
             (Points::Exact(ranker), Some(held)) => {
-                self.work_in(&ExactSpace { ranker, slots, held, oldest }, &OVER_VECTORS, bench)
+                self.work_in(&ExactSpace { ranker, slots, held, oldest, reaches_dead }, &OVER_VECTORS, bench)
             }
             // Linking waits for vectors.
             (Points::Exact(_), None) => Ok(false),
         };
-        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let both = || -> Result<bool> {
+            let has_worked = work()?;
+            Ok(self.adapt(bench)? || has_worked)
+        };
+        catch_unwind(AssertUnwindSafe(both)).unwrap_or_else(|_| {
             tracing::error!("comparing vectors panicked: from now on this collection is scanned");
             self.broken.store(true, Ordering::Release);
             self.tail.ring();
@@ -103,6 +139,7 @@ impl Index {
         let (memory, crew) = (bench.memory, Crew { graph: &graph, linking, bench });
         let mut refused = None;
         if self.rebuild.load(Ordering::Acquire) {
+            self.stop_replacing();
             match self.make_anew(space, &crew) {
                 Ok(()) => return Ok(true),
                 Err(error) if self.distrusted.load(Ordering::Acquire) => return Err(error),
@@ -117,7 +154,7 @@ impl Index {
             self.tail.ring();
             return Ok(true);
         }
-        if self.tail.len() == 0 && self.repair(space, &crew) {
+        if self.tail.len() == 0 && (self.repair(space, &crew) || self.straighten(space, &crew)) {
             return Ok(true);
         }
         let (n_left, awaited) = (self.tail.n_left(), self.awaited.load(Ordering::Acquire));
@@ -131,7 +168,8 @@ impl Index {
             self.n_dead_waiting.fetch_min(self.tail.len(), Ordering::Relaxed);
         }
         let n_doomed = self.n_dead().saturating_sub(self.n_dead_waiting.load(Ordering::Relaxed));
-        if n_doomed >= LEAST_DEAD && n_doomed * DEAD_SHARE >= n_points {
+        // A layer that is being made may lead to what died since.
+        if n_doomed >= LEAST_DEAD && n_doomed * DEAD_SHARE >= n_points && !self.is_replacing() {
             self.sweep(space, &crew);
             return Ok(true);
         }
@@ -150,6 +188,7 @@ impl Index {
                 changes.extend(self.mend_in(space, &crew));
             }
             self.note(&crew, &changes);
+            self.note_linked(&needed);
             self.tail.leave(waiting.len());
             let n_waiting = self.n_dead_waiting.load(Ordering::Relaxed);
             self.n_dead_waiting.store(n_waiting.saturating_sub(dead.len()), Ordering::Relaxed);
@@ -184,6 +223,53 @@ impl Index {
             self.mend(space, crew);
         }
         true
+    }
+
+    /// Chooses links again for some points for which that may be needed; false if there are none.
+    fn straighten<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> bool {
+        let batch: Vec<Slot> = self.strays.lock().iter().rev().take(BATCH).copied().map(Slot).collect();
+        if batch.is_empty() {
+            return false;
+        }
+        self.note(crew, &crew.each(&batch, |graph, slot, linking| graph.straighten(space, slot.0, linking)));
+        let n_left = {
+            let mut strays = self.strays.lock();
+            let n_left = strays.len().saturating_sub(batch.len());
+            strays.truncate(n_left);
+            n_left
+        };
+        if n_left == 0 {
+            // Links that were given up may have been what others hung on.
+            self.mend(space, crew);
+        }
+        true
+    }
+
+    /// Once the graph has grown, searches for some of its points; if too many are missed, has all of them looked at.
+    fn look_for_strays<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) {
+        let n_left = self.tail.n_left();
+        let n_new = n_left.saturating_sub(self.n_straightened.load(Ordering::Relaxed));
+        let n_slots = crew.bench.memory.slots.n_slots();
+        // Among inner products a point that nothing is near need not be found.
+        let is_metric = space.views().len() == 1;
+        let is_new = n_new >= LEAST_UNPROVEN.max(n_slots / UNSTRAIGHTENED_SHARE);
+        if !is_metric || !is_new || !self.strays.lock().is_empty() {
+            return;
+        }
+        self.n_straightened.store(n_left, Ordering::Relaxed);
+        let sample = crew.graph.sample(n_slots, (n_new / PER_SAMPLE).min(MOST_SAMPLED));
+        let count = |graph: &Graph, linking: &mut Linking<S::Query>| {
+            sample.iter().filter(|&&slot| graph.is_stray(space, slot, linking)).count()
+        };
+        let (n_strays, _) = crew.alone(count);
+        if n_strays <= FEW_STRAYS || n_strays * STRAY_SHARE < sample.len() {
+            return;
+        }
+        tracing::debug!(n_strays, n_sampled = sample.len(), "choosing links again of points that searches miss");
+        // Those above level 0 first: walks to the others come by them.
+        let mut points: Vec<u32> = crew.graph.points().collect();
+        points.sort_by_key(|&point| crew.graph.level_of(point));
+        *self.strays.lock() = points;
     }
 
     /// Takes dead points out of the graph and lets their slots be used again.
@@ -221,8 +307,10 @@ impl Index {
             new_crew.each(batch, |graph, slot, linking| graph.link(space, slot.0, linking));
         }
         self.mend_in(space, &new_crew);
-        self.graph.store(anew.clone());
+        self.layer.store(Arc::new(self.layer().with_graph(anew.clone())));
         self.short.lock().clear();
+        self.strays.lock().clear();
+        self.n_straightened.store(0, Ordering::Relaxed);
         // Before their slots are used again: they are linked now, or dead.
         self.unreached.store(Arc::default());
         self.retire(crew.bench, dead);
@@ -251,7 +339,7 @@ impl Index {
         self.n_rebuilt.load(Ordering::Acquire)
     }
 
-    fn retire(&self, bench: &Bench<'_>, slots: Vec<Slot>) {
+    pub(super) fn retire(&self, bench: &Bench<'_>, slots: Vec<Slot>) {
         self.n_dead.fetch_sub(slots.len().min(self.n_dead()), Ordering::Relaxed);
         // Only now, after nothing leads to them any more: searches that began before look at this commit or earlier.
         bench.memory.retire(slots, (bench.now)());
@@ -261,12 +349,13 @@ impl Index {
     fn mend<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) {
         let changes = self.mend_in(space, crew);
         self.note(crew, &changes);
+        self.look_for_strays(space, crew);
         self.n_proven.store(self.tail.n_left(), Ordering::Release);
         self.tail.ring();
     }
 
     /// The same in a graph that may be another one. Returns what changed.
-    fn mend_in<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> Vec<Change> {
+    pub(super) fn mend_in<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> Vec<Change> {
         let mut changes = Vec::new();
         for _ in 0..MOST_ROUNDS {
             let unreachable: HashSet<u32> = crew.graph.unreachable().into_iter().collect();
@@ -348,15 +437,15 @@ impl Index {
 }
 
 /// Those who change a graph together, each with room of its own.
-struct Crew<'c, Q: Default + Send + 'static> {
-    graph: &'c Graph,
-    linking: &'static std::thread::LocalKey<RefCell<Linking<Q>>>,
-    bench: &'c Bench<'c>,
+pub(super) struct Crew<'c, Q: Default + Send + 'static> {
+    pub(super) graph: &'c Graph,
+    pub(super) linking: &'static std::thread::LocalKey<RefCell<Linking<Q>>>,
+    pub(super) bench: &'c Bench<'c>,
 }
 
 impl<Q: Default + Send> Crew<'_, Q> {
     /// Does something for each slot, on all threads where there are several. Returns what changed.
-    fn each(&self, slots: &[Slot], work: impl Fn(&Graph, Slot, &mut Linking<Q>) + Sync) -> Vec<Change> {
+    pub(super) fn each(&self, slots: &[Slot], work: impl Fn(&Graph, Slot, &mut Linking<Q>) + Sync) -> Vec<Change> {
         let (graph, key) = (self.graph, self.linking);
         let one = |slot: &Slot| {
             key.with_borrow_mut(|linking| {

@@ -11,7 +11,7 @@ use super::field::Field;
 use super::hits::Answer;
 use crate::collection::candidates::Candidates;
 use crate::collection::index::cost::Plan;
-use crate::collection::index::seek::{Effort, Scratch, Target, WIDER, Wanted};
+use crate::collection::index::seek::{EF_PER_HIT, Effort, LEAST_EF, Scratch, Target, WIDER, Wanted};
 use crate::collection::index::{Index, LEAST_SIFTED, Sight};
 use crate::collection::matching::Matching;
 use crate::collection::moment::{Listing, Moment};
@@ -63,9 +63,9 @@ pub(super) struct Best {
 
 impl Effort {
     fn route(self, way: Way) -> Route {
-        let Effort { walk, n_tail, n_rescored, n_codes, n_sifted, .. } = self;
+        let Effort { walk, n_tail, n_rescored, n_codes, n_sifted, is_doubtful: doubtful, .. } = self;
         let (n_visited, n_hops) = (walk.n_ranked + n_codes, walk.n_hops);
-        Route { way, n_scanned: n_rescored, n_visited, n_sifted, n_hops, n_tail, ..Route::default() }
+        Route { way, n_scanned: n_rescored, n_visited, n_sifted, n_hops, n_tail, doubtful, ..Route::default() }
     }
 }
 
@@ -190,6 +190,9 @@ impl Round {
             return self.scan(sight, query, n, moment.each_member(), scratch);
         };
         index.seek(sight, self.wanted(query, n, ef), Target::All, scratch)?;
+        if scratch.effort.is_doubtful && index.note_doubt() {
+            moment.ring();
+        }
         let route = scratch.effort.route(Way::Graph);
         // Excluded documents are of this namespace.
         if scratch.found.len() >= (moment.n_members() - query.excluded.len()).min(n) {
@@ -253,7 +256,7 @@ impl Round {
         candidates: &Candidates,
         scratch: &mut Scratch,
     ) -> Result<Route> {
-        if index.codes().is_none() {
+        if !index.has_codes() {
             return self.scan(sight, query, wanted.n, candidates.each(&self.moment), scratch);
         }
         let sifts = candidates.n() >= LEAST_SIFTED;
@@ -315,6 +318,7 @@ impl Round {
             query: &query.row,
             n,
             ef,
+            widens: self.params.ef.is_none(),
             oversampling: self.params.oversampling,
             excluded: &query.excluded,
             namespace: self.moment.namespace(),
@@ -328,7 +332,7 @@ impl Round {
         let can_walk = index.can_walk(sight.exact);
         match self.params.way {
             Some(Way::Graph) if can_walk => Plan::Walk,
-            Some(Way::Codes) if index.codes().is_some() => Plan::Codes,
+            Some(Way::Codes) if index.has_codes() => Plan::Codes,
             Some(_) => Plan::Vectors,
             None => {
                 let plans = index.plans(sight, n_candidates, ef, can_walk);
@@ -418,7 +422,3 @@ pub(super) fn beam(params: &SearchParams, n: usize, n_candidates: usize, n_docum
     let reach = ef as f64 * share.max(1.0);
     (reach.min(f64::from(u32::MAX)) as usize, reach)
 }
-
-/// The beam of a search that sets none: so much, and so much for each hit.
-const LEAST_EF: usize = 48;
-const EF_PER_HIT: usize = 2;

@@ -1,0 +1,361 @@
+//! How far codes can be trusted: measured on some of the collection's own vectors, against all others.
+//!
+//! Queries are made that lie as documents do: at some of these, moved by the difference of two of their links. Of the ten
+//! nearest, by exact vectors, those count that codes leave among what a default search compares exactly; and those that
+//! such a search finds.
+
+use rayon::prelude::*;
+
+use super::layer::Layer;
+use super::seek::{EF_PER_HIT, LEAST_EF, Scratch, Target, Wanted, in_order, n_trusted};
+use super::upkeep::Bench;
+use super::{Index, Sight};
+use crate::distance;
+use crate::error::Result;
+use crate::graph::Found;
+use crate::id::{NamespaceId, Slot};
+use crate::limits::MIN_NORM;
+use crate::quant::{Book, Code, CodeQuery, Codes, Grain};
+
+/// Queries.
+const N_QUERIES: usize = 48;
+/// Hits that each should find.
+const N_HITS: usize = 10;
+/// Documents that they are compared with, at most: where vectors are in memory, and where they are on disk.
+const MOST_COMPARED: usize = 1 << 20;
+const MOST_READ: usize = 1 << 13;
+/// Documents that other codes are tried on, at most.
+const MOST_TRIED: usize = 1 << 16;
+/// Documents compared at once.
+const CHUNK: usize = 2_048;
+const BLOCK: usize = 64;
+/// The part of a rank by which two that are equally near may differ.
+const TIE: f32 = 1e-6;
+
+/// How far the codes of a collection can be trusted.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Gauge {
+    /// The share of the nearest that codes leave among what is compared exactly.
+    pub(crate) code_recall: f32,
+    /// The share of the nearest that default searches find.
+    pub(crate) recall: f32,
+    /// Documents when that was measured.
+    pub(crate) n_documents: usize,
+}
+
+/// Documents of one namespace, and queries with what is nearest to these.
+pub(super) struct Sample {
+    dimension: usize,
+    namespace: NamespaceId,
+    slots: Vec<u32>,
+    /// Vectors one after the other, where they are not held.
+    copied: Vec<f32>,
+    /// Vectors as they are compared.
+    queries: Vec<Vec<f32>>,
+    /// For each query its nearest, by exact ranks, nearest first.
+    truth: Vec<Vec<Found>>,
+    /// All documents of the namespace are among the slots.
+    is_whole: bool,
+}
+
+impl Sample {
+    /// Takes documents as of the commit that the bench looks at. `None` if there are too few. Half of the queries lie at
+    /// some of the newest, if any are named.
+    pub(super) fn take(
+        index: &Index,
+        bench: &Bench<'_>,
+        most: usize,
+        newest: &[Slot],
+        salt: u64,
+    ) -> Result<Option<Sample>> {
+        let slots = &bench.memory.slots;
+        let mut random = Random(salt);
+        let all = || (0..slots.n_slots() as u32).map(Slot).filter(|&slot| slots.exists_at(slot, bench.commit));
+        // The namespace of a document chosen at random, so that large ones are measured most.
+        let n_all = all().count();
+        let Some(chosen) = all().nth(random.below(n_all.max(1))) else { return Ok(None) };
+        let chosen = newest.last().copied().filter(|&slot| slots.exists_at(slot, bench.commit)).unwrap_or(chosen);
+        let Some(namespace) = bench.memory.namespace_of(chosen) else { return Ok(None) };
+        let is_member = |slot: &Slot| slots.is_visible(*slot, namespace, bench.commit);
+        let members: Vec<u32> = all().filter(is_member).map(|slot| slot.0).collect();
+        let is_held = bench.exact.complete().is_some();
+        let most = if is_held { most } else { most.min(MOST_READ) };
+        let step = members.len().div_ceil(most).max(1);
+        let mut taken: Vec<u32> = members.iter().copied().step_by(step).collect();
+        if step > 1 {
+            taken.extend(newest.iter().filter(|slot| is_member(slot)).map(|slot| slot.0));
+            taken.sort_unstable();
+            taken.dedup();
+        }
+        if taken.len() < LEAST_DOCUMENTS {
+            return Ok(None);
+        }
+        let mut places: Vec<u32> = newest.iter().filter(|slot| is_member(slot)).map(|slot| slot.0).collect();
+        while places.len() > N_QUERIES / 2 {
+            places.swap_remove(random.below(places.len()));
+        }
+        places.extend((places.len()..N_QUERIES).map(|_| taken[random.below(taken.len())]));
+        let queries = places.into_iter().map(|slot| query_at(index, bench, Slot(slot), &mut random));
+        let queries: Vec<Vec<f32>> = queries.collect::<Result<_>>()?;
+        let (dimension, mut copied) = (slots.exact.dimension(), Vec::new());
+        if !is_held {
+            copied.resize(taken.len() * dimension, 0.0);
+            let wanted: Vec<Slot> = taken.iter().copied().map(Slot).collect();
+            bench.exact.each(&wanted, |at, row| copied[at * dimension..][..dimension].copy_from_slice(row))?;
+        }
+        let is_whole = step == 1;
+        let mut sample = Sample { dimension, namespace, slots: taken, copied, queries, truth: Vec::new(), is_whole };
+        sample.truth = sample.nearest(bench, N_HITS, |query, places, ranks| {
+            let query = &sample.queries[query];
+            ranks.iter_mut().zip(places).for_each(|(rank, at)| *rank = bench.ranker.rank(query, sample.row(bench, at)));
+        });
+        Ok(Some(sample))
+    }
+
+    /// The vector at a place.
+    fn row<'r>(&'r self, bench: &'r Bench<'_>, at: usize) -> &'r [f32] {
+        match bench.exact.complete() {
+            Some(held) if self.copied.is_empty() => held.row(Slot(self.slots[at])),
+            _ => &self.copied[at * self.dimension..][..self.dimension],
+        }
+    }
+
+    /// For each query the `n` nearest as ranked, nearest first; their slots are places.
+    fn nearest(
+        &self,
+        bench: &Bench<'_>,
+        n: usize,
+        rank: impl Fn(usize, std::ops::Range<usize>, &mut [f32]) + Sync,
+    ) -> Vec<Vec<Found>> {
+        let starts: Vec<usize> = (0..self.slots.len()).step_by(CHUNK).collect();
+        let in_chunk = |&start: &usize| {
+            let places = start..(start + CHUNK).min(self.slots.len());
+            let mut ranks = [0.0; BLOCK];
+            let of_query = |query: usize| {
+                let mut found: Vec<Found> = Vec::with_capacity(places.len());
+                for from in places.clone().step_by(BLOCK) {
+                    let block = from..(from + BLOCK).min(places.end);
+                    let ranks = &mut ranks[..block.len()];
+                    rank(query, block.clone(), ranks);
+                    found.extend(block.zip(&*ranks).map(|(at, &rank)| Found { rank, slot: at as u32 }));
+                }
+                keep_nearest(&mut found, n);
+                found
+            };
+            (0..self.queries.len()).map(of_query).collect::<Vec<_>>()
+        };
+        let chunks: Vec<Vec<Vec<Found>>> = bench.pool.install(|| starts.par_iter().map(in_chunk).collect());
+        let mut nearest = vec![Vec::new(); self.queries.len()];
+        for chunk in chunks {
+            nearest.iter_mut().zip(chunk).for_each(|(all, found)| all.extend(found));
+        }
+        for found in &mut nearest {
+            keep_nearest(found, n);
+            found.sort_unstable_by(in_order);
+        }
+        nearest
+    }
+
+    /// The share of the nearest that codes leave among what is compared exactly. `code_of` tells where the code of a place
+    /// is.
+    fn code_recall(&self, bench: &Bench<'_>, codes: &Codes, code_of: impl Fn(usize) -> u32 + Sync) -> f32 {
+        if codes.are_exact() {
+            return 1.0;
+        }
+        let as_codes = |query: &Vec<f32>| {
+            let mut made = CodeQuery::default();
+            codes.query(query, &mut made);
+            made
+        };
+        let queries: Vec<CodeQuery> = self.queries.iter().map(as_codes).collect();
+        let ef = LEAST_EF + EF_PER_HIT * N_HITS;
+        let coarse = self.nearest(bench, ef, |query, places, ranks| {
+            let slots: Vec<u32> = places.map(&code_of).collect();
+            codes.rank(&queries[query], Grain::Coarse, &slots, ranks);
+        });
+        let found = self.queries.iter().zip(coarse).zip(&self.truth).map(|((query, found), truth)| {
+            let exact = |found: &Found| bench.ranker.rank(query, self.row(bench, found.slot as usize));
+            let pairs: Vec<(f32, f32)> = found.iter().map(|found| (found.rank, exact(found))).collect();
+            let compared = &pairs[..n_trusted(&pairs, N_HITS).min(pairs.len())];
+            count_within(compared.iter().map(|(_, exact)| *exact), truth)
+        });
+        found.sum::<usize>() as f32 / self.n_expected() as f32
+    }
+
+    fn n_expected(&self) -> usize {
+        self.truth.iter().map(Vec::len).sum::<usize>().max(1)
+    }
+
+    /// The same by codes that a book would make, if there are such.
+    pub(super) fn try_book(&self, index: &Index, bench: &Bench<'_>, book: Book) -> Option<f32> {
+        let mut codes = index.origin.codes(book)?;
+        codes.reserve(self.slots.len()).ok()?;
+        let encode = |at: usize| codes.encode(self.row(bench, at));
+        let made: Vec<Code> = bench.pool.install(|| (0..self.slots.len()).into_par_iter().map(encode).collect());
+        made.iter().zip(0..).for_each(|(code, at)| codes.put_alone(at, code));
+        Some(self.code_recall(bench, &codes, |at| at as u32))
+    }
+
+    /// The mean of the vectors, and the part of what they measure from `origin` that is the same for all: 0 where that is
+    /// their mean, near 1 where they lie far from it in one direction. An empty origin is zero.
+    pub(super) fn centre(&self, bench: &Bench<'_>, origin: &[f32]) -> (Vec<f32>, f64) {
+        let (mut sums, mut squares) = (vec![0.0f64; self.dimension], 0.0);
+        for at in 0..self.slots.len() {
+            for (place, (sum, &component)) in sums.iter_mut().zip(self.row(bench, at)).enumerate() {
+                let component = f64::from(component) - f64::from(origin.get(place).copied().unwrap_or(0.0));
+                *sum += component;
+                squares += component * component;
+            }
+        }
+        let n = self.slots.len() as f64;
+        sums.iter_mut().for_each(|sum| *sum /= n);
+        let common = n * sums.iter().map(|mean| mean * mean).sum::<f64>() / squares.max(f64::MIN_POSITIVE);
+        let from = |place: usize| f64::from(origin.get(place).copied().unwrap_or(0.0));
+        (sums.iter().enumerate().map(|(place, mean)| (mean + from(place)) as f32).collect(), common)
+    }
+
+    /// How far a layer's codes can be trusted by this sample.
+    pub(super) fn code_recall_of(&self, bench: &Bench<'_>, layer: &Layer) -> f32 {
+        layer.codes().map_or(1.0, |codes| self.code_recall(bench, codes, |at| self.slots[at]))
+    }
+
+    /// The share of the nearest that searches find; `None` where not all documents of the namespace are in the sample.
+    pub(super) fn recall(&self, index: &Index, bench: &Bench<'_>) -> Result<Option<f32>> {
+        if !self.is_whole {
+            return Ok(None);
+        }
+        let census = bench.memory.census();
+        let sight = Sight {
+            slots: &bench.memory.slots,
+            exact: bench.exact,
+            ranker: bench.ranker,
+            n_documents: census.n_documents,
+            n_slots: census.n_slots,
+            commit: bench.commit,
+        };
+        let share = census.n_documents.max(1) as f32 / self.slots.len() as f32;
+        let ef = ((LEAST_EF + EF_PER_HIT * N_HITS) as f32 * share.max(1.0)) as usize;
+        let mut n_found = 0;
+        for (query, truth) in self.queries.iter().zip(&self.truth) {
+            let wanted = Wanted {
+                query,
+                n: N_HITS,
+                ef,
+                widens: false,
+                oversampling: 1.0,
+                excluded: &[],
+                namespace: self.namespace,
+                commit: bench.commit,
+            };
+            n_found += Scratch::with(|scratch| -> Result<usize> {
+                index.seek(sight, wanted, Target::All, scratch)?;
+                Ok(count_within(scratch.found.iter().map(|found| found.rank), truth))
+            })?;
+        }
+        Ok(Some(n_found as f32 / self.n_expected() as f32))
+    }
+}
+
+/// Fewer documents are not measured.
+pub(super) const LEAST_DOCUMENTS: usize = 100;
+
+impl Index {
+    /// Measures how far codes can be trusted, with some of the newest documents among the queries.
+    pub(super) fn measure_trust(
+        &self,
+        bench: &Bench<'_>,
+        newest: &[Slot],
+        salt: u64,
+    ) -> Result<Option<(Sample, Gauge)>> {
+        let Some(sample) = Sample::take(self, bench, MOST_COMPARED, newest, salt)? else { return Ok(None) };
+        let code_recall = sample.code_recall_of(bench, &self.layer());
+        let recall = sample.recall(self, bench)?.unwrap_or(code_recall);
+        let n_documents = bench.memory.census().n_documents;
+        Ok(Some((sample, Gauge { code_recall, recall, n_documents })))
+    }
+}
+
+/// A query at a document, moved by the difference of two of its links.
+fn query_at(index: &Index, bench: &Bench<'_>, slot: Slot, random: &mut Random) -> Result<Vec<f32>> {
+    let links = index.graph().links(slot.0, 0).into_iter().map(Slot);
+    let links: Vec<Slot> = links.filter(|&link| bench.memory.slots.exists_at(link, bench.commit)).collect();
+    let mut named = vec![slot];
+    if links.len() >= 2 {
+        let first = random.below(links.len());
+        let second = (first + 1 + random.below(links.len() - 1)) % links.len();
+        named.extend([links[first], links[second]]);
+    }
+    let mut rows = vec![Vec::new(); named.len()];
+    bench.exact.each(&named, |at, row| rows[at] = row.to_vec())?;
+    let mut query = std::mem::take(&mut rows[0]);
+    if let [_, first, second] = &rows[..] {
+        let moved = query.iter_mut().zip(first.iter().zip(second));
+        moved.for_each(|(component, (first, second))| *component += first - second);
+    }
+    let norm = distance::norm(&query);
+    if index.origin.unit && norm >= MIN_NORM {
+        distance::normalize_by(&mut query, norm);
+    }
+    Ok(query)
+}
+
+/// Documents that other codes are tried on.
+pub(super) fn sample_to_try(index: &Index, bench: &Bench<'_>, newest: &[Slot], salt: u64) -> Result<Option<Sample>> {
+    Sample::take(index, bench, MOST_TRIED, newest, salt)
+}
+
+/// The share of the nearest among the newest documents that codes leave: a glance, to see that they lie elsewhere than others.
+pub(super) fn glance(bench: &Bench<'_>, layer: &Layer, newest: &[Slot]) -> f32 {
+    const N_GLANCES: usize = 8;
+    let (Some(codes), Some(held), slots) = (layer.codes(), bench.exact.complete(), &bench.memory.slots) else {
+        return 1.0;
+    };
+    let alive = newest.iter().copied().filter(|&slot| slots.exists_at(slot, bench.commit));
+    let alive: Vec<u32> = alive.map(|slot| slot.0).collect();
+    let n_compared = (LEAST_EF + EF_PER_HIT * N_HITS) / 2;
+    if alive.len() < 2 * n_compared {
+        return 1.0;
+    }
+    let (mut query, mut ranks, mut n_found, mut n_expected) = (CodeQuery::default(), vec![0.0; alive.len()], 0, 0);
+    for &at in alive.iter().step_by(alive.len().div_ceil(N_GLANCES)) {
+        let row = held.row(Slot(at));
+        let exact = |slot: u32| bench.ranker.rank(row, held.row(Slot(slot)));
+        let mut truth: Vec<Found> = alive.iter().map(|&slot| Found { rank: exact(slot), slot }).collect();
+        keep_nearest(&mut truth, N_HITS);
+        truth.sort_unstable_by(in_order);
+        codes.query(row, &mut query);
+        codes.rank(&query, Grain::Coarse, &alive, &mut ranks);
+        let mut by_code: Vec<Found> = alive.iter().zip(&ranks).map(|(&slot, &rank)| Found { rank, slot }).collect();
+        keep_nearest(&mut by_code, n_compared);
+        n_found += count_within(by_code.iter().map(|found| exact(found.slot)), &truth);
+        n_expected += truth.len();
+    }
+    n_found as f32 / n_expected.max(1) as f32
+}
+
+/// How many ranks are as near as the farthest of the nearest.
+fn count_within(ranks: impl Iterator<Item = f32>, truth: &[Found]) -> usize {
+    let Some(last) = truth.last() else { return 0 };
+    let limit = last.rank + TIE * last.rank.abs();
+    ranks.filter(|rank| *rank <= limit).count().min(truth.len())
+}
+
+fn keep_nearest(found: &mut Vec<Found>, n: usize) {
+    if found.len() > n {
+        found.select_nth_unstable_by(n - 1, in_order);
+        found.truncate(n);
+    }
+}
+
+/// A sequence that is random enough to choose by (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut state = self.0;
+        state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((state ^ (state >> 31)) % n.max(1) as u64) as usize
+    }
+}

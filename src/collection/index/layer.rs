@@ -1,0 +1,158 @@
+//! What is walked and by what: points, and the graph that was linked by them. Both are replaced together.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::Index;
+use super::sift::Sifting;
+use super::space::Points;
+use super::upkeep::Bench;
+use crate::config::CollectionConfig;
+use crate::distance::{Metric, Ranker};
+use crate::error::Result;
+use crate::graph::{Graph, Shape};
+use crate::id::Slot;
+use crate::quant::{Book, Code, Codes};
+use crate::store::View;
+
+#[derive(Clone)]
+pub(super) struct Layer {
+    pub(super) points: Arc<Points>,
+    pub(super) graph: Arc<Graph>,
+    pub(super) sifting: Arc<Sifting>,
+}
+
+/// Of which vectors codes are made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    pub(super) dimension: usize,
+    metric: Metric,
+    /// All are of length one.
+    pub(super) unit: bool,
+}
+
+impl Origin {
+    pub(super) fn of(config: &CollectionConfig) -> Self {
+        Origin { dimension: config.dimension, metric: config.metric, unit: config.compares_directions() }
+    }
+
+    /// Codes by a book; `None` where there are none for the metric.
+    pub(super) fn codes(self, book: Book) -> Option<Codes> {
+        Codes::new(self.dimension, self.metric, self.unit, book)
+    }
+}
+
+impl Layer {
+    /// An empty layer, by codes where there are such for the vectors, otherwise by these as they are.
+    pub(super) fn new(origin: Origin, ranker: &Ranker, shape: Shape, book: Option<Book>) -> Self {
+        let codes = book.and_then(|book| origin.codes(book));
+        let points = codes.map_or(Points::Exact(ranker.clone()), |codes| Points::Codes(Box::new(codes)));
+        Layer { points: Arc::new(points), graph: Arc::new(Graph::new(shape)), sifting: Arc::default() }
+    }
+
+    /// The same points with another graph.
+    pub(super) fn with_graph(&self, graph: Arc<Graph>) -> Self {
+        Layer { graph, ..self.clone() }
+    }
+
+    pub(super) fn codes(&self) -> Option<&Codes> {
+        self.points.codes()
+    }
+
+    /// Makes room for so many slots.
+    pub(super) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
+        self.codes().map_or(Ok(()), |codes| codes.reserve(n_slots))?;
+        self.sifting.reserve(n_slots)?;
+        self.graph.reserve(n_slots)
+    }
+
+    /// Stores the code of a slot, made anew where it was made by another book.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes this slot's code meanwhile.
+    #[expect(unsafe_code, reason = "passes the promise on")]
+    unsafe fn put(&self, slot: Slot, vector: &[f32], code: Option<&Code>) {
+        let Some(codes) = self.codes() else { return };
+        let made;
+        let code = match code.filter(|code| code.generation == codes.book().generation) {
+            Some(code) => code,
+            None => {
+                made = codes.encode(vector);
+                &made
+            }
+        };
+        // SAFETY: the caller promises what is asked for.
+        unsafe { codes.put(slot.0, code) };
+        self.sifting.put(codes, slot, code);
+    }
+
+    /// Gives some slots codes in this layer, which nobody looks at yet: of all that someone may look at, since the older view
+    /// up to the newer. `old` is what is looked at.
+    pub(super) fn fill(
+        &self,
+        bench: &Bench<'_>,
+        old: &Layer,
+        slots: Range<u32>,
+        [oldest, newest]: &[Arc<View>; 2],
+    ) -> Result<()> {
+        let memory = bench.memory;
+        let (Some(codes), Some(old)) = (self.codes(), old.codes()) else { return Ok(()) };
+        let needed = slots.map(Slot).filter(|&slot| memory.slots.is_needed(slot, oldest.commit));
+        // What came after the newest has a code already.
+        let needed: Vec<Slot> = needed.filter(|&slot| memory.slots.existed_by(slot, newest.commit)).collect();
+        let put = |slot: Slot, vector: &[f32]| {
+            let code = codes.encode(vector);
+            #[expect(unsafe_code, reason = "slots are filled where nobody looks yet")]
+            // SAFETY: nobody looks at the new layer yet. The slot holds a document at a commit that we look at, or later ones do,
+            // so that it is given no other; and whoever gave it this one did so before the new layer was there.
+            unsafe {
+                codes.put(slot.0, &code);
+            }
+        };
+        let fill_one = |&slot: &Slot| {
+            if let Some(vector) = bench.exact.get(slot) {
+                put(slot, vector);
+                return Ok(());
+            }
+            // It may have died since.
+            let seen_at = [newest, oldest].into_iter().find(|view| memory.slots.exists_at(slot, view.commit));
+            let mut vector = Vec::new();
+            match seen_at {
+                Some(view) => (bench.read_at)(view, slot, &mut |row| vector.extend_from_slice(row))?,
+                // It came and went between the two: what its code stands for is close by.
+                None => old.decode(slot.0, &mut vector),
+            }
+            put(slot, &vector);
+            Ok(())
+        };
+        bench.pool.install(|| needed.par_iter().try_for_each(fill_one))
+    }
+}
+
+impl Index {
+    /// The layer, as it is now.
+    pub(super) fn layer(&self) -> Arc<Layer> {
+        self.layer.load_full()
+    }
+
+    /// Whether a layer is the one that is walked now.
+    pub(super) fn is_present(&self, layer: &Arc<Layer>) -> bool {
+        Arc::ptr_eq(&self.layer.load(), layer)
+    }
+
+    /// Stores the code of a slot, also for the layer that is being made.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes this slot's code meanwhile.
+    #[expect(unsafe_code, reason = "passes the promise on")]
+    pub(crate) unsafe fn put_code(&self, slot: Slot, vector: &[f32], code: Option<&Code>) {
+        // SAFETY: the caller promises what is asked for.
+        unsafe { self.layer.load().put(slot, vector, code) };
+        if let Some(next) = &*self.next.load() {
+            // SAFETY: as above.
+            unsafe { next.put(slot, vector, code) };
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Codes that tell apart what bytes cannot: two bytes for each component, or vectors as they are.
+//!
+//! They are ranked by the kernels for vectors. Two bytes are steps of the largest component of each vector, which was
+//! measured from the centre and rotated.
+//!
+//! ```text
+//! Sq16   scale f32, then i16 for each component, padded to 64 bytes
+//! F32    f32 for each component
+//! ```
+#![expect(unsafe_code, reason = "rows of bytes are read as the numbers that were written there")]
+
+use std::fs::File;
+
+use super::book::{Book, CodeKind};
+use super::codes::{Code, CodeQuery, FACTS_BYTES, Facts};
+use super::rotation::Rotation;
+use crate::arena::Rows;
+use crate::distance::{self, Kernel, Kernels, Metric};
+
+/// Rows ahead of the one being compared that are fetched.
+const LOOKAHEAD: usize = 4;
+/// Components that are widened at once.
+const WIDENED: usize = 128;
+/// Bytes before the steps of a row.
+const SCALE_BYTES: usize = size_of::<f32>();
+/// The largest step.
+const LARGEST: f32 = 32_767.0;
+
+/// The codes of a collection, by slot.
+pub(super) struct WideCodes {
+    dimension: usize,
+    /// Bytes of a code.
+    width: usize,
+    is_whole: bool,
+    /// Vectors are compared by products, so that queries are not measured from the centre.
+    is_product: bool,
+    kernel: Kernel,
+    /// Ranks by distance.
+    distance: Kernel,
+    rotation: Rotation,
+    centre: Vec<f32>,
+    turned: Vec<f32>,
+    kernels: &'static Kernels,
+    rows: Rows<u8>,
+}
+
+impl WideCodes {
+    /// Codes for vectors under a metric; `None` for one that codes do not serve. `unit` says that all vectors are of length
+    /// one.
+    pub(super) fn new(dimension: usize, metric: Metric, unit: bool, book: &Book) -> Option<Self> {
+        if metric == Metric::Manhattan {
+            return None;
+        }
+        let is_whole = book.kind == CodeKind::F32;
+        // Of vectors of length one the nearest by the product are the nearest by distance.
+        let compared = if unit && !is_whole { Metric::Euclidean } else { metric };
+        let (rotation, kernels) = (Rotation::new(dimension), Kernels::detected());
+        let mut turned = book.centre.clone();
+        if !turned.is_empty() {
+            rotation.apply(&mut turned, kernels);
+        }
+        let width = match is_whole {
+            true => dimension * size_of::<f32>(),
+            false => (SCALE_BYTES + dimension * size_of::<i16>()).next_multiple_of(64),
+        };
+        Some(WideCodes {
+            dimension,
+            width,
+            is_whole,
+            is_product: compared == Metric::Dot && !unit,
+            kernel: compared.kernel(),
+            distance: Metric::Euclidean.kernel(),
+            rotation,
+            centre: book.centre.clone(),
+            turned,
+            kernels,
+            rows: Rows::new(width),
+        })
+    }
+
+    pub(super) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
+        self.rows.reserve(n_slots)
+    }
+
+    pub(super) fn room(&self) -> usize {
+        self.rows.n_rows()
+    }
+
+    pub(super) fn bytes_of(&self, n_slots: usize) -> usize {
+        self.rows.bytes_of(n_slots)
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    pub(super) fn encode(&self, vector: &[f32]) -> Code {
+        let mut bytes = Vec::with_capacity(self.width);
+        if self.is_whole {
+            vector.iter().for_each(|component| bytes.extend(component.to_ne_bytes()));
+            return Code { bytes, facts: Facts::default(), generation: 0 };
+        }
+        let mut turned = vector.to_vec();
+        turned.iter_mut().zip(&self.centre).for_each(|(component, centre)| *component -= centre);
+        self.rotation.apply(&mut turned, self.kernels);
+        let largest = turned.iter().fold(0.0f32, |largest, component| largest.max(component.abs()));
+        let inverse = if largest > 0.0 { LARGEST / largest } else { 0.0 };
+        bytes.extend((largest / LARGEST).to_ne_bytes());
+        turned.iter().for_each(|component| bytes.extend(((component * inverse).round() as i16).to_ne_bytes()));
+        bytes.resize(self.width, 0);
+        Code { bytes, facts: Facts::default(), generation: 0 }
+    }
+
+    /// # Safety
+    /// Nobody else reads or writes this slot's code meanwhile.
+    pub(super) unsafe fn put(&self, slot: u32, code: &Code) {
+        // SAFETY: by the caller's promise the slot is ours alone.
+        unsafe { self.rows.write(slot, &code.bytes) };
+    }
+
+    pub(super) fn bytes_at(&self, slot: u32) -> (&[u8], [u8; FACTS_BYTES]) {
+        // SAFETY: by the caller's promise nobody writes this slot.
+        (unsafe { self.rows.row(slot) }, [0; FACTS_BYTES])
+    }
+
+    #[inline(always)]
+    pub(super) fn prefetch(&self, slot: u32) {
+        distance::prefetch(self.rows.start(slot), self.width);
+    }
+
+    pub(super) fn adopt(&self, file: &File, codes_at: u64, n_slots: usize) -> std::io::Result<()> {
+        self.rows.adopt(file, codes_at, n_slots)
+    }
+
+    /// A row of vectors as they are.
+    #[inline(always)]
+    fn floats(&self, slot: u32) -> &[f32] {
+        let start: *const f32 = self.rows.start(slot).cast();
+        // SAFETY: chunks begin at pages and rows are multiples of four bytes, so that all begin at such; each has `dimension`
+        // numbers, and by the caller's promise nobody writes this one.
+        unsafe { std::slice::from_raw_parts(start, self.dimension) }
+    }
+
+    /// The scale and the steps of a row.
+    #[inline(always)]
+    fn steps(&self, slot: u32) -> (f32, &[i16]) {
+        let start = self.rows.start(slot);
+        // SAFETY: rows begin at multiples of 64 bytes and hold a scale and `dimension` steps; by the caller's promise nobody
+        // writes this one.
+        unsafe {
+            (start.cast::<f32>().read(), std::slice::from_raw_parts(start.add(SCALE_BYTES).cast(), self.dimension))
+        }
+    }
+
+    /// The vector that a slot's code stands for.
+    pub(super) fn decode(&self, slot: u32, vector: &mut Vec<f32>) {
+        vector.clear();
+        if self.is_whole {
+            vector.extend_from_slice(self.floats(slot));
+            return;
+        }
+        let (scale, steps) = self.steps(slot);
+        vector.extend(steps.iter().map(|&step| f32::from(step) * scale));
+        self.rotation.undo(vector, self.kernels);
+        vector.iter_mut().zip(&self.centre).for_each(|(component, centre)| *component += centre);
+    }
+
+    pub(super) fn ranks_by_product(&self) -> bool {
+        self.is_product
+    }
+
+    pub(super) fn query(&self, vector: &[f32], query: &mut CodeQuery) {
+        query.by_distance = !self.is_product;
+        let components = &mut query.scratch;
+        components.clear();
+        components.extend_from_slice(vector);
+        if !self.is_whole {
+            if !self.is_product {
+                components.iter_mut().zip(&self.centre).for_each(|(component, centre)| *component -= centre);
+            }
+            self.rotation.apply(components, self.kernels);
+        }
+    }
+
+    pub(super) fn query_of(&self, slot: u32, query: &mut CodeQuery) {
+        self.place_of(slot, query);
+        query.by_distance = !self.is_product;
+        if self.is_product && !self.is_whole {
+            // Only rows are measured from the centre.
+            query.scratch.iter_mut().zip(&self.turned).for_each(|(component, centre)| *component += centre);
+        }
+    }
+
+    /// Makes a query of a stored code that ranks by distance.
+    pub(super) fn place_of(&self, slot: u32, query: &mut CodeQuery) {
+        query.by_distance = true;
+        let components = &mut query.scratch;
+        components.clear();
+        if self.is_whole {
+            components.extend_from_slice(self.floats(slot));
+            return;
+        }
+        let (scale, steps) = self.steps(slot);
+        components.extend(steps.iter().map(|&step| f32::from(step) * scale));
+    }
+
+    #[inline]
+    pub(super) fn rank(&self, query: &CodeQuery, slots: &[u32], ranks: &mut [f32]) {
+        // Of vectors of length one the nearest by either are the same.
+        let kernel = if query.by_distance && self.is_product { self.distance } else { self.kernel };
+        slots.iter().take(LOOKAHEAD).for_each(|&slot| self.prefetch(slot));
+        for (at, (&slot, rank)) in slots.iter().zip(ranks).enumerate() {
+            if let Some(&ahead) = slots.get(at + LOOKAHEAD) {
+                self.prefetch(ahead);
+            }
+            *rank = match self.is_whole {
+                true => kernel(&query.scratch, self.floats(slot)),
+                false => self.rank_steps(kernel, &query.scratch, slot),
+            };
+        }
+    }
+
+    #[inline(always)]
+    fn rank_steps(&self, kernel: Kernel, query: &[f32], slot: u32) -> f32 {
+        let (scale, steps) = self.steps(slot);
+        let mut wide = [0.0; WIDENED];
+        let parts = query.chunks(WIDENED).zip(steps.chunks(WIDENED)).map(|(query, steps)| {
+            let wide = &mut wide[..steps.len()];
+            wide.iter_mut().zip(steps).for_each(|(wide, &step)| *wide = f32::from(step) * scale);
+            kernel(query, wide)
+        });
+        parts.sum()
+    }
+}
