@@ -4,6 +4,7 @@
 # make bench  every benchmark
 # make stress  the index alone under sanitizers and a model checker
 # make crash KILLS=n, make damage TRIALS=n, make freeze   long campaigns; the summary is the last line
+# make codes KILLS=100   kills while codes are replaced
 # make history SECONDS=n   holds every answer of every read against a twin, while others write
 #
 # One target folder outside the checkout and one profile for everything: RocksDB is compiled once.
@@ -16,7 +17,7 @@ TRIALS ?= 5000
 SECONDS ?= 600
 TORTURE = $(CARGO) run --quiet --release --features failpoints --bin vectrove-torture --
 
-.PHONY: demo test lint bench crash damage freeze history power disk-full fuzz sanitize stress prepare
+.PHONY: demo test lint bench codes crash damage freeze history power disk-full fuzz sanitize stress prepare
 
 demo: prepare
 	$(CARGO) build --release --features cli --bin vectrove
@@ -38,6 +39,9 @@ bench: prepare
 
 crash: prepare
 	$(TORTURE) crash --kills $(KILLS)
+
+codes: prepare
+	$(TORTURE) codes --kills $(KILLS)
 
 damage: prepare
 	$(TORTURE) damage --trials $(TRIALS)

@@ -3,8 +3,8 @@
 //! and one namespace.
 //!
 //! Each test starts a campaign of `vectrove-torture` as a child and prints its summary. `VECTROVE_KILLS`,
-//! `VECTROVE_TRIALS` and `VECTROVE_HISTORY_SECONDS` make the first two and the last longer; `VECTROVE_SEED` repeats a
-//! seed that was printed.
+//! `VECTROVE_CODE_KILLS`, `VECTROVE_TRIALS` and `VECTROVE_HISTORY_SECONDS` make the first three and the last longer;
+//! `VECTROVE_SEED` repeats a seed that was printed.
 
 use std::fs::File;
 use std::io::Write;
@@ -45,6 +45,11 @@ fn from_environment(name: &str, default: u64) -> u64 {
 #[test]
 fn killed_processes_lose_nothing() {
     check_campaign("crash", "--kills", from_environment("VECTROVE_KILLS", 50));
+}
+
+#[test]
+fn codes_survive_kills() {
+    check_campaign("codes", "--kills", from_environment("VECTROVE_CODE_KILLS", 12));
 }
 
 #[test]

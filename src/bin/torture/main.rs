@@ -1,5 +1,5 @@
-//! Campaigns that try to make the database lose something: `vectrove-torture crash|damage|disk-full|
-//! freeze|history|power`.
+//! Campaigns that try to make the database lose something: `vectrove-torture codes|crash|damage|
+//! disk-full|freeze|history|power`.
 //!
 //! Each campaign but `history` starts this program again as a worker, does something terrible to it or to its files,
 //! and
@@ -9,6 +9,7 @@
 
 mod args;
 mod child;
+mod codes;
 mod crash;
 mod damage;
 mod deed;
@@ -39,6 +40,7 @@ use args::Args;
 type Outcome<T> = Result<T, String>;
 
 const USAGE: &str = "usage: vectrove-torture COMMAND [--seed S] [--dir FOLDER]
+  codes     --kills N    kill a process whose codes are being replaced, and look for all it acknowledged
   crash     --kills N    kill a writing process, and look for all it acknowledged
   damage    --trials N   damage one file, and see that it is refused or made up for
   disk-full --rounds N   fill the disk, free it, and go on
@@ -50,10 +52,12 @@ const USAGE: &str = "usage: vectrove-torture COMMAND [--seed S] [--dir FOLDER]
 fn main() -> ExitCode {
     let outcome = Args::read().and_then(|args| match args.command.as_str() {
         "worker" => worker::run(&args),
+        "codes-worker" => codes::work(&args),
         "trial" => damage::child(&args),
         command => {
             watchdog::start();
             match command {
+                "codes" => codes::run(&args),
                 "crash" => crash::run(&args),
                 "damage" => damage::run(&args),
                 "disk-full" => disk_full::run(&args),
