@@ -26,6 +26,8 @@ pub struct Route {
     pub n_checked: usize,
     /// Whether a walk was begun and given up for comparing all that may be hits: it would have missed some.
     pub gave_up: bool,
+    /// Whether a walk found too few documents that are still there, and went on past those that are not.
+    pub widened: bool,
     /// Whether codes were too coarse to tell which of the documents found are the nearest, so that some hits may be missed:
     /// they do not fit the vectors, or not yet ([`CollectionStats::codes`](crate::CollectionStats)).
     pub doubtful: bool,
@@ -41,7 +43,8 @@ pub enum Way {
     Exact,
     /// The graph was walked: the hits are nearly always the nearest there are.
     Graph,
-    /// Of a filtered search: the codes of all documents that match were compared, and the best of them by their vectors.
+    /// Of a filtered search, or one of a namespace: the codes of all that may be hits were compared, and the best of them by
+    /// their vectors.
     /// The hits are the nearest, unless codes are too coarse to tell. Where many match, those that the signs of their
     /// components say are far away are left out before, and with them one hit in two hundred.
     Codes,
@@ -93,11 +96,14 @@ pub struct FilterFigures {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Route { way, n_scanned, n_visited, n_sifted, n_hops, n_tail, n_checked, gave_up, doubtful, .. } =
-            self.route;
+        let Route { way, n_scanned, n_visited, n_sifted, n_hops, n_tail, n_checked, .. } = self.route;
+        let Route { gave_up, widened, doubtful, .. } = self.route;
         write!(f, "way: {}", name(way))?;
         if gave_up {
             write!(f, ", after a walk that was given up")?;
+        }
+        if widened {
+            write!(f, ", past what was deleted")?;
         }
         if doubtful {
             write!(f, ", by codes that can hardly tell the nearest")?;

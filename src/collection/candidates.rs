@@ -126,16 +126,23 @@ pub(crate) struct Picks<'c> {
 }
 
 enum Set<'c> {
+    Slots(std::slice::Iter<'c, Slot>),
     Listed(roaring::bitmap::Iter<'c>),
     Bits { bits: &'c Bits, next_word: u32, n_slots: u32 },
 }
 
-impl Picks<'_> {
+impl<'c> Picks<'c> {
+    /// Goes through slots that are listed, all of which have a document.
+    pub(super) fn of(slots: &'c [Slot]) -> Self {
+        Picks { set: Set::Slots(slots.iter()), present_at: None, buffer: Vec::new(), n_returned: 0 }
+    }
+
     /// Leaves the next slots in a buffer, about `n`; none once all were. Those that have no document are among them. Not to
     /// be mixed with asking for slots one by one.
     pub(crate) fn take_into(&mut self, n: usize, slots: &mut Vec<u32>) {
         slots.clear();
         match &mut self.set {
+            Set::Slots(each) => slots.extend(each.take(n).map(|slot| slot.0)),
             Set::Listed(each) => slots.extend(each.take(n)),
             Set::Bits { bits, next_word, n_slots } => {
                 while slots.len() < n && *next_word < n_slots.div_ceil(64) {

@@ -1,6 +1,6 @@
 //! A collection's image: which arrays it holds in which order, writing them, and taking them up.
 //!
-//! An image says what one commit left: of a slot that has no document then, it holds the generation alone, and the code if
+//! An image says what one commit left: of a slot that has no document then, it holds the generation and the last document's namespace, and the code if
 //! the graph leads there or may come to. What later commits changed, the commit log tells.
 
 use std::collections::HashSet;

@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::graph::Change;
 use crate::id::{CollectionId, Commit, NamespaceId, Slot};
 use crate::store::family::Families;
-use crate::store::graph::{CodebookRow, Cursor};
+use crate::store::graph::{CodebookRow, Cursor, RegionsRow};
 use crate::store::image::{Image, Images};
 use crate::store::key::{self, Range};
 use crate::store::log::Expected;
@@ -291,6 +291,13 @@ impl<'a> Source<'a> {
         let row = self.rocks.get(&self.families.graph, self.snapshot, key::CURSOR);
         let row = row.map_err(storage("reading the graph"))?;
         row.map(|bytes| Cursor::decode(&bytes)).transpose()
+    }
+
+    /// Where walks of regions other than 0 begin, as of the rows.
+    pub(crate) fn regions(self) -> Result<RegionsRow> {
+        let row = self.rocks.get(&self.families.graph, self.snapshot, key::REGIONS);
+        let row = row.map_err(storage("reading the graph"))?;
+        row.map_or(Ok(RegionsRow::default()), |bytes| RegionsRow::decode(&bytes))
     }
 
     fn has_delta(self, number: u64) -> bool {

@@ -233,6 +233,16 @@ impl Memory {
         self.ledger.read().members.keys().copied().collect()
     }
 
+    /// How many documents a namespace has now.
+    pub(crate) fn n_members(&self, namespace: NamespaceId) -> usize {
+        self.ledger.read().members(namespace).len()
+    }
+
+    /// The namespaces that have documents, and how many.
+    pub(crate) fn populations(&self) -> Vec<(NamespaceId, usize)> {
+        self.ledger.read().members.iter().map(|(namespace, members)| (*namespace, members.len())).collect()
+    }
+
     /// Whether a slot holds a document now, and of which namespace.
     pub(crate) fn namespace_of(&self, slot: Slot) -> Option<NamespaceId> {
         self.ledger.read().homes.get(slot.0 as usize)?.map(|(namespace, _)| namespace)
@@ -308,15 +318,16 @@ impl Memory {
         Ok(())
     }
 
-    /// Ends loading: what has a document and is not held by the graph waits to be linked; what has none is free, unless a
+    /// Ends loading: what has a document and is not held by the graph waits to be linked, if its namespace is; what has none is free, unless a
     /// walk may still pass through it.
     pub(super) fn settle(&self, is_held: impl Fn(Slot) -> bool) {
         let index = self.index.as_ref();
         let mut ledger = self.ledger.write();
         for slot in (0..self.slots.n_slots() as u32).map(Slot) {
             match (self.slots.is_alive(slot), is_held(slot), index) {
+                (true, false, Some(index)) if !index.links(self.slots.namespace(slot)) => index.note_loose(slot),
                 (true, false, Some(index)) => index.tail().push(slot),
-                (false, true, Some(index)) => index.note_death(),
+                (false, true, Some(index)) => index.note_dead_point(),
                 (false, ..) => ledger.free.push(slot),
                 (true, ..) => {}
             }
@@ -363,6 +374,12 @@ impl Slots {
             .is_some_and(|cell| cell.life.exists_at(commit.0) && cell.namespace.load(Ordering::Relaxed) == namespace.0)
     }
 
+    /// The namespace of the document that a slot holds, or held last.
+    #[inline(always)]
+    pub(crate) fn namespace(&self, slot: Slot) -> NamespaceId {
+        NamespaceId(self.cell(slot).map_or(0, |cell| cell.namespace.load(Ordering::Relaxed)))
+    }
+
     /// Whether a slot's document exists as far as is known now.
     pub(crate) fn is_alive(&self, slot: Slot) -> bool {
         self.cell(slot).is_some_and(|cell| cell.life.goes_on())
@@ -404,7 +421,7 @@ impl Slots {
         Commit(self.cell(slot).map_or(0, |cell| cell.version.load(Ordering::Acquire)))
     }
 
-    /// A slot as an image holds it, of a commit that the caller looks at; its generation alone if it has no document then.
+    /// A slot as an image holds it, of a commit that the caller looks at; without a document then, generation and namespace.
     /// `version` is the document's at that commit.
     pub(crate) fn cell_bytes(&self, slot: Slot, commit: Commit, version: Commit) -> [u8; CELL_BYTES] {
         let mut bytes = [0; CELL_BYTES];
@@ -417,7 +434,7 @@ impl Slots {
                 let [born, died] = super::life::FOR_EVER;
                 [born, died, version.0, generation << begin | namespace << end]
             }
-            false => [0, 0, 0, generation << begin],
+            false => [0, 0, 0, generation << begin | namespace << end],
         };
         bytes.as_chunks_mut().0.iter_mut().zip(words).for_each(|(bytes, word)| *bytes = word.to_ne_bytes());
         bytes
@@ -551,7 +568,7 @@ impl Applying<'_> {
         }
         match &self.memory.index {
             // The linker retires it, once no link leads to it.
-            Some(index) => index.note_death(),
+            Some(index) => index.note_death(slot, self.memory.slots.namespace(slot)),
             None => self.memory.retire([slot], Commit(commit.0 - 1)),
         }
     }

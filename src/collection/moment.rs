@@ -10,6 +10,7 @@ use super::Live;
 use super::census::Census;
 use super::exact::Reader;
 use super::fields::lookup::Lookup;
+use super::index::namespaces::least_linked;
 use super::index::{Index, Sight};
 use super::memory::Slots;
 use super::words::Words;
@@ -45,7 +46,9 @@ pub(crate) struct Moment {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Listing {
     Never,
-    /// Where they are a small part of the collection's.
+    /// Where the collection has others, and they are too few to be linked.
+    IfSmall,
+    /// There too, and where they are a small part of the collection's.
     IfFew,
     /// Where the collection has others.
     IfShared,
@@ -55,7 +58,8 @@ impl Listing {
     fn lists(self, n_members: usize, n_documents: usize) -> bool {
         match self {
             Listing::Never => false,
-            Listing::IfFew => n_members * SMALL_SHARE <= n_documents,
+            Listing::IfSmall => n_members <= least_linked() && n_members < n_documents,
+            Listing::IfFew => n_members * SMALL_SHARE <= n_documents || Listing::IfSmall.lists(n_members, n_documents),
             Listing::IfShared => n_members < n_documents,
         }
     }
@@ -151,6 +155,29 @@ impl Moment {
         slots
     }
 
+    /// Whether a walk finds every document of the namespace.
+    pub(super) fn is_linked(&self) -> bool {
+        self.index().is_none_or(|index| index.is_linked(self.namespace, self.commit()))
+    }
+
+    /// How many documents are linked with each other where those of the namespace are.
+    pub(super) fn n_walked(&self) -> usize {
+        if self.index().is_some_and(Index::is_undivided) { self.n_documents } else { self.n_members }
+    }
+
+    /// The slots of the namespace, in no order: listed now, if there was no commit since, or found by looking at all.
+    pub(super) fn list(&self) -> Vec<Slot> {
+        if let Some(members) = self.members() {
+            return members.to_vec();
+        }
+        let still = self.live.memory.still();
+        if self.live.store.view().commit == self.commit() {
+            return still.members(self.namespace).to_vec();
+        }
+        drop(still);
+        self.each_member().collect()
+    }
+
     /// Every slot that holds a document of the namespace, in order, found by looking at all slots.
     pub(super) fn each_member(&self) -> impl Iterator<Item = Slot> {
         (0..self.n_slots as u32).map(Slot).filter(|slot| self.has(*slot))
@@ -189,8 +216,9 @@ impl Moment {
 
     /// What searches compare.
     pub(super) fn sight<'m>(&'m self, exact: &'m Reader<'m>) -> Sight<'m> {
-        let (slots, ranker, n_documents) = (self.slots(), self.ranker(), self.n_documents);
-        Sight { slots, exact, ranker, n_documents, n_slots: self.n_slots, commit: self.view.commit }
+        let (slots, ranker) = (self.slots(), self.ranker());
+        let Moment { n_documents, n_members, .. } = *self;
+        Sight { slots, exact, ranker, n_documents, n_members, n_slots: self.n_slots, commit: self.view.commit }
     }
 
     fn slots(&self) -> &Slots {

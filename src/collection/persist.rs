@@ -23,7 +23,7 @@ use crate::graph::{Change, Delta, Entry, Graph, Op};
 use crate::id::{Commit, Slot};
 use crate::quant::Book;
 use crate::store::draft::Derived;
-use crate::store::graph::{Cursor, GraphRow, encode_delta};
+use crate::store::graph::{Cursor, GraphRow, RegionsRow, encode_delta};
 use crate::store::{image, key};
 
 /// A save is due when the deltas have grown by so many bytes...
@@ -96,7 +96,7 @@ impl Dirty {
                 }
                 Op::Append { slot, .. } | Op::Gone { slot } => self.insert(*slot),
                 Op::Twins { of, .. } | Op::Hang { of, .. } => self.insert(*of),
-                Op::Entry(_) => {}
+                Op::Entry(_) | Op::Gate { .. } => {}
             }
         }
     }
@@ -243,6 +243,7 @@ impl Live {
         batch.put(&self.families.graph, key::CURSOR, &cursor.encode());
         *state = State { last_delta, cursor, ended: state.ended, ..State::default() };
         batch.delete(&self.families.graph, key::CODEBOOK);
+        batch.delete(&self.families.graph, key::REGIONS);
         self.put_codebook(&mut state, &mut batch, false);
         self.store.write_derived(batch)
     }
@@ -372,11 +373,20 @@ impl Live {
             }
         }
         let (n_points, n_twins) = graph.counts();
+        let regions: Vec<(u32, u64)> =
+            graph.gates().into_iter().map(|region| (region, Entry::to_bits(graph.entry_of(region)))).collect();
+        let is_divided = !regions.is_empty();
+        match is_divided {
+            true => batch.put(&self.families.graph, key::REGIONS, &RegionsRow(regions).encode()),
+            false if state.cursor.is_divided => batch.delete(&self.families.graph, key::REGIONS),
+            false => {}
+        }
         let cursor = Cursor {
             delta: state.last_delta,
             entry: Entry::to_bits(graph.entry()),
             n_points: n_points as u64,
             n_twins: n_twins as u64,
+            is_divided,
             ..state.cursor
         };
         batch.put(&self.families.graph, key::CURSOR, &cursor.encode());

@@ -11,14 +11,15 @@ use rayon::prelude::*;
 
 use super::changed::Changed;
 use super::index::Index;
+use super::index::namespaces::region_of;
 use super::load::{Loaded, Source};
-use super::memory::Memory;
+use super::memory::{Memory, Slots};
 use super::persist::Dirty;
 use crate::document::OpenedBy;
 use crate::error::{Error, Result};
 use crate::graph::{Change, Entry, Graph, Hosts, Op, Shape};
 use crate::id::Slot;
-use crate::store::graph::{Cursor, GraphRow, Known, decode_delta};
+use crate::store::graph::{Cursor, GraphRow, Known, RegionsRow, decode_delta};
 use crate::store::key;
 
 /// Brings the graph of an image up to date, which holds all deltas up to one, and may be proven to be reached by walks.
@@ -40,7 +41,9 @@ pub(super) fn follow(
             (slot.0 as usize) < slots.n_slots() && slots.tenancy(slot).generation as u8 == tag && can_compare(slot)
         };
         let mut replay = Replay::new(&graph, &known, delta, graph.hosts());
+        open_gates(source, &graph, &loaded.state.cursor);
         replay.read(source);
+        tell_division(&graph, slots, &loaded.state.cursor);
         // What the image has in a slot is another document than now, or one that nothing is left to compare by.
         let is_held = |slot: Slot| graph.is_point(slot.0) || replay.hosts.is_twin(slot.0);
         let has_moved = |slot: Slot| slots.is_alive(slot) && changed.moved.contains(&slot);
@@ -53,7 +56,7 @@ pub(super) fn follow(
         let stale: HashSet<u32> = suspects.into_iter().filter(|&slot| is_stale(slot)).map(|slot| slot.0).collect();
         let mut changes = graph.forget(&stale, &mut replay.hosts);
         if !(stale.is_empty() && replay.short.is_empty() && replay.is_whole) {
-            replay.short.extend(graph.tidy());
+            replay.short.extend(graph.tidy(region_of(slots)));
         }
         let (read, hosts) = replay.end();
         changes.extend(changes_of(&graph, &read.short, &read.strange));
@@ -85,11 +88,13 @@ pub(super) fn read(source: Source<'_>, loaded: &mut Loaded) -> Result<()> {
     let (ReadRows { short, strange, is_whole, .. }, hosts) = read_rows(source, &graph, &loaded.memory, &known);
     graph.set_entry(Entry::from_bits(cursor.entry).filter(|entry| graph.is_point(entry.slot)));
     let mut replay = Replay::new(&graph, &known, cursor.delta, hosts);
+    open_gates(source, &graph, &cursor);
     replay.read(source);
+    tell_division(&graph, slots, &cursor);
     replay.is_whole &= is_whole;
     replay.short.extend(short);
     replay.strange.extend(strange);
-    replay.short.extend(graph.tidy());
+    replay.short.extend(graph.tidy(region_of(slots)));
     let (read, hosts) = replay.end();
     let changes = changes_of(&graph, &read.short, &read.strange);
     let (n_points, n_twins) = graph.counts();
@@ -102,6 +107,30 @@ pub(super) fn read(source: Source<'_>, loaded: &mut Loaded) -> Result<()> {
     tracing::debug!(n_points, n_twins, n_documents, "read the graph");
     finish(loaded, read, changes, false);
     settle(source, loaded, &hosts)
+}
+
+/// Lets walks of each region begin where the rows say.
+fn open_gates(source: Source<'_>, graph: &Graph, cursor: &Cursor) {
+    if !cursor.is_divided {
+        return;
+    }
+    match source.regions() {
+        Ok(RegionsRow(regions)) => {
+            regions.into_iter().for_each(|(region, entry)| graph.set_entry_of(region, Entry::from_bits(entry)));
+        }
+        // The highest of each do as well.
+        Err(error) => tracing::warn!("where walks begin is told anew: {error}"),
+    }
+}
+
+/// Takes note of a graph in which points of several namespaces are linked with each other: some are in a region that no
+/// delta opened, and no row.
+fn tell_division(graph: &Graph, slots: &Slots, cursor: &Cursor) {
+    let region_of = region_of(slots);
+    let is_strange = |slot: u32| Some(region_of(slot)).is_some_and(|region| region != 0 && !graph.has_gate(region));
+    if !cursor.is_divided && graph.points().any(is_strange) {
+        graph.set_undivided();
+    }
 }
 
 /// What has to be written because points lost links or twins, and slots are no points that on disk are some.
@@ -134,7 +163,7 @@ fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<Change>, is_prov
     if let Some(index) = &loaded.memory.index {
         let short: HashSet<u32> = read.short.into_iter().collect();
         let graph = index.graph();
-        graph.settle_entry();
+        let moved = graph.settle_entries(region_of(&loaded.memory.slots));
         let is_doubtful = !read.is_whole || !changes.is_empty() || loaded.opening.way == OpenedBy::Rows;
         if is_doubtful || !is_proven || read.n_deltas > 0 {
             let unreachable = graph.unreachable();
@@ -148,6 +177,7 @@ fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<Change>, is_prov
         loaded.opening.n_repaired = short.len();
         if !changes.is_empty() {
             changes.push(Change::Entry);
+            changes.extend(moved);
         }
         loaded.changes = changes;
         index.ask_for_repair(short.into_iter().collect());
@@ -165,6 +195,13 @@ fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<Change>, is_prov
 fn settle(source: Source<'_>, loaded: &mut Loaded, hosts: &Hosts) -> Result<()> {
     let memory = &loaded.memory;
     let graph = memory.index.as_ref().map(Index::graph);
+    if let (Some(index), Some(graph)) = (&memory.index, &graph) {
+        index.note_regions();
+        if graph.is_undivided() {
+            tracing::info!("namespaces are to be linked apart");
+            _ = index.ask_for_rebuild();
+        }
+    }
     let is_point = |slot: Slot| graph.as_ref().is_some_and(|graph| graph.is_point(slot.0));
     memory.settle(|slot| is_point(slot) || hosts.is_twin(slot.0));
     loaded.opening.n_waiting = memory.index.as_ref().map_or(0, |index| index.tail().len());

@@ -97,6 +97,8 @@ pub struct CollectionStats {
     pub image_commit: Option<Commit>,
     /// Documents that wait to be linked; every search compares them one by one.
     pub tail_length: usize,
+    /// Documents of small namespaces, which have no links: searches there compare all codes of the namespace.
+    pub n_unlinked: usize,
     /// Documents that may wait before writers do.
     pub tail_bound: usize,
     /// Links added to the graph since the database was opened.
@@ -217,6 +219,7 @@ fn collection_stats(store: &Store, state: &State) -> Result<CollectionStats> {
         image_bytes_written,
         image_commit: live.imaged(),
         tail_length: index.map_or(0, |index| index.tail().len()),
+        n_unlinked: index.map_or(0, Index::n_loose),
         tail_bound: index.map_or(0, Index::bound),
         n_links_added,
         n_rows_replaced,

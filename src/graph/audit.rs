@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::beam::Found;
 use super::link::Linking;
 use super::row::Link;
-use super::{Change, Graph, Space};
+use super::{Change, Entry, Graph, Space};
 
 /// What an audit found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,7 +22,8 @@ pub(crate) struct Audit {
 
 impl Graph {
     /// Goes through the whole graph. Nothing may be linked meanwhile.
-    pub(crate) fn audit(&self) -> Audit {
+    pub(crate) fn audit(&self, region_of: impl Fn(u32) -> u32) -> Audit {
+        let region_of = |slot: u32| if self.is_undivided() { 0 } else { region_of(slot) };
         let mut audit = Audit { unreachable: self.unreachable(), ..Audit::default() };
         for slot in self.points() {
             audit.n_points += 1;
@@ -31,14 +32,24 @@ impl Graph {
                 audit.n_links += links.len();
                 let faults = self.faults_of(slot, level, &links);
                 audit.faults.extend(faults.map(|fault| format!("slot {slot} at level {level}: {fault}")));
+                let others = links.iter().filter(|&&link| region_of(link) != region_of(slot));
+                audit.faults.extend(others.map(|link| format!("slot {slot} links to slot {link} of another region")));
             }
         }
-        self.audit_twins(&mut audit);
+        self.audit_twins(&mut audit, &region_of);
+        for (region, entry) in self.entries() {
+            if !self.is_point(entry.slot) || region_of(entry.slot) != region {
+                audit.faults.push(format!(
+                    "walks of region {region} begin at slot {}, which is none of its points",
+                    entry.slot
+                ));
+            }
+        }
         audit
     }
 
     /// Follows every chain of twins, as far as it is sound.
-    fn audit_twins(&self, audit: &mut Audit) {
+    fn audit_twins(&self, audit: &mut Audit, region_of: &impl Fn(u32) -> u32) {
         let mut listed = vec![false; self.n_slots()];
         for point in self.points() {
             for twin in self.twins(point) {
@@ -46,6 +57,7 @@ impl Graph {
                     None => "is beyond the last",
                     Some(true) => "is listed twice",
                     Some(_) if self.row(twin, 0).is_point() => "is a point itself",
+                    Some(_) if region_of(twin) != region_of(point) => "is of another region",
                     Some(seen) => {
                         *seen = true;
                         audit.n_twins += 1;
@@ -85,13 +97,12 @@ impl Graph {
         (0..self.n_slots() as u32).filter(|&slot| self.row(slot, 0).is_point())
     }
 
-    /// The points that walks may miss: those that links of level 0 do not lead to from the entry. Wherever a walk comes down
-    /// to level 0, it begins at the entry too.
+    /// The points that walks may miss: those that links of level 0 do not lead to from an entry. Wherever a walk comes down
+    /// to level 0, it begins at its region's entry too.
     pub(crate) fn unreachable(&self) -> Vec<u32> {
-        let Some(entry) = self.entry() else { return self.points().collect() };
         let mut reached = vec![false; self.n_slots()];
-        let mut pending = vec![entry.slot];
-        reached[entry.slot as usize] = true;
+        let mut pending: Vec<u32> = self.entries().map(|(_, entry)| entry.slot).collect();
+        pending.retain(|&slot| reached.get_mut(slot as usize).is_some_and(|reached| !std::mem::replace(reached, true)));
         while let Some(slot) = pending.pop() {
             for link in self.row(slot, 0).iter() {
                 if reached.get_mut(link as usize).is_some_and(|reached| !std::mem::replace(reached, true)) {
@@ -111,6 +122,11 @@ impl Graph {
         unreachable: &HashSet<u32>,
         linking: &mut Linking<S::Query>,
     ) {
+        let region = self.region_of(space, slot);
+        if self.entry_of(region).is_none() {
+            self.set_entry_of(region, Some(Entry { slot, level: self.level_of(slot) }));
+            return linking.changes.push(Change::entry(region));
+        }
         linking.find_neighbors(self, space, slot);
         let is_reached = |found: &Found| found.slot != slot && !unreachable.contains(&found.slot);
         if !linking.candidates.iter().any(is_reached) {

@@ -5,8 +5,7 @@
 //! replaced as they are in the end, and links that were merely added. Most of these are links back to a new point from
 //! those it links to, so they are told by one bit each.
 
-use std::collections::HashSet;
-use std::sync::atomic::Ordering;
+use std::collections::{BTreeSet, HashSet};
 
 use super::hosts::Hosts;
 use super::row::Link;
@@ -25,8 +24,17 @@ pub(crate) enum Change {
     Twins { of: u32 },
     /// A slot is no point any more.
     Gone { slot: u32 },
-    /// Where walks begin.
+    /// Where walks of region 0 begin.
     Entry,
+    /// Where walks of another region begin.
+    Gate { region: u32 },
+}
+
+impl Change {
+    /// Where walks of a region begin.
+    pub(super) fn entry(region: u32) -> Change {
+        if region == 0 { Change::Entry } else { Change::Gate { region } }
+    }
 }
 
 /// What a batch of changes came to.
@@ -48,8 +56,10 @@ pub(crate) enum Op {
     Twins { of: u32, twins: Vec<u32> },
     /// A slot is no point any more, and has no twins.
     Gone { slot: u32 },
-    /// Walks begin here.
+    /// Walks of region 0 begin here.
     Entry(Option<Entry>),
+    /// Walks of another region begin here.
+    Gate { region: u32, entry: Option<Entry> },
 }
 
 /// A link, and whether the row it leads to has been given a link back.
@@ -64,12 +74,14 @@ impl Graph {
     pub(crate) fn delta(&self, changes: &[Change]) -> Delta {
         let (mut rows, mut seen) = (Vec::new(), HashSet::new());
         let (mut chains, mut gone, mut moved) = (Vec::new(), HashSet::new(), false);
+        let mut gates = BTreeSet::new();
         for &change in changes {
             match change {
                 Change::Row { slot, level } if seen.insert((slot, level)) => rows.push((slot, level)),
                 Change::Twins { of } if !chains.contains(&of) => chains.push(of),
                 Change::Gone { slot } => _ = gone.insert(slot),
                 Change::Entry => moved = true,
+                Change::Gate { region } => _ = gates.insert(region),
                 Change::Row { .. } | Change::Append { .. } | Change::Hang { .. } | Change::Twins { .. } => {}
             }
         }
@@ -105,6 +117,7 @@ impl Graph {
         if moved {
             delta.ops.push(Op::Entry(self.entry()));
         }
+        delta.ops.extend(gates.into_iter().map(|region| Op::Gate { region, entry: self.entry_of(region) }));
         delta
     }
 
@@ -129,7 +142,8 @@ impl Graph {
                 Op::Hang { twin, of } => self.hang(*twin, *of, hosts),
                 Op::Twins { of, twins } => self.hang_all(twins, *of, hosts),
                 Op::Gone { slot } => self.take_out(*slot, hosts),
-                Op::Entry(entry) => self.entry.store(Entry::pack(*entry), Ordering::Release),
+                Op::Entry(entry) => self.set_entry(*entry),
+                Op::Gate { region, entry } => self.set_entry_of(*region, *entry),
             }
         }
     }

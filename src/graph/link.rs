@@ -20,7 +20,7 @@
 //! component that makes all vectors equally long, suits some data: recall was .04 with it where lengths are lognormal,
 //! and .49 without it where one component is a bias.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::beam::Found;
 use super::row::{Link, LockedRow};
@@ -94,8 +94,9 @@ impl Graph {
         linking: &mut Linking<S::Query>,
         settled: impl Fn(&Self, &S, u32, &mut Linking<S::Query>) -> bool,
     ) {
-        let level = self.level_of(slot);
-        let Some(entry) = self.entry().or_else(|| self.found(slot, level, linking)) else { return };
+        let (level, region) = (self.level_of(slot), self.region_of(space, slot));
+        let entry = self.entry_of(region).or_else(|| self.found(slot, (region, level), linking));
+        let Some(entry) = entry else { return };
         let views = space.views();
         linking.starts.resize_with(views.len(), Vec::new);
         for (place, &view) in views.iter().enumerate() {
@@ -134,18 +135,21 @@ impl Graph {
                 self.link_back(space, neighbor, slot, *level, linking);
             }
         }
-        self.raise_entry(Entry { slot, level }, linking);
+        self.raise_entry(region, Entry { slot, level }, linking);
         (linking.rows, linking.last) = (rows, slot + 1);
     }
 
-    /// Makes the first point of an empty graph; otherwise returns the entry.
-    fn found<Q: Default + Send>(&self, slot: u32, level: usize, linking: &mut Linking<Q>) -> Option<Entry> {
+    /// Makes the first point of an empty region; otherwise returns the entry.
+    fn found<Q>(&self, slot: u32, (region, level): (u32, usize), linking: &mut Linking<Q>) -> Option<Entry> {
         self.row(slot, 0).lock().set_point(true);
         let (empty, first) = (Entry::pack(None), Entry { slot, level });
-        match self.entry.compare_exchange(empty, Entry::pack(Some(first)), Ordering::AcqRel, Ordering::Acquire) {
+        let exchange = |gate: &AtomicU64| {
+            gate.compare_exchange(empty, Entry::pack(Some(first)), Ordering::AcqRel, Ordering::Acquire)
+        };
+        match self.at_gate(region, exchange) {
             Ok(_) => {
                 linking.changes.extend((0..=level).map(|level| Change::Row { slot, level }));
-                linking.changes.push(Change::Entry);
+                linking.changes.push(Change::entry(region));
                 None
             }
             Err(other) => {
@@ -248,14 +252,16 @@ impl Graph {
         linking.changes.push(Change::Row { slot, level });
     }
 
-    /// Lets walks begin at a point if it is higher than where they begin now.
-    fn raise_entry<Q>(&self, new: Entry, linking: &mut Linking<Q>) {
+    /// Lets walks of a region begin at a point if it is higher than where they begin now.
+    fn raise_entry<Q>(&self, region: u32, new: Entry, linking: &mut Linking<Q>) {
         let raise = |packed| match Entry::unpack(packed) {
             Some(entry) if entry.level >= new.level => None,
             _ => Some(Entry::pack(Some(new))),
         };
-        if self.entry.fetch_update(Ordering::AcqRel, Ordering::Acquire, raise).is_ok() {
-            linking.changes.push(Change::Entry);
+        let is_higher =
+            self.at_gate(region, |gate| gate.fetch_update(Ordering::AcqRel, Ordering::Acquire, raise).is_ok());
+        if is_higher {
+            linking.changes.push(Change::entry(region));
         }
     }
 }
@@ -264,7 +270,8 @@ impl<Q: Default + Send> Linking<Q> {
     /// Finds the points nearest to a slot that may be linked to, from the entry on.
     pub(super) fn find_neighbors<S: Space<Query = Q>>(&mut self, graph: &Graph, space: &S, slot: u32) {
         space.query_of(slot, View::Place, &mut self.query);
-        graph.search(space, &self.query, graph.shape.ef_construction, &mut self.walker);
+        let region = graph.region_of(space, slot);
+        graph.search(space, &self.query, (region, graph.shape.ef_construction), &mut self.walker);
         self.rank_candidates(space, slot);
     }
 
@@ -277,7 +284,7 @@ impl<Q: Default + Send> Linking<Q> {
         ef: usize,
     ) -> (Option<f32>, bool) {
         space.query_of(slot, View::Place, &mut self.query);
-        graph.search(space, &self.query, ef, &mut self.walker);
+        graph.search(space, &self.query, (graph.region_of(space, slot), ef), &mut self.walker);
         let nearest = self.walker.found().next().map(|found| found.rank);
         (nearest, self.walker.found().any(|found| found.slot == slot))
     }
@@ -287,9 +294,10 @@ impl<Q: Default + Send> Linking<Q> {
         &self.query
     }
 
-    /// The same among all that links of level 0 lead to from the entry, dead points included.
+    /// The same among all that links of level 0 lead to from the entry of its region, dead points included.
     pub(super) fn find_from_entry<S: Space<Query = Q>>(&mut self, graph: &Graph, space: &S, slot: u32) {
-        let Some(entry) = graph.entry() else { return self.candidates.clear() };
+        let region = graph.region_of(space, slot);
+        let Some(entry) = graph.entry_of(region) else { return self.candidates.clear() };
         let mut first = Found { rank: 0.0, slot: entry.slot };
         space.rank(&self.query, &[entry.slot], std::slice::from_mut(&mut first.rank));
         graph.walk(space, &self.query, &[first], 0, graph.shape.ef_construction, &mut self.walker);
@@ -299,7 +307,8 @@ impl<Q: Default + Send> Linking<Q> {
 
     /// Finds the points of a level nearest to a slot that may be linked to.
     pub(super) fn find_at<S: Space<Query = Q>>(&mut self, graph: &Graph, space: &S, slot: u32, level: usize) {
-        let Some(entry) = graph.entry() else { return self.candidates.clear() };
+        let region = graph.region_of(space, slot);
+        let Some(entry) = graph.entry_of(region) else { return self.candidates.clear() };
         space.query_of(slot, View::Place, &mut self.query);
         let start = graph.descend(space, &self.query, entry, level, &mut self.walker);
         graph.walk(space, &self.query, &[start], level, graph.shape.ef_construction, &mut self.walker);
@@ -336,7 +345,8 @@ impl<Q: Default + Send> Linking<Q> {
         let mut starts = std::mem::take(&mut self.starts[place]);
         if level == 0 {
             let last = self.last.wrapping_sub(1);
-            if last != slot && graph.is_point(last) && starts.iter().all(|start| start.slot != last) {
+            let is_near = graph.is_point(last) && graph.region_of(space, last) == graph.region_of(space, slot);
+            if last != slot && is_near && starts.iter().all(|start| start.slot != last) {
                 let mut start = Found { rank: 0.0, slot: last };
                 space.rank(&self.query, &[last], std::slice::from_mut(&mut start.rank));
                 starts.push(start);

@@ -11,6 +11,7 @@
 //! | [`walk`] | searching |
 //! | [`link`], [`select`] | inserting a point; choosing links |
 //! | [`sweep`] | taking dead points out |
+//! | [`regions`] | parts of the graph that no link joins, and where walks of each begin |
 //! | [`stray`] | points that a search for them misses: telling them, and choosing their links again |
 //! | [`audit`] | proving that it is sound, and finding what cannot be reached |
 //! | [`delta`] | what changed, as data, and making the same of it elsewhere |
@@ -26,6 +27,7 @@ pub(crate) mod delta;
 mod hosts;
 pub(crate) mod link;
 pub(crate) mod parts;
+mod regions;
 mod row;
 mod select;
 mod stray;
@@ -43,6 +45,7 @@ pub(crate) use self::delta::{Change, Delta, Op, Tie};
 pub(crate) use self::hosts::Hosts;
 pub(crate) use self::link::Linking;
 pub(crate) use self::parts::Extent;
+use self::regions::Gates;
 pub(crate) use self::row::Link;
 use self::row::Row;
 pub(crate) use self::walk::{Among, Tally, Walker};
@@ -69,6 +72,11 @@ pub(crate) trait Space: Sync {
 
     /// Whether two points are the same vector.
     fn is_same(&self, a: u32, b: u32) -> bool;
+
+    /// The region that a slot belongs to: points are linked only within theirs.
+    fn region_of(&self, _slot: u32) -> u32 {
+        0
+    }
 
     /// Whether a point may be linked to. A point that may not is still walked through.
     fn is_alive(&self, slot: u32) -> bool;
@@ -115,8 +123,10 @@ pub(crate) struct Graph {
     upper_at: Rows<AtomicU32>,
     /// Chains of points that are the same vector: of a point in the graph its first twin plus one, of a twin the next.
     twins: Rows<AtomicU32>,
-    /// The level and slot at which every walk begins; [`NOBODY`] as long as there is none.
+    /// The level and slot at which walks of region 0 begin; [`NOBODY`] as long as there is none.
     entry: AtomicU64,
+    /// Where those of other regions do.
+    gates: Gates,
     n_reserved: AtomicUsize,
     /// Rows of `upper` given out.
     n_upper: Mutex<usize>,
@@ -152,6 +162,7 @@ impl Graph {
             upper_at: Rows::new(1),
             twins: Rows::new(1),
             entry: AtomicU64::new(Entry::pack(None)),
+            gates: Gates::default(),
             n_reserved: AtomicUsize::new(0),
             n_upper: Mutex::new(0),
         }

@@ -46,16 +46,6 @@ impl Graph {
         }
     }
 
-    /// Lets walks begin at the highest of the points, if they do not begin at a point.
-    pub(crate) fn settle_entry(&self) {
-        if self.entry().is_some_and(|entry| self.is_point(entry.slot) && entry.level <= self.level_of(entry.slot)) {
-            return;
-        }
-        let entries = self.points().map(|slot| Entry { slot, level: self.level_of(slot) });
-        let highest = entries.max_by_key(|entry| (entry.level, u32::MAX - entry.slot));
-        self.entry.store(Entry::pack(highest), Ordering::Release);
-    }
-
     /// Makes slots neither points nor twins, and says what that changed. Links to them stay: see [`tidy`](Graph::tidy). No
     /// one else may use the graph.
     pub(crate) fn forget(&self, slots: &HashSet<u32>, hosts: &mut Hosts) -> Vec<Change> {
@@ -80,21 +70,24 @@ impl Graph {
 
     /// Drops every link that [`audit`](Graph::audit) would call a fault. Returns the points that lost links by that. No one
     /// else may use the graph.
-    pub(crate) fn tidy(&self) -> Vec<u32> {
+    pub(crate) fn tidy(&self, region_of: impl Fn(u32) -> u32 + Sync) -> Vec<u32> {
+        let region_of = |slot: u32| if self.is_undivided() { 0 } else { region_of(slot) };
         let slots = (0..self.n_slots() as u32).into_par_iter().with_min_len(1_024);
-        slots.filter(|&slot| self.is_point(slot) && self.tidy_rows(slot)).collect()
+        slots.filter(|&slot| self.is_point(slot) && self.tidy_rows(slot, &region_of)).collect()
     }
 
     /// Drops a point's links that may not be there; true if there were any.
-    fn tidy_rows(&self, slot: u32) -> bool {
-        let mut is_short = false;
+    fn tidy_rows(&self, slot: u32, region_of: &impl Fn(u32) -> u32) -> bool {
+        let (mut is_short, region) = (false, region_of(slot));
         for level in 0..=self.level_of(slot) {
             let row = self.row(slot, level).lock();
             let mut links: Vec<Link> = row.links().collect();
             let n_before = links.len();
             links.sort_unstable_by_key(|link| link.slot);
             links.dedup_by_key(|link| link.slot);
-            let is_there = |link: u32| self.is_point(link) && (level == 0 || self.level_of(link) >= level);
+            let is_there = |link: u32| {
+                self.is_point(link) && (level == 0 || self.level_of(link) >= level) && region_of(link) == region
+            };
             links.retain(|link| link.slot != slot && is_there(link.slot));
             if links.len() < n_before {
                 is_short = true;
@@ -118,7 +111,7 @@ impl Graph {
         if !self.is_point(slot) {
             return;
         }
-        let Some(entry) = self.entry() else { return };
+        let Some(entry) = self.entry_of(self.region_of(space, slot)) else { return };
         for level in (0..=self.level_of(slot).min(entry.level)).rev() {
             linking.find_at(self, space, slot, level);
             let others: Vec<u32> = linking.candidates.iter().map(|found| found.slot).collect();

@@ -26,7 +26,8 @@ const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 impl Graph {
     /// Whether a search for a point misses it.
     pub(crate) fn is_stray<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) -> bool {
-        let Some(entry) = self.entry().filter(|_| self.is_point(slot)) else { return false };
+        let entry = self.entry_of(self.region_of(space, slot));
+        let Some(entry) = entry.filter(|_| self.is_point(slot)) else { return false };
         let (nearest, is_found) = linking.search_for(self, space, slot, EF);
         if is_found {
             return false;
@@ -47,12 +48,12 @@ impl Graph {
 
     /// Chooses a point's links again, from those it has and what is near it now.
     fn relink<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
-        let Some(entry) = self.entry() else { return };
+        let Some(entry) = self.entry_of(self.region_of(space, slot)) else { return };
         for level in (0..=self.level_of(slot).min(entry.level)).rev() {
             linking.find_at(self, space, slot, level);
             let mut others: Vec<u32> = linking.candidates.iter().map(|found| found.slot).collect();
             // A walk that ends among nearly equal points finds no others; one that begins elsewhere may.
-            let scattered: Vec<u32> = self.scattered(slot, level).collect();
+            let scattered: Vec<u32> = self.scattered(space, slot, level).collect();
             linking.find_from(self, space, slot, level, &scattered);
             others.extend(linking.candidates.iter().map(|found| found.slot));
             let row = self.row(slot, level).lock();
@@ -68,13 +69,14 @@ impl Graph {
         }
     }
 
-    /// A few points of a level wherever they lie; others for each slot.
-    fn scattered(&self, slot: u32, level: usize) -> impl Iterator<Item = u32> {
+    /// A few points of a level wherever they lie in the slot's region; others for each slot.
+    fn scattered<S: Space>(&self, space: &S, slot: u32, level: usize) -> impl Iterator<Item = u32> {
         let n_slots = self.n_slots() as u64;
         let spread = move |n: u64| (u64::from(slot) * N_TRIES + n).wrapping_mul(SPREAD) >> 32;
         let places = (1..=N_TRIES).map(move |n| (spread(n) * n_slots) >> 32);
         let points = places.map(|place| place as u32).filter(move |&far| far != slot && self.level_of(far) >= level);
-        points.filter(|&far| self.is_point(far)).take(N_SCATTERED)
+        let region = self.region_of(space, slot);
+        points.filter(move |&far| self.is_point(far) && self.region_of(space, far) == region).take(N_SCATTERED)
     }
 
     /// About `most` points, spread over all slots below `n_slots`; the same for the same graph.

@@ -15,12 +15,14 @@ pub(crate) struct Sweep {
     doomed: HashSet<u32>,
     /// Slots that no point's row names any more once the sweep is over, twins included.
     gone: Vec<u32>,
+    /// Where walks begin from then on, of regions where they begin at a doomed point now.
+    entries: Vec<(u32, Option<Entry>)>,
 }
 
 impl Graph {
     /// Begins a sweep of what is dead now. Until it is over nothing may be linked; walks go on.
     pub(crate) fn begin_sweep<S: Space>(&self, space: &S, linking: &mut Linking<S::Query>) -> Sweep {
-        let mut sweep = Sweep { doomed: HashSet::new(), gone: Vec::new() };
+        let mut sweep = Sweep { doomed: HashSet::new(), gone: Vec::new(), entries: Vec::new() };
         let mut heirs = Vec::new();
         for slot in self.points() {
             if self.drop_dead_twins(space, slot, &mut sweep.gone) {
@@ -36,6 +38,14 @@ impl Graph {
         for heir in heirs {
             self.link_as_point(space, heir, linking);
             linking.changes.push(Change::Twins { of: heir });
+        }
+        let doomed = &sweep.doomed;
+        let regions = self.entries().filter(|(_, entry)| doomed.contains(&entry.slot)).map(|(region, _)| region);
+        let regions: Vec<u32> = regions.collect();
+        if !regions.is_empty() {
+            let region_of = |slot: u32| Some(self.region_of(space, slot)).filter(|region| regions.contains(region));
+            let highest = self.highest(|slot| if doomed.contains(&slot) { None } else { region_of(slot) });
+            sweep.entries = regions.iter().map(|&region| (region, highest.get(&region).copied())).collect();
         }
         sweep
     }
@@ -59,11 +69,9 @@ impl Graph {
 
     /// Takes the doomed out and returns the slots that are gone: no point's row names them.
     pub(crate) fn finish_sweep<Q: Default + Send>(&self, sweep: Sweep, linking: &mut Linking<Q>) -> Vec<u32> {
-        if self.entry().is_some_and(|entry| sweep.doomed.contains(&entry.slot)) {
-            let heirs = self.points().filter(|slot| !sweep.doomed.contains(slot));
-            let entry = heirs.map(|slot| Entry { slot, level: self.level_of(slot) }).max_by_key(|entry| entry.level);
-            self.entry.store(Entry::pack(entry), Ordering::Release);
-            linking.changes.push(Change::Entry);
+        for &(region, entry) in &sweep.entries {
+            self.set_entry_of(region, entry);
+            linking.changes.push(Change::entry(region));
         }
         for &slot in &sweep.doomed {
             // Its links and twins stay until it is linked again: walks that are just there go on from it.

@@ -182,11 +182,17 @@ impl Graph {
         distance::prefetch(start, n_bytes);
     }
 
-    /// Finds the points nearest to a query, up to `ef`: none if the graph is empty.
-    pub(crate) fn search<S: Space>(&self, space: &S, query: &S::Query, ef: usize, walker: &mut Walker) {
+    /// Finds the points of a region nearest to a query, up to `ef`: none if there are none.
+    pub(crate) fn search<S: Space>(
+        &self,
+        space: &S,
+        query: &S::Query,
+        (region, ef): (u32, usize),
+        walker: &mut Walker,
+    ) {
         walker.tally = Tally::default();
         walker.beam.reset(ef);
-        let Some(entry) = self.entry() else { return };
+        let Some(entry) = self.entry_of(region) else { return };
         let start = self.descend(space, query, entry, 0, walker);
         // From the entry every point can be reached; from where the walk came down perhaps not.
         let mut first = Found { rank: 0.0, slot: entry.slot };

@@ -7,12 +7,15 @@
 //! The codebook says what the codes are made by that the graph was linked by; where there is a graph and no codebook, bytes
 //! from the origin.
 //!
+//! Where points of other regions than 0 are linked among themselves, the cursor is of version 2, which is laid out alike,
+//! and the regions say where walks of these begin. Libraries that know no regions refuse such a cursor and link all anew.
+//!
 //! A slot that is named comes with a *tag*, the low byte of its document's generation: a link to a slot that has been
 //! given another document since is told from one to what it was made for, and dropped.
 //!
 //! ```text
 //! Row     OFFSET SIZE FIELD              Delta  OFFSET SIZE FIELD         Cursor  OFFSET SIZE FIELD
-//!              0    1 version = 1               0    1 version = 1                 0    1 version = 1
+//!              0    1 version = 1               0    1 version = 1                 0    1 version = 1 or 2
 //!              1    4 generation                1    … steps                       1    8 delta
 //!              5    4 n: links                end    4 CRC32C                      9    8 commit of the newest image
 //!              9    4 t: twins                                                    17    8 commit up to which it holds
@@ -32,6 +35,12 @@
 //!                26   4n centre, f32
 //!               end    4 CRC32C
 //!
+//! Regions    OFFSET SIZE FIELD
+//!                 0    1 version = 1
+//!                 1    4 n: regions other than 0
+//!                 5  12n region u32, entry u64
+//!               end    4 CRC32C
+//!
 //! Link    slot u32 (bit 31: spared by pruning), tag u8
 //! Step    kind in the low half of a byte, level in the high half; then
 //!         1 row      slot u32, generation u32, n u16, n links, one bit for each: the slot is linked back to
@@ -40,6 +49,7 @@
 //!         4 gone     slot u32, generation u32
 //!         5 entry    slot u32        6 no entry
 //!         7 hang     twin u32, tag u8, of u32, tag u8
+//!         8 gate     region u32, slot u32        9 no gate     region u32
 //! ```
 
 use super::record::{Fields, seal, unseal};
@@ -118,6 +128,8 @@ const GONE: u8 = 4;
 const ENTRY: u8 = 5;
 const NO_ENTRY: u8 = 6;
 const HANG: u8 = 7;
+const GATE: u8 = 8;
+const NO_GATE: u8 = 9;
 
 /// Encodes a delta.
 pub(crate) fn encode_delta(delta: &Delta, generations: Generations<'_>) -> Vec<u8> {
@@ -149,6 +161,11 @@ pub(crate) fn encode_delta(delta: &Delta, generations: Generations<'_>) -> Vec<u
             }
             Op::Entry(Some(Entry { slot, level })) => put_head(&mut bytes, ENTRY, *level, *slot),
             Op::Entry(None) => put_head(&mut bytes, NO_ENTRY, 0, 0),
+            Op::Gate { region, entry: Some(Entry { slot, level }) } => {
+                put_head(&mut bytes, GATE, *level, *region);
+                bytes.extend(slot.to_le_bytes());
+            }
+            Op::Gate { region, entry: None } => put_head(&mut bytes, NO_GATE, 0, *region),
             Op::Hang { twin, of } => {
                 put_head(&mut bytes, HANG, 0, *twin);
                 bytes.push(generations(*twin) as u8);
@@ -236,6 +253,11 @@ pub(crate) fn decode_delta(bytes: &[u8], known: Known<'_>) -> Result<ReadDelta> 
             }
             ENTRY => read.delta.ops.push(Op::Entry(Some(Entry { slot, level }))),
             NO_ENTRY => read.delta.ops.push(Op::Entry(None)),
+            GATE => {
+                let (region, slot) = (slot, fields.try_u32().ok_or_else(malformed)?);
+                read.delta.ops.push(Op::Gate { region, entry: Some(Entry { slot, level }) });
+            }
+            NO_GATE => read.delta.ops.push(Op::Gate { region: slot, entry: None }),
             HANG => {
                 let [tag] = fields.try_take().ok_or_else(malformed)?;
                 let word = fields.try_take().ok_or_else(malformed)?;
@@ -264,11 +286,16 @@ pub(crate) struct Cursor {
     pub(crate) entry: u64,
     pub(crate) n_points: u64,
     pub(crate) n_twins: u64,
+    /// Other regions than 0 have entries of their own.
+    pub(crate) is_divided: bool,
 }
+
+/// The version of a cursor that goes with a row of regions.
+const DIVIDED: u8 = 2;
 
 impl Cursor {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
+        let mut bytes = vec![if self.is_divided { DIVIDED } else { VERSION }];
         for number in [self.delta, self.image.0, self.covers.0, self.entry, self.n_points, self.n_twins] {
             bytes.extend(number.to_le_bytes());
         }
@@ -277,7 +304,10 @@ impl Cursor {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         const WHAT: &str = "the cursor of the graph";
-        let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, 49)?;
+        let (version, mut fields) = Fields::versions(WHAT, unseal(WHAT, bytes)?, DIVIDED)?;
+        if fields.rest.len() < 48 {
+            return Err(Error::corruption(WHAT, format!("expected 48 bytes, got {}", fields.rest.len())));
+        }
         Ok(Cursor {
             delta: fields.u64(),
             image: Commit(fields.u64()),
@@ -285,7 +315,36 @@ impl Cursor {
             entry: fields.u64(),
             n_points: fields.u64(),
             n_twins: fields.u64(),
+            is_divided: version == DIVIDED,
         })
+    }
+}
+
+/// Where walks of regions other than 0 begin, as of the rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct RegionsRow(pub(crate) Vec<(u32, u64)>);
+
+const REGION_BYTES: usize = 12;
+
+impl RegionsRow {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION];
+        bytes.extend((self.0.len() as u32).to_le_bytes());
+        for (region, entry) in &self.0 {
+            bytes.extend(region.to_le_bytes());
+            bytes.extend(entry.to_le_bytes());
+        }
+        seal(bytes)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
+        const WHAT: &str = "the regions of the graph";
+        let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, 5)?;
+        let n = fields.u32() as usize;
+        if n.checked_mul(REGION_BYTES) != Some(fields.rest.len()) {
+            return Err(Error::corruption(WHAT, format!("expected {n} regions, got {} bytes", fields.rest.len())));
+        }
+        Ok(RegionsRow((0..n).map(|_| (fields.u32(), fields.u64())).collect()))
     }
 }
 
@@ -373,6 +432,8 @@ mod tests {
                 Op::Gone { slot: 8 },
                 Op::Entry(Some(Entry { slot: 7, level: 3 })),
                 Op::Entry(None),
+                Op::Gate { region: 2, entry: Some(Entry { slot: 9, level: 1 }) },
+                Op::Gate { region: 3, entry: None },
             ],
         }
     }
@@ -394,12 +455,32 @@ mod tests {
             &row.encode(&generations),
             b"\x01\x03\0\0\0\x02\0\0\0\x01\0\0\0\x01\0\0\0\x01\x02\0\0\x80\x02\x05\0\0\0\x05",
         );
-        let cursor = Cursor { delta: 1, image: Commit(2), covers: Commit(3), entry: 4, n_points: 5, n_twins: 6 };
+        let cursor = Cursor {
+            delta: 1,
+            image: Commit(2),
+            covers: Commit(3),
+            entry: 4,
+            n_points: 5,
+            n_twins: 6,
+            is_divided: false,
+        };
         check_golden(
             &cursor.encode(),
             b"\x01\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0",
         );
         assert_eq!(Cursor::decode(&cursor.encode()).unwrap(), cursor);
+        let divided = Cursor { is_divided: true, ..cursor };
+        assert_eq!(divided.encode()[0], 2);
+        assert_eq!(divided.encode()[1..49], cursor.encode()[1..49]);
+        assert_eq!(Cursor::decode(&divided.encode()).unwrap(), divided);
+    }
+
+    #[test]
+    fn golden_regions() {
+        let row = RegionsRow(vec![(1, 2), (3, 1 << 32 | 4)]);
+        check_golden(&row.encode(), b"\x01\x02\0\0\0\x01\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\x04\0\0\0\x01\0\0\0");
+        assert_eq!(RegionsRow::decode(&row.encode()).unwrap(), row);
+        assert!(RegionsRow::decode(&seal(b"\x01\x02\0\0\0\x01".to_vec())).is_err());
     }
 
     #[test]
@@ -430,6 +511,8 @@ mod tests {
             b"\x04\x08\0\0\0\x08\x01\0\0",
             b"\x35\x07\0\0\0",
             b"\x06\0\0\0\0",
+            b"\x18\x02\0\0\0\x09\0\0\0",
+            b"\x09\x03\0\0\0",
         ];
         check_golden(&encode_delta(&delta(), &generations), &expected.concat());
     }
@@ -451,10 +534,10 @@ mod tests {
         let bytes = encode_delta(&delta(), &generations);
         let ReadDelta { delta, short, .. } = decode_delta(&bytes, &|slot, _| slot != 2 && slot != 3).unwrap();
         assert_eq!(short, [7], "but neither slot 3, which is not known itself, nor what it led to");
-        assert_eq!(delta.ops.len(), 6, "neither the append nor the twin of slot 3");
+        assert_eq!(delta.ops.len(), 8, "neither the append nor the twin of slot 3");
         let Op::Row { ties, .. } = &delta.ops[0] else { panic!("expected a row") };
         assert_eq!(ties, &[Tie { link: link(1), back: true }]);
-        assert_eq!(decode_delta(&bytes, &|_, _| false).unwrap().delta.ops.len(), 3, "what is gone and the entries");
+        assert_eq!(decode_delta(&bytes, &|_, _| false).unwrap().delta.ops.len(), 5, "what is gone and the entries");
     }
 
     #[test]
@@ -463,12 +546,14 @@ mod tests {
         let (delta, cursor) = (encode_delta(&delta(), &generations), Cursor::default().encode());
         let codebook = CodebookRow { centre: vec![1.0], ..CodebookRow::default() }.encode();
         let known: Known<'_> = &|_, _| true;
-        for bytes in [row, delta, cursor, codebook] {
+        let regions = RegionsRow(vec![(1, 2)]).encode();
+        for bytes in [row, delta, cursor, codebook, regions] {
             let fails = |bytes: &[u8]| {
                 GraphRow::decode(bytes, known).is_err()
                     && decode_delta(bytes, known).is_err()
                     && Cursor::decode(bytes).is_err()
                     && CodebookRow::decode(bytes).is_err()
+                    && RegionsRow::decode(bytes).is_err()
             };
             for bit in 0..bytes.len() * 8 {
                 let mut damaged = bytes.clone();
@@ -478,7 +563,9 @@ mod tests {
             assert!((0..bytes.len()).all(|length| fails(&bytes[..length])));
         }
         // Sealed, but not a delta.
-        for body in [&b"\x01\x08\0\0\0\0"[..], b"\x01\x01\x07\0\0\0\x07\x01\0\0\xff\xff", b"\x01\x04\x07"] {
+        for body in
+            [&b"\x01\x0a\0\0\0\0"[..], b"\x01\x08\0\0\0\0", b"\x01\x01\x07\0\0\0\x07\x01\0\0\xff\xff", b"\x01\x04\x07"]
+        {
             assert!(decode_delta(&seal(body.to_vec()), known).is_err(), "{body:?}");
         }
     }

@@ -20,6 +20,7 @@
 //! | `c<N>.graph` | `l` slot u32, level u8 | [`graph::GraphRow`](super::graph) |
 //! | `c<N>.graph` | `x` number u64 | a [delta](super::graph) |
 //! | `c<N>.graph` | `w` | [`graph::Cursor`](super::graph) |
+//! | `c<N>.graph` | `r` | [`graph::RegionsRow`](super::graph) |
 //! | `c<N>.graph` | `k` | [`graph::CodebookRow`](super::graph) |
 //! | `c<N>.postings` | `f` path | u32: the field's number |
 //! | `c<N>.postings` | `m` field u32, [term](crate::filter), chunk u16 | [`postings`](super::postings): which slots of the chunk have the term |
@@ -48,6 +49,7 @@ const ROW: u8 = b'l';
 const DELTA: u8 = b'x';
 pub(crate) const CURSOR: &[u8] = b"w";
 pub(crate) const CODEBOOK: &[u8] = b"k";
+pub(crate) const REGIONS: &[u8] = b"r";
 const FIELD: u8 = b'f';
 const POSTINGS: u8 = b'm';
 pub(crate) const INDEX: &[u8] = b"s";

@@ -656,7 +656,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The version, one of 1 to `newest`, and what follows it.
-    fn versions(what: &'static str, bytes: &'a [u8], newest: u8) -> Result<(u8, Self)> {
+    pub(super) fn versions(what: &'static str, bytes: &'a [u8], newest: u8) -> Result<(u8, Self)> {
         match bytes.split_first() {
             Some((&version, rest)) if (1..=newest).contains(&version) => Ok((version, Fields { rest })),
             Some((&found, _)) if found > newest => {

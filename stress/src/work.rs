@@ -119,7 +119,7 @@ fn search(world: &World, rng: &mut StdRng) -> Report {
         }
         let is_large = world.n_slots() > MOST_SLOTS / 2;
         world.codes.query(world.vector(slot), &mut query);
-        world.graph.search(world, &query, EF, &mut walker);
+        world.graph.search(world, &query, (0, EF), &mut walker);
         let mut is_found = false;
         for point in walker.found() {
             for found in std::iter::once(point.slot).chain(world.graph.twins(point.slot)) {
@@ -193,7 +193,7 @@ fn prove(world: &World) -> usize {
         unreachable.iter().for_each(|&slot| world.graph.mend(world, slot, &unreachable.iter().copied().collect(), &mut linking));
         unreachable = world.graph.unreachable();
     }
-    let audit = world.graph.audit();
+    let audit = world.graph.audit(|_| 0);
     assert!(audit.faults.is_empty() && audit.unreachable.is_empty(), "{audit:?}");
     let n_linked = (0..world.n_slots()).filter(|&slot| world.state(slot) == State::Linked).count();
     let n_held = audit.n_points + audit.n_twins;

@@ -143,6 +143,9 @@ impl Index {
     pub(super) fn adapt(&self, bench: &Bench<'_>) -> Result<bool> {
         let layer = self.layer();
         let Points::Codes(codes) = &*layer.points else { return Ok(false) };
+        if layer.graph.is_undivided() {
+            return Ok(false);
+        }
         let mut adapting = self.adapting.lock();
         if let Some(mut replacing) = adapting.replacing.take() {
             drop(adapting);

@@ -36,6 +36,9 @@ const CHOOSING: f64 = 2.0;
 const STEP_OVER: f64 = 7.0;
 /// Taking a candidate out of a set, and telling whether it is left, in nanoseconds.
 const PICKING: f64 = 5.0;
+/// What comparing by codes takes however few there are: making a query of them and choosing what is compared exactly, in
+/// nanoseconds.
+const BY_CODES: f64 = 8_000.0;
 /// Fewer candidates than this part of all points are never walked among: they may hang together by nothing.
 const LEAST_SHARE: f64 = 0.02;
 
@@ -88,9 +91,16 @@ impl Index {
 
     /// Points that a walk for so many points of the beam compares.
     fn n_ranked(&self, sight: Sight<'_>, ef: f64) -> f64 {
-        let m = self.graph().shape().m as f64;
+        let m = self.layer.load().graph.shape().m as f64;
         let ef = ef.max(self.beam_of(sight, ef as usize) as f64);
-        ef * m * RANKED_SHARE + m * (sight.n_documents.max(2) as f64).log2()
+        let n = if self.is_undivided() { sight.n_documents } else { sight.n_members };
+        ef * m * RANKED_SHARE + m * (n.max(2) as f64).log2()
+    }
+
+    /// About how many points are linked with those of the namespace that is searched.
+    fn n_linked_with(&self, sight: Sight<'_>) -> usize {
+        let is_all = sight.n_members >= sight.n_documents || self.is_undivided();
+        if is_all { self.n_points(sight.n_documents) } else { sight.n_members }
     }
 
     /// The ways to the nearest of so many candidates, by a walk that keeps `ef` points or without one, and the nanoseconds
@@ -114,6 +124,15 @@ impl Index {
         plans
     }
 
+    /// Whether to compare the codes of all documents of a namespace rather than their vectors.
+    pub(crate) fn prefers_codes_of_all(&self, sight: Sight<'_>, n_members: usize, ef: usize) -> bool {
+        let plans = self.plans(sight, n_members, ef, false);
+        match plans.iter().find(|(plan, _)| *plan == Plan::Vectors) {
+            Some((_, vectors)) => plans.iter().any(|(plan, codes)| *plan == Plan::Codes && codes + BY_CODES < *vectors),
+            None => true,
+        }
+    }
+
     /// What comparing the codes of so many candidates takes, in nanoseconds, once those that can be were sifted out.
     fn by_codes(&self, cost: Cost, n_candidates: usize, n_left: f64) -> f64 {
         let n = n_candidates as f64;
@@ -135,8 +154,8 @@ impl Index {
     /// What a walk among so many candidates takes, in nanoseconds; `None` if they are too few.
     fn walk_among(&self, sight: Sight<'_>, cost: Cost, n_candidates: usize, ef: usize) -> Option<f64> {
         let (n, ef) = (n_candidates as f64, ef as f64);
-        let share = n / self.n_points(sight.n_documents).max(n_candidates) as f64;
-        let m = self.graph().shape().m as f64;
+        let share = n / self.n_linked_with(sight).max(n_candidates) as f64;
+        let m = self.layer.load().graph.shape().m as f64;
         let n_ranked = self.n_ranked(sight, ef + NEIGHBOURHOOD as f64);
         // Where a quarter of the links lead to candidates, no others are followed.
         let n_rows = if share >= 0.25 { 0.0 } else { (1.0 / share).min(2.0 * m) };
@@ -164,7 +183,7 @@ impl Index {
     }
 
     fn measure(&self, sight: Sight<'_>) -> Option<Cost> {
-        let Sight { slots, exact, ranker, n_documents, n_slots, commit } = sight;
+        let Sight { slots, exact, ranker, n_documents, n_slots, commit, .. } = sight;
         let (held, layer) = (exact.complete()?, self.layer());
         let vector = |slot: u32| held.row(Slot(slot));
         let row_bytes = (slots.exact.dimension() * size_of::<f32>()).max(1);
@@ -201,7 +220,7 @@ fn measure_points<S: Space>(graph: &Graph, space: &S, points: &[u32]) -> [f64; 2
         n_ranked = 0;
         for &point in scattered.iter().take(N_WALKS) {
             space.query_of(point, View::Search, &mut query);
-            graph.search(space, &query, WALKED, &mut walker);
+            graph.search(space, &query, (graph.region_of(space, point), WALKED), &mut walker);
             n_ranked += walker.tally().n_ranked;
         }
     });

@@ -224,16 +224,21 @@ impl Sample {
         if !self.is_whole {
             return Ok(None);
         }
+        if !index.is_linked(self.namespace, bench.commit) {
+            return Ok(None);
+        }
         let census = bench.memory.census();
         let sight = Sight {
             slots: &bench.memory.slots,
             exact: bench.exact,
             ranker: bench.ranker,
             n_documents: census.n_documents,
+            n_members: self.slots.len(),
             n_slots: census.n_slots,
             commit: bench.commit,
         };
-        let share = census.n_documents.max(1) as f32 / self.slots.len() as f32;
+        let n_walked = if index.is_undivided() { census.n_documents.max(1) } else { self.slots.len() };
+        let share = n_walked as f32 / self.slots.len() as f32;
         let ef = ((LEAST_EF + EF_PER_HIT * N_HITS) as f32 * share.max(1.0)) as usize;
         let mut n_found = 0;
         for (query, truth) in self.queries.iter().zip(&self.truth) {

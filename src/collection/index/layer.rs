@@ -12,6 +12,7 @@ use super::upkeep::Bench;
 use crate::config::CollectionConfig;
 use crate::distance::{Metric, Ranker};
 use crate::error::Result;
+use crate::failpoint;
 use crate::graph::{Graph, Shape};
 use crate::id::Slot;
 use crate::quant::{Book, Code, Codes};
@@ -49,7 +50,11 @@ impl Layer {
     pub(super) fn new(origin: Origin, ranker: &Ranker, shape: Shape, book: Option<Book>) -> Self {
         let codes = book.and_then(|book| origin.codes(book));
         let points = codes.map_or(Points::Exact(ranker.clone()), |codes| Points::Codes(Box::new(codes)));
-        Layer { points: Arc::new(points), graph: Arc::new(Graph::new(shape)), sifting: Arc::default() }
+        let graph = Graph::new(shape);
+        if failpoint::refuse("divide").is_err() {
+            graph.set_undivided();
+        }
+        Layer { points: Arc::new(points), graph: Arc::new(graph), sifting: Arc::default() }
     }
 
     /// The same points with another graph.

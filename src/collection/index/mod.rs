@@ -5,6 +5,7 @@
 //! | [`codebook`], [`gauge`], [`adapt`] | what codes are made by; how far they can be trusted; fitting them to the data |
 //! | [`layer`] | what is walked and by what, replaced together |
 //! | [`space`] | what the graph compares: codes, exact vectors, a user's distance |
+//! | [`namespaces`] | which namespaces have links of their own |
 //! | [`tail`], [`segment`] | slots that wait to be linked; a run of them |
 //! | [`sift`] | sketches, by which most candidates are known to be far |
 //! | [`cost`] | whether a scan is faster than a walk |
@@ -19,6 +20,7 @@ pub(crate) mod codebook;
 pub(crate) mod cost;
 pub(crate) mod gauge;
 mod layer;
+pub(crate) mod namespaces;
 pub(crate) mod seek;
 mod segment;
 mod sift;
@@ -38,6 +40,7 @@ use self::codebook::Codebook;
 use self::cost::Cost;
 use self::gauge::Gauge;
 use self::layer::{Layer, Origin};
+use self::namespaces::Namespaces;
 pub(crate) use self::sift::LEAST_SIFTED;
 pub(crate) use self::space::Points;
 use self::tail::Tail;
@@ -70,6 +73,7 @@ pub(crate) struct Index {
     /// Searches since then that codes could hardly answer.
     n_doubts: AtomicUsize,
     n_replaced: AtomicUsize,
+    namespaces: Namespaces,
     tail: Tail,
     /// Slots that may wait before writers do.
     bound: usize,
@@ -114,6 +118,8 @@ pub(crate) struct Sight<'s> {
     pub(crate) ranker: &'s Ranker,
     /// Documents of all namespaces.
     pub(crate) n_documents: usize,
+    /// Documents of the namespace that is searched.
+    pub(crate) n_members: usize,
     /// Every slot that holds a document is below this.
     pub(crate) n_slots: usize,
     pub(crate) commit: Commit,
@@ -149,6 +155,7 @@ impl Index {
             gauge: Mutex::new(gauge),
             n_doubts: AtomicUsize::new(0),
             n_replaced: AtomicUsize::new(0),
+            namespaces: Namespaces::default(),
             tail: Tail::new(),
             bound: bound.unwrap_or(LEAST_TAIL.max(TAIL_BYTES / bytes_per_point)),
             cost: ArcSwapOption::empty(),
@@ -246,8 +253,8 @@ impl Index {
         &self.tail
     }
 
-    /// A slot's document has died: the slot has to be taken out of tail or graph before it is used again.
-    pub(crate) fn note_death(&self) {
+    /// A slot that no document is in any more has to be taken out of tail or graph before it is used again.
+    pub(crate) fn note_dead_point(&self) {
         self.n_dead.fetch_add(1, Ordering::Relaxed);
     }
 

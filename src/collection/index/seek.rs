@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::layer::Layer;
+use super::namespaces::region_in;
 use super::sift::{Sieve, sift};
 use super::space::{CodeSpace, ExactQuery, ExactSpace, Points};
 use super::{Index, Sight};
@@ -71,7 +72,7 @@ struct Look<'l> {
 
 /// Where to find it.
 pub(crate) enum Target<'t> {
-    /// Among all documents of the namespace.
+    /// Among all documents of the namespace; where those around the query are dead, past them.
     All,
     /// Among those that have a bit; by a walk, which begins at the seeds too. If none of them is near the query, the walk
     /// keeps more, or there is none where it may be given up.
@@ -101,8 +102,10 @@ pub(crate) struct Effort {
     pub(crate) n_codes: usize,
     /// Sketches that were compared before.
     pub(crate) n_sifted: usize,
-    /// Nothing was found, because none of what may be is near the query.
+    /// Nothing was found, because none of what may be is near the query, or no walk leads there.
     pub(crate) was_given_up: bool,
+    /// The walk went on past dead points.
+    pub(crate) was_widened: bool,
     /// Codes were too coarse to tell which of the points found are the nearest.
     pub(crate) is_doubtful: bool,
 }
@@ -152,10 +155,18 @@ impl Scratch {
 impl Scratch {
     /// Leaves the nearest `n` of what is offered in `found`, in order.
     pub(crate) fn collect_nearest<T>(&mut self, n: usize, offer_all: impl FnOnce(&mut dyn FnMut(Found)) -> T) -> T {
+        let offered = self.collect_near(n, offer_all);
+        sort(&mut self.found);
+        self.found.truncate(n);
+        offered
+    }
+
+    /// Leaves the nearest `n` of what is offered in `found`, and some that are farther, in no order.
+    fn collect_near<T>(&mut self, n: usize, offer_all: impl FnOnce(&mut dyn FnMut(Found)) -> T) -> T {
         let found = &mut self.found;
         found.clear();
         let mut farthest = f32::INFINITY;
-        let offered = offer_all(&mut |new| {
+        offer_all(&mut |new| {
             if n == 0 || (found.len() >= n && new.rank > farthest) {
                 return;
             }
@@ -165,10 +176,7 @@ impl Scratch {
                 found.truncate(n);
                 farthest = found[n - 1].rank;
             }
-        });
-        sort(found);
-        found.truncate(n);
-        offered
+        })
     }
 }
 
@@ -243,6 +251,7 @@ impl Index {
                     self.gather_all(look, &target, scratch);
                     // What was compared one by one is not rescored, where it would be looked at.
                     scratch.found.retain(|found| wanted.may_be(slots, found.slot));
+                    scratch.found.truncate(wanted.n);
                 }
             }
             return Ok(());
@@ -281,6 +290,9 @@ impl Index {
                 if !self.collect(look, space, query, target, n_least.max(ef), scratch) {
                     return Ok(false);
                 }
+                if scratch.effort.was_given_up {
+                    return Ok(true);
+                }
                 rescore_while_doubted(look, n_least.max(wanted.n).min(scratch.pool.most), scratch)?;
                 if ef > wanted.ef {
                     scratch.effort.add(before);
@@ -296,10 +308,10 @@ impl Index {
         if let (Target::Each { slots, sifts: true }, Some(sketches)) = (&mut *target, sketches) {
             let limits = (n_least.max(wanted.n), n_kept);
             scratch.effort = sift((space, sketches), query, wanted, slots, limits, scratch);
-        } else if self.collect(look, space, query, target, n_kept, scratch) {
-            self.gather_all(look, target, scratch);
-        } else {
+        } else if !self.collect(look, space, query, target, n_kept, scratch) {
             return Ok(false);
+        } else if !matches!(target, Target::Each { .. }) {
+            self.gather_all(look, target, scratch);
         }
         rescore_until_sure((slots, exact), ranker, wanted, n_least.max(wanted.ef / 2), scratch)?;
         Ok(true)
@@ -324,6 +336,16 @@ impl Index {
             return true;
         }
         let target = &*target;
+        let (graph, n_endings) = (&*layer.graph, self.namespaces.n_endings());
+        let give_up = |scratch: &mut Scratch| {
+            let walk = scratch.walker.tally();
+            scratch.effort = Effort { walk, was_given_up: true, ..Effort::default() };
+            scratch.found.clear();
+            true
+        };
+        if !self.is_linked_in(graph, wanted.namespace, wanted.commit) {
+            return give_up(scratch);
+        }
         let n_tail = self.scan_tail(space, query, wanted, target, &mut scratch.pool);
         // After the tail: what has left it is in this graph.
         if !self.is_present(layer) {
@@ -332,33 +354,50 @@ impl Index {
         // Among some, what is kept beyond the beam comes from the tail.
         let ef = if let Target::Among { .. } = target { wanted.ef } else { wanted.ef.max(n_kept) };
         let ef = self.beam_of(sight, ef);
-        let graph = &*layer.graph;
+        let region = region_in(graph, wanted.namespace);
+        let mut was_widened = false;
         match target {
             Target::Among { bits, seeds, may_give_up } => {
                 // A point stands for its twins too.
                 let admits = |slot: u32| bits.contains(slot) || graph.twins(slot).any(|twin| bits.contains(twin));
                 let surely_admits = |slot: u32| bits.contains(slot);
-                graph.search(space, query, NEIGHBOURHOOD, &mut scratch.walker);
+                graph.search(space, query, (region, NEIGHBOURHOOD), &mut scratch.walker);
                 let is_away = !scratch.walker.found().any(|point| admits(point.slot));
                 if is_away && *may_give_up {
-                    let walk = scratch.walker.tally();
-                    scratch.effort = Effort { walk, was_given_up: true, ..Effort::default() };
-                    scratch.found.clear();
-                    return true;
+                    return give_up(scratch);
                 }
                 let among = Among { admits, surely_admits, seeds };
                 let ef = if is_away { (ef * WIDER).min(MAX_EF * 4) } else { ef };
                 graph.search_among(space, query, ef, &among, &mut scratch.walker);
             }
-            Target::All | Target::Each { .. } => graph.search(space, query, ef, &mut scratch.walker),
+            Target::All | Target::Each { .. } => {
+                graph.search(space, query, (region, ef), &mut scratch.walker);
+                let may_be = |slot: u32| wanted.may_be(space.slots(), slot);
+                // A point stands for its twins too.
+                let admits = |slot: u32| may_be(slot) || graph.twins(slot).any(may_be);
+                if self.n_dead() > 0 && is_starved(wanted, ef, &admits, scratch) {
+                    if self.prefers_codes(sight, sight.n_members, wanted.ef) {
+                        return give_up(scratch);
+                    }
+                    let among = Among { admits, surely_admits: may_be, seeds: &[] };
+                    graph.search_among(space, query, ef, &among, &mut scratch.walker);
+                    was_widened = true;
+                }
+            }
         }
-        scratch.effort = Effort { walk: scratch.walker.tally(), n_tail, ..Effort::default() };
+        // What was taken out of the graph meanwhile was not found.
+        if n_endings != self.namespaces.n_endings() && !graph.is_undivided() {
+            return give_up(scratch);
+        }
+        scratch.effort = Effort { walk: scratch.walker.tally(), n_tail, was_widened, ..Effort::default() };
         true
     }
 
-    /// Puts together all that the tail and a walk have found, if there was one.
+    /// Puts together all that the tail and a walk have found, if there was one, and in order what was compared one by one.
     fn gather_all(&self, look: Look<'_>, target: &Target<'_>, scratch: &mut Scratch) {
-        if !matches!(target, Target::Each { .. }) && !scratch.effort.was_given_up {
+        if matches!(target, Target::Each { .. }) {
+            sort(&mut scratch.found);
+        } else if !scratch.effort.was_given_up {
             gather(&look.layer.graph, look.sight.slots, look.wanted, target, scratch.pool.most, scratch);
         }
     }
@@ -411,8 +450,21 @@ impl Index {
     }
 }
 
-/// Compares slots one by one, leaving the nearest in `scratch.found`, of which some may not be seen any more. Returns how many
-/// were compared.
+/// Whether dead points fill a beam of `ef`, so that fewer others than wanted are among those found.
+fn is_starved(wanted: Wanted<'_>, ef: usize, admits: &impl Fn(u32) -> bool, scratch: &Scratch) -> bool {
+    let (mut n_met, mut n_left) = (0, wanted.n.saturating_sub(scratch.pool.found.len()));
+    for point in scratch.walker.found() {
+        if n_left == 0 {
+            return false;
+        }
+        n_met += 1;
+        n_left -= usize::from(admits(point.slot));
+    }
+    n_left > 0 && n_met >= ef
+}
+
+/// Compares slots one by one, leaving the nearest in `scratch.found`, in no order, and some that are farther or not seen any
+/// more. Returns how many were compared.
 fn scan_each<S: Space + Seen>(
     space: &S,
     query: &S::Query,
@@ -429,7 +481,7 @@ fn scan_each<S: Space + Seen>(
         block.iter().for_each(|&slot| space.prefetch(slot));
     };
     fetch(&mut ahead);
-    scratch.collect_nearest(n_kept, |offer| {
+    scratch.collect_near(n_kept, |offer| {
         while !ahead.is_empty() {
             std::mem::swap(&mut slots, &mut ahead);
             fetch(&mut ahead);

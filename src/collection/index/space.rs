@@ -97,6 +97,10 @@ impl Space for CodeSpace<'_> {
         self.codes.is_same(a, b) && (self.codes.are_exact() || self.exact.is_same(Slot(a), Slot(b)))
     }
 
+    fn region_of(&self, slot: u32) -> u32 {
+        self.slots.namespace(Slot(slot)).0
+    }
+
     fn is_alive(&self, slot: u32) -> bool {
         self.slots.is_alive(Slot(slot)) || self.reaches_dead && self.is_needed(slot)
     }
@@ -152,6 +156,10 @@ impl Space for ExactSpace<'_> {
 
     fn is_same(&self, a: u32, b: u32) -> bool {
         self.vector(a) == self.vector(b)
+    }
+
+    fn region_of(&self, slot: u32) -> u32 {
+        self.slots.namespace(Slot(slot)).0
     }
 
     fn is_alive(&self, slot: u32) -> bool {

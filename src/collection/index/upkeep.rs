@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use rayon::prelude::*;
 
 use super::Index;
+use super::namespaces::region_of;
 use super::space::{CodeSpace, ExactQuery, ExactSpace, Points};
 use crate::collection::exact::Reader;
 use crate::collection::memory::Memory;
@@ -154,6 +155,9 @@ impl Index {
             self.tail.ring();
             return Ok(true);
         }
+        if self.keep_namespaces(&graph, bench) {
+            return Ok(true);
+        }
         if self.tail.len() == 0 && (self.repair(space, &crew) || self.straighten(space, &crew)) {
             return Ok(true);
         }
@@ -182,6 +186,7 @@ impl Index {
             self.make_room(last + 1)?;
             // What died a moment ago is linked all the same, as long as a search may look at a commit at which it lived.
             let (needed, dead): (Vec<Slot>, Vec<Slot>) = waiting.iter().partition(|slot| space.is_needed(slot.0));
+            let (needed, loose) = self.sort_out(&graph, memory, needed);
             let mut changes = crew.each(&needed, |graph, slot, linking| graph.link(space, slot.0, linking));
             if n_points < LEAST_UNPROVEN {
                 // A small graph is looked through every time, before anything relies on it.
@@ -193,9 +198,15 @@ impl Index {
             let n_waiting = self.n_dead_waiting.load(Ordering::Relaxed);
             self.n_dead_waiting.store(n_waiting.saturating_sub(dead.len()), Ordering::Relaxed);
             self.retire(bench, dead);
+            self.let_loose(bench, loose);
             return Ok(true);
         }
         if n_left - self.n_proven() >= LEAST_UNPROVEN.max(n_points / UNPROVEN_SHARE) {
+            self.mend(space, &crew);
+            return Ok(true);
+        }
+        if n_left > self.n_proven() && self.namespaces.take_begun() {
+            // A namespace that was just linked is looked through soon.
             self.mend(space, &crew);
             return Ok(true);
         }
@@ -298,6 +309,7 @@ impl Index {
         let held = self.held();
         let (needed, dead): (Vec<Slot>, Vec<Slot>) =
             (0..slots.n_slots() as u32).map(Slot).filter(|&slot| held(slot)).partition(|slot| space.is_needed(slot.0));
+        let (needed, loose, linked) = self.divide(crew.bench.memory, needed);
         tracing::info!(n_documents = needed.len(), "making the graph anew");
         let new_crew = Crew { graph: &anew, ..*crew };
         for batch in needed.chunks(BATCH) {
@@ -307,6 +319,7 @@ impl Index {
             new_crew.each(batch, |graph, slot, linking| graph.link(space, slot.0, linking));
         }
         self.mend_in(space, &new_crew);
+        self.set_linked(linked);
         self.layer.store(Arc::new(self.layer().with_graph(anew.clone())));
         self.short.lock().clear();
         self.strays.lock().clear();
@@ -314,6 +327,7 @@ impl Index {
         // Before their slots are used again: they are linked now, or dead.
         self.unreached.store(Arc::default());
         self.retire(crew.bench, dead);
+        self.let_loose(crew.bench, loose);
         self.distrusted.store(false, Ordering::Release);
         self.rebuild.store(false, Ordering::Release);
         self.n_rebuilt.fetch_add(1, Ordering::Release);
@@ -372,11 +386,7 @@ impl Index {
 
     /// Counts what changed, and has it written down.
     fn note<Q: Default + Send>(&self, crew: &Crew<'_, Q>, changes: &[Change]) {
-        let n_rows = changes.iter().filter(|change| matches!(change, Change::Row { .. })).count();
-        let n_links = changes.iter().filter(|change| matches!(change, Change::Append { .. })).count();
-        self.n_links_added.fetch_add(n_links, Ordering::Relaxed);
-        self.n_rows_replaced.fetch_add(n_rows, Ordering::Relaxed);
-        (crew.bench.record)(crew.graph, changes);
+        self.note_changes(crew.graph, crew.bench, changes);
     }
 
     /// Keeps the graph from being changed as long as the guard is held.
@@ -399,7 +409,7 @@ impl Index {
 
     /// About how many slots the graph of `n_documents` documents holds, dead ones included.
     pub(super) fn n_points(&self, n_documents: usize) -> usize {
-        (n_documents + self.n_dead()).saturating_sub(self.tail.len())
+        (n_documents + self.n_dead()).saturating_sub(self.tail.len() + self.namespaces.n_loose())
     }
 
     /// Proves that the graph is sound and that graph and tail hold every document.
@@ -409,7 +419,7 @@ impl Index {
             return Ok(());
         }
         let graph = self.graph();
-        let audit = graph.audit();
+        let audit = graph.audit(region_of(&memory.slots));
         if let Some(fault) = audit.faults.first() {
             return Err(format!("{} faults in the graph, the first: {fault}", audit.faults.len()));
         }
@@ -420,8 +430,16 @@ impl Index {
             graph.twins(point).for_each(&mut hold);
         }
         self.tail.each_run(|run| run.iter().for_each(|slot| hold(slot.load(Ordering::Relaxed))));
-        let lost = held.iter().zip(0..).find(|&(held, slot)| !held && memory.slots.is_alive(Slot(slot)));
-        lost.map_or(Ok(()), |(_, slot)| Err(format!("slot {slot} is neither in the graph nor in the tail")))
+        for (held, slot) in held.into_iter().zip((0..).map(Slot)).filter(|(_, slot)| memory.slots.is_alive(*slot)) {
+            let is_loose = self.namespaces.is_loose(slot);
+            if !held && !is_loose {
+                return Err(format!("slot {} is neither in the graph nor in the tail, nor loose", slot.0));
+            }
+            if is_loose && (held || self.links(memory.slots.namespace(slot))) {
+                return Err(format!("slot {} is loose, but its namespace or itself is linked", slot.0));
+            }
+        }
+        Ok(())
     }
 
     /// Asks for all that was put before to be linked, and to be reached by walks. Returns whether that is done,

@@ -48,11 +48,12 @@ impl Round {
             (Field::Matching(matching), Some(index)) => {
                 let n_candidates = self.settled.get().unwrap_or(matching).possible.n();
                 let (ef, _) = beam(&self.params, n, n_candidates, n_candidates);
-                let plans = index.plans(sight, n_candidates, ef, index.can_walk(&exact));
+                let can_walk = index.can_walk(&exact) && moment.is_linked();
+                let plans = index.plans(sight, n_candidates, ef, can_walk);
                 plans.into_iter().map(|(plan, nanos)| (plan.way(), nanos)).collect()
             }
-            (Field::All, Some(index)) => {
-                let (_, reach) = beam(&self.params, n, moment.n_members(), moment.n_documents());
+            (Field::All, Some(index)) if moment.is_linked() => {
+                let (_, reach) = beam(&self.params, n, moment.n_members(), moment.n_walked());
                 let costs = index.scan_or_walk(sight, moment.n_members(), reach);
                 let mut ways = match costs {
                     Some([scan, walk]) => vec![(Way::Exact, scan), (Way::Graph, walk)],
@@ -60,6 +61,11 @@ impl Round {
                 };
                 ways.sort_by(|a, b| a.1.total_cmp(&b.1));
                 ways
+            }
+            (Field::All | Field::Listed, Some(index)) => {
+                let (ef, _) = beam(&self.params, n, moment.n_members(), moment.n_members());
+                let plans = index.plans(sight, moment.n_members(), ef, false);
+                plans.into_iter().map(|(plan, nanos)| (plan.way(), nanos)).collect()
             }
             _ => vec![(self.params.way.unwrap_or_default(), f64::NAN)],
         };

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::field::Field;
 use super::hits::Answer;
-use crate::collection::candidates::Candidates;
+use crate::collection::candidates::{Candidates, Picks};
 use crate::collection::index::cost::Plan;
 use crate::collection::index::seek::{EF_PER_HIT, Effort, LEAST_EF, Scratch, Target, WIDER, Wanted};
 use crate::collection::index::{Index, LEAST_SIFTED, Sight};
@@ -21,6 +21,7 @@ use crate::collection::{check, diversity};
 use crate::document::Hits;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::filter::slots::SlotSet;
 use crate::graph::Found;
 use crate::id::Slot;
 use crate::params::SearchParams;
@@ -63,9 +64,11 @@ pub(super) struct Best {
 
 impl Effort {
     fn route(self, way: Way) -> Route {
-        let Effort { walk, n_tail, n_rescored, n_codes, n_sifted, is_doubtful: doubtful, .. } = self;
+        let Effort { walk, n_tail, n_rescored, n_codes, n_sifted, .. } = self;
+        let Effort { is_doubtful: doubtful, was_widened: widened, .. } = self;
         let (n_visited, n_hops) = (walk.n_ranked + n_codes, walk.n_hops);
-        Route { way, n_scanned: n_rescored, n_visited, n_sifted, n_hops, n_tail, doubtful, ..Route::default() }
+        let route = Route { way, n_scanned: n_rescored, n_visited, n_sifted, n_hops, n_tail, ..Route::default() };
+        Route { doubtful, widened, ..route }
     }
 }
 
@@ -170,7 +173,10 @@ impl Round {
         let exact = self.moment.reader();
         let (sight, n) = (self.moment.sight(&exact), n.min(self.moment.n_members()));
         match &self.field {
-            Field::Listed => self.scan(sight, query, n, self.moment.members().into_iter().flatten().copied(), scratch),
+            Field::Listed if self.moment.is_linked() => {
+                self.scan(sight, query, n, self.moment.members().into_iter().flatten().copied(), scratch)
+            }
+            Field::Listed => self.find_each(sight, query, n, scratch),
             Field::All => self.find_in_namespace(sight, query, n, scratch),
             Field::Matching(matching) => {
                 let route = match matching.is_settled() {
@@ -185,9 +191,12 @@ impl Round {
 
     fn find_in_namespace(&self, sight: Sight<'_>, query: &Prepared, n: usize, scratch: &mut Scratch) -> Result<Route> {
         let moment = &self.moment;
-        let (ef, reach) = beam(&self.params, n, moment.n_members(), moment.n_documents());
+        let (ef, reach) = beam(&self.params, n, moment.n_members(), moment.n_walked());
         let Some(index) = walked(moment, sight, &self.params, reach) else {
-            return self.scan(sight, query, n, moment.each_member(), scratch);
+            return match moment.is_linked() {
+                true => self.scan(sight, query, n, moment.each_member(), scratch),
+                false => self.find_each(sight, query, n, scratch),
+            };
         };
         index.seek(sight, self.wanted(query, n, ef), Target::All, scratch)?;
         if scratch.effort.is_doubtful && index.note_doubt() {
@@ -195,12 +204,45 @@ impl Round {
         }
         let route = scratch.effort.route(Way::Graph);
         // Excluded documents are of this namespace.
-        if scratch.found.len() >= (moment.n_members() - query.excluded.len()).min(n) {
+        let n_expected = (moment.n_members() - query.excluded.len()).min(n);
+        if scratch.found.len() >= n_expected && !scratch.effort.was_given_up {
             return Ok(route);
         }
         // Fewer than there are: too much of what was found is dead or someone else's.
-        let Route { n_scanned, .. } = self.scan(sight, query, n, moment.each_member(), scratch)?;
-        Ok(Route { way: Way::Exact, n_scanned, gave_up: true, ..route })
+        let again = self.find_each(sight, query, n, scratch)?;
+        let (n_visited, n_hops) = (route.n_visited + again.n_visited, route.n_hops);
+        Ok(Route { n_visited, n_hops, gave_up: true, ..again })
+    }
+
+    /// Finds the nearest of all documents of the namespace without a walk.
+    fn find_each(&self, sight: Sight<'_>, query: &Prepared, n: usize, scratch: &mut Scratch) -> Result<Route> {
+        let moment = &self.moment;
+        let n_members = moment.n_members();
+        let (ef, _) = beam(&self.params, n, n_members, n_members);
+        let by_codes = moment.index().filter(|index| match self.params.way {
+            Some(Way::Exact) => false,
+            Some(Way::Codes) => index.has_codes(),
+            _ => index.prefers_codes_of_all(sight, n_members, ef),
+        });
+        let listed;
+        let members = match moment.members() {
+            Some(members) => members,
+            None if moment.has_all() => {
+                let all = Candidates::new(SlotSet::all(), moment);
+                return match by_codes {
+                    Some(index) => self.scan_codes(index, sight, query, self.wanted(query, n, ef), &all, scratch),
+                    None => self.scan(sight, query, n, moment.each_member(), scratch),
+                };
+            }
+            None => {
+                listed = moment.list();
+                &listed
+            }
+        };
+        let Some(index) = by_codes else { return self.scan(sight, query, n, members.iter().copied(), scratch) };
+        let target = Target::Each { slots: &mut Picks::of(members), sifts: n_members >= LEAST_SIFTED };
+        index.seek(sight, self.wanted(query, n, ef), target, scratch)?;
+        Ok(scratch.effort.route(Way::Codes))
     }
 
     /// Finds the nearest of documents that are known one by one.
@@ -329,7 +371,7 @@ impl Round {
     /// How to find the nearest of so many documents that are known.
     fn plan(&self, sight: Sight<'_>, n_candidates: usize, ef: usize) -> Plan {
         let Some(index) = self.moment.index() else { return Plan::Vectors };
-        let can_walk = index.can_walk(sight.exact);
+        let can_walk = index.can_walk(sight.exact) && self.moment.is_linked();
         match self.params.way {
             Some(Way::Graph) if can_walk => Plan::Walk,
             Some(Way::Codes) if index.has_codes() => Plan::Codes,
@@ -387,14 +429,17 @@ fn choose(place: &Place, params: &SearchParams) -> Result<(Arc<Moment>, Field)> 
         return Ok((moment, field));
     }
     // Groups are found one after another, each among candidates of its own.
-    let listing = if params.group_by.is_some() { Listing::IfFew } else { Listing::Never };
+    let listing = if params.group_by.is_some() { Listing::IfFew } else { Listing::IfSmall };
     let moment = place.moment(listing)?;
     let walks = {
-        let (_, reach) = beam(params, params.n_nearest(), moment.n_members(), moment.n_documents());
+        let (_, reach) = beam(params, params.n_nearest(), moment.n_members(), moment.n_walked());
         walked(&moment, moment.sight(&moment.reader()), params, reach).is_some()
     };
     if walks || moment.has_all() {
         return Ok((moment, Field::All));
+    }
+    if moment.members().is_some() {
+        return Ok((moment, Field::Listed));
     }
     let moment = place.moment(Listing::IfShared)?;
     let field = if moment.members().is_some() { Field::Listed } else { Field::All };
@@ -404,7 +449,7 @@ fn choose(place: &Place, params: &SearchParams) -> Result<(Arc<Moment>, Field)> 
 /// The index, if it is walked for the documents of a namespace rather than all of them scanned.
 fn walked<'m>(moment: &'m Moment, sight: Sight<'_>, params: &SearchParams, reach: f64) -> Option<&'m Index> {
     let index = moment.index()?;
-    let can_walk = index.can_walk(sight.exact);
+    let can_walk = index.can_walk(sight.exact) && moment.is_linked();
     let walks = match params.way {
         Some(Way::Graph) => can_walk,
         Some(_) => false,
