@@ -12,9 +12,10 @@ use crate::{Outcome, folder, watchdog};
 /// Queries of each cluster.
 const N_QUERIES: u64 = 25;
 const N_NEAREST: usize = 10;
-/// Least recall once all is linked and codes fit, and right after an open whose codes were not replaced later.
-const LEAST_SETTLED: f64 = 0.98;
-const LEAST_AT_ONCE: f64 = 0.95;
+/// Least recall once all is linked and codes fit, and right after an open whose codes were not replaced later. With so few
+/// queries walks by exact vectors find .975 at times; with codes that do not fit they find less than half.
+const LEAST_SETTLED: f64 = 0.95;
+const LEAST_AT_ONCE: f64 = 0.93;
 
 impl Campaign {
     /// Looks at what a worker left, in every way there is. Whatever is wrong ends this database.
