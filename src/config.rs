@@ -18,7 +18,8 @@ use crate::text::analyzer::Analyzer;
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Index {
-    /// A graph, walked from point to point: fast, and finds nearly all of the nearest. Small collections are scanned all
+    /// A graph, walked from point to point: fast, and finds nearly all of the nearest. Small collections are scanned
+    /// all
     /// the same. The default.
     #[default]
     Hnsw,
@@ -40,7 +41,8 @@ pub enum Quantization {
     None,
 }
 
-/// Where a collection's exact vectors are while it is open. They are on disk in any case; walks go by codes, and only the
+/// Where a collection's exact vectors are while it is open. They are on disk in any case; walks go by codes, and only
+/// the
 /// few nearest are compared by their exact vectors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -109,7 +111,8 @@ pub struct CollectionConfig {
     /// How text is taken apart into words. Default: Unicode's words, in lower case.
     #[serde(default, skip_serializing_if = "Analyzer::is_plain")]
     pub analyzer: Analyzer,
-    /// What metadata the collection admits when it is created; [`Collection::schema`](crate::Collection::schema) says what
+    /// What metadata the collection admits when it is created; [`Collection::schema`](crate::Collection::schema) says
+    /// what
     /// it admits now. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Schema>,
@@ -188,7 +191,8 @@ impl CollectionConfig {
         self
     }
 
-    /// Whether codes that do not fit the vectors are replaced by others, in the background, while searches and writes go on:
+    /// Whether codes that do not fit the vectors are replaced by others, in the background, while searches and writes
+    /// go on:
     /// measured from the vectors' mean instead of the origin, then two bytes for each component, then the vectors
     /// themselves. [`CollectionStats::codes`](crate::CollectionStats) says how far codes can be trusted either way.
     /// Default: true.
@@ -213,7 +217,8 @@ impl CollectionConfig {
         self
     }
 
-    /// The only paths of metadata to index, each with all below it; without any, none is. Filters on other paths look at
+    /// The only paths of metadata to index, each with all below it; without any, none is. Filters on other paths look
+    /// at
     /// documents themselves: slower, and as right. What is indexed can be changed later
     /// ([`Collection::add_index`](crate::Collection::add_index)). Default: all there are.
     #[must_use]
@@ -236,7 +241,8 @@ impl CollectionConfig {
         self
     }
 
-    /// A path of metadata whose strings count as text, as if they were part of it: of an array all of them. May be called
+    /// A path of metadata whose strings count as text, as if they were part of it: of an array all of them. May be
+    /// called
     /// again for others, up to 64.
     #[must_use]
     pub fn text_field(mut self, path: impl Into<String>) -> Self {
@@ -357,7 +363,8 @@ pub struct Options {
     /// held in memory beside it: `Database::stats` says how much they take.
     pub memory_bytes: usize,
     /// The most that caches, write buffers, vectors, codes, links and bookkeeping may take together, in bytes. Over it,
-    /// exact vectors leave memory first, those of the largest collection before others, and are read from disk from then
+    /// exact vectors leave memory first, those of the largest collection before others, and are read from disk from
+    /// then
     /// on; what would not fit even so is refused. Default: no limit.
     pub memory_limit: Option<usize>,
     /// Where exact vectors are in this opening, for all collections that walk by codes. Default: as each is configured.
@@ -435,7 +442,8 @@ impl Options {
         self
     }
 
-    /// The most that everything may take in memory, in bytes: exact vectors leave memory where it would be more. Default:
+    /// The most that everything may take in memory, in bytes: exact vectors leave memory where it would be more.
+    /// Default:
     /// no limit.
     #[must_use]
     pub fn memory_limit(mut self, bytes: usize) -> Self {

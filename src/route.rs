@@ -28,7 +28,8 @@ pub struct Route {
     pub gave_up: bool,
     /// Whether a walk found too few documents that are still there, and went on past those that are not.
     pub widened: bool,
-    /// Whether codes were too coarse to tell which of the documents found are the nearest, so that some hits may be missed:
+    /// Whether codes were too coarse to tell which of the documents found are the nearest, so that some hits may be
+    /// missed:
     /// they do not fit the vectors, or not yet ([`CollectionStats::codes`](crate::CollectionStats)).
     pub doubtful: bool,
 }
@@ -43,7 +44,8 @@ pub enum Way {
     Exact,
     /// The graph was walked: the hits are nearly always the nearest there are.
     Graph,
-    /// Of a filtered search, or one of a namespace: the codes of all that may be hits were compared, and the best of them by
+    /// Of a filtered search, or one of a namespace: the codes of all that may be hits were compared, and the best of
+    /// them by
     /// their vectors.
     /// The hits are the nearest, unless codes are too coarse to tell. Where many match, those that the signs of their
     /// components say are far away are left out before, and with them one hit in two hundred.

@@ -318,7 +318,8 @@ fn only_the_store_names_the_engine() {
     check_nowhere_but(&files(), &["rocksdb", "librocksdb_sys", "bincode"], within_store);
 }
 
-/// Beside the engine's wrapper and kernels: arrays whose elements never move, and those who write and read them in place.
+/// Beside the engine's wrapper and kernels: arrays whose elements never move, and those who write and read them in
+/// place.
 const UNSAFE: [&str; 9] = [
     "arena/rows.rs",
     "quant/codes.rs",

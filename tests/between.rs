@@ -10,7 +10,7 @@ use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use common::{folder, quick};
+use common::{copy_folder, folder, quick};
 use parking_lot::Mutex;
 use serde_json::json;
 use vectrove::{
@@ -52,18 +52,6 @@ fn staying_at(point: &str, call: impl FnOnce() -> Result<()> + Send + 'static) -
 fn save(collection: &Collection) -> impl FnOnce() -> Result<()> + Send + 'static {
     let collection = collection.clone();
     move || collection.rebuild_index()
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
-        let target = to.join(entry.file_name().unwrap());
-        match entry.is_dir() {
-            true => copy_folder(&entry, &target),
-            // One that RocksDB deleted meanwhile is in no later state.
-            false => _ = std::fs::copy(&entry, target),
-        }
-    }
 }
 
 #[test]

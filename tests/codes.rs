@@ -8,7 +8,7 @@ mod shapes;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{folder, quick};
+use common::{copy_folder, folder, quick};
 use parking_lot::Mutex;
 use serde_json::json;
 use shapes::truth::Truth;
@@ -100,18 +100,6 @@ fn check_selves(from: u64, to: u64, away: f64, search: impl Fn(&[f32]) -> Hits) 
         (to - from) / 7,
         &lost[..lost.len().min(5)]
     );
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
-        let target = to.join(entry.file_name().unwrap());
-        match entry.is_dir() {
-            true => copy_folder(&entry, &target),
-            // One that RocksDB deleted meanwhile is in no later state.
-            false => _ = std::fs::copy(&entry, target),
-        }
-    }
 }
 
 /// A collection whose codes are about to be replaced: the linker stays at a point of it.

@@ -149,7 +149,8 @@ fn rows_at_both_ends_of_the_range_are_found() {
 }
 
 /// Moving a set changes only the rounding of its values. So recall must reach that of a plain scan of the moved values,
-/// or that of hnswlib on the unmoved set where this is lower. Of walks with few queries it may be a little less by chance.
+/// or that of hnswlib on the unmoved set where this is lower. Of walks with few queries it may be a little less by
+/// chance.
 #[track_caller]
 fn check_moved(metric: Metric, move_all: fn(&mut Dice, &Data) -> Data) {
     const N_ROWS: usize = 2_000;

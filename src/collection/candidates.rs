@@ -19,7 +19,8 @@ const BUFFER: usize = 64;
 pub(crate) struct Candidates {
     slots: SlotSet,
     n: usize,
-    /// The slots themselves, where they were told by those that are not among them and are few. Some may have no document.
+    /// The slots themselves, where they were told by those that are not among them and are few. Some may have no
+    /// document.
     few: Option<RoaringBitmap>,
     bits: OnceLock<Bits>,
 }
@@ -137,7 +138,8 @@ impl<'c> Picks<'c> {
         Picks { set: Set::Slots(slots.iter()), present_at: None, buffer: Vec::new(), n_returned: 0 }
     }
 
-    /// Leaves the next slots in a buffer, about `n`; none once all were. Those that have no document are among them. Not to
+    /// Leaves the next slots in a buffer, about `n`; none once all were. Those that have no document are among them.
+    /// Not to
     /// be mixed with asking for slots one by one.
     pub(crate) fn take_into(&mut self, n: usize, slots: &mut Vec<u32>) {
         slots.clear();

@@ -1,4 +1,5 @@
-//! The verbs on a collection's indexes. No one has to call any of them but those that say what metadata is indexed: indexes
+//! The verbs on a collection's indexes. No one has to call any of them but those that say what metadata is indexed:
+//! indexes
 //! keep themselves.
 
 use super::waiting::Task;
@@ -7,11 +8,13 @@ use crate::error::{Error, Result};
 
 impl Collection {
     /// Has a path of metadata indexed, with all below it: from now on in every document that is written, and in the
-    /// background in those that are there. Until that is done filters on it look at documents themselves, as before. One
+    /// background in those that are there. Until that is done filters on it look at documents themselves, as before.
+    /// One
     /// that is indexed stays so.
     ///
     /// # Errors
-    /// `InvalidConfig` for a path that is empty, too long, or below one that is not indexed; otherwise as for every write.
+    /// `InvalidConfig` for a path that is empty, too long, or below one that is not indexed; otherwise as for every
+    /// write.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -33,7 +36,8 @@ impl Collection {
         self.state.live()?.add_index(path)
     }
 
-    /// Has a path of metadata not indexed any more, nor what is below it. Filters on it look at documents themselves from
+    /// Has a path of metadata not indexed any more, nor what is below it. Filters on it look at documents themselves
+    /// from
     /// then on.
     ///
     /// # Errors
@@ -51,8 +55,10 @@ impl Collection {
         Ok(self.state.live()?.fields.indexed())
     }
 
-    /// Waits until every document written before is linked into the graph, and can be reached there, and until the indexes of
-    /// metadata and of words are whole. No one has to: what is not linked or indexed yet is found all the same. Where the
+    /// Waits until every document written before is linked into the graph, and can be reached there, and until the
+    /// indexes of
+    /// metadata and of words are whole. No one has to: what is not linked or indexed yet is found all the same. Where
+    /// the
     /// database was opened read-only it does not wait: nothing is linked there.
     ///
     /// # Errors
@@ -80,8 +86,10 @@ impl Collection {
         self.state.live().map(drop)
     }
 
-    /// Makes the graph and the indexes of metadata and of words anew from the documents, and waits until they are there and
-    /// written down. Searches and writes go on meanwhile, by the graph there was. No one has to do this; it takes as long as linking all
+    /// Makes the graph and the indexes of metadata and of words anew from the documents, and waits until they are there
+    /// and
+    /// written down. Searches and writes go on meanwhile, by the graph there was. No one has to do this; it takes as
+    /// long as linking all
     /// documents did.
     ///
     /// # Errors

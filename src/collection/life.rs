@@ -3,7 +3,8 @@
 //! One thread at a time begins and ends lives; any number ask, without a lock. Whoever asks about a commit has acquired
 //! what was written up to it, and is answered alike however much of later commits is applied meanwhile.
 //!
-//! When a slot may be used again is not known here: whoever lets a life begin sees to it that no one looks any more at a
+//! When a slot may be used again is not known here: whoever lets a life begin sees to it that no one looks any more at
+//! a
 //! commit at which the slot's last document existed.
 
 use crate::sync::{AtomicU64, Ordering};

@@ -1,6 +1,8 @@
-//! The linker: a thread that keeps the graphs of a database's collections, with others to help where there is much to do.
+//! The linker: a thread that keeps the graphs of a database's collections, with others to help where there is much to
+//! do.
 //!
-//! It sleeps until a commit rings its bell. While it works it looks at the last commit, so that no slot it walks over is
+//! It sleeps until a commit rings its bell. While it works it looks at the last commit, so that no slot it walks over
+//! is
 //! used for another document meanwhile.
 
 use std::sync::atomic::{AtomicBool, Ordering};

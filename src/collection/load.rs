@@ -1,7 +1,8 @@
 //! Making a collection's memory at open, and proving while at it that its rows belong together.
 //!
 //! The quick way takes up the image and reads only what the commit log says has changed since
-//! ([`changed`](super::changed)). The long way reads every row ([`rows`](super::rows)). Either way the graph is then brought
+//! ([`changed`](super::changed)). The long way reads every row ([`rows`](super::rows)). Either way the graph is then
+//! brought
 //! up to date ([`regraph`](super::regraph)).
 
 use std::collections::HashSet;
@@ -153,7 +154,8 @@ impl Candidate {
         let shape = image::shape_of(source.config, codebook.as_ref().map(|codebook| &codebook.book));
         let image = image::find(images, (store, id), shape)?;
         let cursor = source.cursor().inspect_err(|error| tracing::warn!("{error}")).ok()??;
-        // Rows may be newer, if every delta in between is still there: the last one tells, for they are dropped all at once.
+        // Rows may be newer, if every delta in between is still there: the last one tells, for they are dropped all at
+        // once.
         if image.tag.delta < cursor.delta && !source.has_delta(cursor.delta) {
             tracing::info!(collection = id.0, "an image is older than the rows of the graph");
             return None;
@@ -163,7 +165,8 @@ impl Candidate {
     }
 }
 
-/// Reads a collection into an empty memory, by its image if there is a sound one. `last` is the last commit, `expected` what
+/// Reads a collection into an empty memory, by its image if there is a sound one. `last` is the last commit, `expected`
+/// what
 /// the log says of the collection: after the candidate's commit, or in all.
 ///
 /// # Errors

@@ -1,7 +1,8 @@
 //! What a collection holds in memory, by slot: whose document it is, its vector, code and links, and which slots are
 //! free.
 //!
-//! Everything here is derived from the store and taken up or remade at open. It changes only by [`Applying::apply`], which
+//! Everything here is derived from the store and taken up or remade at open. It changes only by [`Applying::apply`],
+//! which
 //! cannot fail and runs after its commit is written.
 //!
 //! Searches read without a lock. A slot says from which commit and up to which its document exists, so a search that
@@ -283,7 +284,8 @@ impl Memory {
         self.slots.touch(slot, version);
     }
 
-    /// Takes up the cells and ids of an image, which has so many slots: the sections with these numbers are cells, where
+    /// Takes up the cells and ids of an image, which has so many slots: the sections with these numbers are cells,
+    /// where
     /// ids begin, and ids. Only for a memory without slots; no one reads yet.
     pub(super) fn adopt(
         &self,
@@ -318,7 +320,8 @@ impl Memory {
         Ok(())
     }
 
-    /// Ends loading: what has a document and is not held by the graph waits to be linked, if its namespace is; what has none is free, unless a
+    /// Ends loading: what has a document and is not held by the graph waits to be linked, if its namespace is; what has
+    /// none is free, unless a
     /// walk may still pass through it.
     pub(super) fn settle(&self, is_held: impl Fn(Slot) -> bool) {
         let index = self.index.as_ref();
@@ -421,7 +424,8 @@ impl Slots {
         Commit(self.cell(slot).map_or(0, |cell| cell.version.load(Ordering::Acquire)))
     }
 
-    /// A slot as an image holds it, of a commit that the caller looks at; without a document then, generation and namespace.
+    /// A slot as an image holds it, of a commit that the caller looks at; without a document then, generation and
+    /// namespace.
     /// `version` is the document's at that commit.
     pub(crate) fn cell_bytes(&self, slot: Slot, commit: Commit, version: Commit) -> [u8; CELL_BYTES] {
         let mut bytes = [0; CELL_BYTES];

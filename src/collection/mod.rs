@@ -1,6 +1,7 @@
 //! One collection: where documents meet the store and memory.
 //!
-//! [`Collection`] and [`Namespace`] are handles; [`State`] is the collection they share; [`Live`] is what it consists of
+//! [`Collection`] and [`Namespace`] are handles; [`State`] is the collection they share; [`Live`] is what it consists
+//! of
 //! while it is open. Only this floor knows both vectors in memory and rows on disk.
 //!
 //! | file | owns |
@@ -20,8 +21,10 @@
 //! | [`load`], [`rows`], [`changed`], [`regraph`] | taking it up at open |
 //! | [`verify`] | comparing all of it |
 //!
-//! Locks, in the order in which they may be taken: `Admission::changing`, the store's committer section, `Index::busy`, `Persist::state`, a
-//! memory's ledger (several collections' by number), a memory's retired slots. `Live::namespaces` is held only to read or
+//! Locks, in the order in which they may be taken: `Admission::changing`, the store's committer section, `Index::busy`,
+//! `Persist::state`, a
+//! memory's ledger (several collections' by number), a memory's retired slots. `Live::namespaces` is held only to read
+//! or
 //! replace its value. A search of the only namespace takes none of them.
 
 pub(crate) mod batch;
@@ -200,7 +203,8 @@ impl Collection {
         Ok(Namespace { name: name.into(), ..self.default.clone() })
     }
 
-    /// The names of the namespaces that hold documents and begin with a prefix, in order; with an empty one, of all. The
+    /// The names of the namespaces that hold documents and begin with a prefix, in order; with an empty one, of all.
+    /// The
     /// default namespace has no name and is not listed.
     ///
     /// # Errors
@@ -215,7 +219,8 @@ impl Collection {
         Ok(named.map(|(name, _)| name.to_string()).collect())
     }
 
-    /// Deletes every document of a namespace, all in one commit; there is no such namespace then. One that has none is no
+    /// Deletes every document of a namespace, all in one commit; there is no such namespace then. One that has none is
+    /// no
     /// error.
     ///
     /// # Errors
@@ -423,7 +428,8 @@ pub(crate) fn ranker_of(config: &CollectionConfig, options: &Options) -> Result<
     Ok(Ranker::Custom(distance))
 }
 
-/// Memory for a collection without documents. `folder` is the database's, `codebook` what codes are made by, where there
+/// Memory for a collection without documents. `folder` is the database's, `codebook` what codes are made by, where
+/// there
 /// are some. Vectors are held where nothing else can be
 /// compared; elsewhere once it is known that there is room for them (`Budget::add`).
 pub(crate) fn new_memory(

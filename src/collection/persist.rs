@@ -1,9 +1,11 @@
 //! Writing the graph down: deltas as it changes, now and then a checkpoint of its rows, and an image of all that is in
 //! memory.
 //!
-//! A delta is written for each batch of documents linked, to the same log as they were, by the linker and so never before
+//! A delta is written for each batch of documents linked, to the same log as they were, by the linker and so never
+//! before
 //! the documents. A *save* writes the rows that have changed since the last one, with the cursor that says so; then the
-//! image; then it drops the deltas that both hold. Up to that moment the image before is still good with the deltas after
+//! image; then it drops the deltas that both hold. Up to that moment the image before is still good with the deltas
+//! after
 //! it, so that a kill at any point costs nothing but the time to go through those deltas.
 //!
 //! If a delta cannot be written, none is until a save has made up for it: deltas have no gaps. What is written here is
@@ -190,7 +192,8 @@ impl Live {
         failpoint::hit("delta.written");
     }
 
-    /// Whether so much has been written since the last save that another is worth it, or one has to make up for deltas that
+    /// Whether so much has been written since the last save that another is worth it, or one has to make up for deltas
+    /// that
     /// were not written.
     pub(crate) fn is_save_due(&self) -> bool {
         let n_bytes = self.persist.delta_bytes.load(Ordering::Relaxed);
@@ -248,7 +251,8 @@ impl Live {
         self.store.write_derived(batch)
     }
 
-    /// Has what codes are made by be written too, unless what is there says the same; `always` also for how far they can be
+    /// Has what codes are made by be written too, unless what is there says the same; `always` also for how far they
+    /// can be
     /// trusted.
     fn put_codebook(&self, state: &mut State, batch: &mut Derived, always: bool) {
         let Some(codebook) = self.memory.index.as_ref().and_then(Index::codebook) else { return };

@@ -1,5 +1,6 @@
 //! Proving that an open collection is what it should be: rows against rows, memory against rows, the graph in memory
-//! against the one on disk. Postings are proven where they are kept ([`fields`](super::fields), [`words`](super::words)).
+//! against the one on disk. Postings are proven where they are kept ([`fields`](super::fields),
+//! [`words`](super::words)).
 
 use std::collections::BTreeSet;
 
@@ -94,7 +95,8 @@ impl Live {
         Ok(())
     }
 
-    /// Every id is the one its document bears, every document's body can be read, and its metadata satisfies the schema.
+    /// Every id is the one its document bears, every document's body can be read, and its metadata satisfies the
+    /// schema.
     fn verify_ids(&self, source: Source<'_>) -> Result<()> {
         let schema = self.admission.present();
         source.scan(&self.families.documents, key::all_ids_range(), |key, value| {

@@ -65,7 +65,8 @@ impl Database {
         Ok(Collection::new(state, self.keeper()))
     }
 
-    /// The collection with a name, created if there is none. What metadata is indexed, where exact vectors are, and without
+    /// The collection with a name, created if there is none. What metadata is indexed, where exact vectors are, and
+    /// without
     /// a schema in the configuration the schema too, are what they are in the collection that is there.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The database: its collections, its background worker, opening and closing.
 //!
-//! [`Database`] is a handle on an [`Engine`], which owns the store, the open collections and the worker. The last handle
+//! [`Database`] is a handle on an [`Engine`], which owns the store, the open collections and the worker. The last
+//! handle
 //! of any kind closes the engine in order; [`Database::close`] does so at once and says whether it worked.
 
 mod backup;

@@ -35,7 +35,8 @@ pub struct Stats {
     pub engine_memory_bytes: u64,
     /// Bytes of memory in the storage engine's write buffers.
     pub write_buffer_bytes: u64,
-    /// Bytes of memory that count against [`Options::memory_limit`](crate::Options): what all collections take, and what
+    /// Bytes of memory that count against [`Options::memory_limit`](crate::Options): what all collections take, and
+    /// what
     /// the storage engine may take.
     pub memory_bytes: usize,
     /// The limit; none without one.
@@ -58,7 +59,8 @@ pub struct CollectionStats {
     pub n_namespaces: usize,
     /// Bytes of memory it takes: vectors, codes, links and slots, free ones included; not what is mapped.
     pub memory_bytes: usize,
-    /// Where exact vectors are: memory they have left to stay within [`Options::memory_limit`](crate::Options) counts as
+    /// Where exact vectors are: memory they have left to stay within [`Options::memory_limit`](crate::Options) counts
+    /// as
     /// disk.
     pub residency: Residency,
     /// Bytes of memory for exact vectors.
@@ -117,7 +119,8 @@ pub struct CodeStats {
     pub kind: CodeKind,
     /// Counts what codes were made by, through all openings.
     pub generation: u32,
-    /// Of the ten nearest of some documents, the share that codes leave among what a default search compares exactly, 0 to
+    /// Of the ten nearest of some documents, the share that codes leave among what a default search compares exactly, 0
+    /// to
     /// 1; `None` until it is measured: with 100 documents, and again whenever there are twice as many.
     pub code_recall: Option<f32>,
     /// Of the same, the share that such a search finds.

@@ -97,7 +97,8 @@ impl Graph {
         (0..self.n_slots() as u32).filter(|&slot| self.row(slot, 0).is_point())
     }
 
-    /// The points that walks may miss: those that links of level 0 do not lead to from an entry. Wherever a walk comes down
+    /// The points that walks may miss: those that links of level 0 do not lead to from an entry. Wherever a walk comes
+    /// down
     /// to level 0, it begins at its region's entry too.
     pub(crate) fn unreachable(&self) -> Vec<u32> {
         let mut reached = vec![false; self.n_slots()];
@@ -113,7 +114,8 @@ impl Graph {
         self.points().filter(|&slot| !reached[slot as usize]).collect()
     }
 
-    /// Links to a point that cannot be reached, from the nearest that can, by a link that is never pruned. `unreachable`
+    /// Links to a point that cannot be reached, from the nearest that can, by a link that is never pruned.
+    /// `unreachable`
     /// are all that cannot be.
     pub(crate) fn mend<S: Space>(
         &self,

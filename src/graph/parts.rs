@@ -46,7 +46,8 @@ impl Graph {
         }
     }
 
-    /// Makes slots neither points nor twins, and says what that changed. Links to them stay: see [`tidy`](Graph::tidy). No
+    /// Makes slots neither points nor twins, and says what that changed. Links to them stay: see [`tidy`](Graph::tidy).
+    /// No
     /// one else may use the graph.
     pub(crate) fn forget(&self, slots: &HashSet<u32>, hosts: &mut Hosts) -> Vec<Change> {
         let twins = slots.iter().filter_map(|&slot| hosts.of(slot));
@@ -68,7 +69,8 @@ impl Graph {
         changes
     }
 
-    /// Drops every link that [`audit`](Graph::audit) would call a fault. Returns the points that lost links by that. No one
+    /// Drops every link that [`audit`](Graph::audit) would call a fault. Returns the points that lost links by that. No
+    /// one
     /// else may use the graph.
     pub(crate) fn tidy(&self, region_of: impl Fn(u32) -> u32 + Sync) -> Vec<u32> {
         let region_of = |slot: u32| if self.is_undivided() { 0 } else { region_of(slot) };

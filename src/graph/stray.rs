@@ -1,9 +1,12 @@
 //! Points that a search for them misses: telling them, and choosing their links again.
 //!
 //! A graph cannot be walked well where points were linked while most of their neighbours were not there yet, or while
-//! walks could not get to them. So it is where thousands of nearly equal points come before all others: above level 0 too
-//! walks end among them, and those that come later are linked to them rather than to each other. No count of links tells
-//! that. A search for a point itself does, at a sixth of what linking it takes. So a few points are searched for now and
+//! walks could not get to them. So it is where thousands of nearly equal points come before all others: above level 0
+//! too
+//! walks end among them, and those that come later are linked to them rather than to each other. No count of links
+//! tells
+//! that. A search for a point itself does, at a sixth of what linking it takes. So a few points are searched for now
+//! and
 //! then; only if some of them are missed does it become everyone's turn.
 
 use super::link::Linking;

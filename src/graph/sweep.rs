@@ -1,7 +1,8 @@
 //! Taking dead points out: links that lead to them are led past them.
 //!
 //! After FreshDiskANN's consolidation (Singh et al., 2021): a point that links to dead ones takes their links as
-//! candidates to fill its row up again. Unlike there, it keeps its other links: they are not worse than before. Points are swept many at a time, because each sweep looks at every row.
+//! candidates to fill its row up again. Unlike there, it keeps its other links: they are not worse than before. Points
+//! are swept many at a time, because each sweep looks at every row.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;

@@ -76,7 +76,8 @@ macro_rules! of_kind {
 }
 
 impl Codes {
-    /// Codes by a book for vectors under a metric; `None` for a metric that codes do not serve. `unit` says that all vectors
+    /// Codes by a book for vectors under a metric; `None` for a metric that codes do not serve. `unit` says that all
+    /// vectors
     /// are of length one.
     pub(crate) fn new(dimension: usize, metric: Metric, unit: bool, book: Book) -> Option<Self> {
         let rows = match book.kind {
@@ -169,7 +170,8 @@ impl Codes {
         }
     }
 
-    /// The signs of a code's components, one bit each, positive ones set; zeros for what pads it. None where there are no
+    /// The signs of a code's components, one bit each, positive ones set; zeros for what pads it. None where there are
+    /// no
     /// sketches.
     pub(crate) fn signs(&self, code: &[u8], signs: &mut Vec<[u64; LINE]>) {
         match self.sketched() {

@@ -427,7 +427,8 @@ fn bits(block: &[u8; 64], mask: u8) -> u64 {
     block.iter().enumerate().fold(0, |bits, (at, byte)| bits | u64::from(byte & mask != 0) << at)
 }
 
-/// The nearest integer, without a call where there is no instruction for it: adding 1.5 · 2²³ leaves it in the low bits.
+/// The nearest integer, without a call where there is no instruction for it: adding 1.5 · 2²³ leaves it in the low
+/// bits.
 /// For magnitudes below 2²².
 #[inline(always)]
 fn round(x: f32) -> i32 {

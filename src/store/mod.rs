@@ -286,7 +286,8 @@ impl Store {
     fn sync_through(&self, commit: Commit) -> Result<()> {
         let last_written = || Commit(self.last_written.load(Ordering::Acquire));
         let sync = || {
-            // A disk that once refused to confirm may confirm the next time without having the pages; and a log that met a
+            // A disk that once refused to confirm may confirm the next time without having the pages; and a log that
+            // met a
             // full disk is left alone until the engine has begun another.
             if let Some(reason) = self.health.reason() {
                 return Err(reason);

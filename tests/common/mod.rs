@@ -93,3 +93,16 @@ pub(crate) fn content(db: &Database) -> Vec<(String, String, StoredDocument)> {
 pub(crate) fn bits(vector: &[f32]) -> Vec<u32> {
     vector.iter().map(|component| component.to_bits()).collect()
 }
+
+/// Copies a folder as it is, whatever is written there meanwhile.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
+        let target = to.join(entry.file_name().unwrap());
+        match entry.is_dir() {
+            true => copy_folder(&entry, &target),
+            // One that RocksDB deleted meanwhile is in no later state.
+            false => _ = std::fs::copy(&entry, target),
+        }
+    }
+}

@@ -118,7 +118,8 @@ pub(crate) fn check_linked(db: &Database, found: &Found, rng: &mut Rng) -> Resul
     Ok(faults)
 }
 
-/// A small namespace has no links, so that its documents are compared one by one without a walk that was given up before.
+/// A small namespace has no links, so that its documents are compared one by one without a walk that was given up
+/// before.
 fn reaches_all(check: &RoomCheck<'_>, namespace: &str, rng: &mut Rng) -> Result<bool> {
     let began = Instant::now();
     loop {

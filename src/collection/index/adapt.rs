@@ -1,7 +1,9 @@
-//! Fitting codes to the data: measuring how far they can be trusted, and putting others in their place where that is not
+//! Fitting codes to the data: measuring how far they can be trusted, and putting others in their place where that is
+//! not
 //! far enough.
 //!
-//! A new layer is made beside the one that is walked: first the codes of all documents, then a graph. Whoever gives a slot
+//! A new layer is made beside the one that is walked: first the codes of all documents, then a graph. Whoever gives a
+//! slot
 //! a document meanwhile gives it a code in both, and what is linked in the one is linked in the other after. Both are
 //! done a little at a time, between other work. Then the new layer takes the other's place at once.
 //!
@@ -28,7 +30,8 @@ use crate::store::View;
 const GOOD: f32 = 0.985;
 /// Others take their place only if they leave so many more.
 const BETTER: f32 = 0.005;
-/// Codes by bytes are measured from another centre where so large a part of what they measure is the same for all vectors,
+/// Codes by bytes are measured from another centre where so large a part of what they measure is the same for all
+/// vectors,
 /// unless that leaves fewer of the nearest by more than so many: it is lost to telling one from another.
 const COMMON: f64 = 0.7;
 const WORSE: f32 = 0.005;
@@ -39,7 +42,8 @@ const NEWEST: usize = 256;
 /// Whenever so many were, these are looked at: if codes leave fewer of the nearest among them, all is measured.
 const LOOKED_AT: usize = 512;
 const SUSPECT: f32 = 0.9;
-/// So many searches that codes could hardly answer have them measured, if there are so many times more documents than when
+/// So many searches that codes could hardly answer have them measured, if there are so many times more documents than
+/// when
 /// that was last done.
 const DOUBTS: usize = 8;
 const DOUBT_GROWTH: f64 = 1.1;
@@ -65,7 +69,8 @@ pub(super) struct Adapting {
 /// A layer on its way.
 struct Replacing {
     layer: Arc<Layer>,
-    /// Kept until all codes are there, so that no slot that has none yet is given another document: the oldest view that
+    /// Kept until all codes are there, so that no slot that has none yet is given another document: the oldest view
+    /// that
     /// anyone looked at when this was begun, and the newest.
     views: Option<[Arc<View>; 2]>,
     /// Slots that have a code, and those that there were.
@@ -133,7 +138,8 @@ impl Index {
         self.next.store(None);
     }
 
-    /// Documents when codes were last measured, as it was written down: none where they did not fit. What was to take their
+    /// Documents when codes were last measured, as it was written down: none where they did not fit. What was to take
+    /// their
     /// place was lost with the last opening.
     pub(super) fn measured_before(gauge: Option<Gauge>, adapts: bool) -> usize {
         gauge.filter(|gauge| !adapts || gauge.code_recall >= GOOD).map_or(0, |gauge| gauge.n_documents)
@@ -239,7 +245,8 @@ impl Index {
         self.n_doubts.fetch_add(1, Ordering::Relaxed) + 1 == DOUBTS
     }
 
-    /// What codes had better be made by, and what these would leave of the nearest: the first that is good enough, otherwise
+    /// What codes had better be made by, and what these would leave of the nearest: the first that is good enough,
+    /// otherwise
     /// the best. None that leaves less than `least`.
     fn better_book(&self, bench: &Bench<'_>, now: &Book, sample: &Sample, least: f32) -> Option<(Book, f32)> {
         let ((centre, _), generation) = (sample.centre(bench, &[]), now.generation + 1);
@@ -332,7 +339,8 @@ impl Index {
             // Whoever gives a slot a code gives it one in both, or in the new one.
             let _still = bench.memory.still();
             self.layer.store(layer.clone());
-            // By other codes everything may be otherwise: measured again, and once more as they grow. Before whoever waits
+            // By other codes everything may be otherwise: measured again, and once more as they grow. Before whoever
+            // waits
             // can see that nothing is being made any more.
             *self.gauge.lock() = None;
             self.n_measured.store(0, Ordering::Release);

@@ -1,4 +1,5 @@
-//! Which way to what is nearest is the fastest: measured on this machine with this collection's own vectors, the first time
+//! Which way to what is nearest is the fastest: measured on this machine with this collection's own vectors, the first
+//! time
 //! it matters, and again once there are many more.
 
 use std::hint::black_box;
@@ -23,20 +24,24 @@ const N_WALKS: usize = 16;
 const WALKED: usize = 64;
 /// Once there are so many times more documents, it is measured anew: more of what is compared comes from memory.
 const GROWTH: usize = 4;
-/// Points that a walk compares for each that its beam holds, in parts of `m`: each brings `2 m` links at most, and most of
+/// Points that a walk compares for each that its beam holds, in parts of `m`: each brings `2 m` links at most, and most
+/// of
 /// those were seen before.
 const RANKED_SHARE: f64 = 0.7;
 /// Points compared on a walk in the time that reading one vector from disk takes, at best.
 const FROM_DISK: f64 = 40.0;
-/// What a walk takes for each point that it compares where there is none to be measured yet, as a multiple of comparing.
+/// What a walk takes for each point that it compares where there is none to be measured yet, as a multiple of
+/// comparing.
 const WALKING: f64 = 3.0;
 /// The same of a walk among some, as a multiple of one among all: each link is looked up in the set.
 const CHOOSING: f64 = 2.0;
-/// Following the links of a point that is not wanted itself, as a multiple of what a walk takes for each that it compares.
+/// Following the links of a point that is not wanted itself, as a multiple of what a walk takes for each that it
+/// compares.
 const STEP_OVER: f64 = 7.0;
 /// Taking a candidate out of a set, and telling whether it is left, in nanoseconds.
 const PICKING: f64 = 5.0;
-/// What comparing by codes takes however few there are: making a query of them and choosing what is compared exactly, in
+/// What comparing by codes takes however few there are: making a query of them and choosing what is compared exactly,
+/// in
 /// nanoseconds.
 const BY_CODES: f64 = 8_000.0;
 /// Fewer candidates than this part of all points are never walked among: they may hang together by nothing.
@@ -82,7 +87,8 @@ impl Index {
         }
     }
 
-    /// Nanoseconds that it takes to compare the vectors of so many documents, and to walk for so many points of the beam.
+    /// Nanoseconds that it takes to compare the vectors of so many documents, and to walk for so many points of the
+    /// beam.
     /// `None` if neither can be told.
     pub(crate) fn scan_or_walk(&self, sight: Sight<'_>, n_scanned: usize, ef: f64) -> Option<[f64; 2]> {
         let cost = self.cost(sight)?;
@@ -103,7 +109,8 @@ impl Index {
         if is_all { self.n_points(sight.n_documents) } else { sight.n_members }
     }
 
-    /// The ways to the nearest of so many candidates, by a walk that keeps `ef` points or without one, and the nanoseconds
+    /// The ways to the nearest of so many candidates, by a walk that keeps `ef` points or without one, and the
+    /// nanoseconds
     /// that each takes, the fastest first. Never empty; without figures where they are not needed or cannot be told.
     pub(crate) fn plans(&self, sight: Sight<'_>, n_candidates: usize, ef: usize, can_walk: bool) -> Vec<(Plan, f64)> {
         if n_candidates < FEW {
@@ -143,7 +150,8 @@ impl Index {
         }
     }
 
-    /// Whether to compare the codes of so many candidates, all of which lie away from a query, rather than walk among them
+    /// Whether to compare the codes of so many candidates, all of which lie away from a query, rather than walk among
+    /// them
     /// with a beam of `ef`.
     pub(crate) fn prefers_codes(&self, sight: Sight<'_>, n_candidates: usize, ef: usize) -> bool {
         let Some(cost) = self.known_cost().filter(|_| self.has_codes()) else { return false };

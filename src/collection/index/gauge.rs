@@ -1,6 +1,7 @@
 //! How far codes can be trusted: measured on some of the collection's own vectors, against all others.
 //!
-//! Queries are made that lie as documents do: at some of these, moved by the difference of two of their links. Of the ten
+//! Queries are made that lie as documents do: at some of these, moved by the difference of two of their links. Of the
+//! ten
 //! nearest, by exact vectors, those count that codes leave among what a default search compares exactly; and those that
 //! such a search finds.
 
@@ -59,7 +60,8 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// Takes documents as of the commit that the bench looks at. `None` if there are too few. Half of the queries lie at
+    /// Takes documents as of the commit that the bench looks at. `None` if there are too few. Half of the queries lie
+    /// at
     /// some of the newest, if any are named.
     pub(super) fn take(
         index: &Index,
@@ -156,7 +158,8 @@ impl Sample {
         nearest
     }
 
-    /// The share of the nearest that codes leave among what is compared exactly. `code_of` tells where the code of a place
+    /// The share of the nearest that codes leave among what is compared exactly. `code_of` tells where the code of a
+    /// place
     /// is.
     fn code_recall(&self, bench: &Bench<'_>, codes: &Codes, code_of: impl Fn(usize) -> u32 + Sync) -> f32 {
         if codes.are_exact() {
@@ -196,7 +199,8 @@ impl Sample {
         Some(self.code_recall(bench, &codes, |at| at as u32))
     }
 
-    /// The mean of the vectors, and the part of what they measure from `origin` that is the same for all: 0 where that is
+    /// The mean of the vectors, and the part of what they measure from `origin` that is the same for all: 0 where that
+    /// is
     /// their mean, near 1 where they lie far from it in one direction. An empty origin is zero.
     pub(super) fn centre(&self, bench: &Bench<'_>, origin: &[f32]) -> (Vec<f32>, f64) {
         let (mut sums, mut squares) = (vec![0.0f64; self.dimension], 0.0);
@@ -309,7 +313,8 @@ pub(super) fn sample_to_try(index: &Index, bench: &Bench<'_>, newest: &[Slot], s
     Sample::take(index, bench, MOST_TRIED, newest, salt)
 }
 
-/// The share of the nearest among the newest documents that codes leave: a glance, to see that they lie elsewhere than others.
+/// The share of the nearest among the newest documents that codes leave: a glance, to see that they lie elsewhere than
+/// others.
 pub(super) fn glance(bench: &Bench<'_>, layer: &Layer, newest: &[Slot]) -> f32 {
     const N_GLANCES: usize = 8;
     let (Some(codes), Some(held), slots) = (layer.codes(), bench.exact.complete(), &bench.memory.slots) else {

@@ -93,7 +93,8 @@ impl Layer {
         self.sifting.put(codes, slot, code);
     }
 
-    /// Gives some slots codes in this layer, which nobody looks at yet: of all that someone may look at, since the older view
+    /// Gives some slots codes in this layer, which nobody looks at yet: of all that someone may look at, since the
+    /// older view
     /// up to the newer. `old` is what is looked at.
     pub(super) fn fill(
         &self,
@@ -110,7 +111,8 @@ impl Layer {
         let put = |slot: Slot, vector: &[f32]| {
             let code = codes.encode(vector);
             #[expect(unsafe_code, reason = "slots are filled where nobody looks yet")]
-            // SAFETY: nobody looks at the new layer yet. The slot holds a document at a commit that we look at, or later ones do,
+            // SAFETY: nobody looks at the new layer yet. The slot holds a document at a commit that we look at, or
+            // later ones do,
             // so that it is given no other; and whoever gave it this one did so before the new layer was there.
             unsafe {
                 codes.put(slot.0, &code);

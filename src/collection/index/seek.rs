@@ -74,10 +74,12 @@ struct Look<'l> {
 pub(crate) enum Target<'t> {
     /// Among all documents of the namespace; where those around the query are dead, past them.
     All,
-    /// Among those that have a bit; by a walk, which begins at the seeds too. If none of them is near the query, the walk
+    /// Among those that have a bit; by a walk, which begins at the seeds too. If none of them is near the query, the
+    /// walk
     /// keeps more, or there is none where it may be given up.
     Among { bits: &'t Bits, seeds: &'t [u32], may_give_up: bool },
-    /// These, one by one, by their codes; those that sketches say are far away are sifted out before, if that is worth it.
+    /// These, one by one, by their codes; those that sketches say are far away are sifted out before, if that is worth
+    /// it.
     Each { slots: &'t mut Picks<'t>, sifts: bool },
 }
 
@@ -317,8 +319,10 @@ impl Index {
         Ok(true)
     }
 
-    /// Finds the nearest `n_kept` of tail and graph, ranked as the graph ranks: they are in `scratch.found` where each is
-    /// ranked, otherwise [`gather`] puts them there. False if another layer has taken the place of the one looked at: what
+    /// Finds the nearest `n_kept` of tail and graph, ranked as the graph ranks: they are in `scratch.found` where each
+    /// is
+    /// ranked, otherwise [`gather`] puts them there. False if another layer has taken the place of the one looked at:
+    /// what
     /// has left the tail may be in that one alone.
     fn collect<S: Space + Seen>(
         &self,
@@ -393,7 +397,8 @@ impl Index {
         true
     }
 
-    /// Puts together all that the tail and a walk have found, if there was one, and in order what was compared one by one.
+    /// Puts together all that the tail and a walk have found, if there was one, and in order what was compared one by
+    /// one.
     fn gather_all(&self, look: Look<'_>, target: &Target<'_>, scratch: &mut Scratch) {
         if matches!(target, Target::Each { .. }) {
             sort(&mut scratch.found);
@@ -463,7 +468,8 @@ fn is_starved(wanted: Wanted<'_>, ef: usize, admits: &impl Fn(u32) -> bool, scra
     n_left > 0 && n_met >= ef
 }
 
-/// Compares slots one by one, leaving the nearest in `scratch.found`, in no order, and some that are farther or not seen any
+/// Compares slots one by one, leaving the nearest in `scratch.found`, in no order, and some that are farther or not
+/// seen any
 /// more. Returns how many were compared.
 fn scan_each<S: Space + Seen>(
     space: &S,
@@ -532,7 +538,8 @@ fn gather(graph: &Graph, slots: &Slots, wanted: Wanted<'_>, target: &Target<'_>,
     found.truncate(most);
 }
 
-/// Compares the nearest by codes by their exact vectors: `n_least`, and more as long as the codes' own errors say that the
+/// Compares the nearest by codes by their exact vectors: `n_least`, and more as long as the codes' own errors say that
+/// the
 /// next may belong among the hits.
 fn rescore_while_doubted(look: Look<'_>, n_least: usize, scratch: &mut Scratch) -> Result<()> {
     let Look { layer, sight: Sight { slots, exact, ranker, .. }, wanted } = look;
@@ -567,7 +574,8 @@ fn rescore_while_doubted(look: Look<'_>, n_least: usize, scratch: &mut Scratch) 
     compared
 }
 
-/// Compares by their exact vectors those of some candidates that come after as many as there are pairs of ranks, and puts
+/// Compares by their exact vectors those of some candidates that come after as many as there are pairs of ranks, and
+/// puts
 /// them in order among those found.
 fn compare_more(
     exact: &Reader<'_>,
@@ -598,7 +606,8 @@ fn compare_more(
 /// Standard deviations of the codes' errors within which the next candidate is in doubt.
 const DOUBT: f64 = 2.5;
 
-/// Whether the next candidate, of this rank by its code, may be nearer than the farthest of the hits so far, by what codes
+/// Whether the next candidate, of this rank by its code, may be nearer than the farthest of the hits so far, by what
+/// codes
 /// were wrong about the candidates before: pairs of ranks by code and exact ranks.
 fn is_doubted(pairs: &[(f32, f32)], next: f32, farthest: f32) -> bool {
     let n = pairs.len().max(1) as f64;
@@ -608,7 +617,8 @@ fn is_doubted(pairs: &[(f32, f32)], next: f32, farthest: f32) -> bool {
     f64::from(next) + mean - DOUBT * variance.sqrt() < f64::from(farthest)
 }
 
-/// Whether codes told next to nothing about which of some candidates for `n` hits are the nearest: they were wrong by more
+/// Whether codes told next to nothing about which of some candidates for `n` hits are the nearest: they were wrong by
+/// more
 /// than what there was to tell.
 fn are_blind(pairs: &[(f32, f32)], n: usize) -> bool {
     let variance = |values: &dyn Fn(&(f32, f32)) -> f64| {
@@ -652,7 +662,8 @@ fn rescore(exact: &Reader<'_>, ranker: &Ranker, wanted: Wanted<'_>, scratch: &mu
     Ok(())
 }
 
-/// Compares what was found by its exact vectors, those that are nearest by their codes first, until those that come later
+/// Compares what was found by its exact vectors, those that are nearest by their codes first, until those that come
+/// later
 /// make no difference. What matches a filter may lie far from the query, where codes can hardly tell one from another.
 fn rescore_until_sure(
     (slots, exact): (&Slots, &Reader<'_>),

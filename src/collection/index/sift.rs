@@ -1,6 +1,7 @@
 //! Telling from sketches most of what is far from a query, before codes are compared.
 //!
-//! Sketches are made when a search first wants them, in the background, of what is seen from then on: a search that looks
+//! Sketches are made when a search first wants them, in the background, of what is seen from then on: a search that
+//! looks
 //! at an earlier commit does without.
 
 use std::ops::Range;
@@ -19,7 +20,8 @@ use crate::quant::{Code, CodeQuery, Codes, Sketches};
 
 /// Fewer candidates are compared by their codes right away.
 pub(crate) const LEAST_SIFTED: usize = 512;
-/// Candidates whose codes are compared all the same, about: measured on embeddings of short texts. Of those that lie away
+/// Candidates whose codes are compared all the same, about: measured on embeddings of short texts. Of those that lie
+/// away
 /// from the query, such a part.
 pub(super) const SIFTED: f64 = 400.0;
 pub(super) const LEFT_AWAY: f64 = 0.2;
@@ -106,7 +108,8 @@ impl Index {
         self.layer.load().sifting.is_wanted.swap(false, Ordering::AcqRel)
     }
 
-    /// From now on what is put is given a sketch. No commit may be applied meanwhile. False if there is nothing to fill.
+    /// From now on what is put is given a sketch. No commit may be applied meanwhile. False if there is nothing to
+    /// fill.
     pub(crate) fn begin_sketches(&self, n_slots: usize) -> std::io::Result<bool> {
         let layer = self.layer.load();
         let Some(sketches) = layer.codes().and_then(Sketches::new) else { return Ok(false) };
@@ -114,7 +117,8 @@ impl Index {
         Ok(layer.sifting.sketched.set(Sketched { sketches, since: OnceLock::new() }).is_ok())
     }
 
-    /// Makes the sketches of all that is seen at a commit, the last one when they were begun; someone looks at it meanwhile.
+    /// Makes the sketches of all that is seen at a commit, the last one when they were begun; someone looks at it
+    /// meanwhile.
     pub(crate) fn fill_sketches(&self, slots: &Slots, commit: Commit) {
         let layer = self.layer();
         let (Some(sketched), Some(codes)) = (layer.sifting.sketched.get(), layer.codes()) else { return };
@@ -213,7 +217,8 @@ fn choose(counts: &[u32], slots: &[u32], range: Range<u32>, chosen: &mut Vec<u32
     for (counts, slots) in counts.chunks(CHOSEN).zip(slots.chunks(CHOSEN)) {
         let mut n = 0;
         for (counts, slots) in counts.chunks(LANES).zip(slots.chunks(LANES)) {
-            // Of most blocks none is, which is told of all at once; of others each is taken, and left again if it is not:
+            // Of most blocks none is, which is told of all at once; of others each is taken, and left again if it is
+            // not:
             // which are cannot be foreseen.
             if counts.iter().fold(false, |any, count| any | is_within(count)) {
                 for (count, slot) in counts.iter().zip(slots) {

@@ -53,7 +53,8 @@ thread_local! {
     static OVER_VECTORS: RefCell<Linking<ExactQuery>> = RefCell::default();
 }
 
-/// Does something while nothing is committed, and has views looked at: the oldest that anyone looks at, and the newest. `None`,
+/// Does something while nothing is committed, and has views looked at: the oldest that anyone looks at, and the newest.
+/// `None`,
 /// and nothing done, where others hold commits off: they may be waiting for the linker.
 type Pin<'p> = dyn Fn(&mut dyn FnMut()) -> Option<[Arc<View>; 2]> + Sync + 'p;
 
@@ -184,7 +185,8 @@ impl Index {
             // Room was made in the graph there was when a commit was planned, which may have been another one.
             let last = waiting.iter().max().map_or(0, |slot| slot.0 as usize);
             self.make_room(last + 1)?;
-            // What died a moment ago is linked all the same, as long as a search may look at a commit at which it lived.
+            // What died a moment ago is linked all the same, as long as a search may look at a commit at which it
+            // lived.
             let (needed, dead): (Vec<Slot>, Vec<Slot>) = waiting.iter().partition(|slot| space.is_needed(slot.0));
             let (needed, loose) = self.sort_out(&graph, memory, needed);
             let mut changes = crew.each(&needed, |graph, slot, linking| graph.link(space, slot.0, linking));

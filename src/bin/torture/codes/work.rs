@@ -1,4 +1,5 @@
-//! The process that is killed: carries out the script, and tells each operation that was acknowledged and each change of
+//! The process that is killed: carries out the script, and tells each operation that was acknowledged and each change
+//! of
 //! codes.
 
 use std::io::Write;
