@@ -28,7 +28,7 @@ use crate::store::View;
 
 /// Codes that leave fewer of the nearest are replaced.
 const GOOD: f32 = 0.985;
-/// Others take their place only if they leave so many more.
+/// The least gain in recall for which codes are replaced.
 const BETTER: f32 = 0.005;
 /// Codes by bytes are measured from another centre where so large a part of what they measure is the same for all
 /// vectors,
