@@ -429,6 +429,54 @@ fn a_few_documents_far_away_from_many_are_found() {
     assert!(recall >= GOOD, "recall {recall}, {told:?}");
 }
 
+#[test]
+fn documents_that_begin_a_cluster_far_away_are_found_at_once() {
+    let (_alone, folder) = (ALONE.lock(), folder());
+    let db = Database::open_with(folder.path(), quick()).unwrap();
+    let collection = db.create_collection("c", config()).unwrap();
+    insert(&collection, 0, N_ROWS, 0.0);
+    collection.wait_indexed().unwrap();
+    for (from, to) in [(0, 100), (100, 150), (150, 250), (250, 400)] {
+        insert(&collection, N_ROWS + from, N_ROWS + to, -20_000.0);
+        // Before and after they are linked, and whether codes were replaced or not.
+        for _ in 0..3 {
+            let recall = recall(&collection, -20_000.0);
+            assert!(recall >= 0.97, "{to} documents: recall {recall}, {:?}", codes(&db));
+            collection.wait_indexed().unwrap();
+        }
+    }
+}
+
+#[test]
+fn links_that_were_made_by_codes_that_fitted_stay() {
+    let (_alone, folder) = (ALONE.lock(), folder());
+    let db = Database::open_with(folder.path(), quick()).unwrap();
+    let collection = db.create_collection("c", config()).unwrap();
+    insert(&collection, 0, 2 * N_ROWS, 0.0);
+    // Some died, some are there twice.
+    collection.delete_many(0..200).unwrap();
+    collection.insert_many((0..100).map(|n| Document::new(row(1_000 + n, 0.0)).id(1_000_000 + n))).unwrap();
+    assert_eq!(settled(&db, &collection).n_replaced, 0);
+    let before = recall(&collection, 0.0);
+    for (cluster, away) in [(1, 3_000.0), (2, -50_000.0)] {
+        let from = 10_000 * cluster;
+        insert(&collection, from, from + 900, away);
+        collection.delete_many(from..from + 50).unwrap();
+        let told = settled(&db, &collection);
+        assert!(told.n_replaced > 0, "{told:?}");
+        db.verify().unwrap();
+        for (what, away) in [("old", 0.0), ("new", away)] {
+            let recall = recall(&collection, away);
+            assert!(
+                recall >= before.min(GOOD),
+                "{what}, cluster {cluster}: recall {recall}, {before} before, {told:?}"
+            );
+        }
+        check_selves(from + 50, from + 900, away, |row| collection.search(row).limit(1).way(Way::Graph).run().unwrap());
+        check_selves(1_200, 4_000, 0.0, |row| collection.search(row).limit(1).way(Way::Graph).run().unwrap());
+    }
+}
+
 /// Where row `n` of the database in `tests/fixtures/format-1-places` lies, which was written when all codes were bytes.
 fn old_place(n: u64) -> Vec<f32> {
     vec![52.5 + (n * 37 % 300) as f32 / 8_192.0, 13.375 + (n * 91 % 300) as f32 / 8_192.0]

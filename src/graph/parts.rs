@@ -46,6 +46,23 @@ impl Graph {
         }
     }
 
+    /// Takes over points, links, twins and entries of another graph of the same shape, as far as there is room. Nothing
+    /// may be linked there meanwhile; walks go on. No one else may use this one.
+    pub(crate) fn copy(&self, other: &Graph) {
+        let slots = (0..self.n_slots().min(other.n_slots()) as u32).into_par_iter().with_min_len(1_024);
+        slots.filter(|&slot| other.is_point(slot)).for_each(|slot| {
+            for level in 0..=self.level_of(slot) {
+                self.put_row(slot, level, other.row_links(slot, level).into_iter());
+            }
+            for member in std::iter::once(slot).chain(other.twins(slot)) {
+                if let (Some(own), Some(cell)) = (self.twin_cell(member), other.twin_cell(member)) {
+                    own.store(cell.load(Ordering::Acquire), Ordering::Release);
+                }
+            }
+        });
+        other.entries().for_each(|(region, entry)| self.set_entry_of(region, Some(entry)));
+    }
+
     /// Makes slots neither points nor twins, and says what that changed. Links to them stay: see [`tidy`](Graph::tidy).
     /// No
     /// one else may use the graph.
@@ -124,6 +141,13 @@ impl Graph {
             for to in self.links(slot, level) {
                 self.link_back(space, to, slot, level, linking);
             }
+        }
+    }
+
+    /// The same for a point that has fewer links than a new one gets.
+    pub(crate) fn repair_short<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
+        if self.is_point(slot) && self.row(slot, 0).iter().len() < self.shape.m {
+            self.repair(space, slot, linking);
         }
     }
 

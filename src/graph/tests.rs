@@ -1,5 +1,6 @@
 //! The graph against its obvious twins: brute force, counting, plain maps.
 
+mod copies;
 mod histories;
 mod orders;
 mod regions;

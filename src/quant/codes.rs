@@ -19,6 +19,9 @@ pub(crate) enum Grain {
 
 /// What ranks need of a vector beside its code: scale, and squared length as its code stands for it, coarse and fine.
 pub(super) type Facts = [f32; 4];
+/// The variance of the error of rounding to steps of 1, and that of its square, in squares of the former.
+pub(super) const STEP_VARIANCE: f32 = 1.0 / 12.0;
+pub(super) const SQUARE_VARIANCE: f32 = 0.8;
 /// Bytes of these.
 pub(crate) const FACTS_BYTES: usize = size_of::<Facts>();
 /// Raised whenever the same vector is given another code by the same book.
@@ -225,6 +228,12 @@ impl Codes {
     /// Makes a query of a stored code.
     pub(crate) fn query_of(&self, slot: u32, query: &mut CodeQuery) {
         of_kind!(self, rows => rows.query_of(slot, query));
+    }
+
+    /// About how far ranks of equal vectors near a slot are from each other at least, as a standard deviation: what is
+    /// nearer to each other than that codes cannot tell apart. The slot's code is written.
+    pub(crate) fn noise(&self, query: &CodeQuery, slot: u32) -> f32 {
+        of_kind!(self, rows => rows.noise(query, slot))
     }
 
     /// Ranks codes against a query; smaller is nearer. The slots' codes are written.

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::mem::MaybeUninit;
 
 use super::book::{Book, CodeKind};
-use super::codes::{Code, CodeQuery, FACTS_BYTES, Facts, Grain};
+use super::codes::{Code, CodeQuery, FACTS_BYTES, Facts, Grain, SQUARE_VARIANCE, STEP_VARIANCE};
 use super::rotation::Rotation;
 use super::sketch::LINE;
 use crate::arena::Rows;
@@ -335,6 +335,28 @@ impl ScalarCodes {
             Some(facts) => unsafe { (facts.row(slot)[0][0], facts.row(slot)[0][2]) },
             None => (self.unit_scale, 0.0),
         };
+    }
+
+    /// See [`Codes::noise`](super::Codes::noise).
+    pub(super) fn noise(&self, query: &CodeQuery, slot: u32) -> f32 {
+        let scale = match &self.facts {
+            // SAFETY: by the caller's promise nobody writes this slot.
+            Some(facts) => unsafe { facts.row(slot)[0][0] },
+            None => self.unit_scale,
+        };
+        let step = if self.layout == Layout::Planes { scale * COARSE.0 } else { scale };
+        if !query.by_distance {
+            // Of what the products of rounding errors are, half: the nearest by product need not lie near each other.
+            return (query.square * STEP_VARIANCE).sqrt() * step / 2.0;
+        }
+        let variance = (step * step + query.scale * query.scale) * STEP_VARIANCE;
+        let rounding = variance * (SQUARE_VARIANCE * self.dimension as f32).sqrt();
+        // Squares are large where the centre is far away, and their differences small.
+        let arithmetic = query.square * f32::EPSILON;
+        match self.geometry {
+            Geometry::Unit => rounding.hypot(arithmetic) / 2.0,
+            Geometry::Dot | Geometry::Euclidean => rounding.hypot(arithmetic),
+        }
     }
 
     /// Ranks codes against a query; smaller is nearer. The slots' codes are written.

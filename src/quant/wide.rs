@@ -12,7 +12,7 @@
 use std::fs::File;
 
 use super::book::{Book, CodeKind};
-use super::codes::{Code, CodeQuery, FACTS_BYTES, Facts};
+use super::codes::{Code, CodeQuery, FACTS_BYTES, Facts, SQUARE_VARIANCE, STEP_VARIANCE};
 use super::rotation::Rotation;
 use crate::arena::Rows;
 use crate::distance::{self, Kernel, Kernels, Metric};
@@ -209,6 +209,19 @@ impl WideCodes {
         }
         let (scale, steps) = self.steps(slot);
         components.extend(steps.iter().map(|&step| f32::from(step) * scale));
+    }
+
+    /// See [`Codes::noise`](super::Codes::noise).
+    pub(super) fn noise(&self, query: &CodeQuery, slot: u32) -> f32 {
+        if self.is_whole {
+            return 0.0;
+        }
+        let (step, _) = self.steps(slot);
+        match query.by_distance {
+            true => step * step * STEP_VARIANCE * (SQUARE_VARIANCE * self.dimension as f32).sqrt(),
+            // Of what the products of rounding errors are, half: the nearest by product need not lie near each other.
+            false => distance::norm(&query.scratch) as f32 * step * STEP_VARIANCE.sqrt() / 2.0,
+        }
     }
 
     #[inline]

@@ -1,30 +1,18 @@
-//! Fitting codes to the data: measuring how far they can be trusted, and putting others in their place where that is
-//! not
-//! far enough.
-//!
-//! A new layer is made beside the one that is walked: first the codes of all documents, then a graph. Whoever gives a
-//! slot
-//! a document meanwhile gives it a code in both, and what is linked in the one is linked in the other after. Both are
-//! done a little at a time, between other work. Then the new layer takes the other's place at once.
-//!
-//! A crash on the way costs what was done of it: what is on disk is the old layer until a save has written the new one.
+//! Whether codes fit the data, and which would fit better: measured as the collection grows, when what is linked last lies
+//! elsewhere, and when searches are in doubt.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Index;
 use super::codebook::Codebook;
-use super::gauge::{Gauge, LEAST_DOCUMENTS, Sample, glance, sample_to_try};
-use super::layer::Layer;
-use super::space::{CodeSpace, Points};
-use super::upkeep::{BATCH, Bench, Crew, OVER_CODES};
-use crate::error::{Error, Result};
-use crate::failpoint;
-use crate::graph::{Change, Space};
+use super::gauge::{Gauge, Glance, LEAST_DOCUMENTS, Sample, glance, sample_to_try};
+use super::replace::Replacing;
+use super::space::Points;
+use super::upkeep::Bench;
+use crate::error::Result;
 use crate::id::Slot;
 use crate::quant::{Book, CodeKind};
-use crate::store::View;
 
 /// Codes that leave fewer of the nearest are replaced.
 const GOOD: f32 = 0.985;
@@ -38,27 +26,30 @@ const WORSE: f32 = 0.005;
 /// Codes are measured again once there are so many times more documents.
 const GROWTH: usize = 2;
 /// Of the documents linked last so many are taken note of.
-const NEWEST: usize = 256;
-/// Whenever so many were, these are looked at: if codes leave fewer of the nearest among them, all is measured.
-const LOOKED_AT: usize = 512;
+pub(super) const NEWEST: usize = 512;
+/// The newest are looked at whenever one document in so many was linked, in any case after as many as are noted and not
+/// before so many: if codes leave fewer of the nearest among them, all is measured.
+const LOOKED_AT_SHARE: usize = 8;
+const LEAST_LOOKED_AT: usize = 64;
 const SUSPECT: f32 = 0.9;
 /// So many searches that codes could hardly answer have them measured, if there are so many times more documents than
 /// when
 /// that was last done.
 const DOUBTS: usize = 8;
 const DOUBT_GROWTH: f64 = 1.1;
-/// Codes made at once.
-const FILLED: usize = 4_096;
-
 /// What the linker knows of how codes fit.
 #[derive(Default)]
 pub(super) struct Adapting {
-    replacing: Option<Replacing>,
+    pub(super) replacing: Option<Replacing>,
     /// What a layer is to be made by, once no one holds commits off.
-    wanted: Option<Book>,
+    pub(super) wanted: Option<Book>,
     /// Slots that were linked last, and how many were since these were last looked at.
     newest: VecDeque<Slot>,
     n_linked: usize,
+    /// Slots that were linked since links were last seen to be chosen by codes that fit: perhaps badly. `None` says that all may have been.
+    pub(super) unsure: Option<Vec<Slot>>,
+    /// A look at the newest since then did not see that.
+    was_unsure: bool,
     /// Something says that codes do not fit any more.
     is_suspected: bool,
     /// Documents when that was so for the last time, and no codes were found that fit better.
@@ -66,18 +57,39 @@ pub(super) struct Adapting {
     n_rounds: u64,
 }
 
-/// A layer on its way.
-struct Replacing {
-    layer: Arc<Layer>,
-    /// Kept until all codes are there, so that no slot that has none yet is given another document: the oldest view
-    /// that
-    /// anyone looked at when this was begun, and the newest.
-    views: Option<[Arc<View>; 2]>,
-    /// Slots that have a code, and those that there were.
-    n_filled: usize,
-    n_slots: usize,
-    /// Slots to link, in order.
-    waiting: VecDeque<Slot>,
+impl Adapting {
+    /// Takes note of slots that were linked.
+    fn note_linked(&mut self, slots: &[Slot]) {
+        if let Some(replacing) = &mut self.replacing {
+            replacing.note_linked(slots);
+        }
+        self.n_linked += slots.len();
+        self.unsure.iter_mut().for_each(|unsure| unsure.extend(slots));
+        self.newest.extend(slots.iter().skip(slots.len().saturating_sub(NEWEST)));
+        let n_more = self.newest.len().saturating_sub(NEWEST);
+        self.newest.drain(..n_more);
+    }
+
+    /// Whether the newest are to be looked at, among so many documents.
+    fn is_look_due(&self, n_documents: usize) -> bool {
+        self.n_linked >= (n_documents / LOOKED_AT_SHARE).clamp(LEAST_LOOKED_AT, NEWEST)
+    }
+
+    /// Takes note that links are chosen by codes that fit, as far as the newest are concerned too.
+    fn note_good(&mut self) {
+        self.was_unsure = false;
+        let unsure = self.unsure.get_or_insert_default();
+        // Some of the newest were perhaps not among what was measured.
+        let n_sure = unsure.len().saturating_sub(NEWEST);
+        unsure.drain(..n_sure);
+    }
+
+    /// The same of the newest, which says nothing of those before unless these were looked at too.
+    fn note_good_look(&mut self) {
+        if !self.was_unsure && self.unsure.is_some() {
+            self.note_good();
+        }
+    }
 }
 
 impl Index {
@@ -119,23 +131,7 @@ impl Index {
 
     /// Takes note of slots that were linked.
     pub(super) fn note_linked(&self, slots: &[Slot]) {
-        let mut adapting = self.adapting.lock();
-        if let Some(replacing) = &mut adapting.replacing {
-            replacing.waiting.extend(slots);
-        }
-        adapting.n_linked += slots.len();
-        adapting.newest.extend(slots.iter().skip(slots.len().saturating_sub(NEWEST)));
-        let n_more = adapting.newest.len().saturating_sub(NEWEST);
-        adapting.newest.drain(..n_more);
-    }
-
-    /// Gives up a layer that is being made. Codes are measured again, and another is begun if they still do not fit.
-    pub(super) fn stop_replacing(&self) {
-        let mut adapting = self.adapting.lock();
-        if adapting.replacing.take().is_some() | adapting.wanted.take().is_some() {
-            self.n_measured.store(0, Ordering::Release);
-        }
-        self.next.store(None);
+        self.adapting.lock().note_linked(slots);
     }
 
     /// Documents when codes were last measured, as it was written down: none where they did not fit. What was to take
@@ -175,14 +171,17 @@ impl Index {
         }
         let n_measured = self.n_measured.load(Ordering::Acquire);
         let was_refused = n_documents < adapting.n_refused.saturating_mul(GROWTH);
-        if adapting.n_linked >= LOOKED_AT && !self.is_due(n_documents) && !was_refused {
-            adapting.n_linked = 0;
-            let newest = Vec::from(adapting.newest.clone());
-            let left = glance(bench, &layer, &newest);
-            if left < SUSPECT && book.kind != CodeKind::F32 {
-                tracing::debug!(left, "the newest documents lie elsewhere");
-                adapting.is_suspected = true;
-                self.n_measured.store(0, Ordering::Release);
+        if adapting.is_look_due(n_documents) && !self.is_due(n_documents) && !was_refused {
+            let n_new = std::mem::take(&mut adapting.n_linked);
+            match glance(bench, &layer, adapting.newest.make_contiguous(), n_new) {
+                Some(Glance { left, .. }) if left < SUSPECT && book.kind != CodeKind::F32 => {
+                    tracing::debug!(left, "the newest documents lie elsewhere");
+                    (adapting.is_suspected, adapting.was_unsure) = (true, true);
+                    self.n_measured.store(0, Ordering::Release);
+                }
+                Some(Glance { linked, .. }) if linked >= GOOD => adapting.note_good_look(),
+                Some(_) => adapting.was_unsure = true,
+                None => {}
             }
         }
         if self.n_doubts.load(Ordering::Relaxed) >= DOUBTS && n_documents as f64 >= n_measured as f64 * DOUBT_GROWTH {
@@ -211,6 +210,7 @@ impl Index {
             CodeKind::Sq8 | CodeKind::Sq8Centred => sample.centre(bench, &book.centre).1 >= COMMON,
             CodeKind::Sq16 | CodeKind::F32 => false,
         };
+        let links_fit = sample.link_recall_of(bench, &layer) >= GOOD;
         drop(sample);
         if (code_recall < GOOD || is_narrow)
             && self.adapts
@@ -224,6 +224,9 @@ impl Index {
             }
         }
         let mut adapting = self.adapting.lock();
+        if links_fit {
+            adapting.note_good();
+        }
         let was_suspected = std::mem::take(&mut adapting.is_suspected) || code_recall < GOOD;
         if was_suspected && adapting.replacing.is_none() && adapting.wanted.is_none() {
             adapting.n_refused = n_documents;
@@ -265,102 +268,5 @@ impl Index {
             }
         }
         best
-    }
-
-    /// Begins to make a layer by a book, or takes note that one is to be made.
-    fn begin_replacing(&self, bench: &Bench<'_>, book: Book) -> Result<()> {
-        let slots = &bench.memory.slots;
-        let layer = Arc::new(Layer::new(self.origin, bench.ranker, self.graph().shape(), Some(book.clone())));
-        failpoint::refuse("link")?;
-        let n_slots = slots.n_slots();
-        layer.reserve(n_slots).map_err(|source| Error::OutOfMemory { n_documents: n_slots, source })?;
-        failpoint::hit("codes.begun");
-        let mut n_then = n_slots;
-        let mut failed = None;
-        // No commit comes between: what is put from here on is given a code there too.
-        let views = (bench.pin)(&mut || {
-            n_then = slots.n_slots();
-            match layer.reserve(n_then) {
-                Ok(()) => self.next.store(Some(layer.clone())),
-                Err(source) => failed = Some(source),
-            }
-        });
-        if let Some(source) = failed {
-            return Err(Error::OutOfMemory { n_documents: n_then, source });
-        }
-        let Some(views) = views else {
-            self.adapting.lock().wanted = Some(book);
-            return Ok(());
-        };
-        let held = self.held();
-        let waiting = (0..n_then as u32).map(Slot).filter(|&slot| held(slot)).collect();
-        let replacing = Replacing { layer, views: Some(views), n_filled: 0, n_slots: n_then, waiting };
-        let mut adapting = self.adapting.lock();
-        (adapting.replacing, adapting.wanted) = (Some(replacing), None);
-        Ok(())
-    }
-
-    /// Does a little more for a layer that is being made. Returns whether it has taken the other's place.
-    fn replace_some(&self, bench: &Bench<'_>, old: &Layer, replacing: &mut Replacing) -> Result<bool> {
-        failpoint::hit("codes.some");
-        if let Some(views) = &replacing.views {
-            let end = (replacing.n_filled + FILLED).min(replacing.n_slots);
-            replacing.layer.fill(bench, old, replacing.n_filled as u32..end as u32, views)?;
-            replacing.n_filled = end;
-            if end == replacing.n_slots {
-                replacing.views = None;
-                failpoint::hit("codes.filled");
-            }
-            return Ok(false);
-        }
-        let Points::Codes(codes) = &*replacing.layer.points else { return Ok(true) };
-        let Bench { memory, exact, oldest, .. } = *bench;
-        let space = CodeSpace { codes, slots: &memory.slots, exact, oldest, reaches_dead: true };
-        let crew = Crew { graph: &replacing.layer.graph, linking: &OVER_CODES, bench };
-        let n_slots = memory.slots.n_slots();
-        replacing.layer.reserve(n_slots).map_err(|source| Error::OutOfMemory { n_documents: n_slots, source })?;
-        // More than is linked in the other meanwhile, so that it comes to an end however much is written.
-        let batch: Vec<Slot> = replacing.waiting.drain(..(2 * BATCH).min(replacing.waiting.len())).collect();
-        let needed: Vec<Slot> = batch.into_iter().filter(|slot| space.is_needed(slot.0)).collect();
-        let _: Vec<Change> = crew.each(&needed, |graph, slot, linking| graph.link(&space, slot.0, linking));
-        if !replacing.waiting.is_empty() {
-            return Ok(false);
-        }
-        self.mend_in(&space, &crew);
-        self.take_place(bench, &replacing.layer);
-        Ok(true)
-    }
-
-    /// Puts a layer that is done in the other's place.
-    fn take_place(&self, bench: &Bench<'_>, layer: &Arc<Layer>) {
-        failpoint::hit("codes.made");
-        let held = self.held();
-        {
-            // Whoever gives a slot a code gives it one in both, or in the new one.
-            let _still = bench.memory.still();
-            self.layer.store(layer.clone());
-            // By other codes everything may be otherwise: measured again, and once more as they grow. Before whoever
-            // waits
-            // can see that nothing is being made any more.
-            *self.gauge.lock() = None;
-            self.n_measured.store(0, Ordering::Release);
-            self.next.store(None);
-        }
-        let held_now = self.held();
-        let slots = (0..bench.memory.slots.n_slots() as u32).map(Slot);
-        let dead = slots.filter(|&slot| held(slot) && !held_now(slot)).collect();
-        self.short.lock().clear();
-        self.strays.lock().clear();
-        self.n_straightened.store(0, Ordering::Relaxed);
-        self.unreached.store(Arc::default());
-        self.cost.store(None);
-        self.retire(bench, dead);
-        self.n_proven.store(self.tail.n_left(), Ordering::Release);
-        self.n_rebuilt.fetch_add(1, Ordering::Release);
-        self.n_replaced.fetch_add(1, Ordering::Release);
-        self.tail.ring();
-        let kind = layer.codes().map(|codes| codes.book().kind);
-        tracing::info!(?kind, "other codes are in place");
-        failpoint::hit("codes.replaced");
     }
 }

@@ -8,7 +8,8 @@
 use rayon::prelude::*;
 
 use super::layer::Layer;
-use super::seek::{EF_PER_HIT, LEAST_EF, Scratch, Target, Wanted, in_order, n_trusted};
+use super::rescore::n_trusted;
+use super::seek::{EF_PER_HIT, LEAST_EF, Scratch, Target, Wanted, in_order};
 use super::upkeep::Bench;
 use super::{Index, Sight};
 use crate::distance;
@@ -22,6 +23,8 @@ use crate::quant::{Book, Code, CodeQuery, Codes, Grain};
 const N_QUERIES: usize = 48;
 /// Hits that each should find.
 const N_HITS: usize = 10;
+/// Hits that each should have among so many times more that are nearest by whole codes, as links are chosen.
+const LINKED_AMONG: usize = 2;
 /// Documents that they are compared with, at most: where vectors are in memory, and where they are on disk.
 const MOST_COMPARED: usize = 1 << 20;
 const MOST_READ: usize = 1 << 13;
@@ -165,24 +168,49 @@ impl Sample {
         if codes.are_exact() {
             return 1.0;
         }
+        let ef = LEAST_EF + EF_PER_HIT * N_HITS;
+        let near = self.nearest_by_code(bench, (codes, Grain::Coarse), ef, &code_of);
+        let found = near.iter().zip(&self.queries).zip(&self.truth).map(|(((as_code, found), query), truth)| {
+            let exact = |found: &Found| bench.ranker.rank(query, self.row(bench, found.slot as usize));
+            let pairs: Vec<(f32, f32)> = found.iter().map(|found| (found.rank, exact(found))).collect();
+            let noise = found.first().map_or(0.0, |nearest| codes.noise(as_code, code_of(nearest.slot as usize)));
+            let compared = &pairs[..n_trusted(&pairs, noise, N_HITS).min(pairs.len())];
+            count_within(compared.iter().map(|(_, exact)| *exact), truth)
+        });
+        found.sum::<usize>() as f32 / self.n_expected() as f32
+    }
+
+    /// The share of the nearest that are among the nearest by whole codes: whether links are chosen by codes as they
+    /// would be by vectors.
+    pub(super) fn link_recall_of(&self, bench: &Bench<'_>, layer: &Layer) -> f32 {
+        let Some(codes) = layer.codes().filter(|codes| !codes.are_exact()) else { return 1.0 };
+        let near = self.nearest_by_code(bench, (codes, Grain::Fine), LINKED_AMONG * N_HITS, |at| self.slots[at]);
+        let found = near.iter().zip(&self.queries).zip(&self.truth).map(|(((_, near), query), truth)| {
+            let exact = near.iter().map(|found| bench.ranker.rank(query, self.row(bench, found.slot as usize)));
+            count_within(exact, truth)
+        });
+        found.sum::<usize>() as f32 / self.n_expected() as f32
+    }
+
+    /// For each query, as it is compared with codes, the `n` places that are nearest by these.
+    fn nearest_by_code(
+        &self,
+        bench: &Bench<'_>,
+        (codes, grain): (&Codes, Grain),
+        n: usize,
+        code_of: impl Fn(usize) -> u32 + Sync,
+    ) -> Vec<(CodeQuery, Vec<Found>)> {
         let as_codes = |query: &Vec<f32>| {
             let mut made = CodeQuery::default();
             codes.query(query, &mut made);
             made
         };
         let queries: Vec<CodeQuery> = self.queries.iter().map(as_codes).collect();
-        let ef = LEAST_EF + EF_PER_HIT * N_HITS;
-        let coarse = self.nearest(bench, ef, |query, places, ranks| {
+        let near = self.nearest(bench, n, |query, places, ranks| {
             let slots: Vec<u32> = places.map(&code_of).collect();
-            codes.rank(&queries[query], Grain::Coarse, &slots, ranks);
+            codes.rank(&queries[query], grain, &slots, ranks);
         });
-        let found = self.queries.iter().zip(coarse).zip(&self.truth).map(|((query, found), truth)| {
-            let exact = |found: &Found| bench.ranker.rank(query, self.row(bench, found.slot as usize));
-            let pairs: Vec<(f32, f32)> = found.iter().map(|found| (found.rank, exact(found))).collect();
-            let compared = &pairs[..n_trusted(&pairs, N_HITS).min(pairs.len())];
-            count_within(compared.iter().map(|(_, exact)| *exact), truth)
-        });
-        found.sum::<usize>() as f32 / self.n_expected() as f32
+        queries.into_iter().zip(near).collect()
     }
 
     fn n_expected(&self) -> usize {
@@ -313,34 +341,47 @@ pub(super) fn sample_to_try(index: &Index, bench: &Bench<'_>, newest: &[Slot], s
     Sample::take(index, bench, MOST_TRIED, newest, salt)
 }
 
-/// The share of the nearest among the newest documents that codes leave: a glance, to see that they lie elsewhere than
-/// others.
-pub(super) fn glance(bench: &Bench<'_>, layer: &Layer, newest: &[Slot]) -> f32 {
+/// What a glance at the newest documents shows: whether they lie elsewhere than others.
+pub(super) struct Glance {
+    /// The share of the nearest among them that codes leave.
+    pub(super) left: f32,
+    /// The share that links are chosen from.
+    pub(super) linked: f32,
+}
+
+/// Looks at the newest documents by queries at the last `n_new` of them. `None` if there are too few, or vectors that are
+/// not in memory.
+pub(super) fn glance(bench: &Bench<'_>, layer: &Layer, newest: &[Slot], n_new: usize) -> Option<Glance> {
     const N_GLANCES: usize = 8;
-    let (Some(codes), Some(held), slots) = (layer.codes(), bench.exact.complete(), &bench.memory.slots) else {
-        return 1.0;
-    };
+    let (codes, held, slots) = (layer.codes()?, bench.exact.complete()?, &bench.memory.slots);
     let alive = newest.iter().copied().filter(|&slot| slots.exists_at(slot, bench.commit));
     let alive: Vec<u32> = alive.map(|slot| slot.0).collect();
     let n_compared = (LEAST_EF + EF_PER_HIT * N_HITS) / 2;
     if alive.len() < 2 * n_compared {
-        return 1.0;
+        return None;
     }
-    let (mut query, mut ranks, mut n_found, mut n_expected) = (CodeQuery::default(), vec![0.0; alive.len()], 0, 0);
-    for &at in alive.iter().step_by(alive.len().div_ceil(N_GLANCES)) {
+    let new = &alive[alive.len().saturating_sub(n_new)..];
+    let (mut query, mut ranks) = (CodeQuery::default(), vec![0.0; alive.len()]);
+    let (mut n_left, mut n_linked, mut n_expected) = (0, 0, 0);
+    for &at in new.iter().step_by(new.len().div_ceil(N_GLANCES)) {
         let row = held.row(Slot(at));
         let exact = |slot: u32| bench.ranker.rank(row, held.row(Slot(slot)));
         let mut truth: Vec<Found> = alive.iter().map(|&slot| Found { rank: exact(slot), slot }).collect();
         keep_nearest(&mut truth, N_HITS);
         truth.sort_unstable_by(in_order);
         codes.query(row, &mut query);
-        codes.rank(&query, Grain::Coarse, &alive, &mut ranks);
-        let mut by_code: Vec<Found> = alive.iter().zip(&ranks).map(|(&slot, &rank)| Found { rank, slot }).collect();
-        keep_nearest(&mut by_code, n_compared);
-        n_found += count_within(by_code.iter().map(|found| exact(found.slot)), &truth);
+        let mut n_found = |grain, n| {
+            codes.rank(&query, grain, &alive, &mut ranks);
+            let mut near: Vec<Found> = alive.iter().zip(&ranks).map(|(&slot, &rank)| Found { rank, slot }).collect();
+            keep_nearest(&mut near, n);
+            count_within(near.iter().map(|found| exact(found.slot)), &truth)
+        };
+        n_left += n_found(Grain::Coarse, n_compared);
+        n_linked += n_found(Grain::Fine, LINKED_AMONG * N_HITS);
         n_expected += truth.len();
     }
-    n_found as f32 / n_expected.max(1) as f32
+    let share = |n: usize| n as f32 / n_expected.max(1) as f32;
+    Some(Glance { left: share(n_left), linked: share(n_linked) })
 }
 
 /// How many ranks are as near as the farthest of the nearest.

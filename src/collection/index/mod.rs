@@ -2,14 +2,15 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`codebook`], [`gauge`], [`adapt`] | what codes are made by; how far they can be trusted; fitting them to the data |
+//! | [`codebook`], [`gauge`] | what codes are made by; how far they can be trusted |
+//! | [`adapt`], [`replace`] | whether codes fit the data; putting others in their place |
 //! | [`layer`] | what is walked and by what, replaced together |
 //! | [`space`] | what the graph compares: codes, exact vectors, a user's distance |
 //! | [`namespaces`] | which namespaces have links of their own |
 //! | [`tail`], [`segment`] | slots that wait to be linked; a run of them |
 //! | [`sift`] | sketches, by which most candidates are known to be far |
 //! | [`cost`] | whether a scan is faster than a walk |
-//! | [`seek`] | finding what is nearest in tail and graph |
+//! | [`seek`], [`rescore`] | finding what is nearest in tail and graph; comparing it again by exact vectors |
 //! | [`upkeep`] | linking, sweeping, mending |
 //!
 //! Searches and linking share no lock. The graph never tells a slot's document from another's: who asks sees to it that
@@ -21,6 +22,8 @@ pub(crate) mod cost;
 pub(crate) mod gauge;
 mod layer;
 pub(crate) mod namespaces;
+mod replace;
+mod rescore;
 pub(crate) mod seek;
 mod segment;
 mod sift;
@@ -95,6 +98,8 @@ pub(crate) struct Index {
     strays: Mutex<Vec<u32>>,
     /// How many slots had left the tail when it was last looked for such.
     n_straightened: AtomicUsize,
+    /// Turns that the linker has taken while slots waited.
+    n_turns: AtomicUsize,
     /// Points that no walk reaches, since an open and until they are mended; searches compare them one by one.
     unreached: ArcSwap<Vec<u32>>,
     /// The graph is to be made anew.
@@ -167,6 +172,7 @@ impl Index {
             short: Mutex::default(),
             strays: Mutex::default(),
             n_straightened: AtomicUsize::new(0),
+            n_turns: AtomicUsize::new(1),
             unreached: ArcSwap::default(),
             rebuild: AtomicBool::new(false),
             distrusted: AtomicBool::new(false),

@@ -1,20 +1,19 @@
 //! Finding what is nearest: through the tail, then along the graph; or one by one.
 //!
-//! In this order, because a slot leaves the tail only after it is linked. What is found by codes is compared again by
-//! its exact vector.
+//! In this order, because a slot leaves the tail only after it is linked. What is found by codes is compared again by its
+//! exact vector (`rescore`).
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::layer::Layer;
 use super::namespaces::region_in;
+use super::rescore::{RESCORED_SHARE, rescore_until_sure, rescore_while_doubted};
 use super::sift::{Sieve, sift};
 use super::space::{CodeSpace, ExactQuery, ExactSpace, Points};
 use super::{Index, Sight};
 use crate::collection::candidates::Picks;
-use crate::collection::exact::Reader;
 use crate::collection::memory::Slots;
-use crate::distance::Ranker;
 use crate::error::Result;
 use crate::failpoint;
 use crate::filter::slots::Bits;
@@ -27,8 +26,6 @@ use crate::sync::Ordering;
 /// The beam of a search that sets none: so much, and so much for each hit.
 pub(crate) const LEAST_EF: usize = 48;
 pub(crate) const EF_PER_HIT: usize = 2;
-/// Of the points that a walk keeps, one in so many is compared by its exact vector at least.
-const RESCORED_SHARE: usize = 5;
 /// Where none of so many points around the query match a filter, what does lies away from it,
 pub(super) const NEIGHBOURHOOD: usize = 16;
 /// and a walk keeps so many times more.
@@ -64,10 +61,10 @@ impl Wanted<'_> {
 
 /// What a search looks at and for.
 #[derive(Clone, Copy)]
-struct Look<'l> {
-    layer: &'l Arc<Layer>,
-    sight: Sight<'l>,
-    wanted: Wanted<'l>,
+pub(super) struct Look<'l> {
+    pub(super) layer: &'l Arc<Layer>,
+    pub(super) sight: Sight<'l>,
+    pub(super) wanted: Wanted<'l>,
 }
 
 /// Where to find it.
@@ -127,13 +124,13 @@ pub(crate) struct Scratch {
     walker: Walker,
     code_query: CodeQuery,
     exact_query: ExactQuery,
-    pool: Pool,
+    pub(super) pool: Pool,
     pub(super) sieve: Sieve,
-    slots: Vec<Slot>,
-    rough: Vec<Found>,
-    nearest: Vec<Found>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) rough: Vec<Found>,
+    pub(super) nearest: Vec<Found>,
     /// Ranks by codes, and exact ones.
-    pairs: Vec<(f32, f32)>,
+    pub(super) pairs: Vec<(f32, f32)>,
     /// What was found, nearest first.
     pub(crate) found: Vec<Found>,
     /// What the last walk cost.
@@ -184,8 +181,8 @@ impl Scratch {
 
 /// The nearest so many of what is offered.
 #[derive(Default)]
-struct Pool {
-    most: usize,
+pub(super) struct Pool {
+    pub(super) most: usize,
     /// Sorted, nearest first.
     found: Vec<Found>,
     slots: Vec<u32>,
@@ -295,7 +292,7 @@ impl Index {
                 if scratch.effort.was_given_up {
                     return Ok(true);
                 }
-                rescore_while_doubted(look, n_least.max(wanted.n).min(scratch.pool.most), scratch)?;
+                rescore_while_doubted(look, (codes, query), n_least.max(wanted.n).min(scratch.pool.most), scratch)?;
                 if ef > wanted.ef {
                     scratch.effort.add(before);
                 }
@@ -504,7 +501,14 @@ fn scan_each<S: Space + Seen>(
 }
 
 /// Puts together the nearest of what the tail and the walk have found, at most so many.
-fn gather(graph: &Graph, slots: &Slots, wanted: Wanted<'_>, target: &Target<'_>, most: usize, scratch: &mut Scratch) {
+pub(super) fn gather(
+    graph: &Graph,
+    slots: &Slots,
+    wanted: Wanted<'_>,
+    target: &Target<'_>,
+    most: usize,
+    scratch: &mut Scratch,
+) {
     let Scratch { walker, pool, found, .. } = scratch;
     found.clear();
     found.extend(pool.found.iter().take(most));
@@ -536,167 +540,6 @@ fn gather(graph: &Graph, slots: &Slots, wanted: Wanted<'_>, target: &Target<'_>,
     sort(found);
     found.dedup_by_key(|found| found.slot);
     found.truncate(most);
-}
-
-/// Compares the nearest by codes by their exact vectors: `n_least`, and more as long as the codes' own errors say that
-/// the
-/// next may belong among the hits.
-fn rescore_while_doubted(look: Look<'_>, n_least: usize, scratch: &mut Scratch) -> Result<()> {
-    let Look { layer, sight: Sight { slots, exact, ranker, .. }, wanted } = look;
-    let at_most = scratch.pool.most;
-    // With the one after them.
-    gather(&layer.graph, slots, wanted, &Target::All, (n_least + 1).min(at_most), scratch);
-    let (mut all, mut pairs) = (std::mem::take(&mut scratch.rough), std::mem::take(&mut scratch.pairs));
-    std::mem::swap(&mut all, &mut scratch.found);
-    let (mut n, mut has_all) = (n_least, all.len() <= n_least);
-    scratch.found.clear();
-    pairs.clear();
-    let compared = loop {
-        let compared = compare_more(exact, ranker, wanted, &all[..n.min(all.len())], &mut pairs, scratch);
-        let farthest = scratch.found.get(wanted.n.saturating_sub(1)).map_or(f32::INFINITY, |found| found.rank);
-        match all.get(n) {
-            Some(next) if compared.is_ok() && is_doubted(&pairs, next.rank, farthest) => {}
-            _ => break compared,
-        }
-        if !has_all {
-            gather(&layer.graph, slots, wanted, &Target::All, at_most, scratch);
-            std::mem::swap(&mut all, &mut scratch.found);
-            has_all = true;
-            // From the beginning: some may have come to be linked in between.
-            scratch.found.clear();
-            pairs.clear();
-        }
-        n += n.div_ceil(2);
-    };
-    scratch.effort.is_doubtful = n >= all.len() && are_blind(&pairs, wanted.n);
-    (scratch.rough, scratch.pairs) = (all, pairs);
-    scratch.found.truncate(wanted.n);
-    compared
-}
-
-/// Compares by their exact vectors those of some candidates that come after as many as there are pairs of ranks, and
-/// puts
-/// them in order among those found.
-fn compare_more(
-    exact: &Reader<'_>,
-    ranker: &Ranker,
-    wanted: Wanted<'_>,
-    candidates: &[Found],
-    pairs: &mut Vec<(f32, f32)>,
-    scratch: &mut Scratch,
-) -> Result<()> {
-    let Scratch { found, effort, slots, .. } = scratch;
-    let (n_before, new) = (pairs.len(), &candidates[pairs.len().min(candidates.len())..]);
-    slots.clear();
-    slots.extend(new.iter().map(|found| Slot(found.slot)));
-    if let Some(held) = exact.held() {
-        slots.iter().for_each(|&slot| held.prefetch(slot));
-    }
-    pairs.extend(new.iter().map(|found| (found.rank, f32::INFINITY)));
-    effort.n_rescored += new.len();
-    exact.each(slots, |place, vector| {
-        let rank = ranker.rank(wanted.query, vector);
-        pairs[n_before + place].1 = rank;
-        found.push(Found { rank, slot: slots[place].0 });
-    })?;
-    sort(found);
-    Ok(())
-}
-
-/// Standard deviations of the codes' errors within which the next candidate is in doubt.
-const DOUBT: f64 = 2.5;
-
-/// Whether the next candidate, of this rank by its code, may be nearer than the farthest of the hits so far, by what
-/// codes
-/// were wrong about the candidates before: pairs of ranks by code and exact ranks.
-fn is_doubted(pairs: &[(f32, f32)], next: f32, farthest: f32) -> bool {
-    let n = pairs.len().max(1) as f64;
-    let error = |&(by_code, exact): &(f32, f32)| f64::from(exact) - f64::from(by_code);
-    let mean = pairs.iter().map(error).sum::<f64>() / n;
-    let variance = pairs.iter().map(|pair| (error(pair) - mean).powi(2)).sum::<f64>() / n;
-    f64::from(next) + mean - DOUBT * variance.sqrt() < f64::from(farthest)
-}
-
-/// Whether codes told next to nothing about which of some candidates for `n` hits are the nearest: they were wrong by
-/// more
-/// than what there was to tell.
-fn are_blind(pairs: &[(f32, f32)], n: usize) -> bool {
-    let variance = |values: &dyn Fn(&(f32, f32)) -> f64| {
-        let mean = pairs.iter().map(values).sum::<f64>() / pairs.len() as f64;
-        pairs.iter().map(|pair| (values(pair) - mean).powi(2)).sum::<f64>()
-    };
-    let exact = |&(_, exact): &(f32, f32)| f64::from(exact);
-    let error = |&(by_code, exact): &(f32, f32)| f64::from(exact) - f64::from(by_code);
-    pairs.len() > n && variance(&error) > variance(&exact)
-}
-
-/// How many of some candidates, nearest first by code, a search for the nearest `n` compares by their exact vectors.
-pub(super) fn n_trusted(pairs: &[(f32, f32)], n: usize) -> usize {
-    let mut n_compared = (pairs.len() / RESCORED_SHARE).max(n);
-    let mut nearest: Vec<f32> = Vec::new();
-    while n_compared < pairs.len() {
-        nearest.clear();
-        nearest.extend(pairs[..n_compared].iter().map(|(_, exact)| *exact));
-        nearest.sort_unstable_by(f32::total_cmp);
-        let farthest = nearest.get(n.saturating_sub(1)).copied().unwrap_or(f32::INFINITY);
-        if !is_doubted(&pairs[..n_compared], pairs[n_compared].0, farthest) {
-            break;
-        }
-        n_compared += n_compared.div_ceil(2);
-    }
-    n_compared.min(pairs.len())
-}
-
-/// Compares what was found by its exact vectors.
-fn rescore(exact: &Reader<'_>, ranker: &Ranker, wanted: Wanted<'_>, scratch: &mut Scratch) -> Result<()> {
-    let Scratch { found, effort, slots, .. } = scratch;
-    effort.n_rescored = found.len();
-    slots.clear();
-    slots.extend(found.iter().map(|found| Slot(found.slot)));
-    if let Some(held) = exact.held() {
-        slots.iter().for_each(|&slot| held.prefetch(slot));
-    }
-    exact.each(slots, |place, vector| found[place].rank = ranker.rank(wanted.query, vector))?;
-    sort(found);
-    found.truncate(wanted.n);
-    Ok(())
-}
-
-/// Compares what was found by its exact vectors, those that are nearest by their codes first, until those that come
-/// later
-/// make no difference. What matches a filter may lie far from the query, where codes can hardly tell one from another.
-fn rescore_until_sure(
-    (slots, exact): (&Slots, &Reader<'_>),
-    ranker: &Ranker,
-    wanted: Wanted<'_>,
-    n_least: usize,
-    scratch: &mut Scratch,
-) -> Result<()> {
-    let (mut all, mut nearest) = (std::mem::take(&mut scratch.rough), std::mem::take(&mut scratch.nearest));
-    std::mem::swap(&mut all, &mut scratch.found);
-    nearest.clear();
-    let mut n_rescored = 0;
-    while n_rescored < all.len() {
-        let rest = &mut all[n_rescored..];
-        let n_next = n_least.max(n_rescored).clamp(1, rest.len());
-        rest.select_nth_unstable_by(n_next - 1, in_order);
-        scratch.found.clear();
-        scratch.found.extend(rest[..n_next].iter().filter(|found| wanted.may_be(slots, found.slot)));
-        rescore(exact, ranker, wanted, scratch)?;
-        n_rescored += n_next;
-        let had_enough = nearest.len() >= wanted.n;
-        let farthest = nearest.last().copied();
-        nearest.append(&mut scratch.found);
-        sort(&mut nearest);
-        nearest.truncate(wanted.n);
-        if had_enough && nearest.last().copied() == farthest {
-            break;
-        }
-    }
-    scratch.effort.n_rescored = n_rescored;
-    std::mem::swap(&mut nearest, &mut scratch.found);
-    (scratch.rough, scratch.nearest) = (all, nearest);
-    Ok(())
 }
 
 /// Spaces over a collection's slots.

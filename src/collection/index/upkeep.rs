@@ -27,6 +27,8 @@ use crate::store::View;
 pub(super) const BATCH: usize = 512;
 /// Batches up to this long are linked without handing work to other threads.
 const ALONE: usize = 2;
+/// While slots wait to be linked, one turn in so many is for points whose links have to be chosen again.
+const TURNS: usize = 8;
 /// Dead slots are swept when they are more than one in so many...
 const DEAD_SHARE: usize = 5;
 /// ...and at least so many.
@@ -159,7 +161,9 @@ impl Index {
         if self.keep_namespaces(&graph, bench) {
             return Ok(true);
         }
-        if self.tail.len() == 0 && (self.repair(space, &crew) || self.straighten(space, &crew)) {
+        // What waits to be linked goes first, but for one turn in so many: some writers never pause.
+        let is_turn = self.tail.len() == 0 || self.n_turns.fetch_add(1, Ordering::Relaxed) % TURNS == 0;
+        if is_turn && (self.repair(space, &crew) || self.straighten(space, &crew)) {
             return Ok(true);
         }
         let (n_left, awaited) = (self.tail.n_left(), self.awaited.load(Ordering::Acquire));

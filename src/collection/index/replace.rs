@@ -1,0 +1,194 @@
+//! Putting other codes in the place of those that do not fit.
+//!
+//! A new layer is made beside the one that is walked: first the codes of all documents, then a graph. That begins with the
+//! links there are, but for slots that were linked since codes were last seen to fit: those are linked anew. Whoever gives
+//! a slot a document meanwhile gives it a code in both layers, and what is linked in the one is linked in the other after.
+//! All is done a little at a time, between other work. Then the new layer takes the other's place at once.
+//!
+//! A crash on the way costs what was done of it: what is on disk is the old layer until a save has written the new one.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Index;
+use super::layer::Layer;
+use super::namespaces::region_of;
+use super::space::{CodeSpace, Points};
+use super::upkeep::{BATCH, Bench, Crew, OVER_CODES};
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::graph::{Change, Space};
+use crate::id::Slot;
+use crate::quant::Book;
+use crate::store::View;
+
+/// Codes made at once.
+const FILLED: usize = 4_096;
+
+/// A layer on its way.
+pub(super) struct Replacing {
+    layer: Arc<Layer>,
+    /// Kept until all codes are there, so that no slot that has none yet is given another document: the oldest view
+    /// that anyone looked at when this was begun, and the newest.
+    views: Option<[Arc<View>; 2]>,
+    /// Slots that have a code, and those that there were.
+    n_filled: usize,
+    n_slots: usize,
+    /// Slots to link once all codes are there, in order.
+    waiting: VecDeque<Slot>,
+    /// Points that lost links to such, to be given others if too few come back.
+    short: Vec<Slot>,
+}
+
+impl Replacing {
+    /// Takes note of slots that were linked in the layer that is walked.
+    pub(super) fn note_linked(&mut self, slots: &[Slot]) {
+        self.waiting.extend(slots);
+    }
+}
+
+impl Index {
+    /// Gives up a layer that is being made. Codes are measured again, and another is begun if they still do not fit.
+    pub(super) fn stop_replacing(&self) {
+        let mut adapting = self.adapting.lock();
+        if adapting.replacing.take().is_some() | adapting.wanted.take().is_some() {
+            self.n_measured.store(0, Ordering::Release);
+        }
+        self.next.store(None);
+    }
+
+    /// Begins to make a layer by a book, or takes note that one is to be made.
+    pub(super) fn begin_replacing(&self, bench: &Bench<'_>, book: Book) -> Result<()> {
+        let slots = &bench.memory.slots;
+        let layer = Arc::new(Layer::new(self.origin, bench.ranker, self.graph().shape(), Some(book.clone())));
+        failpoint::refuse("link")?;
+        let n_slots = slots.n_slots();
+        layer.reserve(n_slots).map_err(|source| Error::OutOfMemory { n_documents: n_slots, source })?;
+        failpoint::hit("codes.begun");
+        let mut n_then = n_slots;
+        let mut failed = None;
+        // No commit comes between: what is put from here on is given a code there too.
+        let views = (bench.pin)(&mut || {
+            n_then = slots.n_slots();
+            match layer.reserve(n_then) {
+                Ok(()) => self.next.store(Some(layer.clone())),
+                Err(source) => failed = Some(source),
+            }
+        });
+        if let Some(source) = failed {
+            return Err(Error::OutOfMemory { n_documents: n_then, source });
+        }
+        let Some(views) = views else {
+            self.adapting.lock().wanted = Some(book);
+            return Ok(());
+        };
+        let (waiting, short) = (VecDeque::new(), Vec::new());
+        let replacing = Replacing { layer, views: Some(views), n_filled: 0, n_slots: n_then, waiting, short };
+        let mut adapting = self.adapting.lock();
+        (adapting.replacing, adapting.wanted) = (Some(replacing), None);
+        Ok(())
+    }
+
+    /// Does a little more for a layer that is being made. Returns whether it has taken the other's place.
+    pub(super) fn replace_some(&self, bench: &Bench<'_>, old: &Layer, replacing: &mut Replacing) -> Result<bool> {
+        failpoint::hit("codes.some");
+        if let Some(views) = &replacing.views {
+            let end = (replacing.n_filled + FILLED).min(replacing.n_slots);
+            replacing.layer.fill(bench, old, replacing.n_filled as u32..end as u32, views)?;
+            replacing.n_filled = end;
+            if end == replacing.n_slots {
+                self.begin_links(bench, old, replacing)?;
+                replacing.views = None;
+                failpoint::hit("codes.filled");
+            }
+            return Ok(false);
+        }
+        let Points::Codes(codes) = &*replacing.layer.points else { return Ok(true) };
+        let Bench { memory, exact, oldest, .. } = *bench;
+        let space = CodeSpace { codes, slots: &memory.slots, exact, oldest, reaches_dead: true };
+        let crew = Crew { graph: &replacing.layer.graph, linking: &OVER_CODES, bench };
+        let n_slots = memory.slots.n_slots();
+        replacing.layer.reserve(n_slots).map_err(|source| Error::OutOfMemory { n_documents: n_slots, source })?;
+        // More than is linked in the other meanwhile, so that it comes to an end however much is written.
+        let batch: Vec<Slot> = replacing.waiting.drain(..(2 * BATCH).min(replacing.waiting.len())).collect();
+        let needed: Vec<Slot> = batch.into_iter().filter(|slot| space.is_needed(slot.0)).collect();
+        let _: Vec<Change> = crew.each(&needed, |graph, slot, linking| graph.link(&space, slot.0, linking));
+        if !replacing.waiting.is_empty() {
+            return Ok(false);
+        }
+        let short = replacing.short.split_off(replacing.short.len().saturating_sub(2 * BATCH));
+        let _: Vec<Change> = crew.each(&short, |graph, slot, linking| graph.repair_short(&space, slot.0, linking));
+        if !replacing.short.is_empty() {
+            return Ok(false);
+        }
+        self.mend_in(&space, &crew);
+        self.take_place(bench, &replacing.layer);
+        Ok(true)
+    }
+
+    /// Gives a new layer the links there are, and has those slots wait that are to be linked anew.
+    fn begin_links(&self, bench: &Bench<'_>, old: &Layer, replacing: &mut Replacing) -> Result<()> {
+        let (slots, graph) = (&bench.memory.slots, &replacing.layer.graph);
+        let n_slots = slots.n_slots();
+        replacing.layer.reserve(n_slots).map_err(|source| Error::OutOfMemory { n_documents: n_slots, source })?;
+        let held = self.held();
+        let all = || (0..n_slots as u32).map(Slot).filter(|&slot| held(slot));
+        let unsure = self.adapting.lock().unsure.clone();
+        let unsure: Option<Vec<Slot>> = unsure.filter(|unsure| unsure.len() < all().count() / 2);
+        let Some(unsure) = unsure else {
+            replacing.waiting = all().collect();
+            return Ok(());
+        };
+        let oldest = replacing.views.as_ref().map_or(bench.oldest, |[oldest, _]| oldest.commit);
+        // What no one may look at has no code.
+        let mut anew: HashSet<u32> = all().filter(|&slot| !slots.is_needed(slot, oldest)).map(|slot| slot.0).collect();
+        anew.extend(unsure.iter().filter(|&&slot| held(slot)).map(|slot| slot.0));
+        let twins: Vec<u32> = anew.iter().flat_map(|&slot| old.graph.twins(slot)).collect();
+        anew.extend(twins.into_iter().filter(|&twin| held(Slot(twin))));
+        bench.pool.install(|| graph.copy(&old.graph));
+        let mut hosts = graph.hosts();
+        graph.forget(&anew, &mut hosts);
+        let region_of = region_of(slots);
+        replacing.short = bench.pool.install(|| graph.tidy(&region_of)).into_iter().map(Slot).collect();
+        graph.settle_entries(&region_of);
+        let mut anew: Vec<Slot> = anew.into_iter().map(Slot).collect();
+        anew.sort_unstable();
+        tracing::debug!(n_anew = anew.len(), n_short = replacing.short.len(), "keeping the links there are");
+        replacing.waiting = anew.into();
+        Ok(())
+    }
+
+    /// Puts a layer that is done in the other's place.
+    fn take_place(&self, bench: &Bench<'_>, layer: &Arc<Layer>) {
+        failpoint::hit("codes.made");
+        let held = self.held();
+        {
+            // Whoever gives a slot a code gives it one in both, or in the new one.
+            let _still = bench.memory.still();
+            self.layer.store(layer.clone());
+            // By other codes everything may be otherwise: measured again, and once more as they grow. Before whoever
+            // waits
+            // can see that nothing is being made any more.
+            *self.gauge.lock() = None;
+            self.n_measured.store(0, Ordering::Release);
+            self.next.store(None);
+        }
+        let held_now = self.held();
+        let slots = (0..bench.memory.slots.n_slots() as u32).map(Slot);
+        let dead = slots.filter(|&slot| held(slot) && !held_now(slot)).collect();
+        self.short.lock().clear();
+        self.strays.lock().clear();
+        self.n_straightened.store(0, Ordering::Relaxed);
+        self.unreached.store(Arc::default());
+        self.cost.store(None);
+        self.retire(bench, dead);
+        self.n_proven.store(self.tail.n_left(), Ordering::Release);
+        self.n_rebuilt.fetch_add(1, Ordering::Release);
+        self.n_replaced.fetch_add(1, Ordering::Release);
+        self.tail.ring();
+        let kind = layer.codes().map(|codes| codes.book().kind);
+        tracing::info!(?kind, "other codes are in place");
+        failpoint::hit("codes.replaced");
+    }
+}

@@ -1,0 +1,197 @@
+//! Comparing again, by exact vectors, what was found by codes.
+//!
+//! How many are compared follows from how wrong codes were about those before: each search measures that itself.
+
+use super::Sight;
+use super::seek::{Look, Scratch, Target, Wanted, gather, in_order, sort};
+use crate::collection::exact::Reader;
+use crate::collection::memory::Slots;
+use crate::distance::Ranker;
+use crate::error::Result;
+use crate::graph::Found;
+use crate::id::Slot;
+use crate::quant::{CodeQuery, Codes};
+
+/// Of the points that a walk keeps, one in so many is compared by its exact vector at least.
+pub(super) const RESCORED_SHARE: usize = 5;
+/// Standard deviations of the codes' errors within which the next candidate is in doubt.
+const DOUBT: f64 = 2.5;
+/// Codes that are wrong by so large a part of what there is to tell, in variance, tell next to nothing: all of it where
+/// they rank everything alike.
+const BLIND: f64 = 0.9;
+
+/// Compares the nearest by codes by their exact vectors: `n_least`, and more as long as the codes' own errors say that
+/// the
+/// next may belong among the hits.
+pub(super) fn rescore_while_doubted(
+    look: Look<'_>,
+    (codes, query): (&Codes, &CodeQuery),
+    n_least: usize,
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let Look { layer, sight: Sight { slots, exact, ranker, .. }, wanted } = look;
+    let at_most = scratch.pool.most;
+    // With the one after them.
+    gather(&layer.graph, slots, wanted, &Target::All, (n_least + 1).min(at_most), scratch);
+    let (mut all, mut pairs) = (std::mem::take(&mut scratch.rough), std::mem::take(&mut scratch.pairs));
+    std::mem::swap(&mut all, &mut scratch.found);
+    let noise = all.first().map_or(0.0, |nearest| codes.noise(query, nearest.slot));
+    let (mut n, mut has_all) = (n_least, all.len() <= n_least);
+    scratch.found.clear();
+    pairs.clear();
+    let compared = loop {
+        let compared = compare_more(exact, ranker, wanted, &all[..n.min(all.len())], &mut pairs, scratch);
+        let farthest = scratch.found.get(wanted.n.saturating_sub(1)).map_or(f32::INFINITY, |found| found.rank);
+        match all.get(n) {
+            Some(next) if compared.is_ok() && is_doubted(&pairs, noise, next.rank, farthest) => {}
+            _ => break compared,
+        }
+        if !has_all {
+            gather(&layer.graph, slots, wanted, &Target::All, at_most, scratch);
+            std::mem::swap(&mut all, &mut scratch.found);
+            has_all = true;
+            // From the beginning: some may have come to be linked in between.
+            scratch.found.clear();
+            pairs.clear();
+        }
+        n += n.div_ceil(2);
+    };
+    scratch.effort.is_doubtful = n >= all.len() && are_blind(&pairs, noise, wanted.n);
+    (scratch.rough, scratch.pairs) = (all, pairs);
+    scratch.found.truncate(wanted.n);
+    compared
+}
+
+/// Compares by their exact vectors those of some candidates that come after as many as there are pairs of ranks, and
+/// puts
+/// them in order among those found.
+fn compare_more(
+    exact: &Reader<'_>,
+    ranker: &Ranker,
+    wanted: Wanted<'_>,
+    candidates: &[Found],
+    pairs: &mut Vec<(f32, f32)>,
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let Scratch { found, effort, slots, .. } = scratch;
+    let (n_before, new) = (pairs.len(), &candidates[pairs.len().min(candidates.len())..]);
+    slots.clear();
+    slots.extend(new.iter().map(|found| Slot(found.slot)));
+    if let Some(held) = exact.held() {
+        slots.iter().for_each(|&slot| held.prefetch(slot));
+    }
+    pairs.extend(new.iter().map(|found| (found.rank, f32::INFINITY)));
+    effort.n_rescored += new.len();
+    exact.each(slots, |place, vector| {
+        let rank = ranker.rank(wanted.query, vector);
+        pairs[n_before + place].1 = rank;
+        found.push(Found { rank, slot: slots[place].0 });
+    })?;
+    sort(found);
+    Ok(())
+}
+
+/// Whether the next candidate, of this rank by its code, may be nearer than the farthest of the hits so far, by what
+/// codes
+/// were wrong about the candidates before: pairs of ranks by code and exact ranks.
+fn is_doubted(pairs: &[(f32, f32)], noise: f32, next: f32, farthest: f32) -> bool {
+    let errors = pairs.iter().map(|&(by_code, exact)| f64::from(exact) - f64::from(by_code));
+    let mean = errors.clone().sum::<f64>() / pairs.len().max(1) as f64;
+    // Those nearest by code may all be so by a like error, and tell nothing of it.
+    let deviation = variance(errors).sqrt().max(f64::from(noise));
+    f64::from(next) + mean - DOUBT * deviation < f64::from(farthest)
+}
+
+/// Whether codes told next to nothing about which of some candidates for `n` hits are the nearest: they were wrong by as
+/// much as there was to tell, or cannot tell apart what is nearest.
+fn are_blind(pairs: &[(f32, f32)], noise: f32, n: usize) -> bool {
+    if pairs.len() <= n {
+        return false;
+    }
+    let error = |&(by_code, exact): &(f32, f32)| f64::from(exact) - f64::from(by_code);
+    let mut exact: Vec<f64> = pairs.iter().map(|(_, exact)| f64::from(*exact)).collect();
+    let to_tell = variance(exact.iter().copied());
+    if to_tell > 0.0 && variance(pairs.iter().map(error)) >= BLIND * to_tell {
+        return true;
+    }
+    // What else is among the candidates may lie far away, so that it is told from those easily.
+    let near = (pairs.len() / 2).max(n + 1).min(exact.len());
+    exact.sort_unstable_by(f64::total_cmp);
+    let to_tell = variance(exact[..near].iter().copied());
+    to_tell > 0.0 && f64::from(noise).powi(2) >= BLIND * to_tell
+}
+
+fn variance(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let n = values.clone().count().max(1) as f64;
+    let mean = values.clone().sum::<f64>() / n;
+    values.map(|value| (value - mean).powi(2)).sum::<f64>() / n
+}
+
+/// How many of some candidates, nearest first by code, a search for the nearest `n` compares by their exact vectors.
+pub(super) fn n_trusted(pairs: &[(f32, f32)], noise: f32, n: usize) -> usize {
+    let mut n_compared = (pairs.len() / RESCORED_SHARE).max(n);
+    let mut nearest: Vec<f32> = Vec::new();
+    while n_compared < pairs.len() {
+        nearest.clear();
+        nearest.extend(pairs[..n_compared].iter().map(|(_, exact)| *exact));
+        nearest.sort_unstable_by(f32::total_cmp);
+        let farthest = nearest.get(n.saturating_sub(1)).copied().unwrap_or(f32::INFINITY);
+        if !is_doubted(&pairs[..n_compared], noise, pairs[n_compared].0, farthest) {
+            break;
+        }
+        n_compared += n_compared.div_ceil(2);
+    }
+    n_compared.min(pairs.len())
+}
+
+/// Compares what was found by its exact vectors.
+fn rescore(exact: &Reader<'_>, ranker: &Ranker, wanted: Wanted<'_>, scratch: &mut Scratch) -> Result<()> {
+    let Scratch { found, effort, slots, .. } = scratch;
+    effort.n_rescored = found.len();
+    slots.clear();
+    slots.extend(found.iter().map(|found| Slot(found.slot)));
+    if let Some(held) = exact.held() {
+        slots.iter().for_each(|&slot| held.prefetch(slot));
+    }
+    exact.each(slots, |place, vector| found[place].rank = ranker.rank(wanted.query, vector))?;
+    sort(found);
+    found.truncate(wanted.n);
+    Ok(())
+}
+
+/// Compares what was found by its exact vectors, those that are nearest by their codes first, until those that come
+/// later
+/// make no difference. What matches a filter may lie far from the query, where codes can hardly tell one from another.
+pub(super) fn rescore_until_sure(
+    (slots, exact): (&Slots, &Reader<'_>),
+    ranker: &Ranker,
+    wanted: Wanted<'_>,
+    n_least: usize,
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let (mut all, mut nearest) = (std::mem::take(&mut scratch.rough), std::mem::take(&mut scratch.nearest));
+    std::mem::swap(&mut all, &mut scratch.found);
+    nearest.clear();
+    let mut n_rescored = 0;
+    while n_rescored < all.len() {
+        let rest = &mut all[n_rescored..];
+        let n_next = n_least.max(n_rescored).clamp(1, rest.len());
+        rest.select_nth_unstable_by(n_next - 1, in_order);
+        scratch.found.clear();
+        scratch.found.extend(rest[..n_next].iter().filter(|found| wanted.may_be(slots, found.slot)));
+        rescore(exact, ranker, wanted, scratch)?;
+        n_rescored += n_next;
+        let had_enough = nearest.len() >= wanted.n;
+        let farthest = nearest.last().copied();
+        nearest.append(&mut scratch.found);
+        sort(&mut nearest);
+        nearest.truncate(wanted.n);
+        if had_enough && nearest.last().copied() == farthest {
+            break;
+        }
+    }
+    scratch.effort.n_rescored = n_rescored;
+    std::mem::swap(&mut nearest, &mut scratch.found);
+    (scratch.rough, scratch.nearest) = (all, nearest);
+    Ok(())
+}
