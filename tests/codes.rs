@@ -139,6 +139,18 @@ fn vectors_of_few_components_are_walked_as_they_are() {
 }
 
 #[test]
+fn an_opening_without_anything_linked_keeps_the_kind_of_codes() {
+    let (_alone, folder) = (ALONE.lock(), folder());
+    let db = Database::open_with(folder.path(), quick()).unwrap();
+    db.create_collection("c", CollectionConfig::new(2).metric(Metric::Euclidean)).unwrap();
+    drop(db);
+    for _ in 0..2 {
+        let db = Database::open_with(folder.path(), quick()).unwrap();
+        assert_eq!((codes(&db).kind, codes(&db).generation), (CodeKind::F32, 0));
+    }
+}
+
+#[test]
 fn far_from_the_origin_codes_are_measured_from_the_mean() {
     let (_alone, folder) = (ALONE.lock(), folder());
     let path = folder.path().join("db");

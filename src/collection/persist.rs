@@ -303,6 +303,8 @@ impl Live {
         let cursor = Cursor { covers: view.commit, ..state.cursor };
         let mut batch = Derived::default();
         batch.put(&self.families.graph, key::CURSOR, &cursor.encode());
+        // A cursor without it would tell of a graph that an older version made.
+        self.put_codebook(&mut state, &mut batch, false);
         batch.delete_range(&self.families.graph, &key::delta(0), &key::delta(cursor.delta + 1));
         self.store.write_derived(batch)?;
         failpoint::hit("save.trimmed");
