@@ -278,7 +278,7 @@ fn main() {
         apart: option("apart", 1_000) as f64,
         dimension: option("dimension", 64),
         rank: option("rank", 16),
-        pace: option("pace", 0) as u64,
+        pace: option("pace", 300) as u64,
     };
     let stream = Arc::new(Stream::draw(size));
     println!(

@@ -24,7 +24,8 @@ pub struct Route {
     pub n_matching: Option<usize>,
     /// Documents that were looked at to see whether they match, because postings do not tell.
     pub n_checked: usize,
-    /// Whether a walk was begun and given up for comparing all that may be hits: it would have missed some.
+    /// Whether a walk was begun and given up for comparing all that may be hits: it would have missed some, or codes could
+    /// not tell which of what it found are the nearest.
     pub gave_up: bool,
     /// Whether a walk found too few documents that are still there, and went on past those that are not.
     pub widened: bool,

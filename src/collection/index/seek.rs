@@ -32,6 +32,8 @@ pub(super) const NEIGHBOURHOOD: usize = 16;
 pub(crate) const WIDER: usize = 12;
 /// Where codes can hardly tell the nearest, a walk keeps so many times more.
 const WIDER_IN_DOUBT: usize = 8;
+/// Where not even the widest walk can tell them, all vectors are compared if that takes no longer than so many of such.
+const WORTH_SCANNING: usize = 4;
 /// Of what matches a filter so many times more is kept, to be compared by exact vectors where codes cannot tell.
 const DOUBTED: usize = 8;
 /// Slots of the tail ranked at once.
@@ -101,7 +103,8 @@ pub(crate) struct Effort {
     pub(crate) n_codes: usize,
     /// Sketches that were compared before.
     pub(crate) n_sifted: usize,
-    /// Nothing was found, because none of what may be is near the query, or no walk leads there.
+    /// What was found does not count: none of what may be is near the query, no walk leads there, or codes are too
+    /// coarse and all vectors had better be compared.
     pub(crate) was_given_up: bool,
     /// The walk went on past dead points.
     pub(crate) was_widened: bool,
@@ -296,10 +299,18 @@ impl Index {
                 if ef > wanted.ef {
                     scratch.effort.add(before);
                 }
-                if !(wanted.widens && scratch.effort.is_doubtful && ef < MAX_EF) {
+                if !(wanted.widens && scratch.effort.is_doubtful) {
                     return Ok(true);
                 }
                 look.wanted.ef = (ef * WIDER_IN_DOUBT).min(MAX_EF);
+                let worth = if ef < MAX_EF { look.wanted.ef } else { ef * WORTH_SCANNING };
+                if self.prefers_scan(look.sight, look.sight.n_members, worth as f64) {
+                    scratch.effort.was_given_up = true;
+                    return Ok(true);
+                }
+                if ef == MAX_EF {
+                    return Ok(true);
+                }
             }
         }
         let n_kept = n_least.max(wanted.ef) * DOUBTED;

@@ -29,6 +29,8 @@ pub(super) const BATCH: usize = 512;
 const ALONE: usize = 2;
 /// While slots wait to be linked, one turn in so many is for points whose links have to be chosen again.
 const TURNS: usize = 8;
+/// While codes are replaced, as much of what may wait to be linked as one part in so many does.
+const HELD_BACK_SHARE: usize = 2;
 /// Dead slots are swept when they are more than one in so many...
 const DEAD_SHARE: usize = 5;
 /// ...and at least so many.
@@ -184,7 +186,10 @@ impl Index {
         }
         let mut waiting = Vec::new();
         failpoint::hit("link.take");
-        self.tail.take(BATCH, &mut waiting);
+        // By codes that do not fit it would be linked badly, and again by others soon: as long as there is room, it waits.
+        if !self.is_replacing() || self.tail.len() * HELD_BACK_SHARE >= self.bound {
+            self.tail.take(BATCH, &mut waiting);
+        }
         if !waiting.is_empty() {
             // Room was made in the graph there was when a commit was planned, which may have been another one.
             let last = waiting.iter().max().map_or(0, |slot| slot.0 as usize);

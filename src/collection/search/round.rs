@@ -209,8 +209,11 @@ impl Round {
         if scratch.found.len() >= n_expected && !scratch.effort.was_given_up {
             return Ok(route);
         }
-        // Fewer than there are: too much of what was found is dead or someone else's.
-        let again = self.find_each(sight, query, n, scratch)?;
+        let again = match route.doubtful && scratch.effort.was_given_up {
+            true => self.scan(sight, query, n, moment.each_member(), scratch)?,
+            // Fewer than there are: too much of what was found is dead or someone else's.
+            false => self.find_each(sight, query, n, scratch)?,
+        };
         let (n_visited, n_hops) = (route.n_visited + again.n_visited, route.n_hops);
         Ok(Route { n_visited, n_hops, gave_up: true, ..again })
     }
