@@ -275,7 +275,7 @@ fn main() {
     let size = Size {
         n_clusters: option("clusters", 10),
         n_each: option("each", 10_000),
-        apart: option("apart", 1_000) as f64,
+        apart: option("apart", 20_000) as f64,
         dimension: option("dimension", 64),
         rank: option("rank", 16),
         pace: option("pace", 300) as u64,

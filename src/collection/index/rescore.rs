@@ -15,10 +15,22 @@ use crate::quant::{CodeQuery, Codes};
 /// Of the points that a walk keeps, one in so many is compared by its exact vector at least.
 pub(super) const RESCORED_SHARE: usize = 5;
 /// Standard deviations of the codes' errors within which the next candidate is in doubt.
-const DOUBT: f64 = 2.5;
+const DOUBT: f64 = 2.25;
+/// As long as it is, one more is compared for every so many that were.
+const STEP: usize = 4;
 /// Codes that are wrong by so large a part of what there is to tell, in variance, tell next to nothing: all of it where
 /// they rank everything alike.
 const BLIND: f64 = 0.9;
+
+/// What codes leave in doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    No,
+    /// Whether what comes after all that were compared belongs among the hits.
+    Next,
+    /// Which are the nearest at all.
+    Nearest,
+}
 
 /// Compares the nearest by codes by their exact vectors: `n_least`, and more as long as the codes' own errors say that
 /// the
@@ -28,7 +40,7 @@ pub(super) fn rescore_while_doubted(
     (codes, query): (&Codes, &CodeQuery),
     n_least: usize,
     scratch: &mut Scratch,
-) -> Result<()> {
+) -> Result<Doubt> {
     let Look { layer, sight: Sight { slots, exact, ranker, .. }, wanted } = look;
     let at_most = scratch.pool.most;
     // With the one after them.
@@ -54,12 +66,15 @@ pub(super) fn rescore_while_doubted(
             scratch.found.clear();
             pairs.clear();
         }
-        n += n.div_ceil(2);
+        n += n.div_ceil(STEP);
     };
-    scratch.effort.is_doubtful = n >= all.len() && are_blind(&pairs, noise, wanted.n);
+    let doubt = match n >= all.len() {
+        true => doubt_of(&pairs, noise, wanted.n, all.len() >= at_most),
+        false => Doubt::No,
+    };
     (scratch.rough, scratch.pairs) = (all, pairs);
     scratch.found.truncate(wanted.n);
-    compared
+    compared.map(|()| doubt)
 }
 
 /// Compares by their exact vectors those of some candidates that come after as many as there are pairs of ranks, and
@@ -89,6 +104,20 @@ fn compare_more(
     })?;
     sort(found);
     Ok(())
+}
+
+/// What is in doubt once all candidates for `n` hits were compared; `has_more` says that there are farther ones.
+fn doubt_of(pairs: &[(f32, f32)], noise: f32, n: usize, has_more: bool) -> Doubt {
+    if are_blind(pairs, noise, n) {
+        return Doubt::Nearest;
+    }
+    let mut exact: Vec<f32> = pairs.iter().map(|(_, exact)| *exact).collect();
+    exact.sort_unstable_by(f32::total_cmp);
+    let farthest = exact.get(n.saturating_sub(1)).copied().unwrap_or(f32::INFINITY);
+    match pairs.last() {
+        Some((next, _)) if has_more && is_doubted(pairs, noise, *next, farthest) => Doubt::Next,
+        _ => Doubt::No,
+    }
 }
 
 /// Whether the next candidate, of this rank by its code, may be nearer than the farthest of the hits so far, by what
@@ -139,7 +168,7 @@ pub(super) fn n_trusted(pairs: &[(f32, f32)], noise: f32, n: usize) -> usize {
         if !is_doubted(&pairs[..n_compared], noise, pairs[n_compared].0, farthest) {
             break;
         }
-        n_compared += n_compared.div_ceil(2);
+        n_compared += n_compared.div_ceil(STEP);
     }
     n_compared.min(pairs.len())
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::layer::Layer;
 use super::namespaces::region_in;
-use super::rescore::{RESCORED_SHARE, rescore_until_sure, rescore_while_doubted};
+use super::rescore::{Doubt, RESCORED_SHARE, rescore_until_sure, rescore_while_doubted};
 use super::sift::{Sieve, sift};
 use super::space::{CodeSpace, ExactQuery, ExactSpace, Points};
 use super::{Index, Sight};
@@ -32,6 +32,9 @@ pub(super) const NEIGHBOURHOOD: usize = 16;
 pub(crate) const WIDER: usize = 12;
 /// Where codes can hardly tell the nearest, a walk keeps so many times more.
 const WIDER_IN_DOUBT: usize = 8;
+/// Where only the next after all that were compared may belong among the hits, a walk keeps twice as many, and at most so
+/// many times more.
+const MOST_WIDENED: usize = 4;
 /// Where not even the widest walk can tell them, all vectors are compared if that takes no longer than so many of such.
 const WORTH_SCANNING: usize = 4;
 /// Of what matches a filter so many times more is kept, to be compared by exact vectors where codes cannot tell.
@@ -285,33 +288,7 @@ impl Index {
         let is_short = size_of_val(wanted.query) <= codes.width();
         let n_least = oversampled.max(if is_short { wanted.ef } else { wanted.ef / RESCORED_SHARE });
         if let Target::All = target {
-            let mut look = look;
-            loop {
-                let before = scratch.effort;
-                let ef = look.wanted.ef;
-                if !self.collect(look, space, query, target, n_least.max(ef), scratch) {
-                    return Ok(false);
-                }
-                if scratch.effort.was_given_up {
-                    return Ok(true);
-                }
-                rescore_while_doubted(look, (codes, query), n_least.max(wanted.n).min(scratch.pool.most), scratch)?;
-                if ef > wanted.ef {
-                    scratch.effort.add(before);
-                }
-                if !(wanted.widens && scratch.effort.is_doubtful) {
-                    return Ok(true);
-                }
-                look.wanted.ef = (ef * WIDER_IN_DOUBT).min(MAX_EF);
-                let worth = if ef < MAX_EF { look.wanted.ef } else { ef * WORTH_SCANNING };
-                if self.prefers_scan(look.sight, look.sight.n_members, worth as f64) {
-                    scratch.effort.was_given_up = true;
-                    return Ok(true);
-                }
-                if ef == MAX_EF {
-                    return Ok(true);
-                }
-            }
+            return self.seek_all(look, space, query, n_least, scratch);
         }
         let n_kept = n_least.max(wanted.ef) * DOUBTED;
         let sketches = layer.sifting.at(wanted.commit);
@@ -325,6 +302,51 @@ impl Index {
         }
         rescore_until_sure((slots, exact), ranker, wanted, n_least.max(wanted.ef / 2), scratch)?;
         Ok(true)
+    }
+
+    /// The same among all documents of the namespace: by a wider walk where codes leave it in doubt what is nearest, or by
+    /// giving up where comparing all vectors takes no longer.
+    fn seek_all(
+        &self,
+        mut look: Look<'_>,
+        space: &CodeSpace<'_>,
+        query: &CodeQuery,
+        n_least: usize,
+        scratch: &mut Scratch,
+    ) -> Result<bool> {
+        let Wanted { n, ef: asked, widens, .. } = look.wanted;
+        loop {
+            let (before, ef) = (scratch.effort, look.wanted.ef);
+            if !self.collect(look, space, query, &mut Target::All, n_least.max(ef), scratch) {
+                return Ok(false);
+            }
+            if scratch.effort.was_given_up {
+                return Ok(true);
+            }
+            let n_least = n_least.max(n).min(scratch.pool.most);
+            let doubt = rescore_while_doubted(look, (space.codes, query), n_least, scratch)?;
+            if ef > asked {
+                scratch.effort.add(before);
+            }
+            let wider = match doubt {
+                Doubt::Nearest => (ef * WIDER_IN_DOUBT).min(MAX_EF),
+                Doubt::Next if ef < asked * MOST_WIDENED => (ef * 2).min(MAX_EF),
+                Doubt::Next | Doubt::No => ef,
+            };
+            scratch.effort.is_doubtful = doubt == Doubt::Nearest;
+            if !widens || doubt != Doubt::Nearest && wider == ef {
+                return Ok(true);
+            }
+            let worth = if wider > ef { wider } else { ef * WORTH_SCANNING };
+            if self.prefers_scan(look.sight, look.sight.n_members, worth as f64) {
+                (scratch.effort.was_given_up, scratch.effort.is_doubtful) = (true, true);
+                return Ok(true);
+            }
+            if wider == ef {
+                return Ok(true);
+            }
+            look.wanted.ef = wider;
+        }
     }
 
     /// Finds the nearest `n_kept` of tail and graph, ranked as the graph ranks: they are in `scratch.found` where each
