@@ -36,6 +36,7 @@ mod db;
 pub use crate::boost::Boost;
 pub use crate::collection::batch::{Batch, Write};
 pub use crate::collection::facet::Facet;
+pub use crate::collection::figures::NamespaceStats;
 pub use crate::collection::query::{Example, Query};
 pub use crate::collection::read::Scroll;
 pub use crate::collection::sample::Sample;

@@ -199,11 +199,11 @@ impl Write {
                 format!("collection \"{}\" belongs to another database than the batch", namespace.state.name());
             return Err(Error::InvalidConfig { field: "batch", reason });
         }
-        let name = || namespace.state.name();
+        let (name, number) = (|| namespace.state.name(), live.find_namespace(&namespace.name));
         let prepared = match action {
-            Action::Insert(document) => Prepared::Insert(check::document(name, &live, document)?),
-            Action::Upsert(document) => Prepared::Upsert(check::document(name, &live, document)?),
-            Action::Update(update) => Prepared::Update(check::update(name, &live, update)?),
+            Action::Insert(document) => Prepared::Insert(check::document(name, &live, number, document)?),
+            Action::Upsert(document) => Prepared::Upsert(check::document(name, &live, number, document)?),
+            Action::Update(update) => Prepared::Update(check::update(name, &live, number, update)?),
             Action::Delete(id) => {
                 check::id(&id)?;
                 Prepared::Delete(id)

@@ -92,7 +92,7 @@ impl Source<'_> {
                 false => {
                     let vector = VectorRow::decode(&vector)?;
                     check_vector(slot, &vector, generation, config)?;
-                    let comparable = comparable(memory, config, vector.components);
+                    let comparable = comparable(memory, config, namespace, vector.components);
                     let tenancy = Tenancy { slot, generation };
                     Now::Put(Box::new(NewRow { tenancy, namespace, id, comparable }), commit)
                 }

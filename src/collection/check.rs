@@ -6,7 +6,7 @@ use crate::config::CollectionConfig;
 use crate::distance::{self, Metric};
 use crate::document::{Document, MetadataChange, Update};
 use crate::error::{Error, Result};
-use crate::id::DocId;
+use crate::id::{DocId, NamespaceId};
 use crate::limits::{
     MAX_ID_BYTES, MAX_NAME_BYTES, MAX_NAMESPACE_BYTES, MAX_NORM, MAX_PATH_BYTES, MAX_TEXT_BYTES, MIN_LENGTH, MIN_NORM,
 };
@@ -49,7 +49,13 @@ pub(crate) enum MetadataStep {
     Remove(Vec<String>),
 }
 
-pub(crate) fn document(collection: impl Fn() -> String, live: &Live, document: Document) -> Result<CheckedDocument> {
+/// Checks a document for a namespace, which may have no number yet.
+pub(crate) fn document(
+    collection: impl Fn() -> String,
+    live: &Live,
+    namespace: NamespaceId,
+    document: Document,
+) -> Result<CheckedDocument> {
     let Document { id, vector, metadata, text } = document;
     if let Some(id) = &id {
         self::id(id)?;
@@ -57,17 +63,23 @@ pub(crate) fn document(collection: impl Fn() -> String, live: &Live, document: D
     let norm = self::vector(&collection, &live.config, &vector)?;
     let metadata = metadata.into_metadata()?;
     check_text(text.as_deref())?;
-    let vector = CheckedVector { norm, comparable: live.prepare(&vector, norm), vector };
+    let vector = CheckedVector { norm, comparable: live.prepare(namespace, &vector, norm), vector };
     let words = live.words.count(text.as_deref(), &metadata);
     Ok(CheckedDocument { id: id.unwrap_or_else(DocId::generate), vector, metadata, text, words })
 }
 
-pub(crate) fn update(collection: impl Fn() -> String, live: &Live, update: Update) -> Result<CheckedUpdate> {
+/// Checks an update for a namespace, which may have no number yet.
+pub(crate) fn update(
+    collection: impl Fn() -> String,
+    live: &Live,
+    namespace: NamespaceId,
+    update: Update,
+) -> Result<CheckedUpdate> {
     let Update { id, vector, metadata, text } = update;
     self::id(&id)?;
     let vector = vector.map(|vector| -> Result<CheckedVector> {
         let norm = self::vector(&collection, &live.config, &vector)?;
-        Ok(CheckedVector { norm, comparable: live.prepare(&vector, norm), vector })
+        Ok(CheckedVector { norm, comparable: live.prepare(namespace, &vector, norm), vector })
     });
     let vector = vector.transpose()?;
     check_text(text.as_ref().and_then(|text| text.as_deref()))?;

@@ -4,7 +4,7 @@
 //! document's namespace, and the code if
 //! the graph leads there or may come to. What later commits changed, the commit log tells.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use super::memory::{self, CELL_BYTES, Memory};
 use crate::config::CollectionConfig;
 use crate::error::Result;
 use crate::graph::{Entry, Extent, Graph};
-use crate::id::{CollectionId, Commit, Slot};
+use crate::id::{CollectionId, Commit, NamespaceId, Slot};
 use crate::quant::{Book, CODES_VERSION, Codes, FACTS_BYTES};
 use crate::store::View;
 use crate::store::image::{self, Image, ImageWriter, Images, Tag};
@@ -40,10 +40,20 @@ pub(super) fn shape_of(config: &CollectionConfig, book: Option<&Book>) -> u64 {
     let unit = config.compares_directions();
     let mut text = format!("{dimension} {metric} {unit} {index:?} {m} {ef_construction} {quantization:?} {distance:?}");
     if let Some(book) = book.filter(|book| **book != Book::default()) {
-        text.push_str(&format!(" {book:?}"));
+        text.push_str(&text_of(book));
     }
     let versions = u64::from(ARRAYS_VERSION) << 16 | u64::from(CODES_VERSION);
     versions << 32 | u64::from(crc32c::crc32c(text.as_bytes()))
+}
+
+/// What tells a book from another.
+fn text_of(Book { kind, generation, centres }: &Book) -> String {
+    let mut text = format!(" Book {{ kind: {kind:?}, generation: {generation}, centre: {:?} }}", centres.shared);
+    for (namespace, centre) in &centres.own {
+        let crc = centre.iter().fold(0, |crc, component| crc32c::crc32c_append(crc, &component.to_le_bytes()));
+        text.push_str(&format!(" {}: {crc:08x}", namespace.0));
+    }
+    text
 }
 
 /// The numbers of an image.
@@ -71,8 +81,15 @@ impl Numbers {
 impl Live {
     /// Writes an image of what a commit left and of the graph, which a delta left and no one changes. The caller looks
     /// at
-    /// the commit. Returns how many bytes the image has.
-    pub(super) fn write_image(&self, view: &View, delta: u64, graph: Option<&Graph>) -> Result<u64> {
+    /// the commit. `regions` have a codebook on disk; what that does not say the image does not rely on. Returns how many
+    /// bytes the image has.
+    pub(super) fn write_image(
+        &self,
+        view: &View,
+        delta: u64,
+        graph: Option<&Graph>,
+        regions: &BTreeSet<NamespaceId>,
+    ) -> Result<u64> {
         let (memory, slots) = (&self.memory, &self.memory.slots);
         let n_slots = slots.n_slots();
         let nothing = Extent { n_slots: 0, n_upper: 0, entry: None };
@@ -129,12 +146,13 @@ impl Live {
                 })?;
             }
         }
+        let book = codes.map(|codes| codes.book().only(|namespace| regions.contains(&namespace)));
         writer.finish(&Tag {
             store: self.store.identity(),
             collection: self.id,
             commit: view.commit,
             delta,
-            shape: shape_of(&self.config, codes.map(Codes::book)),
+            shape: shape_of(&self.config, book.as_ref()),
             numbers: numbers.write(),
         })
     }

@@ -132,7 +132,7 @@ impl Live {
     fn wait_indexed(&self) -> Result<()> {
         if let Some(index) = &self.memory.index {
             let is_linked = index.ask_for_links();
-            let fits = || self.store.is_beside() || index.fits(self.memory.census().n_documents) && index.is_divided();
+            let fits = || self.store.is_beside() || index.fits() && index.is_divided();
             let tasks = [Task::Link, Task::BringVectors];
             self.wait_for_work(index.tail().waiting(), &tasks, || is_linked() && fits())?;
         }

@@ -5,7 +5,7 @@
 //! brought
 //! up to date ([`regraph`](super::regraph)).
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -188,6 +188,8 @@ pub(crate) fn load(
         None => load_by_rows(source, memory()?, expected, last)?,
     };
     loaded.state.codebook = source.stored_codebook().ok().flatten().map(|stored| stored.book.generation);
+    // Those that cannot be read too: they are written again, or removed.
+    loaded.state.regions = source.region_keys().unwrap_or_default();
     loaded.opening.micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let Opening { way, n_deltas, n_waiting, micros, .. } = loaded.opening;
     tracing::info!(?way, n_deltas, n_waiting, micros, "collection read");
@@ -259,10 +261,37 @@ impl<'a> Source<'a> {
     }
 
     /// What codes are made by, as it is written down.
-    fn stored_codebook(self) -> Result<Option<Codebook>> {
+    pub(super) fn stored_codebook(self) -> Result<Option<Codebook>> {
         let row = self.rocks.get(&self.families.graph, self.snapshot, key::CODEBOOK);
         let row = row.map_err(storage("reading the graph"))?;
-        row.map(|bytes| Codebook::of_row(CodebookRow::decode(&bytes)?, self.config.dimension)).transpose()
+        let Some(bytes) = row else { return Ok(None) };
+        let mut codebook = Codebook::of_row(CodebookRow::decode(&bytes)?, self.config.dimension)?;
+        codebook.add_regions(self.region_rows()?, self.config.dimension)?;
+        Ok(Some(codebook))
+    }
+
+    /// What codes of regions are made by, where it can be read; others are measured again.
+    fn region_rows(self) -> Result<BTreeMap<NamespaceId, CodebookRow>> {
+        let mut rows = BTreeMap::new();
+        self.scan(&self.families.graph, key::codebook_range(), |key, value| {
+            let region = key::read_codebook_of(key)?;
+            match CodebookRow::decode(value) {
+                Ok(row) => _ = rows.insert(region, row),
+                Err(error) => tracing::warn!(region = region.0, "what codes were made by is not known: {error}"),
+            }
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    /// The regions that have a codebook, whether or not it can be read.
+    fn region_keys(self) -> Result<BTreeSet<NamespaceId>> {
+        let mut regions = BTreeSet::new();
+        self.scan(&self.families.graph, key::codebook_range(), |key, _| {
+            regions.insert(key::read_codebook_of(key)?);
+            Ok(())
+        })?;
+        Ok(regions)
     }
 
     /// What codes are made by: of a graph, what it was linked by. `None` where there are no codes.

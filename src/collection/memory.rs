@@ -550,7 +550,7 @@ impl Applying<'_> {
         unsafe { slots.exact.put(slot, &comparable.row) };
         if let Some(index) = &self.memory.index {
             // SAFETY: as above.
-            unsafe { index.put_code(slot, &comparable.row, comparable.code.as_ref()) };
+            unsafe { index.put_code(slot, namespace, &comparable.row, comparable.code.as_ref()) };
         }
         cell.generation.store(generation, Ordering::Relaxed);
         cell.namespace.store(namespace.0, Ordering::Relaxed);

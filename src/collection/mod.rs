@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`check`] | what may come in |
 //! | [`batch`], [`plan`], [`commit`] | operations; folding them into one draft; committing it |
-//! | [`mod@write`], [`writer`], [`read`], [`facet`], [`search`], [`query`], [`diversity`] | the verbs |
+//! | [`mod@write`], [`writer`], [`read`], [`facet`], [`search`], [`query`], [`diversity`], [`figures`] | the verbs |
 //! | [`fetch`] | rows, by id or by slot |
 //! | [`memory`], [`names`], [`census`] | what is held in memory |
 //! | [`moment`], [`snapshot`] | a namespace at one commit: what the verbs that read are given; reading one more than once |
@@ -38,6 +38,7 @@ mod exact;
 pub(crate) mod facet;
 mod fetch;
 pub(crate) mod fields;
+pub(crate) mod figures;
 mod image;
 pub(crate) mod index;
 mod indexes;
@@ -396,10 +397,11 @@ impl Live {
         })
     }
 
-    /// A vector as it is compared, and its code.
-    pub(crate) fn prepare(&self, vector: &[f32], norm: f64) -> Comparable {
+    /// A vector of a namespace as it is compared, and its code. That is made again when it is put, should codes or the
+    /// namespace's number be other ones by then.
+    pub(crate) fn prepare(&self, namespace: NamespaceId, vector: &[f32], norm: f64) -> Comparable {
         let row = self.comparable_by(vector.to_vec(), norm);
-        let code = self.memory.index.as_ref().and_then(|index| index.encode(&row));
+        let code = self.memory.index.as_ref().and_then(|index| index.encode(&row, namespace));
         Comparable { row, code }
     }
 

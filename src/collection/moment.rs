@@ -217,8 +217,9 @@ impl Moment {
     /// What searches compare.
     pub(super) fn sight<'m>(&'m self, exact: &'m Reader<'m>) -> Sight<'m> {
         let (slots, ranker) = (self.slots(), self.ranker());
-        let Moment { n_documents, n_members, .. } = *self;
-        Sight { slots, exact, ranker, n_documents, n_members, n_slots: self.n_slots, commit: self.view.commit }
+        let Moment { n_documents, n_members, n_slots, .. } = *self;
+        let trusts_codes = self.index().is_none_or(|index| index.trusts_codes_of(self.namespace));
+        Sight { slots, exact, ranker, n_documents, n_members, trusts_codes, n_slots, commit: self.view.commit }
     }
 
     fn slots(&self) -> &Slots {

@@ -11,6 +11,7 @@
 //! If a delta cannot be written, none is until a save has made up for it: deltas have no gaps. What is written here is
 //! derived; failing to write it fails nothing else.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,12 +19,14 @@ use parking_lot::Mutex;
 
 use super::Live;
 use super::index::Index;
+use super::index::codebook::Codebook;
+use super::index::watch::LOOSE;
 use super::residency::Footprint;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::graph::{Change, Delta, Entry, Graph, Op};
-use crate::id::{Commit, Slot};
-use crate::quant::Book;
+use crate::id::{Commit, NamespaceId, Slot};
+use crate::quant::{Book, Codes};
 use crate::store::draft::Derived;
 use crate::store::graph::{Cursor, GraphRow, RegionsRow, encode_delta};
 use crate::store::{image, key};
@@ -64,6 +67,10 @@ pub(crate) struct State {
     pub(crate) cursor: Cursor,
     /// The generation of the codebook that is written down; none where there is none, which says bytes from the origin.
     pub(crate) codebook: Option<u32>,
+    /// The regions that have a codebook there.
+    pub(crate) regions: BTreeSet<NamespaceId>,
+    /// Other namespaces than in the newest image are measured from their own centre by it.
+    is_image_outdated: bool,
     /// The delta that the newest image holds, and how many bytes it has.
     pub(crate) imaged_delta: u64,
     pub(crate) image_bytes: u64,
@@ -244,6 +251,7 @@ impl Live {
         batch.delete_range(&self.families.graph, &key::row_range().0, &key::row_range().1);
         batch.delete_range(&self.families.graph, &key::delta(0), &key::delta_range(0).1);
         batch.put(&self.families.graph, key::CURSOR, &cursor.encode());
+        state.regions.iter().for_each(|region| batch.delete(&self.families.graph, &key::codebook_of(*region)));
         *state = State { last_delta, cursor, ended: state.ended, ..State::default() };
         batch.delete(&self.families.graph, key::CODEBOOK);
         batch.delete(&self.families.graph, key::REGIONS);
@@ -255,15 +263,45 @@ impl Live {
     /// can be
     /// trusted.
     fn put_codebook(&self, state: &mut State, batch: &mut Derived, always: bool) {
-        let Some(codebook) = self.memory.index.as_ref().and_then(Index::codebook) else { return };
+        let points = self.memory.index.as_ref().map(Index::points);
+        let Some(book) = points.as_ref().and_then(|points| points.codes()).map(Codes::book) else { return };
         let is_told = match state.codebook {
-            Some(generation) => generation == codebook.book.generation,
-            None => codebook.book == Book::default(),
+            Some(generation) => generation == book.generation,
+            None => *book == Book::default(),
         };
-        if always || !is_told {
-            batch.put(&self.families.graph, key::CODEBOOK, &codebook.row().encode());
-            state.codebook = Some(codebook.book.generation);
+        if (always || !is_told)
+            && let Some(codebook) = self.codebook()
+        {
+            self.put_rows_of(&codebook, state, batch);
         }
+    }
+
+    fn put_rows_of(&self, codebook: &Codebook, state: &mut State, batch: &mut Derived) {
+        let (family, rows) = (&self.families.graph, codebook.rows_of_regions());
+        batch.put(family, key::CODEBOOK, &codebook.row().encode());
+        let gone = state.regions.iter().filter(|region| !rows.contains_key(region));
+        gone.for_each(|region| batch.delete(family, &key::codebook_of(*region)));
+        rows.iter().for_each(|(region, row)| batch.put(family, &key::codebook_of(*region), &row.encode()));
+        let regions = rows.into_keys().collect();
+        state.is_image_outdated |= state.regions != regions;
+        (state.codebook, state.regions) = (Some(codebook.book.generation), regions);
+    }
+
+    /// What codes are made by, without namespaces that have no documents any more. Those of their points that are still in
+    /// the graph lead nowhere but to each other.
+    fn codebook(&self) -> Option<Codebook> {
+        let mut codebook = self.memory.index.as_ref()?.codebook()?;
+        let is_group = |region: NamespaceId| region == NamespaceId::default() || region == LOOSE;
+        codebook.retain(|region| is_group(region) || self.memory.n_members(region) > 0);
+        Some(codebook)
+    }
+
+    /// Whether other regions have something to say in a codebook than those that are written down.
+    fn has_other_regions(&self, state: &State) -> bool {
+        let codebook = self.codebook();
+        let regions: Option<BTreeSet<NamespaceId>> =
+            codebook.map(|codebook| codebook.rows_of_regions().into_keys().collect());
+        regions.unwrap_or_default() != state.regions
     }
 
     /// Writes down what has changed since the last time, and an image, unless there is one of the same. Linking waits
@@ -289,15 +327,17 @@ impl Live {
             self.write_rows(graph, &mut state)?;
         }
         let Cursor { delta, image, covers, .. } = state.cursor;
-        if image.0 == 0 || self.last_change() > image.max(covers) || state.imaged_delta != delta {
+        let is_outdated = state.imaged_delta != delta || state.is_image_outdated;
+        if image.0 == 0 || self.last_change() > image.max(covers) || is_outdated {
             // Everything that the image holds is in files then, so that the log need not vouch for it.
             self.store.flush_families(std::iter::once(&self.families))?;
             failpoint::hit("save.flushed");
             // A disk that is filled to the last byte by what is derived takes no documents.
             let Footprint { index, rest, .. } = self.footprint();
             self.store.check_space(index.codes + index.links + rest)?;
-            state.image_bytes = self.write_image(&view, delta, graph.as_deref())?;
+            state.image_bytes = self.write_image(&view, delta, graph.as_deref(), &state.regions)?;
             (state.imaged_delta, state.cursor.image) = (delta, view.commit);
+            state.is_image_outdated = false;
             self.persist.n_image_bytes.fetch_add(state.image_bytes, Ordering::Relaxed);
         }
         let cursor = Cursor { covers: view.commit, ..state.cursor };
@@ -333,7 +373,7 @@ impl Live {
 
     /// Writes the rows that have changed, and the cursor with the last of them.
     fn write_rows(&self, graph: &Graph, state: &mut State) -> Result<()> {
-        if state.dirty.is_empty() && !state.lagging && !state.wipe {
+        if state.dirty.is_empty() && !state.lagging && !state.wipe && !self.has_other_regions(state) {
             return Ok(());
         }
         failpoint::hit("rows.before");

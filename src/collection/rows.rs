@@ -140,7 +140,7 @@ fn read_vectors(
                 let DocumentHeader { generation, namespace, commit } = document.header;
                 let vector_crc = Some(seal_of(value));
                 found.push((slot, FoundSlot { generation, row_crc: Some(document.crc), vector_crc }));
-                let comparable = comparable(memory, source.config, row.components);
+                let comparable = comparable(memory, source.config, namespace, row.components);
                 // The id follows when ids are read.
                 let id = DocId::U64(0);
                 rows.push((NewRow { tenancy: Tenancy { slot, generation }, namespace, id, comparable }, commit));
@@ -156,12 +156,17 @@ fn read_vectors(
     Ok(parts.concat())
 }
 
-/// A vector as it is compared, and its code.
-pub(super) fn comparable(memory: &Memory, config: &CollectionConfig, mut components: Vec<f32>) -> Comparable {
+/// A vector of a namespace as it is compared, and its code.
+pub(super) fn comparable(
+    memory: &Memory,
+    config: &CollectionConfig,
+    namespace: NamespaceId,
+    mut components: Vec<f32>,
+) -> Comparable {
     if config.compares_directions() {
         crate::distance::normalize(&mut components);
     }
-    let code = memory.index.as_ref().and_then(|index| index.encode(&components));
+    let code = memory.index.as_ref().and_then(|index| index.encode(&components, namespace));
     Comparable { row: components, code }
 }
 
@@ -220,7 +225,7 @@ impl Source<'_> {
             let generation = memory.slots.tenancy(slot).generation;
             let row = VectorRow::decode(value)?;
             check_vector(slot, &row, generation, self.config)?;
-            let row = comparable(memory, self.config, row.components).row;
+            let row = comparable(memory, self.config, memory.slots.namespace(slot), row.components).row;
             // SAFETY: this memory is being made, and is no one else's yet.
             unsafe { held.put(slot, &row) };
             Ok(())

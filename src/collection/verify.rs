@@ -51,7 +51,8 @@ impl Live {
             let index = self.memory.index.as_ref();
             let points = index.map(Index::points);
             let codes = points.as_ref().and_then(|points| points.codes());
-            let has_other_code = codes.is_some_and(|codes| !codes.holds(slot.0, &codes.encode(&row)));
+            let namespace = self.memory.slots.namespace(slot);
+            let has_other_code = codes.is_some_and(|codes| !codes.holds(slot.0, &codes.encode(&row, namespace)));
             let has_other_sketch = index.is_some_and(|index| !index.sketch_follows(slot));
             if is_other || has_other_code || has_other_sketch {
                 let what = if is_other { "vector" } else { "code or sketch" };
@@ -71,6 +72,7 @@ impl Live {
         };
         // What was written since the snapshot counts too.
         let stored = regraph::stored(Source { snapshot: None, ..source }, &self.memory, graph.shape(), &cursor)?;
+        self.verify_codebook(index, source)?;
         let points: [BTreeSet<u32>; 2] = [&*graph, &stored].map(|graph| graph.points().collect());
         let differs = |detail: String| Err(Error::corruption("the graph on disk", detail));
         if let Some(slot) = points[0].symmetric_difference(&points[1]).next() {
@@ -93,6 +95,20 @@ impl Live {
             }
         }
         Ok(())
+    }
+
+    /// What is written down of what codes are made by is what they are made by.
+    fn verify_codebook(&self, index: &Index, source: Source<'_>) -> Result<()> {
+        let stored = Source { snapshot: None, ..source }.stored_codebook()?;
+        let (Some(stored), Some(codebook)) = (stored, index.codebook()) else { return Ok(()) };
+        // Namespaces that had no documents at the last save are not there.
+        let book = codebook.book.only(|namespace| stored.book.centres.own.contains_key(&namespace));
+        if stored.book == book {
+            return Ok(());
+        }
+        let [got, expected] = [&stored.book, &book].map(|book| (book.kind, book.generation, book.centres.own.len()));
+        let detail = format!("expected kind, generation and own centres {expected:?}, got {got:?}, or another centre");
+        Err(Error::corruption("the codebook on disk", detail))
     }
 
     /// Every id is the one its document bears, every document's body can be read, and its metadata satisfies the

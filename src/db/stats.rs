@@ -111,21 +111,22 @@ pub struct CollectionStats {
     pub disk_bytes: u64,
 }
 
-/// What a collection's graph is walked by, and how far that can be trusted.
+/// What a collection's graph is walked by, and how far that can be trusted: in the namespace where it can be the least.
+/// [`Namespace::namespace_stats`](crate::Namespace::namespace_stats) tells of each.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct CodeStats {
-    /// The kind of codes in use.
+    /// The kind of codes in use, as wide as any namespace needs.
     pub kind: CodeKind,
     /// Counts what codes were made by, through all openings.
     pub generation: u32,
     /// Of the ten nearest of some documents, the share that codes leave among what a default search compares exactly, 0
     /// to
-    /// 1; `None` until it is measured: with 100 documents, and again whenever there are twice as many.
+    /// 1; `None` until it is measured: with 100 documents of a namespace, and again whenever it has twice as many.
     pub code_recall: Option<f32>,
     /// Of the same, the share that such a search finds.
     pub sampled_recall: Option<f32>,
-    /// Documents when that was measured; 0 if it was not yet.
+    /// Documents of the namespace when that was measured; 0 if it was not yet.
     pub n_measured: usize,
     /// How often codes were replaced since the database was opened.
     pub n_replaced: usize,
@@ -231,7 +232,8 @@ fn collection_stats(store: &Store, state: &State) -> Result<CollectionStats> {
 }
 
 fn code_stats(index: &Index) -> Option<CodeStats> {
-    let Codebook { book, gauge } = index.codebook()?;
+    let codebook = index.codebook()?;
+    let (Codebook { book, .. }, gauge) = (&codebook, codebook.worst());
     Some(CodeStats {
         kind: book.kind,
         generation: book.generation,

@@ -7,6 +7,7 @@ use super::scalar::ScalarCodes;
 use super::sketch::LINE;
 use super::wide::WideCodes;
 use crate::distance::Metric;
+use crate::id::NamespaceId;
 
 /// How closely ranks are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,9 @@ pub(crate) struct Code {
     pub(super) bytes: Vec<u8>,
     pub(super) facts: Facts,
     /// That of the book that it was made by.
-    pub(crate) generation: u32,
+    pub(super) generation: u32,
+    /// The namespace from whose own centre it was measured; `None` for the shared one.
+    pub(super) owner: Option<NamespaceId>,
 }
 
 /// A vector to rank codes against.
@@ -63,6 +66,11 @@ pub(crate) struct CodeQuery {
 }
 
 impl Code {
+    /// A code before it is known what it was made by.
+    pub(super) fn of(bytes: Vec<u8>, facts: Facts) -> Self {
+        Code { bytes, facts, generation: 0, owner: None }
+    }
+
     /// Without what ranks need beside.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -111,15 +119,20 @@ impl Codes {
         of_kind!(self, rows => rows.bytes_of(n_slots))
     }
 
-    /// Makes the code of a vector.
-    pub(crate) fn encode(&self, vector: &[f32]) -> Code {
-        let code = of_kind!(self, rows => rows.encode(vector));
-        Code { generation: self.book.generation, ..code }
+    /// Makes the code of a vector of a namespace.
+    pub(crate) fn encode(&self, vector: &[f32], namespace: NamespaceId) -> Code {
+        let code = of_kind!(self, rows => rows.encode(vector, namespace));
+        Code { generation: self.book.generation, owner: self.book.centres.owner(namespace), ..code }
     }
 
-    /// The vector that a slot's code stands for. The code is written and stays as it is.
-    pub(crate) fn decode(&self, slot: u32, vector: &mut Vec<f32>) {
-        of_kind!(self, rows => rows.decode(slot, vector));
+    /// Whether a code is one that these make of a vector of a namespace.
+    pub(crate) fn have_made(&self, code: &Code, namespace: NamespaceId) -> bool {
+        code.generation == self.book.generation && code.owner == self.book.centres.owner(namespace)
+    }
+
+    /// The vector of a namespace that a slot's code stands for. The code is written and stays as it is.
+    pub(crate) fn decode(&self, slot: u32, namespace: NamespaceId, vector: &mut Vec<f32>) {
+        of_kind!(self, rows => rows.decode(slot, namespace, vector));
     }
 
     /// Stores the code of a slot, made by this book.
@@ -210,9 +223,9 @@ impl Codes {
         }
     }
 
-    /// Makes a query of a vector.
-    pub(crate) fn query(&self, vector: &[f32], query: &mut CodeQuery) {
-        of_kind!(self, rows => rows.query(vector, query));
+    /// Makes a query of a vector, to rank codes of a namespace.
+    pub(crate) fn query(&self, vector: &[f32], namespace: NamespaceId, query: &mut CodeQuery) {
+        of_kind!(self, rows => rows.query(vector, namespace, query));
     }
 
     /// Whether codes are ranked by an inner product, which is not the same as by distance.
@@ -225,9 +238,9 @@ impl Codes {
         of_kind!(self, rows => rows.place_of(slot, query));
     }
 
-    /// Makes a query of a stored code.
-    pub(crate) fn query_of(&self, slot: u32, query: &mut CodeQuery) {
-        of_kind!(self, rows => rows.query_of(slot, query));
+    /// Makes a query of a stored code, to rank codes of its namespace.
+    pub(crate) fn query_of(&self, slot: u32, namespace: NamespaceId, query: &mut CodeQuery) {
+        of_kind!(self, rows => rows.query_of(slot, namespace, query));
     }
 
     /// About how far ranks of equal vectors near a slot are from each other at least, as a standard deviation: what is

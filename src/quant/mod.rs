@@ -1,8 +1,7 @@
 //! Codes: vectors in few bytes per component, compared by integer kernels.
 //!
-//! A [`Book`] says of which kind codes are and what vectors are measured from. All codes of a collection are made by
-//! one book;
-//! another takes its place with all codes made again.
+//! A [`Book`] says of which kind codes are and what vectors are measured from ([`centres`]). All codes of a collection are
+//! made by one book; another takes its place with all codes made again.
 //!
 //! By default a vector is rotated ([`rotation`]) and each component is rounded to one of 256 steps. Nothing is trained:
 //! vectors of length one share a scale, others bring their own. All that a rank needs of a vector is computed from what
@@ -20,6 +19,7 @@
 //! ```
 
 mod book;
+mod centres;
 mod codes;
 mod rotation;
 mod scalar;
@@ -30,5 +30,6 @@ mod wide;
 
 pub(crate) use self::book::Book;
 pub use self::book::CodeKind;
+pub(crate) use self::centres::Centres;
 pub(crate) use self::codes::{CODES_VERSION, Code, CodeQuery, Codes, FACTS_BYTES, Grain};
 pub(crate) use self::sketch::Sketches;

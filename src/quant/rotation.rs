@@ -6,6 +6,7 @@
 //! randomised Hadamard transform of Ailon and Chazelle, "The fast Johnson–Lindenstrauss transform", 2009). Distances
 //! and inner products stay what they are.
 
+use super::centres::Centres;
 use crate::distance::Kernels;
 
 /// Rounds of flipping and transforming.
@@ -46,6 +47,17 @@ impl Rotation {
             part.iter_mut().zip(factors).for_each(|(component, factor)| *component *= factor);
             (kernels.hadamard)(part);
         }
+    }
+
+    /// Centres as they lie after the rotation.
+    pub(super) fn turn(&self, centres: &Centres, kernels: &Kernels) -> Centres {
+        centres.map(|centre| {
+            let mut turned = centre.to_vec();
+            if !turned.is_empty() {
+                self.apply(&mut turned, kernels);
+            }
+            turned
+        })
     }
 
     /// Turns a rotated vector back.

@@ -7,13 +7,16 @@
 
 use std::fs::File;
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 
 use super::book::{Book, CodeKind};
+use super::centres::Centres;
 use super::codes::{Code, CodeQuery, FACTS_BYTES, Facts, Grain, SQUARE_VARIANCE, STEP_VARIANCE};
 use super::rotation::Rotation;
 use super::sketch::LINE;
 use crate::arena::Rows;
 use crate::distance::{self, Kernels, Metric};
+use crate::id::NamespaceId;
 
 /// From this dimension on codes are kept as two planes.
 const PLANES_FROM: usize = 256;
@@ -54,9 +57,9 @@ pub(super) struct ScalarCodes {
     /// What a step is worth in a vector of length one.
     pub(super) unit_scale: f32,
     rotation: Rotation,
-    /// What vectors are measured from, and the same rotated; both empty for the origin.
-    centre: Vec<f32>,
-    turned: Vec<f32>,
+    centres: Arc<Centres>,
+    /// The same rotated, where ranks are products; otherwise none.
+    turned: Centres,
     kernels: &'static Kernels,
     rows: Rows<u8>,
     /// Only where vectors are not of length one.
@@ -77,10 +80,10 @@ impl ScalarCodes {
             Metric::Euclidean => Geometry::Euclidean,
         };
         let (rotation, kernels) = (Rotation::new(dimension), Kernels::detected());
-        let mut turned = book.centre.clone();
-        if !turned.is_empty() {
-            rotation.apply(&mut turned, kernels);
-        }
+        let turned = match geometry {
+            Geometry::Dot => rotation.turn(&book.centres, kernels),
+            Geometry::Unit | Geometry::Euclidean => Centres::default(),
+        };
         let layout = if dimension >= PLANES_FROM { Layout::Planes } else { Layout::Bytes };
         let deviation = 1.0 / (dimension as f32).sqrt();
         let clip = if layout == Layout::Planes { CLIP } else { BYTES_CLIP };
@@ -92,7 +95,7 @@ impl ScalarCodes {
             geometry,
             unit_scale: clip.min(1.0 / deviation) * deviation / 127.5,
             rotation,
-            centre: book.centre.clone(),
+            centres: book.centres.clone(),
             turned,
             kernels,
             rows: Rows::new(width),
@@ -116,10 +119,10 @@ impl ScalarCodes {
         self.rows.bytes_of(n_slots) + self.facts.as_ref().map_or(0, |facts| facts.bytes_of(n_slots))
     }
 
-    /// Makes the code of a vector.
-    pub(super) fn encode(&self, vector: &[f32]) -> Code {
+    /// Makes the code of a vector of a namespace.
+    pub(super) fn encode(&self, vector: &[f32], namespace: NamespaceId) -> Code {
         let mut rotated = vector.to_vec();
-        rotated.iter_mut().zip(&self.centre).for_each(|(component, centre)| *component -= centre);
+        rotated.iter_mut().zip(self.centres.of(namespace)).for_each(|(component, centre)| *component -= centre);
         self.rotation.apply(&mut rotated, self.kernels);
         let scale = match self.geometry {
             Geometry::Unit => self.unit_scale,
@@ -145,17 +148,17 @@ impl ScalarCodes {
             Layout::Bytes => steps,
             Layout::Planes => pack(&steps),
         };
-        Code { bytes, facts, generation: 0 }
+        Code::of(bytes, facts)
     }
 
-    /// The vector that a slot's code stands for. The code is written and stays as it is.
-    pub(super) fn decode(&self, slot: u32, vector: &mut Vec<f32>) {
+    /// The vector of a namespace that a slot's code stands for. The code is written and stays as it is.
+    pub(super) fn decode(&self, slot: u32, namespace: NamespaceId, vector: &mut Vec<f32>) {
         let mut query = CodeQuery::default();
         self.place_of(slot, &mut query);
         vector.clear();
         vector.extend(query.codes[..self.dimension].iter().map(|&code| f32::from(code) * query.scale));
         self.rotation.undo(vector, self.kernels);
-        vector.iter_mut().zip(&self.centre).for_each(|(component, centre)| *component += centre);
+        vector.iter_mut().zip(self.centres.of(namespace)).for_each(|(component, centre)| *component += centre);
     }
 
     fn facts_of(&self, steps: &[u8], scale: f32) -> Facts {
@@ -273,12 +276,13 @@ impl ScalarCodes {
         clip / 127.5
     }
 
-    /// Makes a query of a vector.
-    pub(super) fn query(&self, vector: &[f32], query: &mut CodeQuery) {
+    /// Makes a query of a vector, to rank codes of a namespace.
+    pub(super) fn query(&self, vector: &[f32], namespace: NamespaceId, query: &mut CodeQuery) {
         query.scratch.clear();
         query.scratch.extend_from_slice(vector);
         if self.geometry != Geometry::Dot {
-            query.scratch.iter_mut().zip(&self.centre).for_each(|(component, centre)| *component -= centre);
+            let components = query.scratch.iter_mut().zip(self.centres.of(namespace));
+            components.for_each(|(component, centre)| *component -= centre);
         }
         self.rotation.apply(&mut query.scratch, self.kernels);
         self.round_query(query);
@@ -300,13 +304,14 @@ impl ScalarCodes {
         self.geometry == Geometry::Dot
     }
 
-    /// Makes a query of a stored code.
-    pub(super) fn query_of(&self, slot: u32, query: &mut CodeQuery) {
+    /// Makes a query of a stored code, to rank codes of its namespace.
+    pub(super) fn query_of(&self, slot: u32, namespace: NamespaceId, query: &mut CodeQuery) {
         self.place_of(slot, query);
         query.by_distance = self.geometry != Geometry::Dot;
-        if self.geometry == Geometry::Dot && !self.turned.is_empty() {
+        let turned = self.turned.of(namespace);
+        if !turned.is_empty() {
             // Only rows are measured from the centre.
-            let own = query.codes.iter().zip(&self.turned);
+            let own = query.codes.iter().zip(turned);
             query.scratch.clear();
             query.scratch.extend(own.map(|(&code, centre)| f32::from(code) * query.scale + centre));
             self.round_query(query);

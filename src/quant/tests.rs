@@ -10,6 +10,9 @@ use super::rotation::Rotation;
 use super::scalar::{ScalarCodes, pack};
 use super::*;
 use crate::distance::{self, Kernels, Metric};
+use crate::id::NamespaceId;
+
+const HERE: NamespaceId = NamespaceId(0);
 
 const GEOMETRIES: [Metric; 3] = [Metric::Cosine, Metric::Dot, Metric::Euclidean];
 const LONGER: [usize; 10] = [96, 100, 128, 255, 256, 300, 384, 768, 1000, 1536];
@@ -38,20 +41,20 @@ impl Store {
         }
         for (slot, vector) in (0..).zip(&vectors) {
             // SAFETY: one thread.
-            unsafe { codes.put(slot, &codes.encode(vector)) };
+            unsafe { codes.put(slot, &codes.encode(vector, HERE)) };
         }
         Store { metric, codes, vectors }
     }
 
     fn query(&self, vector: &[f32]) -> CodeQuery {
         let mut query = CodeQuery::default();
-        self.codes.query(vector, &mut query);
+        self.codes.query(vector, HERE, &mut query);
         query
     }
 
     fn query_of(&self, slot: usize) -> CodeQuery {
         let mut query = CodeQuery::default();
-        self.codes.query_of(slot as u32, &mut query);
+        self.codes.query_of(slot as u32, HERE, &mut query);
         query
     }
 
@@ -247,7 +250,7 @@ fn step_of(planes: &[u8], at: usize) -> u8 {
 
 /// The vector that a slot's code stands for.
 fn decoded(store: &Store, slot: usize) -> Vec<f32> {
-    let (vector, code) = (&store.vectors[slot], store.codes.encode(&store.vectors[slot]));
+    let (vector, code) = (&store.vectors[slot], store.codes.encode(&store.vectors[slot], HERE));
     let scale = store.scale(&rotate(vector));
     let is_planes = vector.len() >= 256;
     let step = |at: usize| if is_planes { step_of(&code.bytes, at) } else { code.bytes[at] };
@@ -292,6 +295,66 @@ fn a_code_is_nearest_to_itself() {
             let own = ranks[slot];
             assert!(ranks.iter().all(|&rank| own <= rank), "d={dimension}: slot {slot} ranks itself {own}");
             assert!(f64::from(own) <= 1e-6 * distance::norm(&store.vectors[slot]).powi(2), "d={dimension}: {own}");
+        }
+    }
+}
+
+// Centres of namespaces.
+
+/// Vectors of three namespaces, each a cluster far from the others, and codes by a book with a centre for the first and the
+/// second alone.
+fn check_centres(metric: Metric, kind: CodeKind) {
+    let (dimension, away) = (96, 1_000.0);
+    let mut rng = StdRng::seed_from_u64(17);
+    let means: Vec<Vec<f32>> =
+        (0..3).map(|_| normals(&mut rng, dimension).into_iter().map(|x| away * x).collect()).collect();
+    let own = [1, 2].map(|at| (NamespaceId(at as u32), means[at].clone()));
+    let centres = Centres { shared: means[0].clone(), own: own.into() };
+    let book = Book { kind, generation: 3, centres: centres.into() };
+    let codes = Codes::new(dimension, metric, false, book).unwrap();
+    codes.reserve(300).unwrap();
+    let near = |rng: &mut StdRng, mean: &[f32]| -> Vec<f32> { mean.iter().map(|x| x + normal(rng)).collect() };
+    for (namespace, mean) in (0..).map(NamespaceId).zip(&means) {
+        let vectors: Vec<Vec<f32>> = (0..100).map(|_| near(&mut rng, mean)).collect();
+        let slots: Vec<u32> = (0..100).map(|at| namespace.0 * 100 + at).collect();
+        for (&slot, vector) in slots.iter().zip(&vectors) {
+            let code = codes.encode(vector, namespace);
+            assert!(codes.have_made(&code, namespace));
+            assert_eq!(codes.have_made(&code, NamespaceId(7)), namespace.0 == 0, "others use the shared centre");
+            // SAFETY: one thread.
+            unsafe { codes.put(slot, &code) };
+            let mut again = Vec::new();
+            codes.decode(slot, namespace, &mut again);
+            let error = vector.iter().zip(&again).map(|(x, y)| (x - y).abs()).fold(0.0f32, f32::max);
+            assert!(error < 0.1, "{metric} {kind:?} {namespace:?}: {error}");
+        }
+        let (mut query, mut ranks) = (CodeQuery::default(), vec![0.0; 100]);
+        let truth = |vector: &[f32], other: &[f32]| metric.kernel()(vector, other);
+        for (slot, vector) in slots.iter().zip(&vectors) {
+            let own: Vec<f32> = vectors.iter().map(|other| truth(vector, other)).collect();
+            for is_stored in [false, true] {
+                match is_stored {
+                    false => codes.query(vector, namespace, &mut query),
+                    true => codes.query_of(*slot, namespace, &mut query),
+                }
+                codes.rank(&query, Grain::Fine, &slots, &mut ranks);
+                // By products all ranks are off by the same.
+                let off = own.iter().zip(&ranks).map(|(truth, rank)| truth - rank).sum::<f32>() / 100.0;
+                // Queries are not measured from the centre there, and their rounding counts.
+                let most = if metric == Metric::Dot { 0.5 * away } else { 5.0 };
+                let is_off = |(truth, rank): (&f32, &f32)| (truth - rank - off).abs() > most;
+                assert_eq!(own.iter().zip(&ranks).filter(|&pair| is_off(pair)).count(), 0, "{metric} {kind:?}");
+                assert!(metric == Metric::Dot || off.abs() < 5.0, "{metric} {kind:?}: {off}");
+            }
+        }
+    }
+}
+
+#[test]
+fn vectors_of_each_namespace_are_measured_from_its_own_centre() {
+    for metric in [Metric::Euclidean, Metric::Dot] {
+        for kind in [CodeKind::Sq8Centred, CodeKind::Sq16] {
+            check_centres(metric, kind);
         }
     }
 }

@@ -10,12 +10,15 @@
 #![expect(unsafe_code, reason = "rows of bytes are read as the numbers that were written there")]
 
 use std::fs::File;
+use std::sync::Arc;
 
 use super::book::{Book, CodeKind};
+use super::centres::Centres;
 use super::codes::{Code, CodeQuery, FACTS_BYTES, Facts, SQUARE_VARIANCE, STEP_VARIANCE};
 use super::rotation::Rotation;
 use crate::arena::Rows;
 use crate::distance::{self, Kernel, Kernels, Metric};
+use crate::id::NamespaceId;
 
 /// Rows ahead of the one being compared that are fetched.
 const LOOKAHEAD: usize = 4;
@@ -38,8 +41,9 @@ pub(super) struct WideCodes {
     /// Ranks by distance.
     distance: Kernel,
     rotation: Rotation,
-    centre: Vec<f32>,
-    turned: Vec<f32>,
+    centres: Arc<Centres>,
+    /// The same rotated, where ranks are products; otherwise none.
+    turned: Centres,
     kernels: &'static Kernels,
     rows: Rows<u8>,
 }
@@ -56,10 +60,11 @@ impl WideCodes {
         // Of vectors of length one the nearest by the product are the nearest by distance.
         let compared = if unit && !is_whole { Metric::Euclidean } else { metric };
         let (rotation, kernels) = (Rotation::new(dimension), Kernels::detected());
-        let mut turned = book.centre.clone();
-        if !turned.is_empty() {
-            rotation.apply(&mut turned, kernels);
-        }
+        let is_product = compared == Metric::Dot && !unit;
+        let turned = match is_product && !is_whole {
+            true => rotation.turn(&book.centres, kernels),
+            false => Centres::default(),
+        };
         let width = match is_whole {
             true => dimension * size_of::<f32>(),
             false => (SCALE_BYTES + dimension * size_of::<i16>()).next_multiple_of(64),
@@ -68,11 +73,11 @@ impl WideCodes {
             dimension,
             width,
             is_whole,
-            is_product: compared == Metric::Dot && !unit,
+            is_product,
             kernel: compared.kernel(),
             distance: Metric::Euclidean.kernel(),
             rotation,
-            centre: book.centre.clone(),
+            centres: book.centres.clone(),
             turned,
             kernels,
             rows: Rows::new(width),
@@ -99,21 +104,21 @@ impl WideCodes {
         self.is_whole
     }
 
-    pub(super) fn encode(&self, vector: &[f32]) -> Code {
+    pub(super) fn encode(&self, vector: &[f32], namespace: NamespaceId) -> Code {
         let mut bytes = Vec::with_capacity(self.width);
         if self.is_whole {
             vector.iter().for_each(|component| bytes.extend(component.to_ne_bytes()));
-            return Code { bytes, facts: Facts::default(), generation: 0 };
+            return Code::of(bytes, Facts::default());
         }
         let mut turned = vector.to_vec();
-        turned.iter_mut().zip(&self.centre).for_each(|(component, centre)| *component -= centre);
+        turned.iter_mut().zip(self.centres.of(namespace)).for_each(|(component, centre)| *component -= centre);
         self.rotation.apply(&mut turned, self.kernels);
         let largest = turned.iter().fold(0.0f32, |largest, component| largest.max(component.abs()));
         let inverse = if largest > 0.0 { LARGEST / largest } else { 0.0 };
         bytes.extend((largest / LARGEST).to_ne_bytes());
         turned.iter().for_each(|component| bytes.extend(((component * inverse).round() as i16).to_ne_bytes()));
         bytes.resize(self.width, 0);
-        Code { bytes, facts: Facts::default(), generation: 0 }
+        Code::of(bytes, Facts::default())
     }
 
     /// # Safety
@@ -159,8 +164,8 @@ impl WideCodes {
         }
     }
 
-    /// The vector that a slot's code stands for.
-    pub(super) fn decode(&self, slot: u32, vector: &mut Vec<f32>) {
+    /// The vector of a namespace that a slot's code stands for.
+    pub(super) fn decode(&self, slot: u32, namespace: NamespaceId, vector: &mut Vec<f32>) {
         vector.clear();
         if self.is_whole {
             vector.extend_from_slice(self.floats(slot));
@@ -169,33 +174,33 @@ impl WideCodes {
         let (scale, steps) = self.steps(slot);
         vector.extend(steps.iter().map(|&step| f32::from(step) * scale));
         self.rotation.undo(vector, self.kernels);
-        vector.iter_mut().zip(&self.centre).for_each(|(component, centre)| *component += centre);
+        vector.iter_mut().zip(self.centres.of(namespace)).for_each(|(component, centre)| *component += centre);
     }
 
     pub(super) fn ranks_by_product(&self) -> bool {
         self.is_product
     }
 
-    pub(super) fn query(&self, vector: &[f32], query: &mut CodeQuery) {
+    pub(super) fn query(&self, vector: &[f32], namespace: NamespaceId, query: &mut CodeQuery) {
         query.by_distance = !self.is_product;
         let components = &mut query.scratch;
         components.clear();
         components.extend_from_slice(vector);
         if !self.is_whole {
             if !self.is_product {
-                components.iter_mut().zip(&self.centre).for_each(|(component, centre)| *component -= centre);
+                let centre = self.centres.of(namespace);
+                components.iter_mut().zip(centre).for_each(|(component, centre)| *component -= centre);
             }
             self.rotation.apply(components, self.kernels);
         }
     }
 
-    pub(super) fn query_of(&self, slot: u32, query: &mut CodeQuery) {
+    pub(super) fn query_of(&self, slot: u32, namespace: NamespaceId, query: &mut CodeQuery) {
         self.place_of(slot, query);
         query.by_distance = !self.is_product;
-        if self.is_product && !self.is_whole {
-            // Only rows are measured from the centre.
-            query.scratch.iter_mut().zip(&self.turned).for_each(|(component, centre)| *component += centre);
-        }
+        // Only rows are measured from the centre.
+        let centre = self.turned.of(namespace);
+        query.scratch.iter_mut().zip(centre).for_each(|(component, centre)| *component += centre);
     }
 
     /// Makes a query of a stored code that ranks by distance.

@@ -7,7 +7,9 @@
 //!
 //! The codebook says what the codes are made by that the graph was linked by; where there is a graph and no codebook,
 //! bytes
-//! from the origin.
+//! from the origin. That of a region, under a key of its own, says what is different there: the centre that vectors of the
+//! namespace are measured from, none where it is the collection's, and how far its codes can be trusted. The collection's
+//! says that of the default namespace. A region's codebook of another generation than the collection's says nothing.
 //!
 //! Where points of other regions than 0 are linked among themselves, the cursor is of version 2, which is laid out
 //! alike,
@@ -35,7 +37,7 @@
 //!                 6    8 documents when it was measured, 0 if it was not
 //!                14    4 recall by codes, f32
 //!                18    4 recall of searches, f32
-//!                22    4 n: components of the centre, 0 for the origin
+//!                22    4 n: components of the centre, 0 for the origin, of a region for the collection's
 //!                26   4n centre, f32
 //!               end    4 CRC32C
 //!

@@ -22,6 +22,7 @@
 //! | `c<N>.graph` | `w` | [`graph::Cursor`](super::graph) |
 //! | `c<N>.graph` | `r` | [`graph::RegionsRow`](super::graph) |
 //! | `c<N>.graph` | `k` | [`graph::CodebookRow`](super::graph) |
+//! | `c<N>.graph` | `k` namespace u32 | the same of a region; `ff ff ff ff` stands for all namespaces without links |
 //! | `c<N>.postings` | `f` path | u32: the field's number |
 //! | `c<N>.postings` | `m` field u32, [term](crate::filter), chunk u16 | [`postings`](super::postings): which slots of the chunk have the term |
 //! | `c<N>.postings` | `s` | [`postings::IndexRow`](super::postings) |
@@ -50,6 +51,7 @@ const DELTA: u8 = b'x';
 pub(crate) const CURSOR: &[u8] = b"w";
 pub(crate) const CODEBOOK: &[u8] = b"k";
 pub(crate) const REGIONS: &[u8] = b"r";
+const CODEBOOK_OF: u8 = b'k';
 const FIELD: u8 = b'f';
 const POSTINGS: u8 = b'm';
 pub(crate) const INDEX: &[u8] = b"s";
@@ -230,6 +232,20 @@ pub(crate) fn read_delta(key: &[u8]) -> Result<u64> {
     Ok(u64::from_be_bytes(tail(key, &[DELTA])?))
 }
 
+/// What a region's codes are made by.
+pub(crate) fn codebook_of(region: NamespaceId) -> [u8; 5] {
+    tagged(CODEBOOK_OF, region.0)
+}
+
+/// The codebooks of all regions, without the collection's.
+pub(crate) fn codebook_range() -> Range {
+    (codebook_of(NamespaceId(0)).to_vec(), vec![CODEBOOK_OF + 1])
+}
+
+pub(crate) fn read_codebook_of(key: &[u8]) -> Result<NamespaceId> {
+    Ok(NamespaceId(u32::from_be_bytes(tail(key, &[CODEBOOK_OF])?)))
+}
+
 pub(crate) fn namespace(name: &str) -> Vec<u8> {
     [&[NAMESPACE], name.as_bytes()].concat()
 }
@@ -371,6 +387,13 @@ mod tests {
         assert_eq!(namespace("agent"), b"nagent");
         assert_eq!(row(Slot(258), 3), *b"l\0\0\x01\x02\x03");
         assert_eq!(delta(258), *b"x\0\0\0\0\0\0\x01\x02");
+        assert_eq!(codebook_of(NamespaceId(258)), *b"k\0\0\x01\x02");
+        assert_eq!(read_codebook_of(&codebook_of(NamespaceId::UNUSED)).unwrap(), NamespaceId::UNUSED);
+        let (from, to) = codebook_range();
+        assert!(
+            from.as_slice() > CODEBOOK && codebook_of(NamespaceId::UNUSED).as_slice() < &to[..],
+            "the collection's is no region's"
+        );
         assert_eq!(field("a.b"), b"fa.b");
         assert_eq!(postings(FieldId(2), b"\x05ab\0\0", 258), b"m\0\0\0\x02\x05ab\0\0\x01\x02");
         let chunk = postings(FieldId(2), b"\x05ab\0\0", 258);

@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::distance::Metric;
 use crate::graph::{Linking, Walker};
+use crate::id::NamespaceId;
 use crate::quant::CodeQuery;
 use crate::world::{MOST_SLOTS, State, World};
 
@@ -118,7 +119,7 @@ fn search(world: &World, rng: &mut StdRng) -> Report {
             continue;
         }
         let is_large = world.n_slots() > MOST_SLOTS / 2;
-        world.codes.query(world.vector(slot), &mut query);
+        world.codes.query(world.vector(slot), NamespaceId::default(), &mut query);
         world.graph.search(world, &query, (0, EF), &mut walker);
         let mut is_found = false;
         for point in walker.found() {

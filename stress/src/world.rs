@@ -12,6 +12,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use crate::arena::{Cells, Rows};
 use crate::distance::{self, Metric};
 use crate::graph::{Graph, Shape, Space, View};
+use crate::id::NamespaceId;
 use crate::quant::{Book, CodeQuery, Codes, Grain};
 
 /// Slots that are given out before those that died are used again.
@@ -99,7 +100,7 @@ impl World {
         // SAFETY: the slot is free, and only we were given it: nobody has a way to it.
         unsafe {
             self.vectors.write(slot, &vector);
-            self.codes.put(slot, &self.codes.encode(&vector));
+            self.codes.put(slot, &self.codes.encode(&vector, NamespaceId::default()));
         }
         assert!(self.turn(slot, State::Free, State::Given), "slot {slot} was given out twice");
         Some(slot)
@@ -154,7 +155,7 @@ impl Space for World {
     type Query = CodeQuery;
 
     fn query_of(&self, slot: u32, _: View, query: &mut CodeQuery) {
-        self.codes.query_of(slot, query);
+        self.codes.query_of(slot, NamespaceId::default(), query);
     }
 
     fn rank(&self, query: &CodeQuery, slots: &[u32], ranks: &mut [f32]) {

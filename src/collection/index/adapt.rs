@@ -1,94 +1,55 @@
-//! Whether codes fit the data, and which would fit better: measured as the collection grows, when what is linked last lies
-//! elsewhere, and when searches are in doubt.
+//! Whether codes fit the data, and which would fit better: measured in each region as it grows, when what is linked there
+//! last lies elsewhere, and when searches are in doubt.
+//!
+//! All regions have codes of one kind, the widest that any of them needs. Of each what it is measured from is its own.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use super::Index;
 use super::codebook::Codebook;
-use super::gauge::{Gauge, Glance, LEAST_DOCUMENTS, Sample, glance, sample_to_try};
+use super::gauge::{Gauge, Glance, LEAST_DOCUMENTS, MOST_COMPARED, MOST_TRIED, Sample, glance};
+use super::layer::Layer;
+use super::means::Members;
 use super::replace::Replacing;
 use super::space::Points;
-use super::upkeep::Bench;
+use super::upkeep::{BATCH, Bench};
+use super::watch::{Finding, GOOD, LOOSE, Watches};
+use crate::collection::memory::Slots;
 use crate::error::Result;
-use crate::id::Slot;
-use crate::quant::{Book, CodeKind};
+use crate::id::{NamespaceId, Slot};
+use crate::quant::{Book, Centres, CodeKind, Codes};
 
-/// Codes that leave fewer of the nearest are replaced.
-const GOOD: f32 = 0.985;
 /// The least gain in recall for which codes are replaced.
 const BETTER: f32 = 0.005;
-/// Codes by bytes are measured from another centre where so large a part of what they measure is the same for all
-/// vectors,
+/// Codes by bytes are measured from another centre where so large a part of what they measure is the same for all vectors,
 /// unless that leaves fewer of the nearest by more than so many: it is lost to telling one from another.
 const COMMON: f64 = 0.7;
 const WORSE: f32 = 0.005;
-/// Codes are measured again once there are so many times more documents.
-const GROWTH: usize = 2;
-/// Of the documents linked last so many are taken note of.
-pub(super) const NEWEST: usize = 512;
-/// The newest are looked at whenever one document in so many was linked, in any case after as many as are noted and not
-/// before so many: if codes leave fewer of the nearest among them, all is measured.
-const LOOKED_AT_SHARE: usize = 8;
-const LEAST_LOOKED_AT: usize = 64;
+/// The newest do not fit if codes leave fewer of the nearest among them.
 const SUSPECT: f32 = 0.9;
-/// So many searches that codes could hardly answer have them measured, if there are so many times more documents than
-/// when
-/// that was last done.
-const DOUBTS: usize = 8;
-const DOUBT_GROWTH: f64 = 1.1;
+/// A region is large if it has one document in so many. All codes are made again for any region, so that for a smaller one
+/// it is only looked whether that is needed when little else waits.
+const LARGE_SHARE: usize = 32;
+
 /// What the linker knows of how codes fit.
 #[derive(Default)]
 pub(super) struct Adapting {
     pub(super) replacing: Option<Replacing>,
     /// What a layer is to be made by, once no one holds commits off.
     pub(super) wanted: Option<Book>,
-    /// Slots that were linked last, and how many were since these were last looked at.
-    newest: VecDeque<Slot>,
-    n_linked: usize,
-    /// Slots that were linked since links were last seen to be chosen by codes that fit: perhaps badly. `None` says that all may have been.
-    pub(super) unsure: Option<Vec<Slot>>,
-    /// A look at the newest since then did not see that.
-    was_unsure: bool,
-    /// Something says that codes do not fit any more.
-    is_suspected: bool,
-    /// Documents when that was so for the last time, and no codes were found that fit better.
-    n_refused: usize,
+    pub(super) watches: Watches,
     n_rounds: u64,
 }
 
 impl Adapting {
-    /// Takes note of slots that were linked.
-    fn note_linked(&mut self, slots: &[Slot]) {
-        if let Some(replacing) = &mut self.replacing {
-            replacing.note_linked(slots);
-        }
-        self.n_linked += slots.len();
-        self.unsure.iter_mut().for_each(|unsure| unsure.extend(slots));
-        self.newest.extend(slots.iter().skip(slots.len().saturating_sub(NEWEST)));
-        let n_more = self.newest.len().saturating_sub(NEWEST);
-        self.newest.drain(..n_more);
+    pub(super) fn new(watches: Watches) -> Self {
+        Adapting { watches, ..Adapting::default() }
     }
 
-    /// Whether the newest are to be looked at, among so many documents.
-    fn is_look_due(&self, n_documents: usize) -> bool {
-        self.n_linked >= (n_documents / LOOKED_AT_SHARE).clamp(LEAST_LOOKED_AT, NEWEST)
-    }
-
-    /// Takes note that links are chosen by codes that fit, as far as the newest are concerned too.
-    fn note_good(&mut self) {
-        self.was_unsure = false;
-        let unsure = self.unsure.get_or_insert_default();
-        // Some of the newest were perhaps not among what was measured.
-        let n_sure = unsure.len().saturating_sub(NEWEST);
-        unsure.drain(..n_sure);
-    }
-
-    /// The same of the newest, which says nothing of those before unless these were looked at too.
-    fn note_good_look(&mut self) {
-        if !self.was_unsure && self.unsure.is_some() {
-            self.note_good();
-        }
+    /// Whether all was measured that is to be.
+    fn are_settled(&self) -> bool {
+        self.wanted.is_none() && self.watches.are_settled()
     }
 }
 
@@ -96,7 +57,13 @@ impl Index {
     /// What codes are made by, and how far they can be trusted; `None` where there are none.
     pub(crate) fn codebook(&self) -> Option<Codebook> {
         let book = self.layer.load().codes()?.book().clone();
-        Some(Codebook { book, gauge: *self.gauge.lock() })
+        Some(Codebook { book, gauges: self.adapting.lock().watches.gauges() })
+    }
+
+    /// How far codes of a namespace can be trusted, once that was measured.
+    pub(crate) fn gauge_of(&self, namespace: NamespaceId) -> Option<Gauge> {
+        let region = if self.links(namespace) { namespace } else { LOOSE };
+        self.adapting.lock().watches.gauge(region)
     }
 
     /// How often codes were replaced since the collection was opened.
@@ -104,17 +71,10 @@ impl Index {
         self.n_replaced.load(Ordering::Acquire)
     }
 
-    /// Whether codes fit so many documents as well as they can, as far as that was measured.
-    pub(crate) fn fits(&self, n_documents: usize) -> bool {
-        let is_wanted = || self.adapting.lock().wanted.is_some();
-        let is_measured = || !self.is_due(n_documents) && !self.is_replacing() && !is_wanted();
+    /// Whether codes fit as well as they can, as far as that was measured.
+    pub(crate) fn fits(&self) -> bool {
+        let is_measured = || !self.is_replacing() && self.adapting.lock().are_settled();
         self.is_broken() || self.must_hold() || is_measured() && !self.is_outdated()
-    }
-
-    /// Whether codes are to be measured.
-    fn is_due(&self, n_documents: usize) -> bool {
-        let n_measured = self.n_measured.load(Ordering::Acquire);
-        n_documents >= LEAST_DOCUMENTS && n_documents >= n_measured.saturating_mul(GROWTH)
     }
 
     /// Whether codes are what older versions made of vectors that take no more room themselves.
@@ -130,15 +90,26 @@ impl Index {
     }
 
     /// Takes note of slots that were linked.
-    pub(super) fn note_linked(&self, slots: &[Slot]) {
-        self.adapting.lock().note_linked(slots);
+    pub(super) fn note_linked(&self, slots: &Slots, linked: &[Slot]) {
+        let mut adapting = self.adapting.lock();
+        if let Some(replacing) = &mut adapting.replacing {
+            replacing.note_linked(linked);
+        }
+        for part in linked.chunk_by(|a, b| slots.namespace(*a) == slots.namespace(*b)) {
+            part.first().iter().for_each(|slot| adapting.watches.note_linked(slots.namespace(**slot), part));
+        }
     }
 
-    /// Documents when codes were last measured, as it was written down: none where they did not fit. What was to take
-    /// their
-    /// place was lost with the last opening.
-    pub(super) fn measured_before(gauge: Option<Gauge>, adapts: bool) -> usize {
-        gauge.filter(|gauge| !adapts || gauge.code_recall >= GOOD).map_or(0, |gauge| gauge.n_documents)
+    /// Takes note of slots whose namespaces have no links.
+    pub(super) fn note_loosened(&self, slots: &[Slot]) {
+        if !slots.is_empty() {
+            self.adapting.lock().watches.note_linked(LOOSE, slots);
+        }
+    }
+
+    /// Takes note of a search in a namespace that codes could hardly answer. Returns whether the linker is to look.
+    pub(crate) fn note_doubt(&self, namespace: NamespaceId) -> bool {
+        self.doubts.lock().add(namespace)
     }
 
     /// Does the next piece of work there is for better codes; false if there is none.
@@ -162,111 +133,202 @@ impl Index {
             drop(adapting);
             return self.begin_replacing(bench, book).map(|()| true);
         }
-        let n_documents = bench.memory.census().n_documents;
-        let book = codes.book();
+        adapting.watches.touch(self.doubts.lock().take_told());
+        let touched = adapting.watches.touched();
+        drop(adapting);
         if self.is_outdated() {
-            let book = Book { kind: CodeKind::F32, generation: book.generation + 1, centre: Vec::new() };
-            drop(adapting);
+            let generation = codes.book().generation + 1;
+            let book = Book { kind: CodeKind::F32, generation, ..Book::default() };
             return self.begin_replacing(bench, book).map(|()| true);
         }
-        let n_measured = self.n_measured.load(Ordering::Acquire);
-        let was_refused = n_documents < adapting.n_refused.saturating_mul(GROWTH);
-        if adapting.is_look_due(n_documents) && !self.is_due(n_documents) && !was_refused {
-            let n_new = std::mem::take(&mut adapting.n_linked);
-            match glance(bench, &layer, adapting.newest.make_contiguous(), n_new) {
-                Some(Glance { left, .. }) if left < SUSPECT && book.kind != CodeKind::F32 => {
-                    tracing::debug!(left, "the newest documents lie elsewhere");
-                    (adapting.is_suspected, adapting.was_unsure) = (true, true);
-                    self.n_measured.store(0, Ordering::Release);
-                }
-                Some(Glance { linked, .. }) if linked >= GOOD => adapting.note_good_look(),
-                Some(_) => adapting.was_unsure = true,
-                None => {}
+        for region in touched {
+            if self.look_at_codes(bench, &layer, region)? {
+                return Ok(true);
             }
         }
-        if self.n_doubts.load(Ordering::Relaxed) >= DOUBTS && n_documents as f64 >= n_measured as f64 * DOUBT_GROWTH {
-            self.n_measured.store(0, Ordering::Release);
+        Ok(false)
+    }
+
+    /// Measures codes of a region, if that is due. True if that was work.
+    fn look_at_codes(&self, bench: &Bench<'_>, layer: &Layer, region: NamespaceId) -> Result<bool> {
+        // What was linked together with others, as older versions did, or came to be small is no region.
+        let is_region = region == LOOSE || self.links(region);
+        let n_documents = self.n_documents_of(bench, region);
+        if is_region {
+            self.glance_at(bench, layer, region, n_documents);
+        }
+        if !is_region || !self.is_due(region, n_documents) {
+            self.leave(region, is_region);
+            return Ok(false);
         }
         // While vectors are on their way into memory, they are read from there soon.
-        if !self.is_due(n_documents) || !bench.is_settled {
+        let may_wait = self.tail.len() >= BATCH && !is_large(bench, n_documents);
+        if !bench.is_settled || may_wait {
             return Ok(false);
         }
-        // As of the commit that is looked at: what came since was not measured.
-        let slots = &bench.memory.slots;
-        let is_seen = |slot: &u32| slots.exists_at(Slot(*slot), bench.commit);
-        let n_documents = (0..slots.n_slots() as u32).filter(is_seen).count();
-        adapting.n_rounds += 1;
-        let (newest, salt) = (Vec::from(adapting.newest.clone()), adapting.n_rounds);
-        drop(adapting);
-        let measured = self.measure_trust(bench, &newest, salt)?;
-        let Some((sample, gauge)) = measured else {
-            self.note_measured(n_documents);
-            return Ok(false);
+        self.measure_region(bench, layer, region)
+    }
+
+    /// Takes note that a region need not be looked at any more, or is gone. Whoever waits for codes that fit looks again.
+    fn leave(&self, region: NamespaceId, is_there: bool) {
+        let mut adapting = self.adapting.lock();
+        match is_there {
+            true => adapting.watches.leave(region),
+            false => adapting.watches.forget(&BTreeSet::from([region])),
+        }
+        if adapting.are_settled() {
+            drop(adapting);
+            self.tail.ring();
+        }
+    }
+
+    /// Looks at the newest documents of a region, if that is due: they may lie elsewhere than those before.
+    fn glance_at(&self, bench: &Bench<'_>, layer: &Layer, region: NamespaceId, n_documents: usize) {
+        let look = |adapting: &mut Adapting| adapting.watches.get(region).take_look(n_documents);
+        // Documents of several namespaces cannot be compared.
+        let Some((newest, n_new)) = (region != LOOSE).then(|| look(&mut self.adapting.lock())).flatten() else {
+            return;
         };
-        *self.gauge.lock() = Some(gauge);
-        let Gauge { code_recall, recall, .. } = gauge;
-        tracing::debug!(kind = ?book.kind, code_recall, recall, n_documents, "measured how far codes can be trusted");
-        let is_narrow = match book.kind {
-            CodeKind::Sq8 | CodeKind::Sq8Centred => sample.centre(bench, &book.centre).1 >= COMMON,
-            CodeKind::Sq16 | CodeKind::F32 => false,
+        let kind = layer.codes().map(|codes| codes.book().kind);
+        match glance(bench, layer, (region, &newest), n_new) {
+            Some(Glance { left, .. }) if left < SUSPECT && kind != Some(CodeKind::F32) => {
+                tracing::debug!(region = region.0, left, "the newest documents lie elsewhere");
+                self.adapting.lock().watches.get(region).suspect();
+            }
+            Some(Glance { linked, .. }) => self.adapting.lock().watches.get(region).note_look(linked >= GOOD),
+            None => {}
+        }
+    }
+
+    /// Whether codes of a region of so many documents are to be measured.
+    fn is_due(&self, region: NamespaceId, n_documents: usize) -> bool {
+        let n_doubts = self.doubts.lock().of(region);
+        let mut adapting = self.adapting.lock();
+        let watch = adapting.watches.get(region);
+        watch.note_doubts(n_doubts, n_documents);
+        watch.is_due(n_documents)
+    }
+
+    /// Measures how far codes of a region can be trusted, and begins to make others if these do not fit. True if that was
+    /// work.
+    fn measure_region(&self, bench: &Bench<'_>, layer: &Layer, region: NamespaceId) -> Result<bool> {
+        let (newest, salt) = {
+            let mut adapting = self.adapting.lock();
+            adapting.n_rounds += 1;
+            (adapting.watches.get(region).newest(), adapting.n_rounds)
         };
-        let links_fit = sample.link_recall_of(bench, &layer) >= GOOD;
+        // As of the commit that is looked at: what came since is not measured.
+        let members = Members::of(self, bench, region, &newest, salt);
+        let sample_of = |most: usize| match &members {
+            Some(members) => Sample::take(self, bench, (members, most), &newest, salt),
+            None => Ok(None),
+        };
+        let n_documents = match &members {
+            Some(members) => members.n_documents,
+            None => self.n_documents_of(bench, region),
+        };
+        let Some(sample) = sample_of(MOST_COMPARED)? else {
+            self.adapting.lock().watches.get(region).note_measured(n_documents);
+            return Ok(!self.is_due(region, self.n_documents_of(bench, region)));
+        };
+        let gauge = sample.measure(self, bench, layer, n_documents)?;
+        self.note_gauge(region, gauge);
+        let is_narrow = self.are_narrow(bench, layer, region, &sample);
+        let links_fit = sample.link_recall_of(bench, layer) >= GOOD;
         drop(sample);
-        if (code_recall < GOOD || is_narrow)
+        if (gauge.code_recall < GOOD || is_narrow)
             && self.adapts
-            && let Some(sample) = sample_to_try(self, bench, &newest, salt)?
+            && let Some(sample) = sample_of(MOST_TRIED)?
         {
-            let now = sample.code_recall_of(bench, &layer);
+            let now = sample.code_recall_of(bench, layer);
             let least = if is_narrow { now - WORSE } else { now + BETTER };
-            if let Some((better, then)) = self.better_book(bench, book, &sample, least) {
-                tracing::info!(from = ?book.kind, to = ?better.kind, now, then, "codes do not fit: others are made");
+            if let Some((better, then)) = self.better_book(bench, layer, (region, &sample), least)? {
+                tracing::info!(to = ?better.kind, now, then, "codes do not fit: others are made");
                 self.begin_replacing(bench, better)?;
             }
         }
         let mut adapting = self.adapting.lock();
-        if links_fit {
-            adapting.note_good();
-        }
-        let was_suspected = std::mem::take(&mut adapting.is_suspected) || code_recall < GOOD;
-        if was_suspected && adapting.replacing.is_none() && adapting.wanted.is_none() {
-            adapting.n_refused = n_documents;
-        }
+        let are_replaced = adapting.replacing.is_some() || adapting.wanted.is_some();
+        adapting.watches.get(region).note_finding(Finding { gauge, links_fit, are_replaced });
         drop(adapting);
-        self.note_measured(n_documents);
+        self.doubts.lock().forget(region);
         Ok(true)
     }
 
-    /// Takes note that codes were measured with so many documents; whoever waits for codes that fit looks again.
-    fn note_measured(&self, n_documents: usize) {
-        self.n_measured.store(n_documents, Ordering::Release);
-        self.n_doubts.store(0, Ordering::Relaxed);
-        self.tail.ring();
+    /// Takes note of how far codes of a region can be trusted.
+    fn note_gauge(&self, region: NamespaceId, gauge: Gauge) {
+        let Gauge { code_recall, recall, n_documents } = gauge;
+        tracing::debug!(region = region.0, code_recall, recall, n_documents, "measured how far codes can be trusted");
+        self.adapting.lock().watches.get(region).gauge = Some(gauge);
+        if region == LOOSE {
+            self.misfits_loose.store(code_recall < GOOD, Ordering::Release);
+        }
     }
 
-    /// Takes note of a search that codes could hardly answer. Returns whether the linker is to look.
-    pub(crate) fn note_doubt(&self) -> bool {
-        self.n_doubts.fetch_add(1, Ordering::Relaxed) + 1 == DOUBTS
+    /// Whether most of what codes of a sample measure is the same for all, so that they had better be measured from another
+    /// centre. What several namespaces share is not the mean of each; and for a small region codes do as they are.
+    fn are_narrow(&self, bench: &Bench<'_>, layer: &Layer, region: NamespaceId, sample: &Sample) -> bool {
+        let Some(Book { kind, centres, .. }) = layer.codes().map(Codes::book) else { return false };
+        let is_by_bytes = matches!(kind, CodeKind::Sq8 | CodeKind::Sq8Centred);
+        let is_asked = is_by_bytes && region != LOOSE && is_large(bench, self.n_documents_of(bench, region));
+        is_asked && sample.centre(bench, centres.of(region)).1 >= COMMON
     }
 
-    /// What codes had better be made by, and what these would leave of the nearest: the first that is good enough,
-    /// otherwise
-    /// the best. None that leaves less than `least`.
-    fn better_book(&self, bench: &Bench<'_>, now: &Book, sample: &Sample, least: f32) -> Option<(Book, f32)> {
-        let ((centre, _), generation) = (sample.centre(bench, &[]), now.generation + 1);
-        let mut best: Option<(Book, f32)> = None;
-        let kinds = [CodeKind::Sq8Centred, CodeKind::Sq16, CodeKind::F32];
-        for kind in kinds.into_iter().filter(|kind| *kind != CodeKind::F32 || bench.may_hold_all) {
-            let centre = if kind == CodeKind::F32 { Vec::new() } else { centre.clone() };
-            let book = Book { kind, generation, centre };
-            let Some(then) = sample.try_book(self, bench, book.clone()) else { continue };
+    /// What codes had better be made by for a sample of a region, and what these would leave of the nearest there: of the
+    /// first kind that is good enough, otherwise of the best. None that leaves less than `least`.
+    fn better_book(
+        &self,
+        bench: &Bench<'_>,
+        layer: &Layer,
+        (region, sample): (NamespaceId, &Sample),
+        least: f32,
+    ) -> Result<Option<(Book, f32)>> {
+        let Some(now) = layer.codes().map(Codes::book) else { return Ok(None) };
+        let shared = if region == LOOSE { self.loose_centre(bench)? } else { None };
+        let centre = shared.unwrap_or_else(|| sample.centre(bench, &[]).0);
+        let (trial, generation) = (Centres::shared_by_all(centre), now.generation + 1);
+        let book_of = |kind: CodeKind, centres: Centres| {
+            let centres = if kind == CodeKind::F32 { Centres::default() } else { centres };
+            Book { kind, generation, centres: centres.into() }
+        };
+        let mut best: Option<(CodeKind, f32)> = None;
+        for kind in self.kinds_to_try(bench, now.kind, region) {
+            let Some(then) = sample.try_book(self, bench, book_of(kind, trial.clone())) else { continue };
             tracing::debug!(?kind, then, "tried other codes");
             if then >= best.as_ref().map_or(least, |(_, best)| *best + BETTER) {
-                best = Some((book, then));
+                best = Some((kind, then));
             }
             if then >= GOOD {
                 break;
             }
         }
-        best
+        let n_documents = self.n_documents_of(bench, region);
+        let may_repeat = self.adapting.lock().watches.get(region).may_repeat(n_documents);
+        let Some((kind, then)) = best.filter(|(kind, _)| *kind != now.kind || may_repeat) else { return Ok(None) };
+        Ok(Some((book_of(kind, self.centres(bench)?), then)))
     }
+
+    /// Kinds of codes that may fit a region better than those of a kind, the least wide first.
+    fn kinds_to_try(&self, bench: &Bench<'_>, now: CodeKind, region: NamespaceId) -> Vec<CodeKind> {
+        let mut kinds = vec![CodeKind::Sq8Centred, CodeKind::Sq16, CodeKind::F32];
+        kinds.retain(|kind| *kind != CodeKind::F32 || bench.may_hold_all);
+        if self.has_regions() {
+            // Another may need as wide ones.
+            kinds.retain(|kind| *kind >= now);
+        }
+        if region == LOOSE && bench.exact.complete().is_some() {
+            // Searches do without them.
+            kinds.retain(|kind| *kind <= now.max(CodeKind::Sq8Centred));
+        }
+        kinds
+    }
+
+    /// Whether codes serve more than the default namespace.
+    fn has_regions(&self) -> bool {
+        !self.linked_namespaces().is_empty() || self.n_loose() >= LEAST_DOCUMENTS
+    }
+}
+
+fn is_large(bench: &Bench<'_>, n_documents: usize) -> bool {
+    n_documents.saturating_mul(LARGE_SHARE) >= bench.memory.census().n_documents
 }

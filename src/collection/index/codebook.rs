@@ -1,38 +1,74 @@
 //! What codes are made by and how far they can be trusted, together, as it is written down.
+//!
+//! One row is the collection's. Each region whose vectors are measured from its own centre, or that was measured apart from
+//! the default namespace, has another.
+
+use std::collections::BTreeMap;
 
 use super::gauge::Gauge;
+use super::watch::{GOOD, LOOSE};
 use crate::config::CollectionConfig;
 use crate::error::{Error, Result};
-use crate::quant::{Book, CodeKind};
+use crate::id::NamespaceId;
+use crate::quant::{Book, Centres, CodeKind};
 use crate::store::graph::CodebookRow;
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Codebook {
     pub(crate) book: Book,
-    pub(crate) gauge: Option<Gauge>,
+    /// How far codes can be trusted, by region.
+    pub(crate) gauges: BTreeMap<NamespaceId, Gauge>,
 }
 
 impl Codebook {
     /// For a collection that nothing is known of.
     pub(crate) fn begin(config: &CollectionConfig) -> Self {
-        Codebook { book: Book::of_dimension(config.dimension), gauge: None }
+        Codebook { book: Book::of_dimension(config.dimension), gauges: BTreeMap::new() }
     }
 
+    /// How far codes can be trusted where they can be the least. Namespaces without links do not count where their vectors
+    /// are compared instead.
+    pub(crate) fn worst(&self) -> Option<Gauge> {
+        let counts = |(region, gauge): &(&NamespaceId, &Gauge)| **region != LOOSE || gauge.code_recall >= GOOD;
+        let gauges = self.gauges.iter().filter(counts).map(|(_, gauge)| *gauge);
+        gauges.min_by(|a, b| a.recall.total_cmp(&b.recall).then(a.code_recall.total_cmp(&b.code_recall)))
+    }
+
+    /// The collection's row: the shared centre, and how far codes of the default namespace can be trusted.
     pub(crate) fn row(&self) -> CodebookRow {
-        let Book { kind, generation, centre } = self.book.clone();
-        let kind = match kind {
+        let own = self.gauges.get(&NamespaceId::default()).copied();
+        self.row_of(&self.book.centres.shared, own)
+    }
+
+    /// The rows of regions.
+    pub(crate) fn rows_of_regions(&self) -> BTreeMap<NamespaceId, CodebookRow> {
+        let own = &self.book.centres.own;
+        let measured = self.gauges.keys().filter(|region| **region != NamespaceId::default());
+        let row = |region: &NamespaceId| {
+            // What the collection's row says is not said twice.
+            let gauge = self.gauges.get(region).copied().filter(|_| *region != NamespaceId::default());
+            self.row_of(own.get(region).map_or(&[], Vec::as_slice), gauge)
+        };
+        own.keys().chain(measured).map(|region| (*region, row(region))).collect()
+    }
+
+    fn row_of(&self, centre: &[f32], gauge: Option<Gauge>) -> CodebookRow {
+        let kind = match self.book.kind {
             CodeKind::Sq8 => 0,
             CodeKind::Sq8Centred => 1,
             CodeKind::Sq16 => 2,
             CodeKind::F32 => 3,
         };
-        let Gauge { code_recall, recall, n_documents } = self.gauge.unwrap_or_default();
+        let (generation, centre) = (self.book.generation, centre.to_vec());
+        let Gauge { code_recall, recall, n_documents } = gauge.unwrap_or_default();
         CodebookRow { kind, generation, n_measured: n_documents as u64, code_recall, recall, centre }
     }
 
+    /// Reads the collection's row.
     pub(crate) fn of_row(row: CodebookRow, dimension: usize) -> Result<Self> {
         const WHAT: &str = "the codebook";
-        let CodebookRow { kind, generation, n_measured, code_recall, recall, centre } = row;
+        let gauge = gauge_of(&row);
+        let CodebookRow { kind, generation, centre, .. } = row;
         let kind = match kind {
             0 => CodeKind::Sq8,
             1 => CodeKind::Sq8Centred,
@@ -40,12 +76,40 @@ impl Codebook {
             3 => CodeKind::F32,
             other => return Err(Error::corruption(WHAT, format!("expected a kind of codes up to 3, got {other}"))),
         };
-        if !centre.is_empty() && centre.len() != dimension {
-            let detail = format!("expected a centre of {dimension} components, got {}", centre.len());
-            return Err(Error::corruption(WHAT, detail));
-        }
-        let gauge = Gauge { code_recall, recall, n_documents: n_measured as usize };
-        let gauge = (n_measured > 0).then_some(gauge);
-        Ok(Codebook { book: Book { kind, generation, centre }, gauge })
+        check_centre(WHAT, &centre, dimension)?;
+        let gauges = gauge.map(|gauge| (NamespaceId::default(), gauge)).into_iter().collect();
+        Ok(Codebook { book: Book { kind, generation, centres: Centres::shared_by_all(centre).into() }, gauges })
     }
+
+    /// Adds the rows of regions. Those that are of another book say nothing of this one.
+    pub(crate) fn add_regions(&mut self, rows: BTreeMap<NamespaceId, CodebookRow>, dimension: usize) -> Result<()> {
+        let mut centres = Centres::clone(&self.book.centres);
+        for (region, row) in rows.into_iter().filter(|(_, row)| row.generation == self.book.generation) {
+            check_centre("a region's codebook", &row.centre, dimension)?;
+            self.gauges.extend(gauge_of(&row).map(|gauge| (region, gauge)));
+            if !row.centre.is_empty() {
+                centres.own.insert(region, row.centre);
+            }
+        }
+        self.book.centres = centres.into();
+        Ok(())
+    }
+
+    /// The same without regions that do not count any more.
+    pub(crate) fn retain(&mut self, counts: impl Fn(NamespaceId) -> bool) {
+        self.gauges.retain(|region, _| counts(*region));
+        self.book = self.book.only(counts);
+    }
+}
+
+fn gauge_of(row: &CodebookRow) -> Option<Gauge> {
+    let CodebookRow { n_measured, code_recall, recall, .. } = *row;
+    (n_measured > 0).then_some(Gauge { code_recall, recall, n_documents: n_measured as usize })
+}
+
+fn check_centre(what: &'static str, centre: &[f32], dimension: usize) -> Result<()> {
+    if centre.is_empty() || centre.len() == dimension {
+        return Ok(());
+    }
+    Err(Error::corruption(what, format!("expected a centre of {dimension} components, got {}", centre.len())))
 }

@@ -117,13 +117,13 @@ impl Index {
             return vec![(Plan::Vectors, f64::NAN)];
         }
         let Some(cost) = self.cost(sight) else {
-            let plan = if self.has_codes() { Plan::Codes } else { Plan::Vectors };
+            let plan = if self.has_codes() && sight.trusts_codes { Plan::Codes } else { Plan::Vectors };
             return vec![(plan, f64::NAN)];
         };
         let rescoring = ef as f64 / 2.0 * cost.per_vector;
         let vectors = (Plan::Vectors, n_candidates as f64 * cost.per_vector);
         let codes = (Plan::Codes, self.by_codes(cost, n_candidates, SIFTED) + rescoring);
-        let codes = self.has_codes().then_some(codes);
+        let codes = (self.has_codes() && sight.trusts_codes).then_some(codes);
         let walk = can_walk.then(|| self.walk_among(sight, cost, n_candidates, ef)).flatten();
         let walk = walk.map(|walk| (Plan::Walk, walk + rescoring));
         let mut plans: Vec<(Plan, f64)> = [Some(vectors), codes, walk].into_iter().flatten().collect();
@@ -136,7 +136,7 @@ impl Index {
         let plans = self.plans(sight, n_members, ef, false);
         match plans.iter().find(|(plan, _)| *plan == Plan::Vectors) {
             Some((_, vectors)) => plans.iter().any(|(plan, codes)| *plan == Plan::Codes && codes + BY_CODES < *vectors),
-            None => true,
+            None => sight.trusts_codes,
         }
     }
 

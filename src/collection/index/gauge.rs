@@ -8,6 +8,7 @@
 use rayon::prelude::*;
 
 use super::layer::Layer;
+use super::means::Members;
 use super::rescore::n_trusted;
 use super::seek::{EF_PER_HIT, LEAST_EF, Scratch, Target, Wanted, in_order};
 use super::upkeep::Bench;
@@ -26,17 +27,17 @@ const N_HITS: usize = 10;
 /// Hits that each should have among so many times more that are nearest by whole codes, as links are chosen.
 const LINKED_AMONG: usize = 2;
 /// Documents that they are compared with, at most: where vectors are in memory, and where they are on disk.
-const MOST_COMPARED: usize = 1 << 20;
-const MOST_READ: usize = 1 << 13;
+pub(super) const MOST_COMPARED: usize = 1 << 20;
+pub(super) const MOST_READ: usize = 1 << 13;
 /// Documents that other codes are tried on, at most.
-const MOST_TRIED: usize = 1 << 16;
+pub(super) const MOST_TRIED: usize = 1 << 16;
 /// Documents compared at once.
 const CHUNK: usize = 2_048;
 const BLOCK: usize = 64;
 /// The part of a rank by which two that are equally near may differ.
 const TIE: f32 = 1e-6;
 
-/// How far the codes of a collection can be trusted.
+/// How far the codes of a region can be trusted.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Gauge {
     /// The share of the nearest that codes leave among what is compared exactly.
@@ -63,26 +64,17 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// Takes documents as of the commit that the bench looks at. `None` if there are too few. Half of the queries lie
-    /// at
-    /// some of the newest, if any are named.
+    /// Takes documents of some. `None` if they are too few. Half of the queries lie at some of the newest, if any are named.
     pub(super) fn take(
         index: &Index,
         bench: &Bench<'_>,
-        most: usize,
+        (members, most): (&Members, usize),
         newest: &[Slot],
         salt: u64,
     ) -> Result<Option<Sample>> {
-        let slots = &bench.memory.slots;
-        let mut random = Random(salt);
-        let all = || (0..slots.n_slots() as u32).map(Slot).filter(|&slot| slots.exists_at(slot, bench.commit));
-        // The namespace of a document chosen at random, so that large ones are measured most.
-        let n_all = all().count();
-        let Some(chosen) = all().nth(random.below(n_all.max(1))) else { return Ok(None) };
-        let chosen = newest.last().copied().filter(|&slot| slots.exists_at(slot, bench.commit)).unwrap_or(chosen);
-        let Some(namespace) = bench.memory.namespace_of(chosen) else { return Ok(None) };
+        let Members { namespace, slots: members, .. } = members;
+        let (slots, namespace, mut random) = (&bench.memory.slots, *namespace, Random(salt));
         let is_member = |slot: &Slot| slots.is_visible(*slot, namespace, bench.commit);
-        let members: Vec<u32> = all().filter(is_member).map(|slot| slot.0).collect();
         let is_held = bench.exact.complete().is_some();
         let most = if is_held { most } else { most.min(MOST_READ) };
         let step = members.len().div_ceil(most).max(1);
@@ -202,7 +194,7 @@ impl Sample {
     ) -> Vec<(CodeQuery, Vec<Found>)> {
         let as_codes = |query: &Vec<f32>| {
             let mut made = CodeQuery::default();
-            codes.query(query, &mut made);
+            codes.query(query, self.namespace, &mut made);
             made
         };
         let queries: Vec<CodeQuery> = self.queries.iter().map(as_codes).collect();
@@ -221,7 +213,7 @@ impl Sample {
     pub(super) fn try_book(&self, index: &Index, bench: &Bench<'_>, book: Book) -> Option<f32> {
         let mut codes = index.origin.codes(book)?;
         codes.reserve(self.slots.len()).ok()?;
-        let encode = |at: usize| codes.encode(self.row(bench, at));
+        let encode = |at: usize| codes.encode(self.row(bench, at), self.namespace);
         let made: Vec<Code> = bench.pool.install(|| (0..self.slots.len()).into_par_iter().map(encode).collect());
         made.iter().zip(0..).for_each(|(code, at)| codes.put_alone(at, code));
         Some(self.code_recall(bench, &codes, |at| at as u32))
@@ -251,6 +243,13 @@ impl Sample {
         layer.codes().map_or(1.0, |codes| self.code_recall(bench, codes, |at| self.slots[at]))
     }
 
+    /// How far a layer's codes can be trusted, and searches by them; `n_documents` are in the region.
+    pub(super) fn measure(&self, index: &Index, bench: &Bench<'_>, layer: &Layer, n_documents: usize) -> Result<Gauge> {
+        let code_recall = self.code_recall_of(bench, layer);
+        let recall = self.recall(index, bench)?.unwrap_or(code_recall);
+        Ok(Gauge { code_recall, recall, n_documents })
+    }
+
     /// The share of the nearest that searches find; `None` where not all documents of the namespace are in the sample.
     pub(super) fn recall(&self, index: &Index, bench: &Bench<'_>) -> Result<Option<f32>> {
         if !self.is_whole {
@@ -266,6 +265,7 @@ impl Sample {
             ranker: bench.ranker,
             n_documents: census.n_documents,
             n_members: self.slots.len(),
+            trusts_codes: true,
             n_slots: census.n_slots,
             commit: bench.commit,
         };
@@ -296,26 +296,12 @@ impl Sample {
 /// Fewer documents are not measured.
 pub(super) const LEAST_DOCUMENTS: usize = 100;
 
-impl Index {
-    /// Measures how far codes can be trusted, with some of the newest documents among the queries.
-    pub(super) fn measure_trust(
-        &self,
-        bench: &Bench<'_>,
-        newest: &[Slot],
-        salt: u64,
-    ) -> Result<Option<(Sample, Gauge)>> {
-        let Some(sample) = Sample::take(self, bench, MOST_COMPARED, newest, salt)? else { return Ok(None) };
-        let code_recall = sample.code_recall_of(bench, &self.layer());
-        let recall = sample.recall(self, bench)?.unwrap_or(code_recall);
-        let n_documents = bench.memory.census().n_documents;
-        Ok(Some((sample, Gauge { code_recall, recall, n_documents })))
-    }
-}
-
 /// A query at a document, moved by the difference of two of its links.
 fn query_at(index: &Index, bench: &Bench<'_>, slot: Slot, random: &mut Random) -> Result<Vec<f32>> {
-    let links = index.graph().links(slot.0, 0).into_iter().map(Slot);
-    let links: Vec<Slot> = links.filter(|&link| bench.memory.slots.exists_at(link, bench.commit)).collect();
+    let (links, slots) = (index.graph().links(slot.0, 0).into_iter().map(Slot), &bench.memory.slots);
+    // One without links may have some from an earlier life.
+    let namespace = slots.namespace(slot);
+    let links: Vec<Slot> = links.filter(|&link| slots.is_visible(link, namespace, bench.commit)).collect();
     let mut named = vec![slot];
     if links.len() >= 2 {
         let first = random.below(links.len());
@@ -336,11 +322,6 @@ fn query_at(index: &Index, bench: &Bench<'_>, slot: Slot, random: &mut Random) -
     Ok(query)
 }
 
-/// Documents that other codes are tried on.
-pub(super) fn sample_to_try(index: &Index, bench: &Bench<'_>, newest: &[Slot], salt: u64) -> Result<Option<Sample>> {
-    Sample::take(index, bench, MOST_TRIED, newest, salt)
-}
-
 /// What a glance at the newest documents shows: whether they lie elsewhere than others.
 pub(super) struct Glance {
     /// The share of the nearest among them that codes leave.
@@ -349,12 +330,17 @@ pub(super) struct Glance {
     pub(super) linked: f32,
 }
 
-/// Looks at the newest documents by queries at the last `n_new` of them. `None` if there are too few, or vectors that are
-/// not in memory.
-pub(super) fn glance(bench: &Bench<'_>, layer: &Layer, newest: &[Slot], n_new: usize) -> Option<Glance> {
+/// Looks at the newest documents of a namespace by queries at the last `n_new` of them. `None` if there are too few, or
+/// vectors that are not in memory.
+pub(super) fn glance(
+    bench: &Bench<'_>,
+    layer: &Layer,
+    (namespace, newest): (NamespaceId, &[Slot]),
+    n_new: usize,
+) -> Option<Glance> {
     const N_GLANCES: usize = 8;
     let (codes, held, slots) = (layer.codes()?, bench.exact.complete()?, &bench.memory.slots);
-    let alive = newest.iter().copied().filter(|&slot| slots.exists_at(slot, bench.commit));
+    let alive = newest.iter().copied().filter(|&slot| slots.is_visible(slot, namespace, bench.commit));
     let alive: Vec<u32> = alive.map(|slot| slot.0).collect();
     let n_compared = (LEAST_EF + EF_PER_HIT * N_HITS) / 2;
     if alive.len() < 2 * n_compared {
@@ -369,7 +355,7 @@ pub(super) fn glance(bench: &Bench<'_>, layer: &Layer, newest: &[Slot], n_new: u
         let mut truth: Vec<Found> = alive.iter().map(|&slot| Found { rank: exact(slot), slot }).collect();
         keep_nearest(&mut truth, N_HITS);
         truth.sort_unstable_by(in_order);
-        codes.query(row, &mut query);
+        codes.query(row, namespace, &mut query);
         let mut n_found = |grain, n| {
             codes.rank(&query, grain, &alive, &mut ranks);
             let mut near: Vec<Found> = alive.iter().zip(&ranks).map(|(&slot, &rank)| Found { rank, slot }).collect();
@@ -399,10 +385,10 @@ fn keep_nearest(found: &mut Vec<Found>, n: usize) {
 }
 
 /// A sequence that is random enough to choose by (SplitMix64).
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, n: usize) -> usize {
+    pub(super) fn below(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut state = self.0;
         state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

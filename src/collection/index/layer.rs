@@ -14,7 +14,7 @@ use crate::distance::{Metric, Ranker};
 use crate::error::Result;
 use crate::failpoint;
 use crate::graph::{Graph, Shape};
-use crate::id::Slot;
+use crate::id::{NamespaceId, Slot};
 use crate::quant::{Book, Code, Codes};
 use crate::store::View;
 
@@ -73,18 +73,19 @@ impl Layer {
         self.graph.reserve(n_slots)
     }
 
-    /// Stores the code of a slot, made anew where it was made by another book.
+    /// Stores the code of a slot that is given to a namespace, made anew where it was made by another book or from another
+    /// centre.
     ///
     /// # Safety
     /// Nobody else reads or writes this slot's code meanwhile.
     #[expect(unsafe_code, reason = "passes the promise on")]
-    unsafe fn put(&self, slot: Slot, vector: &[f32], code: Option<&Code>) {
+    unsafe fn put(&self, slot: Slot, namespace: NamespaceId, vector: &[f32], code: Option<&Code>) {
         let Some(codes) = self.codes() else { return };
         let made;
-        let code = match code.filter(|code| code.generation == codes.book().generation) {
+        let code = match code.filter(|code| codes.have_made(code, namespace)) {
             Some(code) => code,
             None => {
-                made = codes.encode(vector);
+                made = codes.encode(vector, namespace);
                 &made
             }
         };
@@ -109,7 +110,7 @@ impl Layer {
         // What came after the newest has a code already.
         let needed: Vec<Slot> = needed.filter(|&slot| memory.slots.existed_by(slot, newest.commit)).collect();
         let put = |slot: Slot, vector: &[f32]| {
-            let code = codes.encode(vector);
+            let code = codes.encode(vector, memory.slots.namespace(slot));
             #[expect(unsafe_code, reason = "slots are filled where nobody looks yet")]
             // SAFETY: nobody looks at the new layer yet. The slot holds a document at a commit that we look at, or
             // later ones do,
@@ -129,7 +130,7 @@ impl Layer {
             match seen_at {
                 Some(view) => (bench.read_at)(view, slot, &mut |row| vector.extend_from_slice(row))?,
                 // It came and went between the two: what its code stands for is close by.
-                None => old.decode(slot.0, &mut vector),
+                None => old.decode(slot.0, memory.slots.namespace(slot), &mut vector),
             }
             put(slot, &vector);
             Ok(())
@@ -149,17 +150,17 @@ impl Index {
         Arc::ptr_eq(&self.layer.load(), layer)
     }
 
-    /// Stores the code of a slot, also for the layer that is being made.
+    /// Stores the code of a slot that is given to a namespace, also for the layer that is being made.
     ///
     /// # Safety
     /// Nobody else reads or writes this slot's code meanwhile.
     #[expect(unsafe_code, reason = "passes the promise on")]
-    pub(crate) unsafe fn put_code(&self, slot: Slot, vector: &[f32], code: Option<&Code>) {
+    pub(crate) unsafe fn put_code(&self, slot: Slot, namespace: NamespaceId, vector: &[f32], code: Option<&Code>) {
         // SAFETY: the caller promises what is asked for.
-        unsafe { self.layer.load().put(slot, vector, code) };
+        unsafe { self.layer.load().put(slot, namespace, vector, code) };
         if let Some(next) = &*self.next.load() {
             // SAFETY: as above.
-            unsafe { next.put(slot, vector, code) };
+            unsafe { next.put(slot, namespace, vector, code) };
         }
     }
 }

@@ -3,7 +3,8 @@
 //! | file | owns |
 //! |---|---|
 //! | [`codebook`], [`gauge`] | what codes are made by; how far they can be trusted |
-//! | [`adapt`], [`replace`] | whether codes fit the data; putting others in their place |
+//! | [`adapt`], [`watch`], [`means`] | whether codes fit the data: all of it, of one region, and where its vectors lie |
+//! | [`replace`] | putting other codes in their place |
 //! | [`layer`] | what is walked and by what, replaced together |
 //! | [`space`] | what the graph compares: codes, exact vectors, a user's distance |
 //! | [`namespaces`] | which namespaces have links of their own |
@@ -21,6 +22,7 @@ pub(crate) mod codebook;
 pub(crate) mod cost;
 pub(crate) mod gauge;
 mod layer;
+mod means;
 pub(crate) mod namespaces;
 mod replace;
 mod rescore;
@@ -30,6 +32,7 @@ mod sift;
 mod space;
 pub(crate) mod tail;
 pub(crate) mod upkeep;
+pub(crate) mod watch;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -41,18 +44,18 @@ use parking_lot::Mutex;
 use self::adapt::Adapting;
 use self::codebook::Codebook;
 use self::cost::Cost;
-use self::gauge::Gauge;
 use self::layer::{Layer, Origin};
 use self::namespaces::Namespaces;
 pub(crate) use self::sift::LEAST_SIFTED;
 pub(crate) use self::space::Points;
 use self::tail::Tail;
+use self::watch::{Doubts, GOOD, LOOSE, Watches};
 use super::exact::Reader;
 use super::memory::Slots;
 use crate::config::CollectionConfig;
 use crate::distance::Ranker;
 use crate::graph::{Graph, Shape};
-use crate::id::{Commit, Slot};
+use crate::id::{Commit, NamespaceId, Slot};
 use crate::limits::MAX_TAIL;
 use crate::quant::Code;
 
@@ -69,12 +72,9 @@ pub(crate) struct Index {
     /// Whether other codes take the place of those that do not fit.
     adapts: bool,
     adapting: Mutex<Adapting>,
-    /// Documents when codes were last measured.
-    n_measured: AtomicUsize,
-    /// How far codes can be trusted, once that was measured.
-    gauge: Mutex<Option<Gauge>>,
-    /// Searches since then that codes could hardly answer.
-    n_doubts: AtomicUsize,
+    doubts: Mutex<Doubts>,
+    /// Codes do not fit documents of namespaces without links: their vectors are compared.
+    misfits_loose: AtomicBool,
     n_replaced: AtomicUsize,
     namespaces: Namespaces,
     tail: Tail,
@@ -125,6 +125,8 @@ pub(crate) struct Sight<'s> {
     pub(crate) n_documents: usize,
     /// Documents of the namespace that is searched.
     pub(crate) n_members: usize,
+    /// Its codes may be compared instead of its vectors.
+    pub(crate) trusts_codes: bool,
     /// Every slot that holds a document is below this.
     pub(crate) n_slots: usize,
     pub(crate) commit: Commit,
@@ -147,7 +149,9 @@ impl Index {
     ) -> Self {
         let shape = Shape { m: config.m, ef_construction: config.ef_construction };
         let origin = Origin::of(config);
-        let (book, gauge) = codebook.map_or((None, None), |Codebook { book, gauge }| (Some(book), gauge));
+        let (book, gauges) = codebook.map(|Codebook { book, gauges }| (book, gauges)).unzip();
+        let gauges = gauges.unwrap_or_default();
+        let misfits_loose = gauges.get(&LOOSE).is_some_and(|gauge| gauge.code_recall < GOOD);
         let layer = Layer::new(origin, ranker, shape, book);
         let bytes_per_point = layer.codes().map_or(config.dimension * size_of::<f32>(), |codes| codes.bytes_of(1));
         Index {
@@ -155,10 +159,9 @@ impl Index {
             next: ArcSwapOption::empty(),
             origin,
             adapts: config.adapt_codes,
-            adapting: Mutex::default(),
-            n_measured: AtomicUsize::new(Index::measured_before(gauge, config.adapt_codes)),
-            gauge: Mutex::new(gauge),
-            n_doubts: AtomicUsize::new(0),
+            adapting: Mutex::new(Adapting::new(Watches::of(&gauges, config.adapt_codes))),
+            doubts: Mutex::default(),
+            misfits_loose: AtomicBool::new(misfits_loose),
             n_replaced: AtomicUsize::new(0),
             namespaces: Namespaces::default(),
             tail: Tail::new(),
@@ -245,9 +248,9 @@ impl Index {
         self.short.lock().len() + self.strays.lock().len()
     }
 
-    /// The code of a vector; `None` where the graph is walked by exact vectors.
-    pub(crate) fn encode(&self, row: &[f32]) -> Option<Code> {
-        self.layer.load().codes().map(|codes| codes.encode(row))
+    /// The code of a vector of a namespace; `None` where the graph is walked by exact vectors.
+    pub(crate) fn encode(&self, row: &[f32], namespace: NamespaceId) -> Option<Code> {
+        self.layer.load().codes().map(|codes| codes.encode(row, namespace))
     }
 
     /// Slots that may wait before writers do.
@@ -279,7 +282,7 @@ impl Index {
     /// Bytes for so many slots.
     pub(crate) fn n_bytes(&self, n_slots: usize) -> IndexBytes {
         let of_layer = |layer: &Layer| {
-            let codes = layer.codes().map_or(0, |codes| codes.bytes_of(n_slots));
+            let codes = layer.codes().map_or(0, |codes| codes.bytes_of(n_slots) + codes.book().centres.n_bytes());
             IndexBytes { codes: codes + layer.sifting.bytes_of(n_slots), links: layer.graph.bytes_of(n_slots) }
         };
         let (now, next) = (of_layer(&self.layer.load()), self.next.load().as_deref().map(of_layer).unwrap_or_default());

@@ -96,6 +96,13 @@ impl Loose {
         was_there
     }
 
+    fn iter(&self) -> impl Iterator<Item = Slot> {
+        let bits = |(at, &word): (usize, &u64)| {
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| Slot((at * 64) as u32 + bit))
+        };
+        self.0.iter().enumerate().flat_map(bits)
+    }
+
     fn contains(&self, slot: Slot) -> bool {
         self.0.get(slot.0 as usize / 64).is_some_and(|word| word >> (slot.0 % 64) & 1 == 1)
     }
@@ -184,7 +191,17 @@ impl Index {
     /// Takes note of which namespaces the graph has links of. Only while loading.
     pub(crate) fn note_regions(&self) {
         let linked = self.graph().gates().into_iter().map(|region| (NamespaceId(region), Commit(0))).collect();
-        self.namespaces.linked.store(Arc::new(linked));
+        self.set_linked(linked);
+    }
+
+    /// The namespaces other than the default one that have links.
+    pub(super) fn linked_namespaces(&self) -> Vec<NamespaceId> {
+        self.namespaces.linked.load().keys().copied().collect()
+    }
+
+    /// The slots whose namespaces have none.
+    pub(super) fn loose_slots(&self) -> Vec<Slot> {
+        self.namespaces.loose.lock().iter().collect()
     }
 
     /// Takes note of a document that is in neither graph nor tail. Only while loading.
@@ -258,7 +275,8 @@ impl Index {
     pub(super) fn let_loose(&self, bench: &Bench<'_>, slots: Vec<Slot>) {
         let (alive, dead): (Vec<Slot>, Vec<Slot>) =
             slots.into_iter().partition(|&slot| bench.memory.slots.is_alive(slot));
-        alive.into_iter().for_each(|slot| self.namespaces.loosen(slot));
+        alive.iter().for_each(|slot| self.namespaces.loosen(*slot));
+        self.note_loosened(&alive);
         self.retire(bench, dead);
     }
 
@@ -280,6 +298,7 @@ impl Index {
             // Those that were loose and died before are seen by searches of earlier commits alone.
             still.census().since
         };
+        self.adapting.lock().watches.note_fewer_loose(self.n_loose());
         self.namespaces.change(|linked| _ = linked.insert(namespace, since));
         self.namespaces.has_begun.store(true, Ordering::Relaxed);
         tracing::debug!(namespace = namespace.0, "a namespace gets links of its own");
@@ -297,6 +316,8 @@ impl Index {
         }
         self.namespaces.n_endings.fetch_add(1, Ordering::AcqRel);
         self.namespaces.change(|linked| linked.retain(|namespace, _| !due.contains(namespace)));
+        self.adapting.lock().watches.forget(&due);
+        due.iter().for_each(|namespace| self.doubts.lock().forget(*namespace));
         let regions: HashSet<u32> = due.iter().map(|namespace| namespace.0).collect();
         let (gone, changes) = graph.disband(&regions, region_of(&bench.memory.slots));
         self.note_changes(graph, bench, &changes);
@@ -324,6 +345,7 @@ impl Index {
 
     /// Sets which namespaces have links.
     pub(super) fn set_linked(&self, linked: Linked) {
+        self.adapting.lock().watches.begin_with(linked.keys().copied().collect());
         self.namespaces.linked.store(Arc::new(linked));
         self.namespaces.is_surveyed.store(false, Ordering::Relaxed);
     }

@@ -53,7 +53,7 @@ impl Index {
     pub(super) fn stop_replacing(&self) {
         let mut adapting = self.adapting.lock();
         if adapting.replacing.take().is_some() | adapting.wanted.take().is_some() {
-            self.n_measured.store(0, Ordering::Release);
+            adapting.watches.measure_all();
         }
         self.next.store(None);
     }
@@ -134,16 +134,18 @@ impl Index {
         replacing.layer.reserve(n_slots).map_err(|source| Error::OutOfMemory { n_documents: n_slots, source })?;
         let held = self.held();
         let all = || (0..n_slots as u32).map(Slot).filter(|&slot| held(slot));
-        let unsure = self.adapting.lock().unsure.clone();
-        let unsure: Option<Vec<Slot>> = unsure.filter(|unsure| unsure.len() < all().count() / 2);
-        let Some(unsure) = unsure else {
+        let unsure = {
+            let all = all().map(|slot| (slot, slots.namespace(slot)));
+            self.adapting.lock().watches.unsure_among(all)
+        };
+        if unsure.len() >= all().count() / 2 {
             replacing.waiting = all().collect();
             return Ok(());
-        };
+        }
         let oldest = replacing.views.as_ref().map_or(bench.oldest, |[oldest, _]| oldest.commit);
         // What no one may look at has no code.
         let mut anew: HashSet<u32> = all().filter(|&slot| !slots.is_needed(slot, oldest)).map(|slot| slot.0).collect();
-        anew.extend(unsure.iter().filter(|&&slot| held(slot)).map(|slot| slot.0));
+        anew.extend(unsure.iter().map(|slot| slot.0));
         let twins: Vec<u32> = anew.iter().flat_map(|&slot| old.graph.twins(slot)).collect();
         anew.extend(twins.into_iter().filter(|&twin| held(Slot(twin))));
         bench.pool.install(|| graph.copy(&old.graph));
@@ -170,8 +172,7 @@ impl Index {
             // By other codes everything may be otherwise: measured again, and once more as they grow. Before whoever
             // waits
             // can see that nothing is being made any more.
-            *self.gauge.lock() = None;
-            self.n_measured.store(0, Ordering::Release);
+            self.adapting.lock().watches.begin_anew();
             self.next.store(None);
         }
         let held_now = self.held();

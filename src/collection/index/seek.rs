@@ -234,7 +234,7 @@ impl Index {
             match &*layer.points {
                 Points::Codes(codes) => {
                     let mut query = std::mem::take(&mut scratch.code_query);
-                    codes.query(wanted.query, &mut query);
+                    codes.query(wanted.query, wanted.namespace, &mut query);
                     let space = CodeSpace { codes, slots, exact, oldest, reaches_dead: false };
                     let sought = self.seek_by_codes(look, &space, &query, &mut target, scratch);
                     scratch.code_query = query;

@@ -79,7 +79,7 @@ impl Space for CodeSpace<'_> {
     fn query_of(&self, slot: u32, view: View, query: &mut CodeQuery) {
         match view {
             View::Place => self.codes.place_of(slot, query),
-            View::Search => self.codes.query_of(slot, query),
+            View::Search => self.codes.query_of(slot, self.slots.namespace(Slot(slot)), query),
         }
     }
 

@@ -204,7 +204,7 @@ impl Index {
                 changes.extend(self.mend_in(space, &crew));
             }
             self.note(&crew, &changes);
-            self.note_linked(&needed);
+            self.note_linked(&memory.slots, &needed);
             self.tail.leave(waiting.len());
             let n_waiting = self.n_dead_waiting.load(Ordering::Relaxed);
             self.n_dead_waiting.store(n_waiting.saturating_sub(dead.len()), Ordering::Relaxed);

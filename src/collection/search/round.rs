@@ -200,7 +200,7 @@ impl Round {
             };
         };
         index.seek(sight, self.wanted(query, n, ef), Target::All, scratch)?;
-        if scratch.effort.is_doubtful && index.note_doubt() {
+        if scratch.effort.is_doubtful && index.note_doubt(moment.namespace()) {
             moment.ring();
         }
         let route = scratch.effort.route(Way::Graph);

@@ -1,0 +1,54 @@
+//! Figures of one namespace.
+
+use serde::Serialize;
+
+use super::Namespace;
+use super::moment::Listing;
+use crate::error::Result;
+
+/// Figures of a namespace, at one moment. Those of its collection are in [`CollectionStats`](crate::CollectionStats).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct NamespaceStats {
+    /// Documents in it.
+    pub n_documents: usize,
+    /// Whether it has links of its own: searches walk these. In a smaller one they go through all documents.
+    pub is_linked: bool,
+    /// Of the ten nearest of some documents, the share that codes leave among what a default search compares exactly, 0 to 1;
+    /// `None` until it is measured, and where there are no codes. Namespaces without links are measured together.
+    pub code_recall: Option<f32>,
+    /// Of the same, the share that such a search finds.
+    pub sampled_recall: Option<f32>,
+    /// Documents when that was measured, of all namespaces without links for one of these; 0 if it was not yet.
+    pub n_measured: usize,
+}
+
+impl Namespace {
+    /// Figures of the namespace, at this moment. A collection speaks of its default namespace.
+    ///
+    /// # Errors
+    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// let agent = notes.namespace("agent-1")?;
+    /// agent.insert(Document::new([1.0]))?;
+    /// let figures = agent.namespace_stats()?;
+    /// assert_eq!((figures.n_documents, figures.is_linked), (1, false));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn namespace_stats(&self) -> Result<NamespaceStats> {
+        let moment = self.moment(Listing::Never)?;
+        let gauge = moment.index().and_then(|index| index.gauge_of(moment.namespace()));
+        Ok(NamespaceStats {
+            n_documents: moment.n_members(),
+            is_linked: moment.is_linked(),
+            code_recall: gauge.map(|gauge| gauge.code_recall),
+            sampled_recall: gauge.map(|gauge| gauge.recall),
+            n_measured: gauge.map_or(0, |gauge| gauge.n_documents),
+        })
+    }
+}

@@ -1,0 +1,128 @@
+//! Where the vectors of each region lie: whose they are, and what their codes had better be measured from.
+//!
+//! A namespace that has links has a centre of its own, the mean of its documents. All others share one, which is learned
+//! from their documents alone; it is the default namespace's own as long as others have none without links.
+
+use std::sync::atomic::Ordering;
+
+use rayon::prelude::*;
+
+use super::Index;
+use super::gauge::{LEAST_DOCUMENTS, MOST_READ, MOST_TRIED, Random};
+use super::upkeep::Bench;
+use super::watch::LOOSE;
+use crate::error::Result;
+use crate::id::{NamespaceId, Slot};
+use crate::quant::Centres;
+
+/// Documents that a mean is computed from at least, if there are so many and vectors are in memory.
+const LEAST_AVERAGED: usize = 1_024;
+/// The same where vectors are read from disk.
+const LEAST_READ: usize = 256;
+/// Loose documents that are looked at to find one whose namespace has enough to be measured.
+const N_PICKS: usize = 16;
+
+/// The documents of one namespace, as of the commit that the linker looks at.
+pub(super) struct Members {
+    pub(super) namespace: NamespaceId,
+    /// In order.
+    pub(super) slots: Vec<u32>,
+    /// Documents of the region.
+    pub(super) n_documents: usize,
+}
+
+impl Members {
+    /// Those that a region is measured by: of all namespaces without links one stands for the others, that of the newest
+    /// document or of one chosen at random. `None` if there is none that has enough.
+    pub(super) fn of(
+        index: &Index,
+        bench: &Bench<'_>,
+        region: NamespaceId,
+        newest: &[Slot],
+        salt: u64,
+    ) -> Option<Self> {
+        let namespace = if region == LOOSE { index.pick_loose(bench, newest, salt)? } else { region };
+        let mut slots = bench.memory.still().members(namespace).to_vec();
+        slots.retain(|&slot| bench.memory.slots.is_visible(slot, namespace, bench.commit));
+        slots.sort_unstable();
+        let slots: Vec<u32> = slots.into_iter().map(|slot| slot.0).collect();
+        let n_documents = if region == LOOSE { index.n_loose() } else { slots.len() };
+        Some(Members { namespace, slots, n_documents })
+    }
+}
+
+impl Index {
+    /// About how many documents a region has.
+    pub(super) fn n_documents_of(&self, bench: &Bench<'_>, region: NamespaceId) -> usize {
+        if region == LOOSE { self.n_loose() } else { bench.memory.n_members(region) }
+    }
+
+    /// Whether codes of a namespace may be compared instead of its vectors: not where it has no links, and codes do not fit
+    /// those that have none.
+    pub(crate) fn trusts_codes_of(&self, namespace: NamespaceId) -> bool {
+        !self.misfits_loose.load(Ordering::Acquire) || self.links(namespace)
+    }
+
+    fn pick_loose(&self, bench: &Bench<'_>, newest: &[Slot], salt: u64) -> Option<NamespaceId> {
+        let (loose, mut random) = (self.loose_slots(), Random(salt));
+        let random = (0..N_PICKS).filter_map(|_| loose.get(random.below(loose.len())).copied());
+        let namespaces =
+            newest.last().copied().into_iter().chain(random).map(|slot| bench.memory.slots.namespace(slot));
+        let mut small = namespaces.filter(|namespace| !self.links(*namespace));
+        small.find(|&namespace| bench.memory.n_members(namespace) >= LEAST_DOCUMENTS)
+    }
+
+    /// What vectors are measured from by codes that are made now.
+    pub(super) fn centres(&self, bench: &Bench<'_>) -> Result<Centres> {
+        let mut regions = self.linked_namespaces();
+        let shared = self.loose_centre(bench)?;
+        // Where no others share it, the default namespace's is the shared one.
+        if shared.is_some() {
+            regions.push(NamespaceId::default());
+        }
+        let n_averaged = (MOST_TRIED / (regions.len() + 1)).max(LEAST_AVERAGED);
+        let of_region = |&region: &NamespaceId| -> Result<Option<(NamespaceId, Vec<f32>)>> {
+            Ok(mean_of_members(bench, region, n_averaged)?.map(|mean| (region, mean)))
+        };
+        let own: Vec<_> = bench.pool.install(|| regions.par_iter().map(of_region).collect::<Result<_>>())?;
+        let shared = match shared {
+            Some(shared) => shared,
+            None => mean_of_members(bench, NamespaceId::default(), n_averaged)?.unwrap_or_default(),
+        };
+        Ok(Centres { shared, own: own.into_iter().flatten().collect() })
+    }
+
+    /// The mean of documents of namespaces without links; `None` if there are few.
+    pub(super) fn loose_centre(&self, bench: &Bench<'_>) -> Result<Option<Vec<f32>>> {
+        if self.n_loose() < LEAST_DOCUMENTS {
+            return Ok(None);
+        }
+        let mut loose = self.loose_slots();
+        loose.retain(|&slot| bench.memory.slots.exists_at(slot, bench.commit));
+        mean(bench, &spread(&loose, MOST_TRIED))
+    }
+}
+
+fn mean_of_members(bench: &Bench<'_>, namespace: NamespaceId, n_averaged: usize) -> Result<Option<Vec<f32>>> {
+    let mut slots = spread(bench.memory.still().members(namespace), n_averaged);
+    slots.retain(|&slot| bench.memory.slots.is_visible(slot, namespace, bench.commit));
+    mean(bench, &slots)
+}
+
+/// About so many of some slots, evenly spread.
+fn spread(slots: &[Slot], n: usize) -> Vec<Slot> {
+    slots.iter().copied().step_by(slots.len().div_ceil(n).max(1)).collect()
+}
+
+/// The mean of the vectors in some slots; `None` of few.
+fn mean(bench: &Bench<'_>, slots: &[Slot]) -> Result<Option<Vec<f32>>> {
+    let is_held = bench.exact.complete().is_some();
+    let from_disk = spread(slots, (MOST_READ * slots.len() / MOST_TRIED).max(LEAST_READ));
+    let slots = if is_held { slots } else { &from_disk };
+    if slots.len() < LEAST_DOCUMENTS {
+        return Ok(None);
+    }
+    let mut sums = vec![0.0f64; bench.memory.slots.exact.dimension()];
+    bench.exact.each(slots, |_, row| sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x)))?;
+    Ok(Some(sums.into_iter().map(|sum| (sum / slots.len() as f64) as f32).collect()))
+}
