@@ -4,7 +4,7 @@
 //! document's namespace, and the code if
 //! the graph leads there or may come to. What later commits changed, the commit log tells.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
@@ -88,7 +88,7 @@ impl Live {
         view: &View,
         delta: u64,
         graph: Option<&Graph>,
-        regions: &BTreeSet<NamespaceId>,
+        regions: &BTreeMap<NamespaceId, u64>,
     ) -> Result<u64> {
         let (memory, slots) = (&self.memory, &self.memory.slots);
         let n_slots = slots.n_slots();
@@ -146,7 +146,7 @@ impl Live {
                 })?;
             }
         }
-        let book = codes.map(|codes| codes.book().only(|namespace| regions.contains(&namespace)));
+        let book = codes.map(|codes| codes.book().only(|namespace| regions.contains_key(&namespace)));
         writer.finish(&Tag {
             store: self.store.identity(),
             collection: self.id,
@@ -237,4 +237,23 @@ pub(crate) fn take_up(image: Image, memory: &Memory) -> std::io::Result<()> {
         })?;
     }
     memory.adopt(image, n_slots, [CELLS, ID_OFFSETS, IDS])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quant::{Centres, CodeKind};
+
+    #[test]
+    fn a_book_is_told_from_others_by_its_centres() {
+        let book = |own: &[(u32, f32)]| {
+            let own = own.iter().map(|(namespace, x)| (NamespaceId(*namespace), vec![*x, 0.0])).collect();
+            let centres = Centres { shared: vec![1.0, -2.5], own }.into();
+            text_of(&Book { kind: CodeKind::Sq8Centred, generation: 1, centres })
+        };
+        // As images were told apart before namespaces had centres.
+        assert_eq!(book(&[]), " Book { kind: Sq8Centred, generation: 1, centre: [1.0, -2.5] }");
+        let all = [book(&[]), book(&[(1, 2.0)]), book(&[(2, 2.0)]), book(&[(1, 3.0)]), book(&[(1, 2.0), (2, 2.0)])];
+        assert!(all.iter().enumerate().all(|(at, text)| !all[..at].contains(text)), "{all:?}");
+    }
 }

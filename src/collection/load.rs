@@ -5,7 +5,7 @@
 //! brought
 //! up to date ([`regraph`](super::regraph)).
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use super::fields::{Fields, Known};
 use super::index::codebook::Codebook;
 use super::memory::Memory;
 use super::names::Names;
-use super::persist::{Persist, State};
+use super::persist::{Persist, State, measured};
 use super::rows::read_rows;
 use super::schema::Admission;
 use super::waiting::Obstacles;
@@ -188,8 +188,8 @@ pub(crate) fn load(
         None => load_by_rows(source, memory()?, expected, last)?,
     };
     loaded.state.codebook = source.stored_codebook().ok().flatten().map(|stored| stored.book.generation);
-    // Those that cannot be read too: they are written again, or removed.
     loaded.state.regions = source.region_keys().unwrap_or_default();
+    loaded.state.regions.extend(measured(source.region_rows().unwrap_or_default()));
     loaded.opening.micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let Opening { way, n_deltas, n_waiting, micros, .. } = loaded.opening;
     tracing::info!(?way, n_deltas, n_waiting, micros, "collection read");
@@ -284,11 +284,11 @@ impl<'a> Source<'a> {
         Ok(rows)
     }
 
-    /// The regions that have a codebook, whether or not it can be read.
-    fn region_keys(self) -> Result<BTreeSet<NamespaceId>> {
-        let mut regions = BTreeSet::new();
+    /// The regions that have a codebook. One that cannot be read is written again, or removed.
+    fn region_keys(self) -> Result<BTreeMap<NamespaceId, u64>> {
+        let mut regions = BTreeMap::new();
         self.scan(&self.families.graph, key::codebook_range(), |key, _| {
-            regions.insert(key::read_codebook_of(key)?);
+            regions.insert(key::read_codebook_of(key)?, 0);
             Ok(())
         })?;
         Ok(regions)

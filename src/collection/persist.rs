@@ -11,7 +11,7 @@
 //! If a delta cannot be written, none is until a save has made up for it: deltas have no gaps. What is written here is
 //! derived; failing to write it fails nothing else.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ use crate::graph::{Change, Delta, Entry, Graph, Op};
 use crate::id::{Commit, NamespaceId, Slot};
 use crate::quant::{Book, Codes};
 use crate::store::draft::Derived;
-use crate::store::graph::{Cursor, GraphRow, RegionsRow, encode_delta};
+use crate::store::graph::{CodebookRow, Cursor, GraphRow, RegionsRow, encode_delta};
 use crate::store::{image, key};
 
 /// A save is due when the deltas have grown by so many bytes...
@@ -67,9 +67,9 @@ pub(crate) struct State {
     pub(crate) cursor: Cursor,
     /// The generation of the codebook that is written down; none where there is none, which says bytes from the origin.
     pub(crate) codebook: Option<u32>,
-    /// The regions that have a codebook there.
-    pub(crate) regions: BTreeSet<NamespaceId>,
-    /// Other namespaces than in the newest image are measured from their own centre by it.
+    /// The regions that have a codebook there, and how many documents each had when it was measured.
+    pub(crate) regions: BTreeMap<NamespaceId, u64>,
+    /// The newest image is of other ones.
     is_image_outdated: bool,
     /// The delta that the newest image holds, and how many bytes it has.
     pub(crate) imaged_delta: u64,
@@ -251,7 +251,7 @@ impl Live {
         batch.delete_range(&self.families.graph, &key::row_range().0, &key::row_range().1);
         batch.delete_range(&self.families.graph, &key::delta(0), &key::delta_range(0).1);
         batch.put(&self.families.graph, key::CURSOR, &cursor.encode());
-        state.regions.iter().for_each(|region| batch.delete(&self.families.graph, &key::codebook_of(*region)));
+        state.regions.keys().for_each(|region| batch.delete(&self.families.graph, &key::codebook_of(*region)));
         *state = State { last_delta, cursor, ended: state.ended, ..State::default() };
         batch.delete(&self.families.graph, key::CODEBOOK);
         batch.delete(&self.families.graph, key::REGIONS);
@@ -279,11 +279,11 @@ impl Live {
     fn put_rows_of(&self, codebook: &Codebook, state: &mut State, batch: &mut Derived) {
         let (family, rows) = (&self.families.graph, codebook.rows_of_regions());
         batch.put(family, key::CODEBOOK, &codebook.row().encode());
-        let gone = state.regions.iter().filter(|region| !rows.contains_key(region));
+        let gone = state.regions.keys().filter(|region| !rows.contains_key(region));
         gone.for_each(|region| batch.delete(family, &key::codebook_of(*region)));
         rows.iter().for_each(|(region, row)| batch.put(family, &key::codebook_of(*region), &row.encode()));
-        let regions = rows.into_keys().collect();
-        state.is_image_outdated |= state.regions != regions;
+        let regions: BTreeMap<NamespaceId, u64> = measured(rows);
+        state.is_image_outdated |= !state.regions.keys().eq(regions.keys());
         (state.codebook, state.regions) = (Some(codebook.book.generation), regions);
     }
 
@@ -296,11 +296,9 @@ impl Live {
         Some(codebook)
     }
 
-    /// Whether other regions have something to say in a codebook than those that are written down.
+    /// Whether there is something else to say of regions than is written down.
     fn has_other_regions(&self, state: &State) -> bool {
-        let codebook = self.codebook();
-        let regions: Option<BTreeSet<NamespaceId>> =
-            codebook.map(|codebook| codebook.rows_of_regions().into_keys().collect());
+        let regions = self.codebook().map(|codebook| measured(codebook.rows_of_regions()));
         regions.unwrap_or_default() != state.regions
     }
 
@@ -445,4 +443,9 @@ impl Live {
         (state.lagging, state.wipe) = (false, false);
         Ok(())
     }
+}
+
+/// How many documents each region had when it was measured.
+pub(crate) fn measured(rows: BTreeMap<NamespaceId, CodebookRow>) -> BTreeMap<NamespaceId, u64> {
+    rows.into_iter().map(|(region, row)| (region, row.n_measured)).collect()
 }

@@ -113,3 +113,63 @@ fn check_centre(what: &'static str, centre: &[f32], dimension: usize) -> Result<
     }
     Err(Error::corruption(what, format!("expected a centre of {dimension} components, got {}", centre.len())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOM: NamespaceId = NamespaceId(3);
+
+    fn gauge(n_documents: usize, recall: f32) -> Gauge {
+        Gauge { code_recall: recall, recall, n_documents }
+    }
+
+    fn codebook(own: &[(NamespaceId, f32)], gauges: &[(NamespaceId, Gauge)]) -> Codebook {
+        let own = own.iter().map(|(namespace, x)| (*namespace, vec![*x; 2])).collect();
+        let centres = Centres { shared: vec![1.0, 2.0], own }.into();
+        let book = Book { kind: CodeKind::Sq8Centred, generation: 5, centres };
+        Codebook { book, gauges: gauges.iter().copied().collect() }
+    }
+
+    fn again(codebook: &Codebook) -> Codebook {
+        let mut again = Codebook::of_row(codebook.row(), 2).unwrap();
+        again.add_regions(codebook.rows_of_regions(), 2).unwrap();
+        again
+    }
+
+    #[test]
+    fn a_collection_of_one_region_has_one_row() {
+        let alone = codebook(&[], &[(NamespaceId(0), gauge(200, 0.99))]);
+        assert!(alone.rows_of_regions().is_empty());
+        assert_eq!(again(&alone), alone);
+        assert_eq!((alone.row().n_measured, alone.row().centre), (200, vec![1.0, 2.0]));
+    }
+
+    #[test]
+    fn what_is_said_of_regions_reads_back() {
+        let gauges = [(NamespaceId(0), gauge(200, 0.99)), (ROOM, gauge(300, 0.5)), (LOOSE, gauge(400, 0.1))];
+        let several = codebook(&[(NamespaceId(0), 7.0), (ROOM, 8.0), (NamespaceId(9), 9.0)], &gauges);
+        let regions: Vec<NamespaceId> = several.rows_of_regions().into_keys().collect();
+        assert_eq!(regions, [NamespaceId(0), ROOM, NamespaceId(9), LOOSE]);
+        assert_eq!(again(&several), several);
+        assert_eq!(several.worst(), Some(gauge(300, 0.5)), "searches of namespaces without links compare vectors");
+        let mut left = several.clone();
+        left.retain(|region| region != ROOM);
+        assert_eq!(
+            (left.book.centres.of(ROOM), left.book.centres.of(NamespaceId(9))),
+            (&[1.0, 2.0][..], &[9.0; 2][..])
+        );
+        assert!(!left.gauges.contains_key(&ROOM));
+    }
+
+    #[test]
+    fn what_was_said_of_regions_by_another_book_does_not_count() {
+        let before = codebook(&[(ROOM, 8.0)], &[(ROOM, gauge(300, 0.5))]);
+        let now = codebook(&[], &[]);
+        let mut read = Codebook::of_row(CodebookRow { generation: 6, ..now.row() }, 2).unwrap();
+        read.add_regions(before.rows_of_regions(), 2).unwrap();
+        assert!(read.book.centres.own.is_empty() && read.gauges.is_empty());
+        let long = CodebookRow { centre: vec![0.0; 3], ..before.row() };
+        assert!(Codebook::of_row(now.row(), 2).unwrap().add_regions([(ROOM, long)].into(), 2).is_err());
+    }
+}
