@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::{copy_folder, folder, quick};
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 use shapes::truth::Truth;
 use shapes::{Data, Dice, SEED, Shape};
 use vectrove::{
@@ -17,8 +17,8 @@ use vectrove::{
     Way, pause_at,
 };
 
-/// Points are the whole process's: one test at a time.
-static ALONE: Mutex<()> = Mutex::new(());
+/// Points are the whole process's: a test that uses some is alone, and others go on side by side.
+static POINTS: RwLock<()> = RwLock::new(());
 /// How long the linker stays at a point, and how long others wait until it is there.
 const STAY: Duration = Duration::from_millis(450);
 const THERE: Duration = Duration::from_millis(250);
@@ -68,10 +68,13 @@ fn cone(number: usize, n: usize) -> Set {
 
 /// A cluster of spread 1, some thousands away from the origin in a direction of its own; at it without a number.
 fn cluster(number: Option<usize>, n: usize) -> Set {
-    const DIMENSION: usize = 32;
+    cluster_of(32, number, n)
+}
+
+fn cluster_of(dimension: usize, number: Option<usize>, n: usize) -> Set {
     let mut dice = Dice::new(200 + number.map_or(0, |number| 1 + number as u64));
     let away = if number.is_some() { 1_000.0 } else { 0.0 };
-    let mean: Vec<f64> = dice.normals(DIMENSION).into_iter().map(|x| away * x).collect();
+    let mean: Vec<f64> = dice.normals(dimension).into_iter().map(|x| away * x).collect();
     drawn(Metric::Euclidean, n, || rounded(mean.iter().map(|mean| mean + dice.normal())))
 }
 
@@ -179,28 +182,28 @@ fn check_rooms(sets: &[Set], kind: CodeKind) {
 
 #[test]
 fn cones_about_ten_means_are_found_as_each_alone() {
-    let _alone = ALONE.lock();
+    let _points = POINTS.read();
     let sets: Vec<Set> = (0..N).map(|number| cone(number, LARGE)).collect();
     check_rooms(&sets, CodeKind::Sq8Centred);
 }
 
 #[test]
 fn clusters_in_ten_far_places_are_found_as_each_alone() {
-    let _alone = ALONE.lock();
+    let _points = POINTS.read();
     let sets: Vec<Set> = (0..N).map(|number| cluster(Some(number), LARGE)).collect();
     check_rooms(&sets, CodeKind::Sq8Centred);
 }
 
 #[test]
 fn ten_cities_are_found_as_each_alone() {
-    let _alone = ALONE.lock();
+    let _points = POINTS.read();
     let sets: Vec<Set> = (0..N).map(|number| city(number, LARGE)).collect();
     check_rooms(&sets, CodeKind::F32);
 }
 
 #[test]
 fn one_namespace_that_codes_do_not_fit_is_noticed_though_it_is_the_smallest() {
-    let _alone = ALONE.lock();
+    let _points = POINTS.read();
     let folder = folder();
     let good: Vec<Set> = (0..N - 1).map(|_| cluster(None, LARGE)).collect();
     let bad = cluster(Some(7), 1_100);
@@ -220,7 +223,7 @@ fn one_namespace_that_codes_do_not_fit_is_noticed_though_it_is_the_smallest() {
 
 #[test]
 fn small_namespaces_are_found_beside_large_ones_far_away() {
-    let _alone = ALONE.lock();
+    let _points = POINTS.read();
     let folder = folder();
     let large: Vec<Set> = (0..3).map(|number| cluster(Some(number), LARGE)).collect();
     let near: Vec<Set> = (0..3).map(|_| cluster(None, SMALL)).collect();
@@ -245,9 +248,35 @@ fn small_namespaces_are_found_beside_large_ones_far_away() {
     assert_eq!(codes(&db).kind, CodeKind::Sq8Centred, "{:?}", codes(&db));
 }
 
+/// In so many components comparing codes is faster than comparing vectors, if they can be trusted.
+#[test]
+fn a_small_namespace_that_codes_do_not_fit_is_searched_by_its_vectors() {
+    const MEMBERS: usize = 1_000;
+    let (_points, folder) = (POINTS.read(), folder());
+    let near: Vec<Set> = (0..2).map(|_| cluster_of(384, None, MEMBERS)).collect();
+    let far = cluster_of(384, Some(3), MEMBERS);
+    let (db, collection) = open(folder.path(), &far.config());
+    let search = |at: usize, set: &Set| {
+        let room = room(&collection, at);
+        let hits = room.search(&set.data.queries[0]).limit(10).with_document(false).run().unwrap();
+        (set.recall(&room), hits.route.way)
+    };
+    near.iter().enumerate().for_each(|(at, set)| set.put_all(&room(&collection, at)));
+    collection.wait_indexed().unwrap();
+    let before = search(0, &near[0]);
+    assert!(before.0 >= 0.985 && before.1 == Way::Codes, "{before:?}");
+    far.put_all(&room(&collection, 2));
+    collection.wait_indexed().unwrap();
+    let (told, figures) = (codes(&db), room(&collection, 2).namespace_stats().unwrap());
+    assert!(!figures.is_linked && figures.code_recall.unwrap() < 0.9, "{figures:?}");
+    assert_eq!((told.kind, told.n_replaced), (CodeKind::Sq8, 0), "{told:?}");
+    let after = search(2, &far);
+    assert!(after.0 >= 0.985 && after.1 == Way::Exact, "{after:?}");
+}
+
 #[test]
 fn kinds_and_centres_are_there_after_every_kind_of_open() {
-    let _alone = ALONE.lock();
+    let _points = POINTS.read();
     let folder = folder();
     let (path, killed) = (folder.path().join("db"), folder.path().join("killed"));
     let sets: Vec<Set> = (0..3).map(|number| cluster(Some(number), LARGE)).collect();
@@ -286,7 +315,7 @@ fn kinds_and_centres_are_there_after_every_kind_of_open() {
 /// A save that is stopped at a point leaves the centres there were, or the new ones.
 #[test]
 fn wherever_a_kill_comes_centres_and_codes_belong_together() {
-    let _alone = ALONE.lock();
+    let _points = POINTS.write();
     let sets: Vec<Set> = (0..2).map(|number| cluster(Some(number), LARGE)).collect();
     for point in ["codes.made", "rows.before", "rows.written", "save.flushed"] {
         let folder = folder();
@@ -321,7 +350,7 @@ fn wherever_a_kill_comes_centres_and_codes_belong_together() {
 
 #[test]
 fn a_namespace_that_is_dropped_leaves_the_others_as_they_are() {
-    let _alone = ALONE.lock();
+    let _points = POINTS.read();
     let folder = folder();
     let sets: Vec<Set> = (0..3).map(|number| cluster(Some(number), LARGE)).collect();
     let (db, collection) = open(folder.path(), &sets[0].config());
@@ -353,7 +382,7 @@ fn a_namespace_that_is_dropped_leaves_the_others_as_they_are() {
 
 #[test]
 fn readers_follow_the_centres() {
-    let _alone = ALONE.lock();
+    let _points = POINTS.read();
     let folder = folder();
     let sets: Vec<Set> = (0..2).map(|number| cluster(Some(number), LARGE)).collect();
     let (_db, collection) = open(folder.path(), &sets[0].config());

@@ -184,11 +184,12 @@ impl Index {
 
     /// Looks at the newest documents of a region, if that is due: they may lie elsewhere than those before.
     fn glance_at(&self, bench: &Bench<'_>, layer: &Layer, region: NamespaceId, n_documents: usize) {
-        let look = |adapting: &mut Adapting| adapting.watches.get(region).take_look(n_documents);
-        // Documents of several namespaces cannot be compared.
-        let Some((newest, n_new)) = (region != LOOSE).then(|| look(&mut self.adapting.lock())).flatten() else {
-            return;
-        };
+        let look = self.adapting.lock().watches.get(region).take_look(n_documents);
+        let Some((newest, n_new)) = look else { return };
+        if region == LOOSE {
+            // Documents of several namespaces cannot be compared. One of these is small, and soon measured.
+            return self.adapting.lock().watches.get(region).measure();
+        }
         let kind = layer.codes().map(|codes| codes.book().kind);
         match glance(bench, layer, (region, &newest), n_new) {
             Some(Glance { left, .. }) if left < SUSPECT && kind != Some(CodeKind::F32) => {

@@ -164,7 +164,7 @@ impl Index {
             return Ok(true);
         }
         // What waits to be linked goes first, but for one turn in so many: some writers never pause.
-        let is_turn = self.tail.len() == 0 || self.n_turns.fetch_add(1, Ordering::Relaxed) % TURNS == 0;
+        let is_turn = self.tail.len() == 0 || self.n_turns.fetch_add(1, Ordering::Relaxed).is_multiple_of(TURNS);
         if is_turn && (self.repair(space, &crew) || self.straighten(space, &crew)) {
             return Ok(true);
         }

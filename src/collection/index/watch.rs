@@ -49,13 +49,14 @@ pub(super) struct Watch {
     unsure: Option<Vec<Slot>>,
     /// A look at the newest since then did not see that.
     was_unsure: bool,
-    /// Something says that codes do not fit any more: the newest documents, or searches.
+    /// The newest documents say that codes do not fit any more.
     is_suspected: bool,
+    /// Searches do.
     is_doubted: bool,
+    /// Documents when codes were last seen not to fit, and none were found that fit better.
+    n_refused: usize,
     /// Documents when others were last made because of this region.
     n_replaced: usize,
-    /// Documents when that was so for the last time, and no codes were found that fit better.
-    n_refused: usize,
 }
 
 impl Watch {
@@ -90,6 +91,11 @@ impl Watch {
     /// Whether codes are to be measured.
     pub(super) fn is_due(&self, n_documents: usize) -> bool {
         n_documents >= LEAST_DOCUMENTS && n_documents >= self.n_measured.saturating_mul(GROWTH)
+    }
+
+    /// Has codes be measured.
+    pub(super) fn measure(&mut self) {
+        self.n_measured = 0;
     }
 
     /// Has codes be measured: something says that they do not fit any more.
