@@ -137,7 +137,13 @@ impl Graph {
         let mut neighbors: Vec<Found> = std::mem::take(&mut linking.candidates);
         // A link from one that cannot be reached either would lead nowhere.
         neighbors.retain(is_reached);
-        for &Found { slot: from, .. } in &neighbors {
+        self.lead_to(space, slot, &neighbors, linking);
+        linking.candidates = neighbors;
+    }
+
+    /// Links to a point from the first of some others that has room for that, by a link that is never pruned.
+    pub(super) fn lead_to<S: Space>(&self, space: &S, slot: u32, others: &[Found], linking: &mut Linking<S::Query>) {
+        for &Found { slot: from, .. } in others {
             let row = self.row(from, 0).lock();
             // Half a row may be kept; the other half goes on being chosen.
             if row.links().filter(|link| link.kept).count() >= self.shape.m {
@@ -152,6 +158,5 @@ impl Graph {
             }
             break;
         }
-        linking.candidates = neighbors;
     }
 }

@@ -291,6 +291,11 @@ impl<Q: Default + Send> Linking<Q> {
         (nearest, self.walker.found().any(|found| found.slot == slot))
     }
 
+    /// What the last walk found, nearest first.
+    pub(super) fn found(&self) -> impl Iterator<Item = Found> {
+        self.walker.found()
+    }
+
     /// The query that was made last of a slot to find its neighbours.
     pub(super) fn query(&self) -> &Q {
         &self.query

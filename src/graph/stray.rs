@@ -9,6 +9,7 @@
 //! and
 //! then; only if some of them are missed does it become everyone's turn.
 
+use super::beam::Found;
 use super::link::Linking;
 use super::row::Link;
 use super::{Graph, Space};
@@ -46,7 +47,19 @@ impl Graph {
     pub(crate) fn straighten<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
         if self.is_point(slot) && (self.level_of(slot) > 0 || self.is_stray(space, slot, linking)) {
             self.relink(space, slot, linking);
+            self.lead_to_stray(space, slot, linking);
         }
+    }
+
+    /// If a search for a point misses it, links to it from where the search ends, by a link that is never pruned: between
+    /// clusters that lie far apart no other links last, since all that lead to the same are chosen from.
+    pub(crate) fn lead_to_stray<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
+        // Among inner products a point that nothing is near need not be found.
+        if space.views().len() > 1 || !self.is_stray(space, slot, linking) {
+            return;
+        }
+        let ends: Vec<Found> = linking.found().filter(|found| space.is_alive(found.slot)).collect();
+        self.lead_to(space, slot, &ends, linking);
     }
 
     /// Chooses a point's links again, from those it has and what is near it now.

@@ -26,6 +26,9 @@ use crate::store::View;
 /// Codes made at once.
 const FILLED: usize = 4_096;
 
+/// Slots searched for at once.
+const LED_TO: usize = 8 * BATCH;
+
 /// A layer on its way.
 pub(super) struct Replacing {
     layer: Arc<Layer>,
@@ -39,6 +42,8 @@ pub(super) struct Replacing {
     waiting: VecDeque<Slot>,
     /// Points that lost links to such, to be given others if too few come back.
     short: Vec<Slot>,
+    /// Slots that were linked, each to be searched for once.
+    linked: Vec<Slot>,
 }
 
 impl Replacing {
@@ -83,8 +88,8 @@ impl Index {
             self.adapting.lock().wanted = Some(book);
             return Ok(());
         };
-        let (waiting, short) = (VecDeque::new(), Vec::new());
-        let replacing = Replacing { layer, views: Some(views), n_filled: 0, n_slots: n_then, waiting, short };
+        let (waiting, short, linked) = (VecDeque::new(), Vec::new(), Vec::new());
+        let replacing = Replacing { layer, views: Some(views), n_filled: 0, n_slots: n_then, waiting, short, linked };
         let mut adapting = self.adapting.lock();
         (adapting.replacing, adapting.wanted) = (Some(replacing), None);
         Ok(())
@@ -114,12 +119,18 @@ impl Index {
         let batch: Vec<Slot> = replacing.waiting.drain(..(2 * BATCH).min(replacing.waiting.len())).collect();
         let needed: Vec<Slot> = batch.into_iter().filter(|slot| space.is_needed(slot.0)).collect();
         let _: Vec<Change> = crew.each(&needed, |graph, slot, linking| graph.link(&space, slot.0, linking));
+        replacing.linked.extend(needed);
         if !replacing.waiting.is_empty() {
             return Ok(false);
         }
         let short = replacing.short.split_off(replacing.short.len().saturating_sub(2 * BATCH));
         let _: Vec<Change> = crew.each(&short, |graph, slot, linking| graph.repair_short(&space, slot.0, linking));
         if !replacing.short.is_empty() {
+            return Ok(false);
+        }
+        let linked = replacing.linked.split_off(replacing.linked.len().saturating_sub(LED_TO));
+        let _: Vec<Change> = crew.each(&linked, |graph, slot, linking| graph.lead_to_stray(&space, slot.0, linking));
+        if !replacing.linked.is_empty() {
             return Ok(false);
         }
         self.mend_in(&space, &crew);

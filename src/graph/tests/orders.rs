@@ -87,3 +87,36 @@ fn a_stray_is_told_and_found_again() {
     // What is no point of the graph is none.
     assert!(!empty(SHAPE, 10).is_stray(&toy, 3, &mut linking));
 }
+
+/// Three clusters far apart, of which the last came to low slots too.
+fn far_apart(rng: &mut StdRng) -> (Toy, Vec<u32>) {
+    let mut rows: Vec<f32> = Vec::new();
+    let mut normal = || (0..12).map(|_| rng.random_range(-0.5..0.5f32)).sum::<f32>();
+    for (n, away) in [(200, -50_000.0), (2_000, 0.0), (850, 3_000.0), (650, -50_000.0)] {
+        (0..n * 32).for_each(|_| rows.push(away + normal()));
+    }
+    let order = (200..3_050).chain(0..200).chain(3_050..3_700).collect();
+    (Toy::new(32, rows), order)
+}
+
+fn n_lost(graph: &Graph, toy: &Toy) -> usize {
+    (0..toy.n_slots()).filter(|slot| !search(graph, toy, toy.vector(*slot), 50).contains(slot)).count()
+}
+
+#[test]
+fn points_of_clusters_far_apart_are_led_to() {
+    let mut n_before = 0;
+    for seed in 0..4 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let (toy, order) = far_apart(&mut rng);
+        let (graph, mut linking) = (empty(SHAPE, toy.n_slots()), Linking::default());
+        order.iter().for_each(|&slot| graph.link(&toy, slot, &mut linking));
+        mend_all(&graph, &toy, &mut linking);
+        n_before += n_lost(&graph, &toy);
+        order.iter().for_each(|&slot| graph.lead_to_stray(&toy, slot, &mut linking));
+        let n_lost = n_lost(&graph, &toy);
+        assert_eq!(n_lost, 0, "seed {seed}");
+        check_sound(&graph, &toy, &(0..toy.n_slots()).collect(), &format!("seed {seed}"));
+    }
+    println!("{n_before} were lost before");
+}
