@@ -1,9 +1,9 @@
-//! Filtered search in every cell: how many documents match, whether they lie where the query does, and how the filter is
-//! put; what an index of metadata costs to keep; counts and facets.
+//! Filtered search in every cell: how many documents match, whether they lie where the query does, and how the filter
+//! is put; what an index of metadata costs to keep; counts and facets.
 //!
-//! `cargo bench --bench filters [-- cells [50% | 20% | …] | postings | counts] [--json]`. Works on all rows of the data set that
-//! `VECTROVE_DATA` names, or on the sample. A cell's rate is told with its recall, against unfiltered searches for the same
-//! queries at the same moment.
+//! `cargo bench --bench filters [-- cells [50% | 20% | …] | postings | counts] [--json]`. Works on all rows of the data
+//! set that `VECTROVE_DATA` names, or on the sample. A cell's rate is told with its recall, against unfiltered searches
+//! for the same queries at the same moment.
 
 mod common;
 

@@ -1,8 +1,8 @@
 //! The kernels of each instruction set this machine has: what one row costs.
 //!
-//! Floats stand beside `simsimd`, which sums in single precision as they do. Rows of codes are met in random order, once
-//! from the nearest cache and once from far more memory than that. Kernels are no part of the interface, so that their
-//! folder is compiled into this program.
+//! Floats stand beside `simsimd`, which sums in single precision as they do. Rows of codes are met in random order,
+//! once from the nearest cache and once from far more memory than that. Kernels are no part of the interface, so that
+//! their folder is compiled into this program.
 #![expect(unsafe_code, reason = "block kernels take raw pointers")]
 
 #[path = "../src/distance/mod.rs"]

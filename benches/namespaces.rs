@@ -2,15 +2,11 @@
 //! turns.
 //!
 //! `cargo bench --bench namespaces [-- equal | zipf | tiny … --rows N --k N … --pairs N --json]`. `equal` shares the
-//! rows
-//! among `k` namespaces of one size, by turns and in blocks; `zipf` among 1,000 by a skewed draw; `tiny` asks in
-//! 100,000
-//! namespaces of at most ten documents. Then half of a namespace's documents are deleted, whole clusters of them, and
-//! the
-//! same is asked at once. Rows are those of the data set that `VECTROVE_DATA` names, or 200,000 of 128 components in
-//! clusters. Rates are of one thread, for hits with ids and scores; recall is held against exact searches. Of ratios
-//! the
-//! median is told and the interval that holds 95 % of the medians of resampled pairs.
+//! rows among `k` namespaces of one size, by turns and in blocks; `zipf` among 1,000 by a skewed draw; `tiny` asks in
+//! 100,000 namespaces of at most ten documents. Then half of a namespace's documents are deleted, whole clusters of
+//! them, and the same is asked at once. Rows are those of the data set that `VECTROVE_DATA` names, or 200,000 of 128
+//! components in clusters. Rates are of one thread, for hits with ids and scores; recall is held against exact
+//! searches. Of ratios the median is told and the interval that holds 95 % of the medians of resampled pairs.
 
 mod common;
 

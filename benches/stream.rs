@@ -1,11 +1,10 @@
 //! What replacing codes costs a stream whose distribution moves: clusters far apart, one after the other.
 //!
 //! One thread inserts singly, another searches among the newest 1,000 all the while. After each 1,000 inserts the
-//! default
-//! search is held against the exact one. The same stream runs with codes replaced and with codes kept, or, to tell the
-//! machine's noise, twice alike. All options are numbers: `--each N` inserts into each of `--clusters N`, `--apart N`
-//! spreads between clusters, `--dimension N`, spread along `--rank N` directions, `--pace N` microseconds from one
-//! insert to the next, `--pairs N` runs each.
+//! default search is held against the exact one. The same stream runs with codes replaced and with codes kept, or, to
+//! tell the machine's noise, twice alike. All options are numbers: `--each N` inserts into each of `--clusters N`,
+//! `--apart N` spreads between clusters, `--dimension N`, spread along `--rank N` directions, `--pace N` microseconds
+//! from one insert to the next, `--pairs N` runs each.
 
 #[path = "common/shapes/mod.rs"]
 mod shapes;

@@ -1,5 +1,5 @@
-//! Searches by words, and by words and a vector: how long they take, whether their scores are BM25's, and what is found by
-//! both that neither side finds.
+//! Searches by words, and by words and a vector: how long they take, whether their scores are BM25's, and what is found
+//! by both that neither side finds.
 //!
 //! `cargo bench --bench text [-- words | both | dump FOLDER] [--json]`. Works on all rows of the data set that
 //! `VECTROVE_DATA` names. `dump` writes words, queries and scores for `benches/reference.py`, which holds
@@ -129,8 +129,8 @@ fn stem(name: &str) -> &str {
     if shorter.is_empty() { name } else { shorter }
 }
 
-/// How many relatives of a package that is not among the rows are found, by its name and by its embedding. Relatives are
-/// those whose names have the same stem.
+/// How many relatives of a package that is not among the rows are found, by its name and by its embedding. Relatives
+/// are those whose names have the same stem.
 fn both(packages: &Collection, rows: &[Row], is_json: bool) {
     let mut families: HashMap<&str, HashSet<DocId>> = HashMap::new();
     rows.iter().for_each(|row| _ = families.entry(stem(&row.id)).or_default().insert(DocId::from(&*row.id)));

@@ -1,7 +1,7 @@
 //! Chooses the settings of a collection from what searches find and take, measured rather than guessed.
 //!
-//! `cargo run --release --example ann`. For your own data put your vectors in the place of `vectors`, and queries such as
-//! your users ask in the place of the last of them: how hard neighbours are to find is a property of the data.
+//! `cargo run --release --example ann`. For your own data put your vectors in the place of `vectors`, and queries such
+//! as your users ask in the place of the last of them: how hard neighbours are to find is a property of the data.
 
 use std::time::Instant;
 

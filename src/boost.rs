@@ -1,4 +1,5 @@
-//! What adds to the scores of hits beside how near they are: how old they are, a number they have, or a filter they match.
+//! What adds to the scores of hits beside how near they are: how old they are, a number they have, or a filter they
+//! match.
 
 use std::time::{Duration, SystemTime};
 
@@ -31,8 +32,8 @@ enum Kind {
 }
 
 impl Boost {
-    /// A half for each half-life that the time in a metadata field lies away from now, before or after: 1 for what is of
-    /// now, ½ after one half-life, ¼ after two. 0 without an RFC 3339 time in the field.
+    /// A half for each half-life that the time in a metadata field lies away from now, before or after: 1 for what is
+    /// of now, ½ after one half-life, ¼ after two. 0 without an RFC 3339 time in the field.
     #[must_use]
     pub fn decay(path: impl Into<String>, half_life: Duration) -> Self {
         Boost { kind: Kind::Decay { path: path.into(), half_life, origin: None }, weight: 1.0 }

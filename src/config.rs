@@ -19,8 +19,7 @@ use crate::text::analyzer::Analyzer;
 #[non_exhaustive]
 pub enum Index {
     /// A graph, walked from point to point: fast, and finds nearly all of the nearest. Small collections are scanned
-    /// all
-    /// the same. The default.
+    /// all the same. The default.
     #[default]
     Hnsw,
     /// None: every search compares every vector, and is exact.
@@ -42,8 +41,7 @@ pub enum Quantization {
 }
 
 /// Where a collection's exact vectors are while it is open. They are on disk in any case; walks go by codes, and only
-/// the
-/// few nearest are compared by their exact vectors.
+/// the few nearest are compared by their exact vectors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -112,8 +110,7 @@ pub struct CollectionConfig {
     #[serde(default, skip_serializing_if = "Analyzer::is_plain")]
     pub analyzer: Analyzer,
     /// What metadata the collection admits when it is created; [`Collection::schema`](crate::Collection::schema) says
-    /// what
-    /// it admits now. Default: all.
+    /// what it admits now. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Schema>,
 }
@@ -192,10 +189,9 @@ impl CollectionConfig {
     }
 
     /// Whether codes that do not fit the vectors are replaced by others, in the background, while searches and writes
-    /// go on:
-    /// measured from the vectors' mean instead of the origin, then two bytes for each component, then the vectors
-    /// themselves. [`CollectionStats::codes`](crate::CollectionStats) says how far codes can be trusted either way.
-    /// Default: true.
+    /// go on: measured from the vectors' mean instead of the origin, then two bytes for each component, then the
+    /// vectors themselves. [`CollectionStats::codes`](crate::CollectionStats) says how far codes can be trusted either
+    /// way. Default: true.
     #[must_use]
     pub fn adapt_codes(mut self, adapt: bool) -> Self {
         self.adapt_codes = adapt;
@@ -218,8 +214,7 @@ impl CollectionConfig {
     }
 
     /// The only paths of metadata to index, each with all below it; without any, none is. Filters on other paths look
-    /// at
-    /// documents themselves: slower, and as right. What is indexed can be changed later
+    /// at documents themselves: slower, and as right. What is indexed can be changed later
     /// ([`Collection::add_index`](crate::Collection::add_index)). Default: all there are.
     #[must_use]
     pub fn index_only<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
@@ -242,8 +237,7 @@ impl CollectionConfig {
     }
 
     /// A path of metadata whose strings count as text, as if they were part of it: of an array all of them. May be
-    /// called
-    /// again for others, up to 64.
+    /// called again for others, up to 64.
     #[must_use]
     pub fn text_field(mut self, path: impl Into<String>) -> Self {
         self.text_fields.push(path.into());
@@ -364,8 +358,7 @@ pub struct Options {
     pub memory_bytes: usize,
     /// The most that caches, write buffers, vectors, codes, links and bookkeeping may take together, in bytes. Over it,
     /// exact vectors leave memory first, those of the largest collection before others, and are read from disk from
-    /// then
-    /// on; what would not fit even so is refused. Default: no limit.
+    /// then on; what would not fit even so is refused. Default: no limit.
     pub memory_limit: Option<usize>,
     /// Where exact vectors are in this opening, for all collections that walk by codes. Default: as each is configured.
     pub residency: Option<Residency>,
@@ -443,8 +436,7 @@ impl Options {
     }
 
     /// The most that everything may take in memory, in bytes: exact vectors leave memory where it would be more.
-    /// Default:
-    /// no limit.
+    /// Default: no limit.
     #[must_use]
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = Some(bytes);
@@ -522,9 +514,8 @@ impl Options {
         self
     }
 
-    /// Registers a distance for collections created with
-    /// [`CollectionConfig::distance`](CollectionConfig::distance) under the same name. A database whose collections
-    /// name a distance that is not registered does not open.
+    /// Registers a distance for collections created with [`CollectionConfig::distance`](CollectionConfig::distance)
+    /// under the same name. A database whose collections name a distance that is not registered does not open.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;

@@ -188,8 +188,8 @@ impl Update {
 pub struct Hit {
     /// The document's id.
     pub id: DocId,
-    /// How similar it is; larger is nearer, whatever the metric. Of a search in words its BM25 score, of one by both what
-    /// [`Fusion`](crate::Fusion) makes of them.
+    /// How similar it is; larger is nearer, whatever the metric. Of a search in words its BM25 score, of one by both
+    /// what [`Fusion`](crate::Fusion) makes of them.
     pub score: f32,
     /// How far it is in the metric's own measure; smaller is nearer. Infinite if there is no vector to be near to.
     pub distance: f32,
@@ -342,8 +342,8 @@ pub struct Page {
     pub commit: Commit,
 }
 
-/// A place between two documents, at which scrolling goes on: after an id, or in the order of a field after a value and an
-/// id.
+/// A place between two documents, at which scrolling goes on: after an id, or in the order of a field after a value and
+/// an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     pub(crate) id: DocId,

@@ -5,8 +5,7 @@
 //! `kill -9`. `VECTROVE_FREEZE` names kinds of derived writes, each with how many times it may still happen, as in
 //! `delta=10,save=0`; those beyond do not happen, as if the disk had refused them. `VECTROVE_PAUSE` names a point and,
 //! after a colon, the milliseconds that each pass takes there. `VECTROVE_LEAST_LINKED` is the size from which on
-//! namespaces
-//! have links of their own.
+//! namespaces have links of their own.
 //!
 //! A test in the same process names points at which work is refused, until it says otherwise ([`refuse_at`],
 //! [`allow_at`]), and points at which whoever comes by stays for a while ([`pause_at`]).

@@ -14,8 +14,8 @@ pub const MAX_NORM: f64 = 9.0e18;
 pub const MIN_NORM: f64 = 1.0e-30;
 
 /// Smallest norm, but for 0, of a vector that is compared by Euclidean distance or by the dot product as it is: of
-/// smaller
-/// ones the squares of differences leave the range of an `f32`. Scale all vectors of a collection alike to stay above.
+/// smaller ones the squares of differences leave the range of an `f32`. Scale all vectors of a collection alike to stay
+/// above.
 pub const MIN_LENGTH: f64 = 1.0e-12;
 
 /// Most bytes of a string [`DocId`](crate::DocId).

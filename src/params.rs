@@ -28,12 +28,14 @@ pub struct SearchParams {
     /// Whether hits carry their metadata and text. Default: true. Without them, nothing is read from disk.
     pub with_document: bool,
     /// Points that the walk through the graph keeps: the more, the more of the nearest it finds and the longer it
-    /// takes. 1 to 4,096; at least as many are kept as are compared exactly. Default: 48 more than twice the hits wanted.
+    /// takes. 1 to 4,096; at least as many are kept as are compared exactly. Default: 48 more than twice the hits
+    /// wanted.
     pub ef: Option<usize>,
     /// Whether to compare every vector or to walk the graph. Default: whichever is faster.
     pub way: Option<Way>,
-    /// How many times as many documents as are wanted are compared once more, by their exact vectors, where the graph is
-    /// walked by codes: 1 to 100. A quarter of `ef` are in any case, and all of it up to 16 components. Default: 1.5.
+    /// How many times as many documents as are wanted are compared once more, by their exact vectors, where the graph
+    /// is walked by codes: 1 to 100. A quarter of `ef` are in any case, and all of it up to 16 components. Default:
+    /// 1.5.
     pub oversampling: f32,
     /// Whether hits say why they were found as they were. Default: false.
     pub explain: bool,
@@ -43,11 +45,11 @@ pub struct SearchParams {
     pub group_by: Option<GroupBy>,
     /// What adds to scores. Default: nothing.
     pub boosts: Vec<Boost>,
-    /// How many of the best are found before boosts are added, 1 to 4,096. Default: ten for each hit wanted, and at least
-    /// 100.
+    /// How many of the best are found before boosts are added, 1 to 4,096. Default: ten for each hit wanted, and at
+    /// least 100.
     pub boosted_candidates: Option<usize>,
-    /// How slowly a word that comes again and again counts for less, in a search by words: 0 or more. 0 counts only whether
-    /// it is there. Default: 1.2.
+    /// How slowly a word that comes again and again counts for less, in a search by words: 0 or more. 0 counts only
+    /// whether it is there. Default: 1.2.
     pub k1: f32,
     /// How much long documents count for less, in a search by words: 0 not at all, to 1. Default: 0.75.
     pub b: f32,
@@ -125,8 +127,8 @@ impl SearchParams {
 
 /// Hits that differ from each other: maximal marginal relevance (Carbonell and Goldstein, 1998).
 ///
-/// Of the nearest candidates one after another is taken: always the one with the greatest `lambda · s - (1 - lambda) · t`,
-/// where `s` is its score and `t` the greatest score that it would have as a hit for one taken before.
+/// Of the nearest candidates one after another is taken: always the one with the greatest `lambda · s - (1 - lambda) ·
+/// t`, where `s` is its score and `t` the greatest score that it would have as a hit for one taken before.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Mmr {
@@ -203,15 +205,15 @@ pub struct Fusion {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum FusedBy {
-    /// `weight / (k + rank)`, ranks beginning with 1; a side that has not found a document adds nothing (Cormack and others,
-    /// "Reciprocal rank fusion", 2009).
+    /// `weight / (k + rank)`, ranks beginning with 1; a side that has not found a document adds nothing (Cormack and
+    /// others, "Reciprocal rank fusion", 2009).
     Ranks {
-        /// How little the first ranks differ: 0 to 1,000,000. Default: 5; the paper has 60, by which what one side is sure
-        /// of counts for less.
+        /// How little the first ranks differ: 0 to 1,000,000. Default: 5; the paper has 60, by which what one side is
+        /// sure of counts for less.
         k: f32,
     },
-    /// `weight · s`, where `s` is the score, moved and scaled to lie between 0 and 1 for the candidates of both sides. Scores
-    /// are worked out for all of them, whichever side has found them.
+    /// `weight · s`, where `s` is the score, moved and scaled to lie between 0 and 1 for the candidates of both sides.
+    /// Scores are worked out for all of them, whichever side has found them.
     Scores,
 }
 

@@ -24,14 +24,13 @@ pub struct Route {
     pub n_matching: Option<usize>,
     /// Documents that were looked at to see whether they match, because postings do not tell.
     pub n_checked: usize,
-    /// Whether a walk was begun and given up for comparing all that may be hits: it would have missed some, or codes could
-    /// not tell which of what it found are the nearest.
+    /// Whether a walk was begun and given up for comparing all that may be hits: it would have missed some, or codes
+    /// could not tell which of what it found are the nearest.
     pub gave_up: bool,
     /// Whether a walk found too few documents that are still there, and went on past those that are not.
     pub widened: bool,
     /// Whether codes were too coarse to tell which of the documents found are the nearest, so that some hits may be
-    /// missed:
-    /// they do not fit the vectors, or not yet ([`CollectionStats::codes`](crate::CollectionStats)).
+    /// missed: they do not fit the vectors, or not yet ([`CollectionStats::codes`](crate::CollectionStats)).
     pub doubtful: bool,
 }
 
@@ -46,10 +45,8 @@ pub enum Way {
     /// The graph was walked: the hits are nearly always the nearest there are.
     Graph,
     /// Of a filtered search, or one of a namespace: the codes of all that may be hits were compared, and the best of
-    /// them by
-    /// their vectors.
-    /// The hits are the nearest, unless codes are too coarse to tell. Where many match, those that the signs of their
-    /// components say are far away are left out before, and with them one hit in two hundred.
+    /// them by their vectors. The hits are the nearest, unless codes are too coarse to tell. Where many match, those
+    /// that the signs of their components say are far away are left out before, and with them one hit in two hundred.
     Codes,
     /// Of a search in words alone: those that may be among the best were scored, and the hits are the best there are.
     Words,

@@ -1,5 +1,5 @@
-//! Filters keep what they promise, whatever the index of metadata has to tell: right answers, as many as were asked for, at
-//! every share of matching documents.
+//! Filters keep what they promise, whatever the index of metadata has to tell: right answers, as many as were asked
+//! for, at every share of matching documents.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;

@@ -1,8 +1,8 @@
 //! Databases written by every format ever released must open, whole, and go on.
 //!
-//! `tests/fixtures/format-<N>` holds one as it was left by a clean close and one as a killed process leaves it; what was
-//! added to a format or changed in it has a pair of its own, such as `format-1-graph`. With `VECTROVE_WRITE_FIXTURE=<folder>` the test
-//! writes a new pair there instead.
+//! `tests/fixtures/format-<N>` holds one as it was left by a clean close and one as a killed process leaves it; what
+//! was added to a format or changed in it has a pair of its own, such as `format-1-graph`. With
+//! `VECTROVE_WRITE_FIXTURE=<folder>` the test writes a new pair there instead.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,7 +1,6 @@
 //! A large namespace has links of its own, a small one none. Either way a search finds its own documents alone, as many
 //! as there are and nearly always the nearest: while namespaces grow and shrink, after every kind of open, and in
-//! databases
-//! of older versions, which linked all namespaces with each other.
+//! databases of older versions, which linked all namespaces with each other.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;

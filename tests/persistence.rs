@@ -1,4 +1,5 @@
-//! What was linked comes back: by an image, by rows and deltas, or by linking again; and memory stays within its bounds.
+//! What was linked comes back: by an image, by rows and deltas, or by linking again; and memory stays within its
+//! bounds.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;

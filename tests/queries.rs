@@ -1,5 +1,5 @@
-//! What a query can ask for beside the nearest: groups, boosts, an order, a sample, an explanation. Held against going through
-//! all documents.
+//! What a query can ask for beside the nearest: groups, boosts, an order, a sample, an explanation. Held against going
+//! through all documents.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;

@@ -113,7 +113,8 @@ fn status_bytes(name: &str) -> Option<u64> {
 
 const TICKS_A_SECOND: f64 = 100.0;
 
-/// Seconds that processors have worked for anyone, and those there were; `None` where the operating system does not tell.
+/// Seconds that processors have worked for anyone, and those there were; `None` where the operating system does not
+/// tell.
 pub(crate) fn machine_seconds() -> Option<(f64, f64)> {
     let text = std::fs::read_to_string("/proc/stat").ok()?;
     let fields = text.lines().next()?.split_whitespace().skip(1).take(8);

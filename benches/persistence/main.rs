@@ -9,12 +9,12 @@
 //!
 //! Each measurement is a process of its own. Environment variables change sizes, so that a part can be tried quickly:
 //! `ROWS` documents (default: the full data set, or 20,000), `SIZES` of databases to open (10000,20000,40000 and all),
-//! `SYNTHETIC` rows (500,000; 0 leaves them out), `INSERTS` before a kill (10,000), `ROUNDS` (3), `OPENS` (15), `CYCLES`
-//! (200), `SOAK_ROWS` (20,000), `SOAK_SECONDS` (60). `FOLDER` is where databases are made and left.
+//! `SYNTHETIC` rows (500,000; 0 leaves them out), `INSERTS` before a kill (10,000), `ROUNDS` (3), `OPENS` (15),
+//! `CYCLES` (200), `SOAK_ROWS` (20,000), `SOAK_SECONDS` (60). `FOLDER` is where databases are made and left.
 //!
 //! `disk` is a part to be asked for by name: after `residency` with a `FOLDER`, it searches that database again with
-//! vectors on disk, all in this process, so that it can be run where memory is limited from outside. `MEMORY_MIB` (64) is
-//! then what caches and write buffers may take.
+//! vectors on disk, all in this process, so that it can be run where memory is limited from outside. `MEMORY_MIB` (64)
+//! is then what caches and write buffers may take.
 
 mod bytes;
 #[path = "../common/mod.rs"]

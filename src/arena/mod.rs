@@ -1,8 +1,9 @@
 //! Growable arrays whose elements never move, so that readers need no lock.
 //!
 //! An array is a list of chunks, each twice as long as the one before; growing adds a chunk and touches nothing else.
-//! [`Rows`] holds rows of plain numbers, or of atomics, in pages that the operating system hands out when they are first
-//! needed, empty or as a file holds them; [`Cells`] holds elements of any kind that synchronise themselves. What a row means, and who may write it when, is not known here.
+//! [`Rows`] holds rows of plain numbers, or of atomics, in pages that the operating system hands out when they are
+//! first needed, empty or as a file holds them; [`Cells`] holds elements of any kind that synchronise themselves. What
+//! a row means, and who may write it when, is not known here.
 
 mod rows;
 

@@ -157,9 +157,9 @@ impl<T: Plain> Rows<T> {
         self.n_rows.store(FIRST * ((1 << maps.len()) - 1), Ordering::Release);
     }
 
-    /// Takes the first so many rows from a file, where they stand one after the other from a byte on that begins a page;
-    /// zeros follow them up to the next page. They are read when they are first needed, and what is written to them
-    /// stays in memory. Only for an array without rows. Nobody may change or cut the file.
+    /// Takes the first so many rows from a file, where they stand one after the other from a byte on that begins a
+    /// page; zeros follow them up to the next page. They are read when they are first needed, and what is written to
+    /// them stays in memory. Only for an array without rows. Nobody may change or cut the file.
     pub(crate) fn adopt(&self, file: &File, offset: u64, n: usize) -> std::io::Result<()> {
         let mut maps = self.maps.lock();
         if !maps.is_empty() {
@@ -231,8 +231,8 @@ impl<T: Plain> Rows<T> {
     }
 }
 
-/// Writes a part of a file as it is, zeros where it has ended before, which gives it blocks where the file system does not do
-/// so when asked. Nobody changes that part meanwhile.
+/// Writes a part of a file as it is, zeros where it has ended before, which gives it blocks where the file system does
+/// not do so when asked. Nobody changes that part meanwhile.
 fn write_again(file: &File, from: u64, n_bytes: u64) -> std::io::Result<()> {
     let end = from + n_bytes;
     if file.metadata()?.len() < end {

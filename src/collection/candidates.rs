@@ -139,8 +139,7 @@ impl<'c> Picks<'c> {
     }
 
     /// Leaves the next slots in a buffer, about `n`; none once all were. Those that have no document are among them.
-    /// Not to
-    /// be mixed with asking for slots one by one.
+    /// Not to be mixed with asking for slots one by one.
     pub(crate) fn take_into(&mut self, n: usize, slots: &mut Vec<u32>) {
         slots.clear();
         match &mut self.set {

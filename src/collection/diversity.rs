@@ -9,8 +9,8 @@ use crate::graph::Found;
 use crate::id::Slot;
 use crate::params::Mmr;
 
-/// Puts the `n` of what was found in front that are near and unlike each other, in the order in which they are chosen, and
-/// drops the others.
+/// Puts the `n` of what was found in front that are near and unlike each other, in the order in which they are chosen,
+/// and drops the others.
 pub(super) fn choose(ranker: &Ranker, exact: &Reader<'_>, mmr: Mmr, n: usize, found: &mut Vec<Found>) -> Result<()> {
     let slots: Vec<Slot> = found.iter().map(|found| Slot(found.slot)).collect();
     let mut vectors = vec![Vec::new(); found.len()];

@@ -69,8 +69,8 @@ impl Facet {
     }
 
     /// Counts: the values that most documents have come first, equally frequent ones in the order of values. A document
-    /// counts once for each different element of an array. Equal numbers are one value however they are written; times are
-    /// counted as they are spelled.
+    /// counts once for each different element of an array. Equal numbers are one value however they are written; times
+    /// are counted as they are spelled.
     ///
     /// # Errors
     /// `InvalidFilter` or `LimitExceeded` for the filter; otherwise as for every read.

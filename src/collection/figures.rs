@@ -14,8 +14,8 @@ pub struct NamespaceStats {
     pub n_documents: usize,
     /// Whether it has links of its own: searches walk these. In a smaller one they go through all documents.
     pub is_linked: bool,
-    /// Of the ten nearest of some documents, the share that codes leave among what a default search compares exactly, 0 to 1;
-    /// `None` until it is measured, and where there are no codes. Namespaces without links are measured together.
+    /// Of the ten nearest of some documents, the share that codes leave among what a default search compares exactly, 0
+    /// to 1; `None` until it is measured, and where there are no codes. Namespaces without links are measured together.
     pub code_recall: Option<f32>,
     /// Of the same, the share that such a search finds.
     pub sampled_recall: Option<f32>,

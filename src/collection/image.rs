@@ -1,8 +1,8 @@
 //! A collection's image: which arrays it holds in which order, writing them, and taking them up.
 //!
 //! An image says what one commit left: of a slot that has no document then, it holds the generation and the last
-//! document's namespace, and the code if
-//! the graph leads there or may come to. What later commits changed, the commit log tells.
+//! document's namespace, and the code if the graph leads there or may come to. What later commits changed, the commit
+//! log tells.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -80,9 +80,8 @@ impl Numbers {
 
 impl Live {
     /// Writes an image of what a commit left and of the graph, which a delta left and no one changes. The caller looks
-    /// at
-    /// the commit. `regions` have a codebook on disk; what that does not say the image does not rely on. Returns how many
-    /// bytes the image has.
+    /// at the commit. `regions` have a codebook on disk; what that does not say the image does not rely on. Returns how
+    /// many bytes the image has.
     pub(super) fn write_image(
         &self,
         view: &View,

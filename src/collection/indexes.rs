@@ -1,6 +1,5 @@
 //! The verbs on a collection's indexes. No one has to call any of them but those that say what metadata is indexed:
-//! indexes
-//! keep themselves.
+//! indexes keep themselves.
 
 use super::waiting::Task;
 use super::{Collection, Live, check};
@@ -9,8 +8,7 @@ use crate::error::{Error, Result};
 impl Collection {
     /// Has a path of metadata indexed, with all below it: from now on in every document that is written, and in the
     /// background in those that are there. Until that is done filters on it look at documents themselves, as before.
-    /// One
-    /// that is indexed stays so.
+    /// One that is indexed stays so.
     ///
     /// # Errors
     /// `InvalidConfig` for a path that is empty, too long, or below one that is not indexed; otherwise as for every
@@ -37,8 +35,7 @@ impl Collection {
     }
 
     /// Has a path of metadata not indexed any more, nor what is below it. Filters on it look at documents themselves
-    /// from
-    /// then on.
+    /// from then on.
     ///
     /// # Errors
     /// `InvalidConfig` for a path that is empty or too long; otherwise as for every write.
@@ -56,16 +53,13 @@ impl Collection {
     }
 
     /// Waits until every document written before is linked into the graph, and can be reached there, and until the
-    /// indexes of
-    /// metadata and of words are whole. No one has to: what is not linked or indexed yet is found all the same. Where
-    /// the
-    /// database was opened read-only it does not wait: nothing is linked there.
+    /// indexes of metadata and of words are whole. No one has to: what is not linked or indexed yet is found all the
+    /// same. Where the database was opened read-only it does not wait: nothing is linked there.
     ///
     /// # Errors
-    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile; what keeps
-    /// the work
-    /// from going on, such as `ReadOnly` for a full disk, `OutOfMemory` or `MemoryLimit`. The work goes on by itself
-    /// once that is gone.
+    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile; what keeps the
+    /// work from going on, such as `ReadOnly` for a full disk, `OutOfMemory` or `MemoryLimit`. The work goes on by
+    /// itself once that is gone.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -87,16 +81,14 @@ impl Collection {
     }
 
     /// Makes the graph and the indexes of metadata and of words anew from the documents, and waits until they are there
-    /// and
-    /// written down. Searches and writes go on meanwhile, by the graph there was. No one has to do this; it takes as
-    /// long as linking all
-    /// documents did.
+    /// and written down. Searches and writes go on meanwhile, by the graph there was. No one has to do this; it takes
+    /// as long as linking all documents did.
     ///
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile; `ReadOnly` or
     /// `Storage` if it could not be written down or comparing vectors panicked, `OutOfMemory` if there is no room for
-    /// another graph. What was begun goes on
-    /// by itself once the cause is gone; until then searches are as right as before, and perhaps slower.
+    /// another graph. What was begun goes on by itself once the cause is gone; until then searches are as right as
+    /// before, and perhaps slower.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;

@@ -4,8 +4,7 @@
 //! what was written up to it, and is answered alike however much of later commits is applied meanwhile.
 //!
 //! When a slot may be used again is not known here: whoever lets a life begin sees to it that no one looks any more at
-//! a
-//! commit at which the slot's last document existed.
+//! a commit at which the slot's last document existed.
 
 use crate::sync::{AtomicU64, Ordering};
 

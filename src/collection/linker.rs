@@ -2,8 +2,7 @@
 //! do.
 //!
 //! It sleeps until a commit rings its bell. While it works it looks at the last commit, so that no slot it walks over
-//! is
-//! used for another document meanwhile.
+//! is used for another document meanwhile.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};

@@ -2,8 +2,7 @@
 //!
 //! The quick way takes up the image and reads only what the commit log says has changed since
 //! ([`changed`](super::changed)). The long way reads every row ([`rows`](super::rows)). Either way the graph is then
-//! brought
-//! up to date ([`regraph`](super::regraph)).
+//! brought up to date ([`regraph`](super::regraph)).
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
@@ -166,8 +165,7 @@ impl Candidate {
 }
 
 /// Reads a collection into an empty memory, by its image if there is a sound one. `last` is the last commit, `expected`
-/// what
-/// the log says of the collection: after the candidate's commit, or in all.
+/// what the log says of the collection: after the candidate's commit, or in all.
 ///
 /// # Errors
 /// `Corruption` for rows that do not belong together; `DataLoss` where the log speaks of rows that are not there.

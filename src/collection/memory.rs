@@ -2,8 +2,7 @@
 //! free.
 //!
 //! Everything here is derived from the store and taken up or remade at open. It changes only by [`Applying::apply`],
-//! which
-//! cannot fail and runs after its commit is written.
+//! which cannot fail and runs after its commit is written.
 //!
 //! Searches read without a lock. A slot says from which commit and up to which its document exists, so a search that
 //! looks at one commit sees exactly that one, whatever is applied meanwhile. A slot is written again only once no one
@@ -285,8 +284,7 @@ impl Memory {
     }
 
     /// Takes up the cells and ids of an image, which has so many slots: the sections with these numbers are cells,
-    /// where
-    /// ids begin, and ids. Only for a memory without slots; no one reads yet.
+    /// where ids begin, and ids. Only for a memory without slots; no one reads yet.
     pub(super) fn adopt(
         &self,
         image: Image,
@@ -321,8 +319,7 @@ impl Memory {
     }
 
     /// Ends loading: what has a document and is not held by the graph waits to be linked, if its namespace is; what has
-    /// none is free, unless a
-    /// walk may still pass through it.
+    /// none is free, unless a walk may still pass through it.
     pub(super) fn settle(&self, is_held: impl Fn(Slot) -> bool) {
         let index = self.index.as_ref();
         let mut ledger = self.ledger.write();
@@ -425,8 +422,7 @@ impl Slots {
     }
 
     /// A slot as an image holds it, of a commit that the caller looks at; without a document then, generation and
-    /// namespace.
-    /// `version` is the document's at that commit.
+    /// namespace. `version` is the document's at that commit.
     pub(crate) fn cell_bytes(&self, slot: Slot, commit: Commit, version: Commit) -> [u8; CELL_BYTES] {
         let mut bytes = [0; CELL_BYTES];
         let Some(cell) = self.cell(slot) else { return bytes };

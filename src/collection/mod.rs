@@ -1,8 +1,7 @@
 //! One collection: where documents meet the store and memory.
 //!
 //! [`Collection`] and [`Namespace`] are handles; [`State`] is the collection they share; [`Live`] is what it consists
-//! of
-//! while it is open. Only this floor knows both vectors in memory and rows on disk.
+//! of while it is open. Only this floor knows both vectors in memory and rows on disk.
 //!
 //! | file | owns |
 //! |---|---|
@@ -22,10 +21,8 @@
 //! | [`verify`] | comparing all of it |
 //!
 //! Locks, in the order in which they may be taken: `Admission::changing`, the store's committer section, `Index::busy`,
-//! `Persist::state`, a
-//! memory's ledger (several collections' by number), a memory's retired slots. `Live::namespaces` is held only to read
-//! or
-//! replace its value. A search of the only namespace takes none of them.
+//! `Persist::state`, a memory's ledger (several collections' by number), a memory's retired slots. `Live::namespaces`
+//! is held only to read or replace its value. A search of the only namespace takes none of them.
 
 pub(crate) mod batch;
 mod candidates;
@@ -205,8 +202,7 @@ impl Collection {
     }
 
     /// The names of the namespaces that hold documents and begin with a prefix, in order; with an empty one, of all.
-    /// The
-    /// default namespace has no name and is not listed.
+    /// The default namespace has no name and is not listed.
     ///
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
@@ -221,8 +217,7 @@ impl Collection {
     }
 
     /// Deletes every document of a namespace, all in one commit; there is no such namespace then. One that has none is
-    /// no
-    /// error.
+    /// no error.
     ///
     /// # Errors
     /// `InvalidName` for an empty or overlong name; otherwise as for every write.
@@ -431,9 +426,8 @@ pub(crate) fn ranker_of(config: &CollectionConfig, options: &Options) -> Result<
 }
 
 /// Memory for a collection without documents. `folder` is the database's, `codebook` what codes are made by, where
-/// there
-/// are some. Vectors are held where nothing else can be
-/// compared; elsewhere once it is known that there is room for them (`Budget::add`).
+/// there are some. Vectors are held where nothing else can be compared; elsewhere once it is known that there is room
+/// for them (`Budget::add`).
 pub(crate) fn new_memory(
     config: &CollectionConfig,
     options: &Options,

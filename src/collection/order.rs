@@ -1,7 +1,7 @@
 //! Scrolling in the order of a field's values.
 //!
-//! Postings lie in that order already: they are gone through value by value, from where the page before ended. Documents whose
-//! values are not all indexed are looked at themselves, as all are where the field is not.
+//! Postings lie in that order already: they are gone through value by value, from where the page before ended.
+//! Documents whose values are not all indexed are looked at themselves, as all are where the field is not.
 
 use std::cmp::Ordering;
 use std::ops::ControlFlow;

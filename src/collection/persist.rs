@@ -2,11 +2,9 @@
 //! memory.
 //!
 //! A delta is written for each batch of documents linked, to the same log as they were, by the linker and so never
-//! before
-//! the documents. A *save* writes the rows that have changed since the last one, with the cursor that says so; then the
-//! image; then it drops the deltas that both hold. Up to that moment the image before is still good with the deltas
-//! after
-//! it, so that a kill at any point costs nothing but the time to go through those deltas.
+//! before the documents. A *save* writes the rows that have changed since the last one, with the cursor that says so;
+//! then the image; then it drops the deltas that both hold. Up to that moment the image before is still good with the
+//! deltas after it, so that a kill at any point costs nothing but the time to go through those deltas.
 //!
 //! If a delta cannot be written, none is until a save has made up for it: deltas have no gaps. What is written here is
 //! derived; failing to write it fails nothing else.
@@ -200,8 +198,7 @@ impl Live {
     }
 
     /// Whether so much has been written since the last save that another is worth it, or one has to make up for deltas
-    /// that
-    /// were not written.
+    /// that were not written.
     pub(crate) fn is_save_due(&self) -> bool {
         let n_bytes = self.persist.delta_bytes.load(Ordering::Relaxed);
         let Some(mut state) = self.persist.state.try_lock() else { return false };
@@ -260,8 +257,7 @@ impl Live {
     }
 
     /// Has what codes are made by be written too, unless what is there says the same; `always` also for how far they
-    /// can be
-    /// trusted.
+    /// can be trusted.
     fn put_codebook(&self, state: &mut State, batch: &mut Derived, always: bool) {
         let points = self.memory.index.as_ref().map(Index::points);
         let Some(book) = points.as_ref().and_then(|points| points.codes()).map(Codes::book) else { return };
@@ -287,8 +283,8 @@ impl Live {
         (state.codebook, state.regions) = (Some(codebook.book.generation), regions);
     }
 
-    /// What codes are made by, without namespaces that have no documents any more. Those of their points that are still in
-    /// the graph lead nowhere but to each other.
+    /// What codes are made by, without namespaces that have no documents any more. Those of their points that are still
+    /// in the graph lead nowhere but to each other.
     fn codebook(&self) -> Option<Codebook> {
         let mut codebook = self.memory.index.as_ref()?.codebook()?;
         let is_group = |region: NamespaceId| region == NamespaceId::default() || region == LOOSE;

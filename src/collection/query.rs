@@ -40,8 +40,8 @@ impl Query {
         Query { positive: vec![Example(Source::Document(id.into()))], negative: Vec::new(), text: None }
     }
 
-    /// Documents like all of these examples: those nearest to their mean, in which vectors count at unit length where only
-    /// directions are compared. Examples that are stored documents are left out.
+    /// Documents like all of these examples: those nearest to their mean, in which vectors count at unit length where
+    /// only directions are compared. Examples that are stored documents are left out.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -63,8 +63,8 @@ impl Query {
     }
 
     /// Also away from these examples: the mean `p` of the positive ones is moved to `2·p - n`, where `n` is the mean of
-    /// these (after Rocchio, "Relevance feedback in information retrieval", 1971). Examples that are stored documents are
-    /// left out.
+    /// these (after Rocchio, "Relevance feedback in information retrieval", 1971). Examples that are stored documents
+    /// are left out.
     #[must_use]
     pub fn negative<E: Into<Example>>(mut self, examples: impl IntoIterator<Item = E>) -> Self {
         self.negative.extend(examples.into_iter().map(Into::into));
@@ -74,8 +74,8 @@ impl Query {
     /// Documents that have some of these words, those first that score best by BM25; with
     /// [`with_text`](Query::with_text) words go together with a vector.
     ///
-    /// Phrases `"in quotation marks"` must occur as they stand; for `beginning*` any word counts that begins so. Words are
-    /// taken apart as the collection's are ([`Analyzer`](crate::Analyzer)). At most 64 KiB.
+    /// Phrases `"in quotation marks"` must occur as they stand; for `beginning*` any word counts that begins so. Words
+    /// are taken apart as the collection's are ([`Analyzer`](crate::Analyzer)). At most 64 KiB.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;

@@ -141,8 +141,9 @@ impl Scroll {
 
     /// In the order of a metadata field's values, and of ids where those are equal, instead of that of ids alone.
     ///
-    /// Null comes before booleans, those before numbers, texts and times. Of an array the least element counts, in descending
-    /// order the greatest. Documents that do not have the field, or nothing in it that has an order, are left out.
+    /// Null comes before booleans, those before numbers, texts and times. Of an array the least element counts, in
+    /// descending order the greatest. Documents that do not have the field, or nothing in it that has an order, are
+    /// left out.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -170,8 +171,8 @@ impl Scroll {
     /// Fetches the page.
     ///
     /// # Errors
-    /// `InvalidFilter` or `LimitExceeded` for a filter; `InvalidConfig` for a field that no filter can name, for descending
-    /// order without a field, and for a cursor of another order; otherwise as for every read.
+    /// `InvalidFilter` or `LimitExceeded` for a filter; `InvalidConfig` for a field that no filter can name, for
+    /// descending order without a field, and for a cursor of another order; otherwise as for every read.
     pub fn run(self) -> Result<Page> {
         self.filter.check()?;
         if self.order_by.is_some() {

@@ -158,8 +158,7 @@ pub(super) fn stored(source: Source<'_>, memory: &Memory, shape: Shape, cursor: 
 }
 
 /// Takes note of how far the deltas have got, and of what is to be done. `is_proven` says that walks reached every
-/// point
-/// before those deltas.
+/// point before those deltas.
 fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<Change>, is_proven: bool) {
     if let Some(index) = &loaded.memory.index {
         let short: HashSet<u32> = read.short.into_iter().collect();
@@ -169,8 +168,7 @@ fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<Change>, is_prov
         if is_doubtful || !is_proven || read.n_deltas > 0 {
             let unreachable = graph.unreachable();
             // A delta may be of links lost, and the next, which would have made up for them, was not written. Where it
-            // is
-            // more than one batch that cannot be reached, the linker gets to it in its own time.
+            // is more than one batch that cannot be reached, the linker gets to it in its own time.
             if is_doubtful || unreachable.len() <= MOST_UNREACHED {
                 // What no walk reaches is compared one by one, until it has the link it needs.
                 index.ask_for_mending(unreachable);

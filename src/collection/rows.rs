@@ -1,5 +1,5 @@
-//! Reading every row of a collection side by side, and holding documents, vectors, ids and free slots against each other
-//! and the commit log.
+//! Reading every row of a collection side by side, and holding documents, vectors, ids and free slots against each
+//! other and the commit log.
 #![expect(unsafe_code, reason = "ids and vectors are written in place, where nobody reads yet")]
 
 use std::collections::HashSet;
@@ -23,8 +23,9 @@ pub(super) const FETCH: usize = 256;
 /// Parts that families are read in side by side, for each thread.
 const PARTS: usize = 4;
 
-/// Reads documents, vectors, ids and free slots into an empty memory: every document has one vector of its own generation,
-/// every id leads to the document that bears it, every slot is used or free, and what the log says was written is there.
+/// Reads documents, vectors, ids and free slots into an empty memory: every document has one vector of its own
+/// generation, every id leads to the document that bears it, every slot is used or free, and what the log says was
+/// written is there.
 pub(super) fn read_rows(
     source: Source<'_>,
     memory: &Memory,

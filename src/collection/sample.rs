@@ -64,8 +64,8 @@ impl Sample {
         self
     }
 
-    /// Draws, in random order: all there are, if they are no more than that. Reads only the documents that are drawn, and
-    /// those of which postings do not tell whether they match.
+    /// Draws, in random order: all there are, if they are no more than that. Reads only the documents that are drawn,
+    /// and those of which postings do not tell whether they match.
     ///
     /// # Errors
     /// `InvalidFilter` or `LimitExceeded` for the filter; otherwise as for every read.

@@ -1,8 +1,8 @@
 //! What metadata the collection admits, and changing that while documents are written.
 //!
-//! A schema that may refuse what the present one admits is announced first: from then on writers have to satisfy both. So
-//! the documents that are there can be looked at as of that moment, without anyone waiting, and none that the new schema
-//! refuses can come after. Only then is it committed, as part of the catalog entry.
+//! A schema that may refuse what the present one admits is announced first: from then on writers have to satisfy both.
+//! So the documents that are there can be looked at as of that moment, without anyone waiting, and none that the new
+//! schema refuses can come after. Only then is it committed, as part of the catalog entry.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -80,12 +80,12 @@ impl Collection {
     /// Has the collection admit what a schema says, and nothing else, or with `None` everything.
     ///
     /// One that admits all that the present one does takes effect at once. With any other, all documents are looked at
-    /// first, those of all namespaces: if one does not satisfy it, the error names it and nothing has changed. Searches and
-    /// writes go on meanwhile, but writes have to satisfy both schemas. A change that returned is on the disk.
+    /// first, those of all namespaces: if one does not satisfy it, the error names it and nothing has changed. Searches
+    /// and writes go on meanwhile, but writes have to satisfy both schemas. A change that returned is on the disk.
     ///
     /// # Errors
-    /// `SchemaViolation` with the first document that does not satisfy it; `InvalidConfig` for a schema that is too large or
-    /// contradicts itself; otherwise as for every write.
+    /// `SchemaViolation` with the first document that does not satisfy it; `InvalidConfig` for a schema that is too
+    /// large or contradicts itself; otherwise as for every write.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;

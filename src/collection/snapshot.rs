@@ -23,10 +23,9 @@ use crate::id::{Commit, DocId};
 
 /// A namespace as of one commit: every verb that reads, with answers that belong together.
 ///
-/// It shows what [`Namespace::snapshot`] found, whatever is written later. Cheap to clone and to send between
-/// threads. As long
-/// as it is held, documents that were deleted or replaced since keep their memory and their place on the disk: hold
-/// it for seconds or minutes, not for days.
+/// It shows what [`Namespace::snapshot`] found, whatever is written later. Cheap to clone and to send between threads.
+/// As long as it is held, documents that were deleted or replaced since keep their memory and their place on the disk:
+/// hold it for seconds or minutes, not for days.
 ///
 /// # Errors
 /// All verbs: `CollectionNotFound` once the collection was dropped, `Closed` once the database was; otherwise as the

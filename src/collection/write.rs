@@ -14,8 +14,8 @@ use crate::id::DocId;
 /// Bytes that deleting one document adds to a commit.
 const BYTES_OF_A_DELETE: usize = 128;
 
-/// Writing. Every call is atomic and returns once it is durable as
-/// [`Options::durability`](crate::Options::durability) says; what it wrote is found by the next search.
+/// Writing. Every call is atomic and returns once it is durable as [`Options::durability`](crate::Options::durability)
+/// says; what it wrote is found by the next search.
 ///
 /// # Errors
 /// All of them: `CollectionNotFound` if the collection was dropped; `Closed` if the database was; `ReadOnly` while the

@@ -164,8 +164,8 @@ impl Writer {
 }
 
 impl Ticket {
-    /// Waits until the document is committed, and acknowledged as
-    /// [`Options::durability`](crate::Options::durability) says.
+    /// Waits until the document is committed, and acknowledged as [`Options::durability`](crate::Options::durability)
+    /// says.
     ///
     /// # Errors
     /// As [`upsert`](Namespace::upsert); an error that met several documents at once is [`Error::Shared`].

@@ -17,19 +17,18 @@ use crate::store::whole::make_whole;
 const MEMORY_BYTES: usize = 64 << 20;
 
 impl Database {
-    /// Adds a backup to a folder of backups of this database, which is made if missing; without stopping anything. Files
-    /// that an earlier backup has are not copied again. The backup is there whole or not at all.
+    /// Adds a backup to a folder of backups of this database, which is made if missing; without stopping anything.
+    /// Files that an earlier backup has are not copied again. The backup is there whole or not at all.
     ///
-    /// Before it is there, what it is made of is opened and verified as by [`verify`](Database::verify): that reads
-    /// all of
-    /// the database, and takes the memory of one opened read-only, without exact vectors where codes are walked.
+    /// Before it is there, what it is made of is opened and verified as by [`verify`](Database::verify): that reads all
+    /// of the database, and takes the memory of one opened read-only, without exact vectors where codes are walked.
     /// Creating, dropping and renaming collections waits while files are linked or copied.
     ///
     /// # Errors
     /// `Corruption` or `DataLoss` if the database is damaged; `InvalidConfig` if the folder holds anything else, or
-    /// backups of another database; `Busy` if another backup is
-    /// being added to it; `Corruption` if files of a backup in it are missing; `Io` or `Storage` if it cannot be written;
-    /// [`Commit`](crate::Error::Commit) if the disk of the database does not confirm; `Closed`.
+    /// backups of another database; `Busy` if another backup is being added to it; `Corruption` if files of a backup in
+    /// it are missing; `Io` or `Storage` if it cannot be written; [`Commit`](crate::Error::Commit) if the disk of the
+    /// database does not confirm; `Closed`.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -107,8 +106,9 @@ impl Database {
     /// Removes all but the newest backups in a folder, and the files that none of those needs. To keep 0 removes all.
     ///
     /// # Errors
-    /// `BackupNotFound` if it is no folder of backups; `Busy` if a backup is being added to it; `Corruption` if files of
-    /// a backup in it are missing; `UnsupportedFormat` if a newer version wrote it; `Io` or `Storage` if it cannot be written.
+    /// `BackupNotFound` if it is no folder of backups; `Busy` if a backup is being added to it; `Corruption` if files
+    /// of a backup in it are missing; `UnsupportedFormat` if a newer version wrote it; `Io` or `Storage` if it cannot
+    /// be written.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;

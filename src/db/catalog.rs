@@ -30,8 +30,8 @@ impl Database {
     ///
     /// # Errors
     /// `CollectionExists`; `InvalidName` or `InvalidConfig`; `LimitExceeded` beyond 256 collections; `MemoryLimit`;
-    /// `ReadOnly`; `Closed`: there is no such collection then. `Commit` with
-    /// [`NotDurable`](crate::Outcome::NotDurable) if the disk does not confirm: the collection is there.
+    /// `ReadOnly`; `Closed`: there is no such collection then. `Commit` with [`NotDurable`](crate::Outcome::NotDurable)
+    /// if the disk does not confirm: the collection is there.
     pub fn create_collection(&self, name: &str, config: CollectionConfig) -> Result<Collection> {
         collection_name(name)?;
         config.validate()?;
@@ -66,8 +66,7 @@ impl Database {
     }
 
     /// The collection with a name, created if there is none. What metadata is indexed, where exact vectors are, and
-    /// without
-    /// a schema in the configuration the schema too, are what they are in the collection that is there.
+    /// without a schema in the configuration the schema too, are what they are in the collection that is there.
     ///
     /// # Errors
     /// `ConfigConflict` if there is one with another configuration, or not of the schema asked for; otherwise as

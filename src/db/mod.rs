@@ -1,8 +1,7 @@
 //! The database: its collections, its background worker, opening and closing.
 //!
 //! [`Database`] is a handle on an [`Engine`], which owns the store, the open collections and the worker. The last
-//! handle
-//! of any kind closes the engine in order; [`Database::close`] does so at once and says whether it worked.
+//! handle of any kind closes the engine in order; [`Database::close`] does so at once and says whether it worked.
 
 mod backup;
 mod catalog;
@@ -242,9 +241,8 @@ impl Database {
     /// Returns the last commit that the copy has.
     ///
     /// Before it is there, it is opened and verified as by [`verify`](Database::verify): that reads all of it, and
-    /// takes the
-    /// memory of a database opened read-only, without exact vectors where codes are walked. Creating, dropping and
-    /// renaming collections waits while files are linked or copied.
+    /// takes the memory of a database opened read-only, without exact vectors where codes are walked. Creating,
+    /// dropping and renaming collections waits while files are linked or copied.
     ///
     /// # Errors
     /// `Corruption` or `DataLoss` if the database is damaged; `Io` if the folder exists or cannot be made; `Storage`

@@ -1,12 +1,12 @@
 //! Reading beside a writer: opening, and going on to later commits.
 //!
 //! A reader looks at RocksDB as a secondary instance and never lets that catch up: each instance shows one moment for
-//! ever, so that nobody sees a mix of two. To go on, everything is opened anew beside the old, and handles are turned to
-//! it at once; who began before goes on with the old until done.
+//! ever, so that nobody sees a mix of two. To go on, everything is opened anew beside the old, and handles are turned
+//! to it at once; who began before goes on with the old until done.
 //!
-//! The writer does not know of its readers. It may delete a file between the moment a reader learns of it and the moment
-//! the reader opens it, and files of different families may be of different moments. All that a reader opens is held
-//! against the commit log as at any open; what does not fit is tried again.
+//! The writer does not know of its readers. It may delete a file between the moment a reader learns of it and the
+//! moment the reader opens it, and files of different families may be of different moments. All that a reader opens is
+//! held against the commit log as at any open; what does not fit is tried again.
 
 use std::collections::BTreeMap;
 use std::path::Path;

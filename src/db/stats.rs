@@ -36,8 +36,7 @@ pub struct Stats {
     /// Bytes of memory in the storage engine's write buffers.
     pub write_buffer_bytes: u64,
     /// Bytes of memory that count against [`Options::memory_limit`](crate::Options): what all collections take, and
-    /// what
-    /// the storage engine may take.
+    /// what the storage engine may take.
     pub memory_bytes: usize,
     /// The limit; none without one.
     pub memory_limit: Option<usize>,
@@ -60,8 +59,7 @@ pub struct CollectionStats {
     /// Bytes of memory it takes: vectors, codes, links and slots, free ones included; not what is mapped.
     pub memory_bytes: usize,
     /// Where exact vectors are: memory they have left to stay within [`Options::memory_limit`](crate::Options) counts
-    /// as
-    /// disk.
+    /// as disk.
     pub residency: Residency,
     /// Bytes of memory for exact vectors.
     pub vectors_bytes: usize,
@@ -121,8 +119,7 @@ pub struct CodeStats {
     /// Counts what codes were made by, through all openings.
     pub generation: u32,
     /// Of the ten nearest of some documents, the share that codes leave among what a default search compares exactly, 0
-    /// to
-    /// 1; `None` until it is measured: with 100 documents of a namespace, and again whenever it has twice as many.
+    /// to 1; `None` until it is measured: with 100 documents of a namespace, and again whenever it has twice as many.
     pub code_recall: Option<f32>,
     /// Of the same, the share that such a search finds.
     pub sampled_recall: Option<f32>,

@@ -243,7 +243,8 @@ fn read(block: &[f32; 8]) -> __m256 {
     unsafe { _mm256_loadu_ps(block.as_ptr()) }
 }
 
-/// Counts bits by looking up nibbles, after Mula, Kurz and Lemire, "Faster population counts using AVX2 instructions" (2018).
+/// Counts bits by looking up nibbles, after Mula, Kurz and Lemire, "Faster population counts using AVX2 instructions"
+/// (2018).
 #[target_feature(enable = "avx2")]
 fn differing(query: &[u64; 8], lines: &[&[AtomicU64; 8]], counts: &mut [u32]) {
     let of_nibbles = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));

@@ -2,7 +2,8 @@
 //!
 //! A kernel compares two rows of equal length and returns a *rank*: smaller is nearer, always, and cheap to compute.
 //! [`Metric::distance`] turns a rank into the metric's own distance, [`Metric::score`] into a score. Rows of a
-//! normalising collection are of unit length before they come here. Block kernels rank many rows of small codes at once.
+//! normalising collection are of unit length before they come here. Block kernels rank many rows of small codes at
+//! once.
 //!
 //! Every kernel exists once per instruction set: [`portable`] is the obvious twin that the others are tested against.
 //! The best set the machine has is found once. This module knows nothing of slots, storage, or what codes stand for.
@@ -71,15 +72,15 @@ pub(crate) type Kernel = fn(&[f32], &[f32]) -> f32;
 ///
 /// # Safety
 ///
-/// Every pointer of `rows` must be readable for as many bytes as the kernel's layout says. `rows` and `out` are of equal
-/// length, `query` of a length the layout allows.
+/// Every pointer of `rows` must be readable for as many bytes as the kernel's layout says. `rows` and `out` are of
+/// equal length, `query` of a length the layout allows.
 pub(crate) type BlockKernel = unsafe fn(query: &[i8], rows: &[*const u8], out: &mut [i32]);
 
 /// Adds for each of some cache lines the number of bits that differ from a query's.
 pub(crate) type BitKernel = fn(query: &[u64; 8], lines: &[&[AtomicU64; 8]], counts: &mut [u32]);
 
-/// How many rows ahead of the one being summed a block kernel asks memory for. Four to twelve measure alike. Without it,
-/// rows that are not in the nearest caches cost up to a quarter more with AVX-512, and twice as much with AVX2.
+/// How many rows ahead of the one being summed a block kernel asks memory for. Four to twelve measure alike. Without
+/// it, rows that are not in the nearest caches cost up to a quarter more with AVX-512, and twice as much with AVX2.
 const LOOKAHEAD: usize = 6;
 
 /// An unknown machine is asked for nothing.
@@ -98,8 +99,8 @@ pub(crate) struct Kernels {
     pub(crate) manhattan: Kernel,
     /// Rows of one byte for each component, 0 to 255. The query's length is a multiple of 64.
     pub(crate) dot_u8: BlockKernel,
-    /// Rows of 4 bits for each component: in each block of 128 components, byte `j` of 64 holds component `j` in its low
-    /// and component `64 + j` in its high nibble. The query stays in plain order; its length is a multiple of 128.
+    /// Rows of 4 bits for each component: in each block of 128 components, byte `j` of 64 holds component `j` in its
+    /// low and component `64 + j` in its high nibble. The query stays in plain order; its length is a multiple of 128.
     pub(crate) dot_u4: BlockKernel,
     /// Rows of 8 bits for each component, split in two planes of the 4-bit layout: all high nibbles, then all low ones.
     pub(crate) dot_u44: BlockKernel,

@@ -1,8 +1,8 @@
 //! Which slots match a filter, told from postings instead of documents.
 //!
-//! Owns which postings a test asks for and what they prove. What postings cannot tell, such as what stands in the middle of
-//! a string, or values too long to be indexed, stays open: [`Bounds`] say for which slots. Knows neither where postings come
-//! from nor what becomes of the answer.
+//! Owns which postings a test asks for and what they prove. What postings cannot tell, such as what stands in the
+//! middle of a string, or values too long to be indexed, stays open: [`Bounds`] say for which slots. Knows neither
+//! where postings come from nor what becomes of the answer.
 
 use std::ops::Bound as Limit;
 use std::sync::Arc;

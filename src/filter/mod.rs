@@ -1,8 +1,8 @@
 //! Filters: conditions on a document's metadata.
 //!
 //! Owns the expression, its JSON grammar, and what matches it: a metadata object, yes or no, or whatever slots an index
-//! tells. Knows nothing of documents, of search, or of where an index is kept. What is prepared once per filter is never
-//! done again per document.
+//! tells. Knows nothing of documents, of search, or of where an index is kept. What is prepared once per filter is
+//! never done again per document.
 //!
 //! | file | owns |
 //! |---|---|
@@ -79,8 +79,8 @@ pub use field::{Field, field};
 ///
 /// The dollar signs may be left out where no field can be meant: a field takes no array, and of objects only those of
 /// operators. Groups as Qdrant has them are read too: `must`, `should` and `must_not` with an array of filters or of
-/// conditions `{"key": …, "match": {"value": …}}`, `{"key": …, "match": {"any": […]}}`, `{"key": …, "range": {"gte": …}}`
-/// and `{"is_null": {"key": …}}`. All of it is written back in the first spelling.
+/// conditions `{"key": …, "match": {"value": …}}`, `{"key": …, "match": {"any": […]}}`, `{"key": …, "range": {"gte":
+/// …}}` and `{"is_null": {"key": …}}`. All of it is written back in the first spelling.
 ///
 /// # Meaning
 ///
@@ -119,8 +119,7 @@ impl Filter {
     }
 
     /// Whether a metadata object matches. Never does if the filter is one that searches refuse: too large, too deep, or
-    /// with an operand of the wrong type.
-    /// Metadata alone has no text: what is asked for in words is not there.
+    /// with an operand of the wrong type. Metadata alone has no text: what is asked for in words is not there.
     pub fn matches(&self, metadata: &Value) -> bool {
         self.matches_with(metadata, &|_| false)
     }

@@ -1,4 +1,5 @@
-//! Values as an index knows them: bytes that are equal where filters call values equal, and ordered as filters order them.
+//! Values as an index knows them: bytes that are equal where filters call values equal, and ordered as filters order
+//! them.
 //!
 //! Owns those bytes. Knows neither fields nor slots, and nothing of how postings are kept.
 //!
@@ -285,8 +286,8 @@ impl Range {
         }
     }
 
-    /// The range as integers, from the first to the last within; `None` where it is not of numbers or instants. Empty if
-    /// the first is greater.
+    /// The range as integers, from the first to the last within; `None` where it is not of numbers or instants. Empty
+    /// if the first is greater.
     pub(crate) fn ordinals(&self) -> Option<(u128, u128)> {
         let n_bytes = match self.kind {
             Kind::Number => NUMBER_BYTES,

@@ -98,8 +98,7 @@ impl Graph {
     }
 
     /// The points that walks may miss: those that links of level 0 do not lead to from an entry. Wherever a walk comes
-    /// down
-    /// to level 0, it begins at its region's entry too.
+    /// down to level 0, it begins at its region's entry too.
     pub(crate) fn unreachable(&self) -> Vec<u32> {
         let mut reached = vec![false; self.n_slots()];
         let mut pending: Vec<u32> = self.entries().map(|(_, entry)| entry.slot).collect();
@@ -115,8 +114,7 @@ impl Graph {
     }
 
     /// Links to a point that cannot be reached, from the nearest that can, by a link that is never pruned.
-    /// `unreachable`
-    /// are all that cannot be.
+    /// `unreachable` are all that cannot be.
     pub(crate) fn mend<S: Space>(
         &self,
         space: &S,

@@ -1,8 +1,8 @@
 //! Which point each slot hangs on as a twin, while a graph is put together from rows and deltas.
 //!
-//! A slot is a point, or hangs on one point, or neither. Chains alone do not tell: a slot that has left one still leads on
-//! to those behind it, for walks that are just there. So whatever makes a graph of what was written down goes through
-//! here, and leaves no chain through a slot that is not in it.
+//! A slot is a point, or hangs on one point, or neither. Chains alone do not tell: a slot that has left one still leads
+//! on to those behind it, for walks that are just there. So whatever makes a graph of what was written down goes
+//! through here, and leaves no chain through a slot that is not in it.
 
 use std::sync::atomic::Ordering;
 

@@ -14,12 +14,11 @@
 //! Links that are chosen by inner product (ip-NSW: Morozov and Babenko, "Non-metric Similarity Graphs for Maximum Inner
 //! Product Search", 2018) lead to the longest vectors, and most points have no link that leads to them. Links that are
 //! chosen by distance lead everywhere, but a walk that follows them reaches the longest vectors slowly or not. So a
-//! point
-//! gets both: [`PLACE_SHARE`] of its links by distance, the others by inner product. Searches compare by inner product
-//! alone. A graph for each (ip-NSW+: Liu et al., "Understanding and Improving Proximity Graph based Maximum Inner
-//! Product Search", 2020) takes twice the memory. One comparison between the two, such as the inner product with a
-//! component that makes all vectors equally long, suits some data: recall was .04 with it where lengths are lognormal,
-//! and .49 without it where one component is a bias.
+//! point gets both: [`PLACE_SHARE`] of its links by distance, the others by inner product. Searches compare by inner
+//! product alone. A graph for each (ip-NSW+: Liu et al., "Understanding and Improving Proximity Graph based Maximum
+//! Inner Product Search", 2020) takes twice the memory. One comparison between the two, such as the inner product with
+//! a component that makes all vectors equally long, suits some data: recall was .04 with it where lengths are
+//! lognormal, and .49 without it where one component is a bias.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -64,8 +63,7 @@ fn most_after(view: View, views: &[View], most: usize) -> usize {
 
 impl Graph {
     /// Inserts a slot: as a point, or as a twin of the point that is the same vector. Any number of threads may do so
-    /// at
-    /// once, for different slots.
+    /// at once, for different slots.
     pub(crate) fn link<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
         self.clear(slot);
         self.link_unless(space, slot, linking, Self::hang_on_twin);

@@ -64,8 +64,7 @@ impl Graph {
     }
 
     /// Makes slots neither points nor twins, and says what that changed. Links to them stay: see [`tidy`](Graph::tidy).
-    /// No
-    /// one else may use the graph.
+    /// No one else may use the graph.
     pub(crate) fn forget(&self, slots: &HashSet<u32>, hosts: &mut Hosts) -> Vec<Change> {
         let twins = slots.iter().filter_map(|&slot| hosts.of(slot));
         let mut left: Vec<u32> = twins.filter(|host| !slots.contains(host)).collect();
@@ -87,8 +86,7 @@ impl Graph {
     }
 
     /// Drops every link that [`audit`](Graph::audit) would call a fault. Returns the points that lost links by that. No
-    /// one
-    /// else may use the graph.
+    /// one else may use the graph.
     pub(crate) fn tidy(&self, region_of: impl Fn(u32) -> u32 + Sync) -> Vec<u32> {
         let region_of = |slot: u32| if self.is_undivided() { 0 } else { region_of(slot) };
         let slots = (0..self.n_slots() as u32).into_par_iter().with_min_len(1_024);

@@ -1,10 +1,8 @@
 //! Regions: parts of a graph that no link joins. Walks of each begin at an entry of its own.
 //!
 //! A [`Space`] says which region a slot belongs to. Region 0 has its entry in the graph itself; any other has a gate
-//! from
-//! its first point on until it is disbanded. In an *undivided* graph, as older versions made them, points of all
-//! regions
-//! are linked with each other, and every walk begins at the entry of region 0.
+//! from its first point on until it is disbanded. In an *undivided* graph, as older versions made them, points of all
+//! regions are linked with each other, and every walk begins at the entry of region 0.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -2,12 +2,9 @@
 //!
 //! A graph cannot be walked well where points were linked while most of their neighbours were not there yet, or while
 //! walks could not get to them. So it is where thousands of nearly equal points come before all others: above level 0
-//! too
-//! walks end among them, and those that come later are linked to them rather than to each other. No count of links
-//! tells
-//! that. A search for a point itself does, at a sixth of what linking it takes. So a few points are searched for now
-//! and
-//! then; only if some of them are missed does it become everyone's turn.
+//! too walks end among them, and those that come later are linked to them rather than to each other. No count of links
+//! tells that. A search for a point itself does, at a sixth of what linking it takes. So a few points are searched for
+//! now and then; only if some of them are missed does it become everyone's turn.
 
 use super::beam::Found;
 use super::link::Linking;
@@ -51,8 +48,8 @@ impl Graph {
         }
     }
 
-    /// If a search for a point misses it, links to it from where the search ends, by a link that is never pruned: between
-    /// clusters that lie far apart no other links last, since all that lead to the same are chosen from.
+    /// If a search for a point misses it, links to it from where the search ends, by a link that is never pruned:
+    /// between clusters that lie far apart no other links last, since all that lead to the same are chosen from.
     pub(crate) fn lead_to_stray<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
         // Among inner products a point that nothing is near need not be found.
         if space.views().len() > 1 || !self.is_stray(space, slot, linking) {

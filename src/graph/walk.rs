@@ -80,8 +80,7 @@ impl Walker {
     }
 
     /// Notes the links of a point that are wanted and were not seen before. Where few are wanted, also those behind the
-    /// ones
-    /// that are not.
+    /// ones that are not.
     #[inline(always)]
     fn gather_among<F: Fn(u32) -> bool, G: Fn(u32) -> bool>(
         &mut self,
@@ -203,8 +202,7 @@ impl Graph {
 
     /// Finds the points nearest to a query among some, up to `ef`. Goes on from what a search among all has left in the
     /// walker. Points that are not among them are stepped over: where a point has few links to those that are, the
-    /// links of
-    /// its other neighbours count as its own.
+    /// links of its other neighbours count as its own.
     ///
     /// After Patel et al., "ACORN: Performant and Predicate-Agnostic Search Over Vector Embeddings and Structured Data"
     /// (2024), as the variant that needs no other graph.

@@ -23,8 +23,8 @@ pub enum CodeKind {
     F32,
 }
 
-/// By what the codes of a collection are made. All are of one kind, as wide as any of its namespaces needs: they are rows of
-/// one array.
+/// By what the codes of a collection are made. All are of one kind, as wide as any of its namespaces needs: they are
+/// rows of one array.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Book {
     pub(crate) kind: CodeKind,

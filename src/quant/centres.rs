@@ -1,7 +1,7 @@
 //! What vectors are measured from: namespaces may have a centre of their own, all others share one.
 //!
-//! Vectors of two namespaces are never compared, and a distance is the same wherever both ends are measured from. So each
-//! namespace is measured from where its codes are the most exact.
+//! Vectors of two namespaces are never compared, and a distance is the same wherever both ends are measured from. So
+//! each namespace is measured from where its codes are the most exact.
 
 use std::collections::BTreeMap;
 

@@ -88,8 +88,7 @@ macro_rules! of_kind {
 
 impl Codes {
     /// Codes by a book for vectors under a metric; `None` for a metric that codes do not serve. `unit` says that all
-    /// vectors
-    /// are of length one.
+    /// vectors are of length one.
     pub(crate) fn new(dimension: usize, metric: Metric, unit: bool, book: Book) -> Option<Self> {
         let rows = match book.kind {
             CodeKind::Sq8 | CodeKind::Sq8Centred => {
@@ -187,8 +186,7 @@ impl Codes {
     }
 
     /// The signs of a code's components, one bit each, positive ones set; zeros for what pads it. None where there are
-    /// no
-    /// sketches.
+    /// no sketches.
     pub(crate) fn signs(&self, code: &[u8], signs: &mut Vec<[u64; LINE]>) {
         match self.sketched() {
             Some(rows) => rows.signs(code, signs),

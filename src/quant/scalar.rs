@@ -455,8 +455,7 @@ fn bits(block: &[u8; 64], mask: u8) -> u64 {
 }
 
 /// The nearest integer, without a call where there is no instruction for it: adding 1.5 · 2²³ leaves it in the low
-/// bits.
-/// For magnitudes below 2²².
+/// bits. For magnitudes below 2²².
 #[inline(always)]
 fn round(x: f32) -> i32 {
     const MAGIC: f32 = 12_582_912.0;

@@ -2,9 +2,8 @@
 //!
 //! Of two vectors of length one about as large a part of the signs differ as the angle between them is of half a turn
 //! (Charikar, "Similarity estimation techniques from rounding algorithms", 2002). So many differing bits are counted in
-//! a
-//! tenth of the time that codes take to be compared, and tell most of what is far away. Sketches follow from codes, for
-//! vectors of length one only.
+//! a tenth of the time that codes take to be compared, and tell most of what is far away. Sketches follow from codes,
+//! for vectors of length one only.
 
 use std::f64::consts::PI;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,8 +15,8 @@ use crate::distance::{self, Kernels};
 /// Of fewer components signs tell too little.
 const LEAST_DIMENSION: usize = 256;
 /// Standard deviations of the number of signs that differ, were they independent, beyond which a vector counts as
-/// farther
-/// away. As the bound is set from more than the hits that are wanted, this leaves out half of one in a hundred of them.
+/// farther away. As the bound is set from more than the hits that are wanted, this leaves out half of one in a hundred
+/// of them.
 const DEVIATIONS: f64 = 1.5;
 /// Words of a cache line: sketches have whole ones.
 pub(super) const LINE: usize = 8;

@@ -301,8 +301,8 @@ fn a_code_is_nearest_to_itself() {
 
 // Centres of namespaces.
 
-/// Vectors of three namespaces, each a cluster far from the others, and codes by a book with a centre for the first and the
-/// second alone.
+/// Vectors of three namespaces, each a cluster far from the others, and codes by a book with a centre for the first and
+/// the second alone.
 fn check_centres(metric: Metric, kind: CodeKind) {
     let (dimension, away) = (96, 1_000.0);
     let mut rng = StdRng::seed_from_u64(17);

@@ -50,8 +50,7 @@ pub(super) struct WideCodes {
 
 impl WideCodes {
     /// Codes for vectors under a metric; `None` for one that codes do not serve. `unit` says that all vectors are of
-    /// length
-    /// one.
+    /// length one.
     pub(super) fn new(dimension: usize, metric: Metric, unit: bool, book: &Book) -> Option<Self> {
         if metric == Metric::Manhattan {
             return None;
@@ -147,8 +146,7 @@ impl WideCodes {
     fn floats(&self, slot: u32) -> &[f32] {
         let start: *const f32 = self.rows.start(slot).cast();
         // SAFETY: chunks begin at pages and rows are multiples of four bytes, so that all begin at such; each has
-        // `dimension`
-        // numbers, and by the caller's promise nobody writes this one.
+        // `dimension` numbers, and by the caller's promise nobody writes this one.
         unsafe { std::slice::from_raw_parts(start, self.dimension) }
     }
 
@@ -157,8 +155,7 @@ impl WideCodes {
     fn steps(&self, slot: u32) -> (f32, &[i16]) {
         let start = self.rows.start(slot);
         // SAFETY: rows begin at multiples of 64 bytes and hold a scale and `dimension` steps; by the caller's promise
-        // nobody
-        // writes this one.
+        // nobody writes this one.
         unsafe {
             (start.cast::<f32>().read(), std::slice::from_raw_parts(start.add(SCALE_BYTES).cast(), self.dimension))
         }

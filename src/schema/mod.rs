@@ -1,7 +1,7 @@
 //! Schemas: what metadata a collection admits.
 //!
-//! Owns declared fields, their JSON and their bounds, what it means to satisfy them, and whether one schema admits all that
-//! another does. Knows nothing of documents, ids, or where a schema is kept.
+//! Owns declared fields, their JSON and their bounds, what it means to satisfy them, and whether one schema admits all
+//! that another does. Knows nothing of documents, ids, or where a schema is kept.
 //!
 //! | file | owns |
 //! |---|---|

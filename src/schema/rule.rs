@@ -48,7 +48,8 @@ pub struct FieldRule {
     /// Whether the field must be there and not null. An empty array is there. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
-    /// The only values of the field, or of its elements: 1 to 1,024, of a string or an integer. Default: all of its type.
+    /// The only values of the field, or of its elements: 1 to 1,024, of a string or an integer. Default: all of its
+    /// type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub one_of: Option<BTreeSet<Choice>>,
 }

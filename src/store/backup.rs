@@ -12,10 +12,8 @@
 //! ```
 //!
 //! The engine passes over backups whose files are missing, and removes what only such a backup needs when it next
-//! tidies
-//! up. So its list is held against what lies in the folder, and a folder with damage is read and no longer written.
-//! What
-//! is in the files it looks at only when it restores them; then it compares all checksums.
+//! tidies up. So its list is held against what lies in the folder, and a folder with damage is read and no longer
+//! written. What is in the files it looks at only when it restores them; then it compares all checksums.
 //!
 //! Whoever writes holds the folder's lock. Reading takes none, so that backups may lie on a disk that takes no writes.
 

@@ -1,8 +1,8 @@
 //! A commit in the making: rows for one RocksDB batch, and beside each change its line of the commit log.
 //!
 //! Every change of documents, namespaces and catalog goes through a [`Draft`], so nothing can be written without being
-//! logged; postings go with the documents they are of, and need no line of their own. What is derived and may come later
-//! is a [`Derived`].
+//! logged; postings go with the documents they are of, and need no line of their own. What is derived and may come
+//! later is a [`Derived`].
 
 use rocksdb::WriteBatch;
 use uuid::Uuid;

@@ -2,19 +2,18 @@
 //!
 //! A row is a point's links at one level as of the last graph checkpoint, and at level 0 its twins too; a delta is what
 //! linking has changed since, one for each batch of documents linked; the cursor names the last delta that the rows
-//! hold.
-//! Rows, and the deltas after the cursor in order, are the graph. All of it is derived from documents and vectors.
+//! hold. Rows, and the deltas after the cursor in order, are the graph. All of it is derived from documents and
+//! vectors.
 //!
 //! The codebook says what the codes are made by that the graph was linked by; where there is a graph and no codebook,
-//! bytes
-//! from the origin. That of a region, under a key of its own, says what is different there: the centre that vectors of the
-//! namespace are measured from, none where it is the collection's, and how far its codes can be trusted. The collection's
-//! says that of the default namespace. A region's codebook of another generation than the collection's says nothing.
+//! bytes from the origin. That of a region, under a key of its own, says what is different there: the centre that
+//! vectors of the namespace are measured from, none where it is the collection's, and how far its codes can be trusted.
+//! The collection's says that of the default namespace. A region's codebook of another generation than the collection's
+//! says nothing.
 //!
 //! Where points of other regions than 0 are linked among themselves, the cursor is of version 2, which is laid out
-//! alike,
-//! and the regions say where walks of these begin. Libraries that know no regions refuse such a cursor and link all
-//! anew.
+//! alike, and the regions say where walks of these begin. Libraries that know no regions refuse such a cursor and link
+//! all anew.
 //!
 //! A slot that is named comes with a *tag*, the low byte of its document's generation: a link to a slot that has been
 //! given another document since is told from one to what it was made for, and dropped.

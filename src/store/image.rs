@@ -2,8 +2,8 @@
 //!
 //! An image is derived: it says which commit and which delta of the graph it holds, and is thrown away where that does
 //! not fit what the database has, or where one byte of it is not what was written. It is written beside the one before
-//! and takes its place when it is whole and on the disk. What the arrays mean is not known here, but they are a machine's
-//! own: its byte order is part of the file.
+//! and takes its place when it is whole and on the disk. What the arrays mean is not known here, but they are a
+//! machine's own: its byte order is part of the file.
 //!
 //! ```text
 //! OFFSET SIZE FIELD                                  OFFSET SIZE FIELD

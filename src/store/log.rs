@@ -44,8 +44,8 @@ pub(crate) struct ExpectedSlot {
 }
 
 impl Account {
-    /// Reads the log, from a commit on if it still holds that, else all of it. Fails with `DataLoss` if a commit is missing
-    /// between others; if the first is missing already, the last is told to be the one before.
+    /// Reads the log, from a commit on if it still holds that, else all of it. Fails with `DataLoss` if a commit is
+    /// missing between others; if the first is missing already, the last is told to be the one before.
     pub(crate) fn read(rocks: &Rocks, default: &Family, from: Commit) -> Result<Self> {
         let start = rocks.get(default, None, key::LOG_START).map_err(storage("reading the commit log"))?;
         let start = Commit(start.map(|bytes| read_u64("the log's start", &bytes)).transpose()?.unwrap_or(1));

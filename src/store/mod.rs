@@ -287,8 +287,7 @@ impl Store {
         let last_written = || Commit(self.last_written.load(Ordering::Acquire));
         let sync = || {
             // A disk that once refused to confirm may confirm the next time without having the pages; and a log that
-            // met a
-            // full disk is left alone until the engine has begun another.
+            // met a full disk is left alone until the engine has begun another.
             if let Some(reason) = self.health.reason() {
                 return Err(reason);
             }

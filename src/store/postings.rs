@@ -1,9 +1,9 @@
-//! What the `postings` family holds: for each value of a metadata field the slots that have it, in chunks of 65,536, and
-//! how far the index has got.
+//! What the `postings` family holds: for each value of a metadata field the slots that have it, in chunks of 65,536,
+//! and how far the index has got.
 //!
-//! A commit writes only what changes, as merges: which slots of a chunk are added, and which are removed. The engine makes
-//! one row of a row and its changes when it writes files or is asked. Adding what is there and removing what is not does
-//! nothing, so that indexing a document twice is harmless. All of it is derived from documents.
+//! A commit writes only what changes, as merges: which slots of a chunk are added, and which are removed. The engine
+//! makes one row of a row and its changes when it writes files or is asked. Adding what is there and removing what is
+//! not does nothing, so that indexing a document twice is harmless. All of it is derived from documents.
 //!
 //! ```text
 //! Chunk   OFFSET SIZE FIELD              Change  OFFSET SIZE FIELD           Index   OFFSET SIZE FIELD
@@ -14,8 +14,8 @@
 //!                     form 0: damaged             …      removed, u16               end    4 CRC32C
 //! ```
 //!
-//! Slots are ascending, without their upper half, which is the chunk; bits begin with the lowest of each byte. A row that
-//! could not be read is damaged for good, and says so to whoever reads it, instead of failing writes.
+//! Slots are ascending, without their upper half, which is the chunk; bits begin with the lowest of each byte. A row
+//! that could not be read is damaged for good, and says so to whoever reads it, instead of failing writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,11 +1,11 @@
 //! Looking through RocksDB's logs and manifest for what its reader would never get past.
 //!
-//! The reader (11.8.1, `log_reader.cc`) meets a record of a *recycled* log in a file that did not begin as one, calls it
-//! bad, does not step over it, and meets it again, for ever. We never recycle logs, so such a record is damage; it is
-//! found here, before RocksDB opens the file.
+//! The reader (11.8.1, `log_reader.cc`) meets a record of a *recycled* log in a file that did not begin as one, calls
+//! it bad, does not step over it, and meets it again, for ever. We never recycle logs, so such a record is damage; it
+//! is found here, before RocksDB opens the file.
 //!
-//! A file consists of blocks of 32 KiB, a block of records: masked CRC32C u32, length u16, type u8, data. This walks the
-//! records as the reader does: what is damaged in any other way ends its block, and is RocksDB's to judge.
+//! A file consists of blocks of 32 KiB, a block of records: masked CRC32C u32, length u16, type u8, data. This walks
+//! the records as the reader does: what is damaged in any other way ends its block, and is RocksDB's to judge.
 
 use std::fs::File;
 use std::io::{self, Read};

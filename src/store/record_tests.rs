@@ -67,10 +67,8 @@ fn golden_bytes() {
 }
 
 /// A catalog entry of version 1 says nothing of an index, one of version 2 nothing of where vectors are, one of version
-/// 3
-/// nothing of metadata, one of version 4 nothing of words or a schema, one of version 5 not whether codes adapt: the
-/// collection
-/// gets the default.
+/// 3 nothing of metadata, one of version 4 nothing of words or a schema, one of version 5 not whether codes adapt: the
+/// collection gets the default.
 #[test]
 fn older_catalog_entries_are_read() {
     let older = [

@@ -1,8 +1,7 @@
 //! Opening, in two steps: look at everything without changing a byte, then open for writing.
 //!
 //! RocksDB's own recovery deletes what it cannot use: a damaged log, files that a damaged manifest does not name. So
-//! the
-//! database is first opened read-only, which replays the log in memory, and what it then shows is held against the
+//! the database is first opened read-only, which replays the log in memory, and what it then shows is held against the
 //! superblock and the commit log. Only when all agrees is it opened for writing. A refused open leaves every file as it
 //! was, and a crash at any point of an open leaves nothing to undo.
 
@@ -74,8 +73,7 @@ impl Rehearsal {
     }
 
     /// Looks at a database that another process may be writing to. What it does meanwhile can make this fail in any
-    /// way;
-    /// then it has to be tried again.
+    /// way; then it has to be tried again.
     pub(crate) fn begin_beside(folder: &Path, options: &Options) -> Result<Self> {
         options.validate()?;
         let superblock = SuperblockFile::open_to_read(folder)?.filter(|superblock| !superblock.content().creating);
@@ -84,8 +82,7 @@ impl Rehearsal {
         let before = find_manifest(&data)?;
         let rehearsal = Self::look(folder, options, superblock, Access::Beside, None)?;
         // A log may be gone by the time it is read, because what it held is in files that only a later manifest names:
-        // all
-        // fits, and is of long ago.
+        // all fits, and is of long ago.
         if find_manifest(&data)? != before {
             return Err(Error::corruption("the manifest", "it changed while the files that it names were read"));
         }

@@ -28,8 +28,8 @@ pub(crate) const FORMAT: u32 = 1;
 
 const SLOT_BYTES: usize = 4096;
 const CRC_OFFSET: usize = SLOT_BYTES - 4;
-/// What a reader must know, one bit each: 1 postings are kept of metadata, so that who writes documents has to write them
-/// too. A store without the bit has none yet.
+/// What a reader must know, one bit each: 1 postings are kept of metadata, so that who writes documents has to write
+/// them too. A store without the bit has none yet.
 const FEATURES: u64 = 1;
 const MAGIC: &[u8; 8] = b"VECTROVE";
 const CLEAN: u32 = 1;

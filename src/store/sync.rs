@@ -1,7 +1,8 @@
 //! Group commit: one sync of the log answers everyone who waits for it.
 //!
-//! Who comes first syncs; who comes while that runs waits for it to end, and then one of them syncs for all. Writers that
-//! were answered together are likely to be back together, so that one first waits for them, half as long as a sync takes.
+//! Who comes first syncs; who comes while that runs waits for it to end, and then one of them syncs for all. Writers
+//! that were answered together are likely to be back together, so that one first waits for them, half as long as a sync
+//! takes.
 
 use std::time::{Duration, Instant};
 

@@ -2,8 +2,8 @@
 //! there are in all; and how far the index of words has got.
 //!
 //! A commit writes only what changes, as merges, like other [`postings`](super::postings); putting what is there and
-//! removing what is not does nothing. All of it is derived from documents. The empty word is every document's that has any,
-//! once.
+//! removing what is not does nothing. All of it is derived from documents. The empty word is every document's that has
+//! any, once.
 //!
 //! ```text
 //! Chunk   OFFSET SIZE FIELD           Change  OFFSET SIZE FIELD              Index   OFFSET SIZE FIELD

@@ -1,7 +1,8 @@
-//! Text as words: split by the rules of Unicode, in lower case, and if wished without stop words and reduced to their stems.
+//! Text as words: split by the rules of Unicode, in lower case, and if wished without stop words and reduced to their
+//! stems.
 //!
-//! A document and a query are taken apart by the same code. When its results change, [`VERSION`] does, and what was indexed
-//! before is indexed anew.
+//! A document and a query are taken apart by the same code. When its results change, [`VERSION`] does, and what was
+//! indexed before is indexed anew.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -18,8 +19,9 @@ pub(crate) const VERSION: u8 = 1;
 
 /// How the text of a collection is taken apart into words, for ever.
 ///
-/// Words are those of Unicode (UAX #29), normalised (NFKC) and in lower case; of a longer one only the first 64 bytes count.
-/// Languages that are written without spaces are split into single characters where Unicode does so, as Chinese is.
+/// Words are those of Unicode (UAX #29), normalised (NFKC) and in lower case; of a longer one only the first 64 bytes
+/// count. Languages that are written without spaces are split into single characters where Unicode does so, as Chinese
+/// is.
 ///
 /// ```
 /// use vectrove::{Analyzer, CollectionConfig, Language};
@@ -159,7 +161,8 @@ impl Analysis {
         words
     }
 
-    /// The words of a text in order, the last of which is only the beginning of one: it is neither left out nor reduced.
+    /// The words of a text in order, the last of which is only the beginning of one: it is neither left out nor
+    /// reduced.
     pub(crate) fn words_and_beginning(&self, text: &str) -> (Vec<Box<str>>, Option<Box<str>>) {
         let text = normalized(text);
         let Some((at, last)) = text.unicode_word_indices().next_back() else { return (Vec::new(), None) };

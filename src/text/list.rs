@@ -1,7 +1,7 @@
 //! The documents that have a word: how often each has it, and how many words it has in all.
 //!
-//! Slots lie in chunks, so that a commit replaces but one of them, and chunks in ranges, each of which knows the most that
-//! a document in it can count for.
+//! Slots lie in chunks, so that a commit replaces but one of them, and chunks in ranges, each of which knows the most
+//! that a document in it can count for.
 
 use std::sync::Arc;
 

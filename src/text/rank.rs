@@ -7,13 +7,13 @@
 //! ```
 //!
 //! where `n` of `N` documents have the word, the document has it `t` times, and documents have `L` words on average
-//! (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009, in the form that Lucene gave it: never negative,
-//! and without a constant factor that changes no order).
+//! (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009, in the form that Lucene gave it: never
+//! negative, and without a constant factor that changes no order).
 //!
-//! Slots lie in ranges of 64. Of each range it is known how much a word can count for at most, so that a range is passed over
-//! if its words together cannot reach the last of the best so far; those that promise most are looked at first (after Mallia
-//! and others, "Faster Learned Sparse Retrieval with Block-Max Pruning", 2024). What is found is exactly what scoring every
-//! document would find.
+//! Slots lie in ranges of 64. Of each range it is known how much a word can count for at most, so that a range is
+//! passed over if its words together cannot reach the last of the best so far; those that promise most are looked at
+//! first (after Mallia and others, "Faster Learned Sparse Retrieval with Block-Max Pruning", 2024). What is found is
+//! exactly what scoring every document would find.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -109,8 +109,8 @@ impl Ranking {
         self.words.iter().filter_map(share).sum()
     }
 
-    /// The best `n` documents that `admits` does not refuse, best first, and how many were scored. It is asked only of those
-    /// that would be among the best so far.
+    /// The best `n` documents that `admits` does not refuse, best first, and how many were scored. It is asked only of
+    /// those that would be among the best so far.
     pub(crate) fn best(
         &self,
         n: usize,

@@ -1,6 +1,7 @@
 //! What a filter means, said a second time: plainly, recursively, over JSON.
 //!
-//! Strings that are times must come from [`TIMES`]: to tell what instant a spelling names is not this module's business.
+//! Strings that are times must come from [`TIMES`]: to tell what instant a spelling names is not this module's
+//! business.
 
 use std::cmp::Ordering;
 

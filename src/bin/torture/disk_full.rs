@@ -22,8 +22,8 @@ const BALLAST_BYTES: u64 = 28 << 20;
 const MIN_FREE_BYTES: u64 = 16 << 20;
 /// A sync takes so long, as on a disk: in memory it would be over before another thread's write meets the full disk.
 const SYNC_MILLIS: u64 = 3;
-/// Writes must be back this long after space was freed: RocksDB looks every five seconds, may meet a full disk once more while
-/// it makes files smaller, and is not alone on the machine.
+/// Writes must be back this long after space was freed: RocksDB looks every five seconds, may meet a full disk once
+/// more while it makes files smaller, and is not alone on the machine.
 const MOST_TO_RECOVER: Duration = Duration::from_secs(20);
 
 struct Campaign {

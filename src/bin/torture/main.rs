@@ -2,10 +2,9 @@
 //! disk-full|freeze|history|power`.
 //!
 //! Each campaign but `history` starts this program again as a worker, does something terrible to it or to its files,
-//! and
-//! holds what is left against what the worker was told. `history` reads while others write, in this process. All use
-//! nothing but the public interface. Exit status: 0 without violations, 1 with, 2 if the campaign itself could not go
-//! on, 77 if this machine cannot run it.
+//! and holds what is left against what the worker was told. `history` reads while others write, in this process. All
+//! use nothing but the public interface. Exit status: 0 without violations, 1 with, 2 if the campaign itself could not
+//! go on, 77 if this machine cannot run it.
 
 mod args;
 mod child;

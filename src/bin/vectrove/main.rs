@@ -1,8 +1,8 @@
 //! The `vectrove` command: a database at the shell's hand.
 //!
 //! Owns nothing but the way from arguments to the library's public calls and from their answers to lines of text. Each
-//! verb opens the database, does one thing, and closes it again; `bench` does so with databases of its own, and verbs on
-//! folders of backups open none.
+//! verb opens the database, does one thing, and closes it again; `bench` does so with databases of its own, and verbs
+//! on folders of backups open none.
 
 mod args;
 mod backup;

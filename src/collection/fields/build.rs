@@ -1,5 +1,5 @@
-//! Indexing documents that were there before: a piece at a time, each a commit of its own, so that a kill loses nothing but
-//! the piece under way.
+//! Indexing documents that were there before: a piece at a time, each a commit of its own, so that a kill loses nothing
+//! but the piece under way.
 //!
 //! Documents that are written meanwhile are indexed as they are written; to index one twice changes nothing.
 
@@ -94,8 +94,8 @@ impl Live {
         self.commit_fields(turn, draft, Entries::default(), known)
     }
 
-    /// Gathers the entries of documents from the cursor on. Returns where the next begin; the end of all slots after the
-    /// last.
+    /// Gathers the entries of documents from the cursor on. Returns where the next begin; the end of all slots after
+    /// the last.
     fn index_piece(&self, view: &View, known: &Known, entries: &mut Entries) -> Result<u32> {
         let (from, to) = (key::document(Slot(known.row.cursor)), key::document_range().1);
         let (mut n_documents, mut next) = (0, u32::MAX);

@@ -1,7 +1,7 @@
 //! A field's numbers or times in their order, so that a range is told without going through every value.
 //!
-//! Entries lie sorted in blocks, each of which also knows the set of its slots: a range is the union of the blocks within,
-//! and of single entries of the two at its ends.
+//! Entries lie sorted in blocks, each of which also knows the set of its slots: a range is the union of the blocks
+//! within, and of single entries of the two at its ends.
 
 use roaring::{MultiOps, RoaringBitmap};
 

@@ -1,4 +1,5 @@
-//! What a commit changes in the index: gathered document by document, written as one change for each chunk of each term.
+//! What a commit changes in the index: gathered document by document, written as one change for each chunk of each
+//! term.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -88,8 +89,8 @@ impl Entries {
         self.number_all(known, terms)
     }
 
-    /// All that a document may have, whatever the rule was when it was indexed: what was too much then may not be now, and
-    /// the other way round.
+    /// All that a document may have, whatever the rule was when it was indexed: what was too much then may not be now,
+    /// and the other way round.
     fn entries_under_any_rule(&mut self, known: &Known, metadata: &Value) -> BTreeSet<Entry> {
         let terms = all_terms_of(metadata, |path| wants(&known.row.rule, path) && known.find(path).is_some());
         let mut entries = self.number_all(known, terms);

@@ -1,7 +1,7 @@
 //! Telling from postings which documents match a filter, as of one commit.
 //!
-//! What was held in memory since before that commit is used; everything else is read from the rows of the commit, and held
-//! from then on.
+//! What was held in memory since before that commit is used; everything else is read from the rows of the commit, and
+//! held from then on.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

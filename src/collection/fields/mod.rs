@@ -1,8 +1,8 @@
 //! The index of metadata: which slots have which value in which field.
 //!
-//! Postings are written in the batch of the documents they are of, and read as of the commit that a search sees; what is
-//! asked for often is held in memory. All of it is derived: what is not indexed, or damaged, is told from the documents
-//! themselves, and never counts as missing.
+//! Postings are written in the batch of the documents they are of, and read as of the commit that a search sees; what
+//! is asked for often is held in memory. All of it is derived: what is not indexed, or damaged, is told from the
+//! documents themselves, and never counts as missing.
 //!
 //! | file | owns |
 //! |---|---|
@@ -47,8 +47,8 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// What is known of a collection's fields, and room for so many bytes of postings. Without anything known all is made
-    /// anew.
+    /// What is known of a collection's fields, and room for so many bytes of postings. Without anything known all is
+    /// made anew.
     pub(crate) fn new(known: Option<Known>, config: &CollectionConfig, most_bytes: usize) -> Self {
         let is_damaged = known.is_none().into();
         let known = known.unwrap_or_else(|| Known::begin(config));

@@ -56,8 +56,8 @@ impl Known {
         (self.row.cursor, self.row.terms_version) = (0, TERMS_VERSION);
     }
 
-    /// From now on a path is indexed; it is to be built where it was not. False if it was, and the path above that stands
-    /// in the way if there is one.
+    /// From now on a path is indexed; it is to be built where it was not. False if it was, and the path above that
+    /// stands in the way if there is one.
     pub(super) fn add(&mut self, path: &str) -> Result<bool, String> {
         let rule = &mut self.row.rule;
         if let Some(above) = rule.never.iter().find(|above| *above != path && is_within(path, above)) {

@@ -1,5 +1,5 @@
-//! Whether codes fit the data, and which would fit better: measured in each region as it grows, when what is linked there
-//! last lies elsewhere, and when searches are in doubt.
+//! Whether codes fit the data, and which would fit better: measured in each region as it grows, when what is linked
+//! there last lies elsewhere, and when searches are in doubt.
 //!
 //! All regions have codes of one kind, the widest that any of them needs. Of each what it is measured from is its own.
 
@@ -22,14 +22,14 @@ use crate::quant::{Book, Centres, CodeKind, Codes};
 
 /// The least gain in recall for which codes are replaced.
 const BETTER: f32 = 0.005;
-/// Codes by bytes are measured from another centre where so large a part of what they measure is the same for all vectors,
-/// unless that leaves fewer of the nearest by more than so many: it is lost to telling one from another.
+/// Codes by bytes are measured from another centre where so large a part of what they measure is the same for all
+/// vectors, unless that leaves fewer of the nearest by more than so many: it is lost to telling one from another.
 const COMMON: f64 = 0.7;
 const WORSE: f32 = 0.005;
 /// The newest do not fit if codes leave fewer of the nearest among them.
 const SUSPECT: f32 = 0.9;
-/// A region is large if it has one document in so many. All codes are made again for any region, so that for a smaller one
-/// it is only looked whether that is needed when little else waits.
+/// A region is large if it has one document in so many. All codes are made again for any region, so that for a smaller
+/// one it is only looked whether that is needed when little else waits.
 const LARGE_SHARE: usize = 32;
 
 /// What the linker knows of how codes fit.
@@ -169,7 +169,8 @@ impl Index {
         self.measure_region(bench, layer, region)
     }
 
-    /// Takes note that a region need not be looked at any more, or is gone. Whoever waits for codes that fit looks again.
+    /// Takes note that a region need not be looked at any more, or is gone. Whoever waits for codes that fit looks
+    /// again.
     fn leave(&self, region: NamespaceId, is_there: bool) {
         let mut adapting = self.adapting.lock();
         match is_there {
@@ -210,8 +211,8 @@ impl Index {
         watch.is_due(n_documents)
     }
 
-    /// Measures how far codes of a region can be trusted, and begins to make others if these do not fit. True if that was
-    /// work.
+    /// Measures how far codes of a region can be trusted, and begins to make others if these do not fit. True if that
+    /// was work.
     fn measure_region(&self, bench: &Bench<'_>, layer: &Layer, region: NamespaceId) -> Result<bool> {
         let (newest, salt) = {
             let mut adapting = self.adapting.lock();
@@ -266,8 +267,9 @@ impl Index {
         }
     }
 
-    /// Whether most of what codes of a sample measure is the same for all, so that they had better be measured from another
-    /// centre. What several namespaces share is not the mean of each; and for a small region codes do as they are.
+    /// Whether most of what codes of a sample measure is the same for all, so that they had better be measured from
+    /// another centre. What several namespaces share is not the mean of each; and for a small region codes do as they
+    /// are.
     fn are_narrow(&self, bench: &Bench<'_>, layer: &Layer, region: NamespaceId, sample: &Sample) -> bool {
         let Some(Book { kind, centres, .. }) = layer.codes().map(Codes::book) else { return false };
         let is_by_bytes = matches!(kind, CodeKind::Sq8 | CodeKind::Sq8Centred);
@@ -275,8 +277,8 @@ impl Index {
         is_asked && sample.centre(bench, centres.of(region)).1 >= COMMON
     }
 
-    /// What codes had better be made by for a sample of a region, and what these would leave of the nearest there: of the
-    /// first kind that is good enough, otherwise of the best. None that leaves less than `least`.
+    /// What codes had better be made by for a sample of a region, and what these would leave of the nearest there: of
+    /// the first kind that is good enough, otherwise of the best. None that leaves less than `least`.
     fn better_book(
         &self,
         bench: &Bench<'_>,

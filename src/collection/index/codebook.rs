@@ -1,7 +1,7 @@
 //! What codes are made by and how far they can be trusted, together, as it is written down.
 //!
-//! One row is the collection's. Each region whose vectors are measured from its own centre, or that was measured apart from
-//! the default namespace, has another.
+//! One row is the collection's. Each region whose vectors are measured from its own centre, or that was measured apart
+//! from the default namespace, has another.
 
 use std::collections::BTreeMap;
 
@@ -26,8 +26,8 @@ impl Codebook {
         Codebook { book: Book::of_dimension(config.dimension), gauges: BTreeMap::new() }
     }
 
-    /// How far codes can be trusted where they can be the least. Namespaces without links do not count where their vectors
-    /// are compared instead.
+    /// How far codes can be trusted where they can be the least. Namespaces without links do not count where their
+    /// vectors are compared instead.
     pub(crate) fn worst(&self) -> Option<Gauge> {
         let counts = |(region, gauge): &(&NamespaceId, &Gauge)| **region != LOOSE || gauge.code_recall >= GOOD;
         let gauges = self.gauges.iter().filter(counts).map(|(_, gauge)| *gauge);

@@ -1,6 +1,5 @@
 //! Which way to what is nearest is the fastest: measured on this machine with this collection's own vectors, the first
-//! time
-//! it matters, and again once there are many more.
+//! time it matters, and again once there are many more.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -25,8 +24,7 @@ const WALKED: usize = 64;
 /// Once there are so many times more documents, it is measured anew: more of what is compared comes from memory.
 const GROWTH: usize = 4;
 /// Points that a walk compares for each that its beam holds, in parts of `m`: each brings `2 m` links at most, and most
-/// of
-/// those were seen before.
+/// of those were seen before.
 const RANKED_SHARE: f64 = 0.7;
 /// Points compared on a walk in the time that reading one vector from disk takes, at best.
 const FROM_DISK: f64 = 40.0;
@@ -41,8 +39,7 @@ const STEP_OVER: f64 = 7.0;
 /// Taking a candidate out of a set, and telling whether it is left, in nanoseconds.
 const PICKING: f64 = 5.0;
 /// What comparing by codes takes however few there are: making a query of them and choosing what is compared exactly,
-/// in
-/// nanoseconds.
+/// in nanoseconds.
 const BY_CODES: f64 = 8_000.0;
 /// Fewer candidates than this part of all points are never walked among: they may hang together by nothing.
 const LEAST_SHARE: f64 = 0.02;
@@ -88,8 +85,7 @@ impl Index {
     }
 
     /// Nanoseconds that it takes to compare the vectors of so many documents, and to walk for so many points of the
-    /// beam.
-    /// `None` if neither can be told.
+    /// beam. `None` if neither can be told.
     pub(crate) fn scan_or_walk(&self, sight: Sight<'_>, n_scanned: usize, ef: f64) -> Option<[f64; 2]> {
         let cost = self.cost(sight)?;
         Some([n_scanned as f64 * cost.per_vector, self.n_ranked(sight, ef) * cost.per_step])
@@ -110,8 +106,8 @@ impl Index {
     }
 
     /// The ways to the nearest of so many candidates, by a walk that keeps `ef` points or without one, and the
-    /// nanoseconds
-    /// that each takes, the fastest first. Never empty; without figures where they are not needed or cannot be told.
+    /// nanoseconds that each takes, the fastest first. Never empty; without figures where they are not needed or cannot
+    /// be told.
     pub(crate) fn plans(&self, sight: Sight<'_>, n_candidates: usize, ef: usize, can_walk: bool) -> Vec<(Plan, f64)> {
         if n_candidates < FEW {
             return vec![(Plan::Vectors, f64::NAN)];
@@ -151,8 +147,7 @@ impl Index {
     }
 
     /// Whether to compare the codes of so many candidates, all of which lie away from a query, rather than walk among
-    /// them
-    /// with a beam of `ef`.
+    /// them with a beam of `ef`.
     pub(crate) fn prefers_codes(&self, sight: Sight<'_>, n_candidates: usize, ef: usize) -> bool {
         let Some(cost) = self.known_cost().filter(|_| self.has_codes()) else { return false };
         let walk = self.walk_among(sight, cost, n_candidates, ef);

@@ -1,9 +1,8 @@
 //! How far codes can be trusted: measured on some of the collection's own vectors, against all others.
 //!
 //! Queries are made that lie as documents do: at some of these, moved by the difference of two of their links. Of the
-//! ten
-//! nearest, by exact vectors, those count that codes leave among what a default search compares exactly; and those that
-//! such a search finds.
+//! ten nearest, by exact vectors, those count that codes leave among what a default search compares exactly; and those
+//! that such a search finds.
 
 use rayon::prelude::*;
 
@@ -64,7 +63,8 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// Takes documents of some. `None` if they are too few. Half of the queries lie at some of the newest, if any are named.
+    /// Takes documents of some. `None` if they are too few. Half of the queries lie at some of the newest, if any are
+    /// named.
     pub(super) fn take(
         index: &Index,
         bench: &Bench<'_>,
@@ -154,8 +154,7 @@ impl Sample {
     }
 
     /// The share of the nearest that codes leave among what is compared exactly. `code_of` tells where the code of a
-    /// place
-    /// is.
+    /// place is.
     fn code_recall(&self, bench: &Bench<'_>, codes: &Codes, code_of: impl Fn(usize) -> u32 + Sync) -> f32 {
         if codes.are_exact() {
             return 1.0;
@@ -220,8 +219,7 @@ impl Sample {
     }
 
     /// The mean of the vectors, and the part of what they measure from `origin` that is the same for all: 0 where that
-    /// is
-    /// their mean, near 1 where they lie far from it in one direction. An empty origin is zero.
+    /// is their mean, near 1 where they lie far from it in one direction. An empty origin is zero.
     pub(super) fn centre(&self, bench: &Bench<'_>, origin: &[f32]) -> (Vec<f32>, f64) {
         let (mut sums, mut squares) = (vec![0.0f64; self.dimension], 0.0);
         for at in 0..self.slots.len() {

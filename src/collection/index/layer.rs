@@ -73,8 +73,8 @@ impl Layer {
         self.graph.reserve(n_slots)
     }
 
-    /// Stores the code of a slot that is given to a namespace, made anew where it was made by another book or from another
-    /// centre.
+    /// Stores the code of a slot that is given to a namespace, made anew where it was made by another book or from
+    /// another centre.
     ///
     /// # Safety
     /// Nobody else reads or writes this slot's code meanwhile.
@@ -95,8 +95,7 @@ impl Layer {
     }
 
     /// Gives some slots codes in this layer, which nobody looks at yet: of all that someone may look at, since the
-    /// older view
-    /// up to the newer. `old` is what is looked at.
+    /// older view up to the newer. `old` is what is looked at.
     pub(super) fn fill(
         &self,
         bench: &Bench<'_>,
@@ -113,8 +112,8 @@ impl Layer {
             let code = codes.encode(vector, memory.slots.namespace(slot));
             #[expect(unsafe_code, reason = "slots are filled where nobody looks yet")]
             // SAFETY: nobody looks at the new layer yet. The slot holds a document at a commit that we look at, or
-            // later ones do,
-            // so that it is given no other; and whoever gave it this one did so before the new layer was there.
+            // later ones do, so that it is given no other; and whoever gave it this one did so before the new layer was
+            // there.
             unsafe {
                 codes.put(slot.0, &code);
             }

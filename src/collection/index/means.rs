@@ -1,7 +1,7 @@
 //! Where the vectors of each region lie: whose they are, and what their codes had better be measured from.
 //!
-//! A namespace that has links has a centre of its own, the mean of its documents. All others share one, which is learned
-//! from their documents alone; it is the default namespace's own as long as others have none without links.
+//! A namespace that has links has a centre of its own, the mean of its documents. All others share one, which is
+//! learned from their documents alone; it is the default namespace's own as long as others have none without links.
 
 use std::sync::atomic::Ordering;
 
@@ -32,8 +32,8 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// Those that a region is measured by: of all namespaces without links one stands for the others, that of the newest
-    /// document or of one chosen at random. `None` if there is none that has enough.
+    /// Those that a region is measured by: of all namespaces without links one stands for the others, that of the
+    /// newest document or of one chosen at random. `None` if there is none that has enough.
     pub(super) fn of(
         index: &Index,
         bench: &Bench<'_>,
@@ -57,8 +57,8 @@ impl Index {
         if region == LOOSE { self.n_loose() } else { bench.memory.n_members(region) }
     }
 
-    /// Whether codes of a namespace may be compared instead of its vectors: not where it has no links, and codes do not fit
-    /// those that have none.
+    /// Whether codes of a namespace may be compared instead of its vectors: not where it has no links, and codes do not
+    /// fit those that have none.
     pub(crate) fn trusts_codes_of(&self, namespace: NamespaceId) -> bool {
         !self.misfits_loose.load(Ordering::Acquire) || self.links(namespace)
     }

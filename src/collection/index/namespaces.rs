@@ -1,17 +1,13 @@
 //! Which namespaces have links of their own, and beginning and ending that as they grow and shrink.
 //!
 //! The default namespace always has them. Any other one has once it is large enough that walking is faster than
-//! comparing
-//! the codes of all its members. Slots of smaller ones are *loose*: they have left the tail and are not in the graph,
-//! and
-//! searches go through the members one by one. Links of a namespace lead to its own points alone: it is a region of the
-//! graph.
+//! comparing the codes of all its members. Slots of smaller ones are *loose*: they have left the tail and are not in
+//! the graph, and searches go through the members one by one. Links of a namespace lead to its own points alone: it is
+//! a region of the graph.
 //!
 //! The linker alone changes any of this. When a namespace begins to be linked, its loose slots go back to the tail
-//! before
-//! anyone looks for them in the graph. When it ends, it is struck off the list before any point is taken out, and a
-//! walk
-//! that finds it struck off afterwards counts for nothing.
+//! before anyone looks for them in the graph. When it ends, it is struck off the list before any point is taken out,
+//! and a walk that finds it struck off afterwards counts for nothing.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -28,8 +24,7 @@ use crate::graph::{Change, Graph};
 use crate::id::{Commit, NamespaceId, Slot};
 
 /// Documents of a namespace from which on it is linked. With 384 components comparing the codes of 1,000 documents
-/// takes 20
-/// to 30 µs, as a walk does; with 128 comparing the vectors of 1,000 takes 15 µs, a walk 20.
+/// takes 20 to 30 µs, as a walk does; with 128 comparing the vectors of 1,000 takes 15 µs, a walk 20.
 const USUAL: usize = 1_024;
 /// A namespace that has fewer than one part in so many of these is not linked any more.
 const KEPT_SHARE: usize = 2;
@@ -253,8 +248,7 @@ impl Index {
     }
 
     /// Sorts slots that are about to leave the tail into those to be linked and those that are not. Namespaces that
-    /// have
-    /// become large begin to be linked.
+    /// have become large begin to be linked.
     pub(super) fn sort_out(&self, graph: &Graph, memory: &Memory, slots: Vec<Slot>) -> (Vec<Slot>, Vec<Slot>) {
         if graph.is_undivided() {
             return (slots, Vec::new());
@@ -327,8 +321,7 @@ impl Index {
     }
 
     /// The slots of a graph that another is made of: those that are to be linked there, and those that are to be loose;
-    /// and
-    /// the namespaces whose documents are linked.
+    /// and the namespaces whose documents are linked.
     pub(super) fn divide(&self, memory: &Memory, slots: Vec<Slot>) -> (Vec<Slot>, Vec<Slot>, Linked) {
         let mut linked = HashMap::clone(&self.namespaces.linked.load());
         if self.is_undivided() {

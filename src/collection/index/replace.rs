@@ -1,9 +1,10 @@
 //! Putting other codes in the place of those that do not fit.
 //!
-//! A new layer is made beside the one that is walked: first the codes of all documents, then a graph. That begins with the
-//! links there are, but for slots that were linked since codes were last seen to fit: those are linked anew. Whoever gives
-//! a slot a document meanwhile gives it a code in both layers, and what is linked in the one is linked in the other after.
-//! All is done a little at a time, between other work. Then the new layer takes the other's place at once.
+//! A new layer is made beside the one that is walked: first the codes of all documents, then a graph. That begins with
+//! the links there are, but for slots that were linked since codes were last seen to fit: those are linked anew.
+//! Whoever gives a slot a document meanwhile gives it a code in both layers, and what is linked in the one is linked in
+//! the other after. All is done a little at a time, between other work. Then the new layer takes the other's place at
+//! once.
 //!
 //! A crash on the way costs what was done of it: what is on disk is the old layer until a save has written the new one.
 
@@ -181,8 +182,7 @@ impl Index {
             let _still = bench.memory.still();
             self.layer.store(layer.clone());
             // By other codes everything may be otherwise: measured again, and once more as they grow. Before whoever
-            // waits
-            // can see that nothing is being made any more.
+            // waits can see that nothing is being made any more.
             self.adapting.lock().watches.begin_anew();
             self.next.store(None);
         }

@@ -33,8 +33,7 @@ pub(super) enum Doubt {
 }
 
 /// Compares the nearest by codes by their exact vectors: `n_least`, and more as long as the codes' own errors say that
-/// the
-/// next may belong among the hits.
+/// the next may belong among the hits.
 pub(super) fn rescore_while_doubted(
     look: Look<'_>,
     (codes, query): (&Codes, &CodeQuery),
@@ -78,8 +77,7 @@ pub(super) fn rescore_while_doubted(
 }
 
 /// Compares by their exact vectors those of some candidates that come after as many as there are pairs of ranks, and
-/// puts
-/// them in order among those found.
+/// puts them in order among those found.
 fn compare_more(
     exact: &Reader<'_>,
     ranker: &Ranker,
@@ -121,8 +119,7 @@ fn doubt_of(pairs: &[(f32, f32)], noise: f32, n: usize, has_more: bool) -> Doubt
 }
 
 /// Whether the next candidate, of this rank by its code, may be nearer than the farthest of the hits so far, by what
-/// codes
-/// were wrong about the candidates before: pairs of ranks by code and exact ranks.
+/// codes were wrong about the candidates before: pairs of ranks by code and exact ranks.
 fn is_doubted(pairs: &[(f32, f32)], noise: f32, next: f32, farthest: f32) -> bool {
     let errors = pairs.iter().map(|&(by_code, exact)| f64::from(exact) - f64::from(by_code));
     let mean = errors.clone().sum::<f64>() / pairs.len().max(1) as f64;
@@ -131,8 +128,8 @@ fn is_doubted(pairs: &[(f32, f32)], noise: f32, next: f32, farthest: f32) -> boo
     f64::from(next) + mean - DOUBT * deviation < f64::from(farthest)
 }
 
-/// Whether codes told next to nothing about which of some candidates for `n` hits are the nearest: they were wrong by as
-/// much as there was to tell, or cannot tell apart what is nearest.
+/// Whether codes told next to nothing about which of some candidates for `n` hits are the nearest: they were wrong by
+/// as much as there was to tell, or cannot tell apart what is nearest.
 fn are_blind(pairs: &[(f32, f32)], noise: f32, n: usize) -> bool {
     if pairs.len() <= n {
         return false;
@@ -189,8 +186,8 @@ fn rescore(exact: &Reader<'_>, ranker: &Ranker, wanted: Wanted<'_>, scratch: &mu
 }
 
 /// Compares what was found by its exact vectors, those that are nearest by their codes first, until those that come
-/// later
-/// make no difference. What matches a filter may lie far from the query, where codes can hardly tell one from another.
+/// later make no difference. What matches a filter may lie far from the query, where codes can hardly tell one from
+/// another.
 pub(super) fn rescore_until_sure(
     (slots, exact): (&Slots, &Reader<'_>),
     ranker: &Ranker,

@@ -1,7 +1,7 @@
 //! Finding what is nearest: through the tail, then along the graph; or one by one.
 //!
-//! In this order, because a slot leaves the tail only after it is linked. What is found by codes is compared again by its
-//! exact vector (`rescore`).
+//! In this order, because a slot leaves the tail only after it is linked. What is found by codes is compared again by
+//! its exact vector (`rescore`).
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ pub(super) const NEIGHBOURHOOD: usize = 16;
 pub(crate) const WIDER: usize = 12;
 /// Where codes can hardly tell the nearest, a walk keeps so many times more.
 const WIDER_IN_DOUBT: usize = 8;
-/// Where only the next after all that were compared may belong among the hits, a walk keeps twice as many, and at most so
-/// many times more.
+/// Where only the next after all that were compared may belong among the hits, a walk keeps twice as many, and at most
+/// so many times more.
 const MOST_WIDENED: usize = 4;
 /// Where not even the widest walk can tell them, all vectors are compared if that takes no longer than so many of such.
 const WORTH_SCANNING: usize = 4;
@@ -77,8 +77,7 @@ pub(crate) enum Target<'t> {
     /// Among all documents of the namespace; where those around the query are dead, past them.
     All,
     /// Among those that have a bit; by a walk, which begins at the seeds too. If none of them is near the query, the
-    /// walk
-    /// keeps more, or there is none where it may be given up.
+    /// walk keeps more, or there is none where it may be given up.
     Among { bits: &'t Bits, seeds: &'t [u32], may_give_up: bool },
     /// These, one by one, by their codes; those that sketches say are far away are sifted out before, if that is worth
     /// it.
@@ -304,8 +303,8 @@ impl Index {
         Ok(true)
     }
 
-    /// The same among all documents of the namespace: by a wider walk where codes leave it in doubt what is nearest, or by
-    /// giving up where comparing all vectors takes no longer.
+    /// The same among all documents of the namespace: by a wider walk where codes leave it in doubt what is nearest, or
+    /// by giving up where comparing all vectors takes no longer.
     fn seek_all(
         &self,
         mut look: Look<'_>,
@@ -350,10 +349,8 @@ impl Index {
     }
 
     /// Finds the nearest `n_kept` of tail and graph, ranked as the graph ranks: they are in `scratch.found` where each
-    /// is
-    /// ranked, otherwise [`gather`] puts them there. False if another layer has taken the place of the one looked at:
-    /// what
-    /// has left the tail may be in that one alone.
+    /// is ranked, otherwise [`gather`] puts them there. False if another layer has taken the place of the one looked
+    /// at: what has left the tail may be in that one alone.
     fn collect<S: Space + Seen>(
         &self,
         Look { layer, sight, wanted }: Look<'_>,
@@ -499,8 +496,7 @@ fn is_starved(wanted: Wanted<'_>, ef: usize, admits: &impl Fn(u32) -> bool, scra
 }
 
 /// Compares slots one by one, leaving the nearest in `scratch.found`, in no order, and some that are farther or not
-/// seen any
-/// more. Returns how many were compared.
+/// seen any more. Returns how many were compared.
 fn scan_each<S: Space + Seen>(
     space: &S,
     query: &S::Query,

@@ -1,7 +1,7 @@
 //! A run of slots that wait to be linked, as many as there is room for.
 //!
-//! One thread at a time pushes at the end, the linker lets slots leave at the front, and any number of searches read what
-//! lies between without a lock. A place is used once. What comes after a segment that is full is not known here.
+//! One thread at a time pushes at the end, the linker lets slots leave at the front, and any number of searches read
+//! what lies between without a lock. A place is used once. What comes after a segment that is full is not known here.
 
 use crate::id::Slot;
 use crate::sync::{AtomicU32, AtomicUsize, Ordering};

@@ -1,8 +1,7 @@
 //! Telling from sketches most of what is far from a query, before codes are compared.
 //!
 //! Sketches are made when a search first wants them, in the background, of what is seen from then on: a search that
-//! looks
-//! at an earlier commit does without.
+//! looks at an earlier commit does without.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -21,8 +20,7 @@ use crate::quant::{Code, CodeQuery, Codes, Sketches};
 /// Fewer candidates are compared by their codes right away.
 pub(crate) const LEAST_SIFTED: usize = 512;
 /// Candidates whose codes are compared all the same, about: measured on embeddings of short texts. Of those that lie
-/// away
-/// from the query, such a part.
+/// away from the query, such a part.
 pub(super) const SIFTED: f64 = 400.0;
 pub(super) const LEFT_AWAY: f64 = 0.2;
 /// Candidates sifted at once.
@@ -218,8 +216,7 @@ fn choose(counts: &[u32], slots: &[u32], range: Range<u32>, chosen: &mut Vec<u32
         let mut n = 0;
         for (counts, slots) in counts.chunks(LANES).zip(slots.chunks(LANES)) {
             // Of most blocks none is, which is told of all at once; of others each is taken, and left again if it is
-            // not:
-            // which are cannot be foreseen.
+            // not: which are cannot be foreseen.
             if counts.iter().fold(false, |any, count| any | is_within(count)) {
                 for (count, slot) in counts.iter().zip(slots) {
                     buffer[n % CHOSEN] = *slot;

@@ -58,8 +58,7 @@ thread_local! {
 }
 
 /// Does something while nothing is committed, and has views looked at: the oldest that anyone looks at, and the newest.
-/// `None`,
-/// and nothing done, where others hold commits off: they may be waiting for the linker.
+/// `None`, and nothing done, where others hold commits off: they may be waiting for the linker.
 type Pin<'p> = dyn Fn(&mut dyn FnMut()) -> Option<[Arc<View>; 2]> + Sync + 'p;
 
 /// Shows the vector of a slot that holds a document at a view.
@@ -186,7 +185,8 @@ impl Index {
         }
         let mut waiting = Vec::new();
         failpoint::hit("link.take");
-        // By codes that do not fit it would be linked badly, and again by others soon: as long as there is room, it waits.
+        // By codes that do not fit it would be linked badly, and again by others soon: as long as there is room, it
+        // waits.
         if !self.is_replacing() || self.tail.len() * HELD_BACK_SHARE >= self.bound {
             self.tail.take(BATCH, &mut waiting);
         }

@@ -20,8 +20,8 @@ pub(super) const NEWEST: usize = 512;
 /// before so many: if codes leave fewer of the nearest among them, all is measured.
 const LOOKED_AT_SHARE: usize = 8;
 const LEAST_LOOKED_AT: usize = 64;
-/// So many searches that codes could hardly answer have them measured, if there are so many times more documents than when
-/// that was last done.
+/// So many searches that codes could hardly answer have them measured, if there are so many times more documents than
+/// when that was last done.
 const DOUBTS: usize = 8;
 const DOUBT_GROWTH: f64 = 1.1;
 
@@ -44,8 +44,8 @@ pub(super) struct Watch {
     /// Slots that were linked last, and how many were since these were last looked at.
     newest: VecDeque<Slot>,
     n_linked: usize,
-    /// Slots that were linked since links were last seen to be chosen by codes that fit: perhaps badly. `None` says that all
-    /// may have been.
+    /// Slots that were linked since links were last seen to be chosen by codes that fit: perhaps badly. `None` says
+    /// that all may have been.
     unsure: Option<Vec<Slot>>,
     /// A look at the newest since then did not see that.
     was_unsure: bool,
@@ -60,8 +60,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// As it was written down. Where codes did not fit they are measured again: what was to take their place was lost with
-    /// the last opening.
+    /// As it was written down. Where codes did not fit they are measured again: what was to take their place was lost
+    /// with the last opening.
     fn of(gauge: Gauge, adapts: bool) -> Self {
         let n_measured = if adapts && gauge.code_recall < GOOD { 0 } else { gauge.n_documents };
         Watch { gauge: Some(gauge), n_measured, ..Watch::default() }
@@ -112,8 +112,8 @@ impl Watch {
         }
     }
 
-    /// Whether codes of the same kind from another centre may be made among so many documents. Where they were made a moment
-    /// ago, and do not fit as well as it seemed, they are not made again and again.
+    /// Whether codes of the same kind from another centre may be made among so many documents. Where they were made a
+    /// moment ago, and do not fit as well as it seemed, they are not made again and again.
     pub(super) fn may_repeat(&self, n_documents: usize) -> bool {
         self.is_suspected || self.is_doubted || n_documents >= self.n_replaced.saturating_mul(GROWTH)
     }

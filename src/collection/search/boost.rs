@@ -1,7 +1,7 @@
 //! Adding to scores, before the best are cut off.
 //!
-//! More than is wanted is found by the plain score, and put in the order of the boosted one. Where it is known how much boosts
-//! can add at most, more and more is found until nothing else could be among the best.
+//! More than is wanted is found by the plain score, and put in the order of the boosted one. Where it is known how much
+//! boosts can add at most, more and more is found until nothing else could be among the best.
 
 use std::collections::HashMap;
 

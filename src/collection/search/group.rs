@@ -1,7 +1,7 @@
 //! Hits in groups that have the same value in a field.
 //!
-//! The best are found, then the best of those that are in none of the groups found so far, until there are enough groups;
-//! then the best of each group that is not full. So nothing is missed for being cut off too early.
+//! The best are found, then the best of those that are in none of the groups found so far, until there are enough
+//! groups; then the best of each group that is not full. So nothing is missed for being cut off too early.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Making hits of what was found: from the documents of the commit that is looked at, or, where only ids are wanted, from
-//! memory.
+//! Making hits of what was found: from the documents of the commit that is looked at, or, where only ids are wanted,
+//! from memory.
 
 use std::sync::Arc;
 

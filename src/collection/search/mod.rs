@@ -182,12 +182,13 @@ impl<Q> Search<Q> {
         self
     }
 
-    /// Has hits come in groups that have the same value in a metadata field: `limit` groups, each of its best `per_group`
-    /// hits, 1 to 4,096, those groups first whose best hit is best, at most 4,096. [`Hit::group`](crate::Hit) is the value; hits of a group
-    /// stand together. Groups are those there are: not only those among what was found first.
+    /// Has hits come in groups that have the same value in a metadata field: `limit` groups, each of its best
+    /// `per_group` hits, 1 to 4,096, those groups first whose best hit is best, at most 4,096.
+    /// [`Hit::group`](crate::Hit) is the value; hits of a group stand together. Groups are those there are: not only
+    /// those among what was found first.
     ///
-    /// Equal values are those that a filter calls equal. Documents that do not have the field are left out, and so are those
-    /// in which it is an array or an object.
+    /// Equal values are those that a filter calls equal. Documents that do not have the field are left out, and so are
+    /// those in which it is an array or an object.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -206,12 +207,12 @@ impl<Q> Search<Q> {
         self
     }
 
-    /// Adds to the score of each hit ([`Boost`]); may be called again for others. [`Hit::score`](crate::Hit) is the sum,
-    /// the distance stays what it is.
+    /// Adds to the score of each hit ([`Boost`]); may be called again for others. [`Hit::score`](crate::Hit) is the
+    /// sum, the distance stays what it is.
     ///
-    /// Boosts are added before the best are cut off. Where all are decays and filters, and the search is by a vector or by
-    /// words alone, what is found is what adding to the scores of all documents would find, as far as the search itself
-    /// finds what is nearest. Otherwise they are added to so many of the best by the plain score
+    /// Boosts are added before the best are cut off. Where all are decays and filters, and the search is by a vector or
+    /// by words alone, what is found is what adding to the scores of all documents would find, as far as the search
+    /// itself finds what is nearest. Otherwise they are added to so many of the best by the plain score
     /// ([`boosted_candidates`](Search::boosted_candidates)).
     ///
     /// ```
@@ -232,15 +233,15 @@ impl<Q> Search<Q> {
         self
     }
 
-    /// How many of the best are found before boosts are added: 1 to 4,096. Default: ten for each hit wanted, and at least
-    /// 100.
+    /// How many of the best are found before boosts are added: 1 to 4,096. Default: ten for each hit wanted, and at
+    /// least 100.
     pub fn boosted_candidates(mut self, candidates: usize) -> Self {
         self.params.boosted_candidates = Some(candidates);
         self
     }
 
-    /// How BM25 weighs in a search by words: `k1` says how slowly a word that comes again and again counts for less, `b`, 0
-    /// to 1, how much long documents do. Default: 1.2 and 0.75.
+    /// How BM25 weighs in a search by words: `k1` says how slowly a word that comes again and again counts for less,
+    /// `b`, 0 to 1, how much long documents do. Default: 1.2 and 0.75.
     pub fn bm25(mut self, k1: f32, b: f32) -> Self {
         (self.params.k1, self.params.b) = (k1, b);
         self
@@ -252,8 +253,8 @@ impl<Q> Search<Q> {
         self
     }
 
-    /// Whether the answer says why it was found as it was: the ways there were, what each was expected to take, how many
-    /// documents match the filter in truth ([`Hits::explanation`]). Default: no.
+    /// Whether the answer says why it was found as it was: the ways there were, what each was expected to take, how
+    /// many documents match the filter in truth ([`Hits::explanation`]). Default: no.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;

@@ -1,9 +1,8 @@
 //! The searches of one call: finding what is nearest among the documents that may be hits, and answering.
 //!
 //! Without a filter a search walks the graph, or compares every vector where that is faster. With one it does what
-//! costs
-//! least, by measure: compare the codes of all that match, or walk among them. What postings cannot tell of a match is
-//! asked of the documents found, nearest first, until there are enough.
+//! costs least, by measure: compare the codes of all that match, or walk among them. What postings cannot tell of a
+//! match is asked of the documents found, nearest first, until there are enough.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Indexing the words of documents that were there before: a piece at a time, each a commit of its own, so that a kill loses
-//! nothing but the piece under way.
+//! Indexing the words of documents that were there before: a piece at a time, each a commit of its own, so that a kill
+//! loses nothing but the piece under way.
 //!
 //! Documents that are written meanwhile are indexed as they are written; to index one twice changes nothing.
 

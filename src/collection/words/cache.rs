@@ -1,5 +1,5 @@
-//! Lists of words held in memory: those that were asked for, kept up to date by every commit, and let go when there are too
-//! many.
+//! Lists of words held in memory: those that were asked for, kept up to date by every commit, and let go when there are
+//! too many.
 //!
 //! What is held says since which commit it has been as it is. A search that looks at an earlier commit does not use it.
 

@@ -1,5 +1,5 @@
-//! What a commit changes in the index of words: gathered document by document, written as one change for each chunk of each
-//! word.
+//! What a commit changes in the index of words: gathered document by document, written as one change for each chunk of
+//! each word.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,7 @@
 //! The documents that have the words of a query, as of one commit.
 //!
-//! What was held in memory since before that commit is used; everything else is read from the rows of the commit, and held
-//! from then on. Where rows cannot tell, the documents themselves are gone through.
+//! What was held in memory since before that commit is used; everything else is read from the rows of the commit, and
+//! held from then on. Where rows cannot tell, the documents themselves are gone through.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;

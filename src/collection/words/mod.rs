@@ -1,8 +1,8 @@
 //! The index of words: which slots have which word, and how often.
 //!
-//! Postings are written in the batch of the documents they are of, and read as of the commit that a search sees; what is
-//! asked for often is held in memory. All of it is derived: what is not indexed yet, or damaged, is told from the documents
-//! themselves.
+//! Postings are written in the batch of the documents they are of, and read as of the commit that a search sees; what
+//! is asked for often is held in memory. All of it is derived: what is not indexed yet, or damaged, is told from the
+//! documents themselves.
 //!
 //! | file | owns |
 //! |---|---|
@@ -76,8 +76,8 @@ impl WordsRow {
 }
 
 impl Words {
-    /// What is known of a collection's words, and room for so many bytes of postings. Without anything known, or where it is
-    /// of other rules, all is made anew.
+    /// What is known of a collection's words, and room for so many bytes of postings. Without anything known, or where
+    /// it is of other rules, all is made anew.
     pub(crate) fn new(row: Option<WordsRow>, config: &CollectionConfig, most_bytes: usize) -> Self {
         let row = row.filter(|row| row.analyzer_version == VERSION);
         Words {

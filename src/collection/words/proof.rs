@@ -31,8 +31,8 @@ impl Sum {
 }
 
 impl Live {
-    /// Holds every posting against the documents, every document against the postings, and what is held against both. The
-    /// caller sees to it that nothing is committed meanwhile.
+    /// Holds every posting against the documents, every document against the postings, and what is held against both.
+    /// The caller sees to it that nothing is committed meanwhile.
     pub(crate) fn verify_words(&self, view: &View) -> Result<()> {
         let source = self.source(Some(&view.snapshot));
         let (progress, stored) = (*self.words.progress.read(), source.words()?);

@@ -216,8 +216,8 @@ fn the_builder_makes_what_json_says() {
     }
 }
 
-/// Checks that JSON is refused at a place, for a reason that says all the parts.
-/// Checks that two spellings are of one filter.
+/// Checks that JSON is refused at a place, for a reason that says all the parts. Checks that two spellings are of one
+/// filter.
 fn check_same(spelt: Json, usual: Json) {
     assert_eq!(Filter::from_json(&spelt).unwrap().to_json(), Filter::from_json(&usual).unwrap().to_json(), "{spelt}");
 }

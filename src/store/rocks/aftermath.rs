@@ -1,8 +1,9 @@
 //! Keeps a full disk from being taken for a broken one.
 //!
 //! RocksDB comes back by itself from a write that met a full disk. Until then it does not touch the log that the write
-//! went to, and a sync that comes meanwhile is refused. That refusal it would take for a new error, of the kind that only
-//! opening anew mends, and so stay read-only although there is space. It is dropped here: what it followed from is known.
+//! went to, and a sync that comes meanwhile is refused. That refusal it would take for a new error, of the kind that
+//! only opening anew mends, and so stay read-only although there is space. It is dropped here: what it followed from is
+//! known.
 
 use std::ffi::c_void;
 use std::ptr;

@@ -2,9 +2,9 @@
 //!
 //! It narrows RocksDB to what the store needs and closes its traps: every scan reports the error that ended it, a
 //! family's handle keeps the database alive, a view cannot outlive what it looks at, families are created several at a
-//! time (the safe bindings make them one by one, each at the cost of rewriting the options of all), and a backup carries
-//! a note and tells its number (the safe bindings wrap neither). How RocksDB is set up says [`options`], what it makes of
-//! backups [`backups`], and of errors that follow others [`aftermath`].
+//! time (the safe bindings make them one by one, each at the cost of rewriting the options of all), and a backup
+//! carries a note and tells its number (the safe bindings wrap neither). How RocksDB is set up says [`options`], what
+//! it makes of backups [`backups`], and of errors that follow others [`aftermath`].
 
 #![expect(
     unsafe_code,

@@ -45,8 +45,8 @@ pub(crate) struct Budget {
     largest_write_buffer_bytes: usize,
 }
 
-/// A part of the block cache has at least so many bytes: the filter of a file is one block, of a byte and a quarter for each
-/// row, and one that does not fit into its part is read anew for every row that is looked up.
+/// A part of the block cache has at least so many bytes: the filter of a file is one block, of a byte and a quarter for
+/// each row, and one that does not fit into its part is read anew for every row that is looked up.
 const CACHE_PART: usize = 8 << 20;
 /// The cache has at most two to this power of parts, each with a lock of its own.
 const MOST_PARTS_LOG2: u32 = 6;
@@ -67,8 +67,8 @@ impl Budget {
 pub(crate) enum Shape {
     /// Large, random to the eye, written once: not compressed, large buffers.
     Vectors,
-    /// Everything else. Of these only postings are ever merged; all have the same options, because families of one shape are
-    /// created in one call.
+    /// Everything else. Of these only postings are ever merged; all have the same options, because families of one
+    /// shape are created in one call.
     Rows,
 }
 

@@ -1,6 +1,5 @@
 //! The codes campaign: a worker writes data that codes stop fitting again and again, and is killed while they are
-//! replaced
-//! and written down. Then everything acknowledged has to be there, and found.
+//! replaced and written down. Then everything acknowledged has to be there, and found.
 
 mod examine;
 mod script;

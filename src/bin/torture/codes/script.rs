@@ -1,6 +1,5 @@
 //! What is written, in which order: a pure function of the seed. Clusters come one after the other, each farther away
-//! and
-//! larger than all before, so that codes stop fitting again and again.
+//! and larger than all before, so that codes stop fitting again and again.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,5 @@
 //! The process that is killed: carries out the script, and tells each operation that was acknowledged and each change
-//! of
-//! codes.
+//! of codes.
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -1,7 +1,8 @@
 //! What was acknowledged and what may have happened: the worker's lines, turned into the state that must be found.
 //!
 //! After each line the state is exact but for operations that were tried and never answered. When the database has been
-//! read, [`Ledger::settle`] decides for each of those whether it happened, wholly or not at all, and compares everything.
+//! read, [`Ledger::settle`] decides for each of those whether it happened, wholly or not at all, and compares
+//! everything.
 
 mod settle;
 

@@ -1,7 +1,7 @@
 //! The nearest rows of each query, read or computed, and how many of them a search found.
 //!
-//! A file of them (`.ibin`) holds queries and columns as u32, then a row of ids for each query as u32, nearest first; all
-//! little-endian.
+//! A file of them (`.ibin`) holds queries and columns as u32, then a row of ids for each query as u32, nearest first;
+//! all little-endian.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
