@@ -157,6 +157,7 @@ fn work_on(live: &Live, pool: &rayon::ThreadPool) -> Progress {
                 ranker: &live.ranker,
                 commit: view.commit,
                 is_settled: !live.is_bringing(),
+                is_on_disk: live.keeps_on_disk(),
                 may_hold_all: live.may_hold_all(),
                 pin: &|work| {
                     let _held = live.store.hold_within(STILL)?;

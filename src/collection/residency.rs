@@ -190,6 +190,11 @@ impl Live {
         self.bringing.lock().is_some()
     }
 
+    /// Whether whoever opened the database wants exact vectors to stay on disk.
+    pub(crate) fn keeps_on_disk(&self) -> bool {
+        self.store.options().residency_of(&self.config) == Residency::Disk
+    }
+
     /// Whether there is room in memory for all vectors once more.
     pub(crate) fn may_hold_all(&self) -> bool {
         let slots = &self.memory.slots;

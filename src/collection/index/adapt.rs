@@ -84,6 +84,12 @@ impl Index {
         self.adapts && kind.is_some_and(|kind| kind != CodeKind::F32 && begin == CodeKind::F32)
     }
 
+    /// Whether codes are vectors as they are that take more room than other codes.
+    fn are_whole(&self) -> bool {
+        let kind = self.layer.load().codes().map(|codes| codes.book().kind);
+        kind == Some(CodeKind::F32) && Book::of_dimension(self.origin.dimension).kind != CodeKind::F32
+    }
+
     /// Whether other codes are being made.
     pub(super) fn is_replacing(&self) -> bool {
         self.next.load().is_some()
@@ -139,6 +145,11 @@ impl Index {
         if self.is_outdated() {
             let generation = codes.book().generation + 1;
             let book = Book { kind: CodeKind::F32, generation, ..Book::default() };
+            return self.begin_replacing(bench, book).map(|()| true);
+        }
+        if self.adapts && self.are_whole() && bench.is_on_disk {
+            let (generation, centres) = (codes.book().generation + 1, self.centres(bench)?.into());
+            let book = Book { kind: CodeKind::Sq16, generation, centres };
             return self.begin_replacing(bench, book).map(|()| true);
         }
         for region in touched {

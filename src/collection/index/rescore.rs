@@ -50,6 +50,10 @@ pub(super) fn rescore_while_doubted(
     let (mut n, mut has_all) = (n_least, all.len() <= n_least);
     scratch.found.clear();
     pairs.clear();
+    // So that searches that come to need it allocate nothing.
+    scratch.ranks.clear();
+    scratch.ranks.reserve(at_most);
+    pairs.reserve(at_most);
     let compared = loop {
         let compared = compare_more(exact, ranker, wanted, &all[..n.min(all.len())], &mut pairs, scratch);
         let farthest = scratch.found.get(wanted.n.saturating_sub(1)).map_or(f32::INFINITY, |found| found.rank);
@@ -68,7 +72,7 @@ pub(super) fn rescore_while_doubted(
         n += n.div_ceil(STEP);
     };
     let doubt = match n >= all.len() {
-        true => doubt_of(&pairs, noise, wanted.n, all.len() >= at_most),
+        true => doubt_of(&pairs, noise, wanted.n, all.len() >= at_most, &mut scratch.ranks),
         false => Doubt::No,
     };
     (scratch.rough, scratch.pairs) = (all, pairs);
@@ -104,14 +108,16 @@ fn compare_more(
     Ok(())
 }
 
-/// What is in doubt once all candidates for `n` hits were compared; `has_more` says that there are farther ones.
-fn doubt_of(pairs: &[(f32, f32)], noise: f32, n: usize, has_more: bool) -> Doubt {
-    if are_blind(pairs, noise, n) {
+/// What is in doubt once all candidates for `n` hits were compared; `has_more` says that there are farther ones, `ranks`
+/// is room for ranks.
+fn doubt_of(pairs: &[(f32, f32)], noise: f32, n: usize, has_more: bool, ranks: &mut Vec<f32>) -> Doubt {
+    ranks.clear();
+    ranks.extend(pairs.iter().map(|(_, exact)| *exact));
+    ranks.sort_unstable_by(f32::total_cmp);
+    if are_blind(pairs, ranks, noise, n) {
         return Doubt::Nearest;
     }
-    let mut exact: Vec<f32> = pairs.iter().map(|(_, exact)| *exact).collect();
-    exact.sort_unstable_by(f32::total_cmp);
-    let farthest = exact.get(n.saturating_sub(1)).copied().unwrap_or(f32::INFINITY);
+    let farthest = ranks.get(n.saturating_sub(1)).copied().unwrap_or(f32::INFINITY);
     match pairs.last() {
         Some((next, _)) if has_more && is_doubted(pairs, noise, *next, farthest) => Doubt::Next,
         _ => Doubt::No,
@@ -128,23 +134,21 @@ fn is_doubted(pairs: &[(f32, f32)], noise: f32, next: f32, farthest: f32) -> boo
     f64::from(next) + mean - DOUBT * deviation < f64::from(farthest)
 }
 
-/// Whether codes told next to nothing about which of some candidates for `n` hits are the nearest: they were wrong by
-/// as much as there was to tell, or cannot tell apart what is nearest.
-fn are_blind(pairs: &[(f32, f32)], noise: f32, n: usize) -> bool {
+/// Whether codes told next to nothing about which of some candidates for `n` hits are the nearest: they were wrong by as
+/// much as there was to tell, or cannot tell apart what is nearest. `ranks` are the exact ones in order.
+fn are_blind(pairs: &[(f32, f32)], ranks: &[f32], noise: f32, n: usize) -> bool {
     if pairs.len() <= n {
         return false;
     }
-    let error = |&(by_code, exact): &(f32, f32)| f64::from(exact) - f64::from(by_code);
-    let mut exact: Vec<f64> = pairs.iter().map(|(_, exact)| f64::from(*exact)).collect();
-    let to_tell = variance(exact.iter().copied());
-    if to_tell > 0.0 && variance(pairs.iter().map(error)) >= BLIND * to_tell {
+    let to_tell = |ranks: &[f32]| variance(ranks.iter().map(|rank| f64::from(*rank)));
+    let all = to_tell(ranks);
+    let errors = pairs.iter().map(|&(by_code, exact)| f64::from(exact) - f64::from(by_code));
+    if all > 0.0 && variance(errors) >= BLIND * all {
         return true;
     }
     // What else is among the candidates may lie far away, so that it is told from those easily.
-    let near = (pairs.len() / 2).max(n + 1).min(exact.len());
-    exact.sort_unstable_by(f64::total_cmp);
-    let to_tell = variance(exact[..near].iter().copied());
-    to_tell > 0.0 && f64::from(noise).powi(2) >= BLIND * to_tell
+    let near = to_tell(&ranks[..(pairs.len() / 2).max(n + 1).min(ranks.len())]);
+    near > 0.0 && f64::from(noise).powi(2) >= BLIND * near
 }
 
 fn variance(values: impl Iterator<Item = f64> + Clone) -> f64 {

@@ -136,6 +136,7 @@ pub(crate) struct Scratch {
     pub(super) nearest: Vec<Found>,
     /// Ranks by codes, and exact ones.
     pub(super) pairs: Vec<(f32, f32)>,
+    pub(super) ranks: Vec<f32>,
     /// What was found, nearest first.
     pub(crate) found: Vec<Found>,
     /// What the last walk cost.

@@ -77,6 +77,8 @@ pub(crate) struct Bench<'w> {
     pub(crate) commit: Commit,
     /// No vectors are on their way into memory.
     pub(crate) is_settled: bool,
+    /// Whoever opened the database wants exact vectors to stay on disk.
+    pub(crate) is_on_disk: bool,
     /// All exact vectors may be in memory once more.
     pub(crate) may_hold_all: bool,
     pub(crate) pin: &'w Pin<'w>,
