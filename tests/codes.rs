@@ -466,6 +466,26 @@ fn documents_that_begin_a_cluster_far_away_are_found_at_once() {
 }
 
 #[test]
+fn searches_for_none_and_for_very_many_end() {
+    let (_alone, folder) = (ALONE.lock(), folder());
+    let db = Database::open_with(folder.path(), quick()).unwrap();
+    let collection = db.create_collection("c", config().adapt_codes(false)).unwrap();
+    insert(&collection, 0, N_ROWS, 0.0);
+    insert(&collection, N_ROWS, 2 * N_ROWS, 6e4);
+    collection.wait_indexed().unwrap();
+    for away in [0.0, 6e4] {
+        for ef in 1..6 {
+            let search = collection.search(row(1, away)).limit(0).ef(ef).way(Way::Graph);
+            assert_eq!(search.run().unwrap().len(), 0);
+        }
+        for limit in [1_000, 2_025, 2_100, 3_999, 5_000] {
+            let hits = collection.search(row(1, away)).limit(limit).way(Way::Graph).run().unwrap();
+            assert_eq!(hits.len(), limit.min(2 * N_ROWS as usize), "{limit}, {:?}", hits.route);
+        }
+    }
+}
+
+#[test]
 fn links_that_were_made_by_codes_that_fitted_stay() {
     let (_alone, folder) = (ALONE.lock(), folder());
     let db = Database::open_with(folder.path(), quick()).unwrap();

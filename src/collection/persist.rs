@@ -67,6 +67,8 @@ pub(crate) struct State {
     pub(crate) codebook: Option<u32>,
     /// The regions that have a codebook there, and how many documents each had when it was measured.
     pub(crate) regions: BTreeMap<NamespaceId, u64>,
+    /// The same two as they were, until it is known that others were written.
+    told_before: Option<(Option<u32>, BTreeMap<NamespaceId, u64>)>,
     /// The newest image is of other ones.
     is_image_outdated: bool,
     /// The delta that the newest image holds, and how many bytes it has.
@@ -121,6 +123,16 @@ impl Dirty {
             (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| (at * 64) as u32 + bit)
         };
         self.0.iter().enumerate().flat_map(bits)
+    }
+}
+
+impl State {
+    /// If the last batch that told of codebooks was not written, it is yet to be told.
+    fn untell(&mut self) {
+        if let Some(before) = self.told_before.take() {
+            (self.codebook, self.regions) = before;
+            self.is_image_outdated = true;
+        }
     }
 }
 
@@ -184,6 +196,7 @@ impl Live {
         self.put_codebook(&mut state, &mut batch, false);
         match self.store.write_derived(batch) {
             Ok(()) => {
+                state.told_before = None;
                 state.last_delta = number;
                 self.persist.delta_bytes.fetch_add(n_bytes, Ordering::Relaxed);
                 self.persist.n_delta_bytes_in_all.fetch_add(n_bytes, Ordering::Relaxed);
@@ -253,12 +266,15 @@ impl Live {
         batch.delete(&self.families.graph, key::CODEBOOK);
         batch.delete(&self.families.graph, key::REGIONS);
         self.put_codebook(&mut state, &mut batch, false);
-        self.store.write_derived(batch)
+        self.store.write_derived(batch)?;
+        state.told_before = None;
+        Ok(())
     }
 
     /// Has what codes are made by be written too, unless what is there says the same; `always` also for how far they
     /// can be trusted.
     fn put_codebook(&self, state: &mut State, batch: &mut Derived, always: bool) {
+        state.untell();
         let points = self.memory.index.as_ref().map(Index::points);
         let Some(book) = points.as_ref().and_then(|points| points.codes()).map(Codes::book) else { return };
         let is_told = match state.codebook {
@@ -280,7 +296,9 @@ impl Live {
         rows.iter().for_each(|(region, row)| batch.put(family, &key::codebook_of(*region), &row.encode()));
         let regions: BTreeMap<NamespaceId, u64> = measured(rows);
         state.is_image_outdated |= !state.regions.keys().eq(regions.keys());
-        (state.codebook, state.regions) = (Some(codebook.book.generation), regions);
+        let before = (state.codebook, std::mem::replace(&mut state.regions, regions));
+        state.told_before.get_or_insert(before);
+        state.codebook = Some(codebook.book.generation);
     }
 
     /// What codes are made by, without namespaces that have no documents any more. Those of their points that are still
@@ -341,6 +359,7 @@ impl Live {
         self.put_codebook(&mut state, &mut batch, false);
         batch.delete_range(&self.families.graph, &key::delta(0), &key::delta(cursor.delta + 1));
         self.store.write_derived(batch)?;
+        state.told_before = None;
         failpoint::hit("save.trimmed");
         state.cursor = cursor;
         self.store.note_image(self.id, Some(cursor.covers));
@@ -432,6 +451,7 @@ impl Live {
         batch.put(&self.families.graph, key::CURSOR, &cursor.encode());
         n_bytes += batch.n_bytes();
         self.store.write_derived(batch)?;
+        state.told_before = None;
         failpoint::hit("rows.written");
         self.persist.n_checkpoint_bytes.fetch_add(n_bytes as u64, Ordering::Relaxed);
         state.cursor = cursor;

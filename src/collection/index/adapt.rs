@@ -16,7 +16,7 @@ use super::space::Points;
 use super::upkeep::{BATCH, Bench};
 use super::watch::{Finding, GOOD, LOOSE, Watches};
 use crate::collection::memory::Slots;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::id::{NamespaceId, Slot};
 use crate::quant::{Book, Centres, CodeKind, Codes};
 
@@ -47,9 +47,9 @@ impl Adapting {
         Adapting { watches, ..Adapting::default() }
     }
 
-    /// Whether all was measured that is to be.
-    fn are_settled(&self) -> bool {
-        self.wanted.is_none() && self.watches.are_settled()
+    /// Whether all was measured that is to be; small regions wait where there is much else to do.
+    fn are_settled(&self, is_busy: bool) -> bool {
+        self.wanted.is_none() && self.watches.are_settled(is_busy)
     }
 }
 
@@ -73,8 +73,13 @@ impl Index {
 
     /// Whether codes fit as well as they can, as far as that was measured.
     pub(crate) fn fits(&self) -> bool {
-        let is_measured = || !self.is_replacing() && self.adapting.lock().are_settled();
+        let is_measured = || !self.is_replacing() && self.adapting.lock().are_settled(self.is_busy());
         self.is_broken() || self.must_hold() || is_measured() && !self.is_outdated()
+    }
+
+    /// Whether much waits to be linked.
+    fn is_busy(&self) -> bool {
+        self.tail.len() >= BATCH
     }
 
     /// Whether codes are what older versions made of vectors that take no more room themselves.
@@ -129,9 +134,15 @@ impl Index {
         if let Some(mut replacing) = adapting.replacing.take() {
             drop(adapting);
             let is_done = self.replace_some(bench, &layer, &mut replacing);
-            // After a failure it goes on where it was.
-            if !matches!(is_done, Ok(true)) {
-                self.adapting.lock().replacing = Some(replacing);
+            match &is_done {
+                Ok(true) => {}
+                // Vectors that cannot be read would keep what was looked at since from being forgotten.
+                Err(error) if error.kind() != ErrorKind::Unavailable => {
+                    tracing::warn!("other codes are given up: {error}");
+                    self.next.store(None);
+                }
+                // Without room it goes on where it was.
+                Ok(false) | Err(_) => self.adapting.lock().replacing = Some(replacing),
             }
             return is_done.map(|_| true);
         }
@@ -173,7 +184,8 @@ impl Index {
             return Ok(false);
         }
         // While vectors are on their way into memory, they are read from there soon.
-        let may_wait = self.tail.len() >= BATCH && !is_large(bench, n_documents);
+        let may_wait = self.is_busy() && !is_large(bench, n_documents);
+        self.adapting.lock().watches.postpone(region, may_wait);
         if !bench.is_settled || may_wait {
             return Ok(false);
         }
@@ -188,7 +200,7 @@ impl Index {
             true => adapting.watches.leave(region),
             false => adapting.watches.forget(&BTreeSet::from([region])),
         }
-        if adapting.are_settled() {
+        if adapting.are_settled(self.is_busy()) {
             drop(adapting);
             self.tail.ring();
         }
@@ -244,10 +256,9 @@ impl Index {
             self.adapting.lock().watches.get(region).note_measured(n_documents);
             return Ok(!self.is_due(region, self.n_documents_of(bench, region)));
         };
-        let gauge = sample.measure(self, bench, layer, n_documents)?;
+        let (gauge, links_fit) = sample.measure(self, bench, layer, n_documents)?;
         self.note_gauge(region, gauge);
         let is_narrow = self.are_narrow(bench, layer, region, &sample);
-        let links_fit = sample.link_recall_of(bench, layer) >= GOOD;
         drop(sample);
         if (gauge.code_recall < GOOD || is_narrow)
             && self.adapts

@@ -11,6 +11,7 @@ use super::means::Members;
 use super::rescore::n_trusted;
 use super::seek::{EF_PER_HIT, LEAST_EF, Scratch, Target, Wanted, in_order};
 use super::upkeep::Bench;
+use super::watch::GOOD;
 use super::{Index, Sight};
 use crate::distance;
 use crate::error::Result;
@@ -23,6 +24,10 @@ use crate::quant::{Book, Code, CodeQuery, Codes, Grain};
 const N_QUERIES: usize = 48;
 /// Hits that each should find.
 const N_HITS: usize = 10;
+/// Points that a default search for so many keeps.
+const WALKED: usize = LEAST_EF + EF_PER_HIT * N_HITS;
+/// Documents that a mean is taken of, at most.
+const MOST_AVERAGED: usize = 1 << 12;
 /// Hits that each should have among so many times more that are nearest by whole codes, as links are chosen.
 const LINKED_AMONG: usize = 2;
 /// Documents that they are compared with, at most: where vectors are in memory, and where they are on disk.
@@ -159,11 +164,22 @@ impl Sample {
         if codes.are_exact() {
             return 1.0;
         }
-        let ef = LEAST_EF + EF_PER_HIT * N_HITS;
-        let near = self.nearest_by_code(bench, (codes, Grain::Coarse), ef, &code_of);
+        let near = self.nearest_by_code(bench, codes, WALKED, &code_of);
+        self.code_recall_among(bench, codes, &near, code_of)
+    }
+
+    /// The same of what is nearest by codes, for each query.
+    fn code_recall_among(
+        &self,
+        bench: &Bench<'_>,
+        codes: &Codes,
+        near: &[(CodeQuery, Vec<Found>)],
+        code_of: impl Fn(usize) -> u32,
+    ) -> f32 {
         let found = near.iter().zip(&self.queries).zip(&self.truth).map(|(((as_code, found), query), truth)| {
             let exact = |found: &Found| bench.ranker.rank(query, self.row(bench, found.slot as usize));
-            let pairs: Vec<(f32, f32)> = found.iter().map(|found| (found.rank, exact(found))).collect();
+            let walked = &found[..found.len().min(WALKED)];
+            let pairs: Vec<(f32, f32)> = walked.iter().map(|found| (found.rank, exact(found))).collect();
             let noise = found.first().map_or(0.0, |nearest| codes.noise(as_code, code_of(nearest.slot as usize)));
             let compared = &pairs[..n_trusted(&pairs, noise, N_HITS).min(pairs.len())];
             count_within(compared.iter().map(|(_, exact)| *exact), truth)
@@ -171,13 +187,17 @@ impl Sample {
         found.sum::<usize>() as f32 / self.n_expected() as f32
     }
 
-    /// The share of the nearest that are among the nearest by whole codes: whether links are chosen by codes as they
-    /// would be by vectors.
-    pub(super) fn link_recall_of(&self, bench: &Bench<'_>, layer: &Layer) -> f32 {
-        let Some(codes) = layer.codes().filter(|codes| !codes.are_exact()) else { return 1.0 };
-        let near = self.nearest_by_code(bench, (codes, Grain::Fine), LINKED_AMONG * N_HITS, |at| self.slots[at]);
-        let found = near.iter().zip(&self.queries).zip(&self.truth).map(|(((_, near), query), truth)| {
-            let exact = near.iter().map(|found| bench.ranker.rank(query, self.row(bench, found.slot as usize)));
+    /// Of what is nearest by codes, for each query, the share of the nearest that are among the nearest by whole codes:
+    /// whether links are chosen by codes as they would be by vectors.
+    fn link_recall_among(&self, bench: &Bench<'_>, codes: &Codes, near: &[(CodeQuery, Vec<Found>)]) -> f32 {
+        let found = near.iter().zip(&self.queries).zip(&self.truth).map(|(((as_code, near), query), truth)| {
+            let slots: Vec<u32> = near.iter().map(|found| self.slots[found.slot as usize]).collect();
+            let mut ranks = vec![0.0; slots.len()];
+            codes.rank(as_code, Grain::Fine, &slots, &mut ranks);
+            let closely = near.iter().zip(&ranks).map(|(found, &rank)| Found { rank, ..*found });
+            let mut closely: Vec<Found> = closely.collect();
+            keep_nearest(&mut closely, LINKED_AMONG * N_HITS);
+            let exact = closely.iter().map(|found| bench.ranker.rank(query, self.row(bench, found.slot as usize)));
             count_within(exact, truth)
         });
         found.sum::<usize>() as f32 / self.n_expected() as f32
@@ -187,7 +207,7 @@ impl Sample {
     fn nearest_by_code(
         &self,
         bench: &Bench<'_>,
-        (codes, grain): (&Codes, Grain),
+        codes: &Codes,
         n: usize,
         code_of: impl Fn(usize) -> u32 + Sync,
     ) -> Vec<(CodeQuery, Vec<Found>)> {
@@ -199,7 +219,7 @@ impl Sample {
         let queries: Vec<CodeQuery> = self.queries.iter().map(as_codes).collect();
         let near = self.nearest(bench, n, |query, places, ranks| {
             let slots: Vec<u32> = places.map(&code_of).collect();
-            codes.rank(&queries[query], grain, &slots, ranks);
+            codes.rank(&queries[query], Grain::Coarse, &slots, ranks);
         });
         queries.into_iter().zip(near).collect()
     }
@@ -221,15 +241,15 @@ impl Sample {
     /// The mean of the vectors, and the part of what they measure from `origin` that is the same for all: 0 where that
     /// is their mean, near 1 where they lie far from it in one direction. An empty origin is zero.
     pub(super) fn centre(&self, bench: &Bench<'_>, origin: &[f32]) -> (Vec<f32>, f64) {
-        let (mut sums, mut squares) = (vec![0.0f64; self.dimension], 0.0);
-        for at in 0..self.slots.len() {
+        let (mut sums, mut squares, mut n) = (vec![0.0f64; self.dimension], 0.0, 0.0);
+        for at in (0..self.slots.len()).step_by(self.slots.len().div_ceil(MOST_AVERAGED).max(1)) {
+            n += 1.0;
             for (place, (sum, &component)) in sums.iter_mut().zip(self.row(bench, at)).enumerate() {
                 let component = f64::from(component) - f64::from(origin.get(place).copied().unwrap_or(0.0));
                 *sum += component;
                 squares += component * component;
             }
         }
-        let n = self.slots.len() as f64;
         sums.iter_mut().for_each(|sum| *sum /= n);
         let common = n * sums.iter().map(|mean| mean * mean).sum::<f64>() / squares.max(f64::MIN_POSITIVE);
         let from = |place: usize| f64::from(origin.get(place).copied().unwrap_or(0.0));
@@ -241,11 +261,26 @@ impl Sample {
         layer.codes().map_or(1.0, |codes| self.code_recall(bench, codes, |at| self.slots[at]))
     }
 
-    /// How far a layer's codes can be trusted, and searches by them; `n_documents` are in the region.
-    pub(super) fn measure(&self, index: &Index, bench: &Bench<'_>, layer: &Layer, n_documents: usize) -> Result<Gauge> {
-        let code_recall = self.code_recall_of(bench, layer);
+    /// How far a layer's codes can be trusted, and searches by them; `n_documents` are in the region. And whether links
+    /// are chosen by these codes as they would be by vectors.
+    pub(super) fn measure(
+        &self,
+        index: &Index,
+        bench: &Bench<'_>,
+        layer: &Layer,
+        n_documents: usize,
+    ) -> Result<(Gauge, bool)> {
+        let (code_recall, link_recall) = match layer.codes().filter(|codes| !codes.are_exact()) {
+            Some(codes) => {
+                let code_of = |at: usize| self.slots[at];
+                let near = self.nearest_by_code(bench, codes, layer.graph.shape().ef_construction.max(WALKED), code_of);
+                let code_recall = self.code_recall_among(bench, codes, &near, code_of);
+                (code_recall, self.link_recall_among(bench, codes, &near))
+            }
+            None => (1.0, 1.0),
+        };
         let recall = self.recall(index, bench)?.unwrap_or(code_recall);
-        Ok(Gauge { code_recall, recall, n_documents })
+        Ok((Gauge { code_recall, recall, n_documents }, link_recall >= GOOD))
     }
 
     /// The share of the nearest that searches find; `None` where not all documents of the namespace are in the sample.
@@ -336,11 +371,11 @@ pub(super) fn glance(
     (namespace, newest): (NamespaceId, &[Slot]),
     n_new: usize,
 ) -> Option<Glance> {
-    const N_GLANCES: usize = 8;
+    const N_GLANCES: usize = 4;
     let (codes, held, slots) = (layer.codes()?, bench.exact.complete()?, &bench.memory.slots);
     let alive = newest.iter().copied().filter(|&slot| slots.is_visible(slot, namespace, bench.commit));
     let alive: Vec<u32> = alive.map(|slot| slot.0).collect();
-    let n_compared = (LEAST_EF + EF_PER_HIT * N_HITS) / 2;
+    let n_compared = WALKED / 2;
     if alive.len() < 2 * n_compared {
         return None;
     }

@@ -78,8 +78,9 @@ pub(crate) struct Index {
     n_replaced: AtomicUsize,
     namespaces: Namespaces,
     tail: Tail,
-    /// Slots that may wait before writers do.
+    /// Slots that may wait before writers do, and how many that is where nobody says so.
     bound: usize,
+    usual_bound: usize,
     /// Replaced once there is much more to compare.
     cost: ArcSwapOption<Cost>,
     /// Slots whose documents died and that are not retired yet.
@@ -154,6 +155,7 @@ impl Index {
         let misfits_loose = gauges.get(&LOOSE).is_some_and(|gauge| gauge.code_recall < GOOD);
         let layer = Layer::new(origin, ranker, shape, book);
         let bytes_per_point = layer.codes().map_or(config.dimension * size_of::<f32>(), |codes| codes.bytes_of(1));
+        let usual_bound = LEAST_TAIL.max(TAIL_BYTES / bytes_per_point);
         Index {
             layer: ArcSwap::from_pointee(layer),
             next: ArcSwapOption::empty(),
@@ -165,7 +167,8 @@ impl Index {
             n_replaced: AtomicUsize::new(0),
             namespaces: Namespaces::default(),
             tail: Tail::new(),
-            bound: bound.unwrap_or(LEAST_TAIL.max(TAIL_BYTES / bytes_per_point)),
+            bound: bound.unwrap_or(usual_bound),
+            usual_bound,
             cost: ArcSwapOption::empty(),
             n_dead: AtomicUsize::new(0),
             n_dead_waiting: AtomicUsize::new(0),
@@ -189,8 +192,9 @@ impl Index {
 
     /// Makes room for so many slots.
     pub(crate) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
-        self.layer.load().reserve(n_slots)?;
-        self.next.load().as_ref().map_or(Ok(()), |next| next.reserve(n_slots))
+        // The next first: it may take the other's place in between.
+        self.next.load().as_ref().map_or(Ok(()), |next| next.reserve(n_slots))?;
+        self.layer.load().reserve(n_slots)
     }
 
     /// The graph, as it is now.

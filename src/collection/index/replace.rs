@@ -27,6 +27,8 @@ use crate::store::View;
 /// Codes made at once.
 const FILLED: usize = 4_096;
 
+/// Fewer slots are all linked anew, which takes less than a second.
+const LEAST_KEPT: usize = 4_096;
 /// Slots searched for at once.
 const LED_TO: usize = 8 * BATCH;
 
@@ -150,7 +152,8 @@ impl Index {
             let all = all().map(|slot| (slot, slots.namespace(slot)));
             self.adapting.lock().watches.unsure_among(all)
         };
-        if unsure.len() >= all().count() / 2 {
+        let n_held = all().count();
+        if n_held < LEAST_KEPT || unsure.len() >= n_held / 2 {
             replacing.waiting = all().collect();
             return Ok(());
         }
@@ -158,7 +161,8 @@ impl Index {
         // What no one may look at has no code.
         let mut anew: HashSet<u32> = all().filter(|&slot| !slots.is_needed(slot, oldest)).map(|slot| slot.0).collect();
         anew.extend(unsure.iter().map(|slot| slot.0));
-        let twins: Vec<u32> = anew.iter().flat_map(|&slot| old.graph.twins(slot)).collect();
+        let points = anew.iter().filter(|&&slot| old.graph.is_point(slot));
+        let twins: Vec<u32> = points.flat_map(|&slot| old.graph.twins(slot)).collect();
         anew.extend(twins.into_iter().filter(|&twin| held(Slot(twin))));
         bench.pool.install(|| graph.copy(&old.graph));
         let mut hosts = graph.hosts();
@@ -184,6 +188,7 @@ impl Index {
             // By other codes everything may be otherwise: measured again, and once more as they grow. Before whoever
             // waits can see that nothing is being made any more.
             self.adapting.lock().watches.begin_anew();
+            self.doubts.lock().begin_anew();
             self.next.store(None);
         }
         let held_now = self.held();

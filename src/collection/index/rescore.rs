@@ -69,7 +69,7 @@ pub(super) fn rescore_while_doubted(
             scratch.found.clear();
             pairs.clear();
         }
-        n += n.div_ceil(STEP);
+        n += n.div_ceil(STEP).max(1);
     };
     let doubt = match n >= all.len() {
         true => doubt_of(&pairs, noise, wanted.n, all.len() >= at_most, &mut scratch.ranks),
@@ -169,7 +169,7 @@ pub(super) fn n_trusted(pairs: &[(f32, f32)], noise: f32, n: usize) -> usize {
         if !is_doubted(&pairs[..n_compared], noise, pairs[n_compared].0, farthest) {
             break;
         }
-        n_compared += n_compared.div_ceil(STEP);
+        n_compared += n_compared.div_ceil(STEP).max(1);
     }
     n_compared.min(pairs.len())
 }

@@ -108,6 +108,8 @@ pub(crate) struct Effort {
     /// What was found does not count: none of what may be is near the query, no walk leads there, or codes are too
     /// coarse and all vectors had better be compared.
     pub(crate) was_given_up: bool,
+    /// And all vectors had better be compared.
+    pub(crate) wants_vectors: bool,
     /// The walk went on past dead points.
     pub(crate) was_widened: bool,
     /// Codes were too coarse to tell which of the points found are the nearest.
@@ -329,8 +331,8 @@ impl Index {
                 scratch.effort.add(before);
             }
             let wider = match doubt {
-                Doubt::Nearest => (ef * WIDER_IN_DOUBT).min(MAX_EF),
-                Doubt::Next if ef < asked * MOST_WIDENED => (ef * 2).min(MAX_EF),
+                Doubt::Nearest => (ef * WIDER_IN_DOUBT).min(MAX_EF).max(ef),
+                Doubt::Next if ef < asked * MOST_WIDENED => (ef * 2).min(MAX_EF).max(ef),
                 Doubt::Next | Doubt::No => ef,
             };
             scratch.effort.is_doubtful = doubt == Doubt::Nearest;
@@ -339,7 +341,7 @@ impl Index {
             }
             let worth = if wider > ef { wider } else { ef * WORTH_SCANNING };
             if self.prefers_scan(look.sight, look.sight.n_members, worth as f64) {
-                (scratch.effort.was_given_up, scratch.effort.is_doubtful) = (true, true);
+                (scratch.effort.was_given_up, scratch.effort.wants_vectors) = (true, true);
                 return Ok(true);
             }
             if wider == ef {

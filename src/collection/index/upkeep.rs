@@ -189,7 +189,7 @@ impl Index {
         failpoint::hit("link.take");
         // By codes that do not fit it would be linked badly, and again by others soon: as long as there is room, it
         // waits.
-        if !self.is_replacing() || self.tail.len() * HELD_BACK_SHARE >= self.bound {
+        if !self.is_replacing() || self.tail.len() * HELD_BACK_SHARE >= self.bound.min(self.usual_bound) {
             self.tail.take(BATCH, &mut waiting);
         }
         if !waiting.is_empty() {
@@ -341,6 +341,8 @@ impl Index {
         self.unreached.store(Arc::default());
         self.retire(crew.bench, dead);
         self.let_loose(crew.bench, loose);
+        // By whatever codes there are.
+        self.adapting.lock().watches.doubt_links();
         self.distrusted.store(false, Ordering::Release);
         self.rebuild.store(false, Ordering::Release);
         self.n_rebuilt.fetch_add(1, Ordering::Release);

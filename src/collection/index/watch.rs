@@ -11,7 +11,7 @@ use crate::id::{NamespaceId, Slot};
 pub(crate) const LOOSE: NamespaceId = NamespaceId::UNUSED;
 
 /// Codes that leave fewer of the nearest are replaced.
-pub(super) const GOOD: f32 = 0.985;
+pub(super) const GOOD: f32 = 0.99;
 /// Codes are measured again once there are so many times more documents.
 const GROWTH: usize = 2;
 /// Of the documents linked last so many are taken note of.
@@ -24,6 +24,9 @@ const LEAST_LOOKED_AT: usize = 64;
 /// when that was last done.
 const DOUBTS: usize = 8;
 const DOUBT_GROWTH: f64 = 1.1;
+
+/// Of fewer slots none are struck off a list.
+const LEAST_UNSURE: usize = 1 << 16;
 
 /// What came of measuring codes of a region.
 pub(super) struct Finding {
@@ -47,6 +50,8 @@ pub(super) struct Watch {
     /// Slots that were linked since links were last seen to be chosen by codes that fit: perhaps badly. `None` says
     /// that all may have been.
     unsure: Option<Vec<Slot>>,
+    /// Once there are so many, those that are listed twice are struck off.
+    most_unsure: usize,
     /// A look at the newest since then did not see that.
     was_unsure: bool,
     /// The newest documents say that codes do not fit any more.
@@ -70,10 +75,21 @@ impl Watch {
     /// Takes note of slots that were linked.
     fn note_linked(&mut self, slots: &[Slot]) {
         self.n_linked += slots.len();
-        self.unsure.iter_mut().for_each(|unsure| unsure.extend(slots));
+        self.note_unsure(slots);
         self.newest.extend(slots.iter().skip(slots.len().saturating_sub(NEWEST)));
         let n_more = self.newest.len().saturating_sub(NEWEST);
         self.newest.drain(..n_more);
+    }
+
+    fn note_unsure(&mut self, slots: &[Slot]) {
+        let Some(unsure) = &mut self.unsure else { return };
+        unsure.extend(slots);
+        // Slots are used again and again: the list is as long as there are others at most.
+        if unsure.len() >= self.most_unsure.max(LEAST_UNSURE) {
+            unsure.sort_unstable();
+            unsure.dedup();
+            self.most_unsure = 2 * unsure.len();
+        }
     }
 
     /// The newest, and how many of them were not looked at, if that is due among so many documents.
@@ -121,10 +137,8 @@ impl Watch {
     /// Takes note that links are chosen by codes that fit, as far as the newest are concerned too.
     fn note_good(&mut self) {
         self.was_unsure = false;
-        let unsure = self.unsure.get_or_insert_default();
         // Some of the newest were perhaps not among what was measured.
-        let n_sure = unsure.len().saturating_sub(NEWEST);
-        unsure.drain(..n_sure);
+        self.unsure = Some(self.newest());
     }
 
     /// Takes note whether that is so of the newest, which says nothing of those before unless these were looked at too.
@@ -163,12 +177,16 @@ pub(super) struct Watches {
     by_region: BTreeMap<NamespaceId, Watch>,
     /// Regions that something happened in since they were last looked at. All others need not be.
     touched: BTreeSet<NamespaceId>,
+    /// Those of them that are measured when little else waits.
+    postponed: BTreeSet<NamespaceId>,
+    /// Other codes take the place of those that do not fit, so that it counts which slots were linked by these.
+    adapts: bool,
 }
 
 impl Watches {
     /// As it was written down.
     pub(super) fn of(gauges: &BTreeMap<NamespaceId, Gauge>, adapts: bool) -> Self {
-        let mut watches = Watches::default();
+        let mut watches = Watches { adapts, ..Watches::default() };
         let known = gauges.iter().map(|(region, gauge)| (*region, Watch::of(*gauge, adapts)));
         watches.by_region = known.collect();
         watches.touch([NamespaceId::default(), LOOSE]);
@@ -205,9 +223,22 @@ impl Watches {
         self.touched.iter().copied().collect()
     }
 
-    /// Whether there are none.
-    pub(super) fn are_settled(&self) -> bool {
-        self.touched.is_empty()
+    /// Whether there are none, but for those that wait where much else does.
+    pub(super) fn are_settled(&self, is_busy: bool) -> bool {
+        self.touched.iter().all(|region| is_busy && self.postponed.contains(region))
+    }
+
+    /// Takes note whether a region waits until little else does.
+    pub(super) fn postpone(&mut self, region: NamespaceId, waits: bool) {
+        match waits {
+            true => _ = self.postponed.insert(region),
+            false => _ = self.postponed.remove(&region),
+        }
+    }
+
+    /// Takes note that all slots may have been linked badly.
+    pub(super) fn doubt_links(&mut self) {
+        self.by_region.values_mut().for_each(|watch| watch.unsure = None);
     }
 
     /// Takes note that a region need not be looked at any more.
@@ -217,10 +248,11 @@ impl Watches {
 
     /// Takes note of slots of a region that were linked, or of loose ones.
     pub(super) fn note_linked(&mut self, region: NamespaceId, slots: &[Slot]) {
+        let adapts = self.adapts;
         let watch = self.get(region);
         watch.note_linked(slots);
-        if region == LOOSE {
-            // They have no links.
+        if region == LOOSE || !adapts {
+            // They have no links, or keep those they have.
             watch.unsure = None;
         }
         self.touched.insert(region);
@@ -290,5 +322,10 @@ impl Doubts {
 
     pub(super) fn forget(&mut self, region: NamespaceId) {
         self.by_region.remove(&region);
+    }
+
+    /// Forgets all: other codes are in place.
+    pub(super) fn begin_anew(&mut self) {
+        *self = Doubts::default();
     }
 }

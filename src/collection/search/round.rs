@@ -208,7 +208,7 @@ impl Round {
         if scratch.found.len() >= n_expected && !scratch.effort.was_given_up {
             return Ok(route);
         }
-        let again = match route.doubtful && scratch.effort.was_given_up {
+        let again = match scratch.effort.wants_vectors {
             true => self.scan(sight, query, n, moment.each_member(), scratch)?,
             // Fewer than there are: too much of what was found is dead or someone else's.
             false => self.find_each(sight, query, n, scratch)?,

@@ -73,7 +73,7 @@ impl Campaign {
         self.n_replaced += n_replaced as u64;
         self.n_images += u64::from(way == OpenedBy::Image);
         // Where vectors may not be held, no codes fit the cluster that is farthest away; the gauge says so.
-        let is_told = is_on_disk && codes.is_some_and(|codes| codes.code_recall.is_some_and(|recall| recall < 0.985));
+        let is_told = is_on_disk && codes.is_some_and(|codes| codes.code_recall.is_some_and(|recall| recall < 0.99));
         for (away, recall) in at_once.into_iter().filter(|_| n_replaced == 0 && !is_told) {
             if recall < LEAST_AT_ONCE {
                 faults.push(format!("right after the open recall {recall:.3} at {away}, {codes:?}"));
