@@ -221,7 +221,8 @@ fn quantile(times: &[u64], share: f64) -> f64 {
 
 fn print_steps(size: Size, adapting: &Run, kept: &Run) {
     println!(
-        "\n| inserts | cluster | codes | replaced | code recall (measured at) | tail | recall | insert µs | kept: tail | recall | insert µs |"
+        "\n| inserts | cluster | codes | replaced | code recall (measured at) | tail | recall | insert µs \
+         | kept: tail | recall | insert µs |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for (at, (one, other)) in adapting.steps.iter().zip(&kept.steps).enumerate() {

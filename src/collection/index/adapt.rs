@@ -22,14 +22,15 @@ use crate::quant::{Book, Centres, CodeKind, Codes};
 
 /// The least gain in recall for which codes are replaced.
 const BETTER: f32 = 0.005;
-/// Codes by bytes are measured from another centre where so large a part of what they measure is the same for all
-/// vectors, unless that leaves fewer of the nearest by more than so many: it is lost to telling one from another.
+/// Byte codes get another centre if vectors share at least this part of their squared length: the shared part tells no
+/// vector from another.
 const COMMON: f64 = 0.7;
+/// The loss in recall that a new centre may cost.
 const WORSE: f32 = 0.005;
 /// The newest do not fit if codes leave fewer of the nearest among them.
 const SUSPECT: f32 = 0.9;
-/// A region is large if it has one document in so many. All codes are made again for any region, so that for a smaller
-/// one it is only looked whether that is needed when little else waits.
+/// A region is large if it holds at least one document in `LARGE_SHARE`. A replacement makes the codes of all regions
+/// again, so the linker measures smaller regions only when fewer than a batch of slots wait in the tail.
 const LARGE_SHARE: usize = 32;
 
 /// What the linker knows of how codes fit.
@@ -225,7 +226,7 @@ impl Index {
         }
     }
 
-    /// Whether codes of a region of so many documents are to be measured.
+    /// Whether the codes of a region that holds `n_documents` are to be measured.
     fn is_due(&self, region: NamespaceId, n_documents: usize) -> bool {
         let n_doubts = self.doubts.lock().of(region);
         let mut adapting = self.adapting.lock();

@@ -24,11 +24,11 @@ use crate::quant::{Book, Code, CodeQuery, Codes, Grain};
 const N_QUERIES: usize = 48;
 /// Hits that each should find.
 const N_HITS: usize = 10;
-/// Points that a default search for so many keeps.
+/// The beam of a default search for that many hits.
 const WALKED: usize = LEAST_EF + EF_PER_HIT * N_HITS;
-/// Documents that a mean is taken of, at most.
+/// The mean is computed from at most this many documents.
 const MOST_AVERAGED: usize = 1 << 12;
-/// Hits that each should have among so many times more that are nearest by whole codes, as links are chosen.
+/// A query's true hits should be among the `LINKED_AMONG * N_HITS` nearest by whole codes, by which links are chosen.
 const LINKED_AMONG: usize = 2;
 /// Documents that they are compared with, at most: where vectors are in memory, and where they are on disk.
 pub(super) const MOST_COMPARED: usize = 1 << 20;
@@ -304,7 +304,7 @@ impl Sample {
         };
         let n_walked = if index.is_undivided() { census.n_documents.max(1) } else { self.slots.len() };
         let share = n_walked as f32 / self.slots.len() as f32;
-        let ef = ((LEAST_EF + EF_PER_HIT * N_HITS) as f32 * share.max(1.0)) as usize;
+        let ef = (WALKED as f32 * share.max(1.0)) as usize;
         let mut n_found = 0;
         for (query, truth) in self.queries.iter().zip(&self.truth) {
             let wanted = Wanted {

@@ -66,7 +66,7 @@ impl Layer {
         self.points.codes()
     }
 
-    /// Makes room for so many slots.
+    /// Makes room for `n_slots` slots.
     pub(super) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
         self.codes().map_or(Ok(()), |codes| codes.reserve(n_slots))?;
         self.sifting.reserve(n_slots)?;

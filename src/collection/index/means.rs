@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::id::{NamespaceId, Slot};
 use crate::quant::Centres;
 
-/// Documents that a mean is computed from at least, if there are so many and vectors are in memory.
+/// A mean is computed from at least this many documents, or all there are, if vectors are in memory.
 const LEAST_AVERAGED: usize = 1_024;
 /// The same where vectors are read from disk.
 const LEAST_READ: usize = 256;
@@ -109,12 +109,12 @@ fn mean_of_members(bench: &Bench<'_>, namespace: NamespaceId, n_averaged: usize)
     mean(bench, &slots)
 }
 
-/// About so many of some slots, evenly spread.
+/// About `n` of the slots, evenly spread.
 fn spread(slots: &[Slot], n: usize) -> Vec<Slot> {
     slots.iter().copied().step_by(slots.len().div_ceil(n).max(1)).collect()
 }
 
-/// The mean of the vectors in some slots; `None` of few.
+/// The mean of the vectors in `slots`; `None` below `LEAST_DOCUMENTS`.
 fn mean(bench: &Bench<'_>, slots: &[Slot]) -> Result<Option<Vec<f32>>> {
     let is_held = bench.exact.complete().is_some();
     let from_disk = spread(slots, (MOST_READ * slots.len() / MOST_TRIED).max(LEAST_READ));

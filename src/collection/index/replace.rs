@@ -1,7 +1,8 @@
 //! Putting other codes in the place of those that do not fit.
 //!
 //! A new layer is made beside the one that is walked: first the codes of all documents, then a graph. That begins with
-//! the links there are, but for slots that were linked since codes were last seen to fit: those are linked anew.
+//! the links there are. Only slots that were linked since codes were last seen to fit are linked anew, or all of a small
+//! collection.
 //! Whoever gives a slot a document meanwhile gives it a code in both layers, and what is linked in the one is linked in
 //! the other after. All is done a little at a time, between other work. Then the new layer takes the other's place at
 //! once.
@@ -27,7 +28,7 @@ use crate::store::View;
 /// Codes made at once.
 const FILLED: usize = 4_096;
 
-/// Fewer slots are all linked anew, which takes less than a second.
+/// Below this many slots all are linked anew, which takes less than a second.
 const LEAST_KEPT: usize = 4_096;
 /// Slots searched for at once.
 const LED_TO: usize = 8 * BATCH;

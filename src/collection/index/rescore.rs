@@ -12,14 +12,14 @@ use crate::graph::Found;
 use crate::id::Slot;
 use crate::quant::{CodeQuery, Codes};
 
-/// Of the points that a walk keeps, one in so many is compared by its exact vector at least.
+/// At least one in `RESCORED_SHARE` of the points in the beam is compared by its exact vector.
 pub(super) const RESCORED_SHARE: usize = 5;
 /// Standard deviations of the codes' errors within which the next candidate is in doubt.
 const DOUBT: f64 = 2.25;
-/// As long as it is, one more is compared for every so many that were.
+/// As long as the next candidate is in doubt, one more is compared for every `STEP` compared before.
 const STEP: usize = 4;
-/// Codes that are wrong by so large a part of what there is to tell, in variance, tell next to nothing: all of it where
-/// they rank everything alike.
+/// Codes are blind if the variance of their errors is at least this part of the variance of the exact ranks. Where codes
+/// rank everything alike, the two are equal.
 const BLIND: f64 = 0.9;
 
 /// What codes leave in doubt.

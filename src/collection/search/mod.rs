@@ -156,7 +156,8 @@ impl<Q> Search<Q> {
     }
 
     /// How many times as many documents as are wanted are compared once more, by their exact vectors, after a walk by
-    /// codes: 1 to 100. A quarter of `ef` are in any case, and all of it up to 16 components. Default: 1.5.
+    /// codes: 1 to 100. A fifth of `ef` are in any case, and more
+    /// as long as codes leave in doubt what is nearest. Default: 1.5.
     pub fn oversampling(mut self, oversampling: f32) -> Self {
         self.params.oversampling = oversampling;
         self

@@ -1,5 +1,5 @@
-//! What is written, in which order: a pure function of the seed. Clusters come one after the other, each farther away
-//! and larger than all before, so that codes stop fitting again and again.
+//! The operations of one database, in order: a pure function of the seed. Each cluster lies farther away than those
+//! before and is larger, so codes stop fitting with each.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,11 @@ use crate::rng::Rng;
 
 /// Documents of one operation.
 const BATCH: u64 = 25;
-/// One operation in so many deletes some documents instead.
+/// Every `DELETES`-th operation deletes documents instead.
 const DELETES: u64 = 8;
-/// Documents that are deleted at once, of those put so many operations before.
+/// Documents that one such operation deletes.
 const N_DELETED: u64 = 10;
+/// They were put this many operations before.
 const BEFORE: u64 = 5;
 /// Where each cluster lies in every component, and how many operations fill it.
 const CLUSTERS: [(f64, u64); 3] = [(1_000.0, 16), (-20_000.0, 36), (1_000_000.0, 80)];
@@ -36,7 +37,7 @@ impl Script {
         CLUSTERS[0].1 + CLUSTERS[1].1 + CLUSTERS[2].1
     }
 
-    /// Clusters that some documents of the first so many operations lie in.
+    /// Clusters that have documents after the first `n_operations`.
     pub(super) fn clusters(n_operations: u64) -> impl Iterator<Item = f64> {
         let mut end = 0;
         let has_begun = move |(_, n): &(f64, u64)| {
