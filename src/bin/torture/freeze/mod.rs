@@ -13,7 +13,7 @@ use vectrove::{Database, OpenedBy};
 
 use self::recall::Recall;
 use crate::args::Args;
-use crate::child::{End, Start};
+use crate::child::{End, Progress, Start};
 use crate::deed::Profile;
 use crate::ledger::{Ledger, Terms};
 use crate::opening::Opening;
@@ -137,7 +137,9 @@ impl Campaign {
         // What such a kill leaves unanswered has to be looked at before another run.
         if is_last && self.rng.chance(50) {
             let enough = self.rng.below(n_operations);
-            worker.wait_until(Duration::from_secs(50), |progress| progress.n_done() >= enough);
+            // Before it is ready for the first time there may be no folder to look at.
+            let has_enough = |progress: &Progress| progress.n_done() >= enough && (run > 0 || progress.ready());
+            worker.wait_until(Duration::from_secs(50), has_enough);
             worker.wait_until(Duration::from_millis(self.rng.below(40)), |_| false);
             worker.kill();
         }
