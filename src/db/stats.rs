@@ -119,7 +119,9 @@ pub struct CodeStats {
     /// Counts what codes were made by, through all openings.
     pub generation: u32,
     /// Of the ten nearest of some documents, the share that codes leave among what a default search compares exactly, 0
-    /// to 1; `None` until it is measured: with 100 documents of a namespace, and again whenever it has twice as many.
+    /// to 1; `None` until it is measured: with 100 documents of a namespace, and again whenever it has twice as many and
+    /// after the first hundreds of searches since. The ten nearest are those of queries that lie as documents do, or of
+    /// such as were asked if codes leave fewer of theirs.
     pub code_recall: Option<f32>,
     /// Of the same, the share that such a search finds.
     pub sampled_recall: Option<f32>,

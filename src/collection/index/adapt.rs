@@ -7,11 +7,13 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use super::Index;
+use super::asked::OFFERED_SHARE;
 use super::codebook::Codebook;
 use super::gauge::{Gauge, Glance, LEAST_DOCUMENTS, MOST_COMPARED, MOST_TRIED, Sample, glance};
 use super::layer::Layer;
 use super::means::Members;
 use super::replace::Replacing;
+use super::seek::Scratch;
 use super::space::Points;
 use super::upkeep::{BATCH, Bench};
 use super::watch::{Finding, GOOD, LOOSE, Watches};
@@ -74,7 +76,8 @@ impl Index {
 
     /// Whether codes fit as well as they can, as far as that was measured.
     pub(crate) fn fits(&self) -> bool {
-        let is_measured = || !self.is_replacing() && self.adapting.lock().are_settled(self.is_busy());
+        let is_asked = || self.asked.has_complete();
+        let is_measured = || !self.is_replacing() && !is_asked() && self.adapting.lock().are_settled(self.is_busy());
         self.is_broken() || self.must_hold() || is_measured() && !self.is_outdated()
     }
 
@@ -124,6 +127,11 @@ impl Index {
         self.doubts.lock().add(namespace)
     }
 
+    /// Takes note of a query in a namespace. Returns whether the linker is to look.
+    pub(crate) fn note_query(&self, namespace: NamespaceId, query: &[f32], scratch: &mut Scratch) -> bool {
+        self.asked.is_wanting() && scratch.is_turn(OFFERED_SHARE) && self.asked.offer(namespace, query)
+    }
+
     /// Does the next piece of work there is for better codes; false if there is none.
     pub(super) fn adapt(&self, bench: &Bench<'_>) -> Result<bool> {
         let layer = self.layer();
@@ -152,6 +160,7 @@ impl Index {
             return self.begin_replacing(bench, book).map(|()| true);
         }
         adapting.watches.touch(self.doubts.lock().take_told());
+        adapting.watches.touch(self.asked.complete());
         let touched = adapting.watches.touched();
         drop(adapting);
         if self.is_outdated() {
@@ -196,6 +205,8 @@ impl Index {
     /// Takes note that a region need not be looked at any more, or is gone. Whoever waits for codes that fit looks
     /// again.
     fn leave(&self, region: NamespaceId, is_there: bool) {
+        // Too few documents are left to measure anything by them.
+        _ = self.asked.take(region);
         let mut adapting = self.adapting.lock();
         match is_there {
             true => adapting.watches.leave(region),
@@ -228,10 +239,13 @@ impl Index {
 
     /// Whether the codes of a region that holds `n_documents` are to be measured.
     fn is_due(&self, region: NamespaceId, n_documents: usize) -> bool {
-        let n_doubts = self.doubts.lock().of(region);
+        let (n_doubts, is_asked) = (self.doubts.lock().of(region), self.asked.is_complete(region));
         let mut adapting = self.adapting.lock();
         let watch = adapting.watches.get(region);
         watch.note_doubts(n_doubts, n_documents);
+        if is_asked {
+            watch.measure();
+        }
         watch.is_due(n_documents)
     }
 
@@ -245,8 +259,9 @@ impl Index {
         };
         // As of the commit that is looked at: what came since is not measured.
         let members = Members::of(self, bench, region, &newest, salt);
+        let asked = self.asked.take(region);
         let sample_of = |most: usize| match &members {
-            Some(members) => Sample::take(self, bench, (members, most), &newest, salt),
+            Some(members) => Sample::take(self, bench, (members, most), (&asked, &newest), salt),
             None => Ok(None),
         };
         let n_documents = match &members {
@@ -277,6 +292,9 @@ impl Index {
         adapting.watches.get(region).note_finding(Finding { gauge, links_fit, are_replaced });
         drop(adapting);
         self.doubts.lock().forget(region);
+        if asked.is_empty() && region != LOOSE {
+            self.asked.want(region);
+        }
         Ok(true)
     }
 

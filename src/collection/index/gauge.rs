@@ -1,8 +1,11 @@
 //! How far codes can be trusted: measured on some of the collection's own vectors, against all others.
 //!
-//! Queries are made that lie as documents do: at some of these, moved by the difference of two of their links. Of the
-//! ten nearest, by exact vectors, those count that codes leave among what a default search compares exactly; and those
-//! that such a search finds.
+//! Queries are made that lie as documents do: at some of these, moved by the difference of two of their links. Half of
+//! them are such as were asked, where some were kept: what codes are worth to the half for which they are worth less
+//! counts. Of the ten nearest, by exact vectors, those count that codes leave among what a default search compares
+//! exactly; and those that such a search finds.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -36,8 +39,8 @@ pub(super) const MOST_READ: usize = 1 << 13;
 /// Documents that other codes are tried on, at most.
 pub(super) const MOST_TRIED: usize = 1 << 16;
 /// Documents compared at once.
-const CHUNK: usize = 2_048;
-const BLOCK: usize = 64;
+const CHUNK: usize = 8_192;
+const BLOCK: usize = 16;
 /// The part of a rank by which two that are equally near may differ.
 const TIE: f32 = 1e-6;
 
@@ -59,8 +62,9 @@ pub(super) struct Sample {
     slots: Vec<u32>,
     /// Vectors one after the other, where they are not held.
     copied: Vec<f32>,
-    /// Vectors as they are compared.
+    /// Vectors as they are compared, those first that were asked.
     queries: Vec<Vec<f32>>,
+    n_asked: usize,
     /// For each query its nearest, by exact ranks, nearest first.
     truth: Vec<Vec<Found>>,
     /// All documents of the namespace are among the slots.
@@ -68,13 +72,13 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    /// Takes documents of some. `None` if they are too few. Half of the queries lie at some of the newest, if any are
-    /// named.
+    /// Takes documents of some. `None` if they are too few. Half of the queries that were not asked lie at some of the
+    /// newest, if any are named.
     pub(super) fn take(
         index: &Index,
         bench: &Bench<'_>,
         (members, most): (&Members, usize),
-        newest: &[Slot],
+        (asked, newest): (&[Vec<f32>], &[Slot]),
         salt: u64,
     ) -> Result<Option<Sample>> {
         let Members { namespace, slots: members, .. } = members;
@@ -93,12 +97,16 @@ impl Sample {
             return Ok(None);
         }
         let mut places: Vec<u32> = newest.iter().filter(|slot| is_member(slot)).map(|slot| slot.0).collect();
-        while places.len() > N_QUERIES / 2 {
+        let n_made = N_QUERIES - asked.len().min(N_QUERIES / 2);
+        while places.len() > n_made / 2 {
             places.swap_remove(random.below(places.len()));
         }
-        places.extend((places.len()..N_QUERIES).map(|_| taken[random.below(taken.len())]));
-        let queries = places.into_iter().map(|slot| query_at(index, bench, Slot(slot), &mut random));
-        let queries: Vec<Vec<f32>> = queries.collect::<Result<_>>()?;
+        places.extend((places.len()..n_made).map(|_| taken[random.below(taken.len())]));
+        let mut queries = asked[..N_QUERIES - n_made].to_vec();
+        let n_asked = queries.len();
+        for slot in places {
+            queries.push(query_at(index, bench, Slot(slot), &mut random)?);
+        }
         let (dimension, mut copied) = (slots.exact.dimension(), Vec::new());
         if !is_held {
             copied.resize(taken.len() * dimension, 0.0);
@@ -106,10 +114,12 @@ impl Sample {
             bench.exact.each(&wanted, |at, row| copied[at * dimension..][..dimension].copy_from_slice(row))?;
         }
         let is_whole = step == 1;
-        let mut sample = Sample { dimension, namespace, slots: taken, copied, queries, truth: Vec::new(), is_whole };
-        sample.truth = sample.nearest(bench, N_HITS, |query, places, ranks| {
+        let (truth, slots) = (Vec::new(), taken);
+        let mut sample = Sample { dimension, namespace, slots, copied, queries, n_asked, truth, is_whole };
+        let rows = |places: Range<usize>| places.map(|at| sample.row(bench, at)).collect::<Vec<_>>();
+        sample.truth = sample.nearest(bench, N_HITS, rows, |query, rows, ranks| {
             let query = &sample.queries[query];
-            ranks.iter_mut().zip(places).for_each(|(rank, at)| *rank = bench.ranker.rank(query, sample.row(bench, at)));
+            ranks.iter_mut().zip(rows).for_each(|(rank, row)| *rank = bench.ranker.rank(query, row));
         });
         Ok(Some(sample))
     }
@@ -122,29 +132,30 @@ impl Sample {
         }
     }
 
-    /// For each query the `n` nearest as ranked, nearest first; their slots are places.
-    fn nearest(
+    /// For each query the `n` nearest as ranked, nearest first; their slots are places. `look_up` tells what is ranked of
+    /// some places.
+    fn nearest<T>(
         &self,
         bench: &Bench<'_>,
         n: usize,
-        rank: impl Fn(usize, std::ops::Range<usize>, &mut [f32]) + Sync,
+        look_up: impl Fn(Range<usize>) -> Vec<T> + Sync,
+        rank: impl Fn(usize, &[T], &mut [f32]) + Sync,
     ) -> Vec<Vec<Found>> {
         let starts: Vec<usize> = (0..self.slots.len()).step_by(CHUNK).collect();
         let in_chunk = |&start: &usize| {
             let places = start..(start + CHUNK).min(self.slots.len());
             let mut ranks = [0.0; BLOCK];
-            let of_query = |query: usize| {
-                let mut found: Vec<Found> = Vec::with_capacity(places.len());
-                for from in places.clone().step_by(BLOCK) {
-                    let block = from..(from + BLOCK).min(places.end);
-                    let ranks = &mut ranks[..block.len()];
-                    rank(query, block.clone(), ranks);
-                    found.extend(block.zip(&*ranks).map(|(at, &rank)| Found { rank, slot: at as u32 }));
+            let mut nearest: Vec<Nearest> = self.queries.iter().map(|_| Nearest::of(n)).collect();
+            // All queries are held against some vectors while these are in the processor's cache.
+            for from in places.clone().step_by(BLOCK) {
+                let block = look_up(from..(from + BLOCK).min(places.end));
+                let ranks = &mut ranks[..block.len()];
+                for (query, nearest) in nearest.iter_mut().enumerate() {
+                    rank(query, &block, ranks);
+                    nearest.offer(ranks.iter().zip(from as u32..).map(|(&rank, slot)| Found { rank, slot }));
                 }
-                keep_nearest(&mut found, n);
-                found
-            };
-            (0..self.queries.len()).map(of_query).collect::<Vec<_>>()
+            }
+            nearest.into_iter().map(Nearest::into_found).collect::<Vec<_>>()
         };
         let chunks: Vec<Vec<Vec<Found>>> = bench.pool.install(|| starts.par_iter().map(in_chunk).collect());
         let mut nearest = vec![Vec::new(); self.queries.len()];
@@ -184,7 +195,7 @@ impl Sample {
             let compared = &pairs[..n_trusted(&pairs, noise, N_HITS).min(pairs.len())];
             count_within(compared.iter().map(|(_, exact)| *exact), truth)
         });
-        found.sum::<usize>() as f32 / self.n_expected() as f32
+        self.share(found)
     }
 
     /// Of what is nearest by codes, for each query, the share of the nearest that are among the nearest by whole codes:
@@ -200,7 +211,7 @@ impl Sample {
             let exact = closely.iter().map(|found| bench.ranker.rank(query, self.row(bench, found.slot as usize)));
             count_within(exact, truth)
         });
-        found.sum::<usize>() as f32 / self.n_expected() as f32
+        self.share(found)
     }
 
     /// For each query, as it is compared with codes, the `n` places that are nearest by these.
@@ -217,15 +228,23 @@ impl Sample {
             made
         };
         let queries: Vec<CodeQuery> = self.queries.iter().map(as_codes).collect();
-        let near = self.nearest(bench, n, |query, places, ranks| {
-            let slots: Vec<u32> = places.map(&code_of).collect();
-            codes.rank(&queries[query], Grain::Coarse, &slots, ranks);
+        let slots = |places: Range<usize>| places.map(&code_of).collect::<Vec<_>>();
+        let near = self.nearest(bench, n, slots, |query, slots, ranks| {
+            codes.rank(&queries[query], Grain::Coarse, slots, ranks);
         });
         queries.into_iter().zip(near).collect()
     }
 
-    fn n_expected(&self) -> usize {
-        self.truth.iter().map(Vec::len).sum::<usize>().max(1)
+    /// The share of the nearest that were found, so many for each query: of queries that were asked or of the others,
+    /// whichever is less.
+    fn share(&self, n_found: impl Iterator<Item = usize>) -> f32 {
+        let n_found: Vec<usize> = n_found.collect();
+        let share = |queries: Range<usize>| {
+            let n_expected = self.truth[queries.clone()].iter().map(Vec::len).sum::<usize>();
+            n_found[queries].iter().sum::<usize>() as f32 / n_expected.max(1) as f32
+        };
+        let of_made = share(self.n_asked..self.queries.len());
+        if self.n_asked == 0 { of_made } else { of_made.min(share(0..self.n_asked)) }
     }
 
     /// The same by codes that a book would make, if there are such.
@@ -305,7 +324,7 @@ impl Sample {
         let n_walked = if index.is_undivided() { census.n_documents.max(1) } else { self.slots.len() };
         let share = n_walked as f32 / self.slots.len() as f32;
         let ef = (WALKED as f32 * share.max(1.0)) as usize;
-        let mut n_found = 0;
+        let mut n_found = Vec::with_capacity(self.queries.len());
         for (query, truth) in self.queries.iter().zip(&self.truth) {
             let wanted = Wanted {
                 query,
@@ -317,12 +336,12 @@ impl Sample {
                 namespace: self.namespace,
                 commit: bench.commit,
             };
-            n_found += Scratch::with(|scratch| -> Result<usize> {
+            n_found.push(Scratch::with(|scratch| -> Result<usize> {
                 index.seek(sight, wanted, Target::All, scratch)?;
                 Ok(count_within(scratch.found.iter().map(|found| found.rank), truth))
-            })?;
+            })?);
         }
-        Ok(Some(n_found as f32 / self.n_expected() as f32))
+        Ok(Some(self.share(n_found.into_iter())))
     }
 }
 
@@ -414,6 +433,34 @@ fn keep_nearest(found: &mut Vec<Found>, n: usize) {
     if found.len() > n {
         found.select_nth_unstable_by(n - 1, in_order);
         found.truncate(n);
+    }
+}
+
+/// The nearest of what is offered, at first a few more of them.
+struct Nearest {
+    n: usize,
+    found: Vec<Found>,
+    /// What is farther need not be kept.
+    limit: f32,
+}
+
+impl Nearest {
+    fn of(n: usize) -> Self {
+        Nearest { n, found: Vec::with_capacity(2 * n + BLOCK), limit: f32::INFINITY }
+    }
+
+    fn offer(&mut self, found: impl Iterator<Item = Found>) {
+        let limit = self.limit;
+        self.found.extend(found.filter(|found| found.rank <= limit));
+        if self.found.len() >= 2 * self.n {
+            keep_nearest(&mut self.found, self.n);
+            self.limit = self.found.last().map_or(limit, |last| last.rank);
+        }
+    }
+
+    fn into_found(mut self) -> Vec<Found> {
+        keep_nearest(&mut self.found, self.n);
+        self.found
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`codebook`], [`gauge`] | what codes are made by; how far they can be trusted |
+//! | [`codebook`], [`gauge`], [`asked`] | what codes are made by; how far they can be trusted; queries to measure by |
 //! | [`adapt`], [`watch`], [`means`] | whether codes fit the data: all of it, of one region, and where its vectors lie |
 //! | [`replace`] | putting other codes in their place |
 //! | [`layer`] | what is walked and by what, replaced together |
@@ -18,6 +18,7 @@
 //! slots are not used again while they are looked at (`memory`).
 
 mod adapt;
+mod asked;
 pub(crate) mod codebook;
 pub(crate) mod cost;
 pub(crate) mod gauge;
@@ -42,6 +43,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 
 use self::adapt::Adapting;
+use self::asked::Asked;
 use self::codebook::Codebook;
 use self::cost::Cost;
 use self::layer::{Layer, Origin};
@@ -73,6 +75,7 @@ pub(crate) struct Index {
     adapts: bool,
     adapting: Mutex<Adapting>,
     doubts: Mutex<Doubts>,
+    asked: Asked,
     /// Codes do not fit documents of namespaces without links: their vectors are compared.
     misfits_loose: AtomicBool,
     n_replaced: AtomicUsize,
@@ -163,6 +166,7 @@ impl Index {
             adapts: config.adapt_codes,
             adapting: Mutex::new(Adapting::new(Watches::of(&gauges, config.adapt_codes))),
             doubts: Mutex::default(),
+            asked: Asked::default(),
             misfits_loose: AtomicBool::new(misfits_loose),
             n_replaced: AtomicUsize::new(0),
             namespaces: Namespaces::default(),

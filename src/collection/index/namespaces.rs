@@ -312,6 +312,7 @@ impl Index {
         self.namespaces.change(|linked| linked.retain(|namespace, _| !due.contains(namespace)));
         self.adapting.lock().watches.forget(&due);
         due.iter().for_each(|namespace| self.doubts.lock().forget(*namespace));
+        self.asked.forget(|namespace| due.contains(&namespace));
         let regions: HashSet<u32> = due.iter().map(|namespace| namespace.0).collect();
         let (gone, changes) = graph.disband(&regions, region_of(&bench.memory.slots));
         self.note_changes(graph, bench, &changes);

@@ -139,6 +139,8 @@ pub(crate) struct Scratch {
     /// Ranks by codes, and exact ones.
     pub(super) pairs: Vec<(f32, f32)>,
     pub(super) ranks: Vec<f32>,
+    /// Searches that were counted.
+    n_searches: u32,
     /// What was found, nearest first.
     pub(crate) found: Vec<Found>,
     /// What the last walk cost.
@@ -160,6 +162,12 @@ impl Scratch {
 }
 
 impl Scratch {
+    /// Counts a search of the thread. True of one in so many.
+    pub(super) fn is_turn(&mut self, share: u32) -> bool {
+        self.n_searches = self.n_searches.wrapping_add(1);
+        self.n_searches.is_multiple_of(share)
+    }
+
     /// Leaves the nearest `n` of what is offered in `found`, in order.
     pub(crate) fn collect_nearest<T>(&mut self, n: usize, offer_all: impl FnOnce(&mut dyn FnMut(Found)) -> T) -> T {
         let offered = self.collect_near(n, offer_all);

@@ -198,8 +198,10 @@ impl Round {
                 false => self.find_each(sight, query, n, scratch),
             };
         };
-        index.seek(sight, self.wanted(query, n, ef), Target::All, scratch)?;
-        if scratch.effort.is_doubtful && index.note_doubt(moment.namespace()) {
+        let wanted = self.wanted(query, n, ef);
+        index.seek(sight, wanted, Target::All, scratch)?;
+        let is_doubt = scratch.effort.is_doubtful && index.note_doubt(moment.namespace());
+        if index.note_query(moment.namespace(), wanted.query, scratch) || is_doubt {
             moment.ring();
         }
         let route = scratch.effort.route(Way::Graph);
