@@ -334,6 +334,8 @@ fn a_search_looks_at_its_own_namespace_alone() {
     ground.put(&collection, &["", "a"], 0..4_000);
     ground.put(&collection, &["b"], 0..SMALL);
     wait_settled(&db, SMALL);
+    // What someone still looks at stays in the graph.
+    let _then = collection.snapshot().unwrap();
     ground.delete(&collection, "a", |id| cluster(id) < 6);
     let n_left = ground.expected["a"].len();
     let mut widened = 0;
@@ -350,6 +352,36 @@ fn a_search_looks_at_its_own_namespace_alone() {
     }
     assert!(widened > 0, "some went on past what was deleted");
     ground.check(&collection, "clusters deleted");
+}
+
+/// Of a namespace that has lost many of its documents, links that lead to them are led past them soon, however few they
+/// are among all documents.
+#[test]
+fn what_was_deleted_in_one_of_many_namespaces_is_taken_out_of_its_links() {
+    let _alone = ALONE.lock();
+    for doomed in ["n1", ""] {
+        let mut ground = Ground::new(CollectionConfig::new(DIMENSION));
+        let (db, collection) = ground.open();
+        let names = ["", "n1", "n2", "n3", "n4", "n5", "n6"];
+        ground.put(&collection, &names, 0..1_600);
+        wait_settled(&db, 0);
+        let n_before = stats(&db).n_rows_replaced;
+        ground.delete(&collection, doomed, |id| cluster(id).is_multiple_of(2));
+        let is_swept = || stats(&db).n_rows_replaced >= n_before + 100;
+        for _ in 0..2_000 {
+            if is_swept() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(is_swept(), "{doomed:?}: {} rows replaced, {n_before} before", stats(&db).n_rows_replaced);
+        ground.check(&collection, &format!("half of {doomed:?} swept"));
+        // Others take their slots, and are found.
+        ground.put(&collection, &["n2"], 10_000..10_700);
+        wait_settled(&db, 0);
+        ground.check(&collection, &format!("half of {doomed:?} used again"));
+        db.verify().unwrap();
+    }
 }
 
 /// Documents that died while their namespace had no links, and before it had some, are seen by snapshots all the same.

@@ -21,11 +21,17 @@ pub(crate) struct Sweep {
 }
 
 impl Graph {
-    /// Begins a sweep of what is dead now. Until it is over nothing may be linked; walks go on.
-    pub(crate) fn begin_sweep<S: Space>(&self, space: &S, linking: &mut Linking<S::Query>) -> Sweep {
+    /// Begins a sweep of what is dead now, of points for which `is_swept` holds: all of some regions. Until it is over
+    /// nothing may be linked; walks go on.
+    pub(crate) fn begin_sweep<S: Space>(
+        &self,
+        space: &S,
+        is_swept: impl Fn(u32) -> bool,
+        linking: &mut Linking<S::Query>,
+    ) -> Sweep {
         let mut sweep = Sweep { doomed: HashSet::new(), gone: Vec::new(), entries: Vec::new() };
         let mut heirs = Vec::new();
-        for slot in self.points() {
+        for slot in self.points().filter(|&slot| is_swept(slot)) {
             if self.drop_dead_twins(space, slot, &mut sweep.gone) {
                 linking.changes.push(Change::Twins { of: slot });
             }

@@ -49,6 +49,10 @@ pub(super) struct Namespaces {
     n_endings: AtomicUsize,
     /// Documents that died since the linker last looked.
     deaths: Mutex<Vec<(Slot, NamespaceId)>>,
+    /// Of those that had links, how many died since their namespace was last swept.
+    dead: Mutex<HashMap<NamespaceId, usize>>,
+    /// The same of the default namespace.
+    n_dead_in_default: AtomicUsize,
     due: Mutex<Due>,
     /// All namespaces were looked at since the collection was opened.
     is_surveyed: AtomicBool,
@@ -142,6 +146,34 @@ impl Namespaces {
         self.loose.lock().contains(slot)
     }
 
+    /// Takes note that points of namespaces died.
+    fn note_dead(&self, deaths: &[(Slot, NamespaceId)]) {
+        let mut dead = self.dead.lock();
+        let with_links = deaths.iter().filter(|(_, namespace)| self.has_links(*namespace));
+        with_links.for_each(|(_, namespace)| *dead.entry(*namespace).or_default() += 1);
+    }
+
+    /// Takes note that all that was dead is swept, or made anew without it.
+    pub(super) fn forget_dead(&self) {
+        self.dead.lock().clear();
+        self.n_dead_in_default.store(0, Ordering::Relaxed);
+    }
+
+    /// The namespaces with links of which at least `least` points have died, and so many that `are_many` of them; they
+    /// count as swept from now on.
+    pub(super) fn take_crowded(&self, least: usize, are_many: impl Fn(NamespaceId, usize) -> bool) -> HashSet<u32> {
+        let mut dead = self.dead.lock();
+        let is_crowded = |namespace: NamespaceId, n: usize| n >= least && are_many(namespace, n);
+        let mut crowded: HashSet<u32> = HashSet::new();
+        dead.retain(|namespace, n| !(is_crowded(*namespace, *n) && crowded.insert(namespace.0)));
+        let default = NamespaceId::default();
+        if is_crowded(default, self.n_dead_in_default.load(Ordering::Relaxed)) {
+            self.n_dead_in_default.store(0, Ordering::Relaxed);
+            crowded.insert(default.0);
+        }
+        crowded
+    }
+
     /// Whether some were begun since this was last asked.
     pub(super) fn take_begun(&self) -> bool {
         self.has_begun.swap(false, Ordering::Relaxed)
@@ -208,8 +240,9 @@ impl Index {
     /// again.
     pub(crate) fn note_death(&self, slot: Slot, namespace: NamespaceId) {
         self.note_dead_point();
-        if namespace != NamespaceId::default() {
-            self.namespaces.deaths.lock().push((slot, namespace));
+        match namespace == NamespaceId::default() {
+            true => _ = self.namespaces.n_dead_in_default.fetch_add(1, Ordering::Relaxed),
+            false => self.namespaces.deaths.lock().push((slot, namespace)),
         }
     }
 
@@ -222,6 +255,7 @@ impl Index {
         if graph.is_undivided() {
             return false;
         }
+        self.namespaces.note_dead(&deaths);
         let shrunk: BTreeSet<NamespaceId> = deaths.into_iter().map(|(_, namespace)| namespace).collect();
         self.look_at(shrunk.into_iter().map(|namespace| (namespace, memory.n_members(namespace))));
         if !self.namespaces.is_surveyed.swap(true, Ordering::Relaxed) {
@@ -310,6 +344,7 @@ impl Index {
         }
         self.namespaces.n_endings.fetch_add(1, Ordering::AcqRel);
         self.namespaces.change(|linked| linked.retain(|namespace, _| !due.contains(namespace)));
+        self.namespaces.dead.lock().retain(|namespace, _| !due.contains(namespace));
         self.adapting.lock().watches.forget(&due);
         due.iter().for_each(|namespace| self.doubts.lock().forget(*namespace));
         self.asked.forget(|namespace| due.contains(&namespace));

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
@@ -33,7 +33,7 @@ const TURNS: usize = 8;
 const HELD_BACK_SHARE: usize = 2;
 /// Dead slots are swept when they are more than one in so many...
 const DEAD_SHARE: usize = 5;
-/// ...and at least so many.
+/// ...and at least so many. Those of one namespace are swept when that is so of its own.
 const LEAST_DEAD: usize = 256;
 /// Mending is given up after so many rounds, until there are new points.
 const MOST_ROUNDS: usize = 8;
@@ -182,8 +182,17 @@ impl Index {
         let n_doomed = self.n_dead().saturating_sub(self.n_dead_waiting.load(Ordering::Relaxed));
         // A layer that is being made may lead to what died since.
         if n_doomed >= LEAST_DEAD && n_doomed * DEAD_SHARE >= n_points && !self.is_replacing() {
-            self.sweep(space, &crew);
+            self.sweep(space, &crew, None);
             return Ok(true);
+        }
+        // In a collection of many namespaces one that loses most of its documents would wait for the others.
+        if !self.is_replacing() && !graph.gates().is_empty() {
+            let are_many = |namespace, n_dead| n_dead * DEAD_SHARE >= memory.n_members(namespace) + n_dead;
+            let crowded = self.namespaces.take_crowded(LEAST_DEAD, are_many);
+            if !crowded.is_empty() {
+                self.sweep(space, &crew, Some(&crowded));
+                return Ok(true);
+            }
         }
         let mut waiting = Vec::new();
         failpoint::hit("link.take");
@@ -282,10 +291,12 @@ impl Index {
         }
         self.n_straightened.store(n_left, Ordering::Relaxed);
         let sample = crew.graph.sample(n_slots, (n_new / PER_SAMPLE).min(MOST_SAMPLED));
-        let count = |graph: &Graph, linking: &mut Linking<S::Query>| {
-            sample.iter().filter(|&&slot| graph.is_stray(space, slot, linking)).count()
-        };
-        let (n_strays, _) = crew.alone(count);
+        let sample: Vec<Slot> = sample.into_iter().map(Slot).collect();
+        let n_strays = AtomicUsize::new(0);
+        crew.each(&sample, |graph, slot, linking| {
+            n_strays.fetch_add(usize::from(graph.is_stray(space, slot.0, linking)), Ordering::Relaxed);
+        });
+        let n_strays = n_strays.into_inner();
         if n_strays <= FEW_STRAYS || n_strays * STRAY_SHARE < sample.len() {
             return;
         }
@@ -296,16 +307,21 @@ impl Index {
         *self.strays.lock() = points;
     }
 
-    /// Takes dead points out of the graph and lets their slots be used again.
-    fn sweep<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) {
-        let (sweep, mut changes) = crew.alone(|graph, linking| graph.begin_sweep(space, linking));
-        let points: Vec<Slot> = crew.graph.points().map(Slot).collect();
+    /// Takes dead points out of the graph, or of some regions of it, and lets their slots be used again.
+    fn sweep<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>, regions: Option<&HashSet<u32>>) {
+        let is_swept = |slot: u32| regions.is_none_or(|regions| regions.contains(&space.region_of(slot)));
+        let (sweep, mut changes) = crew.alone(|graph, linking| graph.begin_sweep(space, is_swept, linking));
+        let points: Vec<Slot> = crew.graph.points().filter(|&slot| is_swept(slot)).map(Slot).collect();
         changes.extend(crew.each(&points, |graph, slot, linking| graph.bypass(space, &sweep, slot.0, linking)));
         let (gone, last) = crew.alone(|graph, linking| graph.finish_sweep(sweep, linking));
         changes.extend(last);
         self.note(crew, &changes);
         tracing::debug!(n_gone = gone.len(), "swept dead points");
         self.retire(crew.bench, gone.into_iter().map(Slot).collect());
+        if regions.is_some() {
+            return self.mend(space, crew);
+        }
+        self.namespaces.forget_dead();
         self.n_dead_waiting.store(self.n_dead(), Ordering::Relaxed);
         // Until whoever looks at the oldest commit is gone, another sweep would leave as much.
         let (now, oldest) = ((crew.bench.now)(), crew.bench.oldest);

@@ -64,7 +64,7 @@ fn link(graph: &Graph, toy: &Toy, slots: &Slots<'_>, rng: &mut StdRng) {
 /// Takes out what is dead, kills and searches, and returns the slots that are gone.
 fn sweep(graph: &Graph, toy: &Toy, linked: &BTreeSet<u32>, rng: &mut StdRng) -> BTreeSet<u32> {
     let mut linking = Linking::default();
-    let sweep = graph.begin_sweep(toy, &mut linking);
+    let sweep = graph.begin_sweep(toy, |_| true, &mut linking);
     let points: Vec<u32> = graph.points().collect();
     together(rng, |index, rng| {
         let mut linking = Linking::default();

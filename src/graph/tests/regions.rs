@@ -3,6 +3,8 @@
 use super::*;
 
 const N_REGIONS: u32 = 4;
+/// Queries for each region: a single one that ends in the wrong cluster is no more than a part in a few hundred.
+const N_QUERIES: usize = 200;
 
 fn region(slot: u32) -> u32 {
     slot % N_REGIONS
@@ -25,7 +27,7 @@ fn check_regions(graph: &Graph, toy: &Toy, rng: &mut StdRng, inhabited: &[u32], 
     assert_eq!((faults, unreachable), (Vec::new(), Vec::new()), "{what}");
     for of in 0..N_REGIONS {
         let (mut n_wanted, mut n_found) = (0, 0);
-        for _ in 0..20 {
+        for _ in 0..N_QUERIES {
             let query = toy.vector(rng.random_range(0..toy.n_slots())).to_vec();
             let own = (0..toy.n_slots()).filter(|&slot| region(slot) == of && inhabited.contains(&of));
             let (wanted, found) = (toy.nearest(&query, own, 10), found_in(graph, toy, of, &query));
@@ -61,6 +63,16 @@ fn check_region_histories(n_threads: usize, seed: u64) {
     follow(std::mem::take(&mut linking.changes), &graph);
     check_regions(&graph, &toy, &mut rng, &[0, 1, 2, 3], &what);
     assert!(graph.counts().1 > 100 && graph.gates() == [1, 2, 3], "{what}");
+
+    // Some of two regions die, their entries too, and one of these is swept.
+    let is_dying = |slot: &u32| [1, 3].contains(&region(*slot)) && slot.is_multiple_of(3);
+    let entry_of = |region: u32| graph.entry_of(region).map(|entry| entry.slot);
+    let dying: Vec<u32> = (0..2_000).filter(|slot| is_dying(slot) || entry_of(region(*slot)) == Some(*slot)).collect();
+    dying.iter().for_each(|&slot| toy.kill(slot));
+    let gone = sweeps::sweep_among(&graph, &toy, |slot| region(slot) == 1, &mut linking);
+    follow(std::mem::take(&mut linking.changes), &graph);
+    assert_eq!(gone, dying.iter().copied().filter(|slot| region(*slot) == 1).collect::<Vec<_>>(), "{what}");
+    check_regions(&graph, &toy, &mut rng, &[0, 1, 2, 3], &format!("{what}, one swept"));
 
     // One region dies, and the entries of all others.
     let entries: Vec<u32> = graph.entries().map(|(_, entry)| entry.slot).collect();

@@ -4,8 +4,18 @@ use super::*;
 
 /// Takes out what is dead, and returns the slots that are gone, in order.
 pub(super) fn sweep(graph: &Graph, toy: &Toy, linking: &mut Linking<Vec<f32>>) -> Vec<u32> {
-    let sweep = graph.begin_sweep(toy, linking);
-    let points: Vec<u32> = graph.points().collect();
+    sweep_among(graph, toy, |_| true, linking)
+}
+
+/// The same of some points: all of some regions.
+pub(super) fn sweep_among(
+    graph: &Graph,
+    toy: &Toy,
+    is_swept: impl Fn(u32) -> bool,
+    linking: &mut Linking<Vec<f32>>,
+) -> Vec<u32> {
+    let sweep = graph.begin_sweep(toy, &is_swept, linking);
+    let points: Vec<u32> = graph.points().filter(|&slot| is_swept(slot)).collect();
     points.into_iter().for_each(|slot| graph.bypass(toy, &sweep, slot, linking));
     let mut gone = graph.finish_sweep(sweep, linking);
     gone.sort_unstable();
