@@ -365,6 +365,7 @@ fn what_was_deleted_in_one_of_many_namespaces_is_taken_out_of_its_links() {
         let names = ["", "n1", "n2", "n3", "n4", "n5", "n6"];
         ground.put(&collection, &names, 0..1_600);
         wait_settled(&db, 0);
+        collection.wait_indexed().unwrap();
         let n_before = stats(&db).n_rows_replaced;
         ground.delete(&collection, doomed, |id| cluster(id).is_multiple_of(2));
         let is_swept = || stats(&db).n_rows_replaced >= n_before + 100;

@@ -100,8 +100,18 @@ impl Graph {
     /// The points that walks may miss: those that links of level 0 do not lead to from an entry. Wherever a walk comes
     /// down to level 0, it begins at its region's entry too.
     pub(crate) fn unreachable(&self) -> Vec<u32> {
+        self.missed(self.points(), self.entries().map(|(_, entry)| entry.slot).collect())
+    }
+
+    /// The same of a region whose points are `points`, if they still are.
+    pub(crate) fn unreachable_in(&self, region: u32, points: &[u32]) -> Vec<u32> {
+        let points = points.iter().copied().filter(|&slot| self.is_point(slot));
+        self.missed(points, self.entry_of(region).map(|entry| entry.slot).into_iter().collect())
+    }
+
+    /// Those of some points that links of level 0 do not lead to from any of `pending`.
+    fn missed(&self, points: impl Iterator<Item = u32>, mut pending: Vec<u32>) -> Vec<u32> {
         let mut reached = vec![false; self.n_slots()];
-        let mut pending: Vec<u32> = self.entries().map(|(_, entry)| entry.slot).collect();
         pending.retain(|&slot| reached.get_mut(slot as usize).is_some_and(|reached| !std::mem::replace(reached, true)));
         while let Some(slot) = pending.pop() {
             for link in self.row(slot, 0).iter() {
@@ -110,7 +120,7 @@ impl Graph {
                 }
             }
         }
-        self.points().filter(|&slot| !reached[slot as usize]).collect()
+        points.filter(|&slot| reached.get(slot as usize) == Some(&false)).collect()
     }
 
     /// Links to a point that cannot be reached, from the nearest that can, by a link that is never pruned.

@@ -2,7 +2,7 @@
 //!
 //! After FreshDiskANN's consolidation (Singh et al., 2021): a point that links to dead ones takes their links as
 //! candidates to fill its row up again. Unlike there, it keeps its other links: they are not worse than before. Points
-//! are swept many at a time, because each sweep looks at every row.
+//! are swept many at a time, because each sweep looks at every row of their regions.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;

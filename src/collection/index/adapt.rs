@@ -76,8 +76,7 @@ impl Index {
 
     /// Whether codes fit as well as they can, as far as that was measured.
     pub(crate) fn fits(&self) -> bool {
-        let is_asked = || self.asked.has_complete();
-        let is_measured = || !self.is_replacing() && !is_asked() && self.adapting.lock().are_settled(self.is_busy());
+        let is_measured = || !self.is_replacing() && self.adapting.lock().are_settled(self.is_busy());
         self.is_broken() || self.must_hold() || is_measured() && !self.is_outdated()
     }
 
@@ -129,7 +128,11 @@ impl Index {
 
     /// Takes note of a query in a namespace. Returns whether the linker is to look.
     pub(crate) fn note_query(&self, namespace: NamespaceId, query: &[f32], scratch: &mut Scratch) -> bool {
-        self.asked.is_wanting() && scratch.is_turn(OFFERED_SHARE) && self.asked.offer(namespace, query)
+        if !self.asked.is_wanting() || !scratch.is_drawn(OFFERED_SHARE) || !self.asked.offer(namespace, query) {
+            return false;
+        }
+        self.adapting.lock().watches.touch([namespace]);
+        true
     }
 
     /// Does the next piece of work there is for better codes; false if there is none.
@@ -205,12 +208,13 @@ impl Index {
     /// Takes note that a region need not be looked at any more, or is gone. Whoever waits for codes that fit looks
     /// again.
     fn leave(&self, region: NamespaceId, is_there: bool) {
-        // Too few documents are left to measure anything by them.
-        _ = self.asked.take(region);
         let mut adapting = self.adapting.lock();
         match is_there {
             true => adapting.watches.leave(region),
-            false => adapting.watches.forget(&BTreeSet::from([region])),
+            false => {
+                adapting.watches.forget(&BTreeSet::from([region]));
+                self.asked.forget(|other| other == region);
+            }
         }
         if adapting.are_settled(self.is_busy()) {
             drop(adapting);
@@ -259,7 +263,7 @@ impl Index {
         };
         // As of the commit that is looked at: what came since is not measured.
         let members = Members::of(self, bench, region, &newest, salt);
-        let asked = self.asked.take(region);
+        let asked = self.asked.complete_of(region);
         let sample_of = |most: usize| match &members {
             Some(members) => Sample::take(self, bench, (members, most), (&asked, &newest), salt),
             None => Ok(None),
@@ -292,8 +296,11 @@ impl Index {
         adapting.watches.get(region).note_finding(Finding { gauge, links_fit, are_replaced });
         drop(adapting);
         self.doubts.lock().forget(region);
-        if asked.is_empty() && region != LOOSE {
-            self.asked.want(region);
+        // Once it was measured by some it need not be before it has grown, and then without any first.
+        match asked.is_empty() {
+            true if region != LOOSE => self.asked.want(region, bench.memory.slots.exact.dimension()),
+            true => {}
+            false => self.asked.forget(|other| other == region),
         }
         Ok(true)
     }

@@ -1,9 +1,9 @@
 //! How far codes can be trusted: measured on some of the collection's own vectors, against all others.
 //!
 //! Queries are made that lie as documents do: at some of these, moved by the difference of two of their links. Half of
-//! them are such as were asked, where some were kept: what codes are worth to the half for which they are worth less
-//! counts. Of the ten nearest, by exact vectors, those count that codes leave among what a default search compares
-//! exactly; and those that such a search finds.
+//! them are such as were asked, where some were kept. Of the ten nearest, by exact vectors, those count that codes leave
+//! among what a default search compares exactly; and those that such a search finds, of the half of the queries for
+//! which it finds fewer.
 
 use std::ops::Range;
 
@@ -38,7 +38,7 @@ pub(super) const MOST_COMPARED: usize = 1 << 20;
 pub(super) const MOST_READ: usize = 1 << 13;
 /// Documents that other codes are tried on, at most.
 pub(super) const MOST_TRIED: usize = 1 << 16;
-/// Documents compared at once.
+/// Documents that a thread compares at once, at most.
 const CHUNK: usize = 8_192;
 const BLOCK: usize = 16;
 /// The part of a rank by which two that are equally near may differ.
@@ -141,9 +141,10 @@ impl Sample {
         look_up: impl Fn(Range<usize>) -> Vec<T> + Sync,
         rank: impl Fn(usize, &[T], &mut [f32]) + Sync,
     ) -> Vec<Vec<Found>> {
-        let starts: Vec<usize> = (0..self.slots.len()).step_by(CHUNK).collect();
+        let chunk = self.slots.len().div_ceil(bench.pool.current_num_threads()).clamp(BLOCK, CHUNK);
+        let starts: Vec<usize> = (0..self.slots.len()).step_by(chunk).collect();
         let in_chunk = |&start: &usize| {
-            let places = start..(start + CHUNK).min(self.slots.len());
+            let places = start..(start + chunk).min(self.slots.len());
             let mut ranks = [0.0; BLOCK];
             let mut nearest: Vec<Nearest> = self.queries.iter().map(|_| Nearest::of(n)).collect();
             // All queries are held against some vectors while these are in the processor's cache.
@@ -195,7 +196,7 @@ impl Sample {
             let compared = &pairs[..n_trusted(&pairs, noise, N_HITS).min(pairs.len())];
             count_within(compared.iter().map(|(_, exact)| *exact), truth)
         });
-        self.share(found)
+        self.share_of_all(found)
     }
 
     /// Of what is nearest by codes, for each query, the share of the nearest that are among the nearest by whole codes:
@@ -211,7 +212,7 @@ impl Sample {
             let exact = closely.iter().map(|found| bench.ranker.rank(query, self.row(bench, found.slot as usize)));
             count_within(exact, truth)
         });
-        self.share(found)
+        self.share_of_all(found)
     }
 
     /// For each query, as it is compared with codes, the `n` places that are nearest by these.
@@ -235,16 +236,15 @@ impl Sample {
         queries.into_iter().zip(near).collect()
     }
 
-    /// The share of the nearest that were found, so many for each query: of queries that were asked or of the others,
-    /// whichever is less.
-    fn share(&self, n_found: impl Iterator<Item = usize>) -> f32 {
-        let n_found: Vec<usize> = n_found.collect();
-        let share = |queries: Range<usize>| {
-            let n_expected = self.truth[queries.clone()].iter().map(Vec::len).sum::<usize>();
-            n_found[queries].iter().sum::<usize>() as f32 / n_expected.max(1) as f32
-        };
-        let of_made = share(self.n_asked..self.queries.len());
-        if self.n_asked == 0 { of_made } else { of_made.min(share(0..self.n_asked)) }
+    /// The share of the nearest that were found, so many for each of some queries.
+    fn share(&self, n_found: &[usize], queries: Range<usize>) -> f32 {
+        let n_expected = self.truth[queries.clone()].iter().map(Vec::len).sum::<usize>();
+        n_found[queries].iter().sum::<usize>() as f32 / n_expected.max(1) as f32
+    }
+
+    /// The same of all queries.
+    fn share_of_all(&self, n_found: impl Iterator<Item = usize>) -> f32 {
+        self.share(&n_found.collect::<Vec<_>>(), 0..self.queries.len())
     }
 
     /// The same by codes that a book would make, if there are such.
@@ -302,7 +302,8 @@ impl Sample {
         Ok((Gauge { code_recall, recall, n_documents }, link_recall >= GOOD))
     }
 
-    /// The share of the nearest that searches find; `None` where not all documents of the namespace are in the sample.
+    /// The share of the nearest that searches find, of queries that were asked or of the others, whichever is less;
+    /// `None` where not all documents of the namespace are in the sample.
     pub(super) fn recall(&self, index: &Index, bench: &Bench<'_>) -> Result<Option<f32>> {
         if !self.is_whole {
             return Ok(None);
@@ -341,7 +342,9 @@ impl Sample {
                 Ok(count_within(scratch.found.iter().map(|found| found.rank), truth))
             })?);
         }
-        Ok(Some(self.share(n_found.into_iter())))
+        let (of_asked, of_made) = (0..self.n_asked, self.n_asked..self.queries.len());
+        let recall = self.share(&n_found, of_made);
+        Ok(Some(if self.n_asked == 0 { recall } else { recall.min(self.share(&n_found, of_asked)) }))
     }
 }
 

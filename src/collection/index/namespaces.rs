@@ -49,9 +49,9 @@ pub(super) struct Namespaces {
     n_endings: AtomicUsize,
     /// Documents that died since the linker last looked.
     deaths: Mutex<Vec<(Slot, NamespaceId)>>,
-    /// Of those that had links, how many died since their namespace was last swept.
-    dead: Mutex<HashMap<NamespaceId, usize>>,
-    /// The same of the default namespace.
+    /// What died of namespaces with links since they were last swept, some of it before it was linked.
+    dead: Mutex<HashMap<NamespaceId, Dead>>,
+    /// Documents of the default namespace that died since the linker last looked.
     n_dead_in_default: AtomicUsize,
     due: Mutex<Due>,
     /// All namespaces were looked at since the collection was opened.
@@ -62,6 +62,14 @@ pub(super) struct Namespaces {
 
 /// Namespaces, each with a commit.
 type Linked = HashMap<NamespaceId, Commit>;
+
+/// What has died of a namespace.
+#[derive(Default)]
+struct Dead {
+    n: usize,
+    /// The oldest commit that anyone looked at when the namespace was last swept: what lived then was left.
+    swept_at: Commit,
+}
 
 /// What is to be begun and ended.
 #[derive(Default)]
@@ -146,32 +154,47 @@ impl Namespaces {
         self.loose.lock().contains(slot)
     }
 
-    /// Takes note that points of namespaces died.
-    fn note_dead(&self, deaths: &[(Slot, NamespaceId)]) {
-        let mut dead = self.dead.lock();
-        let with_links = deaths.iter().filter(|(_, namespace)| self.has_links(*namespace));
-        with_links.for_each(|(_, namespace)| *dead.entry(*namespace).or_default() += 1);
+    /// Whether any but the default namespace has links.
+    pub(super) fn are_several(&self) -> bool {
+        !self.linked.load().is_empty()
     }
 
-    /// Takes note that all that was dead is swept, or made anew without it.
+    /// Takes note of what died.
+    fn note_dead(&self, deaths: &[(Slot, NamespaceId)]) {
+        if !self.are_several() {
+            return;
+        }
+        let mut dead = self.dead.lock();
+        let with_links = deaths.iter().filter(|(_, namespace)| self.has_links(*namespace));
+        with_links.for_each(|(_, namespace)| dead.entry(*namespace).or_default().n += 1);
+        let in_default = self.n_dead_in_default.swap(0, Ordering::Relaxed);
+        dead.entry(NamespaceId::default()).or_default().n += in_default;
+    }
+
+    /// Takes note that all is being swept, or made anew.
     pub(super) fn forget_dead(&self) {
         self.dead.lock().clear();
         self.n_dead_in_default.store(0, Ordering::Relaxed);
     }
 
-    /// The namespaces with links of which at least `least` points have died, and so many that `are_many` of them; they
-    /// count as swept from now on.
-    pub(super) fn take_crowded(&self, least: usize, are_many: impl Fn(NamespaceId, usize) -> bool) -> HashSet<u32> {
-        let mut dead = self.dead.lock();
-        let is_crowded = |namespace: NamespaceId, n: usize| n >= least && are_many(namespace, n);
-        let mut crowded: HashSet<u32> = HashSet::new();
-        dead.retain(|namespace, n| !(is_crowded(*namespace, *n) && crowded.insert(namespace.0)));
-        let default = NamespaceId::default();
-        if is_crowded(default, self.n_dead_in_default.load(Ordering::Relaxed)) {
-            self.n_dead_in_default.store(0, Ordering::Relaxed);
-            crowded.insert(default.0);
-        }
-        crowded
+    /// A namespace of which at least `least` points have died and so many that `are_many` says so, if there is one and
+    /// no one looks at `oldest` or an earlier commit, as when it was last swept.
+    pub(super) fn crowded(
+        &self,
+        least: usize,
+        oldest: Commit,
+        are_many: impl Fn(NamespaceId, usize) -> bool,
+    ) -> Option<NamespaceId> {
+        let dead = self.dead.lock();
+        let is_crowded = |namespace, dead: &Dead| {
+            dead.n >= least && dead.swept_at < oldest && self.has_links(namespace) && are_many(namespace, dead.n)
+        };
+        dead.iter().find(|(namespace, dead)| is_crowded(**namespace, dead)).map(|(namespace, _)| *namespace)
+    }
+
+    /// Takes note that a namespace was swept, and how many dead points were left because someone looks at `oldest`.
+    pub(super) fn note_swept(&self, namespace: NamespaceId, oldest: Commit, n_left: usize) {
+        self.dead.lock().insert(namespace, Dead { n: n_left, swept_at: oldest });
     }
 
     /// Whether some were begun since this was last asked.
@@ -375,6 +398,7 @@ impl Index {
     /// Sets which namespaces have links.
     pub(super) fn set_linked(&self, linked: Linked) {
         self.adapting.lock().watches.begin_with(linked.keys().copied().collect());
+        self.asked.forget(|region| region != NamespaceId::default() && !linked.contains_key(&region));
         self.namespaces.linked.store(Arc::new(linked));
         self.namespaces.is_surveyed.store(false, Ordering::Relaxed);
     }

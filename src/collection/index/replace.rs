@@ -198,6 +198,7 @@ impl Index {
         self.short.lock().clear();
         self.strays.lock().clear();
         self.n_straightened.store(0, Ordering::Relaxed);
+        self.namespaces.forget_dead();
         self.unreached.store(Arc::default());
         self.cost.store(None);
         self.retire(bench, dead);

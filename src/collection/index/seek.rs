@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use super::gauge::Random;
 use super::layer::Layer;
 use super::namespaces::region_in;
 use super::rescore::{Doubt, RESCORED_SHARE, rescore_until_sure, rescore_while_doubted};
@@ -139,12 +140,21 @@ pub(crate) struct Scratch {
     /// Ranks by codes, and exact ones.
     pub(super) pairs: Vec<(f32, f32)>,
     pub(super) ranks: Vec<f32>,
-    /// Searches that were counted.
-    n_searches: u32,
+    sampling: Sampling,
     /// What was found, nearest first.
     pub(crate) found: Vec<Found>,
     /// What the last walk cost.
     pub(crate) effort: Effort,
+}
+
+/// What searches are drawn by: otherwise for each thread.
+struct Sampling(Random);
+
+impl Default for Sampling {
+    fn default() -> Self {
+        static N_THREADS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        Sampling(Random(N_THREADS.fetch_add(1, Ordering::Relaxed) << 32))
+    }
 }
 
 thread_local! {
@@ -162,10 +172,9 @@ impl Scratch {
 }
 
 impl Scratch {
-    /// Counts a search of the thread. True of one in so many.
-    pub(super) fn is_turn(&mut self, share: u32) -> bool {
-        self.n_searches = self.n_searches.wrapping_add(1);
-        self.n_searches.is_multiple_of(share)
+    /// True of one search in so many, by chance.
+    pub(super) fn is_drawn(&mut self, share: usize) -> bool {
+        self.sampling.0.below(share) == 0
     }
 
     /// Leaves the nearest `n` of what is offered in `found`, in order.

@@ -33,8 +33,10 @@ const TURNS: usize = 8;
 const HELD_BACK_SHARE: usize = 2;
 /// Dead slots are swept when they are more than one in so many...
 const DEAD_SHARE: usize = 5;
-/// ...and at least so many. Those of one namespace are swept when that is so of its own.
+/// ...and at least so many. Those of one namespace are swept when that is so of its own...
 const LEAST_DEAD: usize = 256;
+/// ...and at least one slot in so many of the collection is among them: finding them takes a look at all slots.
+const SLOTS_PER_DEAD: usize = 1_024;
 /// Mending is given up after so many rounds, until there are new points.
 const MOST_ROUNDS: usize = 8;
 /// The graph is looked through when one slot in so many is new...
@@ -182,17 +184,11 @@ impl Index {
         let n_doomed = self.n_dead().saturating_sub(self.n_dead_waiting.load(Ordering::Relaxed));
         // A layer that is being made may lead to what died since.
         if n_doomed >= LEAST_DEAD && n_doomed * DEAD_SHARE >= n_points && !self.is_replacing() {
-            self.sweep(space, &crew, None);
+            self.sweep(space, &crew);
             return Ok(true);
         }
-        // In a collection of many namespaces one that loses most of its documents would wait for the others.
-        if !self.is_replacing() && !graph.gates().is_empty() {
-            let are_many = |namespace, n_dead| n_dead * DEAD_SHARE >= memory.n_members(namespace) + n_dead;
-            let crowded = self.namespaces.take_crowded(LEAST_DEAD, are_many);
-            if !crowded.is_empty() {
-                self.sweep(space, &crew, Some(&crowded));
-                return Ok(true);
-            }
+        if is_turn && !self.is_replacing() && self.sweep_crowded(space, &crew) {
+            return Ok(true);
         }
         let mut waiting = Vec::new();
         failpoint::hit("link.take");
@@ -307,10 +303,41 @@ impl Index {
         *self.strays.lock() = points;
     }
 
-    /// Takes dead points out of the graph, or of some regions of it, and lets their slots be used again.
-    fn sweep<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>, regions: Option<&HashSet<u32>>) {
-        let is_swept = |slot: u32| regions.is_none_or(|regions| regions.contains(&space.region_of(slot)));
-        let (sweep, mut changes) = crew.alone(|graph, linking| graph.begin_sweep(space, is_swept, linking));
+    /// Takes dead points out of the graph and lets their slots be used again.
+    fn sweep<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) {
+        self.namespaces.forget_dead();
+        self.sweep_among(space, crew, |_| true);
+        self.n_dead_waiting.store(self.n_dead(), Ordering::Relaxed);
+        // Until whoever looks at the oldest commit is gone, another sweep would leave as much.
+        let (now, oldest) = ((crew.bench.now)(), crew.bench.oldest);
+        self.swept_at.store(if oldest < now { oldest.0 } else { u64::MAX }, Ordering::Relaxed);
+        self.mend(space, crew);
+    }
+
+    /// The same of a namespace that has lost many of its points: it does not wait for the others. False if there is none.
+    fn sweep_crowded<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> bool {
+        if crew.graph.is_undivided() || !self.namespaces.are_several() {
+            return false;
+        }
+        let Bench { memory, oldest, .. } = *crew.bench;
+        let least = LEAST_DEAD.max(memory.slots.n_slots() / SLOTS_PER_DEAD);
+        let are_many = |namespace, n_dead| n_dead * DEAD_SHARE >= memory.n_members(namespace) + n_dead;
+        let Some(namespace) = self.namespaces.crowded(least, oldest, are_many) else { return false };
+        let is_own = |slot: u32| space.region_of(slot) == namespace.0;
+        let points = self.sweep_among(space, crew, is_own);
+        let n_left = points.iter().filter(|slot| crew.graph.is_point(slot.0) && !space.is_alive(slot.0)).count();
+        self.namespaces.note_swept(namespace, oldest, n_left);
+        let points: Vec<u32> = points.into_iter().map(|slot| slot.0).collect();
+        let changes = self.mend_until_none(space, crew, || crew.graph.unreachable_in(namespace.0, &points));
+        self.note(crew, &changes);
+        true
+    }
+
+    /// Takes dead points out of the graph, of all points for which `is_swept` holds, and lets their slots be used
+    /// again. Returns these points. They are those of some regions.
+    fn sweep_among<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>, is_swept: impl Fn(u32) -> bool) -> Vec<Slot> {
+        let (sweep, mut changes) = crew.alone(|graph, linking| graph.begin_sweep(space, &is_swept, linking));
+        // With those that took the place of dead ones.
         let points: Vec<Slot> = crew.graph.points().filter(|&slot| is_swept(slot)).map(Slot).collect();
         changes.extend(crew.each(&points, |graph, slot, linking| graph.bypass(space, &sweep, slot.0, linking)));
         let (gone, last) = crew.alone(|graph, linking| graph.finish_sweep(sweep, linking));
@@ -318,15 +345,7 @@ impl Index {
         self.note(crew, &changes);
         tracing::debug!(n_gone = gone.len(), "swept dead points");
         self.retire(crew.bench, gone.into_iter().map(Slot).collect());
-        if regions.is_some() {
-            return self.mend(space, crew);
-        }
-        self.namespaces.forget_dead();
-        self.n_dead_waiting.store(self.n_dead(), Ordering::Relaxed);
-        // Until whoever looks at the oldest commit is gone, another sweep would leave as much.
-        let (now, oldest) = ((crew.bench.now)(), crew.bench.oldest);
-        self.swept_at.store(if oldest < now { oldest.0 } else { u64::MAX }, Ordering::Relaxed);
-        self.mend(space, crew);
+        points
     }
 
     /// Makes a graph of all that is in the one there is, and puts it in its place. Searches walk the old one meanwhile.
@@ -353,6 +372,7 @@ impl Index {
         self.short.lock().clear();
         self.strays.lock().clear();
         self.n_straightened.store(0, Ordering::Relaxed);
+        self.namespaces.forget_dead();
         // Before their slots are used again: they are linked now, or dead.
         self.unreached.store(Arc::default());
         self.retire(crew.bench, dead);
@@ -401,9 +421,19 @@ impl Index {
 
     /// The same in a graph that may be another one. Returns what changed.
     pub(super) fn mend_in<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> Vec<Change> {
+        self.mend_until_none(space, crew, || crew.graph.unreachable())
+    }
+
+    /// The same of what a function says cannot be reached.
+    fn mend_until_none<S: Space>(
+        &self,
+        space: &S,
+        crew: &Crew<'_, S::Query>,
+        unreachable: impl Fn() -> Vec<u32>,
+    ) -> Vec<Change> {
         let mut changes = Vec::new();
         for _ in 0..MOST_ROUNDS {
-            let unreachable: HashSet<u32> = crew.graph.unreachable().into_iter().collect();
+            let unreachable: HashSet<u32> = unreachable().into_iter().collect();
             if unreachable.is_empty() {
                 break;
             }
