@@ -10,7 +10,7 @@ use crate::id::{DocId, NamespaceId};
 use crate::limits::{
     MAX_ID_BYTES, MAX_NAME_BYTES, MAX_NAMESPACE_BYTES, MAX_NORM, MAX_PATH_BYTES, MAX_TEXT_BYTES, MIN_LENGTH, MIN_NORM,
 };
-use crate::text::analyzer::WordCounts;
+use crate::text::counts::WordCounts;
 use crate::value::Value;
 
 /// A document that may be stored.

@@ -20,7 +20,7 @@ use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
 use crate::store::draft::{Draft, EncodedPut};
 use crate::store::now_ms;
 use crate::store::record::DocumentRow;
-use crate::text::analyzer::WordCounts;
+use crate::text::counts::WordCounts;
 use crate::value::Value;
 
 /// A batch as far as it has been planned.
@@ -197,7 +197,7 @@ impl CollectionPlan {
             {
                 draft.free(here, *slot, row.generation, (namespace, &id));
                 entries.remove(fields, *slot, &row.metadata);
-                word_entries.remove(*slot, words.count(row.text.as_deref(), &row.metadata));
+                word_entries.remove(*slot, &words.count(row.text.as_deref(), &row.metadata));
                 changes.freed.push(*slot);
             }
             planned.n_changed += usize::from(before.is_some() || after.is_some());
@@ -221,14 +221,14 @@ impl CollectionPlan {
                 (Some(vector), _) => {
                     let tenancy = slots.take()?;
                     entries.add(fields, tenancy.slot, &metadata);
-                    counts.into_iter().for_each(|counts| word_entries.put(tenancy.slot, counts));
+                    counts.iter().for_each(|counts| word_entries.put(tenancy.slot, counts));
                     puts.push((tenancy, row(tenancy.generation, metadata), vector));
                 }
                 (None, Some((slot, before))) => {
                     entries.replace(fields, slot, &before.metadata, Some(&metadata));
                     if let Some(counts) = counts {
-                        word_entries.remove(slot, words.count(before.text.as_deref(), &before.metadata));
-                        word_entries.put(slot, counts);
+                        word_entries.remove(slot, &words.count(before.text.as_deref(), &before.metadata));
+                        word_entries.put(slot, &counts);
                     }
                     draft.change(here, slot, &row(before.generation, metadata));
                     changes.touched.push(slot);

@@ -129,9 +129,9 @@ impl Filter {
         self.tree.as_ref().is_ok_and(|tree| eval::matches(tree.nodes(), metadata, has_text))
     }
 
-    /// Matches documents whose text has everything that is asked for: all words, `"phrases in quotation marks"` as they
-    /// stand, and for each `beginning*` some word that begins so. Words are taken apart as the collection's are
-    /// ([`Analyzer`](crate::Analyzer)). Nothing matches if no word is left.
+    /// Matches documents whose text has everything that is asked for: all words, `"phrases in quotation marks"`, and for
+    /// each `beginning*` some word that begins so. What is asked for is read as that of a search is
+    /// ([`Query::text`](crate::Query::text)). Nothing matches if there is no word.
     pub fn text(text: impl AsRef<str>) -> Self {
         Filter { tree: Tree::text(text.as_ref()) }
     }

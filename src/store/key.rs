@@ -26,7 +26,7 @@
 //! | `c<N>.postings` | `f` path | u32: the field's number |
 //! | `c<N>.postings` | `m` field u32, [term](crate::filter), chunk u16 | [`postings`](super::postings): which slots of the chunk have the term |
 //! | `c<N>.postings` | `s` | [`postings::IndexRow`](super::postings) |
-//! | `c<N>.postings` | `t` word, zero byte, chunk u32 | [`words`](super::words): which slots of the chunk have the word |
+//! | `c<N>.postings` | `t` word, zero byte, chunk u32 | [`words`](super::words): which slots of the chunk have the word; after a byte 1 the form of a word whose stem differs |
 //! | `c<N>.postings` | `u` | [`words::WordsRow`](super::words) |
 //!
 //! An id is a tag byte and its bytes: 1 and u64, 2 and the UUID's 16 bytes, 3 and UTF-8. This is the order of

@@ -3,7 +3,7 @@
 //!
 //! A commit writes only what changes, as merges, like other [`postings`](super::postings); putting what is there and
 //! removing what is not does nothing. All of it is derived from documents. The empty word is every document's that has
-//! any, once.
+//! any, once. A word after a byte 1 is a form that differs from its stem.
 //!
 //! ```text
 //! Chunk   OFFSET SIZE FIELD           Change  OFFSET SIZE FIELD              Index   OFFSET SIZE FIELD

@@ -223,7 +223,7 @@ pub(crate) struct Create {
     /// A metadata field that counts as text
     #[arg(long, value_name = "FIELD", conflicts_with = "no_text")]
     pub(crate) text_field: Vec<String>,
-    /// Reduce words to their stems and leave out stop words, by the rules of a language, such as english
+    /// Reduce words to their stems and leave stop words out of queries, by the rules of a language, such as english
     #[arg(long, value_name = "LANGUAGE", value_parser = language)]
     pub(crate) language: Option<Language>,
 }

@@ -79,7 +79,7 @@ impl Round {
             let rows = self.moment.fetch(&[slot])?;
             let is_hit = |row| {
                 let matches = !is_doubtful || words.match_filter(&self.params.filter, row);
-                matches && (!has_long_phrases || parsed.has_phrases_in(&words.in_order(row)))
+                matches && (!has_long_phrases || parsed.has_phrases_in(&words.tokens(row)))
             };
             Ok(rows.iter().all(|(_, row)| is_hit(row)))
         };

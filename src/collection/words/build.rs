@@ -61,7 +61,7 @@ impl Live {
             }
             n_documents += 1;
             let row = DocumentRow::decode(row)?;
-            entries.put(slot, self.words.count(row.text.as_deref(), &row.metadata));
+            entries.put(slot, &self.words.count(row.text.as_deref(), &row.metadata));
             Ok(ControlFlow::Continue(()))
         })?;
         if after.is_whole() {

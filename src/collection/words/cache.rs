@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::entries::Applied;
+use super::entries::{Applied, by_chunk};
 use super::lookup::Wanted;
 use crate::collection::shelf::{Held, OVERHEAD, Shelf};
 use crate::id::Commit;
+use crate::text::analyzer::FORM;
 use crate::text::list::{Chunk, List};
 use crate::text::rank::Totals;
 
@@ -75,24 +76,34 @@ impl Cache {
     pub(super) fn apply(&self, applied: &Applied, commit: Commit) {
         let mut all = self.held.lock();
         all.applied = commit;
-        if applied.changes.is_empty() {
+        let (changes, lists) = (&applied.changes, &mut all.lists);
+        if changes.len() == 0 {
             return;
         }
-        for (word, chunks) in &applied.changes {
+        // Whichever are fewer are gone through.
+        let is_changed = |wanted: &&Wanted| matches!(wanted, Wanted::Word(word) if !changes.find(word).is_empty());
+        let changed: Vec<Wanted> = match changes.len() < lists.held.len() {
+            true => changes.groups().map(|(word, _)| Wanted::Word(word.into())).collect(),
+            false => lists.held.keys().filter(is_changed).cloned().collect(),
+        };
+        for wanted in changed {
+            let Wanted::Word(word) = &wanted else { continue };
             let apply = |list: &mut List| {
-                for (number, change) in chunks {
-                    let before = list.chunk(*number).map_or(&[][..], Chunk::postings);
-                    list.replace(*number, Chunk::new(change.apply(before)));
+                for (number, change) in by_chunk(changes.find(word)) {
+                    let before = list.chunk(number).map_or(&[][..], Chunk::postings);
+                    list.replace(number, Chunk::new(change.apply(before)));
                 }
             };
-            all.lists.change(&Wanted::Word(word.clone()), commit, apply, List::n_bytes);
+            lists.change(&wanted, commit, apply, List::n_bytes);
         }
         // What begins so is made of many lists, and is read again.
-        let is_changed = |wanted: &Wanted| match wanted {
-            Wanted::Word(_) => false,
-            Wanted::Beginning(beginning) => applied.changes.keys().any(|word| word.starts_with(&**beginning)),
-        };
-        all.lists.retain(|wanted, _| !is_changed(wanted));
+        lists.retain(|wanted, _| match wanted {
+            Wanted::Word(_) => true,
+            Wanted::Beginning { form, stem } => {
+                let has = |front: &str| changes.has_beginning(&[front, form].concat());
+                !has("") && !has(FORM) && changes.find(stem).is_empty()
+            }
+        });
         let change = |number: u64, by: i64| number.checked_add_signed(by).unwrap_or_default();
         all.totals = all.totals.map(|(Totals { n_documents, n_words }, _)| {
             let n_documents = change(n_documents, applied.n_documents);

@@ -15,6 +15,7 @@ use crate::filter::slots::{Bounds, SlotSet};
 use crate::store::record::DocumentRow;
 use crate::store::words::read_chunk;
 use crate::store::{View, key, storage};
+use crate::text::analyzer::{FORM, Token, stem_begins};
 use crate::text::list::{CHUNK, Chunk, List, Posting, split};
 use crate::text::query::{Item, Parsed};
 use crate::text::rank::Totals;
@@ -28,19 +29,26 @@ pub(crate) struct Asked {
     pub(crate) required: Option<RoaringBitmap>,
 }
 
-/// A word, or what words begin with.
+/// A word, or what words begin with and the stem of that.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Wanted {
     Word(Box<str>),
-    Beginning(Box<str>),
+    Beginning { form: Box<str>, stem: Box<str> },
 }
 
 impl Wanted {
     fn of(item: &Item) -> Vec<Wanted> {
         match item {
             Item::Word(word) => vec![Wanted::Word(word.clone())],
-            Item::Beginning(beginning) => vec![Wanted::Beginning(beginning.clone())],
-            Item::Phrase(words) => words.iter().cloned().map(Wanted::Word).collect(),
+            Item::Beginning { form, stem } => vec![Wanted::Beginning { form: form.clone(), stem: stem.clone() }],
+            Item::Phrase(phrase) => phrase.words.iter().cloned().map(Wanted::Word).collect(),
+        }
+    }
+
+    fn is(&self, token: &Token<&str>) -> bool {
+        match self {
+            Wanted::Word(word) => token.is(word),
+            Wanted::Beginning { form, stem } => token.begins(form, stem),
         }
     }
 }
@@ -64,7 +72,8 @@ impl Live {
             let at = counts.iter().position(|(wanted, _)| *wanted == Wanted::Word(word.into()));
             at.map_or_else(RoaringBitmap::new, |at| lists[at].to_bitmap())
         };
-        let required = parsed.phrases().flatten().map(|word| list_of(word)).reduce(|all, one| all & one);
+        let required =
+            parsed.phrases().flat_map(|phrase| &phrase.words).map(|word| list_of(word)).reduce(|all, one| all & one);
         let lists = lists.into_iter().zip(&counts).map(|(list, (_, n_asked))| (list, *n_asked)).collect();
         Ok(Asked { lists, totals, required })
     }
@@ -114,7 +123,7 @@ impl Live {
     pub(super) fn read_wanted(&self, view: &View, wanted: &Wanted) -> Result<List> {
         match wanted {
             Wanted::Word(word) => self.read_list(view, word),
-            Wanted::Beginning(beginning) => self.read_beginning(view, beginning),
+            Wanted::Beginning { form, stem } => self.read_beginning(view, form, stem),
         }
     }
 
@@ -129,13 +138,27 @@ impl Live {
         Ok(List::new(chunks))
     }
 
-    fn read_beginning(&self, view: &View, beginning: &str) -> Result<List> {
+    /// The list of all words that begin so, in their form or by their stem, or have this stem. Each counts once, so a
+    /// form does not where its stem does.
+    fn read_beginning(&self, view: &View, form: &str, stem: &str) -> Result<List> {
         let mut lists: HashMap<Box<str>, Vec<(u32, Arc<Chunk>)>> = HashMap::new();
-        self.each_word_row(view, key::words_range(beginning), |word, chunk, postings| {
-            if !postings.is_empty() && !word.is_empty() {
+        let mut add = |word: &str, chunk, postings: Vec<Posting>| {
+            if !postings.is_empty() {
                 lists.entry(word.into()).or_default().push((chunk, Arc::new(Chunk::new(postings))));
             }
-        })?;
+        };
+        self.each_word_row(view, key::words_range(form), &mut add)?;
+        if self.words.analysis.stems() {
+            self.each_word_row(view, key::words_range(&[FORM, form].concat()), |marked, chunk, postings| {
+                let own = self.words.analysis.stem(marked.trim_start_matches(FORM));
+                if !stem_begins(&own, form, stem) {
+                    add(marked, chunk, postings);
+                }
+            })?;
+            if !stem.starts_with(form) {
+                self.each_word_row(view, key::word_range(stem), &mut add)?;
+            }
+        }
         Ok(List::union(&lists.into_values().map(|chunks| Arc::new(List::new(chunks))).collect::<Vec<_>>()))
     }
 
@@ -174,20 +197,18 @@ impl Live {
         let (from, to) = key::document_range();
         self.scan(&view.snapshot, (&from, &to), |key, value| {
             let (slot, row) = (key::read_document(key)?, DocumentRow::decode(value)?);
-            let words: Vec<Box<str>> = self.words.in_order(&row).into_iter().flatten().collect();
-            let length = u32::try_from(words.len()).unwrap_or(u32::MAX);
+            let (mut length, mut n_times) = (0u32, vec![0u16; wanted.len()]);
+            self.words.each_token(&row, |token| {
+                length = length.saturating_add(token.length());
+                for (n_times, wanted) in n_times.iter_mut().zip(wanted) {
+                    *n_times = n_times.saturating_add(wanted.is(&token).into());
+                }
+            });
             totals.n_documents += u64::from(length > 0);
             totals.n_words += u64::from(length);
             let (chunk, place) = split(slot.0);
-            for (postings, wanted) in gathered.iter_mut().zip(wanted) {
-                let n_times = words.iter().filter(|word| match wanted {
-                    Wanted::Word(wanted) => *word == wanted,
-                    Wanted::Beginning(wanted) => word.starts_with(&**wanted),
-                });
-                match u16::try_from(n_times.count()).unwrap_or(u16::MAX) {
-                    0 => {}
-                    n_times => postings.push((chunk, Posting { place, n_times, length })),
-                }
+            for (postings, n_times) in gathered.iter_mut().zip(n_times).filter(|(_, n_times)| *n_times > 0) {
+                postings.push((chunk, Posting { place, n_times, length }));
             }
             Ok(ControlFlow::Continue(()))
         })?;

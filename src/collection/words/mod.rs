@@ -33,7 +33,8 @@ use crate::filter::extract::strings_of;
 use crate::id::Commit;
 use crate::store::record::DocumentRow;
 use crate::store::words::WordsRow;
-use crate::text::analyzer::{Analysis, VERSION, WordCounts};
+use crate::text::analyzer::{Analysis, Token, VERSION};
+use crate::text::counts::WordCounts;
 use crate::text::query::Parsed;
 use crate::value::Value;
 
@@ -108,14 +109,20 @@ impl Words {
         text.into_iter().chain(self.fields.iter().flat_map(|path| strings_of(metadata, path)))
     }
 
-    /// The words of each of a document's texts, in order.
-    pub(crate) fn in_order(&self, row: &DocumentRow) -> Vec<Vec<Box<str>>> {
-        self.texts(row.text.as_deref(), &row.metadata).map(|text| self.analysis.words(text)).collect()
+    /// What each of a document's texts is made of, in order.
+    pub(crate) fn tokens(&self, row: &DocumentRow) -> Vec<Vec<Token<Box<str>>>> {
+        self.texts(row.text.as_deref(), &row.metadata).map(|text| self.analysis.tokens(text)).collect()
+    }
+
+    /// Shows what a document's texts are made of, in order.
+    fn each_token(&self, row: &DocumentRow, mut show: impl FnMut(Token<&str>)) {
+        let texts = self.texts(row.text.as_deref(), &row.metadata);
+        texts.for_each(|text| self.analysis.each_token(text, &mut show));
     }
 
     /// Whether a document matches a filter, also where that asks for words.
     pub(crate) fn match_filter(&self, filter: &Filter, row: &DocumentRow) -> bool {
-        filter.matches_with(&row.metadata, &|text| Parsed::new(&self.analysis, text).is_all_in(&self.in_order(row)))
+        filter.matches_with(&row.metadata, &|text| Parsed::new(&self.analysis, text).is_all_in(&self.tokens(row)))
     }
 
     /// Takes over what a commit that is not published yet has changed.

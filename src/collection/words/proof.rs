@@ -61,9 +61,8 @@ impl Live {
             let (slot, row) = (key::read_document(key)?.0, DocumentRow::decode(row)?);
             let words = self.words.count(row.text.as_deref(), &row.metadata);
             let (length, place) = (words.length, split(slot).1);
-            let everyone = (length > 0).then(|| (Box::from(""), 1));
-            for (word, n_times) in words.counts.into_iter().chain(everyone) {
-                of_documents.add(&hasher, &word, slot, Posting { place, n_times, length });
+            for (word, n_times) in words.iter().chain((length > 0).then_some(("", 1))) {
+                of_documents.add(&hasher, word, slot, Posting { place, n_times, length });
             }
             Ok(())
         })?;
