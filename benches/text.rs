@@ -1,9 +1,10 @@
 //! Searches by words, and by words and a vector: how long they take, whether their scores are BM25's, and what is found
-//! by both that neither side finds.
+//! by both that neither side finds. What indexing words takes.
 //!
-//! `cargo bench --bench text [-- words | both | dump FOLDER] [--json]`. Works on all rows of the data set that
-//! `VECTROVE_DATA` names. `dump` writes words, queries and scores for `benches/reference.py`, which holds
-//! them against another implementation.
+//! `cargo bench --bench text [-- words | both | index | large | dump FOLDER] [--json]`. All but `large` work on all rows of
+//! the data set that `VECTROVE_DATA` names. `index` says what indexing them takes, in time and on disk. `large` writes the
+//! largest texts that there may be, and the same rows to a bare RocksDB. `dump` writes words, queries and scores for
+//! `benches/reference.py`, which holds them against another implementation.
 
 mod common;
 
@@ -13,8 +14,12 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::Instant;
 
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::json;
-use vectrove::{Collection, CollectionConfig, Database, DocId, Document, Durability, Fusion, Hits, Options, Query};
+use vectrove::{
+    Analyzer, Collection, CollectionConfig, Database, DocId, Document, Durability, Fusion, Hits, Index, Language,
+    Options, Query,
+};
 
 use common::Row;
 
@@ -28,11 +33,17 @@ fn main() {
     let is_json = args.iter().any(|arg| arg == "--json");
     let parts: Vec<&String> = args.iter().filter(|arg| !arg.starts_with("--")).collect();
     let wants = |part: &str| parts.is_empty() || parts.iter().any(|name| *name == part);
+    if parts.iter().any(|part| *part == "large") {
+        return large(is_json);
+    }
     if common::full().is_none() {
         println!("skipped: set VECTROVE_DATA to the folder of the full data set, whose queries have texts");
         return;
     }
     let (name, rows) = common::rows(common::n_rows());
+    if parts.iter().any(|part| *part == "index") {
+        return index(&rows, is_json);
+    }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let db = Database::open_with(folder.path(), Options::new().durability(Durability::Wal)).expect("opens");
     let packages = db.create_collection("packages", CollectionConfig::new(rows[0].vector.len())).expect("is created");
@@ -54,6 +65,98 @@ fn main() {
     }
     if wants("both") {
         both(&packages, &rows, is_json);
+    }
+}
+
+/// What indexing all texts takes beyond storing them, in documents of one component.
+fn index(rows: &[Row], is_json: bool) {
+    let plain = CollectionConfig::new(1).index(Index::Flat);
+    let english = Analyzer::new().stem(Language::English).stop_words(Language::English);
+    let ways = [("no words", plain.clone().no_text()), ("words", plain.clone()), ("English", plain.analyzer(english))];
+    for (name, config) in ways {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let db = Database::open_with(folder.path(), Options::new().durability(Durability::Wal)).expect("opens");
+        let packages = db.create_collection("packages", config).expect("is created");
+        let began = Instant::now();
+        for chunk in rows.chunks(1_000) {
+            packages.insert_many(chunk.iter().map(|row| Document::new([1.0]).text(&*row.text))).expect("is inserted");
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        drop(packages);
+        db.close().expect("closes");
+        let mib = folder_bytes(&folder.path().join("data")) as f64 / f64::from(1 << 20);
+        match is_json {
+            true => println!("{}", json!({"index": name, "seconds": seconds, "mib": mib})),
+            false => println!("  {name:<12} {seconds:>6.2} s  {mib:>6.1} MiB"),
+        }
+    }
+}
+
+fn folder_bytes(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).expect("a folder").flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum()
+}
+
+/// Texts of the largest size that is indexed, and the words of each, hardly any of which another has.
+const N_LARGE: u64 = 20;
+const N_WORDS: usize = 699_000;
+
+fn large_text(number: u64) -> String {
+    let mut random = StdRng::seed_from_u64(number);
+    let letters = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut text = String::with_capacity(N_WORDS * 6);
+    for _ in 0..N_WORDS {
+        text.extend((0..5).map(|_| char::from(letters[random.random_range(0..letters.len())])));
+        text.push(' ');
+    }
+    text
+}
+
+/// The largest texts, one by one; and the same rows in their order, as puts of a bare RocksDB, one batch for each text.
+fn large(is_json: bool) {
+    const MIB: f64 = (1 << 20) as f64;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let db = Database::open_with(folder.path().join("db"), Options::new().durability(Durability::Wal)).expect("opens");
+    let texts = db.create_collection("texts", CollectionConfig::new(1)).expect("is created");
+    let (mut seconds, before) = (0.0, common::resident_bytes().unwrap_or(0) as f64 / MIB);
+    for number in 0..N_LARGE {
+        let document = Document::new([1.0]).text(large_text(number));
+        let began = Instant::now();
+        texts.insert(document).expect("is inserted");
+        seconds += began.elapsed().as_secs_f64();
+    }
+    let peak = common::peak_resident_bytes().unwrap_or(0) as f64 / MIB;
+    drop(texts);
+    db.close().expect("closes");
+
+    let mut options = rocksdb::Options::default();
+    options.create_if_missing(true);
+    let bare = rocksdb::DB::open(&options, folder.path().join("bare")).expect("opens");
+    let mut bare_seconds = 0.0;
+    for number in 0..N_LARGE {
+        let text = large_text(number);
+        let mut words: Vec<&str> = text.split_whitespace().collect();
+        words.sort_unstable();
+        words.dedup();
+        let began = Instant::now();
+        let mut batch = rocksdb::WriteBatch::default();
+        for word in words {
+            batch.put([b"t", word.as_bytes(), &[0; 5]].concat(), [1, 3, 0, 0, number as u8, 0x10, 0xf8, 0xd4, 0x2a]);
+        }
+        bare.write(batch).expect("is written");
+        bare_seconds += began.elapsed().as_secs_f64();
+    }
+    match is_json {
+        true => println!(
+            "{}",
+            json!({"large": N_LARGE, "seconds": seconds, "peak_mib": peak, "bare_seconds": bare_seconds})
+        ),
+        false => {
+            println!(
+                "  {N_LARGE} texts of {N_WORDS} words: {seconds:.1} s, resident {before:.0} MiB, at most {peak:.0} MiB"
+            );
+            println!("  a bare RocksDB with the same rows: {bare_seconds:.1} s");
+        }
     }
 }
 

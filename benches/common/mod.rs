@@ -105,6 +105,11 @@ pub(crate) fn anonymous_bytes() -> Option<u64> {
     status_bytes("RssAnon:")
 }
 
+/// The most resident bytes this process has had so far; `None` where the operating system does not tell.
+pub(crate) fn peak_resident_bytes() -> Option<u64> {
+    status_bytes("VmHWM:")
+}
+
 fn status_bytes(name: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;
