@@ -6,11 +6,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
-use vectrove::{Collection, CollectionConfig, Database, Document, ErrorKind, Metric, OpenedBy, Options, Update, field};
+use vectrove::{
+    Collection, CollectionConfig, Database, Document, ErrorKind, Filter, Metric, OpenedBy, Options, Query, Update,
+    field,
+};
 
 /// What every fixture holds.
 fn fill(db: &Database) -> vectrove::Result<()> {
@@ -157,6 +162,117 @@ fn a_lost_tail_is_refused_untouched_and_given_up_only_on_demand() {
     let db = Database::open_with(folder.path(), small()).unwrap();
     assert!(db.collection("notes").unwrap().contains(100).unwrap());
     db.verify().unwrap();
+}
+
+/// The text of document `n` of the database in `tests/fixtures/format-1-words`, which was written when stop words were not
+/// indexed, nor forms beside their stems, nor pairs of characters.
+fn old_text(n: u64) -> String {
+    const ENGLISH: [&str; 5] = [
+        "AI and ML fix problems in the file system",
+        "IT help desk",
+        "Go and JS: order number, value",
+        "The Who played",
+        "generalization of organizations, indexing twice",
+    ];
+    const OTHERS: [&str; 3] = ["我们在北京大学", "ベクトルデータベース", "שָׁלוֹם 🔥"];
+    format!("{}; {}", ENGLISH[n as usize % 5], OTHERS[n as usize % 3])
+}
+
+/// Each document is found by each of its words, and by no others.
+#[track_caller]
+fn check_old_words(notes: &Collection, n: u64) {
+    for (query, rest, of) in [
+        ("AI", 0, 5),
+        ("fix problem", 0, 5),
+        ("IT help", 1, 5),
+        ("Go JS", 2, 5),
+        ("the who", 3, 5),
+        ("organiz*", 4, 5),
+        ("大学", 0, 3),
+        ("データ", 1, 3),
+        ("שלום", 2, 3),
+        ("🔥", 2, 3),
+        ("played \"データベース\"", 13, 15),
+    ] {
+        let expected = (0..n).filter(|n| n % of == rest).count();
+        assert_eq!(notes.count(Filter::text(query)).unwrap(), expected, "{query}");
+        let hits = notes.search(Query::text(query)).limit(3).run().unwrap();
+        assert_eq!(hits.len(), expected.min(3), "{query}");
+        for hit in &hits {
+            let text = hit.text.as_ref().unwrap();
+            assert!((0..15).filter(|n| n % of == rest).any(|n| *text == old_text(n)), "{query}: {text}");
+        }
+    }
+}
+
+#[test]
+fn words_that_older_versions_indexed_are_indexed_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(&fixtures().join("format-1-words"), folder.path());
+    let reader = Database::open_with(folder.path(), small().read_only(true)).unwrap();
+    check_old_words(&reader.collection("notes").unwrap(), N_OLD);
+    drop(reader);
+    for _ in 0..2 {
+        let db = Database::open_with(folder.path(), small()).unwrap();
+        let notes = db.collection("notes").unwrap();
+        // Whether or not they are indexed yet.
+        check_old_words(&notes, N_OLD);
+        notes.wait_indexed().unwrap();
+        check_old_words(&notes, N_OLD);
+        db.verify().unwrap();
+        db.close().unwrap();
+    }
+}
+
+/// Documents of that database.
+const N_OLD: u64 = 2_400;
+
+#[test]
+#[ignore = "started by another test, which kills it"]
+fn a_child_that_indexes_words_anew() {
+    let Some(folder) = std::env::var_os("VECTROVE_WORDS_CHILD") else { return };
+    let db = Database::open_with(folder, small()).unwrap();
+    let notes = db.collection("notes").unwrap();
+    for n in N_OLD.. {
+        notes.insert(Document::new([1.0, 1.0]).id(n).text(old_text(n))).unwrap();
+        println!("DONE {}", n + 1);
+    }
+}
+
+#[test]
+fn indexing_words_anew_survives_a_kill_at_any_moment() {
+    for round in 0..8 {
+        let folder = tempfile::tempdir().unwrap();
+        copy_folder(&fixtures().join("format-1-words"), folder.path());
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["a_child_that_indexes_words_anew", "--exact", "--ignored", "--nocapture"])
+            .env("VECTROVE_WORDS_CHILD", folder.path())
+            // Where points have names, a piece takes so long.
+            .env("VECTROVE_PAUSE", "words.built:60")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut n_done = N_OLD;
+        let mut hear = |line: String| {
+            if let Some(n) = line.split("DONE ").nth(1) {
+                n_done = n.parse().unwrap();
+            }
+        };
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(|line| line.ok());
+        lines.by_ref().take(1 + 10 * round).for_each(&mut hear);
+        std::thread::sleep(Duration::from_millis(25 * round as u64));
+        child.kill().unwrap();
+        lines.for_each(&mut hear);
+        child.wait().unwrap();
+        let db = Database::open_with(folder.path(), small()).unwrap();
+        let notes = db.collection("notes").unwrap();
+        let n = notes.count(None).unwrap() as u64;
+        assert!(n == n_done || n == n_done + 1, "{n_done} were acknowledged, got {n}");
+        check_old_words(&notes, n);
+        notes.wait_indexed().unwrap();
+        check_old_words(&notes, n);
+        db.verify().unwrap();
+    }
 }
 
 fn write_fixtures(folder: &Path) {
