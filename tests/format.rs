@@ -11,11 +11,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::json;
 use vectrove::{
     Collection, CollectionConfig, Database, Document, ErrorKind, Filter, Metric, OpenedBy, Options, Query, Update,
     field,
 };
+
+/// One test at a time: a child that another test starts has the files of this one open until it is a program of its own,
+/// and a database that was just closed is then still held.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock()
+}
 
 /// What every fixture holds.
 fn fill(db: &Database) -> vectrove::Result<()> {
@@ -90,6 +98,7 @@ fn small() -> Options {
 
 #[test]
 fn every_released_format_opens_and_goes_on() {
+    let _alone = alone();
     if let Some(folder) = std::env::var_os("VECTROVE_WRITE_FIXTURE") {
         return write_fixtures(Path::new(&folder));
     }
@@ -126,6 +135,7 @@ fn every_released_format_opens_and_goes_on() {
 
 #[test]
 fn a_newer_format_is_refused_untouched() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     copy_folder(&fixtures().join("format-1/clean"), folder.path());
     let path = folder.path().join("superblock");
@@ -144,6 +154,7 @@ fn a_newer_format_is_refused_untouched() {
 
 #[test]
 fn a_lost_tail_is_refused_untouched_and_given_up_only_on_demand() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     copy_folder(&fixtures().join("format-1/killed"), folder.path());
     let log = folder.path().join("data/000012.log");
@@ -164,8 +175,8 @@ fn a_lost_tail_is_refused_untouched_and_given_up_only_on_demand() {
     db.verify().unwrap();
 }
 
-/// The text of document `n` of the database in `tests/fixtures/format-1-words`, which was written when stop words were not
-/// indexed, nor forms beside their stems, nor pairs of characters.
+/// The text of document `n` of the database in `tests/fixtures/format-1-words`, which was written when stop words were
+/// not indexed, nor forms beside their stems, nor pairs of characters.
 fn old_text(n: u64) -> String {
     const ENGLISH: [&str; 5] = [
         "AI and ML fix problems in the file system",
@@ -207,6 +218,7 @@ fn check_old_words(notes: &Collection, n: u64) {
 
 #[test]
 fn words_that_older_versions_indexed_are_indexed_anew() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     copy_folder(&fixtures().join("format-1-words"), folder.path());
     let reader = Database::open_with(folder.path(), small().read_only(true)).unwrap();
@@ -241,6 +253,7 @@ fn a_child_that_indexes_words_anew() {
 
 #[test]
 fn indexing_words_anew_survives_a_kill_at_any_moment() {
+    let _alone = alone();
     for round in 0..8 {
         let folder = tempfile::tempdir().unwrap();
         copy_folder(&fixtures().join("format-1-words"), folder.path());
