@@ -25,6 +25,12 @@ impl<T> Default for Bag<T> {
 }
 
 impl<T: Copy + Ord> Bag<T> {
+    /// Makes room for so many more words of so many bytes together.
+    pub(crate) fn reserve(&mut self, n_words: usize, n_bytes: usize) {
+        self.entries.reserve(n_words);
+        self.text.reserve(n_bytes);
+    }
+
     /// Adds a word of at most 255 bytes, which may be given in two parts.
     pub(crate) fn push(&mut self, [front, back]: [&str; 2], with: T) {
         let start = self.text.len();

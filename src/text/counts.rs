@@ -41,6 +41,11 @@ impl WordCounts {
         counts
     }
 
+    /// How many different words, and how many bytes they have together.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.counts.len(), self.text.len())
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, u16)> {
         let mut start = 0;
         self.counts.iter().map(move |&(end, n_times)| {

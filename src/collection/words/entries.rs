@@ -43,10 +43,7 @@ impl WordEntries {
         if length == 0 {
             return;
         }
-        let (chunk, place) = split(slot.0);
-        for (word, n_times) in words.iter().chain([("", 1)]) {
-            self.changes.push(["", word], Change { chunk, place, is_removed: false, n_times, length });
-        }
+        self.change(slot, words, false);
         self.n_documents += 1;
         self.n_words += i64::from(length);
     }
@@ -57,12 +54,18 @@ impl WordEntries {
         if length == 0 {
             return;
         }
-        let (chunk, place) = split(slot.0);
-        for (word, n_times) in words.iter().chain([("", 1)]) {
-            self.changes.push(["", word], Change { chunk, place, is_removed: true, n_times, length });
-        }
+        self.change(slot, words, true);
         self.n_documents -= 1;
         self.n_words -= i64::from(length);
+    }
+
+    fn change(&mut self, slot: Slot, words: &WordCounts, is_removed: bool) {
+        let (n_words, n_bytes) = words.size();
+        self.changes.reserve(n_words + 1, n_bytes);
+        let ((chunk, place), length) = (split(slot.0), words.length);
+        for (word, n_times) in words.iter().chain([("", 1)]) {
+            self.changes.push(["", word], Change { chunk, place, is_removed, n_times, length });
+        }
     }
 
     /// Puts the changes into a draft, and returns them for memory.
