@@ -23,8 +23,8 @@ pub(crate) const FORM: &str = "\u{1}";
 /// How the text of a collection is taken apart into words, for ever.
 ///
 /// Words are those of Unicode (UAX #29), normalised (NFKC) and in lower case; of a longer one only the first 64 bytes
-/// count. An emoji is a word. Soft hyphens and other characters that are not seen are left out, as are marks that a text
-/// may have or not: points of Hebrew and Arabic, and accents for which there is no composed letter.
+/// count. An emoji is a word. Soft hyphens and other characters that are not seen are left out, as are marks that a
+/// text may have or not: points of Hebrew and Arabic, and accents for which there is no composed letter.
 ///
 /// Chinese, Japanese, Korean, Thai, Lao, Burmese and Khmer are indexed by single characters and by pairs of neighbours.
 /// A query is found by its pairs, and a single character by itself.
@@ -42,8 +42,8 @@ pub struct Analyzer {
     /// none; words are found as they are.
     pub stem: Option<Language>,
     /// The language whose most frequent words, such as "the", a query leaves out where it has others. They are indexed
-    /// and found like any word where a query has no others, and in phrases. Lists are the Snowball project's as NLTK has
-    /// them, about 200 words each; [`Language::has_stop_words`] says which languages have one. Default: none.
+    /// and found like any word where a query has no others, and in phrases. Lists are the Snowball project's as NLTK
+    /// has them, of 94 to 313 words; [`Language::has_stop_words`] says which languages have one. Default: none.
     pub stop_words: Option<Language>,
 }
 

@@ -41,8 +41,8 @@ fn is_unseen(c: char) -> bool {
 }
 
 /// Whether a character is a mark on the one before it that texts have or have not: accents for which there is no
-/// composed letter, points of Hebrew, Arabic and Syriac, and what stretches Arabic words. Vowels that are marks in other
-/// scripts, such as those of India, are none of them.
+/// composed letter, points of Hebrew, Arabic and Syriac, and what stretches Arabic words. Vowels that are marks in
+/// other scripts, such as those of India, are none of them.
 fn is_mark(c: char) -> bool {
     c >= '\u{300}'
         && matches!(c,
