@@ -351,7 +351,8 @@ pub enum Durability {
 pub struct Options {
     /// Whether to create the database where there is none. Default: true.
     pub create_if_missing: bool,
-    /// When writes are acknowledged. Default: [`Durability::Sync`].
+    /// When writes are acknowledged, unless a [batch](crate::Batch::durability) or a
+    /// [handle](crate::Namespace::with_durability) says otherwise. Default: [`Durability::Sync`].
     pub durability: Durability,
     /// Memory for caches and write buffers together, in bytes: 8 MiB or more. Default: 512 MiB. Vectors and graphs are
     /// held in memory beside it: `Database::stats` says how much they take.
@@ -421,7 +422,8 @@ impl Options {
         self
     }
 
-    /// When writes are acknowledged. Default: [`Durability::Sync`].
+    /// When writes are acknowledged, unless a [batch](crate::Batch::durability) or a
+    /// [handle](crate::Namespace::with_durability) says otherwise. Default: [`Durability::Sync`].
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;

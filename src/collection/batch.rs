@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::commit::{self, Operation, Prepared, Work};
 use super::{Keeper, Namespace, check};
+use crate::config::Durability;
 use crate::document::{Document, Receipt, Update};
 use crate::error::{Error, Result};
 use crate::id::{Commit, DocId};
@@ -39,6 +40,7 @@ pub struct Batch {
     /// About how many bytes of vectors, metadata and text the writes hold.
     n_bytes: usize,
     operation_id: Option<Uuid>,
+    durability: Option<Durability>,
     _keeper: Keeper,
 }
 
@@ -77,7 +79,7 @@ pub(crate) enum Expectation {
 
 impl Batch {
     pub(crate) fn new(store: Weak<Store>, keeper: Keeper) -> Self {
-        Batch { store, writes: Vec::new(), n_bytes: 0, operation_id: None, _keeper: keeper }
+        Batch { store, writes: Vec::new(), n_bytes: 0, operation_id: None, durability: None, _keeper: keeper }
     }
 
     /// Inserts a document; fails if its id exists.
@@ -108,6 +110,25 @@ impl Batch {
         self
     }
 
+    /// When the batch is acknowledged, whatever the handles say that it writes through. Default: as
+    /// [`Options::durability`](crate::Options::durability) says.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document, Durability};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// let mut batch = db.batch();
+    /// batch.insert(&notes, Document::new([1.0]).id("a"));
+    /// batch.durability(Durability::Wal);
+    /// assert_eq!(batch.commit()?.n_changed, 1);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn durability(&mut self, durability: Durability) -> &mut Self {
+        self.durability = Some(durability);
+        self
+    }
+
     /// How many operations the batch holds.
     pub fn len(&self) -> usize {
         self.writes.len()
@@ -128,7 +149,7 @@ impl Batch {
         self.check_size()?;
         let operations = prepare(&store, self.writes)?;
         let work = Work { operations, n_bytes: self.n_bytes };
-        commit::commit(&store, work, self.operation_id)
+        commit::commit(&store, work, self.operation_id, self.durability)
     }
 
     /// Refuses more than a batch may hold. Those who gather many ask after each, before memory is spent on the rest.

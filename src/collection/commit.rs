@@ -11,6 +11,7 @@ use super::Namespace;
 use super::batch::Expectation;
 use super::check::{CheckedDocument, CheckedUpdate, MetadataStep};
 use super::plan::{Plan, Planned};
+use crate::config::Durability;
 use crate::document::Receipt;
 use crate::error::Result;
 use crate::failpoint;
@@ -51,7 +52,12 @@ impl Prepared {
 
 /// Commits operations of one database, all or none. Waits first while too many documents wait to be linked, unless
 /// nothing can be written.
-pub(crate) fn commit(store: &Arc<Store>, work: Work, operation_id: Option<Uuid>) -> Result<Receipt> {
+pub(crate) fn commit(
+    store: &Arc<Store>,
+    work: Work,
+    operation_id: Option<Uuid>,
+    durability: Option<Durability>,
+) -> Result<Receipt> {
     let mut before = None;
     for operation in &work.operations {
         let state = operation.namespace.state();
@@ -60,15 +66,18 @@ pub(crate) fn commit(store: &Arc<Store>, work: Work, operation_id: Option<Uuid>)
             before = Some(state.id);
         }
     }
-    commit_with(store, operation_id, || Ok(work))
+    commit_with(store, operation_id, durability, || Ok(work))
 }
 
-/// Commits operations that are worked out inside the committer section, where nothing can change under them.
+/// Commits operations that are worked out inside the committer section, where nothing can change under them. Without a
+/// durability that of this opening counts.
 pub(crate) fn commit_with(
     store: &Arc<Store>,
     operation_id: Option<Uuid>,
+    durability: Option<Durability>,
     work: impl FnOnce() -> Result<Work>,
 ) -> Result<Receipt> {
+    let durability = durability.unwrap_or(store.options().durability);
     let mut turn = store.turn()?;
     let Work { operations, n_bytes } = work()?;
     let ids = operations.iter().map(|operation| operation.prepared.id().clone()).collect();
@@ -76,7 +85,7 @@ pub(crate) fn commit_with(
         && let Some(commit) = store.find_operation(id)?
     {
         drop(turn);
-        store.acknowledge_as_configured(commit)?;
+        store.acknowledge(commit, durability)?;
         return Ok(Receipt { commit, ids, n_changed: 0, repeated: true });
     }
     let mut plan = Plan::new(turn.last().next(), n_bytes);
@@ -108,7 +117,7 @@ pub(crate) fn commit_with(
     let commit = turn.last();
     drop(turn);
     failpoint::hit("commit.applied");
-    store.acknowledge_as_configured(commit)?;
+    store.acknowledge(commit, durability)?;
     failpoint::hit("commit.acknowledged");
     Ok(Receipt { commit, ids, n_changed, repeated: false })
 }

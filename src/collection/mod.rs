@@ -91,7 +91,7 @@ use self::schema::Admission;
 use self::snapshot::Snapshots;
 use self::waiting::{Obstacles, Task, Waiting};
 use self::words::Words;
-use crate::config::{self, CollectionConfig, Options, Residency};
+use crate::config::{self, CollectionConfig, Durability, Options, Residency};
 use crate::distance::{self, Ranker};
 use crate::document::{Opening, Receipt};
 use crate::error::{Error, Result};
@@ -125,6 +125,8 @@ pub struct Namespace {
     state: Arc<State>,
     /// Empty for the default namespace.
     name: Arc<str>,
+    /// When what is written through the handle is acknowledged, if not as the database's options say.
+    durability: Option<Durability>,
     keeper: Keeper,
 }
 
@@ -179,7 +181,7 @@ pub(crate) struct Common {
 
 impl Collection {
     pub(crate) fn new(state: Arc<State>, keeper: Keeper) -> Self {
-        Collection { default: Namespace { state, name: "".into(), keeper } }
+        Collection { default: Namespace { state, name: "".into(), durability: None, keeper } }
     }
 
     /// The collection's name, as it is now.
@@ -199,6 +201,13 @@ impl Collection {
     pub fn namespace(&self, name: &str) -> Result<Namespace> {
         check::namespace_name(name)?;
         Ok(Namespace { name: name.into(), ..self.default.clone() })
+    }
+
+    /// The same collection, through a handle whose writes, and those of its namespaces, are acknowledged otherwise; see
+    /// [`Namespace::with_durability`].
+    #[must_use]
+    pub fn with_durability(&self, durability: Durability) -> Collection {
+        Collection { default: self.default.with_durability(durability) }
     }
 
     /// The names of the namespaces that hold documents and begin with a prefix, in order; with an empty one, of all.
@@ -252,6 +261,26 @@ impl Namespace {
     /// The namespace's name; empty for the default namespace.
     pub fn namespace_name(&self) -> &str {
         &self.name
+    }
+
+    /// The same namespace, through a handle whose writes are acknowledged otherwise than
+    /// [`Options::durability`](crate::Options::durability) says: those of its own verbs and of its
+    /// [`writer`](Namespace::writer). A [`Batch`](crate::Batch) has a
+    /// [durability of its own](crate::Batch::durability).
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document, Durability};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// let scratch = notes.namespace("scratch")?.with_durability(Durability::Wal);
+    /// scratch.upsert(Document::new([1.0]).id("a"))?; // survives a killed process, not a power loss
+    /// notes.upsert(Document::new([1.0]).id("a"))?; // survives both
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_durability(&self, durability: Durability) -> Namespace {
+        Namespace { durability: Some(durability), ..self.clone() }
     }
 
     pub(crate) fn state(&self) -> &Arc<State> {

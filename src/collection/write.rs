@@ -14,8 +14,9 @@ use crate::id::DocId;
 /// Bytes that deleting one document adds to a commit.
 const BYTES_OF_A_DELETE: usize = 128;
 
-/// Writing. Every call is atomic and returns once it is durable as [`Options::durability`](crate::Options::durability)
-/// says; what it wrote is found by the next search.
+/// Writing. Every call is atomic and returns once it is durable as the handle
+/// ([`with_durability`](Namespace::with_durability)) or [`Options::durability`](crate::Options::durability) says; what
+/// it wrote is found by the next search.
 ///
 /// # Errors
 /// All of them: `CollectionNotFound` if the collection was dropped; `Closed` if the database was; `ReadOnly` while the
@@ -129,7 +130,7 @@ impl Namespace {
     pub fn delete_where(&self, filter: Filter) -> Result<Receipt> {
         filter.check()?;
         let live = self.state.live()?;
-        let receipt = commit::commit_with(&live.store, None, || {
+        let receipt = commit::commit_with(&live.store, None, self.durability, || {
             let mut operations = Vec::new();
             self.moment(Listing::IfFew)?.each_matching(&filter, |_, row| {
                 let prepared = Prepared::Delete(row.id);
@@ -143,7 +144,11 @@ impl Namespace {
 
     fn batch(&self) -> Result<Batch> {
         let live = self.state.live()?;
-        Ok(Batch::new(Arc::downgrade(&live.store), self.keeper().clone()))
+        let mut batch = Batch::new(Arc::downgrade(&live.store), self.keeper().clone());
+        if let Some(durability) = self.durability {
+            batch.durability(durability);
+        }
+        Ok(batch)
     }
 
     /// Commits one operation; its error is the operation's own.

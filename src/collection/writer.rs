@@ -75,7 +75,8 @@ struct Sent {
 
 impl Namespace {
     /// A stream into this namespace, for programs that write all the time: documents are upserted in batches, each is
-    /// acknowledged for itself. At most 1,024 documents or 64 MiB wait in its queue.
+    /// acknowledged for itself, as durable as the handle's writes are
+    /// ([`with_durability`](Namespace::with_durability)). At most 1,024 documents or 64 MiB wait in its queue.
     ///
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was; `Io` if no thread can be
@@ -164,8 +165,8 @@ impl Writer {
 }
 
 impl Ticket {
-    /// Waits until the document is committed, and acknowledged as [`Options::durability`](crate::Options::durability)
-    /// says.
+    /// Waits until the document is committed, and as durable as the writer's handle says
+    /// ([`Namespace::with_durability`]).
     ///
     /// # Errors
     /// As [`upsert`](Namespace::upsert); an error that met several documents at once is [`Error::Shared`].
