@@ -45,6 +45,40 @@ impl DocId {
     pub fn generate() -> Self {
         DocId::Uuid(Uuid::now_v7())
     }
+
+    /// The number, if the id is one.
+    ///
+    /// ```
+    /// use vectrove::DocId;
+    /// assert_eq!((DocId::from(7).as_u64(), DocId::from("7").as_u64()), (Some(7), None));
+    /// ```
+    pub fn as_u64(&self) -> Option<u64> {
+        match self {
+            DocId::U64(number) => Some(*number),
+            DocId::Uuid(_) | DocId::Str(_) => None,
+        }
+    }
+
+    /// The UUID, if the id is one.
+    pub fn as_uuid(&self) -> Option<Uuid> {
+        match self {
+            DocId::Uuid(uuid) => Some(*uuid),
+            DocId::U64(_) | DocId::Str(_) => None,
+        }
+    }
+
+    /// The string, if the id is one that spells no UUID. [`Display`](fmt::Display) writes any id.
+    ///
+    /// ```
+    /// use vectrove::DocId;
+    /// assert_eq!((DocId::from("note-17").as_str(), DocId::generate().as_str()), (Some("note-17"), None));
+    /// ```
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            DocId::Str(text) => Some(text),
+            DocId::U64(_) | DocId::Uuid(_) => None,
+        }
+    }
 }
 
 /// Whether a string spells a UUID in a form that nothing else looks like.

@@ -57,8 +57,8 @@ impl Facet {
     }
 
     /// Only documents that match. Default: all of the namespace.
-    pub fn filter(mut self, filter: Filter) -> Self {
-        self.filter = filter;
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
+        self.filter = filter.into();
         self
     }
 

@@ -3,6 +3,7 @@
 
 use super::waiting::Task;
 use super::{Collection, Live, check};
+use crate::config::Residency;
 use crate::error::{Error, Result};
 
 impl Collection {
@@ -78,6 +79,35 @@ impl Collection {
         }
         drop(live);
         self.state.live().map(drop)
+    }
+
+    /// Waits until all exact vectors are where [`residency`](crate::CollectionConfig::residency) asks for, and says where they
+    /// are then. After an open they are brought there in the background; until they are, searches read those that they
+    /// compare from disk. [`Residency::Disk`] says that nothing is to be brought, or that there was no room
+    /// ([`Options::memory_limit`](crate::Options::memory_limit)). No one has to wait.
+    ///
+    /// # Errors
+    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile; where searches
+    /// go by vectors alone, what keeps them from being brought: `OutOfMemory`, `MemoryLimit`, `ReadOnly` or `Storage`.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// use vectrove::{CollectionConfig, Database, Document, Residency};
+    /// let db = Database::open(folder.path())?;
+    /// let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// notes.insert_many((0..1_000).map(|n| Document::new([n as f32 + 1.0])))?;
+    /// db.close()?;
+    /// let notes = Database::open(folder.path())?.collection("notes")?;
+    /// assert_eq!(notes.wait_resident()?, Residency::Ram);
+    /// assert_eq!(notes.stats()?.n_vectors_loaded, 1_000);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait_resident(&self) -> Result<Residency> {
+        let live = self.state.live()?;
+        live.wait_for_work(&live.brought, &[Task::BringVectors], || live.is_settled())?;
+        let residency = live.memory.slots.exact.residency();
+        drop(live);
+        self.state.live().map(|_| residency)
     }
 
     /// Makes the graph and the indexes of metadata and of words anew from the documents, and waits until they are there

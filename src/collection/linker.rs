@@ -226,6 +226,7 @@ impl Drop for Stop<'_> {
         here.iter().filter_map(Weak::upgrade).for_each(|live| {
             live.fields.ring();
             live.words.ring();
+            live.brought.ring();
             live.memory.index.iter().for_each(|index| index.tail().ring());
         });
     }

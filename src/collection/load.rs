@@ -19,7 +19,7 @@ use super::names::Names;
 use super::persist::{Persist, State, measured};
 use super::rows::read_rows;
 use super::schema::Admission;
-use super::waiting::Obstacles;
+use super::waiting::{Obstacles, Waiting};
 use super::words::Words;
 use super::{Common, Live, image};
 use crate::config::CollectionConfig;
@@ -109,6 +109,7 @@ impl Loaded {
             persist: Persist::new(self.state),
             budget,
             bringing: Mutex::default(),
+            brought: Waiting::default(),
             last_change: self.last_change.0.into(),
             opening: self.opening,
         };

@@ -166,6 +166,8 @@ pub(crate) struct Live {
     pub(crate) budget: Arc<Budget>,
     /// Exact vectors that are on their way to where they are held.
     bringing: Mutex<Option<Bringing>>,
+    /// Rung when they are there, or will not come.
+    brought: Waiting,
     /// A commit up to which all that changed the collection lies.
     last_change: AtomicU64,
     pub(crate) opening: Opening,

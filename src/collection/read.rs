@@ -47,6 +47,27 @@ impl Namespace {
         ids.into_iter().map(|id| moment.document(&id.into(), true)).collect()
     }
 
+    /// The same without their vectors, which are not read: [`StoredDocument::vector`] is empty.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+    /// notes.insert(Document::new(vec![3.0, 4.0]).id("a").text("right"))?;
+    /// let found = notes.get_many_without_vectors(["a", "b"])?;
+    /// let document = found[0].as_ref().unwrap();
+    /// assert!(document.vector.is_empty() && document.text.as_deref() == Some("right") && found[1].is_none());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_many_without_vectors<I: Into<DocId>>(
+        &self,
+        ids: impl IntoIterator<Item = I>,
+    ) -> Result<Vec<Option<StoredDocument>>> {
+        let moment = self.moment(Listing::Never)?;
+        ids.into_iter().map(|id| moment.document(&id.into(), false)).collect()
+    }
+
     /// Whether there is a document with this id.
     pub fn contains(&self, id: impl Into<DocId>) -> Result<bool> {
         self.moment(Listing::Never)?.contains(&id.into())
@@ -116,8 +137,8 @@ impl Scroll {
     }
 
     /// Only documents that match. Default: all.
-    pub fn filter(mut self, filter: Filter) -> Self {
-        self.filter = filter;
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
+        self.filter = filter.into();
         self
     }
 

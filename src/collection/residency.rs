@@ -190,6 +190,13 @@ impl Live {
         self.bringing.lock().is_some()
     }
 
+    /// Whether all exact vectors are where they will be held, or stay on disk because there is no room for them and
+    /// searches do without.
+    pub(crate) fn is_settled(&self) -> bool {
+        let is_held = || self.memory.slots.exact.held().as_ref().is_some_and(|held| held.is_complete());
+        !self.is_bringing() && (self.config.has_codes() || is_held())
+    }
+
     /// Whether whoever opened the database wants exact vectors to stay on disk.
     pub(crate) fn keeps_on_disk(&self) -> bool {
         self.store.options().residency_of(&self.config) == Residency::Disk
@@ -217,6 +224,9 @@ impl Live {
             // view.
             self.memory.slots.exact.let_go();
             *self.bringing.lock() = None;
+        }
+        if !self.is_bringing() {
+            self.brought.ring();
         }
         match brought {
             Err(error) if is_walked_by_codes => {

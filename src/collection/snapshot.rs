@@ -110,6 +110,15 @@ impl Snapshot {
         ids.into_iter().map(|id| moment.document(&id.into(), true)).collect()
     }
 
+    /// The same without their vectors. See [`Namespace::get_many_without_vectors`].
+    pub fn get_many_without_vectors<I: Into<DocId>>(
+        &self,
+        ids: impl IntoIterator<Item = I>,
+    ) -> Result<Vec<Option<StoredDocument>>> {
+        let moment = self.moment()?;
+        ids.into_iter().map(|id| moment.document(&id.into(), false)).collect()
+    }
+
     /// Whether there is a document with an id. See [`Namespace::contains`].
     pub fn contains(&self, id: impl Into<DocId>) -> Result<bool> {
         self.moment()?.contains(&id.into())

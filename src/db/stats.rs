@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::Database;
-use crate::collection::State;
 use crate::collection::index::Index;
 use crate::collection::index::codebook::Codebook;
+use crate::collection::{Collection, State};
 use crate::config::{CollectionConfig, Residency};
 use crate::distance::Kernels;
 use crate::document::Opening;
@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::id::Commit;
 use crate::quant::CodeKind;
 use crate::store::log::Account;
-use crate::store::{Store, storage};
+use crate::store::storage;
 
 /// Figures of a database, at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -95,11 +95,12 @@ pub struct CollectionStats {
     pub image_bytes_written: u64,
     /// The commit up to which the newest image holds the collection; none without one.
     pub image_commit: Option<Commit>,
-    /// Documents that wait to be linked; every search compares them one by one.
+    /// Documents that wait to be linked; every search compares them one by one
+    /// ([`Route::n_tail`](crate::Route::n_tail)).
     pub tail_length: usize,
     /// Documents of small namespaces, which have no links: searches there compare all codes of the namespace.
     pub n_unlinked: usize,
-    /// Documents that may wait before writers do.
+    /// Documents that may wait before writers do ([`Options::tail_bound`](crate::Options::tail_bound)).
     pub tail_bound: usize,
     /// Links added to the graph since the database was opened.
     pub n_links_added: usize,
@@ -144,6 +145,28 @@ pub struct Verification {
     pub commit: Commit,
 }
 
+impl Collection {
+    /// Figures of the collection, at this moment; those of one namespace are in
+    /// [`namespace_stats`](crate::Namespace::namespace_stats).
+    ///
+    /// # Errors
+    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// notes.insert(Document::new([1.0]))?;
+    /// let stats = notes.stats()?;
+    /// assert_eq!((stats.n_documents, stats.tail_length <= stats.tail_bound), (1, true));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn stats(&self) -> Result<CollectionStats> {
+        collection_stats(self.state())
+    }
+}
+
 impl Database {
     /// Figures, at this moment.
     ///
@@ -164,7 +187,7 @@ impl Database {
             write_buffer_bytes: figures.write_buffer_bytes,
             memory_bytes: self.engine.budget.used(),
             memory_limit: store.options().memory_limit,
-            collections: collections.values().map(|state| collection_stats(&store, state)).collect::<Result<_>>()?,
+            collections: collections.values().map(|state| collection_stats(state)).collect::<Result<_>>()?,
         })
     }
 
@@ -190,7 +213,7 @@ impl Database {
     }
 }
 
-fn collection_stats(store: &Store, state: &State) -> Result<CollectionStats> {
+fn collection_stats(state: &State) -> Result<CollectionStats> {
     let live = state.live()?;
     let (slots, index) = (&live.memory.slots, live.memory.index.as_ref());
     let (footprint, census) = (live.footprint(), live.memory.still().census());
@@ -225,7 +248,7 @@ fn collection_stats(store: &Store, state: &State) -> Result<CollectionStats> {
         tail_bound: index.map_or(0, Index::bound),
         n_links_added,
         n_rows_replaced,
-        disk_bytes: live.families.all().iter().map(|family| store.rocks().family_bytes(family)).sum(),
+        disk_bytes: live.families.all().iter().map(|family| live.store.rocks().family_bytes(family)).sum(),
     })
 }
 

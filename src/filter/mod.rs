@@ -179,6 +179,18 @@ impl Default for Filter {
     }
 }
 
+impl From<&Filter> for Filter {
+    fn from(filter: &Filter) -> Self {
+        filter.clone()
+    }
+}
+
+impl From<&Filter> for Option<Filter> {
+    fn from(filter: &Filter) -> Self {
+        Some(filter.clone())
+    }
+}
+
 impl Not for Filter {
     type Output = Filter;
 

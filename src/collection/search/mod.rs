@@ -100,9 +100,9 @@ impl<Q> Search<Q> {
         self
     }
 
-    /// Only documents that match. Default: all of the namespace.
-    pub fn filter(mut self, filter: Filter) -> Self {
-        self.params.filter = filter;
+    /// Only documents that match a filter, given by value or by reference. Default: all of the namespace.
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
+        self.params.filter = filter.into();
         self
     }
 
