@@ -1,7 +1,7 @@
 //! Committing: check, plan, write once, apply.
 //!
-//! Everything up to the write may fail and leaves no trace; the write is atomic; applying cannot fail. Searches never
-//! wait.
+//! Everything up to the write may fail and leaves no trace; the write is atomic; applying cannot fail. Searches of the
+//! default namespace go on meanwhile, where that has all documents; others wait while it is applied.
 
 use std::sync::Arc;
 

@@ -22,7 +22,9 @@
 //!
 //! Locks, in the order in which they may be taken: `Admission::changing`, the store's committer section, `Index::busy`,
 //! `Persist::state`, a memory's ledger (several collections' by number), a memory's retired slots. `Live::namespaces`
-//! is held only to read or replace its value. A search of the only namespace takes none of them.
+//! is held only to read or replace its value, and so are what is known of fields and words; their caches only to look
+//! something up or to change one entry. A search of the only namespace, if that is the default one, takes none but
+//! these, and without filter and words none at all.
 
 pub(crate) mod batch;
 mod candidates;

@@ -112,11 +112,13 @@ impl Cache {
         }
     }
 
-    /// Brings what is held up to a commit.
+    /// Brings what is held up to a commit that is not published yet. One thing after the other, so that a search waits
+    /// for one of them at most: each says since when it is as it is, and nobody looks at the commit before all are done.
     pub(super) fn apply(&self, changes: &HashMap<Entry, SlotChange>, commit: Commit) {
-        let mut all = self.held.lock();
-        all.applied = commit;
+        // First: what is read of an earlier commit is not held from now on.
+        self.held.lock().applied = commit;
         for (entry, change) in changes {
+            let mut all = self.held.lock();
             let apply = |slots: &mut RoaringBitmap| {
                 slots.extend(&change.added);
                 change.removed.iter().for_each(|slot| _ = slots.remove(*slot));
@@ -130,6 +132,7 @@ impl Cache {
             };
             all.columns.change(&(*field, kind), commit, apply, Column::n_bytes);
         }
+        let mut all = self.held.lock();
         if !all.ranges.held.is_empty() || !all.tallies.held.is_empty() {
             let changed: HashSet<(FieldId, Option<Kind>)> =
                 changes.keys().map(|(field, term)| (*field, kind_of(term.bytes()))).collect();

@@ -72,19 +72,24 @@ impl Cache {
         }
     }
 
-    /// Brings what is held up to a commit.
+    /// Brings what is held up to a commit that is not published yet. One list after the other, so that a search waits
+    /// for one of them at most: each says since when it is as it is, and nobody looks at the commit before all are done.
     pub(super) fn apply(&self, applied: &Applied, commit: Commit) {
-        let mut all = self.held.lock();
-        all.applied = commit;
-        let (changes, lists) = (&applied.changes, &mut all.lists);
+        // First: what is read of an earlier commit is not held from now on.
+        self.held.lock().applied = commit;
+        let changes = &applied.changes;
         if changes.len() == 0 {
             return;
         }
-        // Whichever are fewer are gone through.
-        let is_changed = |wanted: &&Wanted| matches!(wanted, Wanted::Word(word) if !changes.find(word).is_empty());
-        let changed: Vec<Wanted> = match changes.len() < lists.held.len() {
-            true => changes.groups().map(|(word, _)| Wanted::Word(word.into())).collect(),
-            false => lists.held.keys().filter(is_changed).cloned().collect(),
+        let changed: Vec<Wanted> = {
+            let all = self.held.lock();
+            let held = &all.lists.held;
+            // Whichever are fewer are gone through.
+            let is_changed = |wanted: &&Wanted| matches!(wanted, Wanted::Word(word) if !changes.find(word).is_empty());
+            match changes.len() < held.len() {
+                true => changes.groups().map(|(word, _)| Wanted::Word(word.into())).collect(),
+                false => held.keys().filter(is_changed).cloned().collect(),
+            }
         };
         for wanted in changed {
             let Wanted::Word(word) = &wanted else { continue };
@@ -94,10 +99,11 @@ impl Cache {
                     list.replace(number, Chunk::new(change.apply(before)));
                 }
             };
-            lists.change(&wanted, commit, apply, List::n_bytes);
+            self.held.lock().lists.change(&wanted, commit, apply, List::n_bytes);
         }
+        let mut all = self.held.lock();
         // What begins so is made of many lists, and is read again.
-        lists.retain(|wanted, _| match wanted {
+        all.lists.retain(|wanted, _| match wanted {
             Wanted::Word(_) => true,
             Wanted::Beginning { form, stem } => {
                 let has = |front: &str| changes.has_beginning(&[front, form].concat());
