@@ -7,6 +7,7 @@ use std::ops::Deref;
 use serde::Serialize;
 
 use crate::id::{Commit, DocId};
+use crate::paging::SearchCursor;
 use crate::route::{Explanation, Route};
 use crate::value::{Unchecked, Value};
 
@@ -237,12 +238,15 @@ pub struct Part {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Hits {
-    /// The hits, nearest first. Equally near hits stand in no particular order.
+    /// The hits, nearest first, and equally near ones in the order of their ids; if something else than the distance
+    /// counts, those with the highest score first, of equal ones the nearest, and then in the order of ids.
     pub items: Vec<Hit>,
     /// The last commit the search saw; it saw that one and all before it, and nothing later.
     pub commit: Commit,
     /// How the hits were found.
     pub route: Route,
+    /// Where the next page begins, if pages were asked for ([`after`](crate::Search::after)); `None` after the last.
+    pub next: Option<SearchCursor>,
     /// Why they were found so, if [`explain`](crate::Search::explain) asked.
     pub explanation: Option<Box<Explanation>>,
 }

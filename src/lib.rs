@@ -8,6 +8,7 @@ mod error;
 mod failpoint;
 mod id;
 pub mod limits;
+mod paging;
 mod route;
 mod sync;
 mod value;
@@ -53,6 +54,7 @@ pub use crate::document::{
 pub use crate::error::{Error, ErrorKind, Outcome, Result, Violation};
 pub use crate::filter::{Field, Filter, field};
 pub use crate::id::{Commit, DocId};
+pub use crate::paging::SearchCursor;
 pub use crate::params::{FusedBy, Fusion, GroupBy, Mmr, SearchParams};
 pub use crate::quant::CodeKind;
 pub use crate::route::{Estimate, Explanation, FilterFigures, Route, Way};

@@ -94,6 +94,10 @@ pub const MAX_EF: usize = 4_096;
 /// Most of the nearest that hits which are to differ are chosen from.
 pub const MAX_CANDIDATES: usize = 4_096;
 
+/// Most hits, or groups of hits, that the pages of one search may give by a cursor
+/// ([`Search::after`](crate::Search::after)).
+pub const MAX_PAGED: usize = 4_096;
+
 /// Most groups of hits, those that are left out first included.
 pub const MAX_GROUPS: usize = 4_096;
 

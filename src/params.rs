@@ -7,13 +7,19 @@ use crate::filter::Filter;
 use crate::limits::{MAX_BOOSTS, MAX_CANDIDATES, MAX_EF, MAX_GROUP, MAX_PATH_BYTES};
 use crate::route::Way;
 
+/// The beam of a search that sets none: so much, and so much for each hit.
+pub(crate) const LEAST_EF: usize = 48;
+pub(crate) const EF_PER_HIT: usize = 2;
+/// How many times as many as are wanted are compared by their vectors, if a search does not say.
+const OVERSAMPLING: f32 = 1.5;
+
 /// What one search asks for. Set through the methods of [`Search`](crate::Search).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SearchParams {
     /// Most hits to return. Default: 10. More than there are documents means all of them.
     pub limit: usize,
-    /// How many of the nearest to leave out first. Default: 0.
+    /// How many of the nearest to leave out first; see [`Search::offset`](crate::Search::offset). Default: 0.
     pub offset: usize,
     /// Which documents may be hits. Default: all of the namespace.
     pub filter: Filter,
@@ -28,14 +34,14 @@ pub struct SearchParams {
     /// Whether hits carry their metadata and text. Default: true. Without them, nothing is read from disk.
     pub with_document: bool,
     /// Points that the walk through the graph keeps: the more, the more of the nearest it finds and the longer it
-    /// takes. 1 to 4,096; at least as many are kept as are compared exactly. Default: 48 more than twice the hits
-    /// wanted.
+    /// takes. 1 to 4,096; less than [`least_ef`](SearchParams::least_ef) counts as that. Default:
+    /// [`default_ef`](SearchParams::default_ef), and more where codes leave in doubt what is nearest.
+    /// [`Route::ef`](crate::Route) tells what a search used.
     pub ef: Option<usize>,
     /// Whether to compare every vector or to walk the graph. Default: whichever is faster.
     pub way: Option<Way>,
     /// How many times as many documents as are wanted are compared once more, by their exact vectors, where the graph
-    /// is walked by codes: 1 to 100. A quarter of `ef` are in any case, and all of it up to 16 components. Default:
-    /// 1.5.
+    /// is walked by codes: 1 to 100. A fifth of `ef` are in any case, and all of it up to 16 components. Default: 1.5.
     pub oversampling: f32,
     /// Whether hits say why they were found as they were. Default: false.
     pub explain: bool,
@@ -70,7 +76,7 @@ impl Default for SearchParams {
             with_document: true,
             ef: None,
             way: None,
-            oversampling: 1.5,
+            oversampling: OVERSAMPLING,
             explain: false,
             mmr: None,
             group_by: None,
@@ -84,6 +90,25 @@ impl Default for SearchParams {
 }
 
 impl SearchParams {
+    /// The `ef` of a search for so many hits (`limit`, and `offset` before it) that sets none: 48, and twice the hits.
+    ///
+    /// ```
+    /// assert_eq!(vectrove::SearchParams::default_ef(10), 68);
+    /// ```
+    pub const fn default_ef(n_hits: usize) -> usize {
+        n_hits.saturating_mul(EF_PER_HIT).saturating_add(LEAST_EF)
+    }
+
+    /// The least `ef` of a search for so many hits (`limit`, and `offset` before it), to which a smaller one is raised:
+    /// the hits times `oversampling`, rounded up; under a filter, and where no codes are walked, the hits themselves.
+    ///
+    /// ```
+    /// assert_eq!(vectrove::SearchParams::default().least_ef(10), 15);
+    /// ```
+    pub fn least_ef(&self, n_hits: usize) -> usize {
+        n_oversampled(n_hits, self.oversampling)
+    }
+
     /// How many hits there may be, with those that are left out first.
     pub(crate) fn n_hits(&self) -> usize {
         self.offset.saturating_add(self.limit)
@@ -123,6 +148,11 @@ impl SearchParams {
         }
         self.filter.check()
     }
+}
+
+/// How many of the nearest by codes are compared by their vectors at least.
+pub(crate) fn n_oversampled(n_hits: usize, oversampling: f32) -> usize {
+    (n_hits as f32 * oversampling).ceil() as usize
 }
 
 /// Hits that differ from each other: maximal marginal relevance (Carbonell and Goldstein, 1998).

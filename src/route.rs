@@ -18,7 +18,12 @@ pub struct Route {
     pub n_sifted: usize,
     /// Steps of the walk: documents whose links were followed.
     pub n_hops: usize,
-    /// Documents compared because they were not linked yet.
+    /// Points that the walk kept: `ef`, or more where that was too few; the most of several walks. 0 without a walk.
+    pub ef: usize,
+    /// Documents compared one by one because they were not linked yet: all that wait in the collection. The search took
+    /// about as much longer as comparing so many codes takes. [`Options::tail_bound`](crate::Options::tail_bound) says
+    /// how many there may be, [`Collection::wait_indexed`](crate::Collection::wait_indexed) waits until there are none.
+    /// 0 where all documents were compared in any case.
     pub n_tail: usize,
     /// Documents that match the filter, as far as that was found out: at most so many. None without a filter.
     pub n_matching: Option<usize>,
@@ -96,7 +101,7 @@ pub struct FilterFigures {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Route { way, n_scanned, n_visited, n_sifted, n_hops, n_tail, n_checked, .. } = self.route;
+        let Route { way, n_scanned, n_visited, n_sifted, n_hops, ef, n_tail, n_checked, .. } = self.route;
         let Route { gave_up, widened, doubtful, .. } = self.route;
         write!(f, "way: {}", name(way))?;
         if gave_up {
@@ -123,6 +128,9 @@ impl fmt::Display for Explanation {
             write!(f, ", {n_sifted} sifted before")?;
         }
         write!(f, "; {n_hops} steps")?;
+        if ef > 0 {
+            write!(f, " with ef {ef}")?;
+        }
         let (filter, search, documents) = (self.filter_micros, self.search_micros, self.documents_micros);
         write!(f, "\ntime: filter {filter} µs, search {search} µs, documents {documents} µs")
     }

@@ -555,6 +555,8 @@ impl History {
         assert_eq!(hits.commit, Commit(self.twin.commit));
         assert_eq!(hits.len(), expected.len(), "{config:?}: {hits:?}, expected {expected:?}");
         assert!(hits.is_sorted_by(|a, b| a.distance <= b.distance && a.score >= b.score), "{hits:?}");
+        let in_order = |a: &vectrove::Hit, b: &vectrove::Hit| a.distance < b.distance || a.id < b.id;
+        assert!(hits.is_sorted_by(in_order), "{hits:?}");
         let ids: std::collections::BTreeSet<&DocId> = hits.iter().map(|hit| &hit.id).collect();
         assert_eq!(ids.len(), hits.len(), "a document is found once");
         for (hit, at_this_place) in hits.iter().zip(expected) {

@@ -10,6 +10,8 @@ pub mod id;
 pub mod error;
 #[path = "../../src/value.rs"]
 pub mod value;
+#[path = "../../src/paging.rs"]
+pub mod paging;
 #[path = "../../src/route.rs"]
 pub mod route;
 #[path = "../../src/document.rs"]

@@ -29,7 +29,7 @@ pub(super) fn choose(ranker: &Ranker, exact: &Reader<'_>, mmr: Mmr, n: usize, fo
         let place = rest.remove(best);
         chosen.push(found[place]);
         for &other in &rest {
-            let score = ranker.score(ranker.rank(&vectors[place], &vectors[other]));
+            let score = ranker.score(ranker.measure(&vectors[place], &vectors[other]));
             like[other] = Some(like[other].map_or(score, |most| most.max(score)));
         }
     }

@@ -23,6 +23,20 @@ impl Live {
         Ok(row.map(|bytes| read_u32("an id's slot", &bytes)).transpose()?.map(Slot))
     }
 
+    /// The slots of ids, in their order.
+    pub(crate) fn find_slots(
+        &self,
+        snapshot: &EngineSnapshot,
+        namespace: NamespaceId,
+        ids: &[DocId],
+    ) -> Result<Vec<Option<Slot>>> {
+        let keys: Vec<_> = ids.iter().map(|id| key::id(namespace, id)).collect();
+        let rows = self.store.rocks().get_many(&self.families.documents, Some(snapshot), &keys);
+        let rows = rows.map_err(storage("reading ids"))?;
+        let slot = |bytes: &[u8]| read_u32("an id's slot", bytes).map(Slot);
+        rows.iter().map(|row| row.as_deref().map(slot).transpose()).collect()
+    }
+
     /// The slot and row of an id.
     pub(crate) fn find(
         &self,

@@ -17,7 +17,7 @@ use super::words::Words;
 use super::words::lookup::Asked;
 use crate::config::CollectionConfig;
 use crate::distance::Ranker;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::filter::Filter;
 use crate::filter::slots::Bounds;
@@ -234,6 +234,27 @@ impl Moment {
     /// The slot of an id of the namespace.
     pub(super) fn find_slot(&self, id: &DocId) -> Result<Option<Slot>> {
         self.live.find_slot(Some(&self.view.snapshot), self.namespace, id)
+    }
+
+    /// The slots of ids of the namespace, in their order.
+    pub(super) fn find_slots(&self, ids: &[DocId]) -> Result<Vec<Option<Slot>>> {
+        self.live.find_slots(&self.view.snapshot, self.namespace, ids)
+    }
+
+    /// The id of a slot that holds a document.
+    pub(super) fn id_of(&self, slot: Slot) -> Result<DocId> {
+        match self.slots().id(slot) {
+            Some(id) => Ok(id),
+            None => {
+                let row = self.fetch(&[slot])?.pop().map(|(_, row)| row.id);
+                row.ok_or_else(|| Error::corruption(format!("slot {}", slot.0), "expected a document, found none"))
+            }
+        }
+    }
+
+    /// What tells the collection from all others: its number, and when it was created.
+    pub(super) fn origin(&self) -> (u32, u64) {
+        (self.live.id.0, self.live.created_at_ms)
     }
 
     /// The slot and row of an id of the namespace.

@@ -6,6 +6,7 @@ use super::check;
 use super::moment::Moment;
 use crate::error::{Error, Result};
 use crate::id::{DocId, Slot};
+use crate::paging::Digest;
 
 /// What to search for: a vector, documents like some examples, words, or both.
 #[derive(Debug, Clone)]
@@ -115,6 +116,23 @@ impl Query {
     pub fn with_text(mut self, text: impl Into<String>) -> Self {
         self.text = Some(text.into());
         self
+    }
+
+    /// What tells the query from others.
+    pub(super) fn add_to(&self, digest: &mut Digest) {
+        let Query { positive, negative, text } = self;
+        for examples in [positive, negative] {
+            digest.add(&(examples.len() as u64).to_le_bytes());
+            for Example(source) in examples {
+                match source {
+                    Source::Vector(vector) => {
+                        digest.add(&vector.iter().flat_map(|component| component.to_le_bytes()).collect::<Vec<u8>>());
+                    }
+                    Source::Document(id) => digest.add(format!("{id:?}").as_bytes()),
+                }
+            }
+        }
+        digest.add(format!("{text:?}").as_bytes());
     }
 
     pub(super) fn resolve(self, moment: &Moment, name: &dyn Fn() -> String) -> Result<Resolved> {

@@ -202,6 +202,14 @@ impl Place {
         self.state().name()
     }
 
+    /// The name of the namespace; empty for the default one.
+    pub(super) fn namespace(&self) -> &str {
+        match self {
+            Place::Namespace(namespace) => &namespace.name,
+            Place::Snapshot(snapshot) => &snapshot.namespace.name,
+        }
+    }
+
     fn state(&self) -> &State {
         match self {
             Place::Namespace(namespace) => &namespace.state,

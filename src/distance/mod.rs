@@ -1,9 +1,10 @@
 //! Metrics and the kernels that compute them.
 //!
 //! A kernel compares two rows of equal length and returns a *rank*: smaller is nearer, always, and cheap to compute.
-//! [`Metric::distance`] turns a rank into the metric's own distance, [`Metric::score`] into a score. Rows of a
-//! normalising collection are of unit length before they come here. Block kernels rank many rows of small codes at
-//! once.
+//! Hits are told apart by a *measure*, which is a rank, but for cosine the distance itself ([`Ranker::measure`]): so a
+//! vector measures exactly 0 from itself, and what is nearly the same is told apart. [`Metric::distance`] turns a
+//! measure into the metric's own distance, [`Metric::score`] into a score. Rows of a normalising collection are of unit
+//! length before they come here. Block kernels rank many rows of small codes at once.
 //!
 //! Every kernel exists once per instruction set: [`portable`] is the obvious twin that the others are tested against.
 //! The best set the machine has is found once. This module knows nothing of slots, storage, or what codes stand for.
@@ -47,6 +48,10 @@ pub(crate) use self::ranker::Ranker;
 /// | `Dot` | −dot product | the dot product |
 /// | `Euclidean` | the length of the difference (not squared) | 1 / (1 + distance) |
 /// | `Manhattan` | the sum of absolute differences | 1 / (1 + distance) |
+///
+/// A distance is never below 0, but for `Dot`. By cosine, Euclidean and Manhattan a vector's distance from itself is
+/// exactly 0 (and its score 1), so that [`max_distance(0.0)`](crate::Search::max_distance) finds copies. Vectors that
+/// differ are at a distance above 0, unless they differ by less than an `f32` can tell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -164,22 +169,29 @@ impl Metric {
         Kernels::detected().kernel(self)
     }
 
-    /// The metric's own distance, from a rank.
-    pub(crate) fn distance(self, rank: f32) -> f32 {
-        // Adding zero turns a negative zero, which a caller would see printed, into a plain one.
+    /// The measure, from a rank. A small one may be wrong by as much as ranks are.
+    pub(crate) fn measure(self, rank: f32) -> f32 {
         match self {
-            Metric::Cosine => (1.0 + rank).clamp(0.0, 2.0) + 0.0,
-            Metric::Dot | Metric::Manhattan => rank + 0.0,
-            Metric::Euclidean => rank.sqrt() + 0.0,
+            Metric::Cosine => (1.0 + rank).clamp(0.0, 2.0),
+            Metric::Dot | Metric::Euclidean | Metric::Manhattan => rank,
         }
     }
 
-    /// The score, from a rank.
-    pub(crate) fn score(self, rank: f32) -> f32 {
+    /// The metric's own distance, from a measure.
+    pub(crate) fn distance(self, measure: f32) -> f32 {
+        // Adding zero turns a negative zero, which a caller would see printed, into a plain one.
         match self {
-            Metric::Cosine => (-rank).clamp(-1.0, 1.0) + 0.0,
-            Metric::Dot => -rank + 0.0,
-            Metric::Euclidean | Metric::Manhattan => 1.0 / (1.0 + self.distance(rank)),
+            Metric::Cosine | Metric::Dot | Metric::Manhattan => measure + 0.0,
+            Metric::Euclidean => measure.sqrt() + 0.0,
+        }
+    }
+
+    /// The score, from a measure.
+    pub(crate) fn score(self, measure: f32) -> f32 {
+        match self {
+            Metric::Cosine => 1.0 - measure,
+            Metric::Dot => -measure + 0.0,
+            Metric::Euclidean | Metric::Manhattan => 1.0 / (1.0 + self.distance(measure)),
         }
     }
 }

@@ -236,10 +236,14 @@ fn scores_grow_as_distances_shrink() {
     for metric in Metric::ALL {
         let (near, far) = (-0.9, -0.1);
         let (near, far) = if metric.kernel()(&[1.0], &[3.0]) < 0.0 { (near, far) } else { (0.1, 0.9) };
+        let (near, far) = (metric.measure(near), metric.measure(far));
         assert!(metric.distance(near) < metric.distance(far), "{metric}");
         assert!(metric.score(near) > metric.score(far), "{metric}");
     }
-    assert_eq!(Metric::Cosine.score(-1.0000001), 1.0);
+    for (rank, distance, score) in [(-1.0000001, 0.0, 1.0), (-1.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0000001, 2.0, -1.0)] {
+        let measure = Metric::Cosine.measure(rank);
+        assert_eq!((Metric::Cosine.distance(measure), Metric::Cosine.score(measure)), (distance, score));
+    }
     assert!(Metric::Dot.distance(-0.0).is_sign_positive());
     assert_eq!(Metric::Euclidean.distance(9.0), 3.0);
 }
@@ -251,4 +255,71 @@ fn names_round_trip() {
     }
     assert_eq!("L2".parse::<Metric>().unwrap(), Metric::Euclidean);
     assert!("hamming".parse::<Metric>().is_err());
+}
+
+// Measures.
+
+fn unit(rng: &mut StdRng, dimension: usize) -> Vec<f32> {
+    let mut row: Vec<f32> = (0..dimension).map(|_| rng.random_range(-1.0..1.0)).collect();
+    normalize(&mut row);
+    row
+}
+
+#[test]
+fn a_vector_measures_nothing_from_itself_by_any_kernel() {
+    let mut rng = StdRng::seed_from_u64(5);
+    for dimension in (1..=70).chain([100, 384, 768, 1_536, 4_097, 65_536]) {
+        for _ in 0..if dimension < 1_000 { 40 } else { 4 } {
+            let row = unit(&mut rng, dimension);
+            for kernels in runnable() {
+                for metric in [Metric::Cosine, Metric::Euclidean, Metric::Manhattan] {
+                    let measure = Ranker::Metric(metric, kernels.kernel(metric)).measure(&row, &row.clone());
+                    let what = format!("{} {metric} d={dimension}", kernels.isa);
+                    assert_eq!((measure, metric.distance(measure), metric.score(measure)), (0.0, 0.0, 1.0), "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn small_cosine_distances_are_right_and_never_negative() {
+    let mut rng = StdRng::seed_from_u64(6);
+    for dimension in [2, 3, 17, 384, 1_536] {
+        for shift in [1e-7f32, 1e-6, 1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 0.1, 1.0] {
+            for _ in 0..20 {
+                let a = unit(&mut rng, dimension);
+                let mut b = a.clone();
+                b.iter_mut().for_each(|x| *x += shift * rng.random_range(-1.0..1.0) / (dimension as f32).sqrt());
+                normalize(&mut b);
+                // The square of the chord is twice the distance; directly, it drowns in rounding.
+                let chord: f64 = a.iter().zip(&b).map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2)).sum();
+                for kernels in runnable() {
+                    let ranker = Ranker::Metric(Metric::Cosine, kernels.kernel(Metric::Cosine));
+                    let (measure, exact) = (ranker.measure(&a, &b), chord / 2.0);
+                    let bound = if exact < 5e-6 { 1e-5 * exact } else { 1e-6 };
+                    let is_close = (f64::from(measure) - exact).abs() <= bound;
+                    assert!(is_close && measure >= 0.0, "{} d={dimension}: {exact}, got {measure}", kernels.isa);
+                    assert_eq!(measure == 0.0, a == b, "{} d={dimension}: other vectors lie away", kernels.isa);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_reaches_as_far_is_no_farther() {
+    let mut rng = StdRng::seed_from_u64(7);
+    for metric in Metric::ALL {
+        let ranker = Ranker::of_metric(metric);
+        for _ in 0..10_000 {
+            let measure = metric.measure(rng.random_range(0.0f32..2.0).powi(rng.random_range(1..9)));
+            let mut next = measure;
+            // All that are told apart by nothing that shows lie within reach.
+            while ranker.distance(next) == ranker.distance(measure) {
+                assert!(next <= ranker.reach(measure), "{metric}: {next} is as far as {measure}");
+                next = next.next_up();
+            }
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::instant;
 use super::eval::{Found, elements};
-use super::term::Term;
+use super::term::{Term, order_of};
 use crate::limits::MAX_PATH_BYTES;
 use crate::value::Value;
 
@@ -85,6 +85,11 @@ pub(crate) fn first_instant(metadata: &Value, path: &str) -> Option<i128> {
 pub(crate) fn first_scalar<'m>(metadata: &'m Value, path: &'m str) -> Option<&'m Value> {
     let value = Found::new(metadata, path).next()?;
     (value.as_array().is_none() && value.as_object().is_none()).then_some(value)
+}
+
+/// What tells a scalar from all that a filter does not call equal to it; `None` for arrays and objects.
+pub(crate) fn key_of(value: &Value) -> Option<Box<[u8]>> {
+    Term::of_long_value(value).and_then(|term| order_of(term.bytes()).map(Into::into))
 }
 
 /// Every way to spell a place below an object. Some may lead elsewhere, where keys hold dots, or nowhere.

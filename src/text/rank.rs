@@ -59,12 +59,64 @@ pub(crate) struct Scored {
     pub(crate) score: f64,
 }
 
+impl Scored {
+    /// The score as hits show it: what differs by less is equal.
+    fn shown(&self) -> f32 {
+        self.score as f32
+    }
+
+    fn is_tied(&self, other: &Self) -> bool {
+        self.shown() == other.shown()
+    }
+}
+
 impl Eq for Scored {}
 
 impl Ord for Scored {
     /// The better one is greater, of equal ones that with the lower slot.
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.score.total_cmp(&other.score).then(other.slot.cmp(&self.slot))
+        self.shown().total_cmp(&other.shown()).then(other.slot.cmp(&self.slot))
+    }
+}
+
+/// The best documents as far as scores tell.
+#[derive(Debug, Default)]
+pub(crate) struct Top {
+    /// As many as were wanted, if there are so many; best first.
+    best: Vec<Scored>,
+    /// Others that are as good as the last of these, in no order; whether they are admitted was not asked of all.
+    tied: Vec<Scored>,
+    /// Documents that were scored.
+    pub(crate) n_scored: usize,
+}
+
+impl Top {
+    /// The best, those that are equally good in the order that `sort` puts them in.
+    pub(crate) fn in_order(
+        self,
+        mut sort: impl FnMut(&mut [Scored]) -> Result<()>,
+        mut admits: impl FnMut(Scored) -> Result<bool>,
+    ) -> Result<Vec<Scored>> {
+        let Top { mut best, tied, .. } = self;
+        let n = best.len();
+        if let Some(last) = best.last().copied().filter(|_| !tied.is_empty()) {
+            // Which of these are among the best is for their order to say.
+            let mut rivals = best.split_off(best.partition_point(|scored| scored.shown() > last.shown()));
+            rivals.extend(tied);
+            sort(&mut rivals)?;
+            for rival in rivals {
+                if best.len() == n {
+                    break;
+                }
+                if admits(rival)? {
+                    best.push(rival);
+                }
+            }
+        }
+        for tied in best.chunk_by_mut(Scored::is_tied).filter(|tied| tied.len() > 1) {
+            sort(tied)?;
+        }
+        Ok(best)
     }
 }
 
@@ -109,14 +161,10 @@ impl Ranking {
         self.words.iter().filter_map(share).sum()
     }
 
-    /// The best `n` documents that `admits` does not refuse, best first, and how many were scored. It is asked only of
-    /// those that would be among the best so far.
-    pub(crate) fn best(
-        &self,
-        n: usize,
-        mut admits: impl FnMut(Scored) -> Result<bool>,
-    ) -> Result<(Vec<Scored>, usize)> {
-        let (mut best, mut n_scored) = (BinaryHeap::new(), 0);
+    /// The best `n` documents that `admits` does not refuse. It is asked only of those that would be among the best so
+    /// far.
+    pub(crate) fn best(&self, n: usize, mut admits: impl FnMut(Scored) -> Result<bool>) -> Result<Top> {
+        let (mut best, mut tied, mut n_scored) = (BinaryHeap::new(), Vec::new(), 0);
         let mut promises = self.promises();
         if promises.len() > FIRST {
             promises.select_nth_unstable_by(FIRST, |a, b| b.most.total_cmp(&a.most));
@@ -127,7 +175,8 @@ impl Ranking {
         for promise in promises {
             let is_full = best.len() >= n;
             if n == 0
-                || (is_full && best.peek().is_some_and(|Reverse(last): &Reverse<Scored>| promise.most < last.score))
+                || (is_full
+                    && best.peek().is_some_and(|Reverse(last): &Reverse<Scored>| (promise.most as f32) < last.shown()))
             {
                 continue;
             }
@@ -138,16 +187,24 @@ impl Ranking {
                 let place = touched.trailing_zeros();
                 touched &= touched - 1;
                 let scored = Scored { slot: first + place, score: scores[place as usize] };
-                let is_better = best.len() < n || best.peek().is_some_and(|Reverse(last)| scored > *last);
-                if is_better && admits(scored)? {
+                let last = best.peek().map(|Reverse(last)| *last).filter(|_| best.len() >= n);
+                if last.is_some_and(|last| scored.is_tied(&last)) {
+                    tied.push(scored);
+                } else if last.is_none_or(|last| scored > last) && admits(scored)? {
                     best.push(Reverse(scored));
-                    if best.len() > n {
-                        best.pop();
+                    let left = if best.len() > n { best.pop() } else { None };
+                    let is_tied =
+                        |Reverse(left): &Reverse<Scored>| best.peek().is_some_and(|last| left.is_tied(&last.0));
+                    match left {
+                        Some(left) if is_tied(&left) => tied.push(left.0),
+                        Some(_) => tied.clear(),
+                        None => {}
                     }
                 }
             }
         }
-        Ok((best.into_sorted_vec().into_iter().map(|Reverse(scored)| scored).collect(), n_scored))
+        let best = best.into_sorted_vec().into_iter().map(|Reverse(scored)| scored).collect();
+        Ok(Top { best, tied, n_scored })
     }
 
     /// How many entries the lists of its words have.
@@ -161,20 +218,20 @@ impl Ranking {
         slots: &[u32],
         n: usize,
         mut admits: impl FnMut(Scored) -> Result<bool>,
-    ) -> Result<(Vec<Scored>, usize)> {
+    ) -> Result<Top> {
         let scored = slots.iter().map(|&slot| Scored { slot, score: self.score(slot) });
         let mut scored: Vec<Scored> = scored.filter(|scored| scored.score > 0.0).collect();
         scored.sort_unstable_by(|a, b| b.cmp(a));
-        let mut best = Vec::new();
+        let mut top = Top { n_scored: slots.len(), ..Top::default() };
         for one in scored {
-            if best.len() >= n {
-                break;
-            }
-            if admits(one)? {
-                best.push(one);
+            match top.best.last() {
+                Some(last) if top.best.len() >= n && !one.is_tied(last) => break,
+                Some(_) if top.best.len() >= n => top.tied.push(one),
+                _ if n > 0 && admits(one)? => top.best.push(one),
+                _ => {}
             }
         }
-        Ok((best, slots.len()))
+        Ok(top)
     }
 
     /// The ranges that have any of the words, and the most that a document in each can score.
@@ -265,14 +322,55 @@ mod tests {
             expected.sort_unstable_by(|a, b| b.cmp(a));
             n_all += expected.len();
             expected.truncate(10);
-            let (best, n) = ranking.best(10, |scored| Ok(admits(scored.slot))).unwrap();
-            n_scored += n;
-            assert_eq!(best, expected, "round {round}");
-            assert!(ranking.best(0, |_| Ok(true)).unwrap().0.is_empty());
+            let admits = |scored: Scored| Ok(admits(scored.slot));
+            let in_order = |top: Top| {
+                let by_slot = |tied: &mut [Scored]| {
+                    tied.sort_unstable_by_key(|scored| scored.slot);
+                    Ok(())
+                };
+                top.in_order(by_slot, admits).unwrap()
+            };
+            let top = ranking.best(10, admits).unwrap();
+            n_scored += top.n_scored;
+            assert_eq!(in_order(top), expected, "round {round}");
+            assert!(in_order(ranking.best(0, |_| Ok(true)).unwrap()).is_empty());
             let all: Vec<u32> = (0..lengths.len() as u32).collect();
-            assert_eq!(ranking.best_of(&all, 10, |scored| Ok(admits(scored.slot))).unwrap().0, expected);
+            assert_eq!(in_order(ranking.best_of(&all, 10, admits).unwrap()), expected);
+            assert!(in_order(ranking.best_of(&all, 0, admits).unwrap()).is_empty());
         }
         assert!(n_scored * 2 < n_all, "{n_scored} of {n_all} were scored");
+    }
+
+    #[test]
+    fn of_equally_good_ones_those_that_come_first_in_whatever_order_are_best() {
+        let mut rng = StdRng::seed_from_u64(9);
+        // Few lengths, so that most scores are those of many.
+        let lengths: Vec<u32> = (0..4 * CHUNK).map(|_| rng.random_range(1..4)).collect();
+        let totals = Totals { n_documents: lengths.len() as u64, n_words: lengths.iter().map(|n| u64::from(*n)).sum() };
+        for round in 0..60 {
+            let words =
+                (0..1 + round % 2).map(|_| (list(&mut rng, &lengths, [0.5, 0.02, 0.001][round % 3]), 1)).collect();
+            let ranking = Ranking::new(words, totals, Bm25 { k1: 1.2, b: [0.75, 0.0][round / 3 % 2] });
+            let key = |slot: u32| slot.wrapping_mul(2_654_435_761);
+            let admits = |scored: Scored| Ok(!scored.slot.is_multiple_of(3));
+            let scored = (0..lengths.len() as u32).map(|slot| Scored { slot, score: ranking.score(slot) });
+            let mut expected: Vec<Scored> =
+                scored.filter(|scored| scored.score > 0.0 && admits(*scored).unwrap()).collect();
+            expected.sort_by(|a, b| b.shown().total_cmp(&a.shown()).then(key(a.slot).cmp(&key(b.slot))));
+            let all: Vec<u32> = (0..lengths.len() as u32).collect();
+            for n in [1, 7, 50, 100_000] {
+                let in_order = |top: Top| {
+                    let by_key = |tied: &mut [Scored]| {
+                        tied.sort_unstable_by_key(|scored| key(scored.slot));
+                        Ok(())
+                    };
+                    top.in_order(by_key, admits).unwrap()
+                };
+                let expected = &expected[..n.min(expected.len())];
+                assert_eq!(in_order(ranking.best(n, admits).unwrap()), expected, "round {round}, {n}");
+                assert_eq!(in_order(ranking.best_of(&all, n, admits).unwrap()), expected, "round {round}, {n}");
+            }
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::layer::Layer;
 use super::means::Members;
 use super::rescore::n_trusted;
-use super::seek::{EF_PER_HIT, LEAST_EF, Scratch, Target, Wanted, in_order};
+use super::seek::{Scratch, Target, Wanted, in_order};
 use super::upkeep::Bench;
 use super::watch::GOOD;
 use super::{Index, Sight};
@@ -21,6 +21,7 @@ use crate::error::Result;
 use crate::graph::Found;
 use crate::id::{NamespaceId, Slot};
 use crate::limits::MIN_NORM;
+use crate::params::{EF_PER_HIT, LEAST_EF};
 use crate::quant::{Book, Code, CodeQuery, Codes, Grain};
 
 /// Queries.
@@ -339,7 +340,9 @@ impl Sample {
             };
             n_found.push(Scratch::with(|scratch| -> Result<usize> {
                 index.seek(sight, wanted, Target::All, scratch)?;
-                Ok(count_within(scratch.found.iter().map(|found| found.rank), truth))
+                let limit = truth.last().map(|last| bench.ranker.measure_of(last.rank) + TIE * last.rank.abs());
+                let is_near = |measure: f32| limit.is_some_and(|limit| measure <= limit);
+                Ok(scratch.found.iter().filter(|found| is_near(found.rank)).count().min(truth.len()))
             })?);
         }
         let (of_asked, of_made) = (0..self.n_asked, self.n_asked..self.queries.len());

@@ -1,9 +1,9 @@
-//! Comparing again, by exact vectors, what was found by codes.
+//! Comparing again, by exact vectors, what was found by codes: hits are told apart by their measures.
 //!
 //! How many are compared follows from how wrong codes were about those before: each search measures that itself.
 
 use super::Sight;
-use super::seek::{Look, Scratch, Target, Wanted, gather, in_order, sort};
+use super::seek::{Look, Scratch, Target, Wanted, cut, gather, in_order, sort};
 use crate::collection::exact::Reader;
 use crate::collection::memory::Slots;
 use crate::distance::Ranker;
@@ -76,7 +76,7 @@ pub(super) fn rescore_while_doubted(
         false => Doubt::No,
     };
     (scratch.rough, scratch.pairs) = (all, pairs);
-    scratch.found.truncate(wanted.n);
+    cut(&mut scratch.found, wanted.n, ranker);
     compared.map(|()| doubt)
 }
 
@@ -100,7 +100,7 @@ fn compare_more(
     pairs.extend(new.iter().map(|found| (found.rank, f32::INFINITY)));
     effort.n_rescored += new.len();
     exact.each(slots, |place, vector| {
-        let rank = ranker.rank(wanted.query, vector);
+        let rank = ranker.measure(wanted.query, vector);
         pairs[n_before + place].1 = rank;
         found.push(Found { rank, slot: slots[place].0 });
     })?;
@@ -183,9 +183,28 @@ fn rescore(exact: &Reader<'_>, ranker: &Ranker, wanted: Wanted<'_>, scratch: &mu
     if let Some(held) = exact.held() {
         slots.iter().for_each(|&slot| held.prefetch(slot));
     }
-    exact.each(slots, |place, vector| found[place].rank = ranker.rank(wanted.query, vector))?;
+    exact.each(slots, |place, vector| found[place].rank = ranker.measure(wanted.query, vector))?;
     sort(found);
-    found.truncate(wanted.n);
+    cut(found, wanted.n, ranker);
+    Ok(())
+}
+
+/// Leaves of what was found, in the order of ranks that are those of vectors themselves, the nearest by their measures,
+/// and those that are as near as the last of them. Vectors are looked at only where ranks are too rough.
+pub(super) fn measure_ranked(look: Look<'_>, scratch: &mut Scratch) -> Result<()> {
+    let (Sight { exact, ranker, slots: seen, .. }, Wanted { query, n, .. }) = (look.sight, look.wanted);
+    let Scratch { found, slots, .. } = scratch;
+    // What was compared one by one may not be seen any more.
+    found.retain(|found| look.wanted.may_be(seen, found.slot));
+    found.iter_mut().for_each(|found| found.rank = ranker.measure_of(found.rank));
+    slots.clear();
+    let rough = found.iter().take_while(|found| ranker.is_rough(found.rank, query.len()));
+    slots.extend(rough.map(|found| Slot(found.slot)));
+    if !slots.is_empty() {
+        exact.each(slots, |place, vector| found[place].rank = ranker.measure(query, vector))?;
+        sort(found);
+    }
+    cut(found, n, ranker);
     Ok(())
 }
 
@@ -215,7 +234,7 @@ pub(super) fn rescore_until_sure(
         let farthest = nearest.last().copied();
         nearest.append(&mut scratch.found);
         sort(&mut nearest);
-        nearest.truncate(wanted.n);
+        cut(&mut nearest, wanted.n, ranker);
         if had_enough && nearest.last().copied() == farthest {
             break;
         }

@@ -9,24 +9,23 @@ use std::sync::Arc;
 use super::gauge::Random;
 use super::layer::Layer;
 use super::namespaces::region_in;
-use super::rescore::{Doubt, RESCORED_SHARE, rescore_until_sure, rescore_while_doubted};
+use super::rescore::{Doubt, RESCORED_SHARE, measure_ranked, rescore_until_sure, rescore_while_doubted};
 use super::sift::{Sieve, sift};
 use super::space::{CodeSpace, ExactQuery, ExactSpace, Points};
 use super::{Index, Sight};
 use crate::collection::candidates::Picks;
 use crate::collection::memory::Slots;
+use crate::distance::Ranker;
 use crate::error::Result;
 use crate::failpoint;
 use crate::filter::slots::Bits;
 use crate::graph::{Among, Found, Graph, Space, Tally, Walker};
 use crate::id::{Commit, NamespaceId, Slot};
 use crate::limits::MAX_EF;
+use crate::params::n_oversampled;
 use crate::quant::CodeQuery;
 use crate::sync::Ordering;
 
-/// The beam of a search that sets none: so much, and so much for each hit.
-pub(crate) const LEAST_EF: usize = 48;
-pub(crate) const EF_PER_HIT: usize = 2;
 /// Where none of so many points around the query match a filter, what does lies away from it,
 pub(super) const NEIGHBOURHOOD: usize = 16;
 /// and a walk keeps so many times more.
@@ -40,6 +39,10 @@ const MOST_WIDENED: usize = 4;
 const WORTH_SCANNING: usize = 4;
 /// Of what matches a filter so many times more is kept, to be compared by exact vectors where codes cannot tell.
 const DOUBTED: usize = 8;
+/// So many more than are wanted are looked at where walks go by vectors themselves: those that are as near as the last.
+const TIED: usize = 16;
+/// And where these are not enough, so many in all.
+const MOST_TIED: usize = 1_024;
 /// Slots of the tail ranked at once.
 const BLOCK: usize = 64;
 
@@ -60,6 +63,12 @@ pub(crate) struct Wanted<'q> {
 }
 
 impl Wanted<'_> {
+    /// How many to look at where ranks are those of vectors: with some that may be as near as the last, but no more
+    /// than a walk keeps.
+    fn n_by_vectors(&self) -> usize {
+        self.n.saturating_add(TIED).min(self.ef.max(self.n))
+    }
+
     pub(super) fn may_be(&self, slots: &Slots, slot: u32) -> bool {
         slots.is_visible(Slot(slot), self.namespace, self.commit) && self.excluded.binary_search(&Slot(slot)).is_err()
     }
@@ -98,6 +107,8 @@ impl Target<'_> {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Effort {
     pub(crate) walk: Tally,
+    /// Points that the walk kept; 0 without a walk.
+    pub(crate) ef: usize,
     /// Slots of the tail that were compared.
     pub(crate) n_tail: usize,
     /// Exact vectors that were compared after the walk.
@@ -141,7 +152,7 @@ pub(crate) struct Scratch {
     pub(super) pairs: Vec<(f32, f32)>,
     pub(super) ranks: Vec<f32>,
     sampling: Sampling,
-    /// What was found, nearest first.
+    /// What was found, nearest first. Once a search is over, by their measures.
     pub(crate) found: Vec<Found>,
     /// What the last walk cost.
     pub(crate) effort: Effort,
@@ -177,28 +188,46 @@ impl Scratch {
         self.sampling.0.below(share) == 0
     }
 
-    /// Leaves the nearest `n` of what is offered in `found`, in order.
-    pub(crate) fn collect_nearest<T>(&mut self, n: usize, offer_all: impl FnOnce(&mut dyn FnMut(Found)) -> T) -> T {
-        let offered = self.collect_near(n, offer_all);
+    /// Leaves the nearest `n` of what is offered by its measure in `found`, and all that are as near as the last of
+    /// them, in order.
+    pub(crate) fn collect_nearest<T>(
+        &mut self,
+        n: usize,
+        ranker: &Ranker,
+        offer_all: impl FnOnce(&mut dyn FnMut(Found)) -> T,
+    ) -> T {
+        let offered = self.collect_near(n, Some(ranker), offer_all);
         sort(&mut self.found);
-        self.found.truncate(n);
+        cut(&mut self.found, n, ranker);
         offered
     }
 
-    /// Leaves the nearest `n` of what is offered in `found`, and some that are farther, in no order.
-    fn collect_near<T>(&mut self, n: usize, offer_all: impl FnOnce(&mut dyn FnMut(Found)) -> T) -> T {
+    /// Leaves the nearest `n` of what is offered in `found`, and some that are farther, in no order; of what a ranker
+    /// has measured all that are as near as the last of them.
+    fn collect_near<T>(
+        &mut self,
+        n: usize,
+        measured_by: Option<&Ranker>,
+        offer_all: impl FnOnce(&mut dyn FnMut(Found)) -> T,
+    ) -> T {
         let found = &mut self.found;
         found.clear();
-        let mut farthest = f32::INFINITY;
+        let (mut farthest, mut most) = (f32::INFINITY, n.saturating_mul(2).saturating_add(BLOCK));
         offer_all(&mut |new| {
             if n == 0 || (found.len() >= n && new.rank > farthest) {
                 return;
             }
             found.push(new);
-            if found.len() > 2 * n + BLOCK {
-                found.select_nth_unstable_by(n - 1, |a, b| a.rank.total_cmp(&b.rank));
-                found.truncate(n);
-                farthest = found[n - 1].rank;
+            if found.len() > most {
+                farthest = found.select_nth_unstable_by(n - 1, |a, b| a.rank.total_cmp(&b.rank)).1.rank;
+                match measured_by {
+                    None => found.truncate(n),
+                    Some(ranker) => {
+                        farthest = ranker.reach(farthest);
+                        found.retain(|found| found.rank <= farthest);
+                        most = most.max(found.len().saturating_mul(2));
+                    }
+                }
             }
         })
     }
@@ -237,7 +266,8 @@ impl Pool {
 }
 
 impl Index {
-    /// Leaves in `scratch.found` the nearest that a walk finds, with exact ranks, up to `wanted.n`.
+    /// Leaves in `scratch.found` the nearest that a walk finds, by their measures: `wanted.n`, and those found that are
+    /// as near as the last of them.
     pub(crate) fn seek(
         &self,
         sight: Sight<'_>,
@@ -267,15 +297,13 @@ impl Index {
                     let mut query = std::mem::take(&mut scratch.exact_query);
                     query.set(wanted.query);
                     let space = ExactSpace { ranker, slots, held, oldest, reaches_dead: false };
-                    let collected = self.collect(look, &space, &query, &mut target, wanted.n, scratch);
+                    let collected = self.collect(look, &space, &query, &mut target, wanted.n_by_vectors(), scratch);
                     scratch.exact_query = query;
                     if !collected {
                         continue;
                     }
-                    self.gather_all(look, &target, scratch);
-                    // What was compared one by one is not rescored, where it would be looked at.
-                    scratch.found.retain(|found| wanted.may_be(slots, found.slot));
-                    scratch.found.truncate(wanted.n);
+                    self.gather_tied(look, &target, scratch);
+                    measure_ranked(look, scratch)?;
                 }
             }
             return Ok(());
@@ -294,15 +322,14 @@ impl Index {
         let (Look { layer, wanted, .. }, Sight { slots, exact, ranker, .. }) = (look, look.sight);
         let codes = space.codes;
         if codes.are_exact() {
-            if !self.collect(look, space, query, target, wanted.n, scratch) {
+            if !self.collect(look, space, query, target, wanted.n_by_vectors(), scratch) {
                 return Ok(false);
             }
-            self.gather_all(look, target, scratch);
-            scratch.found.retain(|found| wanted.may_be(slots, found.slot));
-            scratch.found.truncate(wanted.n);
+            self.gather_tied(look, target, scratch);
+            measure_ranked(look, scratch)?;
             return Ok(true);
         }
-        let oversampled = (wanted.n as f32 * wanted.oversampling).ceil() as usize;
+        let oversampled = n_oversampled(wanted.n, wanted.oversampling);
         // Codes of few components are coarse, and their vectors quickly compared: all are.
         let is_short = size_of_val(wanted.query) <= codes.width();
         let n_least = oversampled.max(if is_short { wanted.ef } else { wanted.ef / RESCORED_SHARE });
@@ -406,7 +433,7 @@ impl Index {
         let ef = if let Target::Among { .. } = target { wanted.ef } else { wanted.ef.max(n_kept) };
         let ef = self.beam_of(sight, ef);
         let region = region_in(graph, wanted.namespace);
-        let mut was_widened = false;
+        let (mut was_widened, mut n_walked) = (false, ef);
         match target {
             Target::Among { bits, seeds, may_give_up } => {
                 // A point stands for its twins too.
@@ -418,8 +445,8 @@ impl Index {
                     return give_up(scratch);
                 }
                 let among = Among { admits, surely_admits, seeds };
-                let ef = if is_away { (ef * WIDER).min(MAX_EF * 4) } else { ef };
-                graph.search_among(space, query, ef, &among, &mut scratch.walker);
+                n_walked = if is_away { (ef * WIDER).min(MAX_EF * 4) } else { ef };
+                graph.search_among(space, query, n_walked, &among, &mut scratch.walker);
             }
             Target::All | Target::Each { .. } => {
                 graph.search(space, query, (region, ef), &mut scratch.walker);
@@ -440,7 +467,8 @@ impl Index {
         if n_endings != self.namespaces.n_endings() && !graph.is_undivided() {
             return give_up(scratch);
         }
-        scratch.effort = Effort { walk: scratch.walker.tally(), n_tail, was_widened, ..Effort::default() };
+        scratch.effort =
+            Effort { walk: scratch.walker.tally(), ef: n_walked, n_tail, was_widened, ..Effort::default() };
         true
     }
 
@@ -451,6 +479,20 @@ impl Index {
             sort(&mut scratch.found);
         } else if !scratch.effort.was_given_up {
             gather(&look.layer.graph, look.sight.slots, look.wanted, target, scratch.pool.most, scratch);
+        }
+    }
+
+    /// The same where ranks are those of vectors themselves; with more if all that were looked at beyond those wanted are
+    /// as near as the last of them, as copies are.
+    fn gather_tied(&self, look: Look<'_>, target: &Target<'_>, scratch: &mut Scratch) {
+        self.gather_all(look, target, scratch);
+        let Scratch { found, pool, effort, .. } = &*scratch;
+        let (last, wanted) = (found.last(), look.wanted.n.checked_sub(1).and_then(|last| found.get(last)));
+        let is_tied = last.zip(wanted).is_some_and(|(last, wanted)| last.rank == wanted.rank);
+        let was_walked = !matches!(target, Target::Each { .. }) && !effort.was_given_up;
+        if is_tied && was_walked && found.len() >= pool.most {
+            let most = pool.most.max(MOST_TIED);
+            gather(&look.layer.graph, look.sight.slots, look.wanted, target, most, scratch);
         }
     }
 
@@ -533,7 +575,7 @@ fn scan_each<S: Space + Seen>(
         block.iter().for_each(|&slot| space.prefetch(slot));
     };
     fetch(&mut ahead);
-    scratch.collect_near(n_kept, |offer| {
+    scratch.collect_near(n_kept, None, |offer| {
         while !ahead.is_empty() {
             std::mem::swap(&mut slots, &mut ahead);
             fetch(&mut ahead);
@@ -630,6 +672,14 @@ impl Seen for ExactSpace<'_> {
     fn prefetch(&self, slot: u32) {
         self.held.prefetch(Slot(slot));
     }
+}
+
+/// Cuts what was found, in order of measures, after the nearest `n` and those that are as near as the last of them.
+pub(crate) fn cut(found: &mut Vec<Found>, n: usize, ranker: &Ranker) {
+    let Some(last) = n.checked_sub(1).map(|last| found.get(last)) else { return found.clear() };
+    let Some(last) = last.map(|last| ranker.distance(last.rank)) else { return };
+    let n_tied = found[n..].iter().take_while(|found| ranker.distance(found.rank) <= last).count();
+    found.truncate(n + n_tied);
 }
 
 /// Nearest first; of equal ranks the smaller slot first.

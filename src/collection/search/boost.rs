@@ -38,7 +38,7 @@ impl Round {
                 let boosted = f64::from(answer.score) + boosts.get(&answer.slot).copied().unwrap_or_default();
                 answer.score = boosted.clamp(f32::MIN.into(), f32::MAX.into()) as f32;
             }
-            answers.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.distance.total_cmp(&b.distance)));
+            self.order(&mut answers)?;
             let last = n.checked_sub(1).and_then(|at| answers.get(at)).map(|answer| f64::from(answer.score));
             let is_sure = unseen.zip(last).is_some_and(|(unseen, last)| unseen <= last);
             let route = route.with(spent);
@@ -77,6 +77,7 @@ impl Route {
             n_visited: self.n_visited + earlier.n_visited,
             n_sifted: self.n_sifted + earlier.n_sifted,
             n_hops: self.n_hops + earlier.n_hops,
+            ef: self.ef.max(earlier.ef),
             n_checked: self.n_checked + earlier.n_checked,
             gave_up: self.gave_up || earlier.gave_up,
             ..self

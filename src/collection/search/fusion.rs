@@ -20,9 +20,10 @@ impl Round {
         }
         let fusion = self.params.fusion;
         let n = fusion.n_candidates(n);
-        let (near, route) = Scratch::with(|scratch| {
-            let route = self.find(query, n, scratch);
-            route.map(|route| (scratch.found.clone(), route))
+        let (near, route) = Scratch::with(|scratch| -> Result<_> {
+            let route = self.find(query, n, scratch)?;
+            self.settle(&mut scratch.found, n)?;
+            Ok((scratch.found.clone(), route))
         })?;
         let ByWords { ranking, best, n_scored, n_checked } = self.find_by_words(parsed, n, &query.excluded)?;
         let is_all = near.len() < n && best.len() < n;
@@ -43,15 +44,16 @@ impl Round {
         set_ranks(&mut answers, near.iter().map(|found| found.slot), |parts| &mut parts.vector);
         set_ranks(&mut answers, best.iter().map(|scored| scored.slot), |parts| &mut parts.text);
         fuse(&fusion, &mut answers);
+        self.order(&mut answers)?;
         let (n_visited, n_checked) = (route.n_visited + n_scored, route.n_checked + n_checked);
         Ok(Best { answers, route: Route { n_visited, n_checked, ..route }, is_all })
     }
 
-    /// Compares the exact vectors of some slots.
+    /// Measures the exact vectors of some slots.
     fn compare(&self, query: &Prepared, slots: &[Slot]) -> Result<Vec<Found>> {
         let exact = self.moment.reader();
         let (mut found, mut absent) = (Vec::with_capacity(slots.len()), Vec::new());
-        let rank = |vector: &[f32]| self.moment.ranker().rank(&query.row, vector);
+        let rank = |vector: &[f32]| self.moment.ranker().measure(&query.row, vector);
         for &slot in slots {
             match exact.get(slot) {
                 Some(vector) => found.push(Found { rank: rank(vector), slot: slot.0 }),
@@ -74,7 +76,7 @@ fn set_ranks(answers: &mut [Answer], slots: impl Iterator<Item = u32>, part: imp
     }
 }
 
-/// Gives answers their scores, and puts them in order.
+/// Gives answers their scores.
 fn fuse(fusion: &Fusion, answers: &mut [Answer]) {
     let parts = |answer: &Answer| answer.parts.unwrap_or_default();
     let weights = (fusion.vector_weight, fusion.text_weight);
@@ -95,8 +97,6 @@ fn fuse(fusion: &Fusion, answers: &mut [Answer]) {
             }
         }
     }
-    // Of equal ones the nearer.
-    answers.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.distance.total_cmp(&b.distance)));
 }
 
 /// Moves and scales scores to lie between 0 and 1.

@@ -30,9 +30,9 @@ struct Group {
 }
 
 impl Round {
-    /// The groups that are asked for, one after the other.
-    pub(super) fn grouped(&self, asked: &Asked, group_by: &GroupBy) -> Result<Best> {
-        let n_groups = self.params.n_hits().min(MAX_GROUPS);
+    /// The best `n` groups, one after the other: that with the best hit first.
+    pub(super) fn grouped(&self, asked: &Asked, group_by: &GroupBy, n: usize) -> Result<Best> {
+        let n_groups = n.min(MAX_GROUPS);
         let (mut groups, mut spent) = (Vec::<Group>::new(), Route::default());
         let n_most = self.moment.n_members().max(1);
         let mut n_found = n_groups.saturating_mul(group_by.per_group.min(PER_GROUP));
@@ -53,6 +53,7 @@ impl Round {
                 n_found = n_found.saturating_mul(MORE);
             }
         }
+        let is_all = groups.len() < n;
         for group in &mut groups {
             // Among those with the value are some that only have it in an array.
             let mut n_found = group_by.per_group;
@@ -65,7 +66,7 @@ impl Round {
                 let is_over = is_all || n_found >= n_most || answers.len() < n_answers;
                 answers.retain(|answer| group.answers.iter().all(|known| known.slot != answer.slot));
                 group.answers.extend(self.of_group(answers, group_by, &group.filter)?);
-                group.answers.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.distance.total_cmp(&b.distance)));
+                self.order(&mut group.answers)?;
                 group.answers.truncate(group_by.per_group);
                 if is_over {
                     break;
@@ -73,11 +74,13 @@ impl Round {
                 n_found = n_found.saturating_mul(MORE);
             }
         }
-        let shown = groups.into_iter().skip(self.params.offset).flat_map(|group| {
+        // Each was made for an answer.
+        self.order_by(&mut groups, |group| &group.answers[0])?;
+        let shown = groups.into_iter().flat_map(|group| {
             let value = group.value;
             group.answers.into_iter().map(move |answer| Answer { group: Some(value.clone()), ..answer })
         });
-        Ok(Best { answers: shown.collect(), route: spent, is_all: true })
+        Ok(Best { answers: shown.collect(), route: spent, is_all })
     }
 
     /// Puts answers into their groups, with new groups up to so many.

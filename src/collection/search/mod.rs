@@ -9,6 +9,7 @@
 //! | [`words`] | finding by words |
 //! | [`fusion`] | making one answer of what is near and what has the words |
 //! | [`boost`], [`group`] | adding to scores; putting hits into groups |
+//! | [`ties`], [`pages`] | the order of an answer; parts of it that follow each other |
 //! | [`explain`] | saying why it went so |
 //! | [`hits`] | making hits of what was found |
 
@@ -18,7 +19,9 @@ pub(super) mod field;
 mod fusion;
 mod group;
 mod hits;
+mod pages;
 mod round;
+mod ties;
 mod words;
 
 use rayon::prelude::*;
@@ -31,6 +34,7 @@ use crate::boost::Boost;
 use crate::document::Hits;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::paging::SearchCursor;
 use crate::params::{Fusion, GroupBy, Mmr, SearchParams};
 use crate::route::Way;
 
@@ -81,11 +85,13 @@ pub struct Search<Q = Query> {
     place: Place,
     query: Q,
     params: SearchParams,
+    /// Where to go on, if pages are asked for.
+    after: Option<Option<SearchCursor>>,
 }
 
 impl<Q> Search<Q> {
     pub(super) fn of(place: Place, query: Q) -> Self {
-        Search { place, query, params: SearchParams::default() }
+        Search { place, query, params: SearchParams::default(), after: None }
     }
 
     /// Most hits to return. Default: 10.
@@ -94,7 +100,14 @@ impl<Q> Search<Q> {
         self
     }
 
-    /// How many of the nearest to leave out first. Default: 0.
+    /// How many of the nearest hits, or groups, to leave out first. Default: 0.
+    ///
+    /// Pages with one `limit`, at offsets that lie at least so far apart, repeat nothing where they see one commit, as in
+    /// a [`Snapshot`](crate::Snapshot), and the same links: nothing is linked between them
+    /// ([`wait_indexed`](crate::Collection::wait_indexed)), or vectors are compared one by one
+    /// ([`exact`](Search::exact)). For that the hits before the page are found again, by walks that widen `ef`; so a
+    /// page at offset `n` takes up to about four times as long as a search for `n` hits. [`after`](Search::after) has
+    /// none of these conditions.
     pub fn offset(mut self, offset: usize) -> Self {
         self.params.offset = offset;
         self
@@ -137,7 +150,10 @@ impl<Q> Search<Q> {
     }
 
     /// How many points the walk through the graph keeps: more find more of the nearest, and take longer. 1 to 4,096.
-    /// Default: 48 and twice the hits wanted.
+    /// Less than 1.5 times the hits wanted ([`oversampling`](Search::oversampling)) counts as that, where the walk is
+    /// by codes and without a filter; elsewhere less than the hits wanted counts as these. Default: 48 and twice the
+    /// hits wanted, and more where codes leave in doubt what is nearest. [`Route::ef`](crate::Route) says what a search
+    /// used; [`SearchParams::default_ef`] and [`SearchParams::least_ef`] compute both bounds.
     pub fn ef(mut self, ef: usize) -> Self {
         self.params.ef = Some(ef);
         self
@@ -156,8 +172,8 @@ impl<Q> Search<Q> {
     }
 
     /// How many times as many documents as are wanted are compared once more, by their exact vectors, after a walk by
-    /// codes: 1 to 100. A fifth of `ef` are in any case, and more
-    /// as long as codes leave in doubt what is nearest. Default: 1.5.
+    /// codes: 1 to 100. A fifth of `ef` are in any case, and more as long as codes leave in doubt what is nearest.
+    /// Default: 1.5.
     pub fn oversampling(mut self, oversampling: f32) -> Self {
         self.params.oversampling = oversampling;
         self
@@ -289,16 +305,48 @@ impl Search<Query> {
         self
     }
 
+    /// Has the answer come in pages: `limit` hits, or groups, after those that earlier pages gave. `None` begins with
+    /// the first page; each page says where to go on ([`Hits::next`]).
+    ///
+    /// No hit is on two pages, whatever is written in between and however it is found: documents that were deleted
+    /// since are left out, new ones may appear. Query, parameters and namespace stay the same, `limit` and what hits
+    /// carry may change. The pages of one search give at most 4,096 hits
+    /// ([`MAX_PAGED`](crate::limits::MAX_PAGED)); a page beyond is refused with `LimitExceeded`.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+    /// notes.insert_many((0..10u64).map(|n| Document::new([1.0, n as f32]).id(n)))?;
+    /// let (mut after, mut ids) = (None, Vec::new());
+    /// loop {
+    ///     let page = notes.search([1.0, 0.0]).limit(4).after(after).run()?;
+    ///     ids.extend(page.iter().map(|hit| hit.id.to_string()));
+    ///     after = page.next;
+    ///     if after.is_none() {
+    ///         break;
+    ///     }
+    /// }
+    /// assert_eq!(ids, ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn after(mut self, cursor: impl Into<Option<SearchCursor>>) -> Self {
+        self.after = Some(cursor.into());
+        self
+    }
+
     /// Runs the search.
     ///
     /// # Errors
     /// `DimensionMismatch` or `InvalidVector` for the query; `DocumentNotFound` for a [`Query::like`] whose document
-    /// does not exist; `InvalidFilter` or `LimitExceeded` for the filter; `InvalidConfig` for a bound that is NaN;
-    /// otherwise as for every read.
+    /// does not exist; `InvalidFilter` or `LimitExceeded` for the filter; `InvalidConfig` for a bound that is NaN, for a
+    /// cursor of another search, and for an `offset` beside a cursor; `LimitExceeded` for a page that no cursor could
+    /// follow, though there is more; otherwise as for every read.
     pub fn run(self) -> Result<Hits> {
-        let Search { place, query, params } = self;
+        let Search { place, query, params, after } = self;
         let round = Round::begin(place, params)?;
-        round.answer(query)
+        round.answer(query, after)
     }
 }
 
@@ -308,10 +356,11 @@ impl Search<Vec<Query>> {
     /// # Errors
     /// As for one search; an error of one query is [`Error::InQuery`] with its position.
     pub fn run(self) -> Result<Vec<Hits>> {
-        let Search { place, query: queries, params } = self;
+        let Search { place, query: queries, params, .. } = self;
         let round = Round::begin(place, params)?;
-        let answer =
-            |(index, query)| round.answer(query).map_err(|error| Error::InQuery { index, source: Box::new(error) });
+        let answer = |(index, query)| {
+            round.answer(query, None).map_err(|error| Error::InQuery { index, source: Box::new(error) })
+        };
         queries.into_par_iter().enumerate().map(answer).collect()
     }
 }

@@ -11,7 +11,7 @@ use super::field::Field;
 use super::hits::Answer;
 use crate::collection::candidates::{Candidates, Picks};
 use crate::collection::index::cost::Plan;
-use crate::collection::index::seek::{EF_PER_HIT, Effort, LEAST_EF, Scratch, Target, WIDER, Wanted};
+use crate::collection::index::seek::{Effort, Scratch, Target, WIDER, Wanted, cut};
 use crate::collection::index::{Index, LEAST_SIFTED, Sight};
 use crate::collection::matching::Matching;
 use crate::collection::moment::{Listing, Moment};
@@ -24,6 +24,7 @@ use crate::filter::Filter;
 use crate::filter::slots::SlotSet;
 use crate::graph::Found;
 use crate::id::Slot;
+use crate::paging::SearchCursor;
 use crate::params::SearchParams;
 use crate::route::{Route, Way};
 use crate::text::query::Parsed;
@@ -32,7 +33,7 @@ use crate::text::query::Parsed;
 pub(super) struct Round {
     pub(super) moment: Arc<Moment>,
     pub(super) params: SearchParams,
-    place: Place,
+    pub(super) place: Place,
     pub(super) field: Field,
     /// The documents that match for certain, once one of the searches had to look at all in doubt.
     pub(super) settled: OnceLock<Matching>,
@@ -64,11 +65,11 @@ pub(super) struct Best {
 
 impl Effort {
     fn route(self, way: Way) -> Route {
-        let Effort { walk, n_tail, n_rescored, n_codes, n_sifted, .. } = self;
+        let Effort { walk, ef, n_tail, n_rescored, n_codes, n_sifted, .. } = self;
         let Effort { is_doubtful: doubtful, was_widened: widened, .. } = self;
         let (n_visited, n_hops) = (walk.n_ranked + n_codes, walk.n_hops);
-        let route = Route { way, n_scanned: n_rescored, n_visited, n_sifted, n_hops, n_tail, ..Route::default() };
-        Route { doubtful, widened, ..route }
+        let route = Route { way, n_scanned: n_rescored, n_visited, n_sifted, n_hops, ..Route::default() };
+        Route { ef, n_tail, doubtful, widened, ..route }
     }
 }
 
@@ -90,8 +91,10 @@ impl Round {
         Ok(Round { moment, place, field, params, settled, choosing })
     }
 
-    pub(super) fn answer(&self, query: Query) -> Result<Hits> {
+    /// Answers a query. With `after` it is one of several pages, the first if that holds no cursor.
+    pub(super) fn answer(&self, query: Query, after: Option<Option<SearchCursor>>) -> Result<Hits> {
         let (name, began) = (|| self.place.collection(), Instant::now());
+        let pages = after.map(|after| self.turn_to(&query, after)).transpose()?;
         let Resolved { vector, text, examples } = query.resolve(&self.moment, &name)?;
         let prepare = |vector: Vec<f32>| -> Result<Prepared> {
             let norm = check::vector(name, self.moment.config(), &vector)?;
@@ -102,24 +105,21 @@ impl Round {
             (Some(query), Some(text)) => Asked::Both(query, self.parse(&text)?),
             (None, text) => Asked::Words(self.parse(&text.unwrap_or_default())?),
         };
-        let Best { mut answers, route, .. } = match &self.params.group_by {
-            Some(group_by) => self.grouped(&asked, group_by)?,
+        let (answers, route, given) = match &pages {
+            Some(pages) => self.next_page(&asked, pages)?,
             None => {
-                let mut best = self.boosted(&asked, self.params.n_hits())?;
-                self.keep_good(&mut best.answers);
-                best
+                let (answers, route) = self.page(&asked)?;
+                (answers, route, None)
             }
         };
-        if self.params.group_by.is_none() {
-            answers = answers.into_iter().skip(self.params.offset).take(self.params.limit).collect();
-        }
         let searched = began.elapsed();
         let items = self.complete(answers)?;
+        let next = pages.zip(given).map(|(pages, given)| pages.next(&items, given));
         let explanation = match self.params.explain {
             true => Some(Box::new(self.explain(route, (searched, began.elapsed()))?)),
             false => None,
         };
-        Ok(Hits { items, commit: self.moment.commit(), route, explanation })
+        Ok(Hits { items, commit: self.moment.commit(), route, next, explanation })
     }
 
     /// The best `n`, in order.
@@ -137,6 +137,7 @@ impl Round {
             let n_wanted = self.params.mmr.map_or(n, |mmr| mmr.candidates);
             let route = self.find(query, n_wanted, scratch)?;
             let is_all = scratch.found.len() < n_wanted;
+            self.settle(&mut scratch.found, n_wanted)?;
             scratch.found.retain(|found| self.is_near(found.rank));
             if let Some(mmr) = self.params.mmr {
                 // What is too bad to be a hit is none that others have to differ from.
@@ -168,7 +169,8 @@ impl Round {
         Ok(Round { moment, place, field, params, settled: OnceLock::new(), choosing: self.choosing })
     }
 
-    /// Leaves the nearest in the scratch, in order.
+    /// Leaves the nearest `n` in the scratch, and those found that are as near as the last of them, in the order of
+    /// measures.
     pub(super) fn find(&self, query: &Prepared, n: usize, scratch: &mut Scratch) -> Result<Route> {
         let exact = self.moment.reader();
         let (sight, n) = (self.moment.sight(&exact), n.min(self.moment.n_members()));
@@ -216,7 +218,7 @@ impl Round {
             false => self.find_each(sight, query, n, scratch)?,
         };
         let (n_visited, n_hops) = (route.n_visited + again.n_visited, route.n_hops);
-        Ok(Route { n_visited, n_hops, gave_up: true, ..again })
+        Ok(Route { n_visited, n_hops, ef: route.ef, gave_up: true, ..again })
     }
 
     /// Finds the nearest of all documents of the namespace without a walk.
@@ -286,7 +288,7 @@ impl Round {
             }
             let again = self.scan_codes(index, sight, query, wanted, candidates, scratch)?;
             let (n_visited, n_hops) = (route.n_visited + again.n_visited, route.n_hops);
-            return Ok(Route { n_visited, n_hops, gave_up: true, ..again });
+            return Ok(Route { n_visited, n_hops, ef: route.ef, gave_up: true, ..again });
         }
         match (moment.index(), plan) {
             (Some(index), Plan::Codes) => self.scan_codes(index, sight, query, wanted, candidates, scratch),
@@ -328,7 +330,7 @@ impl Round {
             let is_all = scratch.found.len() < n_found;
             n_checked += self.check(matching, scratch)?;
             if scratch.found.len() >= n || (is_all && scratch.found.len() >= matching.possible.n()) {
-                scratch.found.truncate(n);
+                cut(&mut scratch.found, n, sight.ranker);
                 return Ok(Route { n_checked, ..route });
             }
             if is_all {
@@ -399,8 +401,8 @@ impl Round {
     ) -> Result<Route> {
         let (mut n_scanned, mut absent) = (0, Vec::new());
         let Sight { exact, ranker, .. } = sight;
-        scratch.collect_nearest(n, |offer| {
-            let rank = |vector: &[f32]| ranker.rank(&query.row, vector);
+        scratch.collect_nearest(n, ranker, |offer| {
+            let rank = |vector: &[f32]| ranker.measure(&query.row, vector);
             for slot in slots.filter(|slot| query.excluded.binary_search(slot).is_err()) {
                 n_scanned += 1;
                 match exact.get(slot) {
@@ -414,8 +416,8 @@ impl Round {
         Ok(Route { way: Way::Exact, n_scanned, ..Route::default() })
     }
 
-    pub(super) fn is_near(&self, rank: f32) -> bool {
-        self.params.max_distance.is_none_or(|most| self.moment.ranker().distance(rank) <= most)
+    pub(super) fn is_near(&self, measure: f32) -> bool {
+        self.params.max_distance.is_none_or(|most| self.moment.ranker().distance(measure) <= most)
     }
 
     /// Refuses what only hits that were found by a vector alone can be asked for.
@@ -437,7 +439,9 @@ fn choose(place: &Place, params: &SearchParams) -> Result<(Arc<Moment>, Field)> 
     let listing = if params.group_by.is_some() { Listing::IfFew } else { Listing::IfSmall };
     let moment = place.moment(listing)?;
     let walks = {
-        let (_, reach) = beam(params, params.n_nearest(), moment.n_members(), moment.n_walked());
+        // The first page is found first, whichever is asked for.
+        let n = params.mmr.map_or(params.limit, |mmr| mmr.candidates);
+        let (_, reach) = beam(params, n, moment.n_members(), moment.n_walked());
         walked(&moment, moment.sight(&moment.reader()), params, reach).is_some()
     };
     if walks || moment.has_all() {
@@ -467,7 +471,7 @@ fn walked<'m>(moment: &'m Moment, sight: Sight<'_>, params: &SearchParams, reach
 /// has to keep in all sizes: what is not a candidate takes up room too.
 pub(super) fn beam(params: &SearchParams, n: usize, n_candidates: usize, n_documents: usize) -> (usize, f64) {
     let n = n.min(n_candidates);
-    let ef = params.ef.unwrap_or(LEAST_EF + EF_PER_HIT * n).max(n);
+    let ef = params.ef.unwrap_or(SearchParams::default_ef(n)).max(n);
     let share = n_documents.max(1) as f64 / n_candidates.max(1) as f64;
     let reach = ef as f64 * share.max(1.0);
     (reach.min(f64::from(u32::MAX)) as usize, reach)

@@ -85,10 +85,13 @@ impl Round {
         };
         let n = n.min(moment.n_members());
         let few = self.few().filter(|few| few.len().saturating_mul(FEW_SHARE) < ranking.n_postings());
-        let (best, n_scored) = match few {
+        let top = match few {
             Some(few) => ranking.best_of(&few, n, &mut admits)?,
             None => ranking.best(n, &mut admits)?,
         };
+        let n_scored = top.n_scored;
+        let sort = |tied: &mut [Scored]| self.sort_by_ids(tied, |scored| Slot(scored.slot));
+        let best = top.in_order(sort, &mut admits)?;
         Ok(ByWords { ranking, best, n_scored, n_checked })
     }
 

@@ -1,0 +1,71 @@
+//! The order of an answer: by score and distance, and where both are equal by ids. So it is one and the same however
+//! documents were found and wherever they lie in memory.
+
+use std::cmp::Ordering;
+
+use super::hits::Answer;
+use super::round::Round;
+use crate::error::Result;
+use crate::graph::Found;
+use crate::id::Slot;
+
+impl Answer {
+    /// The better one first: that with the higher score, of equal ones the nearer.
+    fn compare(&self, other: &Self) -> Ordering {
+        other.score.total_cmp(&self.score).then(self.distance.total_cmp(&other.distance))
+    }
+}
+
+impl Round {
+    /// Puts answers in order, the best first.
+    pub(super) fn order(&self, answers: &mut Vec<Answer>) -> Result<()> {
+        self.order_by(answers, |answer| answer)
+    }
+
+    /// Puts things in the order of the answers that stand for them.
+    pub(super) fn order_by<T>(&self, items: &mut Vec<T>, answer: impl Fn(&T) -> &Answer) -> Result<()> {
+        items.sort_by(|a, b| answer(a).compare(answer(b)));
+        let is_tied = |a: &T, b: &T| answer(a).compare(answer(b)).is_eq();
+        self.order_ties(items, usize::MAX, is_tied, |item| answer(item).slot)
+    }
+
+    /// Leaves the first `n` of what was found, which is in the order of measures; equally near ones in that of ids.
+    pub(super) fn settle(&self, found: &mut Vec<Found>, n: usize) -> Result<()> {
+        let ranker = self.moment.ranker();
+        let is_tied = |a: &Found, b: &Found| ranker.distance(a.rank) == ranker.distance(b.rank);
+        self.order_ties(found, n, is_tied, |found| Slot(found.slot))
+    }
+
+    /// Leaves the first `n` of things that are in order, those that are tied in the order of ids.
+    pub(super) fn order_ties<T>(
+        &self,
+        items: &mut Vec<T>,
+        n: usize,
+        is_tied: impl Fn(&T, &T) -> bool,
+        slot: impl Fn(&T) -> Slot,
+    ) -> Result<()> {
+        let mut begin = 0;
+        while begin < items.len().min(n) {
+            let n_tied = 1 + items[begin..].windows(2).take_while(|pair| is_tied(&pair[0], &pair[1])).count();
+            if n_tied > 1 {
+                self.sort_by_ids(&mut items[begin..begin + n_tied], &slot)?;
+            }
+            begin += n_tied;
+        }
+        items.truncate(n);
+        Ok(())
+    }
+
+    /// Puts things in the order of their documents' ids.
+    pub(super) fn sort_by_ids<T>(&self, items: &mut [T], slot: impl Fn(&T) -> Slot) -> Result<()> {
+        let mut failed = None;
+        items.sort_by_cached_key(|item| match self.moment.id_of(slot(item)) {
+            Ok(id) => Some(id),
+            Err(error) => {
+                failed.get_or_insert(error);
+                None
+            }
+        });
+        failed.map_or(Ok(()), Err)
+    }
+}
