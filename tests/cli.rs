@@ -185,6 +185,82 @@ fn rows(from: u64, to: u64) -> String {
 }
 
 #[test]
+fn an_import_creates_its_collection_if_it_is_asked_to() {
+    let shell = Shell::new();
+    shell.file("rows.jsonl", rows(1, 5));
+    let import = ["import", "c", "rows.jsonl"];
+    let create = |more: &[&str]| shell.run(&[&import[..], &["--create", "--dimension", "2"], more].concat());
+    shell.run(&import).bad(3, &["no database at"]);
+    shell.run(&[&import[..], &["--create"]].concat()).bad(2, &["--dimension"]);
+    shell.run(&[&import[..], &["--dimension", "2"]].concat()).bad(2, &["--create"]);
+    assert_eq!(create(&["--metric", "l2"]).good().out, "imported 4 rows of rows.jsonl into c\n");
+    let told = shell.run(&["stats", "--json"]).json();
+    assert_eq!(told["collections"][0]["config"]["metric"], json!("euclidean"));
+    // One that is there is taken if it is as asked for.
+    create(&[]).good();
+    create(&["--metric", "euclidean"]).good();
+    assert_eq!(shell.count("c"), 4);
+    create(&["--metric", "cosine"]).bad(1, &["expected metric euclidean, got cosine"]);
+    let other = ["import", "c", "rows.jsonl", "--create", "--dimension", "3"];
+    shell.run(&other).bad(1, &["expected dimension 2, got 3"]);
+    shell.run(&["import", "d", "rows.jsonl", "--create", "--dimension", "0"]).bad(1, &["invalid dimension"]);
+    shell.run(&["import", "d", "rows.jsonl"]).bad(3, &["no collection named \"d\"", "import --create"]);
+    shell.run(&["import", "d", "rows.jsonl", "--create", "--dimension", "2"]).good();
+    let told = shell.run(&["stats", "--json"]).json();
+    assert_eq!(told["collections"][1]["config"]["metric"], json!("cosine"));
+}
+
+#[test]
+fn a_search_goes_on_page_by_page() {
+    let shell = Shell::with_collection();
+    shell.file("rows.jsonl", rows(1, 60)).run(&["import", "c", "rows.jsonl"]).good();
+    shell.file("q.json", "[1, 0]");
+    let search = ["search", "c", "--vector", "q.json", "--limit", "7", "--json"];
+    let (mut all, mut next) = (Vec::new(), None::<String>);
+    for page in 0..9 {
+        let own = match &next {
+            None => shell.run(&[&search[..], &["--pages"]].concat()).json(),
+            // As an argument, or in a file.
+            Some(next) if page % 2 == 0 => shell.run(&[&search[..], &["--after", next]].concat()).json(),
+            Some(next) => {
+                shell.file("next", format!("{next}\n"));
+                shell.run(&[&search[..], &["--after", "@next"]].concat()).json()
+            }
+        };
+        all.extend(ids(&own));
+        next = own["next"].as_str().map(str::to_owned);
+        // Nearer ones come in between.
+        let id = 100 + page;
+        shell.file("new.jsonl", format!("{{\"id\": {id}, \"vector\": [1, 0.001]}}\n"));
+        shell.run(&["import", "c", "new.jsonl"]).good();
+    }
+    assert!(next.is_some(), "those that came are left");
+    let different: std::collections::BTreeSet<String> = all.iter().map(Value::to_string).collect();
+    assert_eq!((all.len(), different.len()), (63, 63));
+    let told = shell.run(&["search", "c", "--vector", "q.json", "--pages", "--limit", "50"]).good().out;
+    assert!(told.lines().last().is_some_and(|line| line.starts_with("more: --after A")), "{told}");
+    assert!(!shell.run(&search).good().out.contains("next"), "without being asked for there are no pages");
+
+    let next = next.expect("there is more");
+    shell
+        .run(&["search", "c", "--like", "7", "--after", &next])
+        .bad(1, &["invalid after: expected a cursor of this search"]);
+    shell
+        .run(&[&search[..], &["--after", "Abc"]].concat())
+        .bad(1, &["invalid after: expected a cursor as a page had it"]);
+    shell.run(&[&search[..], &["--after", "@none"]].concat()).bad(3, &["none"]);
+    shell.run(&[&search[..], &["--after", &next, "--offset", "1"]].concat()).bad(2, &["--offset"]);
+    shell.file("q.json", "[1, 0] [0, 1]");
+    shell.run(&["search", "c", "--vector", "q.json", "--pages"]).bad(1, &["expected", "one query"]);
+    // Pages by offset repeat nothing where nothing is written in between.
+    shell.file("q.json", "[1, 0]");
+    let pages = (0..8)
+        .flat_map(|page| shell.hits(&["--vector", "q.json", "--limit", "9", "--offset", &(page * 9).to_string()]));
+    let pages: Vec<String> = pages.map(|id| id.to_string()).collect();
+    assert_eq!((pages.len(), pages.iter().collect::<std::collections::BTreeSet<_>>().len()), (68, 68));
+}
+
+#[test]
 fn documents_are_written_found_and_deleted() {
     let shell = Shell::with_collection();
     let rows = r#"{"id": "east", "vector": [1, 0], "text": "where the sun rises", "cold": false, "n": 1}

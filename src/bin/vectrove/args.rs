@@ -91,7 +91,7 @@ pub(crate) enum Verb {
     #[command(after_help = IMPORT_HELP)]
     Import(Import),
     /// Find the documents nearest to vectors or to a stored document, or by words
-    Search(Search),
+    Search(Box<Search>),
     /// Show documents by id
     Get(Get),
     /// Delete documents by id or by filter
@@ -261,6 +261,15 @@ pub(crate) struct Import {
     /// Go on where an interrupted import of the same file stopped
     #[arg(long)]
     pub(crate) resume: bool,
+    /// Create the collection if there is none, and the database; one that is there has to have this dimension and metric
+    #[arg(long, requires = "dimension")]
+    pub(crate) create: bool,
+    /// Components of every vector of a collection that is created
+    #[arg(long, value_name = "N", requires = "create")]
+    pub(crate) dimension: Option<usize>,
+    /// How vectors of a collection that is created are compared: cosine, dot, euclidean or manhattan [default: cosine]
+    #[arg(long, requires = "create")]
+    pub(crate) metric: Option<Metric>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -292,9 +301,15 @@ pub(crate) struct Search {
     /// Most hits
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) limit: usize,
-    /// How many of the nearest to leave out first
+    /// How many of the nearest to leave out first; --pages repeats nothing whatever is written in between
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) offset: usize,
+    /// Say where the next page begins, for --after; of a single query
+    #[arg(long, conflicts_with = "offset")]
+    pub(crate) pages: bool,
+    /// Go on after a page of the same search: its `next`, or @ and a file that has it
+    #[arg(long, value_name = "NEXT|@FILE", conflicts_with = "offset")]
+    pub(crate) after: Option<String>,
     /// Compare with every document instead of walking the graph
     #[arg(long)]
     pub(crate) exact: bool,

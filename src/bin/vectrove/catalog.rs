@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::json;
-use vectrove::{Analyzer, Collection, CollectionConfig, CollectionStats, Database, Error, Index, Namespace, Schema};
+use vectrove::{
+    Analyzer, Collection, CollectionConfig, CollectionStats, Database, Error, Index, Metric, Namespace, Schema,
+};
 
 use crate::args;
 use crate::failure::Failure;
@@ -14,6 +16,34 @@ use crate::output::{Output, grouped};
 /// The collection with a name; where there is none, the failure says which there are.
 pub(crate) fn open(db: &Database, name: &str) -> Result<Collection, Failure> {
     db.collection(name).map_err(|error| absent(db, error))
+}
+
+/// The collection with a name, created if there is none. One that is there has to be as asked for.
+pub(crate) fn open_or_create(
+    db: &Database,
+    name: &str,
+    dimension: usize,
+    metric: Option<Metric>,
+) -> Result<Collection, Failure> {
+    let collection = match db.collection(name) {
+        Err(Error::CollectionNotFound { .. }) => {
+            let config = CollectionConfig::new(dimension).metric(metric.unwrap_or_default());
+            return Ok(db.get_or_create_collection(name, config)?);
+        }
+        found => found?,
+    };
+    let config = collection.config();
+    let differs =
+        |field, expected: String, got: String| Error::ConfigConflict { name: name.into(), field, expected, got };
+    match metric {
+        _ if config.dimension != dimension => {
+            Err(differs("dimension", config.dimension.to_string(), dimension.to_string()).into())
+        }
+        Some(metric) if config.metric != metric => {
+            Err(differs("metric", config.metric.to_string(), metric.to_string()).into())
+        }
+        _ => Ok(collection),
+    }
 }
 
 /// The namespace a verb is about: the default one if none is named.
@@ -26,7 +56,7 @@ pub(crate) fn namespace(collection: &Collection, name: Option<&str>) -> Result<N
 
 fn absent(db: &Database, error: Error) -> Failure {
     let Error::CollectionNotFound { name } = &error else { return error.into() };
-    let create = format!("`vectrove create {name} --dimension N` makes it");
+    let create = format!("`vectrove create {name} --dimension N` makes it, and so does `import --create`");
     let hint = match db.collections() {
         Ok(names) if !names.is_empty() => format!("there are: {}; {create}", names.join(", ")),
         _ => create,

@@ -29,7 +29,10 @@ const RESUME: &str = "the same command with --resume goes on from there";
 /// Imports rows as the arguments say.
 pub(crate) fn import(db: &Database, args: &args::Import, output: &mut Output) -> Result<(), Failure> {
     interrupt::watch()?;
-    let collection = catalog::open(db, &args.target.collection)?;
+    let collection = match args.dimension.filter(|_| args.create) {
+        Some(dimension) => catalog::open_or_create(db, &args.target.collection, dimension, args.metric)?,
+        None => catalog::open(db, &args.target.collection)?,
+    };
     let mut import = Import::begin(db, &collection, args)?;
     let done = import.run(output);
     import.progress.finish_and_clear();

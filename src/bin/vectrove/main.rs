@@ -48,7 +48,11 @@ fn run(args: Args, output: &mut Output) -> Result<(), Failure> {
         Task::Keep(verb) => return backup::perform(verb, output),
         Task::Verb(verb) => verb,
     };
-    let creates = matches!(verb, Verb::Create(_));
+    let creates = match &verb {
+        Verb::Create(_) => true,
+        Verb::Import(import) => import.create,
+        _ => false,
+    };
     // What is imported is linked by whoever opens the database to search it: nothing waits for that here.
     let options = Options::new().create_if_missing(creates).tail_bound(MAX_TAIL).read_only(args.read_only);
     let db = Database::open_with(folder(args.db), options)?;
@@ -67,7 +71,7 @@ fn perform(db: &Database, verb: Verb, output: &mut Output) -> Result<(), Failure
     match verb {
         Verb::Create(create) => catalog::create(db, create, output),
         Verb::Import(import) => import::import(db, &import, output),
-        Verb::Search(search) => search::search(db, search, output),
+        Verb::Search(search) => search::search(db, *search, output),
         Verb::Get(get) => documents::get(db, get, output),
         Verb::Delete(delete) => documents::delete(db, delete, output),
         Verb::Count(count) => documents::count(db, count, output),

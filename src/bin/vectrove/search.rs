@@ -3,13 +3,15 @@
 //! Every query is answered by one line of JSON, or by a table. Queries of a file are searched several at a time;
 //! those of stdin one by one, each answered before the next is awaited.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use serde::Serialize;
 use vectrove::limits::MAX_CANDIDATES;
-use vectrove::{Database, Error, Explanation, GroupBy, Hit, Hits, Mmr, Namespace, Query, SearchParams, Way};
+use vectrove::{
+    Database, Error, Explanation, GroupBy, Hit, Hits, Mmr, Namespace, Query, SearchCursor, SearchParams, Way,
+};
 
 use crate::args;
 use crate::catalog;
@@ -41,11 +43,15 @@ pub(crate) fn search(db: &Database, args: args::Search, output: &mut Output) -> 
     let has_vectors = args.vectors.is_some() || args.vector.is_some();
     let shape = Shape { alone: !has_vectors || args.row.len() == 1, fields: args.fields.is_some() };
     let at_once = if args.vector.as_deref().is_some_and(is_stdin) { 1 } else { AT_ONCE };
+    let pages = if args.pages || args.after.is_some() { Some(cursor(args.after.as_deref())?) } else { None };
     let mut queries = queries(&args)?;
     if let Some(text) = args.text.clone().filter(|_| has_vectors || !args.like.is_empty()) {
         queries = Box::new(queries.map(move |query| query.map(|(number, query)| (number, query.with_text(&*text)))));
     }
     let params = params(args);
+    if let Some(after) = pages {
+        return page(&namespace, queries, params, after, |number, hits| show(output, number, hits, shape));
+    }
     loop {
         let (chunk, failure) = take(&mut queries, at_once);
         if !chunk.is_empty() {
@@ -58,6 +64,32 @@ pub(crate) fn search(db: &Database, args: args::Search, output: &mut Output) -> 
             return Err(failure);
         }
     }
+}
+
+/// Where to go on: as it was written, or in a file.
+fn cursor(after: Option<&str>) -> Result<Option<SearchCursor>, Failure> {
+    let Some(text) = after else { return Ok(None) };
+    let text = match text.strip_prefix('@').map(Path::new) {
+        Some(path) => fs::read_to_string(path).map_err(|error| Failure::file("reading", path, &error))?,
+        None => text.to_owned(),
+    };
+    Ok(Some(text.trim().parse()?))
+}
+
+/// Shows a page of the answer to the only query.
+fn page(
+    namespace: &Namespace,
+    mut queries: Queries,
+    params: SearchParams,
+    after: Option<SearchCursor>,
+    show: impl FnOnce(u64, &Hits) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let Some((number, query)) = queries.next().transpose()? else { return Ok(()) };
+    if queries.next().transpose()?.is_some() {
+        return Err(Failure::failed("expected one query for pages, got several").hint("choose one with --row"));
+    }
+    let hits = namespace.search(query).params(params).after(after).run()?;
+    show(number, &hits)
 }
 
 fn queries(args: &args::Search) -> Result<Queries, Failure> {
@@ -170,14 +202,18 @@ struct Shape {
 #[derive(Serialize)]
 struct Answer<'a> {
     hits: &'a [Hit],
+    /// What `--after` takes for the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     explanation: Option<&'a Explanation>,
 }
 
 fn show(output: &mut Output, number: u64, hits: &Hits, shape: Shape) -> Result<(), Failure> {
     let explanation = hits.explanation.as_deref();
+    let next = hits.next.as_ref().map(SearchCursor::to_string);
     if output.json {
-        return output.object(&Answer { hits, explanation });
+        return output.object(&Answer { hits, next, explanation });
     }
     if !shape.alone {
         output.line(format_args!("query {number}"))?;
@@ -193,7 +229,8 @@ fn show(output: &mut Output, number: u64, hits: &Hits, shape: Shape) -> Result<(
         let line = format!("{score}  {id:id_width$}  {}", cut(&about(hit, shape), room));
         output.line(line.trim_end())?;
     }
-    explanation.map_or(Ok(()), |explanation| output.line(explanation))
+    explanation.map_or(Ok(()), |explanation| output.line(explanation))?;
+    next.map_or(Ok(()), |next| output.line(format_args!("more: --after {next}")))
 }
 
 /// What a table says of a hit: the fields that were asked for and its text; without either, its metadata.
