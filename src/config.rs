@@ -415,7 +415,8 @@ impl Options {
         Options::default()
     }
 
-    /// Whether to create the database where there is none. Default: true.
+    /// Whether to create the database where there is none; without it opening one is refused with
+    /// [`DatabaseNotFound`](Error::DatabaseNotFound), and no folder made. Default: true.
     #[must_use]
     pub fn create_if_missing(mut self, create: bool) -> Self {
         self.create_if_missing = create;
@@ -508,8 +509,10 @@ impl Options {
         self
     }
 
-    /// Documents of a collection that may wait to be linked before writers have to: 1 to 16,777,216. A bulk load may
-    /// raise it, and slows searches down meanwhile. Default: what takes 1 MiB as codes, but at least 1,024.
+    /// Documents of a collection that may wait to be linked before writers have to: 1 to 16,777,216. Every search
+    /// compares those that wait one by one ([`Route::n_tail`](crate::Route::n_tail)): a bulk load may raise the bound, and
+    /// slows searches down meanwhile; where searches must not slow down while others write, a lower one bounds by how
+    /// much. Default: what takes 1 MiB as codes, but at least 1,024.
     #[must_use]
     pub fn tail_bound(mut self, n_documents: usize) -> Self {
         self.tail_bound = Some(n_documents);

@@ -146,7 +146,20 @@ fn source_of<'r>(rehearsal: &'r Rehearsal, collection: &'r Rehearsed) -> Option<
 }
 
 impl Database {
-    /// Opens the database in a folder, creating it if there is none.
+    /// Opens the database in a folder, creating it if there is none: also where the path is misspelt.
+    /// [`Options::create_if_missing`]`(false)` opens only what is there.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// use vectrove::{Database, ErrorKind, Options};
+    /// let path = folder.path().join("memories");
+    /// let only_if_there = Options::new().create_if_missing(false);
+    /// let error = Database::open_with(&path, only_if_there.clone()).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    /// Database::open(&path)?.close()?;
+    /// Database::open_with(&path, only_if_there)?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`open_with`](Database::open_with).
