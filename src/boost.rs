@@ -1,7 +1,7 @@
 //! What adds to the scores of hits beside how near they are: how old they are, a number they have, or a filter they
 //! match.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::filter::extract::{first_instant, first_number};
@@ -33,7 +33,8 @@ enum Kind {
 
 impl Boost {
     /// A half for each half-life that the time in a metadata field lies away from now, before or after: 1 for what is
-    /// of now, ½ after one half-life, ¼ after two. 0 without an RFC 3339 time in the field.
+    /// of now, ½ after one half-life, ¼ after two. 0 without a time in the field, as [filters](Filter) read
+    /// them.
     #[must_use]
     pub fn decay(path: impl Into<String>, half_life: Duration) -> Self {
         Boost { kind: Kind::Decay { path: path.into(), half_life, origin: None }, weight: 1.0 }
@@ -126,24 +127,17 @@ impl Boost {
     }
 }
 
-/// Now, as times are compared.
-pub(crate) fn now() -> i128 {
-    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(since) => since.as_nanos() as i128,
-        Err(before) => -(before.duration().as_nanos() as i128),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
     use crate::filter::field;
     use serde_json::json;
 
     fn of(boost: &Boost, metadata: serde_json::Value) -> f64 {
         boost.validate().unwrap();
         let metadata = Value::from(metadata);
-        boost.of(&metadata, now(), &|filter| filter.matches(&metadata))
+        boost.of(&metadata, Clock::default().now_ns(), &|filter| filter.matches(&metadata))
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cancel::Cancel;
+use crate::clock::Clock;
 use crate::distance::{Distance, Distances, Metric};
 use crate::error::{Error, Result};
 use crate::limits::{
@@ -372,8 +374,9 @@ pub struct Options {
     /// How many of the newest commits stay in the commit log after their data has reached its final files. Default:
     /// 1,000. Operation ids are remembered as long.
     pub log_retention: u64,
-    /// Whether to open a database that has lost durable commits, giving them up; and one in which two collections
-    /// have the same name, which gives the second another one. Default: false.
+    /// Whether to open a database that has lost durable commits, giving them up; one in which two collections have the
+    /// same name, which gives the second another one; and one that a forked child of its writer wrote to, without what
+    /// the child wrote. Default: false.
     pub accept_loss: bool,
     /// Whether to only read, also while another process writes. What is read is the database as of one commit, until
     /// [`Database::refresh`](crate::Database::refresh) goes on to a later one. Writes are refused, nothing on disk is
@@ -387,6 +390,11 @@ pub struct Options {
     pub tail_bound: Option<usize>,
     /// Distances that collections may be created with, by name.
     pub distances: Distances,
+    /// Where the time comes from. Default: the system's clock.
+    pub clock: Clock,
+    /// Ends the opening early once it is set, and a [`refresh`](crate::Database::refresh). Default: a flag that nobody
+    /// sets.
+    pub cancel: Cancel,
 }
 
 impl Default for Options {
@@ -405,6 +413,8 @@ impl Default for Options {
             link_threads: std::thread::available_parallelism().map_or(1, usize::from).min(MAX_LINK_THREADS),
             tail_bound: None,
             distances: Distances::default(),
+            clock: Clock::default(),
+            cancel: Cancel::default(),
         }
     }
 }
@@ -536,6 +546,33 @@ impl Options {
     #[must_use]
     pub fn distance(mut self, name: impl Into<String>, distance: impl Distance + 'static) -> Self {
         self.distances.register(name.into(), distance);
+        self
+    }
+
+    /// Where the time comes from. Default: the system's clock.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use vectrove::{Clock, CollectionConfig, Database, Document, Options};
+    /// let noon = UNIX_EPOCH + Duration::from_secs(12 * 3_600);
+    /// let db = Database::open_with(folder.path(), Options::new().clock(Clock::new(move || noon)))?;
+    /// let notes = db.create_collection("notes", CollectionConfig::new(1))?;
+    /// notes.insert(Document::new([1.0]).id("a"))?;
+    /// assert_eq!(notes.get("a")?.unwrap().created_at_ms, 12 * 3_600_000);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Ends the opening early once the flag is set, with `Cancelled`; no file was changed then. A
+    /// [`refresh`](crate::Database::refresh) asks it too. Default: a flag that nobody sets.
+    #[must_use]
+    pub fn cancel(mut self, cancel: Cancel) -> Self {
+        self.cancel = cancel;
         self
     }
 

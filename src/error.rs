@@ -6,6 +6,11 @@ use std::path::PathBuf;
 
 use crate::id::{Commit, DocId};
 
+/// What an operating system says to a process, or to all of them, that may open no more files: the same numbers on all
+/// Unix systems.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
+
 /// The result of every fallible call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -121,6 +126,15 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// The folder asked for, or one above it, is a symbolic link to something that does not exist. Nothing was made.
+    #[error("{} is a dangling link: {} does not exist", path.display(), target.display())]
+    DanglingLink {
+        /// The link.
+        path: PathBuf,
+        /// What it names.
+        target: PathBuf,
+    },
+
     /// No document of the namespace has this id.
     #[error("no document with id {id} in collection \"{collection}\"")]
     DocumentNotFound {
@@ -199,6 +213,23 @@ pub enum Error {
         detail: String,
     },
 
+    /// A forked child of the process that had the database open wrote to its log too. Nothing was changed.
+    #[error(
+        "corruption in {log}: expected sequence number {expected} at byte {offset}, got {got}: a forked child of the \
+         process that had the database open wrote to it too. Opening it for writing with `Options::accept_loss(true)` \
+         takes out what the child wrote, and keeps the log as it was beside the data; otherwise restore a backup"
+    )]
+    ForeignRecords {
+        /// The log's name.
+        log: String,
+        /// Where in the log, in bytes.
+        offset: usize,
+        /// The sequence number that follows those before.
+        expected: u64,
+        /// The one that is there.
+        got: u64,
+    },
+
     /// Commits that were acknowledged as durable are missing. Nothing was changed.
     #[error(
         "data loss: commits {from} to {to} were durable and are missing; restore a backup, or open with \
@@ -232,6 +263,18 @@ pub enum Error {
     /// The handle's database was closed.
     #[error("database is closed")]
     Closed,
+
+    /// The call was ended early by its [`Cancel`](crate::Cancel).
+    #[error("cancelled")]
+    Cancelled,
+
+    /// This process was forked from one that had opened a database. Nothing was touched: only the process that opened
+    /// the database may use its handles, and a child forked since may open none itself.
+    #[error(
+        "this process was forked from one that had opened a database, and can use none: expected the process that \
+         opened it, or one that was forked before; start another program, or fork before the first open"
+    )]
+    Forked,
 
     /// The storage engine failed while committing. [`Error::outcome`] says what became of the write.
     #[error("commit {commit} failed ({outcome}): {reason}")]
@@ -274,6 +317,32 @@ pub enum Error {
         limit: usize,
         /// Bytes that codes, links, caches and bookkeeping would take.
         needed: usize,
+    },
+
+    /// The process's limit of address space is too low for an open database. Nothing was allocated.
+    #[error(
+        "too little address space to open a database: expected {needed} bytes beside the {used} in use, got a limit of \
+         {limit}; raise it (`ulimit -v`), or lower `Options::memory_bytes` or `Options::link_threads`"
+    )]
+    AddressSpace {
+        /// Bytes that an open database may take.
+        needed: u64,
+        /// Bytes in use already.
+        used: u64,
+        /// The limit.
+        limit: u64,
+    },
+
+    /// The process, or the system, may open no more files. What was asked for did not happen.
+    #[error(
+        "out of file descriptors while {doing}: {source}; raise the limit of open files (`ulimit -n`) or have fewer \
+         open"
+    )]
+    OutOfDescriptors {
+        /// What was being done.
+        doing: String,
+        /// The engine's or the operating system's own words.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 
     /// A file operation failed.
@@ -339,6 +408,12 @@ pub enum ErrorKind {
     Unavailable,
     /// The storage engine or the operating system failed in a way the message describes.
     Internal,
+    /// The process has run out of something that the system gives it: raise its limit or use less, then try again.
+    Exhausted,
+    /// The caller asked for the call to end early: call again to have it done.
+    Cancelled,
+    /// The process is a forked child of the one that opened the database: call from that one, or start another program.
+    Forked,
 }
 
 impl Error {
@@ -358,6 +433,7 @@ impl Error {
             Error::Shared(error) => error.kind(),
             Error::CollectionNotFound { .. }
             | Error::DatabaseNotFound { .. }
+            | Error::DanglingLink { .. }
             | Error::DocumentNotFound { .. }
             | Error::BackupNotFound { .. } => ErrorKind::NotFound,
             Error::CollectionExists { .. } | Error::ConfigConflict { .. } | Error::DocumentExists { .. } => {
@@ -365,13 +441,17 @@ impl Error {
             }
             Error::VersionMismatch { .. } => ErrorKind::Conflict,
             Error::Busy { .. } => ErrorKind::Busy,
-            Error::Corruption { .. } | Error::DataLoss { .. } | Error::UnsupportedFormat { .. } => {
-                ErrorKind::Corruption
-            }
+            Error::Corruption { .. }
+            | Error::DataLoss { .. }
+            | Error::ForeignRecords { .. }
+            | Error::UnsupportedFormat { .. } => ErrorKind::Corruption,
             Error::ReadOnly { .. } | Error::Closed | Error::OutOfMemory { .. } | Error::MemoryLimit { .. } => {
                 ErrorKind::Unavailable
             }
             Error::Commit { .. } => ErrorKind::Unavailable,
+            Error::Forked => ErrorKind::Forked,
+            Error::AddressSpace { .. } | Error::OutOfDescriptors { .. } => ErrorKind::Exhausted,
+            Error::Cancelled => ErrorKind::Cancelled,
             Error::Storage { .. } | Error::Io { .. } => ErrorKind::Internal,
         }
     }
@@ -393,12 +473,15 @@ impl Error {
             Error::ReadOnly { reason } => Error::ReadOnly { reason: reason.clone() },
             Error::Commit { reason, .. } => Error::ReadOnly { reason: reason.clone() },
             Error::Closed => Error::Closed,
+            Error::Forked => Error::Forked,
+            Error::Cancelled => Error::Cancelled,
             Error::Corruption { what, detail } => Error::corruption(what.clone(), detail.clone()),
             Error::MemoryLimit { limit, needed } => Error::MemoryLimit { limit: *limit, needed: *needed },
             Error::OutOfMemory { n_documents, source } => {
                 Error::OutOfMemory { n_documents: *n_documents, source: told(source) }
             }
             Error::Io { doing, path, source } => Error::io(doing, path.clone(), told(source)),
+            Error::OutOfDescriptors { doing, source } => Error::out_of_descriptors(doing, source.to_string()),
             Error::Storage { doing, source } => Error::Storage { doing, source: source.to_string().into() },
             other => Error::Storage { doing: "working in the background", source: other.to_string().into() },
         }
@@ -408,8 +491,20 @@ impl Error {
         Error::Corruption { what: what.into(), detail: detail.into() }
     }
 
+    /// A file operation failed; for want of a descriptor, perhaps.
     pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
-        Error::Io { doing, path: path.into(), source }
+        let path = path.into();
+        match source.raw_os_error() {
+            Some(EMFILE | ENFILE) => Error::out_of_descriptors(format!("{doing} {}", path.display()), source),
+            _ => Error::Io { doing, path, source },
+        }
+    }
+
+    pub(crate) fn out_of_descriptors(
+        doing: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Error::OutOfDescriptors { doing: doing.into(), source: source.into() }
     }
 
     pub(crate) fn in_batch(self, index: usize, id: Option<&DocId>) -> Self {
@@ -462,6 +557,19 @@ mod tests {
         let error = error.in_batch(3, Some(&DocId::from("a")));
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
         assert!(error.to_string().starts_with("operation 3 of the batch (id a): dimension mismatch"));
+    }
+
+    #[test]
+    fn a_want_of_descriptors_is_told_from_other_failures() {
+        let of = |number| Error::io("opening", "file", std::io::Error::from_raw_os_error(number));
+        for number in [EMFILE, ENFILE] {
+            assert_eq!(of(number).kind(), ErrorKind::Exhausted);
+            assert!(
+                of(number).to_string().starts_with("out of file descriptors while opening file: Too many open files")
+            );
+            assert_eq!(of(number).restated().kind(), ErrorKind::Exhausted);
+        }
+        assert!([2, 13, 28].into_iter().all(|number| of(number).kind() == ErrorKind::Internal));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 // Modules stand in the order of the floors: each may use only those above it. `tests/architecture.rs` checks that.
 
 // Floor 0: words. No I/O, no locks.
+mod cancel;
+mod clock;
 mod document;
 mod error;
 mod failpoint;
@@ -35,6 +37,8 @@ mod collection;
 mod db;
 
 pub use crate::boost::Boost;
+pub use crate::cancel::Cancel;
+pub use crate::clock::Clock;
 pub use crate::collection::batch::{Batch, Write};
 pub use crate::collection::facet::Facet;
 pub use crate::collection::figures::NamespaceStats;

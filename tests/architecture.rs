@@ -343,6 +343,13 @@ fn unsafe_code_of_the_library_is_fenced() {
 }
 
 #[test]
+fn only_the_clock_knows_what_time_it_is() {
+    check_nowhere_but(&files(), &["SystemTime", "UNIX_EPOCH", "now_v7", "now_utc"], |path| {
+        path == "clock.rs" || path.starts_with("bin/")
+    });
+}
+
+#[test]
 fn nothing_outside_tests_unwraps() {
     for file in files() {
         let n_unwraps = file.tokens.windows(4).filter(|tokens| starts_with(tokens, &[".", "unwrap", "(", ")"])).count();

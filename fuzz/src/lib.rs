@@ -4,6 +4,10 @@
 
 #[path = "../../src/limits.rs"]
 pub mod limits;
+#[path = "../../src/cancel.rs"]
+pub mod cancel;
+#[path = "../../src/clock.rs"]
+pub mod clock;
 #[path = "../../src/id.rs"]
 pub mod id;
 #[path = "../../src/error.rs"]

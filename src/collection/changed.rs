@@ -73,7 +73,8 @@ impl Source<'_> {
         known: &HashSet<NamespaceId>,
     ) -> Result<Vec<(Slot, FoundSlot, Now)>> {
         let reading = storage("reading what has changed");
-        let Source { rocks, families, snapshot, config } = self;
+        self.check_cancel()?;
+        let Source { rocks, families, snapshot, config, .. } = self;
         let keys: Vec<_> = slots.iter().map(|&slot| key::document(slot)).collect();
         let documents = rocks.get_many(&families.documents, snapshot, &keys).map_err(&reading)?;
         let (used, empty): (Vec<_>, Vec<_>) = slots.iter().copied().zip(documents).partition(|(_, row)| row.is_some());

@@ -65,7 +65,8 @@ pub(crate) fn document(
     check_text(text.as_deref())?;
     let vector = CheckedVector { norm, comparable: live.prepare(namespace, &vector, norm), vector };
     let words = live.words.count(text.as_deref(), &metadata);
-    Ok(CheckedDocument { id: id.unwrap_or_else(DocId::generate), vector, metadata, text, words })
+    let id = id.unwrap_or_else(|| DocId::Uuid(live.store.options().clock.new_id()));
+    Ok(CheckedDocument { id, vector, metadata, text, words })
 }
 
 /// Checks an update for a namespace, which may have no number yet.

@@ -88,7 +88,7 @@ pub(crate) fn commit_with(
         store.acknowledge(commit, durability)?;
         return Ok(Receipt { commit, ids, n_changed: 0, repeated: true });
     }
-    let mut plan = Plan::new(turn.last().next(), n_bytes);
+    let mut plan = Plan::new(turn.last().next(), store.now_ms(), n_bytes);
     for (index, operation) in operations.into_iter().enumerate() {
         let id = operation.prepared.id().clone();
         plan.add(operation).map_err(|error| error.in_batch(index, Some(&id)))?;

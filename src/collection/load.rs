@@ -22,6 +22,7 @@ use super::schema::Admission;
 use super::waiting::{Obstacles, Waiting};
 use super::words::Words;
 use super::{Common, Live, image};
+use crate::cancel::Cancel;
 use crate::config::CollectionConfig;
 use crate::document::{OpenedBy, Opening};
 use crate::error::{Error, Result};
@@ -141,6 +142,8 @@ pub(crate) struct Source<'a> {
     /// `None` reads what is there now.
     pub(crate) snapshot: Option<&'a EngineSnapshot>,
     pub(crate) config: &'a CollectionConfig,
+    /// Ends reading early.
+    pub(crate) cancel: Option<&'a Cancel>,
 }
 
 impl Candidate {
@@ -251,12 +254,18 @@ impl<'a> Source<'a> {
         (from, to): Range,
         mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>,
     ) -> Result<()> {
-        let failed =
-            self.rocks.scan_through(family, self.snapshot, (&from, &to), |key, value| match visit(key, value) {
+        let failed = self.rocks.scan_through(family, self.snapshot, (&from, &to), |key, value| {
+            match self.check_cancel().and_then(|()| visit(key, value)) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(error) => ControlFlow::Break(error),
-            });
+            }
+        });
         failed.map_err(storage("reading a collection"))?.map_or(Ok(()), Err)
+    }
+
+    /// Refuses to go on once reading is to end early.
+    pub(super) fn check_cancel(self) -> Result<()> {
+        self.cancel.map_or(Ok(()), Cancel::check)
     }
 
     /// What codes are made by, as it is written down.
@@ -338,7 +347,7 @@ impl<'a> Source<'a> {
 
     /// Where the collection's vectors are on disk.
     pub(crate) fn disk(self) -> Disk<'a> {
-        let Source { rocks, families, snapshot, config } = self;
+        let Source { rocks, families, snapshot, config, .. } = self;
         Disk { rocks, families, snapshot, normalizes: config.compares_directions() }
     }
 

@@ -371,7 +371,7 @@ impl Live {
 
     /// Where the collection's rows are read from.
     pub(crate) fn source<'l>(&'l self, snapshot: Option<&'l EngineSnapshot>) -> Source<'l> {
-        Source { rocks: self.store.rocks(), families: &self.families, snapshot, config: &self.config }
+        Source { rocks: self.store.rocks(), families: &self.families, snapshot, config: &self.config, cancel: None }
     }
 
     /// Takes note of a commit that changed the collection.

@@ -226,6 +226,11 @@ impl Moment {
         &self.live.memory.slots
     }
 
+    /// What the database's clock says, as times are compared.
+    pub(super) fn now_ns(&self) -> i128 {
+        self.live.store.options().clock.now_ns()
+    }
+
     /// Has the linker look for work.
     pub(super) fn ring(&self) {
         self.live.bell.ring();

@@ -18,7 +18,6 @@ use super::{Live, Namespace};
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
 use crate::store::draft::{Draft, EncodedPut};
-use crate::store::now_ms;
 use crate::store::record::DocumentRow;
 use crate::text::counts::WordCounts;
 use crate::value::Value;
@@ -82,9 +81,9 @@ struct After {
 }
 
 impl Plan {
-    /// A plan for the commit with this number, of about so many bytes.
-    pub(crate) fn new(commit: Commit, n_bytes: usize) -> Self {
-        Plan { commit, now_ms: now_ms(), n_bytes, collections: BTreeMap::new() }
+    /// A plan for the commit with this number, made now, of about so many bytes.
+    pub(crate) fn new(commit: Commit, now_ms: u64, n_bytes: usize) -> Self {
+        Plan { commit, now_ms, n_bytes, collections: BTreeMap::new() }
     }
 
     /// Applies one operation to the plan.

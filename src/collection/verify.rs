@@ -10,6 +10,7 @@ use super::index::Index;
 use super::load::Source;
 use super::memory::Memory;
 use super::{Live, regraph, rows};
+use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::id::{Commit, Slot};
 use crate::schema::check::Fault;
@@ -20,9 +21,9 @@ use crate::store::{View, key};
 impl Live {
     /// Reads every row of the collection as of now and compares all with all. Writes wait meanwhile: the caller holds
     /// the committer section.
-    pub(crate) fn verify(&self) -> Result<usize> {
+    pub(crate) fn verify(&self, cancel: &Cancel) -> Result<usize> {
         let view = self.store.view();
-        let source = self.source(Some(&view.snapshot));
+        let source = Source { cancel: Some(cancel), ..self.source(Some(&view.snapshot)) };
         // Without vectors and codes: those are compared row by row.
         let fresh = Memory::new(Exact::new(self.config.dimension), None);
         let namespaces = source.names()?;
@@ -34,11 +35,13 @@ impl Live {
         self.verify_vectors(source, &view)?;
         self.verify_ids(source)?;
         self.verify_fields(source)?;
-        self.verify_words(&view)?;
+        self.verify_words(source, &view)?;
         if let Some(index) = &self.memory.index {
             index.audit(&self.memory).map_err(|detail| Error::corruption("the graph", detail))?;
             self.verify_graph(source)?;
         }
+        // What reads the graph may take a read that was ended early for damage that costs nothing.
+        cancel.check()?;
         Ok(self.memory.census().n_documents)
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Database, Engine, reader};
+use crate::cancel::Cancel;
 use crate::config::{Options, Residency};
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -43,7 +44,16 @@ impl Database {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn backup(&self, folder: impl AsRef<Path>) -> Result<Backup> {
-        self.engine.backup(folder.as_ref())
+        self.backup_with(folder, &Cancel::default())
+    }
+
+    /// The same, until it is cancelled: no backup was added then. While the engine copies files the flag is not looked
+    /// at.
+    ///
+    /// # Errors
+    /// `Cancelled`; otherwise as [`backup`](Database::backup).
+    pub fn backup_with(&self, folder: impl AsRef<Path>, cancel: &Cancel) -> Result<Backup> {
+        self.engine.backup(folder.as_ref(), cancel)
     }
 
     /// The backups in a folder, oldest first. No database is opened.
@@ -93,11 +103,26 @@ impl Database {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn restore(folder: impl AsRef<Path>, target: impl AsRef<Path>, id: Option<u32>) -> Result<Commit> {
+        Database::restore_with(folder, target, id, &Cancel::default())
+    }
+
+    /// The same, until it is cancelled: the target is not there then. While the engine copies files the flag is not
+    /// looked at.
+    ///
+    /// # Errors
+    /// `Cancelled`; otherwise as [`restore`](Database::restore).
+    pub fn restore_with(
+        folder: impl AsRef<Path>,
+        target: impl AsRef<Path>,
+        id: Option<u32>,
+        cancel: &Cancel,
+    ) -> Result<Commit> {
+        cancel.check()?;
         let folder = BackupFolder::open(folder.as_ref())?;
         let backup = folder.find(id)?;
         make_whole(target.as_ref(), |draft| {
             folder.restore(&backup, draft)?;
-            let commit = prove_copy(draft)?;
+            let commit = prove_copy(draft, cancel)?;
             failpoint::hit("restore.filled");
             Ok(commit)
         })
@@ -127,8 +152,10 @@ impl Database {
 }
 
 /// Opens and verifies a copy that nobody else uses, without changing a file. Returns its last commit.
-fn prove_copy(path: &Path) -> Result<Commit> {
+fn prove_copy(path: &Path, cancel: &Cancel) -> Result<Commit> {
+    cancel.check()?;
     let options = Options::new().read_only(true).memory_bytes(MEMORY_BYTES).residency(Residency::Disk);
+    let options = options.cancel(cancel.clone());
     let rehearsal = Rehearsal::begin_copy(path, &options)?;
     let named = rehearsal.collections.iter().filter_map(|collection| collection.entry.config.distance.clone());
     // Only the program that made collections has the distances that they name. No result is asked for: any will do.
@@ -137,7 +164,7 @@ fn prove_copy(path: &Path) -> Result<Commit> {
     });
     drop(rehearsal);
     let db = Database::open_by(path, options, reader::open_copy)?;
-    let found = db.verify()?;
+    let found = db.verify_with(cancel)?;
     db.close()?;
     Ok(found.commit)
 }
@@ -145,15 +172,17 @@ fn prove_copy(path: &Path) -> Result<Commit> {
 impl Engine {
     /// Makes a copy of the database in a folder that does not exist yet, and proves it before it is there. Returns
     /// its last commit.
-    pub(super) fn checkpoint(&self, target: &Path) -> Result<Commit> {
+    pub(super) fn checkpoint(&self, target: &Path, cancel: &Cancel) -> Result<Commit> {
+        cancel.check()?;
         let _copying = self.copying.lock();
         make_whole(target, |draft| {
             let _store = self.while_no_family_changes(|store| store.copy_to(draft))?;
-            prove_copy(draft)
+            prove_copy(draft, cancel)
         })
     }
 
-    fn backup(&self, folder: &Path) -> Result<Backup> {
+    fn backup(&self, folder: &Path, cancel: &Cancel) -> Result<Backup> {
+        cancel.check()?;
         let _copying = self.copying.lock();
         // Within the database's folder, so that its files are linked and not copied.
         let draft = draft_of_copy(&self.path);
@@ -165,7 +194,7 @@ impl Engine {
             store.copy_to(&draft).inspect_err(|_| self.clear_copy())?;
             Ok(adding)
         })?;
-        let added = prove_copy(&draft).and_then(|commit| adding.add(&draft, commit));
+        let added = prove_copy(&draft, cancel).and_then(|commit| adding.add(&draft, commit, store.now_ms()));
         self.clear_copy();
         // Only now: nobody else opens the folder, and with it the draft, before that.
         drop(store);

@@ -17,11 +17,11 @@ use crate::failpoint;
 use crate::id::{CollectionId, Commit};
 use crate::limits::MAX_COLLECTIONS;
 use crate::schema::Schema;
+use crate::store::Store;
 use crate::store::draft::Draft;
 use crate::store::family::Families;
 use crate::store::record::{CatalogEntry, CollectionState};
 use crate::store::words::WordsRow;
-use crate::store::{Store, now_ms};
 
 /// Collections.
 impl Database {
@@ -166,8 +166,8 @@ impl Engine {
         // What may fail without a trace comes first.
         let codebook = config.has_codes().then(|| Codebook::begin(&config));
         let memory = new_memory(&config, store.options(), store.folder(), id, codebook)?;
-        let entry =
-            CatalogEntry { name: name.to_owned(), state: CollectionState::Creating, config, created_at_ms: now_ms() };
+        let (state, created_at_ms) = (CollectionState::Creating, store.now_ms());
+        let entry = CatalogEntry { name: name.to_owned(), state, config, created_at_ms };
         failpoint::refuse("create.entry")?;
         let begun = store.write_entry(id, &entry).and_then(|()| {
             failpoint::hit("create.entered");

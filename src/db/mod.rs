@@ -19,6 +19,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use self::stats::{CodeStats, CollectionStats, Stats, Verification};
 use self::worker::Worker;
+use crate::cancel::Cancel;
 use crate::collection::batch::Batch;
 use crate::collection::linker::{Bell, Linker};
 use crate::collection::load::{self, Candidate, Loaded, Source};
@@ -87,6 +88,8 @@ fn open_lives(
     // First, so that images are checked meanwhile, and are not of a later time than what is looked at.
     let images = Images::open(path);
     let (rehearsal, mut loaded) = load_all(begin(path, options)?, images, options)?;
+    // Before anything is changed, and before what was not read is taken for damage.
+    options.cancel.check()?;
     let (store, active) = settle(rehearsal)?;
     let store = Arc::new(store);
     let common = Common { store: store.clone(), bell: bell.clone(), budget: budget.clone() };
@@ -142,7 +145,7 @@ fn load_all(
 
 fn source_of<'r>(rehearsal: &'r Rehearsal, collection: &'r Rehearsed) -> Option<Source<'r>> {
     let (families, config) = (collection.active_families()?, &collection.entry.config);
-    Some(Source { rocks: rehearsal.rocks(), families, snapshot: None, config })
+    Some(Source { rocks: rehearsal.rocks(), families, snapshot: None, config, cancel: Some(rehearsal.cancel()) })
 }
 
 impl Database {
@@ -274,7 +277,15 @@ impl Database {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<Commit> {
-        self.engine.checkpoint(path.as_ref())
+        self.checkpoint_with(path, &Cancel::default())
+    }
+
+    /// The same, until it is cancelled: the copy is not there then.
+    ///
+    /// # Errors
+    /// `Cancelled`; otherwise as [`checkpoint`](Database::checkpoint).
+    pub fn checkpoint_with(&self, path: impl AsRef<Path>, cancel: &Cancel) -> Result<Commit> {
+        self.engine.checkpoint(path.as_ref(), cancel)
     }
 
     /// Closes the database: waits for calls under way, puts everything on the disk, and lets go of the folder. Other

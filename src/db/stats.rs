@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Database;
+use crate::cancel::Cancel;
 use crate::collection::index::Index;
 use crate::collection::index::codebook::Codebook;
 use crate::collection::{Collection, State};
@@ -10,6 +11,7 @@ use crate::config::{CollectionConfig, Residency};
 use crate::distance::Kernels;
 use crate::document::Opening;
 use crate::error::Result;
+use crate::failpoint;
 use crate::id::Commit;
 use crate::quant::CodeKind;
 use crate::store::log::Account;
@@ -197,16 +199,29 @@ impl Database {
     /// # Errors
     /// `Corruption` or `DataLoss`, saying what and where; `Closed`.
     pub fn verify(&self) -> Result<Verification> {
+        self.verify_with(&Cancel::default())
+    }
+
+    /// The same, until it is cancelled. The checksums of files are compared in one step, before which and after which
+    /// the flag is looked at; everything else ends at its next row.
+    ///
+    /// # Errors
+    /// `Cancelled`; otherwise as [`verify`](Database::verify).
+    pub fn verify_with(&self, cancel: &Cancel) -> Result<Verification> {
+        cancel.check()?;
         // In this order: who closes holds the catalog while waiting for the store.
         let _catalog = self.engine.catalog.lock();
         let store = self.engine.store()?;
         let commit = store.hold();
+        failpoint::hit("verify.begun");
         store.rocks().verify_checksums().map_err(storage("verifying checksums"))?;
+        cancel.check()?;
         let account = Account::read(store.rocks(), store.default_family(), Commit(0))?;
         let mut n_documents = 0;
         let states: Vec<_> = self.engine.collections.read().values().cloned().collect();
         for state in &states {
-            n_documents += state.live()?.verify()?;
+            cancel.check()?;
+            n_documents += state.live()?.verify(cancel)?;
         }
         let n_commits = (account.last.0 + 1).saturating_sub(account.start.0);
         Ok(Verification { n_collections: states.len(), n_documents, n_commits, commit: *commit })

@@ -29,7 +29,7 @@ use super::rehearse::sync_manifest;
 use super::rocks::Fault;
 use super::rocks::backups::{BackupEngine, EngineBackup};
 use super::superblock::{Superblock, SuperblockFile};
-use super::{mark, now_ms, storage};
+use super::{mark, storage};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::id::Commit;
@@ -153,10 +153,10 @@ impl Adding {
         Ok(Adding { folder, _owner: owner })
     }
 
-    /// Adds a backup of a copy of the database, which is proved to be as of a commit and no one else's.
-    pub(crate) fn add(self, copy: &Path, commit: Commit) -> Result<Backup> {
+    /// Adds a backup of a copy of the database, which is proved to be as of a commit and no one else's. It is made now.
+    pub(crate) fn add(self, copy: &Path, commit: Commit, now_ms: u64) -> Result<Backup> {
         let (folder, rocks) = (&self.folder, open_copy(copy, commit)?);
-        let id = folder.engine.add(&rocks, &encode_note(commit, now_ms())).map_err(storage("making a backup"))?;
+        let id = folder.engine.add(&rocks, &encode_note(commit, now_ms)).map_err(storage("making a backup"))?;
         failpoint::hit("backup.filled");
         let made = folder.engine.list().into_iter().find(|made| made.id == id);
         let missing = || Error::BackupNotFound { path: folder.path.clone(), id: Some(id) };

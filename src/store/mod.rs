@@ -44,7 +44,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
@@ -138,6 +138,11 @@ impl Store {
 
     pub(crate) fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// Milliseconds since 1970, by the clock of this opening.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.options.clock.now_ms()
     }
 
     pub(crate) fn rocks(&self) -> &Arc<Rocks> {
@@ -384,7 +389,7 @@ impl Turn<'_> {
         self.store.check_space(draft.n_bytes())?;
         let commit = self.last.next();
         failpoint::hit("commit.before");
-        let batch = draft.seal(commit, now_ms());
+        let batch = draft.seal(commit, self.store.now_ms());
         self.store.refuse_write(commit)?;
         self.store.rocks.write(batch).map_err(|fault| self.failed(commit, &fault))?;
         failpoint::hit("commit.written");
@@ -412,12 +417,6 @@ impl Turn<'_> {
         self.store.note_failed_write(fault);
         Error::Commit { commit, outcome: Outcome::Unknown, reason: fault.to_string() }
     }
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn now_ms() -> u64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Wraps an engine's fault, saying what was being done. Damage it reports is damage.

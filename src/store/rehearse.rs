@@ -19,6 +19,7 @@ use super::rocks::{Access, Budget, Family, Fault, Rocks, Shape};
 use super::superblock::{Manifest, Superblock, SuperblockFile, sync_folder};
 use super::whole::sync_parent;
 use super::{DEFAULT_FAMILY, Store, image, key, prescan, storage};
+use crate::cancel::Cancel;
 use crate::config::Options;
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -144,6 +145,11 @@ impl Rehearsal {
     /// Which store this is.
     pub(crate) fn identity(&self) -> Uuid {
         self.superblock.content().store
+    }
+
+    /// What ends the opening early.
+    pub(crate) fn cancel(&self) -> &Cancel {
+        &self.options.cancel
     }
 
     /// The database's folder.

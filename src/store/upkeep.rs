@@ -148,7 +148,7 @@ impl Store {
     fn canary(&self) -> Result<()> {
         ["space", "write", "sync"].into_iter().try_for_each(failpoint::refuse)?;
         let mut batch = rocksdb::WriteBatch::default();
-        batch.put(key::CANARY, super::now_ms().to_le_bytes());
+        batch.put(key::CANARY, self.now_ms().to_le_bytes());
         self.rocks.write(batch).map_err(storage("trying to write"))?;
         self.rocks.sync().map_err(storage("trying to sync"))?;
         self.rocks.flush(std::iter::once(&self.default)).map_err(storage("trying to flush"))

@@ -11,10 +11,11 @@ use vectrove::{Backup, Database};
 use crate::args::Keep;
 use crate::catalog::bytes;
 use crate::failure::Failure;
+use crate::interrupt;
 use crate::output::{Output, grouped};
 
 pub(crate) fn backup(db: &Database, folder: &Path, output: &mut Output) -> Result<(), Failure> {
-    let made = db.backup(folder)?;
+    let made = db.backup_with(folder, &interrupt::cancel())?;
     let (id, commit, shown) = (made.id, made.commit, folder.display());
     output.answer(&made, format_args!("backed up to commit {commit} as number {id} in {shown}"))
 }
@@ -36,7 +37,10 @@ fn backups(folder: &Path, output: &mut Output) -> Result<(), Failure> {
 }
 
 fn restore(folder: &Path, target: &Path, id: Option<u32>, output: &mut Output) -> Result<(), Failure> {
-    let commit = Database::restore(folder, target, id)?;
+    interrupt::watch()?;
+    let restored = Database::restore_with(folder, target, id, &interrupt::cancel());
+    let left = "nothing was left of it; the same command begins anew";
+    let commit = restored.map_err(|error| Failure::from(error).hint_if_interrupted(left))?;
     let shown = target.display();
     output
         .answer(&json!({"path": target, "commit": commit}), format_args!("restored up to commit {commit} into {shown}"))

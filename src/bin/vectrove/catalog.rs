@@ -10,6 +10,7 @@ use vectrove::{
 
 use crate::args;
 use crate::failure::Failure;
+use crate::interrupt;
 use crate::lines;
 use crate::output::{Output, grouped};
 
@@ -116,7 +117,7 @@ pub(crate) fn rename(db: &Database, from: &str, to: &str, output: &mut Output) -
 }
 
 pub(crate) fn checkpoint(db: &Database, folder: &Path, output: &mut Output) -> Result<(), Failure> {
-    let commit = db.checkpoint(folder)?;
+    let commit = db.checkpoint_with(folder, &interrupt::cancel())?;
     let shown = folder.display();
     output.answer(&json!({"path": folder, "commit": commit}), format_args!("copied up to commit {commit} into {shown}"))
 }
@@ -144,7 +145,7 @@ pub(crate) fn stats(db: &Database, output: &mut Output) -> Result<(), Failure> {
 }
 
 pub(crate) fn verify(db: &Database, output: &mut Output) -> Result<(), Failure> {
-    let found = db.verify()?;
+    let found = db.verify_with(&interrupt::cancel())?;
     let line = format!(
         "all is as it should be: {} documents of {} collections, {} commits of the log, up to commit {}",
         grouped(found.n_documents as u64),

@@ -11,6 +11,7 @@ use vectrove::{Cursor, Database, DocId, Namespace, StoredDocument};
 use crate::args;
 use crate::catalog;
 use crate::failure::{Failure, Status};
+use crate::interrupt;
 use crate::lines::is_stdin;
 use crate::output::{Output, cut, grouped, write_row};
 use crate::rows::Written;
@@ -118,6 +119,7 @@ fn target(db: &Database, target: &args::Target) -> Result<Namespace, Failure> {
 fn each(namespace: &Namespace, mut visit: impl FnMut(&StoredDocument) -> Result<(), Failure>) -> Result<(), Failure> {
     let mut after = None;
     loop {
+        interrupt::check()?;
         let page = namespace.scroll().limit(PAGE).with_vector(true).after(after).run()?;
         page.documents.iter().try_for_each(&mut visit)?;
         match page.next {

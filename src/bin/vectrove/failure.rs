@@ -38,6 +38,16 @@ impl Failure {
         Failure::new(Status::Failed, message)
     }
 
+    /// A signal asked for an early end.
+    pub(crate) fn interrupted() -> Self {
+        Failure::new(Status::Interrupted, "interrupted")
+    }
+
+    /// Says what is to be known where a signal asked for an early end; a hint that is there already stays.
+    pub(crate) fn hint_if_interrupted(self, hint: &str) -> Self {
+        if self.status == Status::Interrupted { self.hint(hint) } else { self }
+    }
+
     /// A file that could not be read or written.
     pub(crate) fn file(doing: &str, path: &Path, error: &io::Error) -> Self {
         let status = if error.kind() == io::ErrorKind::NotFound { Status::NotFound } else { Status::Failed };
@@ -100,6 +110,7 @@ impl From<Error> for Failure {
             ErrorKind::NotFound => Status::NotFound,
             ErrorKind::Busy => Status::Busy,
             ErrorKind::Corruption => Status::Damaged,
+            ErrorKind::Cancelled => Status::Interrupted,
             _ => Status::Failed,
         };
         Failure { status, hint: hint_for(&error), message: message_of(&error) }
@@ -113,6 +124,7 @@ fn message_of(error: &Error) -> String {
         Error::DataLoss { from, to } => {
             format!("data loss: commits {from} to {to} were durable and are missing; nothing was changed")
         }
+        Error::Cancelled => "interrupted".to_owned(),
         error => error.to_string(),
     }
 }
@@ -156,6 +168,7 @@ mod tests {
             (Error::Busy { path: "db".into(), holder: "process 1".into() }, Status::Busy),
             (Error::DataLoss { from: Commit(3), to: Commit(4) }, Status::Damaged),
             (Error::Corruption { what: "a".into(), detail: "b".into() }, Status::Damaged),
+            (Error::Cancelled, Status::Interrupted),
             (Error::Closed, Status::Failed),
         ] {
             assert_eq!(Failure::from(error).status, status);

@@ -13,7 +13,7 @@ use vectrove::{Collection, Commit, Database, Document, Error, ErrorKind, Namespa
 
 use crate::args;
 use crate::catalog;
-use crate::failure::{Failure, Status};
+use crate::failure::Failure;
 use crate::interrupt;
 use crate::lines::{self, Line, Lines, Next};
 use crate::output::{Output, grouped};
@@ -28,7 +28,6 @@ const RESUME: &str = "the same command with --resume goes on from there";
 
 /// Imports rows as the arguments say.
 pub(crate) fn import(db: &Database, args: &args::Import, output: &mut Output) -> Result<(), Failure> {
-    interrupt::watch()?;
     let collection = match args.dimension.filter(|_| args.create) {
         Some(dimension) => catalog::open_or_create(db, &args.target.collection, dimension, args.metric)?,
         None => catalog::open(db, &args.target.collection)?,
@@ -134,7 +133,7 @@ impl<'a> Import<'a> {
             match self.next()? {
                 Next::Line(line) => passed = passed.with(&line.bytes),
                 Next::End => return Err(changed(format!("it has only {}", grouped(passed.rows)))),
-                Next::Interrupted => return Err(Failure::new(Status::Interrupted, "interrupted").hint(RESUME)),
+                Next::Interrupted => return Err(Failure::interrupted().hint(RESUME)),
             }
         }
         if passed != wanted {
@@ -157,7 +156,7 @@ impl<'a> Import<'a> {
                 }
                 Ok(Next::End) => return self.finish(output),
                 Ok(Next::Interrupted) => {
-                    return self.stop(Failure::new(Status::Interrupted, "interrupted").hint(RESUME), output);
+                    return self.stop(Failure::interrupted().hint(RESUME), output);
                 }
                 Err(failure) => return self.stop(failure.hint(RESUME), output),
             }

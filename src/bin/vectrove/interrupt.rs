@@ -9,6 +9,8 @@ use std::sync::{Arc, LazyLock};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use vectrove::Cancel;
+
 use crate::failure::Failure;
 
 static REQUESTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
@@ -26,6 +28,16 @@ pub(crate) fn watch() -> Result<(), Failure> {
     };
     let noted = [SIGINT, SIGTERM].into_iter().try_for_each(note);
     noted.map_err(|error| Failure::failed(format!("watching for signals: {error}")))
+}
+
+/// What ends the library's long calls after a signal.
+pub(crate) fn cancel() -> Cancel {
+    Cancel::from(REQUESTED.clone())
+}
+
+/// The failure of what a signal has ended.
+pub(crate) fn check() -> Result<(), Failure> {
+    if requested() { Err(Failure::interrupted()) } else { Ok(()) }
 }
 
 /// Whether there was one.

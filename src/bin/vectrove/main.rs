@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use vectrove::limits::MAX_TAIL;
 use vectrove::{Database, Options};
 
@@ -32,6 +33,7 @@ use crate::output::Output;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    raise_limit();
     let mut output = Output::new(args.json);
     match run(args, &mut output).and_then(|()| output.flush()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -55,10 +57,39 @@ fn run(args: Args, output: &mut Output) -> Result<(), Failure> {
     };
     // What is imported is linked by whoever opens the database to search it: nothing waits for that here.
     let options = Options::new().create_if_missing(creates).tail_bound(MAX_TAIL).read_only(args.read_only);
-    let db = Database::open_with(folder(args.db), options)?;
+    let Some(left) = left_by_interrupt(&verb) else { return open_and_perform(args.db, options, verb, output) };
+    interrupt::watch()?;
+    let done = open_and_perform(args.db, options.cancel(interrupt::cancel()), verb, output);
+    done.map_err(|failure| failure.hint_if_interrupted(left))
+}
+
+fn open_and_perform(db: Option<PathBuf>, options: Options, verb: Verb, output: &mut Output) -> Result<(), Failure> {
+    let db = Database::open_with(folder(db), options)?;
     let done = perform(&db, verb, output);
     let closed = db.close().map_err(Failure::from);
     done.and(closed)
+}
+
+/// What a verb that ends in order after a signal leaves; `None` for verbs that a signal just ends, which loses nothing
+/// either.
+fn left_by_interrupt(verb: &Verb) -> Option<&'static str> {
+    Some(match verb {
+        Verb::Import(_) => "nothing was imported; the same command begins anew",
+        Verb::Export(_) => "a file that was there is as it was; the same command begins anew",
+        Verb::Verify => "nothing was changed; the same command begins anew",
+        Verb::Checkpoint { .. } => "no copy was left; the same command begins anew",
+        Verb::Backup { .. } => "no backup was added, those there were stay; the same command begins anew",
+        _ => return None,
+    })
+}
+
+/// Has this process open as many files as it may. A library leaves that to its program.
+fn raise_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        // Without it a database of many collections is slower, or says what it lacks.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    }
 }
 
 /// The database's folder: as told, else from the environment, else the usual place.

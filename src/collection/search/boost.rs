@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::round::{Asked, Best, Round};
-use crate::boost::{Boost, now};
+use crate::boost::Boost;
 use crate::error::Result;
 use crate::id::Slot;
 use crate::route::Route;
@@ -27,7 +27,7 @@ impl Round {
         // What ranks add up to says nothing of what was not found.
         let most = most.filter(|_| !matches!(asked, Asked::Both(..)));
         let n_slots = self.moment.n_members();
-        let (mut boosts, now) = (HashMap::new(), now());
+        let (mut boosts, now) = (HashMap::new(), self.moment.now_ns());
         let mut n_found = self.params.boosted_candidates.unwrap_or_else(|| n.saturating_mul(PER_HIT).max(LEAST)).max(n);
         let mut spent = Route::default();
         loop {

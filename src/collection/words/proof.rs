@@ -33,8 +33,7 @@ impl Sum {
 impl Live {
     /// Holds every posting against the documents, every document against the postings, and what is held against both.
     /// The caller sees to it that nothing is committed meanwhile.
-    pub(crate) fn verify_words(&self, view: &View) -> Result<()> {
-        let source = self.source(Some(&view.snapshot));
+    pub(crate) fn verify_words(&self, source: Source<'_>, view: &View) -> Result<()> {
         let (progress, stored) = (*self.words.progress.read(), source.words()?);
         if !self.words.is_wanted || self.words.is_damaged() {
             return Ok(());

@@ -29,7 +29,7 @@ use self::data::Rows;
 use self::folder::Folder;
 use self::truth::Truth;
 use crate::args;
-use crate::failure::{Failure, Status};
+use crate::failure::Failure;
 use crate::interrupt;
 use crate::output::Output;
 
@@ -93,7 +93,7 @@ fn tail_length(db: &Database) -> Result<usize, Failure> {
 /// Fails once someone wants to stop.
 fn go_on() -> Result<(), Failure> {
     match interrupt::requested() {
-        true => Err(Failure::new(Status::Interrupted, "interrupted")),
+        true => Err(Failure::interrupted()),
         false => Ok(()),
     }
 }
