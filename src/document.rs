@@ -249,6 +249,9 @@ pub struct Hits {
     pub next: Option<SearchCursor>,
     /// Why they were found so, if [`explain`](crate::Search::explain) asked.
     pub explanation: Option<Box<Explanation>>,
+    /// The fields that the filter names and no document of the collection has, in order: misspelt, perhaps. Fields that
+    /// are not indexed, or not yet, are not among them. Where there are hits, nor are those that documents had once.
+    pub absent_fields: Vec<String>,
 }
 
 /// How a collection was read when the database was opened, and what that left to do.

@@ -29,6 +29,8 @@ pub struct Route {
     pub n_matching: Option<usize>,
     /// Documents that were looked at to see whether they match, because postings do not tell.
     pub n_checked: usize,
+    /// Fields that the filter names and no document of the collection has ([`Hits::absent_fields`](crate::Hits)).
+    pub n_absent_fields: usize,
     /// Whether a walk was begun and given up for comparing all that may be hits: it would have missed some, or codes
     /// could not tell which of what it found are the nearest.
     pub gave_up: bool,
@@ -102,7 +104,7 @@ pub struct FilterFigures {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Route { way, n_scanned, n_visited, n_sifted, n_hops, ef, n_tail, n_checked, .. } = self.route;
-        let Route { gave_up, widened, doubtful, .. } = self.route;
+        let Route { gave_up, widened, doubtful, n_absent_fields, .. } = self.route;
         write!(f, "way: {}", name(way))?;
         if gave_up {
             write!(f, ", after a walk that was given up")?;
@@ -122,6 +124,9 @@ impl fmt::Display for Explanation {
         if let Some(FilterFigures { n_possible, n_doubtful, n_matching }) = self.filter {
             write!(f, "\nfilter: {n_matching} match; by postings at most {n_possible}, {n_doubtful} in doubt")?;
             write!(f, ", {n_checked} looked at")?;
+            if n_absent_fields > 0 {
+                write!(f, "; {n_absent_fields} of its fields no document has")?;
+            }
         }
         write!(f, "\ncompared: {n_visited} by codes or words, {n_scanned} by vectors, {n_tail} not linked yet")?;
         if n_sifted > 0 {

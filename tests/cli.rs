@@ -676,6 +676,67 @@ fn check_signal(signal: &str, code: Option<i32>) -> Answer {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_a_row() {
+    let shell = Shell::with_collection();
+    let mark = "\u{feff}";
+    for (name, rows) in [
+        ("crlf", format!("{mark}{{\"id\": 1, \"vector\": [1, 2]}}\r\n{{\"id\": 2, \"vector\": [2, 1]}}\r\n")),
+        ("lf", format!("{mark}{{\"id\": 3, \"vector\": [1, 2]}}\n\n{{\"id\": 4, \"vector\": [2, 1]}}")),
+        ("alone", format!("{mark}\r\n{{\"id\": 5, \"vector\": [1, 2]}}")),
+    ] {
+        shell.file(name, &rows).run(&["import", "c", name]).good();
+        shell.feed(&["import", "c", "-"], &rows).good();
+    }
+    assert_eq!(shell.count("c"), 5);
+    let twice = format!("{{\"id\": 6, \"vector\": [1, 2]}}\n{mark}{{\"id\": 7, \"vector\": [1, 2]}}\n");
+    shell.feed(&["import", "c", "-"], &twice).bad(1, &["row 2 is bad"]);
+    shell.file("q.json", format!("{mark}[1, 2]\r\n[2, 1]\r\n"));
+    assert_eq!(shell.run(&["search", "c", "--vector", "q.json", "--json"]).good().lines().len(), 2);
+    shell.file("s.json", format!("{mark}{{\"fields\": {{\"n\": {{\"type\": \"integer\"}}}}}}"));
+    shell.run(&["schema", "c", "--set", "s.json"]).good();
+}
+
+#[test]
+fn a_misspelt_field_is_said() {
+    let shell = Shell::with_collection();
+    shell.feed(&["import", "c", "-"], "{\"id\": 1, \"vector\": [1, 2], \"section\": \"net\"}").good();
+    let (bad, good) = ("{\"sectoin\": \"net\"}", "{\"section\": \"net\"}");
+    let note = "note: no document has the field \"sectoin\"\n";
+    for verb in [
+        &["search", "c", "--like", "1", "--filter"][..],
+        &["count", "c", "--filter"],
+        &["scroll", "c", "--filter"],
+        &["facet", "c", "section", "--filter"],
+        &["sample", "c", "3", "--filter"],
+        &["delete", "c", "--filter"],
+    ] {
+        let answer = shell.run(&[verb, &[bad]].concat()).good();
+        assert_eq!(answer.err, note, "{verb:?}");
+        if verb[0] != "delete" {
+            assert_eq!(shell.run(&[verb, &[good]].concat()).good().err, "", "{verb:?}");
+        }
+    }
+    shell.file("q.json", "[1, 2]\n[2, 1]\n");
+    let search = ["search", "c", "--vector", "q.json", "--filter", bad, "--json"];
+    let answer = shell.run(&search).good();
+    assert_eq!(answer.err, note, "once for all queries");
+    assert!(answer.lines().iter().all(|line| line["absent_fields"] == json!(["sectoin"])));
+    assert_eq!(
+        shell.run(&["search", "c", "--vector", "q.json", "--json"]).good().lines()[0].get("absent_fields"),
+        None
+    );
+}
+
+#[test]
+fn a_link_to_nothing_is_named() {
+    let shell = Shell::with_collection();
+    std::os::unix::fs::symlink(shell.path("nothing"), shell.path("link")).unwrap();
+    shell.run(&["create", "c", "--dimension", "2", "--db", "link"]).bad(3, &["link is a dangling link", "nothing"]);
+    shell.run(&["backup", "link"]).bad(3, &["link is a dangling link"]);
+    assert!(!shell.path("nothing").exists());
+}
+
+#[test]
 fn an_interrupted_import_goes_on() {
     let answer = check_signal("-INT", Some(130));
     let said =

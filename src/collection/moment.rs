@@ -300,6 +300,13 @@ impl Moment {
         self.live.told_of_field(&self.view, path, tell)
     }
 
+    /// The fields that a filter tests and no document of any namespace has, as far as postings tell. Those that
+    /// documents had once are left out where only new ones are asked for.
+    pub(super) fn absent_fields(&self, filter: &Filter, only_new: bool) -> Vec<String> {
+        let paths = filter.paths().into_iter();
+        paths.filter(|path| self.live.is_absent(&self.view, path, only_new)).map(str::to_owned).collect()
+    }
+
     /// What documents of all namespaces have of the words that are asked for.
     pub(super) fn ask(&self, parsed: &Parsed) -> Result<Asked> {
         self.live.ask(&self.view, parsed)

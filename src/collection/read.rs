@@ -92,6 +92,24 @@ impl Namespace {
         self.moment(listing)?.count(filter)
     }
 
+    /// The fields that a filter names and no document of the collection has, in order: misspelt, perhaps. Fields that
+    /// are not indexed, or not yet, are not among them. [`Hits::absent_fields`](crate::Hits) says the same of a search.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document, field};
+    /// # use serde_json::json;
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// notes.insert(Document::new([1.0]).metadata(json!({"section": "net"})))?;
+    /// assert_eq!(notes.absent_fields(&field("sectoin").eq("net"))?, ["sectoin"]);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn absent_fields(&self, filter: &Filter) -> Result<Vec<String>> {
+        filter.check()?;
+        Ok(self.moment(Listing::Never)?.absent_fields(filter, false))
+    }
+
     /// Goes through documents in id order, a page at a time.
     ///
     /// ```

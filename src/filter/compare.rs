@@ -16,6 +16,9 @@ use crate::value::{Unchecked, Value};
 /// The floats that may equal an `i64` or a `u64`, if they are whole.
 const INTEGERS: std::ops::Range<f64> = -9_223_372_036_854_775_808.0..18_446_744_073_709_551_616.0;
 
+/// Bytes of a date.
+const DATE_BYTES: usize = 10;
+
 /// A scalar ready for comparison.
 #[derive(Debug, Clone)]
 pub(super) enum Scalar<'a> {
@@ -170,13 +173,35 @@ pub(crate) fn whole(value: &Value) -> Option<i128> {
     }
 }
 
-/// The instant that an RFC 3339 time names. The shape is looked at first: most strings are no times.
+/// The instant that a time names: in RFC 3339, or written as [`in_full`] completes it. The shape is looked at first:
+/// most strings are no times.
 pub(crate) fn instant(text: &str) -> Option<i128> {
     let has = |position: usize, byte: u8| text.as_bytes().get(position) == Some(&byte);
-    if !(has(4, b'-') && has(7, b'-') && has(13, b':') && has(16, b':')) {
+    if !(has(4, b'-') && has(7, b'-') && (text.len() == DATE_BYTES || has(13, b':'))) {
         return None;
     }
-    Some(OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos())
+    let read = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
+    let time = if has(16, b':') { read(text) } else { None };
+    Some(time.or_else(|| read(&in_full(text)?))?.unix_timestamp_nanos())
+}
+
+/// A time in RFC 3339 where parts are left out: a date alone begins its day, seconds are 0, and what has no zone is in
+/// UTC. The zone may have no colon or no minutes, a space may stand before it and between date and time.
+fn in_full(text: &str) -> Option<String> {
+    let (date, rest) = text.split_at_checked(DATE_BYTES)?;
+    let Some(rest) = rest.strip_prefix(['T', 't', ' ']) else {
+        return rest.is_empty().then(|| format!("{date}T00:00:00Z"));
+    };
+    let (time, zone) = rest.split_at(rest.find(['Z', 'z', '+', '-']).unwrap_or(rest.len()));
+    let time = if zone.is_empty() { time } else { time.strip_suffix(' ').unwrap_or(time) };
+    let seconds = if time.len() == "00:00".len() { ":00" } else { "" };
+    let zone = match (zone.len(), zone) {
+        (0, _) | (1, "Z" | "z") => "Z".to_owned(),
+        (3, hours) => format!("{hours}:00"),
+        (5, together) => format!("{}:{}", together.get(..3)?, together.get(3..)?),
+        (_, whole) => whole.to_owned(),
+    };
+    Some(format!("{date}T{time}{seconds}{zone}"))
 }
 
 /// The list of an operator, in which a value is found without walking it.

@@ -37,7 +37,7 @@ use crate::value::Value;
 use lookup::Postings;
 use refusal::Refusal;
 use slots::{Bounds, SlotSet};
-use tree::{Rule, Tree};
+use tree::{Node, Rule, Tree};
 
 pub(crate) use compare::{instant, is_time, whole};
 pub use field::{Field, field};
@@ -90,7 +90,10 @@ pub use field::{Field, field};
 /// - **Missing is not null.** A missing field matches only `$ne`, `$nin`, `$exists: false`, `$isNull: false` and what
 ///   stands under a `$not`: these are exact opposites.
 /// - **Numbers** compare as numbers, without rounding: `1` equals `1.0`.
-/// - **Strings** compare as instants if both are RFC 3339 times, otherwise by their bytes.
+/// - **Strings** compare as instants if both are times, otherwise by their bytes. A time is one of RFC 3339, such as
+///   `2026-01-01T09:30:00+02:00`. Parts may be left out: `2026-01-01` is the beginning of that day, `2026-01-01T09:30`
+///   has no seconds, and **a time without a zone is in UTC**. Zones may be written `+0200` or `+02`, and a space may
+///   stand between date and time.
 /// - **Different types** are not equal, and neither is greater.
 ///
 /// Sizes are bounded by the [`limits`](crate::limits) on filters. A chain of one connective is one level, and `$nor`
@@ -165,6 +168,15 @@ impl Filter {
             Ok(tree) => lookup::bounds(tree.nodes(), index),
             Err(_) => Ok(Bounds::exactly(SlotSet::none())),
         }
+    }
+
+    /// The fields that are tested, each once, in order.
+    pub(crate) fn paths(&self) -> Vec<&str> {
+        let nodes = self.tree.as_ref().map_or(&[][..], Tree::nodes);
+        let mut paths: Vec<&str> = nodes.iter().filter_map(Node::path).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        paths
     }
 
     fn join(self, rule: Rule, other: Filter) -> Self {

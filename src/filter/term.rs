@@ -13,7 +13,7 @@
 //!             time     9 bytes: nanoseconds since 1970 and 2⁷¹; then its spelling as a text
 //! ```
 //!
-//! All of it big-endian. A string that is an RFC 3339 time is a time and no text.
+//! All of it big-endian. A string that filters take for a time is a time and no text.
 
 use std::borrow::Cow;
 use std::ops::Bound;
@@ -25,7 +25,7 @@ use crate::value::Value;
 pub(crate) const MAX_INDEXED_BYTES: usize = 256;
 
 /// Raised when the same document would get other terms.
-pub(crate) const TERMS_VERSION: u8 = 1;
+pub(crate) const TERMS_VERSION: u8 = 2;
 
 const INSTANT_BYTES: usize = 9;
 const NUMBER_BYTES: usize = 10;

@@ -61,6 +61,16 @@ pub(super) enum Bound {
     Lte,
 }
 
+impl Node {
+    /// The field that is tested; `None` of a connective, and of a test of words.
+    pub(super) fn path(&self) -> Option<&str> {
+        match self {
+            Node::Join { .. } | Node::Test(Test { check: Check::Text(_), .. }) => None,
+            Node::Test(test) => Some(&test.path),
+        }
+    }
+}
+
 /// A filter within the limits.
 #[derive(Debug, Clone)]
 pub(super) struct Tree {

@@ -28,7 +28,8 @@ pub enum Type {
     Number,
     /// A string.
     String,
-    /// A string that filters take for a time: RFC 3339, such as `2026-11-22T10:00:00Z`.
+    /// A string that [filters](crate::Filter) take for a time: RFC 3339, such as `2026-11-22T10:00:00Z`, or with parts
+    /// left out, such as `2026-11-22`.
     Time,
     /// An object, with any fields that are not declared themselves.
     Object,

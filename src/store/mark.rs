@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::owner::Owner;
 use super::record::{seal, unseal};
 use super::superblock::sync_folder;
-use super::whole::sync_parent;
+use super::whole::{check_links, sync_parent};
 use crate::error::{Error, Result};
 
 const WHAT: &str = "the mark of a folder of backups";
@@ -35,6 +35,7 @@ const DRAFT_NAME: &str = "vectrove.new";
 /// # Errors
 /// `BackupNotFound` if it is no folder of backups.
 pub(super) fn find(folder: &Path) -> Result<Uuid> {
+    check_links(folder)?;
     read(folder)?.ok_or_else(|| Error::BackupNotFound { path: folder.to_owned(), id: None })
 }
 
@@ -56,6 +57,7 @@ fn read(folder: &Path) -> Result<Option<Uuid>> {
 
 /// Takes the lock of a folder of this store's backups. A folder that is missing is made, an empty one is marked.
 pub(super) fn claim(folder: &Path, store: Uuid) -> Result<Owner> {
+    check_links(folder)?;
     let refused = |reason| Err(Error::InvalidConfig { field: "folder of backups", reason });
     if !folder.exists() {
         fs::create_dir_all(folder).map_err(|error| Error::io("creating", folder, error))?;

@@ -34,6 +34,7 @@ mod prescan;
 pub(crate) mod record;
 pub(crate) mod rehearse;
 pub(crate) mod rocks;
+mod room;
 pub(crate) mod superblock;
 pub(crate) mod sync;
 mod upkeep;

@@ -17,8 +17,8 @@ use super::owner::Owner;
 use super::record::{CatalogEntry, CollectionState, Identity, read_u32};
 use super::rocks::{Access, Budget, Family, Fault, Rocks, Shape};
 use super::superblock::{Manifest, Superblock, SuperblockFile, sync_folder};
-use super::whole::sync_parent;
-use super::{DEFAULT_FAMILY, Store, image, key, prescan, storage};
+use super::whole::{check_links, sync_parent};
+use super::{DEFAULT_FAMILY, Store, image, key, prescan, room, storage};
 use crate::cancel::Cancel;
 use crate::config::Options;
 use crate::error::{Error, Result};
@@ -77,6 +77,8 @@ impl Rehearsal {
     /// way; then it has to be tried again.
     pub(crate) fn begin_beside(folder: &Path, options: &Options) -> Result<Self> {
         options.validate()?;
+        room::check(options)?;
+        check_links(folder)?;
         let superblock = SuperblockFile::open_to_read(folder)?.filter(|superblock| !superblock.content().creating);
         let superblock = superblock.ok_or_else(|| Error::DatabaseNotFound { path: folder.to_owned() })?;
         let data = folder.join(DATA);
@@ -268,7 +270,9 @@ fn remove_drafts(data: &Path) -> Result<()> {
 /// Takes the owner's lock, making the folder if that is wanted.
 fn take_owner(folder: &Path, options: &Options) -> Result<Owner> {
     options.validate()?;
+    room::check(options)?;
     let missing = || Error::DatabaseNotFound { path: folder.to_owned() };
+    check_links(folder)?;
     if !folder.exists() {
         if !options.create_if_missing {
             return Err(missing());

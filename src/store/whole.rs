@@ -1,4 +1,4 @@
-//! Folders that are there whole or not at all.
+//! Folders that are there whole or not at all; and links to folders that are not there.
 
 use std::path::Path;
 
@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 /// Makes a folder, which must not exist yet: it is filled as `<target>.unfinished`, then renamed. What an earlier
 /// attempt left under that name is cleared first; what a failed one leaves, at once.
 pub(crate) fn make_whole<T>(target: &Path, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    check_links(target)?;
     if target.exists() {
         let source = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
         return Err(Error::io("creating", target, source));
@@ -32,6 +33,18 @@ pub(crate) fn make_whole<T>(target: &Path, fill: impl FnOnce(&Path) -> Result<T>
     let filled = filled?;
     sync_parent(target)?;
     Ok(filled)
+}
+
+/// Refuses a path on which a link leads nowhere: what is made there would fail as if it existed.
+pub(crate) fn check_links(path: &Path) -> Result<()> {
+    let dangling = |path: &&Path| !path.exists() && path.is_symlink();
+    match path.ancestors().find(dangling) {
+        Some(link) => {
+            let target = std::fs::read_link(link).map_err(|error| Error::io("reading", link, error))?;
+            Err(Error::DanglingLink { path: link.to_owned(), target })
+        }
+        None => Ok(()),
+    }
 }
 
 /// Makes a folder's own name survive power loss.

@@ -103,6 +103,7 @@ fn read_schema(path: &Path) -> Result<Schema, Failure> {
         false => std::fs::read_to_string(path),
     };
     let text = text.map_err(|error| Failure::file("reading", path, &error))?;
+    let text = lines::unmarked(&text);
     text.parse().map_err(|error| Failure::from(error).about(&path.display().to_string()))
 }
 

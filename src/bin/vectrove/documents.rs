@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::json;
-use vectrove::{Cursor, Database, DocId, Namespace, StoredDocument};
+use vectrove::{Cursor, Database, DocId, Filter, Namespace, StoredDocument};
 
 use crate::args;
 use crate::catalog;
 use crate::failure::{Failure, Status};
 use crate::interrupt;
 use crate::lines::is_stdin;
-use crate::output::{Output, cut, grouped, write_row};
+use crate::output::{Output, cut, grouped, note_absent, write_row};
 use crate::rows::Written;
 
 /// Documents read at once for an export.
@@ -43,7 +43,10 @@ pub(crate) fn get(db: &Database, get: args::Get, output: &mut Output) -> Result<
 pub(crate) fn delete(db: &Database, delete: args::Delete, output: &mut Output) -> Result<(), Failure> {
     let namespace = target(db, &delete.target)?;
     let receipt = match delete.filter {
-        Some(filter) => namespace.delete_where(filter)?,
+        Some(filter) => {
+            note_absent(&namespace.absent_fields(&filter)?);
+            namespace.delete_where(filter)?
+        }
         None => namespace.delete_many(delete.ids)?,
     };
     let n_deleted = receipt.n_changed;
@@ -52,7 +55,8 @@ pub(crate) fn delete(db: &Database, delete: args::Delete, output: &mut Output) -
 }
 
 pub(crate) fn count(db: &Database, count: args::Count, output: &mut Output) -> Result<(), Failure> {
-    let n_documents = target(db, &count.target)?.count(count.filter)?;
+    let namespace = noted(db, &count.target, count.filter.as_ref())?;
+    let n_documents = namespace.count(count.filter)?;
     output.answer(&json!({"count": n_documents}), n_documents)
 }
 
@@ -66,7 +70,7 @@ struct Page<'a> {
 
 pub(crate) fn scroll(db: &Database, scroll: args::Scroll, output: &mut Output) -> Result<(), Failure> {
     let is_ordered = scroll.order_by.is_some();
-    let mut asked = target(db, &scroll.target)?
+    let mut asked = noted(db, &scroll.target, scroll.filter.as_ref())?
         .scroll()
         .filter(scroll.filter.unwrap_or_default())
         .limit(scroll.limit)
@@ -84,8 +88,9 @@ pub(crate) fn scroll(db: &Database, scroll: args::Scroll, output: &mut Output) -
 }
 
 pub(crate) fn facet(db: &Database, facet: args::Facet, output: &mut Output) -> Result<(), Failure> {
+    let namespace = noted(db, &facet.target, facet.filter.as_ref())?;
     let filter = facet.filter.unwrap_or_default();
-    let counts = target(db, &facet.target)?.facet(facet.field).filter(filter).limit(facet.limit).run()?;
+    let counts = namespace.facet(facet.field).filter(filter).limit(facet.limit).run()?;
     counts.iter().try_for_each(|count| match output.json {
         true => output.object(count),
         false => output.line(format_args!("{:>10}  {}", grouped(count.n_documents as u64), count.value)),
@@ -93,7 +98,8 @@ pub(crate) fn facet(db: &Database, facet: args::Facet, output: &mut Output) -> R
 }
 
 pub(crate) fn sample(db: &Database, sample: args::Sample, output: &mut Output) -> Result<(), Failure> {
-    let asked = target(db, &sample.target)?.sample(sample.n).filter(sample.filter.unwrap_or_default());
+    let namespace = noted(db, &sample.target, sample.filter.as_ref())?;
+    let asked = namespace.sample(sample.n).filter(sample.filter.unwrap_or_default());
     let documents = sample.seed.map_or(asked.clone(), |seed| asked.seed(seed)).run()?;
     if output.json {
         return output.object(&Page { documents: &documents, next: None });
@@ -115,7 +121,16 @@ fn target(db: &Database, target: &args::Target) -> Result<Namespace, Failure> {
     catalog::namespace(&catalog::open(db, &target.collection)?, target.namespace.as_deref())
 }
 
-/// Visits every document with its vector. Nothing changes in between: the database is open in this process alone.
+/// The target of a verb with a filter, of which is said what fields no document has.
+fn noted(db: &Database, target: &args::Target, filter: Option<&Filter>) -> Result<Namespace, Failure> {
+    let namespace = self::target(db, target)?;
+    if let Some(filter) = filter {
+        note_absent(&namespace.absent_fields(filter)?);
+    }
+    Ok(namespace)
+}
+
+/// Visits every document with its vector, until a signal ends it. Nothing changes in between: the database is open in this process alone.
 fn each(namespace: &Namespace, mut visit: impl FnMut(&StoredDocument) -> Result<(), Failure>) -> Result<(), Failure> {
     let mut after = None;
     loop {

@@ -136,6 +136,8 @@ fn hint_for(error: &Error) -> Option<String> {
         }
         Error::BackupNotFound { id: Some(_), .. } => "`vectrove backups DIR` lists those there are".to_owned(),
         Error::BackupNotFound { .. } => "`vectrove backup DIR` makes one".to_owned(),
+        Error::DanglingLink { .. } => "make what the link names, or remove the link".to_owned(),
+        Error::OutOfDescriptors { .. } => "`ulimit -Hn` shows how far the limit may be raised".to_owned(),
         Error::CollectionExists { name } => {
             format!("use it as it is, or `vectrove drop {name} --yes` first; `vectrove collections` shows all")
         }

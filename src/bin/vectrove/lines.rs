@@ -1,6 +1,7 @@
 //! Lines of a file or of stdin, read by a thread of their own.
 //!
-//! So that a signal is heeded while the next line of a pipe is still awaited. Blank lines are counted, and left out.
+//! So that a signal is heeded while the next line of a pipe is still awaited. Blank lines are counted, and left out; so is
+//! the byte-order mark that a file may begin with.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -17,6 +18,9 @@ const MAX_LINE_BYTES: usize = 64 << 20;
 
 /// Lines read ahead.
 const AHEAD: usize = 32;
+
+/// What some programs begin UTF-8 with.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// How soon a signal is heeded.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -71,6 +75,33 @@ impl Lines {
     }
 }
 
+/// What is read, without the byte-order mark that it may begin with.
+pub(crate) struct Unmarked<R> {
+    source: BufReader<R>,
+    has_begun: bool,
+}
+
+impl<R: Read> Unmarked<R> {
+    pub(crate) fn new(source: R) -> Self {
+        Unmarked { source: BufReader::new(source), has_begun: false }
+    }
+}
+
+impl<R: Read> Read for Unmarked<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if !self.has_begun && self.source.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
+            self.source.consume(BYTE_ORDER_MARK.len());
+        }
+        self.has_begun = true;
+        self.source.read(bytes)
+    }
+}
+
+/// A text without the byte-order mark that it may begin with.
+pub(crate) fn unmarked(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 /// Whether a name stands for stdin.
 pub(crate) fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
@@ -123,6 +154,9 @@ impl<R: Read> Reader<R> {
                 return Ok(None);
             }
             self.number += 1;
+            if self.number == 1 && bytes.starts_with(BYTE_ORDER_MARK) {
+                bytes.drain(..BYTE_ORDER_MARK.len());
+            }
             if bytes.len() > MAX_LINE_BYTES {
                 return Err(io::Error::other(format!("line {} is longer than {MAX_LINE_BYTES} bytes", self.number)));
             }
@@ -148,6 +182,20 @@ mod tests {
             lines.push((line.number, line.bytes));
         }
         assert_eq!(lines, [(2, b"{1}".to_vec()), (4, b"{2}".to_vec())]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_left_out_where_a_file_begins() {
+        let all = |source: &'static [u8]| {
+            let mut reader = Reader::new(source);
+            std::iter::from_fn(move || reader.read().unwrap().map(|line| (line.number, line.bytes))).collect::<Vec<_>>()
+        };
+        let rows = [(1, b"{1}".to_vec()), (2, b"{2}".to_vec())];
+        assert_eq!(all(b"\xef\xbb\xbf{1}\r\n{2}\r\n"), rows);
+        assert_eq!(all(b"\xef\xbb\xbf{1}\n{2}"), rows);
+        assert_eq!(all(b"\xef\xbb\xbf\r\n{2}"), rows[1..], "alone on its line it is blank");
+        assert_eq!(all(b"\xef\xbb\xbf"), []);
+        assert_eq!(all(b"{1}\n\xef\xbb\xbf{2}")[1].1, b"\xef\xbb\xbf{2}", "elsewhere it is no mark");
     }
 
     #[test]

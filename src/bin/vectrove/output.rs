@@ -49,6 +49,13 @@ impl Output {
     }
 }
 
+/// Says on stderr which fields of a filter no document has.
+pub(crate) fn note_absent(fields: &[String]) {
+    for field in fields {
+        eprintln!("note: no document has the field \"{}\"", cut(field, WIDTH));
+    }
+}
+
 /// Writes one line of JSON.
 pub(crate) fn write_row(mut out: impl Write, object: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut out, object)?;

@@ -4,7 +4,7 @@
 //! those of stdin one by one, each answered before the next is awaited.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde::Serialize;
@@ -16,8 +16,8 @@ use vectrove::{
 use crate::args;
 use crate::catalog;
 use crate::failure::Failure;
-use crate::lines::is_stdin;
-use crate::output::{Output, cut, grouped};
+use crate::lines::{Unmarked, is_stdin};
+use crate::output::{Output, cut, grouped, note_absent};
 use crate::rows::Components;
 use crate::vectors::VectorFile;
 
@@ -50,12 +50,22 @@ pub(crate) fn search(db: &Database, args: args::Search, output: &mut Output) -> 
     }
     let params = params(args);
     if let Some(after) = pages {
-        return page(&namespace, queries, params, after, |number, hits| show(output, number, hits, shape));
+        return page(&namespace, queries, params, after, |number, hits| {
+            note_absent(&hits.absent_fields);
+            show(output, number, hits, shape)
+        });
     }
+    let mut noted = Vec::new();
     loop {
         let (chunk, failure) = take(&mut queries, at_once);
         if !chunk.is_empty() {
-            answer(&namespace, chunk, &params, |number, hits| show(output, number, hits, shape))?;
+            answer(&namespace, chunk, &params, |number, hits| {
+                if noted != hits.absent_fields {
+                    noted.clone_from(&hits.absent_fields);
+                    note_absent(&noted);
+                }
+                show(output, number, hits, shape)
+            })?;
             output.flush()?;
         } else if failure.is_none() {
             return Ok(());
@@ -102,7 +112,7 @@ fn queries(args: &args::Search) -> Result<Queries, Failure> {
         (_, Some(path)) if is_stdin(path) => Ok(from_arrays("stdin".into(), io::stdin())),
         (_, Some(path)) => {
             let file = File::open(path).map_err(|error| Failure::file("opening", path, &error))?;
-            Ok(from_arrays(path.display().to_string(), BufReader::new(file)))
+            Ok(from_arrays(path.display().to_string(), file))
         }
         (None, None) => match &args.text {
             Some(text) => Ok(Box::new(std::iter::once(Ok((1, Query::text(&**text)))))),
@@ -127,7 +137,7 @@ fn from_vector_file(path: &Path, rows: &[u64]) -> Result<Queries, Failure> {
 
 /// JSON arrays, one after the other.
 fn from_arrays(name: String, source: impl Read + 'static) -> Queries {
-    let arrays = serde_json::Deserializer::from_reader(source).into_iter::<Components>();
+    let arrays = serde_json::Deserializer::from_reader(Unmarked::new(source)).into_iter::<Components>();
     Box::new((1..).zip(arrays).map(move |(number, vector)| {
         match vector {
             Ok(Components(vector)) => Ok((number, Query::from(vector))),
@@ -207,13 +217,15 @@ struct Answer<'a> {
     next: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     explanation: Option<&'a Explanation>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    absent_fields: &'a [String],
 }
 
 fn show(output: &mut Output, number: u64, hits: &Hits, shape: Shape) -> Result<(), Failure> {
     let explanation = hits.explanation.as_deref();
     let next = hits.next.as_ref().map(SearchCursor::to_string);
     if output.json {
-        return output.object(&Answer { hits, next, explanation });
+        return output.object(&Answer { hits, next, explanation, absent_fields: &hits.absent_fields });
     }
     if !shape.alone {
         output.line(format_args!("query {number}"))?;

@@ -50,6 +50,21 @@ impl Live {
         self.told(view, |lookup| tell(lookup, field))
     }
 
+    /// Whether no document of any namespace has a field, as far as postings tell. One that was known once has to be
+    /// looked up, unless only new ones are asked for.
+    pub(crate) fn is_absent(&self, view: &View, path: &str, only_new: bool) -> bool {
+        let told = self.told(view, |lookup| {
+            let has_no_more = || lookup.overflowing().map(|slots| slots.is_empty());
+            match lookup.coverage(path) {
+                Coverage::Unindexed => Ok(false),
+                Coverage::Indexed(_) if only_new => Ok(false),
+                Coverage::Indexed(field) => Ok(lookup.term(field, &Term::exists())?.is_empty() && has_no_more()?),
+                Coverage::Absent => has_no_more(),
+            }
+        });
+        told.unwrap_or_default().unwrap_or(false)
+    }
+
     /// What postings tell; `None` where they cannot be read, and are made anew.
     fn told<T>(&self, view: &View, tell: impl FnOnce(&Lookup<'_>) -> Result<T>) -> Result<Option<T>> {
         if self.fields.is_damaged() {

@@ -179,6 +179,18 @@ mod tests {
     }
 
     #[test]
+    fn terms_of_another_version_are_made_anew() {
+        let config = CollectionConfig::new(1);
+        let row = |terms_version| IndexRow { terms_version, cursor: 7, rule: Rule::default() };
+        let fields = || vec![("a".to_owned(), FieldId(1))];
+        let kept = Known::read(fields(), Some(row(TERMS_VERSION)), &config);
+        assert!(!kept.is_building() && kept.row().cursor == 7);
+        let anew = Known::read(fields(), Some(row(TERMS_VERSION - 1)), &config);
+        assert!(anew.is_building() && anew.row().cursor == 0 && anew.row().terms_version == TERMS_VERSION);
+        assert_eq!(anew.coverage("a", Commit(9)), Coverage::Unindexed);
+    }
+
+    #[test]
     fn numbers_are_given_out_once() {
         let config = CollectionConfig::new(1).index_only(["a", "b", "c"]);
         let mut known = Known::begin(&config);

@@ -112,6 +112,8 @@ impl Round {
                 (answers, route, None)
             }
         };
+        let absent_fields = self.moment.absent_fields(&self.params.filter, !answers.is_empty());
+        let route = Route { n_absent_fields: absent_fields.len(), ..route };
         let searched = began.elapsed();
         let items = self.complete(answers)?;
         let next = pages.zip(given).map(|(pages, given)| pages.next(&items, given));
@@ -119,7 +121,7 @@ impl Round {
             true => Some(Box::new(self.explain(route, (searched, began.elapsed()))?)),
             false => None,
         };
-        Ok(Hits { items, commit: self.moment.commit(), route, next, explanation })
+        Ok(Hits { items, commit: self.moment.commit(), route, next, explanation, absent_fields })
     }
 
     /// The best `n`, in order.

@@ -12,7 +12,7 @@ mod memory;
 mod naive;
 mod twin;
 
-use super::{Filter, field};
+use super::{Filter, field, is_time};
 use crate::error::Error;
 use crate::limits::{MAX_FILTER_BYTES, MAX_FILTER_DEPTH, MAX_FILTER_NODES, MAX_FILTER_VALUES};
 use crate::value::Value;
@@ -109,6 +109,66 @@ fn numbers_compare_without_rounding() {
     check_matches(json!({"n": {"$gte": -0.0}}), &[json!({"n": 0}), json!({"n": 0.0})], &[json!({"n": -1})]);
     check_matches(json!({"n": {"$gt": 0}}), &[json!({"n": 1})], &[json!({"n": true})]);
     assert!(!field("n").gt(0).matches(&Value::Object([("n".to_owned(), Value::F64(f64::NAN))].into())));
+}
+
+#[test]
+fn a_time_without_a_zone_is_in_utc() {
+    let same = [
+        "2026-01-01",
+        "2026-01-01T00:00",
+        "2026-01-01 00:00",
+        "2026-01-01T00:00:00",
+        "2026-01-01T00:00:00.000",
+        "2026-01-01 00:00:00",
+        "2026-01-01t00:00:00z",
+        "2026-01-01T00:00:00Z",
+        "2026-01-01T00:00Z",
+        "2026-01-01T00:00:00+0000",
+        "2026-01-01T00:00:00-0000",
+        "2026-01-01T00:00:00+00",
+        "2026-01-01 00:00:00 +0000",
+        "2026-01-01T02:00:00+02:00",
+        "2026-01-01T02:00+02:00",
+        "2026-01-01T02:00:00.0+0200",
+        "2025-12-31T19:00:00-05",
+        "2025-12-31T18:30-0530",
+    ];
+    let before = ["2025-12-31", "2025-12-31T23:59:59.999999999", "2025-12-31T18:59:59-0500", "2026-01-01T00:59+01"];
+    let after =
+        ["2026-01-02", "2026-01-01T00:00:00.000000001", "2025-12-31T20:00:00-05:00", "2025-12-31T20:00:00-0500"];
+    let documents = |times: &[&str]| times.iter().map(|time| json!({"t": time})).collect::<Vec<_>>();
+    let (befores, sames, afters) = (documents(&before), documents(&same), documents(&after));
+    for time in same {
+        check_matches(json!({"t": time}), &sames, &[&befores[..], &afters].concat());
+        check_matches(json!({"t": {"$lt": time}}), &befores, &[&sames[..], &afters].concat());
+        check_matches(json!({"t": {"$gte": time}}), &[&sames[..], &afters].concat(), &befores);
+        check_matches(json!({"t": {"$in": ["x", time]}}), &sames, &befores);
+    }
+    // What is no time is a string like any other.
+    let texts = [
+        "2026-01",
+        "2026-1-1",
+        "2026-13-01",
+        "2026-02-30",
+        "2026-01-01T",
+        "2026-01-01T24:00",
+        "2026-01-01T00",
+        "2026-01-01Z",
+        "2026-01-01T00:00:00+1",
+        "2026-01-01T00:00:00+25:00",
+        "2026-01-01T00:00:00 UTC",
+        "2026-01-01T0000",
+        "20260101",
+        "2026-01-01T00:00:00.",
+        "2026-01-01TT00:00",
+        "+026-01-01",
+        "２026-01-01",
+        "2026-01-01T00:00+é1",
+    ];
+    for text in texts {
+        assert!(!is_time(text), "{text}");
+        check_matches(json!({"t": text}), &documents(&[text]), &sames);
+    }
 }
 
 #[test]

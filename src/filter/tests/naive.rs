@@ -80,13 +80,10 @@ fn equal(a: &Json, b: &Json) -> bool {
 
 fn compare(a: &Json, b: &Json) -> Option<Ordering> {
     match (a, b) {
-        (Json::String(a), Json::String(b)) => {
-            let time = |text: &str| OffsetDateTime::parse(text, &Rfc3339);
-            match (time(a), time(b)) {
-                (Ok(a), Ok(b)) => Some(a.cmp(&b)),
-                _ => Some(a.as_bytes().cmp(b.as_bytes())),
-            }
-        }
+        (Json::String(a), Json::String(b)) => match (time(a), time(b)) {
+            (Some(a), Some(b)) => Some(a.cmp(&b)),
+            _ => Some(a.as_bytes().cmp(b.as_bytes())),
+        },
         (Json::Number(a), Json::Number(b)) => {
             let integer = |n: &serde_json::Number| n.as_i64().map(i128::from).or(n.as_u64().map(i128::from));
             let float = |n: &serde_json::Number| n.as_f64().unwrap();
@@ -99,6 +96,56 @@ fn compare(a: &Json, b: &Json) -> Option<Ordering> {
         }
         _ => None,
     }
+}
+
+/// A time in RFC 3339, or read number by number where it is not: what is left out is put in.
+fn time(text: &str) -> Option<OffsetDateTime> {
+    let parse = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
+    parse(text).or_else(|| parse(&spelled_out(text)?))
+}
+
+fn spelled_out(text: &str) -> Option<String> {
+    let mut rest = text;
+    let (year, month, day) = (take(&mut rest, "", 4)?, take(&mut rest, "-", 2)?, take(&mut rest, "-", 2)?);
+    if rest.is_empty() {
+        return Some(format!("{year}-{month}-{day}T00:00:00Z"));
+    }
+    let hour = ["T", "t", " "].into_iter().find_map(|sign| take(&mut rest, sign, 2))?;
+    let minute = take(&mut rest, ":", 2)?;
+    let mut second = "00".to_owned();
+    if let Some(whole) = take(&mut rest, ":", 2) {
+        let n_digits = rest.strip_prefix('.').map_or(0, |rest| rest.bytes().take_while(u8::is_ascii_digit).count());
+        let n_bytes = if n_digits > 0 { n_digits + 1 } else { 0 };
+        second = format!("{whole}{}", &rest[..n_bytes]);
+        rest = &rest[n_bytes..];
+    }
+    let zone = if rest.is_empty() { "Z" } else { rest.strip_prefix(' ').unwrap_or(rest) };
+    let zone = match zone.get(..1)? {
+        "Z" | "z" if zone.len() == 1 => "Z".to_owned(),
+        sign @ ("+" | "-") => {
+            let mut rest = &zone[1..];
+            let hours = take(&mut rest, "", 2)?;
+            let minutes = match rest {
+                "" => "00".to_owned(),
+                _ => take(&mut rest, ":", 2).or_else(|| take(&mut rest, "", 2))?,
+            };
+            if !rest.is_empty() {
+                return None;
+            }
+            format!("{sign}{hours}:{minutes}")
+        }
+        _ => return None,
+    };
+    Some(format!("{year}-{month}-{day}T{hour}:{minute}:{second}{zone}"))
+}
+
+/// Takes so many digits that follow a sign.
+fn take(rest: &mut &str, sign: &str, n_digits: usize) -> Option<String> {
+    let digits = rest.strip_prefix(sign)?.get(..n_digits)?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| {
+        *rest = &rest[sign.len() + n_digits..];
+        digits.to_owned()
+    })
 }
 
 /// Compares the whole parts, then looks at the fraction.
