@@ -224,18 +224,19 @@ pub(super) fn is_proven(image: &Image) -> bool {
 /// Takes an image up into a memory without slots.
 pub(crate) fn take_up(image: Image, memory: &Memory) -> std::io::Result<()> {
     let Numbers { n_slots, extent, .. } = Numbers::read(image.tag.numbers);
+    let file = image.file()?;
     if let Some(index) = &memory.index {
         if let Some(codes) = index.points().codes() {
-            codes.adopt(image.file(), image.section(CODES).0, image.section(FACTS).0, n_slots)?;
+            codes.adopt(&file, image.section(CODES).0, image.section(FACTS).0, n_slots)?;
         }
         let mut section = GRAPH;
         index.graph().adopt(&extent, |(rows, n_rows)| {
-            rows.adopt(image.file(), image.section(section).0, n_rows)?;
+            rows.adopt(&file, image.section(section).0, n_rows)?;
             section += 1;
             Ok(())
         })?;
     }
-    memory.adopt(image, n_slots, [CELLS, ID_OFFSETS, IDS])
+    memory.adopt(image, &file, n_slots, [CELLS, ID_OFFSETS, IDS])
 }
 
 #[cfg(test)]

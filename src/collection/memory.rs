@@ -11,6 +11,7 @@
 
 use std::cell::UnsafeCell;
 use std::collections::{HashMap, VecDeque};
+use std::fs::File;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -283,15 +284,16 @@ impl Memory {
         self.slots.touch(slot, version);
     }
 
-    /// Takes up the cells and ids of an image, which has so many slots: the sections with these numbers are cells,
+    /// Takes up the cells and ids of an image from its file, which has so many slots: the sections with these numbers are cells,
     /// where ids begin, and ids. Only for a memory without slots; no one reads yet.
     pub(super) fn adopt(
         &self,
         image: Image,
+        file: &File,
         n_slots: usize,
         [cells, offsets, bytes]: [usize; 3],
     ) -> std::io::Result<()> {
-        self.slots.cells.adopt(image.file(), image.section(cells).0, n_slots)?;
+        self.slots.cells.adopt(file, image.section(cells).0, n_slots)?;
         self.slots.exact.reserve(n_slots).map_err(std::io::Error::other)?;
         self.slots.n_slots.store(n_slots, Ordering::Release);
         _ = self.slots.kept_ids.set(KeptIds { image, offsets, bytes });

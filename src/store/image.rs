@@ -204,10 +204,18 @@ fn header(tag: &Tag, sections: &[(u64, u64)], table_crc: u32) -> [u8; PAGE] {
 
 /// An image on disk, every byte of which is what was written.
 pub(crate) struct Image {
-    file: File,
+    path: PathBuf,
     map: Mmap,
+    /// Device and number of the file.
+    identity: (u64, u64),
     pub(crate) tag: Tag,
     sections: Vec<(usize, usize)>,
+}
+
+fn identity(file: &File) -> io::Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = file.metadata()?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 /// Why an image is of no use.
@@ -241,7 +249,8 @@ impl Images {
 impl Image {
     /// Opens a collection's image and compares every byte with what was written; `None` where there is none.
     pub(crate) fn open(folder: &Path) -> std::result::Result<Option<Self>, Flaw> {
-        let file = match File::open(folder.join(FILE_NAME)) {
+        let path = folder.join(FILE_NAME);
+        let file = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(|error| error.to_string())?,
         };
@@ -252,11 +261,17 @@ impl Image {
         if !blocks.all(|(block, &crc)| crc32c::crc32c(block) == u32::from_le_bytes(crc)) {
             return Err("it is not what was written".into());
         }
-        Ok(Some(Image { file, map, tag, sections }))
+        Ok(Some(Image { path, identity: identity(&file).map_err(|error| error.to_string())?, map, tag, sections }))
     }
 
-    pub(crate) fn file(&self) -> &File {
-        &self.file
+    /// The file, opened once more: images of many collections wait at once, and would need a descriptor each.
+    pub(crate) fn file(&self) -> io::Result<File> {
+        let file = File::open(&self.path)?;
+        // The number of a file that is mapped is not given to another.
+        match identity(&file)? == self.identity {
+            true => Ok(file),
+            false => Err(io::Error::other("another image has taken its place")),
+        }
     }
 
     /// Where a section begins, and its length.
@@ -362,6 +377,18 @@ mod tests {
             assert_eq!(image.section(number).0 % PAGE as u64, 0);
         }
         assert_eq!(image.bytes(9), b"");
+    }
+
+    #[test]
+    fn an_image_that_was_replaced_is_not_taken_for_the_one_that_was_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), &[b"abc"]);
+        let image = Image::open(folder.path()).unwrap().unwrap();
+        assert!(image.file().is_ok());
+        write(folder.path(), &[b"abd"]);
+        assert!(image.file().is_err() && image.bytes(0) == b"abc");
+        std::fs::remove_file(folder.path().join(FILE_NAME)).unwrap();
+        assert!(image.file().is_err());
     }
 
     #[test]

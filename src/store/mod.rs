@@ -272,7 +272,11 @@ impl Store {
     }
 
     fn note_failed_write(&self, fault: &Fault) {
-        let cause = if fault.is_out_of_space() { "the disk is full" } else { "writing failed" };
+        let cause = match fault {
+            _ if fault.is_out_of_space() => "the disk is full",
+            _ if fault.is_out_of_descriptors() => "out of file descriptors",
+            _ => "writing failed",
+        };
         self.health.fail(format!("{cause} ({fault})"), true);
     }
 
@@ -423,7 +427,9 @@ impl Turn<'_> {
 /// Wraps an engine's fault, saying what was being done. Damage it reports is damage.
 pub(crate) fn storage(doing: &'static str) -> impl Fn(Fault) -> Error {
     move |fault| {
-        if fault.is_corruption() {
+        if fault.is_out_of_descriptors() {
+            Error::out_of_descriptors(doing, fault)
+        } else if fault.is_corruption() {
             Error::corruption("the storage engine's files", format!("{fault} (while {doing})"))
         } else {
             Error::Storage { doing, source: Box::new(fault) }

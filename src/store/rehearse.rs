@@ -358,15 +358,22 @@ pub(super) fn sync_manifest(data: &Path) -> Result<Manifest> {
 
 fn open_manifest(data: &Path) -> Result<(Manifest, std::fs::File)> {
     const WHAT: &str = "the manifest";
-    let name = std::fs::read_to_string(data.join("CURRENT"))
-        .map_err(|error| Error::corruption(WHAT, format!("CURRENT cannot be read: {error}")))?;
+    let name = std::fs::read_to_string(data.join("CURRENT")).map_err(|error| unreadable(WHAT, "CURRENT", error))?;
     let name = name.trim_end();
     let number = name.strip_prefix("MANIFEST-").and_then(|digits| digits.parse().ok());
     let number =
         number.ok_or_else(|| Error::corruption(WHAT, format!("expected its name in CURRENT, got {name:?}")))?;
     let opened = std::fs::File::open(data.join(name)).and_then(|file| Ok((file.metadata()?.len(), file)));
-    let (length, file) = opened.map_err(|error| Error::corruption(WHAT, format!("{name} cannot be read: {error}")))?;
+    let (length, file) = opened.map_err(|error| unreadable(WHAT, name, error))?;
     Ok((Manifest { number, length }, file))
+}
+
+/// A file that has to be there and cannot be read is damage, unless no file can be opened at all.
+fn unreadable(what: &str, name: &str, error: std::io::Error) -> Error {
+    match Error::io("reading", name, error) {
+        Error::Io { source, .. } => Error::corruption(what, format!("{name} cannot be read: {source}")),
+        other => other,
+    }
 }
 
 /// Refuses an older manifest than was there before: it would hide files written since.
@@ -512,7 +519,9 @@ fn read_next_collection(rocks: &Rocks, default: &Family) -> Result<CollectionId>
 
 /// An engine that does not open is damaged, unless the machine lacks something it needs.
 fn opening(fault: Fault) -> Error {
-    if fault.is_corruption() {
+    if fault.is_out_of_descriptors() {
+        Error::out_of_descriptors("opening the database", fault)
+    } else if fault.is_corruption() {
         Error::corruption("the storage engine's files", fault.to_string())
     } else {
         Error::Storage { doing: "opening the database", source: Box::new(fault) }

@@ -4,7 +4,7 @@
 //! family's handle keeps the database alive, a view cannot outlive what it looks at, families are created several at a
 //! time (the safe bindings make them one by one, each at the cost of rewriting the options of all), and a backup
 //! carries a note and tells its number (the safe bindings wrap neither). How RocksDB is set up says [`options`], what
-//! it makes of backups [`backups`], and of errors that follow others [`aftermath`].
+//! it makes of backups [`backups`], of errors that follow others [`aftermath`], and of folders [`directories`].
 
 #![expect(
     unsafe_code,
@@ -13,6 +13,7 @@
 
 mod aftermath;
 pub(crate) mod backups;
+mod directories;
 mod options;
 
 use std::ffi::{CStr, CString, c_char};
@@ -51,9 +52,17 @@ impl Fault {
         self.0.contains("previous error")
     }
 
+    /// Whether the process, or the system, may open no more files.
+    pub(crate) fn is_out_of_descriptors(&self) -> bool {
+        self.0.contains("Too many open files")
+    }
+
     /// Whether RocksDB found bytes that are not what it wrote, or files missing.
     pub(crate) fn is_corruption(&self) -> bool {
-        self.0.starts_with("Corruption") || self.0.contains("No such file") || self.0.starts_with("Invalid argument")
+        let is_damage = self.0.starts_with("Corruption")
+            || self.0.contains("No such file")
+            || self.0.starts_with("Invalid argument");
+        is_damage && !self.is_out_of_descriptors()
     }
 }
 

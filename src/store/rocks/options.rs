@@ -13,6 +13,8 @@
 //! | table `format_version` | 6 | said, so that an upgrade does not change it unseen |
 //! | `max_successive_merges` | 16 | bounds what reading a row of postings that changes all the time takes; each merge counts those before it |
 //! | compression | vectors none; else LZ4, zstd at the bottom | vectors do not compress, and their files move instead of being rewritten |
+//! | `max_open_files` | a quarter of the process's limit, 20 to 4,096 | the program has files of its own |
+//! | `env` | folders share descriptors | else each new family has one of the folder ([`directories`]) |
 //! | listeners | one | a refusal that follows an error is not taken for another ([`aftermath`]) |
 //! | `info_log` | to `tracing` | no log files beside the data |
 
@@ -27,12 +29,18 @@ use rocksdb::{
     LruCacheOptions, MergeOperands, Options, WriteBufferManager,
 };
 
-use super::{Fault, Outcome, aftermath, take_error};
+use super::{Fault, Outcome, aftermath, directories, take_error};
 use crate::store::key::{is_postings, is_word};
 use crate::store::{postings, words};
 
 /// Bytes of logs beyond which memtables are written to files.
 const LOG_BYTES: u64 = 16 << 20;
+
+/// Bounds of the files that RocksDB keeps open. It takes no fewer.
+const FEWEST_OPEN_FILES: u64 = 20;
+const MOST_OPEN_FILES: u64 = 4_096;
+/// A part of those has room for so many.
+const FILES_OF_A_PART: u32 = 16;
 
 /// Changes of one row that a write buffer holds before they are made one with it.
 const MOST_MERGES: usize = 16;
@@ -93,28 +101,37 @@ pub(super) fn database_options(access: Access, write_buffers: &WriteBufferManage
     options.set_error_if_exists(access == Access::Create);
     options.set_info_logger(logger());
     aftermath::ignore_in(&mut options);
+    directories::share_in(&mut options);
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_max_total_wal_size(LOG_BYTES);
     options.set_write_buffer_manager(write_buffers);
     options.set_max_background_jobs(4);
-    options.set_max_open_files(match access {
+    let n_open = match access {
         // All files are opened at once, so that they stay there.
         Access::Beside => -1,
         // Another instance may be open in this process: that of the database which is copied.
-        Access::ReadOnly | Access::Copy => max_open_files() / 4,
+        Access::ReadOnly | Access::Copy => (max_open_files() / 4).max(FEWEST_OPEN_FILES as i32),
         Access::ReadWrite | Access::Create => max_open_files(),
-    });
+    };
+    options.set_max_open_files(n_open);
+    options.set_table_cache_num_shard_bits(table_cache_parts_log2(n_open));
     options.set_skip_stats_update_on_db_open(true);
     // More are started anew for each family, whether it has files to open or not.
     options.set_max_file_opening_threads(1);
     Ok(options)
 }
 
-/// A share of the descriptors this process may open; at the limit RocksDB would stop for good.
+/// The logarithm of the parts in which open files are kept. Each part keeps one at least, however few are wanted in all.
+fn table_cache_parts_log2(max_open_files: i32) -> i32 {
+    let n_parts = u32::try_from(max_open_files).map_or(u32::MAX, |n| (n / FILES_OF_A_PART).max(1));
+    n_parts.ilog2().min(MOST_PARTS_LOG2) as i32
+}
+
+/// Files that RocksDB keeps open: a quarter of those that this process may open. The rest is the program's.
 fn max_open_files() -> i32 {
-    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(65_536);
-    i32::try_from((allowed / 2).clamp(64, 4_096)).unwrap_or(4_096)
+    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    i32::try_from((allowed / 4).clamp(FEWEST_OPEN_FILES, MOST_OPEN_FILES)).unwrap_or(i32::MAX)
 }
 
 pub(super) fn block_cache(budget: Budget) -> Cache {
