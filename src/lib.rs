@@ -11,6 +11,7 @@ mod failpoint;
 mod id;
 pub mod limits;
 mod paging;
+mod process;
 mod route;
 mod sync;
 mod value;

@@ -11,6 +11,7 @@ use crate::document::{Document, Receipt, Update};
 use crate::error::{Error, Result};
 use crate::id::{Commit, DocId};
 use crate::limits::{MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS};
+use crate::process;
 use crate::store::Store;
 
 /// Writes over any collections and namespaces of one database that happen together or not at all.
@@ -145,6 +146,7 @@ impl Batch {
     /// [`Error::InBatch`] for an operation that cannot be done; `LimitExceeded` for more than 100,000 operations or
     /// 256 MiB; `ReadOnly`, `Closed` and [`Error::Commit`] as for every write.
     pub fn commit(self) -> Result<Receipt> {
+        process::check()?;
         let store = self.store.upgrade().ok_or(Error::Closed)?;
         self.check_size()?;
         let operations = prepare(&store, self.writes)?;

@@ -99,6 +99,7 @@ use crate::document::{Opening, Receipt};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::id::{CollectionId, Commit, NamespaceId};
+use crate::process;
 use crate::store::family::Families;
 use crate::store::record::CatalogEntry;
 use crate::store::rocks::EngineSnapshot;
@@ -136,7 +137,7 @@ pub struct Namespace {
 pub(crate) struct State {
     pub(crate) id: CollectionId,
     pub(crate) config: CollectionConfig,
-    name: RwLock<String>,
+    name: ArcSwap<String>,
     presence: ArcSwap<Presence>,
     snapshots: Snapshots,
 }
@@ -306,14 +307,14 @@ impl State {
         State {
             id: live.id,
             config: live.config.clone(),
-            name: RwLock::new(name),
+            name: ArcSwap::from_pointee(name),
             presence: ArcSwap::from_pointee(Presence::Here(live)),
             snapshots: Snapshots::default(),
         }
     }
 
     pub(crate) fn name(&self) -> String {
-        self.name.read().clone()
+        String::clone(&self.name.load())
     }
 
     /// From now on every handle looks at this; calls under way go on with what they began with.
@@ -322,11 +323,12 @@ impl State {
     }
 
     pub(crate) fn rename(&self, name: &str) {
-        name.clone_into(&mut self.name.write());
+        self.name.store(Arc::new(name.to_owned()));
     }
 
-    /// The open collection, or why there is none.
+    /// The open collection, or why there is none. Every verb comes by here before it takes a lock.
     pub(crate) fn live(&self) -> Result<Arc<Live>> {
+        process::check()?;
         match &**self.presence.load() {
             Presence::Here(live) => Ok(live.clone()),
             Presence::Dropped => Err(Error::CollectionNotFound { name: self.name() }),

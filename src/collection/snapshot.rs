@@ -20,6 +20,7 @@ use crate::document::StoredDocument;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::id::{Commit, DocId};
+use crate::process;
 
 /// A namespace as of one commit: every verb that reads, with answers that belong together.
 ///
@@ -155,6 +156,7 @@ impl Snapshot {
     }
 
     fn moment(&self) -> Result<Arc<Moment>> {
+        process::check()?;
         match self.held.load_full() {
             Some(moment) => Ok(moment),
             // It was let go because the collection went.

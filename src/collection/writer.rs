@@ -13,6 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use super::Namespace;
 use crate::document::{Document, Receipt};
 use crate::error::{Error, Result};
+use crate::process;
 
 /// Documents that may be queued.
 const QUEUE: usize = 1_024;
@@ -120,6 +121,7 @@ impl Writer {
     /// # Errors
     /// `Closed` if the writer has stopped. What is wrong with the document its ticket says.
     pub fn send(&self, document: Document) -> Result<Ticket> {
+        process::check()?;
         let n_bytes = document.size_hint();
         let mut queue = self.shared.queue.lock();
         while queue.is_full(n_bytes) && !queue.stopped {
@@ -134,6 +136,7 @@ impl Writer {
     /// [`Full`](TrySendError::Full), with the document, if there is none; [`Stopped`](TrySendError::Stopped) if the
     /// writer has stopped.
     pub fn try_send(&self, document: Document) -> Result<Ticket, TrySendError> {
+        process::check()?;
         let n_bytes = document.size_hint();
         let mut queue = self.shared.queue.lock();
         if queue.is_full(n_bytes) && !queue.stopped {
@@ -142,8 +145,11 @@ impl Writer {
         Ok(self.push(&mut queue, document, n_bytes)?)
     }
 
-    /// How many documents wait in the queue.
+    /// How many documents wait in the queue. In a forked child none do.
     pub fn len(&self) -> usize {
+        if process::is_forked() {
+            return 0;
+        }
         self.shared.queue.lock().sent.len()
     }
 
@@ -171,6 +177,7 @@ impl Ticket {
     /// # Errors
     /// As [`upsert`](Namespace::upsert); an error that met several documents at once is [`Error::Shared`].
     pub fn wait(self) -> Result<Receipt> {
+        process::check()?;
         self.answer.recv().unwrap_or(Err(Error::Closed))
     }
 }
@@ -245,6 +252,11 @@ impl Sent {
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        if process::is_forked() {
+            // The thread is not there, and may have held the lock.
+            std::mem::forget(self.thread.take());
+            return;
+        }
         self.shared.queue.lock().ended = true;
         self.shared.came.notify_one();
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {

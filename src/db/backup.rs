@@ -9,6 +9,7 @@ use crate::config::{Options, Residency};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::id::Commit;
+use crate::process;
 use crate::store::Store;
 use crate::store::backup::{Adding, Backup, BackupFolder};
 use crate::store::rehearse::{Rehearsal, clear_draft, draft_of_copy};
@@ -75,6 +76,7 @@ impl Database {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn backups(folder: impl AsRef<Path>) -> Result<Vec<Backup>> {
+        process::check()?;
         BackupFolder::open(folder.as_ref())?.into_backups()
     }
 
@@ -117,6 +119,7 @@ impl Database {
         id: Option<u32>,
         cancel: &Cancel,
     ) -> Result<Commit> {
+        process::check()?;
         cancel.check()?;
         let folder = BackupFolder::open(folder.as_ref())?;
         let backup = folder.find(id)?;
@@ -147,6 +150,7 @@ impl Database {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn purge_backups(folder: impl AsRef<Path>, keep: usize) -> Result<()> {
+        process::check()?;
         BackupFolder::purge(folder.as_ref(), keep)
     }
 }
@@ -173,6 +177,7 @@ impl Engine {
     /// Makes a copy of the database in a folder that does not exist yet, and proves it before it is there. Returns
     /// its last commit.
     pub(super) fn checkpoint(&self, target: &Path, cancel: &Cancel) -> Result<Commit> {
+        process::check()?;
         cancel.check()?;
         let _copying = self.copying.lock();
         make_whole(target, |draft| {
@@ -182,6 +187,7 @@ impl Engine {
     }
 
     fn backup(&self, folder: &Path, cancel: &Cancel) -> Result<Backup> {
+        process::check()?;
         cancel.check()?;
         let _copying = self.copying.lock();
         // Within the database's folder, so that its files are linked and not copied.
@@ -210,7 +216,7 @@ impl Engine {
     /// Does something while no family is created or dropped, and returns the store. The caller lets go of that before
     /// it takes the catalog: who closes holds the catalog while waiting for the store.
     fn while_no_family_changes<T>(&self, work: impl FnOnce(&Store) -> Result<T>) -> Result<(Arc<Store>, T)> {
-        let _catalog = self.catalog.lock();
+        let _catalog = self.lock_catalog()?;
         let store = self.store()?;
         let done = work(&store)?;
         Ok((store, done))

@@ -35,7 +35,7 @@ impl Database {
     pub fn create_collection(&self, name: &str, config: CollectionConfig) -> Result<Collection> {
         collection_name(name)?;
         config.validate()?;
-        let _catalog = self.engine.catalog.lock();
+        let _catalog = self.engine.lock_catalog()?;
         let store = self.engine.store()?;
         let n_collections = {
             let collections = self.engine.collections.read();
@@ -92,7 +92,7 @@ impl Database {
     /// `CollectionNotFound`; `ReadOnly`; `Closed`. `Storage` if its files could not be dropped; it is gone all the
     /// same, and the next open finishes the rest.
     pub fn drop_collection(&self, name: &str) -> Result<()> {
-        let _catalog = self.engine.catalog.lock();
+        let _catalog = self.engine.lock_catalog()?;
         let store = self.engine.store()?;
         let state = self.collection(name)?.state().clone();
         let live = state.live()?;
@@ -122,7 +122,7 @@ impl Database {
     /// `Closed`.
     pub fn rename_collection(&self, from: &str, to: &str) -> Result<()> {
         collection_name(to)?;
-        let _catalog = self.engine.catalog.lock();
+        let _catalog = self.engine.lock_catalog()?;
         let store = self.engine.store()?;
         let state = self.collection(from)?.state().clone();
         if from == to {

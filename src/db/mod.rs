@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 pub use self::stats::{CodeStats, CollectionStats, Stats, Verification};
 use self::worker::Worker;
@@ -28,6 +28,7 @@ use crate::collection::{Common, Keeper, Live, State, new_memory};
 use crate::config::Options;
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit};
+use crate::process;
 use crate::store::Store;
 pub use crate::store::backup::Backup;
 use crate::store::image::Images;
@@ -190,6 +191,7 @@ impl Database {
         options: Options,
         open: impl FnOnce(&Path, &Options, &Arc<Bell>, &Arc<Budget>) -> Result<Opened>,
     ) -> Result<Self> {
+        process::check()?;
         let path = std::path::absolute(path).map_err(|error| Error::io("finding", path, error))?;
         let _span = tracing::info_span!("open", path = %path.display()).entered();
         let (bell, budget) = (Arc::new(Bell::default()), Arc::new(Budget::new(&options)));
@@ -227,7 +229,7 @@ impl Database {
 
     /// Begins a batch over any collections of this database.
     pub fn batch(&self) -> Batch {
-        let store = self.engine.store.read().as_ref().map_or_else(Weak::new, Arc::downgrade);
+        let store = self.engine.store().map_or_else(|_| Weak::new(), |store| Arc::downgrade(&store));
         Batch::new(store, self.keeper())
     }
 
@@ -303,12 +305,20 @@ impl Database {
 }
 
 impl Engine {
+    /// The open store. Every verb comes by here, or by [`lock_catalog`](Engine::lock_catalog), before it takes a lock.
     fn store(&self) -> Result<Arc<Store>> {
+        process::check()?;
         self.store.read().clone().ok_or(Error::Closed)
     }
 
+    /// Keeps collections from being created, renamed and dropped as long as the guard is held.
+    fn lock_catalog(&self) -> Result<MutexGuard<'_, ()>> {
+        process::check()?;
+        Ok(self.catalog.lock())
+    }
+
     fn close(&self) -> Result<()> {
-        let _catalog = self.catalog.lock();
+        let _catalog = self.lock_catalog()?;
         drop(self.worker.lock().take());
         drop(self.linker.write().take());
         let Some(store) = self.store.write().take() else { return Ok(()) };
@@ -334,6 +344,14 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        if process::is_forked() {
+            // All of it is the parent's: its threads are not here to be joined, and its locks may be held for ever.
+            std::mem::forget(self.worker.get_mut().take());
+            std::mem::forget(self.linker.get_mut().take());
+            std::mem::forget(self.store.get_mut().take());
+            std::mem::forget(std::mem::take(self.collections.get_mut()));
+            return;
+        }
         if let Err(error) = self.close() {
             tracing::error!("closing the database failed: {error}");
         }

@@ -53,12 +53,12 @@ pub(super) fn open_copy(path: &Path, options: &Options, bell: &Arc<Bell>, budget
 /// Whether an error may come of what the writer did meanwhile.
 fn may_pass(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Internal)
-        && !matches!(error, Error::UnsupportedFormat { .. })
+        && !matches!(error, Error::UnsupportedFormat { .. } | Error::ForeignRecords { .. })
 }
 
 impl Engine {
     pub(super) fn refresh(&self) -> Result<Commit> {
-        let _catalog = self.catalog.lock();
+        let _catalog = self.lock_catalog()?;
         let before = self.store()?;
         if !before.is_beside() {
             return Ok(before.view().commit);

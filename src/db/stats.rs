@@ -210,7 +210,7 @@ impl Database {
     pub fn verify_with(&self, cancel: &Cancel) -> Result<Verification> {
         cancel.check()?;
         // In this order: who closes holds the catalog while waiting for the store.
-        let _catalog = self.engine.catalog.lock();
+        let _catalog = self.engine.lock_catalog()?;
         let store = self.engine.store()?;
         let commit = store.hold();
         failpoint::hit("verify.begun");

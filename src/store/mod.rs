@@ -15,13 +15,15 @@
 //! | [`family`] | which column families a collection has |
 //! | [`draft`] | a commit in the making |
 //! | [`sync`], [`health`] | group commit; whether writes are taken |
-//! | [`prescan`], [`log`], [`rehearse`] | proving at open that nothing is missing |
+//! | [`prescan`], [`foreign`], [`log`], [`rehearse`] | proving at open that nothing is missing, and nothing a child's |
+//! | [`room`] | what a process's limits leave |
 //! | [`backup`], [`mark`] | folders of backups, and whose they are |
 //! | [`whole`] | copies that are there whole or not at all |
 
 pub(crate) mod backup;
 pub(crate) mod draft;
 pub(crate) mod family;
+mod foreign;
 pub(crate) mod graph;
 pub(crate) mod health;
 pub(crate) mod image;

@@ -1,9 +1,10 @@
 //! The lock that makes a process the only one with a database open.
 //!
 //! An `flock` on a file of our own: RocksDB's lock is lost when any descriptor of its file is closed, this one only
-//! when ours is. The file says who holds it, for the error that others get; it holds no data.
+//! when ours is. Children that are forked do not get the descriptor ([`Kept`]), so that none of them keeps the lock
+//! after its parent is gone. The file says who holds it, for the error that others get; it holds no data.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -11,26 +12,23 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{Error, Result};
+use crate::process::{self, Kept};
 
 const FILE_NAME: &str = "owner";
 
 /// Held as long as the database is open; let go when dropped, or when the process ends in any way.
 pub(crate) struct Owner {
-    _file: File,
+    file: Kept,
 }
 
 impl Owner {
     /// Takes the lock, or says who has it.
     pub(crate) fn take(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE_NAME);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|error| Error::io("opening", &path, error))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let kept = Kept::open(open).map_err(|error| Error::io("opening", &path, error))?;
+        let mut file = kept.file();
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut holder = String::new();
@@ -47,7 +45,18 @@ impl Owner {
             // On a full disk the lock holds all the same, and an open must be able to go on.
             tracing::debug!("could not write the holder's name: {error}");
         }
-        Ok(Owner { _file: file })
+        Ok(Owner { file: kept })
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // A child that is forked before the descriptor is closed has the lock too, unless it is let go by name.
+        if !process::is_forked()
+            && let Err(error) = flock(self.file.file(), FlockOperation::Unlock)
+        {
+            tracing::debug!("could not let go of the lock, it goes with the descriptor: {error}");
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-const BLOCK_BYTES: u64 = 32 << 10;
-const HEADER_BYTES: usize = 7;
+pub(super) const BLOCK_BYTES: u64 = 32 << 10;
+pub(super) const HEADER_BYTES: usize = 7;
 const RECYCLED: [u8; 6] = [5, 6, 7, 8, 11, 131];
 const PREALLOCATED: u8 = 0;
 
@@ -68,7 +68,7 @@ fn find_in_block(block: &[u8]) -> Option<usize> {
 }
 
 /// RocksDB stores checksums of its logs masked, so that data holding checksums does not look like a record.
-fn unmask(masked: u32) -> u32 {
+pub(super) fn unmask(masked: u32) -> u32 {
     masked.wrapping_sub(0xa282_ead8).rotate_left(15)
 }
 

@@ -18,7 +18,7 @@ use super::record::{CatalogEntry, CollectionState, Identity, read_u32};
 use super::rocks::{Access, Budget, Family, Fault, Rocks, Shape};
 use super::superblock::{Manifest, Superblock, SuperblockFile, sync_folder};
 use super::whole::{check_links, sync_parent};
-use super::{DEFAULT_FAMILY, Store, image, key, prescan, room, storage};
+use super::{DEFAULT_FAMILY, Store, foreign, image, key, prescan, room, storage};
 use crate::cancel::Cancel;
 use crate::config::Options;
 use crate::error::{Error, Result};
@@ -70,6 +70,9 @@ impl Rehearsal {
             Some(superblock) => superblock,
             None => create(folder, options, None)?,
         };
+        if options.accept_loss {
+            foreign::remove(folder, &folder.join(DATA))?;
+        }
         Self::look(folder, options, superblock, Access::ReadOnly, owner)
     }
 
@@ -111,6 +114,7 @@ impl Rehearsal {
         let data = folder.join(DATA);
         check_manifest(&data, known.manifest)?;
         prescan::check_folder(&data)?;
+        foreign::check(&data)?;
         let families = Rocks::list_families(&data).map_err(opening)?;
         let budget = Budget::new(options.memory_bytes);
         let (rocks, mut handles) = Rocks::open(&data, access, budget, &described(&families)).map_err(opening)?;

@@ -145,7 +145,7 @@ fn hint_for(error: &Error) -> Option<String> {
             "a collection's dimension is for ever; `vectrove create NAME --dimension {got}` makes one for these vectors"
         ),
         Error::Busy { .. } => "a database belongs to one process at a time: wait for that one, or stop it".to_owned(),
-        Error::DataLoss { .. } => {
+        Error::DataLoss { .. } | Error::ForeignRecords { .. } => {
             "restore a backup; a program can open what is left with `Options::accept_loss(true)`".to_owned()
         }
         Error::Corruption { .. } => {

@@ -9,7 +9,7 @@ use librocksdb_sys as ffi;
 use rocksdb::{AsRawPtr, Options};
 
 use super::options::logger;
-use super::{Fault, Outcome, Rocks, take_error};
+use super::{Fault, Outcome, Rocks, begin, take_error};
 
 /// A folder of backups, open.
 pub(crate) struct BackupEngine {
@@ -37,6 +37,7 @@ impl Drop for BackupEngine {
 impl BackupEngine {
     /// Opens the backups in a folder, and makes what folders the engine needs in it. What it writes it syncs.
     pub(crate) fn open(folder: &Path) -> Outcome<Self> {
+        begin()?;
         let mut options = Options::default();
         options.set_info_logger(logger());
         let folder = c_path(folder)?;

@@ -26,12 +26,13 @@ use std::sync::Arc;
 use librocksdb_sys as ffi;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    AsColumnFamilyRef, AsRawPtr, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DB, DBPinnableSlice, FlushOptions,
-    Options, ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteBufferManager, WriteOptions,
+    AsColumnFamilyRef, AsRawPtr, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DB, DBPinnableSlice, Env,
+    FlushOptions, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 pub(crate) use self::options::{Access, Budget, Shape};
 use self::options::{block_cache, database_options, family_options, logger};
+use crate::process;
 
 /// Bytes read at once where many rows are gone through.
 const READ_AHEAD: usize = 1 << 20;
@@ -75,8 +76,11 @@ impl From<rocksdb::Error> for Fault {
 type Outcome<T> = std::result::Result<T, Fault>;
 
 /// An open RocksDB.
+///
+/// In a forked child nothing of it is let go: the threads that closing waits for are not there.
 pub(crate) struct Rocks {
-    db: DB,
+    // Goes first.
+    db: ManuallyDrop<DB>,
     access: Access,
     /// A folder that an instance beside a writer asks for, and does not use.
     _scratch: Option<Scratch>,
@@ -95,6 +99,7 @@ impl Rocks {
         budget: Budget,
         families: &[(String, Shape)],
     ) -> Outcome<(Arc<Rocks>, Vec<Family>)> {
+        begin()?;
         let cache = block_cache(budget);
         let write_buffers =
             WriteBufferManager::new_write_buffer_manager_with_cache(budget.write_buffers_bytes, false, cache.clone());
@@ -116,13 +121,15 @@ impl Rocks {
             }
             Access::ReadWrite | Access::Copy | Access::Create => DB::open_cf_descriptors(&options, path, descriptors)?,
         };
-        let rocks = Arc::new(Rocks { db, access, _scratch: scratch, budget, cache, write_buffers });
+        let rocks =
+            Arc::new(Rocks { db: ManuallyDrop::new(db), access, _scratch: scratch, budget, cache, write_buffers });
         let handles = families.iter().map(|(name, _)| rocks.opened_family(name)).collect::<Outcome<Vec<_>>>()?;
         Ok((rocks, handles))
     }
 
     /// The names of the families of the database in a folder; reads only its manifest.
     pub(crate) fn list_families(path: &Path) -> Outcome<Vec<String>> {
+        begin()?;
         let mut options = Options::default();
         options.set_info_logger(logger());
         Ok(DB::list_cf(&options, path)?)
@@ -134,7 +141,7 @@ impl Rocks {
         // it beside the handle and lets go of the handle first.
         let bound =
             unsafe { std::mem::transmute::<Arc<BoundColumnFamily<'_>>, Arc<BoundColumnFamily<'static>>>(bound) };
-        Ok(Family { name: name.to_owned(), handle: Handle::Opened(bound), _rocks: self.clone() })
+        Ok(Family { name: name.to_owned(), handle: Handle::Opened(ManuallyDrop::new(bound)), _rocks: self.clone() })
     }
 
     /// Creates families of one shape in one step.
@@ -378,6 +385,24 @@ impl Rocks {
     }
 }
 
+impl Drop for Rocks {
+    fn drop(&mut self) {
+        if !process::is_forked() {
+            // SAFETY: dropped here and nowhere else.
+            unsafe { ManuallyDrop::drop(&mut self.db) };
+        }
+    }
+}
+
+/// Comes before RocksDB is used: forked children have to know of its threads, and must not wait for them in `exit`.
+fn begin() -> Outcome<()> {
+    process::watch().map_err(|error| Fault(format!("watching for forks: {error}")))?;
+    // What waits for its threads is registered with the C library first, and so comes after what passes over it.
+    drop(Env::new()?);
+    process::end_children_quietly();
+    Ok(())
+}
+
 fn read_options(snapshot: Option<&EngineSnapshot>) -> ReadOptions {
     let mut options = ReadOptions::default();
     if let Some(snapshot) = snapshot.and_then(|snapshot| snapshot.inner.as_ref()) {
@@ -396,7 +421,7 @@ pub(crate) struct Family {
 
 enum Handle {
     /// Owned together with the database's own list of families.
-    Opened(Arc<BoundColumnFamily<'static>>),
+    Opened(ManuallyDrop<Arc<BoundColumnFamily<'static>>>),
     /// Owned by us alone.
     Created(NonNull<ffi::rocksdb_column_family_handle_t>),
 }
@@ -408,9 +433,13 @@ unsafe impl Sync for Handle {}
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if let Handle::Created(handle) = self {
+        match self {
+            // The lock that the engine takes for this may be held by a thread that is not there.
+            _ if process::is_forked() => {}
+            // SAFETY: dropped here and nowhere else.
+            Handle::Opened(bound) => unsafe { ManuallyDrop::drop(bound) },
             // SAFETY: we own the handle, nobody uses it after this, and the database is alive (`Family`'s field order).
-            unsafe { ffi::rocksdb_column_family_handle_destroy(handle.as_ptr()) };
+            Handle::Created(handle) => unsafe { ffi::rocksdb_column_family_handle_destroy(handle.as_ptr()) },
         }
     }
 }
@@ -444,7 +473,7 @@ unsafe impl Sync for EngineSnapshot {}
 
 impl Drop for EngineSnapshot {
     fn drop(&mut self) {
-        if let Some(snapshot) = &mut self.inner {
+        if let Some(snapshot) = self.inner.as_mut().filter(|_| !process::is_forked()) {
             // SAFETY: dropped here and nowhere else, while the database is still held by the next field.
             unsafe { ManuallyDrop::drop(snapshot) };
         }
@@ -464,8 +493,10 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What is left is an empty folder among temporary files.
-        _ = std::fs::remove_dir_all(&self.0);
+        // What is left is an empty folder among temporary files. A forked child leaves it to its parent.
+        if !process::is_forked() {
+            _ = std::fs::remove_dir_all(&self.0);
+        }
     }
 }
 
