@@ -486,6 +486,10 @@ impl Options {
 
     /// Whether to open a database that has lost durable commits, giving them up. Default: false. What is left is
     /// consistent: whole commits, up to the last one before the first that is missing.
+    ///
+    /// Where a forked child wrote to the log too ([`Error::ForeignRecords`](crate::Error)), the chain of records that
+    /// goes on for longer is kept, which a log cannot tell to be the parent's. The log as it was stays beside the data, its
+    /// name ending in `.forked`. A log that RocksDB had closed since is not repaired.
     #[must_use]
     pub fn accept_loss(mut self, accept: bool) -> Self {
         self.accept_loss = accept;

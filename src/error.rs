@@ -217,7 +217,8 @@ pub enum Error {
     #[error(
         "corruption in {log}: expected sequence number {expected} at byte {offset}, got {got}: a forked child of the \
          process that had the database open wrote to it too. Opening it for writing with `Options::accept_loss(true)` \
-         takes out what the child wrote, and keeps the log as it was beside the data; otherwise restore a backup"
+         takes out the shorter of the two chains of records, most often the child's, and keeps the log as it was \
+         beside the data; otherwise restore a backup"
     )]
     ForeignRecords {
         /// The log's name.

@@ -9,9 +9,9 @@ use common::{check_error, database, number_from_env, random, seed};
 use rand::Rng;
 use rand::rngs::StdRng;
 use serde_json::json;
-use vectrove::limits::MAX_PAGED;
+use vectrove::limits::{MAX_GROUPS, MAX_PAGED};
 use vectrove::{
-    Boost, Collection, CollectionConfig, DocId, Document, Fusion, Hits, Metric, Quantization, Query, Search,
+    Boost, Collection, CollectionConfig, DocId, Document, Fusion, Hits, Index, Metric, Quantization, Query, Search,
     SearchCursor, Value, Way, field,
 };
 
@@ -313,4 +313,26 @@ fn a_cursor_carries_no_more_than_it_may() {
     assert_eq!((first.next.unwrap().n_given(), rest.run().unwrap().len()), (MAX_PAGED, 2));
     let nothing = search(0).run().unwrap();
     assert_eq!((nothing.len(), nothing.next.unwrap().n_given()), (0, 0), "a page of nothing gets no further");
+}
+
+#[test]
+fn groups_beyond_what_pages_may_give_are_refused_not_left_out() {
+    const N_GROUPS: usize = MAX_GROUPS + 50;
+    let (_folder, db) = database();
+    let collection = db.create_collection("c", CollectionConfig::new(2).index(Index::Flat)).unwrap();
+    let document = |n: usize| Document::new([1.0, n as f32 / 1e4]).id(n as u64).metadata(json!({ "own": n }));
+    let documents: Vec<Document> = (0..N_GROUPS).map(document).collect();
+    collection.insert_many(documents).unwrap();
+    let search = |after: Option<SearchCursor>| {
+        collection.search([1.0, 0.0]).group_by("own", 1).limit(MAX_GROUPS / 2).after(after).run()
+    };
+    let (mut given, mut after) = (HashSet::new(), None);
+    for _ in 0..2 {
+        let page = search(after).unwrap();
+        page.iter().for_each(|hit| assert!(given.insert(hit.id.clone()), "{} is there twice", hit.id));
+        after = page.next;
+        assert!(after.is_some(), "there are {N_GROUPS} groups, {} were given", given.len());
+    }
+    assert_eq!(given.len(), MAX_GROUPS);
+    check_error(search(after), "LimitExceeded");
 }

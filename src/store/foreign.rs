@@ -5,9 +5,12 @@
 //! batches under one number. Handles refuse to work in a child ([`crate::process`]); logs that have such records were
 //! written by other means, and are told apart here.
 //!
-//! Sequence numbers ascend from record to record. Where one falls back, two chains overlap, and the longer one is the
-//! parent's: it is what the log goes on with. Without the bytes of the other the log is what the parent wrote, to the
-//! byte.
+//! Sequence numbers ascend from record to record. Where one falls back within a log, two chains overlap. The log does not
+//! tell whose is whose: the one that numbers go on from for longer is kept, the later one of two equal ones. If that is the
+//! parent's, what is left is what the parent wrote, to the byte; if not, writes of the parent are lost. The log as it was is
+//! kept beside it.
+//!
+//! A log may begin with a number at which an earlier one ended: replay stopped there, and those between were left out.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -171,9 +174,14 @@ fn next_fragment(bytes: &[u8], offset: usize) -> Option<Fragment<'_>> {
 }
 
 fn find_overlap(entries: &[Entry]) -> Option<Overlap> {
-    let mut expected = 0;
+    let (mut expected, mut ends, mut log) = (0, Vec::new(), 0);
     for (at, entry) in entries.iter().enumerate() {
-        if entry.sequence < expected {
+        let begins_log = entry.log != log;
+        if begins_log {
+            ends.push(expected);
+            log = entry.log;
+        }
+        if entry.sequence < expected && !(begins_log && ends.contains(&entry.sequence)) {
             return Some(Overlap { at, expected });
         }
         expected = entry.next_sequence;
@@ -222,6 +230,23 @@ fn without(logs: &[Log], removed: &[Entry]) -> Vec<Log> {
 mod tests {
     use super::super::prescan::BLOCK_BYTES;
     use super::*;
+
+    #[test]
+    fn a_log_may_begin_where_replay_of_an_earlier_one_stopped() {
+        let batch = |log, sequence, next_sequence| Entry { log, from: 0, to: 0, sequence, next_sequence };
+        let healthy = [batch(0, 1, 101), batch(1, 110, 121), batch(2, 101, 102), batch(2, 102, 103)];
+        assert!(find_overlap(&healthy).is_none());
+        // What was not reached lies between, cut in the middle or not.
+        let again = [batch(0, 1, 101), batch(1, 105, 121), batch(2, 130, 140), batch(3, 121, 122), batch(4, 101, 102)];
+        assert!(find_overlap(&again).is_none());
+        for (others, at) in [
+            (&[batch(0, 1, 101), batch(0, 100, 102)][..], 1),
+            (&[batch(0, 1, 101), batch(0, 101, 102), batch(1, 101, 103)], 2),
+            (&[batch(0, 1, 101), batch(1, 101, 105), batch(1, 101, 102)], 2),
+        ] {
+            assert_eq!(find_overlap(others).map(|overlap| overlap.at), Some(at), "{others:?}");
+        }
+    }
 
     /// A writer of one log, as RocksDB has it. Where it stands in a block it only believes: a child's copy goes on from
     /// where the parent was.

@@ -63,6 +63,7 @@ impl Rehearsed {
 impl Rehearsal {
     /// Takes the lock, creates the database if there is none and that is wanted, and looks at it.
     pub(crate) fn begin(folder: &Path, options: &Options) -> Result<Self> {
+        options.cancel.check()?;
         let owner = Some(take_owner(folder, options)?);
         failpoint::hit("open.owned");
         let superblock = match SuperblockFile::open(folder)? {

@@ -38,7 +38,8 @@ pub(crate) fn make_whole<T>(target: &Path, fill: impl FnOnce(&Path) -> Result<T>
 /// Refuses a path on which a link leads nowhere: what is made there would fail as if it existed.
 pub(crate) fn check_links(path: &Path) -> Result<()> {
     let dangling = |path: &&Path| !path.exists() && path.is_symlink();
-    match path.ancestors().find(dangling) {
+    // Without a slash at the end, behind which a link would be followed.
+    match path.components().as_path().ancestors().find(dangling) {
         Some(link) => {
             let target = std::fs::read_link(link).map_err(|error| Error::io("reading", link, error))?;
             Err(Error::DanglingLink { path: link.to_owned(), target })

@@ -12,7 +12,7 @@ use crate::collection::query::Query;
 use crate::document::Hit;
 use crate::error::{Error, Result};
 use crate::filter::extract::key_of;
-use crate::limits::MAX_PAGED;
+use crate::limits::{MAX_GROUPS, MAX_PAGED};
 use crate::paging::{Digest, Given, SearchCursor};
 use crate::params::SearchParams;
 use crate::route::{Route, Way};
@@ -165,7 +165,19 @@ impl Round {
         let Best { answers, route, .. } = self.seek(asked, n)?;
         let mut others = units(&answers).filter(|unit| !pages.keys.contains(&unit[0].key()));
         let page: Vec<&[Answer]> = others.by_ref().take(self.params.limit).collect();
-        let is_more = others.next().is_some();
+        let mut is_more = others.next().is_some();
+        let n_groups = if self.params.group_by.is_some() { units(&answers).count() } else { 0 };
+        if n > MAX_GROUPS && n_groups >= MAX_GROUPS {
+            // More may be there, which are not looked for.
+            is_more = true;
+        }
+        if is_more && page.len() < self.params.limit {
+            return Err(Error::LimitExceeded {
+                what: "groups given by the pages of a search",
+                limit: MAX_GROUPS,
+                got: n,
+            });
+        }
         let got = pages.cursor.n_given() + page.len();
         if is_more && got > MAX_PAGED {
             return Err(Error::LimitExceeded { what: "hits given by the pages of a search", limit: MAX_PAGED, got });

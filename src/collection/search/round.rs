@@ -4,6 +4,7 @@
 //! costs least, by measure: compare the codes of all that match, or walk among them. What postings cannot tell of a
 //! match is asked of the documents found, nearest first, until there are enough.
 
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -355,7 +356,7 @@ impl Round {
         let slots = scratch.found.iter().map(|found| Slot(found.slot));
         let doubtful: Vec<Slot> = slots.filter(|slot| !matching.is_sure_of(*slot)).collect();
         let (rows, words) = (self.moment.fetch(&doubtful)?, self.moment.words());
-        let refused: Vec<u32> = rows
+        let refused: HashSet<u32> = rows
             .iter()
             .filter(|(_, row)| !words.match_filter(&self.params.filter, row))
             .map(|(slot, _)| slot.0)
