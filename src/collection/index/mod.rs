@@ -102,6 +102,8 @@ pub(crate) struct Index {
     strays: Mutex<Vec<u32>>,
     /// How many slots had left the tail when it was last looked for such.
     n_straightened: AtomicUsize,
+    /// Dead points were taken out, and whether walks miss others since was not looked at yet.
+    is_unsettled: AtomicBool,
     /// Turns that the linker has taken while slots waited.
     n_turns: AtomicUsize,
     /// Points that no walk reaches, since an open and until they are mended; searches compare them one by one.
@@ -182,6 +184,7 @@ impl Index {
             short: Mutex::default(),
             strays: Mutex::default(),
             n_straightened: AtomicUsize::new(0),
+            is_unsettled: AtomicBool::new(false),
             n_turns: AtomicUsize::new(1),
             unreached: ArcSwap::default(),
             rebuild: AtomicBool::new(false),

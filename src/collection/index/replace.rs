@@ -199,6 +199,7 @@ impl Index {
         self.strays.lock().clear();
         self.n_straightened.store(0, Ordering::Relaxed);
         self.namespaces.forget_dead();
+        self.is_unsettled.store(false, Ordering::Release);
         self.unreached.store(Arc::default());
         self.cost.store(None);
         self.retire(bench, dead);

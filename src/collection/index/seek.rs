@@ -122,7 +122,7 @@ pub(crate) struct Effort {
     pub(crate) was_given_up: bool,
     /// And all vectors had better be compared.
     pub(crate) wants_vectors: bool,
-    /// The walk went on past dead points.
+    /// The walk went on past dead points, or kept more where some were just taken out.
     pub(crate) was_widened: bool,
     /// Codes were too coarse to tell which of the points found are the nearest.
     pub(crate) is_doubtful: bool,
@@ -360,7 +360,13 @@ impl Index {
         n_least: usize,
         scratch: &mut Scratch,
     ) -> Result<bool> {
-        let Wanted { n, ef: asked, widens, .. } = look.wanted;
+        let Wanted { n, widens, .. } = look.wanted;
+        let is_unsettled = widens && self.is_unsettled.load(Ordering::Acquire);
+        if is_unsettled {
+            // What lies beyond dead points that were just taken out may be found by a wide walk alone.
+            look.wanted.ef = (look.wanted.ef * WIDER_IN_DOUBT).min(MAX_EF).max(look.wanted.ef);
+        }
+        let asked = look.wanted.ef;
         loop {
             let (before, ef) = (scratch.effort, look.wanted.ef);
             if !self.collect(look, space, query, &mut Target::All, n_least.max(ef), scratch) {
@@ -380,6 +386,7 @@ impl Index {
                 Doubt::Next | Doubt::No => ef,
             };
             scratch.effort.is_doubtful = doubt == Doubt::Nearest;
+            scratch.effort.was_widened |= is_unsettled;
             if !widens || doubt != Doubt::Nearest && wider == ef {
                 return Ok(true);
             }

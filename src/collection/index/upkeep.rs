@@ -270,6 +270,7 @@ impl Index {
         if n_left == 0 {
             // Links that were given up may have been what others hung on.
             self.mend(space, crew);
+            self.is_unsettled.store(!self.strays.lock().is_empty(), Ordering::Release);
         }
         true
     }
@@ -287,6 +288,17 @@ impl Index {
         }
         self.n_straightened.store(n_left, Ordering::Relaxed);
         let sample = crew.graph.sample(n_slots, (n_new / PER_SAMPLE).min(MOST_SAMPLED));
+        self.look_for_strays_in(space, crew, sample, || crew.graph.points().collect());
+    }
+
+    /// Searches for some points of a sample; if too many are missed, has all points that a function tells looked at.
+    fn look_for_strays_in<S: Space>(
+        &self,
+        space: &S,
+        crew: &Crew<'_, S::Query>,
+        sample: Vec<u32>,
+        points: impl FnOnce() -> Vec<u32>,
+    ) {
         let sample: Vec<Slot> = sample.into_iter().map(Slot).collect();
         let n_strays = AtomicUsize::new(0);
         crew.each(&sample, |graph, slot, linking| {
@@ -298,9 +310,9 @@ impl Index {
         }
         tracing::debug!(n_strays, n_sampled = sample.len(), "choosing links again of points that searches miss");
         // Those above level 0 first: walks to the others come by them.
-        let mut points: Vec<u32> = crew.graph.points().collect();
+        let mut points = points();
         points.sort_by_key(|&point| crew.graph.level_of(point));
-        *self.strays.lock() = points;
+        self.strays.lock().extend(points);
     }
 
     /// Takes dead points out of the graph and lets their slots be used again.
@@ -312,6 +324,7 @@ impl Index {
         let (now, oldest) = ((crew.bench.now)(), crew.bench.oldest);
         self.swept_at.store(if oldest < now { oldest.0 } else { u64::MAX }, Ordering::Relaxed);
         self.mend(space, crew);
+        self.look_at_swept(space, crew, crew.graph.points().collect());
     }
 
     /// The same of a namespace that has lost many of its points: it does not wait for the others. False if there is none.
@@ -330,12 +343,29 @@ impl Index {
         let points: Vec<u32> = points.into_iter().map(|slot| slot.0).collect();
         let changes = self.mend_until_none(space, crew, || crew.graph.unreachable_in(namespace.0, &points));
         self.note(crew, &changes);
+        self.look_at_swept(space, crew, points);
         true
+    }
+
+    /// Where whole clusters are gone, walks may end before they get to others behind them: searches for some of the
+    /// points that are left.
+    fn look_at_swept<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>, mut points: Vec<u32>) {
+        if space.views().len() > 1 {
+            // Among inner products a point that nothing is near need not be found.
+            return self.is_unsettled.store(false, Ordering::Release);
+        }
+        points.retain(|&slot| crew.graph.is_point(slot));
+        let step = points.len().div_ceil(MOST_SAMPLED).max(1);
+        let sample = points.iter().copied().step_by(step).collect();
+        self.look_for_strays_in(space, crew, sample, || points);
+        self.is_unsettled.store(!self.strays.lock().is_empty(), Ordering::Release);
+        self.tail.ring();
     }
 
     /// Takes dead points out of the graph, of all points for which `is_swept` holds, and lets their slots be used
     /// again. Returns these points. They are those of some regions.
     fn sweep_among<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>, is_swept: impl Fn(u32) -> bool) -> Vec<Slot> {
+        self.is_unsettled.store(true, Ordering::Release);
         let (sweep, mut changes) = crew.alone(|graph, linking| graph.begin_sweep(space, &is_swept, linking));
         // With those that took the place of dead ones.
         let points: Vec<Slot> = crew.graph.points().filter(|&slot| is_swept(slot)).map(Slot).collect();
@@ -373,6 +403,7 @@ impl Index {
         self.strays.lock().clear();
         self.n_straightened.store(0, Ordering::Relaxed);
         self.namespaces.forget_dead();
+        self.is_unsettled.store(false, Ordering::Release);
         // Before their slots are used again: they are linked now, or dead.
         self.unreached.store(Arc::default());
         self.retire(crew.bench, dead);
