@@ -1,10 +1,10 @@
 //! Searches by words, and by words and a vector: how long they take, whether their scores are BM25's, and what is found
 //! by both that neither side finds. What indexing words takes.
 //!
-//! `cargo bench --bench text [-- words | both | index | large | dump FOLDER] [--json]`. All but `large` work on all rows
-//! of the data set that `VECTROVE_DATA` names. `index` says what indexing them takes, in time and on disk. `large` writes
-//! the largest texts that there may be, and the same rows to a bare RocksDB. `dump` writes words, queries and scores
-//! for `benches/reference.py`, which holds them against another implementation.
+//! `cargo bench --bench text [-- words | both | index | large | dump FOLDER] [--json]`. All but `large` work on all
+//! rows of the data set that `VECTROVE_DATA` names. `index` says what indexing them takes, in time and on disk. `large`
+//! writes the largest texts that there may be, and the same rows to a bare RocksDB. `dump` writes words, queries and
+//! scores for `benches/reference.py`, which holds them against another implementation.
 
 mod common;
 

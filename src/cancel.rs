@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
 
-/// A flag that ends long work early: opening a database, verifying, copying and restoring it. Set it from any thread, or
-/// from a signal's handler; the work then ends with [`Error::Cancelled`] at its next row, and leaves what a failure of
-/// it leaves.
+/// A flag that ends long work early: opening a database, verifying, copying and restoring it. Set it from any thread,
+/// or from a signal's handler; the work then ends with [`Error::Cancelled`] at its next row, and leaves what a failure
+/// of it leaves.
 ///
 /// Cheap to clone; all clones are one flag. Once set it stays set.
 ///

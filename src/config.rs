@@ -488,8 +488,8 @@ impl Options {
     /// consistent: whole commits, up to the last one before the first that is missing.
     ///
     /// Where a forked child wrote to the log too ([`Error::ForeignRecords`](crate::Error)), the chain of records that
-    /// goes on for longer is kept, which a log cannot tell to be the parent's. The log as it was stays beside the data, its
-    /// name ending in `.forked`. A log that RocksDB had closed since is not repaired.
+    /// goes on for longer is kept, which a log cannot tell to be the parent's. The log as it was stays beside the data,
+    /// its name ending in `.forked`. A log that RocksDB had closed since is not repaired.
     #[must_use]
     pub fn accept_loss(mut self, accept: bool) -> Self {
         self.accept_loss = accept;
@@ -524,9 +524,9 @@ impl Options {
     }
 
     /// Documents of a collection that may wait to be linked before writers have to: 1 to 16,777,216. Every search
-    /// compares those that wait one by one ([`Route::n_tail`](crate::Route::n_tail)): a bulk load may raise the bound, and
-    /// slows searches down meanwhile; where searches must not slow down while others write, a lower one bounds by how
-    /// much. Default: what takes 1 MiB as codes, but at least 1,024.
+    /// compares those that wait one by one ([`Route::n_tail`](crate::Route::n_tail)): a bulk load may raise the bound,
+    /// and slows searches down meanwhile; where searches must not slow down while others write, a lower one bounds by
+    /// how much. Default: what takes 1 MiB as codes, but at least 1,024.
     #[must_use]
     pub fn tail_bound(mut self, n_documents: usize) -> Self {
         self.tail_bound = Some(n_documents);

@@ -6,11 +6,11 @@
 //! what goes at the end of a scope there is leaked. The check is one load of a flag.
 //!
 //! The flag is set within `fork`, by a handler that runs in the child. The handler also closes the descriptors that
-//! hold locks of the parent's databases ([`Kept`]): an `flock` is let go with the last descriptor of the opened file, and
-//! a child that lives longer than its parent would keep the database locked. Handlers neither allocate nor wait.
+//! hold locks of the parent's databases ([`Kept`]): an `flock` is let go with the last descriptor of the opened file,
+//! and a child that lives longer than its parent would keep the database locked. Handlers neither allocate nor wait.
 //!
-//! A process that is made without `fork` runs no handlers. `posix_spawn` and `vfork` lead to another program, which gets
-//! none of the descriptors.
+//! A process that is made without `fork` runs no handlers. `posix_spawn` and `vfork` lead to another program, which
+//! gets none of the descriptors.
 #![expect(unsafe_code, reason = "fork and exit handlers are registered with the C library, which alone knows of them")]
 
 use std::ffi::c_int;

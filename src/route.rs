@@ -34,7 +34,8 @@ pub struct Route {
     /// Whether a walk was begun and given up for comparing all that may be hits: it would have missed some, or codes
     /// could not tell which of what it found are the nearest.
     pub gave_up: bool,
-    /// Whether a walk found too few documents that are still there, and went on past those that are not.
+    /// Whether the search took a wider walk because of deleted documents: it found too few that are still there and went on
+    /// past the others, or it ran right after deleted documents were taken out of the links.
     pub widened: bool,
     /// Whether codes were too coarse to tell which of the documents found are the nearest, so that some hits may be
     /// missed: they do not fit the vectors, or not yet ([`CollectionStats::codes`](crate::CollectionStats)).

@@ -18,8 +18,8 @@ use vectrove::{
     field,
 };
 
-/// One test at a time: a child that another test starts has the files of this one open until it is a program of its own,
-/// and a database that was just closed is then still held.
+/// One test at a time: a child that another test starts has the files of this one open until it is a program of its
+/// own, and a database that was just closed is then still held.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock()

@@ -81,9 +81,9 @@ impl Collection {
         self.state.live().map(drop)
     }
 
-    /// Waits until all exact vectors are where [`residency`](crate::CollectionConfig::residency) asks for, and says where they
-    /// are then. After an open they are brought there in the background; until they are, searches read those that they
-    /// compare from disk. [`Residency::Disk`] says that nothing is to be brought, or that there was no room
+    /// Waits until all exact vectors are where [`residency`](crate::CollectionConfig::residency) asks for, and says
+    /// where they are then. After an open they are brought there in the background; until they are, searches read those
+    /// that they compare from disk. [`Residency::Disk`] says that nothing is to be brought, or that there was no room
     /// ([`Options::memory_limit`](crate::Options::memory_limit)). No one has to wait.
     ///
     /// # Errors

@@ -284,8 +284,8 @@ impl Memory {
         self.slots.touch(slot, version);
     }
 
-    /// Takes up the cells and ids of an image from its file, which has so many slots: the sections with these numbers are cells,
-    /// where ids begin, and ids. Only for a memory without slots; no one reads yet.
+    /// Takes up the cells and ids of an image from its file, which has so many slots: the sections with these numbers
+    /// are cells, where ids begin, and ids. Only for a memory without slots; no one reads yet.
     pub(super) fn adopt(
         &self,
         image: Image,

@@ -77,8 +77,8 @@ impl Query {
     ///
     /// Phrases `"in quotation marks"` must occur word by word; a text may have up to 8 stop words more between two of
     /// their words. A quotation mark without a counterpart is punctuation, as is that of `24"`. For `beginning*` any
-    /// word counts that begins so, and where words have stems, any that has the stem of `beginning`. Stop words are left
-    /// out where anything else is asked for. Words are taken apart as the collection's are
+    /// word counts that begins so, and where words have stems, any that has the stem of `beginning`. Stop words are
+    /// left out where anything else is asked for. Words are taken apart as the collection's are
     /// ([`Analyzer`](crate::Analyzer)). At most 64 KiB.
     ///
     /// ```

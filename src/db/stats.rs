@@ -122,8 +122,8 @@ pub struct CodeStats {
     /// Counts what codes were made by, through all openings.
     pub generation: u32,
     /// Of the ten nearest of some documents, the share that codes leave among what a default search compares exactly, 0
-    /// to 1; `None` until it is measured: with 100 documents of a namespace, again whenever it has twice as many, and each
-    /// time once more with queries that were asked since, some hundred searches later.
+    /// to 1; `None` until it is measured: with 100 documents of a namespace, again whenever it has twice as many, and
+    /// each time once more with queries that were asked since, some hundred searches later.
     pub code_recall: Option<f32>,
     /// Of the same, the share that such a search finds; of the queries that were asked, if it finds fewer of theirs.
     pub sampled_recall: Option<f32>,

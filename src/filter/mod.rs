@@ -132,8 +132,8 @@ impl Filter {
         self.tree.as_ref().is_ok_and(|tree| eval::matches(tree.nodes(), metadata, has_text))
     }
 
-    /// Matches documents whose text has everything that is asked for: all words, `"phrases in quotation marks"`, and for
-    /// each `beginning*` some word that begins so. What is asked for is read as that of a search is
+    /// Matches documents whose text has everything that is asked for: all words, `"phrases in quotation marks"`, and
+    /// for each `beginning*` some word that begins so. What is asked for is read as that of a search is
     /// ([`Query::text`](crate::Query::text)). Nothing matches if there is no word.
     pub fn text(text: impl AsRef<str>) -> Self {
         Filter { tree: Tree::text(text.as_ref()) }

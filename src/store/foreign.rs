@@ -5,10 +5,10 @@
 //! batches under one number. Handles refuse to work in a child ([`crate::process`]); logs that have such records were
 //! written by other means, and are told apart here.
 //!
-//! Sequence numbers ascend from record to record. Where one falls back within a log, two chains overlap. The log does not
-//! tell whose is whose: the one that numbers go on from for longer is kept, the later one of two equal ones. If that is the
-//! parent's, what is left is what the parent wrote, to the byte; if not, writes of the parent are lost. The log as it was is
-//! kept beside it.
+//! Sequence numbers ascend from record to record. Where one falls back within a log, two chains overlap. The log does
+//! not tell whose is whose: the one that numbers go on from for longer is kept, the later one of two equal ones. If
+//! that is the parent's, what is left is what the parent wrote, to the byte; if not, writes of the parent are lost. The
+//! log as it was is kept beside it.
 //!
 //! A log may begin with a number at which an earlier one ended: replay stopped there, and those between were left out.
 

@@ -39,7 +39,7 @@ fn backups(folder: &Path, output: &mut Output) -> Result<(), Failure> {
 fn restore(folder: &Path, target: &Path, id: Option<u32>, output: &mut Output) -> Result<(), Failure> {
     interrupt::watch()?;
     let restored = Database::restore_with(folder, target, id, &interrupt::cancel());
-    let left = "nothing was left of it; the same command begins anew";
+    let left = "nothing was left of it; the same command starts again";
     let commit = restored.map_err(|error| Failure::from(error).hint_if_interrupted(left))?;
     let shown = target.display();
     output

@@ -130,7 +130,8 @@ fn noted(db: &Database, target: &args::Target, filter: Option<&Filter>) -> Resul
     Ok(namespace)
 }
 
-/// Visits every document with its vector, until a signal ends it. Nothing changes in between: the database is open in this process alone.
+/// Visits every document with its vector, until a signal ends it. Nothing changes in between: the database is open in
+/// this process alone.
 fn each(namespace: &Namespace, mut visit: impl FnMut(&StoredDocument) -> Result<(), Failure>) -> Result<(), Failure> {
     let mut after = None;
     loop {

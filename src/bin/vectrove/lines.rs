@@ -1,7 +1,7 @@
 //! Lines of a file or of stdin, read by a thread of their own.
 //!
-//! So that a signal is heeded while the next line of a pipe is still awaited. Blank lines are counted, and left out; so is
-//! the byte-order mark that a file may begin with.
+//! So that a signal is heeded while the next line of a pipe is still awaited. Blank lines are counted, and left out; so
+//! is the byte-order mark that a file may begin with.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};

@@ -74,11 +74,11 @@ fn open_and_perform(db: Option<PathBuf>, options: Options, verb: Verb, output: &
 /// either.
 fn left_by_interrupt(verb: &Verb) -> Option<&'static str> {
     Some(match verb {
-        Verb::Import(_) => "nothing was imported; the same command begins anew",
-        Verb::Export(_) => "a file that was there is as it was; the same command begins anew",
-        Verb::Verify => "nothing was changed; the same command begins anew",
-        Verb::Checkpoint { .. } => "no copy was left; the same command begins anew",
-        Verb::Backup { .. } => "no backup was added, those there were stay; the same command begins anew",
+        Verb::Import(_) => "nothing was imported; the same command starts again",
+        Verb::Export(_) => "a file that was there is as it was; the same command starts again",
+        Verb::Verify => "nothing was changed; the same command starts again",
+        Verb::Checkpoint { .. } => "no copy was left; the same command starts again",
+        Verb::Backup { .. } => "no backup was added, those there were stay; the same command starts again",
         _ => return None,
     })
 }

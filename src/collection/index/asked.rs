@@ -1,7 +1,7 @@
-//! Queries that were asked: codes are measured by them too, since they may lie otherwise than documents do.
+//! Queries that users asked. Codes are measured by them too, because queries may lie elsewhere than documents do.
 //!
-//! After codes of a region were measured without such queries, some of those that are asked next are kept, until there
-//! are enough to measure once more.
+//! When the codes of a region were measured without such queries, the region *wants* some: of the searches that follow,
+//! some leave their query here. With `N_ASKED` of them the linker measures again and forgets them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use crate::id::NamespaceId;
 
 /// Queries of a region that are kept.
 pub(super) const N_ASKED: usize = 24;
-/// One search in so many offers its query.
+/// One in `OFFERED_SHARE` searches offers its query.
 pub(super) const OFFERED_SHARE: usize = 4;
 
 /// Queries as vectors are compared, by region.

@@ -1,9 +1,9 @@
 //! How far codes can be trusted: measured on some of the collection's own vectors, against all others.
 //!
 //! Queries are made that lie as documents do: at some of these, moved by the difference of two of their links. Half of
-//! them are such as were asked, where some were kept. Of the ten nearest, by exact vectors, those count that codes leave
-//! among what a default search compares exactly; and those that such a search finds, of the half of the queries for
-//! which it finds fewer.
+//! them are such as were asked, where some were kept. Of the ten nearest, by exact vectors, those count that codes
+//! leave among what a default search compares exactly; and those that such a search finds, of the half of the queries
+//! for which it finds fewer.
 
 use std::ops::Range;
 
@@ -133,8 +133,8 @@ impl Sample {
         }
     }
 
-    /// For each query the `n` nearest as ranked, nearest first; their slots are places. `look_up` tells what is ranked of
-    /// some places.
+    /// For each query the `n` nearest as ranked, nearest first; their slots are places. `look_up` tells what is ranked
+    /// of some places.
     fn nearest<T>(
         &self,
         bench: &Bench<'_>,

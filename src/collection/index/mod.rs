@@ -102,7 +102,7 @@ pub(crate) struct Index {
     strays: Mutex<Vec<u32>>,
     /// How many slots had left the tail when it was last looked for such.
     n_straightened: AtomicUsize,
-    /// Dead points were taken out, and whether walks miss others since was not looked at yet.
+    /// A sweep has taken dead points out, and the search for strays after it is not over: walks may miss living points.
     is_unsettled: AtomicBool,
     /// Turns that the linker has taken while slots waited.
     n_turns: AtomicUsize,

@@ -49,7 +49,7 @@ pub(super) struct Namespaces {
     n_endings: AtomicUsize,
     /// Documents that died since the linker last looked.
     deaths: Mutex<Vec<(Slot, NamespaceId)>>,
-    /// What died of namespaces with links since they were last swept, some of it before it was linked.
+    /// By namespace with links, how much died since its last sweep. Some of it died before it was linked.
     dead: Mutex<HashMap<NamespaceId, Dead>>,
     /// Documents of the default namespace that died since the linker last looked.
     n_dead_in_default: AtomicUsize,
@@ -177,8 +177,8 @@ impl Namespaces {
         self.n_dead_in_default.store(0, Ordering::Relaxed);
     }
 
-    /// A namespace of which at least `least` points have died and so many that `are_many` says so, if there is one and
-    /// no one looks at `oldest` or an earlier commit, as when it was last swept.
+    /// A namespace that is to be swept by itself: at least `least` of its points have died, `are_many` holds of their
+    /// number, and `oldest`, the oldest commit that anyone looks at, is later than when it was last swept.
     pub(super) fn crowded(
         &self,
         least: usize,
@@ -192,7 +192,7 @@ impl Namespaces {
         dead.iter().find(|(namespace, dead)| is_crowded(**namespace, dead)).map(|(namespace, _)| *namespace)
     }
 
-    /// Takes note that a namespace was swept, and how many dead points were left because someone looks at `oldest`.
+    /// Notes that a namespace was swept, and the dead points that stayed because someone looks at `oldest`.
     pub(super) fn note_swept(&self, namespace: NamespaceId, oldest: Commit, n_left: usize) {
         self.dead.lock().insert(namespace, Dead { n: n_left, swept_at: oldest });
     }

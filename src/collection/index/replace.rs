@@ -1,11 +1,10 @@
 //! Putting other codes in the place of those that do not fit.
 //!
 //! A new layer is made beside the one that is walked: first the codes of all documents, then a graph. That begins with
-//! the links there are. Only slots that were linked since codes were last seen to fit are linked anew, or all of a small
-//! collection.
-//! Whoever gives a slot a document meanwhile gives it a code in both layers, and what is linked in the one is linked in
-//! the other after. All is done a little at a time, between other work. Then the new layer takes the other's place at
-//! once.
+//! the links there are. Only slots that were linked since codes were last seen to fit are linked anew, or all of a
+//! small collection. Whoever gives a slot a document meanwhile gives it a code in both layers, and what is linked in
+//! the one is linked in the other after. All is done a little at a time, between other work. Then the new layer takes
+//! the other's place at once.
 //!
 //! A crash on the way costs what was done of it: what is on disk is the old layer until a save has written the new one.
 

@@ -18,8 +18,8 @@ pub(super) const RESCORED_SHARE: usize = 5;
 const DOUBT: f64 = 2.25;
 /// As long as the next candidate is in doubt, one more is compared for every `STEP` compared before.
 const STEP: usize = 4;
-/// Codes are blind if the variance of their errors is at least this part of the variance of the exact ranks. Where codes
-/// rank everything alike, the two are equal.
+/// Codes are blind if the variance of their errors is at least this part of the variance of the exact ranks. Where
+/// codes rank everything alike, the two are equal.
 const BLIND: f64 = 0.9;
 
 /// What codes leave in doubt.
@@ -108,8 +108,8 @@ fn compare_more(
     Ok(())
 }
 
-/// What is in doubt once all candidates for `n` hits were compared; `has_more` says that there are farther ones, `ranks`
-/// is room for ranks.
+/// What is in doubt once all candidates for `n` hits were compared; `has_more` says that there are farther ones,
+/// `ranks` is room for ranks.
 fn doubt_of(pairs: &[(f32, f32)], noise: f32, n: usize, has_more: bool, ranks: &mut Vec<f32>) -> Doubt {
     ranks.clear();
     ranks.extend(pairs.iter().map(|(_, exact)| *exact));
@@ -134,8 +134,8 @@ fn is_doubted(pairs: &[(f32, f32)], noise: f32, next: f32, farthest: f32) -> boo
     f64::from(next) + mean - DOUBT * deviation < f64::from(farthest)
 }
 
-/// Whether codes told next to nothing about which of some candidates for `n` hits are the nearest: they were wrong by as
-/// much as there was to tell, or cannot tell apart what is nearest. `ranks` are the exact ones in order.
+/// Whether codes told next to nothing about which of some candidates for `n` hits are the nearest: they were wrong by
+/// as much as there was to tell, or cannot tell apart what is nearest. `ranks` are the exact ones in order.
 fn are_blind(pairs: &[(f32, f32)], ranks: &[f32], noise: f32, n: usize) -> bool {
     if pairs.len() <= n {
         return false;

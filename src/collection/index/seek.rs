@@ -363,7 +363,7 @@ impl Index {
         let Wanted { n, widens, .. } = look.wanted;
         let is_unsettled = widens && self.is_unsettled.load(Ordering::Acquire);
         if is_unsettled {
-            // What lies beyond dead points that were just taken out may be found by a wide walk alone.
+            // A narrow walk may end where dead points were just taken out, before what lies beyond.
             look.wanted.ef = (look.wanted.ef * WIDER_IN_DOUBT).min(MAX_EF).max(look.wanted.ef);
         }
         let asked = look.wanted.ef;
@@ -489,8 +489,8 @@ impl Index {
         }
     }
 
-    /// The same where ranks are those of vectors themselves; with more if all that were looked at beyond those wanted are
-    /// as near as the last of them, as copies are.
+    /// The same where ranks are those of vectors themselves; with more if all that were looked at beyond those wanted
+    /// are as near as the last of them, as copies are.
     fn gather_tied(&self, look: Look<'_>, target: &Target<'_>, scratch: &mut Scratch) {
         self.gather_all(look, target, scratch);
         let Scratch { found, pool, effort, .. } = &*scratch;

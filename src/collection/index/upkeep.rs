@@ -327,7 +327,8 @@ impl Index {
         self.look_at_swept(space, crew, crew.graph.points().collect());
     }
 
-    /// The same of a namespace that has lost many of its points: it does not wait for the others. False if there is none.
+    /// The same of a namespace that has lost many of its points: it does not wait for the others. False if there is
+    /// none.
     fn sweep_crowded<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> bool {
         if crew.graph.is_undivided() || !self.namespaces.are_several() {
             return false;
@@ -347,8 +348,8 @@ impl Index {
         true
     }
 
-    /// Where whole clusters are gone, walks may end before they get to others behind them: searches for some of the
-    /// points that are left.
+    /// Looks for strays among the points that a sweep has left. Where whole clusters are gone, walks may end before they
+    /// get to the clusters behind these.
     fn look_at_swept<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>, mut points: Vec<u32>) {
         if space.views().len() > 1 {
             // Among inner products a point that nothing is near need not be found.

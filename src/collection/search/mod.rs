@@ -102,8 +102,8 @@ impl<Q> Search<Q> {
 
     /// How many of the nearest hits, or groups, to leave out first. Default: 0.
     ///
-    /// Pages with one `limit`, at offsets that lie at least so far apart, repeat nothing where they see one commit, as in
-    /// a [`Snapshot`](crate::Snapshot), and the same links: nothing is linked between them
+    /// Pages with one `limit`, at offsets that lie at least so far apart, repeat nothing where they see one commit, as
+    /// in a [`Snapshot`](crate::Snapshot), and the same links: nothing is linked between them
     /// ([`wait_indexed`](crate::Collection::wait_indexed)), or vectors are compared one by one
     /// ([`exact`](Search::exact)). For that the hits before the page are found again, by walks that widen `ef`; so a
     /// page at offset `n` takes up to about four times as long as a search for `n` hits. [`after`](Search::after) has
@@ -340,8 +340,8 @@ impl Search<Query> {
     ///
     /// # Errors
     /// `DimensionMismatch` or `InvalidVector` for the query; `DocumentNotFound` for a [`Query::like`] whose document
-    /// does not exist; `InvalidFilter` or `LimitExceeded` for the filter; `InvalidConfig` for a bound that is NaN, for a
-    /// cursor of another search, and for an `offset` beside a cursor; `LimitExceeded` for a page that no cursor could
+    /// does not exist; `InvalidFilter` or `LimitExceeded` for the filter; `InvalidConfig` for a bound that is NaN, for
+    /// a cursor of another search, and for an `offset` beside a cursor; `LimitExceeded` for a page that no cursor could
     /// follow, though there is more; otherwise as for every read.
     pub fn run(self) -> Result<Hits> {
         let Search { place, query, params, after } = self;

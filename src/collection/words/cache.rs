@@ -73,7 +73,8 @@ impl Cache {
     }
 
     /// Brings what is held up to a commit that is not published yet. One list after the other, so that a search waits
-    /// for one of them at most: each says since when it is as it is, and nobody looks at the commit before all are done.
+    /// for one of them at most: each says since when it is as it is, and nobody looks at the commit before all are
+    /// done.
     pub(super) fn apply(&self, applied: &Applied, commit: Commit) {
         // First: what is read of an earlier commit is not held from now on.
         self.held.lock().applied = commit;

@@ -122,7 +122,8 @@ pub(super) fn database_options(access: Access, write_buffers: &WriteBufferManage
     Ok(options)
 }
 
-/// The logarithm of the parts in which open files are kept. Each part keeps one at least, however few are wanted in all.
+/// The logarithm of the parts in which open files are kept. Each part keeps one at least, however few are wanted in
+/// all.
 fn table_cache_parts_log2(max_open_files: i32) -> i32 {
     let n_parts = u32::try_from(max_open_files).map_or(u32::MAX, |n| (n / FILES_OF_A_PART).max(1));
     n_parts.ilog2().min(MOST_PARTS_LOG2) as i32
