@@ -106,6 +106,37 @@ fn every_vector_finds_itself_at_no_distance() {
 }
 
 #[test]
+fn a_copy_is_found_among_many_that_are_nearly_the_same() {
+    let mut random = random(seed());
+    for (dimension, quantization) in [(8, Quantization::Sq8), (40, Quantization::None)] {
+        let (_folder, db) = database();
+        let config = CollectionConfig::new(dimension).quantization(quantization);
+        let collection = db.create_collection("c", config).unwrap();
+        let vectors = vectors(&mut random, 2_000, dimension);
+        fill(&collection, &vectors);
+        // Each lies nearer to the first than rounding lets a product tell.
+        let wanted = &vectors[1_000];
+        let near = |n: u64| {
+            let vector: Vec<f32> = wanted.iter().map(|x| x * (1.0 + random.random_range(-1e-6..1e-6))).collect();
+            Document::new(vector).id(10_000 + n)
+        };
+        let near: Vec<Document> = (0..60).map(near).collect();
+        collection.insert_many(near).unwrap();
+        collection.wait_indexed().unwrap();
+        for (limit, way) in [(1, None), (5, None), (1, Some(Way::Graph)), (5, Some(Way::Exact))] {
+            let search = collection.search(wanted).limit(limit).max_distance(0.0).with_document(false);
+            let hits = way.map_or(search.clone(), |way| search.way(way)).run().unwrap();
+            assert_eq!(
+                hits.first().map(|hit| hit.id.clone()),
+                Some(DocId::from(1_000)),
+                "{dimension}, {limit}, {way:?}"
+            );
+            assert!(hits.iter().all(|hit| hit.distance == 0.0), "{hits:?}");
+        }
+    }
+}
+
+#[test]
 fn copies_are_found_wherever_vectors_are() {
     let mut random = random(seed());
     let vectors = vectors(&mut random, 2_000, 48);

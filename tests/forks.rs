@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(unsafe_code, reason = "only the C library forks")]
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::FromRawFd;
@@ -152,6 +153,30 @@ fn check_holds(path: &Path, n_documents: usize) {
     db.close().unwrap();
 }
 
+/// What a folder's files hold, once nothing in the background changes them any more.
+fn settled(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    fn read(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            match path.is_dir() {
+                true => read(&path, files),
+                false => _ = files.insert(path.clone(), fs::read(&path).unwrap()),
+            }
+        }
+    }
+    let began = Instant::now();
+    let mut before = BTreeMap::new();
+    loop {
+        let mut files = BTreeMap::new();
+        read(folder, &mut files);
+        if files == before {
+            return files;
+        }
+        assert!(began.elapsed() < PATIENCE, "files keep changing");
+        before = files;
+        thread::sleep(Duration::from_millis(500));
+    }
+}
+
 /// Asks of a verb in a forked child, and says what is wrong with its answer.
 fn check_refused<T>(verb: &str, answer: vectrove::Result<T>) -> Result<(), String> {
     match answer {
@@ -191,6 +216,7 @@ fn every_verb_is_refused_in_a_forked_child() {
         check_refused("writer", notes.writer())?;
         check_refused("get", notes.get(1u64))?;
         check_refused("get_many", agent.get_many([1u64]))?;
+        check_refused("get_many_without_vectors", agent.get_many_without_vectors([1u64]))?;
         check_refused("contains", notes.contains(1u64))?;
         check_refused("count", notes.count(None))?;
         check_refused("count of some", notes.count(filter()))?;
@@ -214,6 +240,8 @@ fn every_verb_is_refused_in_a_forked_child() {
         check_refused("drop_index", notes.drop_index("n"))?;
         check_refused("indexed_fields", notes.indexed_fields())?;
         check_refused("wait_indexed", notes.wait_indexed())?;
+        check_refused("wait_resident", notes.wait_resident())?;
+        check_refused("collection's stats", notes.stats())?;
         check_refused("rebuild_index", notes.rebuild_index())?;
         check_refused("schema", notes.schema())?;
         check_refused("set_schema", notes.set_schema(Schema::new()))?;
@@ -253,7 +281,9 @@ fn the_parent_goes_on_after_its_children() {
     let folder = tempfile::tempdir().unwrap();
     let (db, notes) = open(folder.path());
     notes.insert_many((0..100).map(document)).unwrap();
-    let before = fs::read(folder.path().join("superblock")).unwrap();
+    notes.wait_indexed().unwrap();
+    db.flush().unwrap();
+    let before = settled(folder.path());
     for round in 0..5u64 {
         let (db, notes) = (db.clone(), notes.clone());
         fork(move || {
@@ -264,7 +294,7 @@ fn the_parent_goes_on_after_its_children() {
         })
         .check_quiet("a child");
     }
-    assert!(fs::read(folder.path().join("superblock")).unwrap().len() == before.len());
+    assert!(settled(folder.path()) == before, "children changed files");
     notes.insert_many((100..120).map(document)).unwrap();
     assert_eq!(notes.search([1.0, 119.0]).limit(1).exact(true).run().unwrap().len(), 1);
     assert_eq!(notes.count(None).unwrap(), 120);
@@ -442,6 +472,8 @@ fn part_of_a_parent_whose_child_writes() {
     // SAFETY: a clone without flags is a fork; the child ends without coming back.
     let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
     if pid == 0 {
+        // SAFETY: has the child end where a lock that another thread had keeps it waiting.
+        unsafe { libc::alarm(20) };
         let written = notes.insert(of_child);
         // SAFETY: ends the child.
         unsafe { libc::_exit(if written.is_ok() { 0 } else { 1 }) };

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(unsafe_code, reason = "only the C library sets limits")]
 
+mod common;
+
 use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use common::number_from_env;
 use serde_json::json;
 use vectrove::{
     Boost, Clock, Collection, CollectionConfig, Database, DocId, Document, Durability, Error, ErrorKind, Options,
@@ -157,11 +160,17 @@ fn a_link_to_nothing_is_called_one() {
 
 // Descriptors.
 
-const N_COLLECTIONS: u64 = 36;
-const N_DOCUMENTS: u64 = 20;
+/// Collections of a run, and documents of each: `COLLECTIONS=256 DOCUMENTS=1000 DESCRIPTORS=1024` is a long one.
+fn n_collections() -> u64 {
+    number_from_env("COLLECTIONS", 36)
+}
+
+fn n_documents() -> u64 {
+    number_from_env("DOCUMENTS", 20)
+}
 
 fn each_collection(db: &Database, mut visit: impl FnMut(u64, Collection)) {
-    for number in 0..N_COLLECTIONS {
+    for number in 0..n_collections() {
         visit(number, db.collection(&format!("c{number}")).unwrap());
     }
 }
@@ -178,20 +187,20 @@ fn part_of_one_with_few_descriptors() {
     limit(libc::RLIMIT_NOFILE, most);
     let before = n_open_files();
     let db = Database::open_with(folder.join("db"), small()).unwrap();
-    for number in 0..N_COLLECTIONS {
+    for number in 0..n_collections() {
         let collection = db.create_collection(&format!("c{number}"), CollectionConfig::new(2)).unwrap();
-        collection.insert_many((0..N_DOCUMENTS).map(document)).unwrap();
+        collection.insert_many((0..n_documents()).map(document)).unwrap();
     }
     db.checkpoint(folder.join("copy")).unwrap();
     db.close().unwrap();
     for path in ["db", "copy"] {
         let db = Database::open_with(folder.join(path), small()).unwrap();
         each_collection(&db, |number, collection| {
-            let n = number % N_DOCUMENTS;
+            let n = number % n_documents();
             let hits = collection.search([1.0, n as f32]).filter(field("n").eq(n)).run().unwrap();
             assert_eq!((hits.len(), &hits[0].id), (1, &DocId::from(n)));
             assert_eq!(collection.get(n).unwrap().unwrap().vector, [1.0, n as f32]);
-            collection.upsert(document(N_DOCUMENTS)).unwrap();
+            collection.upsert(document(n_documents())).unwrap();
         });
         db.verify().unwrap();
         let n_held = n_open_files() - before;
@@ -205,7 +214,7 @@ fn part_of_one_with_few_descriptors() {
 fn many_collections_need_few_descriptors() {
     let folder = tempfile::tempdir().unwrap();
     // Far fewer than families, of which there are four for each collection.
-    let played = play("part_of_one_with_few_descriptors", folder.path(), 96);
+    let played = play("part_of_one_with_few_descriptors", folder.path(), number_from_env("DESCRIPTORS", 96));
     assert!(played.status.success(), "{}", String::from_utf8_lossy(&played.stdout));
 }
 

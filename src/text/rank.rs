@@ -84,7 +84,8 @@ impl Ord for Scored {
 pub(crate) struct Top {
     /// As many as were wanted, if there are so many; best first.
     best: Vec<Scored>,
-    /// Others that are as good as the last of these, in no order; whether they are admitted was not asked of all.
+    /// Others that may be and are as good as the last of these, in no order; whether they are admitted was not asked of
+    /// all.
     tied: Vec<Scored>,
     /// Documents that were scored.
     pub(crate) n_scored: usize,
@@ -161,9 +162,14 @@ impl Ranking {
         self.words.iter().filter_map(share).sum()
     }
 
-    /// The best `n` documents that `admits` does not refuse. It is asked only of those that would be among the best so
-    /// far.
-    pub(crate) fn best(&self, n: usize, mut admits: impl FnMut(Scored) -> Result<bool>) -> Result<Top> {
+    /// The best `n` documents that `may_be` and `admits` do not refuse. Both are asked only of those that would be among
+    /// the best so far, and `admits`, which may take longer, not of those that are only as good as the last of them.
+    pub(crate) fn best(
+        &self,
+        n: usize,
+        may_be: impl Fn(u32) -> bool,
+        mut admits: impl FnMut(Scored) -> Result<bool>,
+    ) -> Result<Top> {
         let (mut best, mut tied, mut n_scored) = (BinaryHeap::new(), Vec::new(), 0);
         let mut promises = self.promises();
         if promises.len() > FIRST {
@@ -188,9 +194,13 @@ impl Ranking {
                 touched &= touched - 1;
                 let scored = Scored { slot: first + place, score: scores[place as usize] };
                 let last = best.peek().map(|Reverse(last)| *last).filter(|_| best.len() >= n);
-                if last.is_some_and(|last| scored.is_tied(&last)) {
+                let is_tied = last.is_some_and(|last| scored.is_tied(&last));
+                if !(is_tied || last.is_none_or(|last| scored > last)) || !may_be(scored.slot) {
+                    continue;
+                }
+                if is_tied {
                     tied.push(scored);
-                } else if last.is_none_or(|last| scored > last) && admits(scored)? {
+                } else if admits(scored)? {
                     best.push(Reverse(scored));
                     let left = if best.len() > n { best.pop() } else { None };
                     let is_tied =
@@ -217,10 +227,11 @@ impl Ranking {
         &self,
         slots: &[u32],
         n: usize,
+        may_be: impl Fn(u32) -> bool,
         mut admits: impl FnMut(Scored) -> Result<bool>,
     ) -> Result<Top> {
         let scored = slots.iter().map(|&slot| Scored { slot, score: self.score(slot) });
-        let mut scored: Vec<Scored> = scored.filter(|scored| scored.score > 0.0).collect();
+        let mut scored: Vec<Scored> = scored.filter(|scored| scored.score > 0.0 && may_be(scored.slot)).collect();
         scored.sort_unstable_by(|a, b| b.cmp(a));
         let mut top = Top { n_scored: slots.len(), ..Top::default() };
         for one in scored {
@@ -330,13 +341,14 @@ mod tests {
                 };
                 top.in_order(by_slot, admits).unwrap()
             };
-            let top = ranking.best(10, admits).unwrap();
+            let any = |_| true;
+            let top = ranking.best(10, any, admits).unwrap();
             n_scored += top.n_scored;
             assert_eq!(in_order(top), expected, "round {round}");
-            assert!(in_order(ranking.best(0, |_| Ok(true)).unwrap()).is_empty());
+            assert!(in_order(ranking.best(0, any, |_| Ok(true)).unwrap()).is_empty());
             let all: Vec<u32> = (0..lengths.len() as u32).collect();
-            assert_eq!(in_order(ranking.best_of(&all, 10, admits).unwrap()), expected);
-            assert!(in_order(ranking.best_of(&all, 0, admits).unwrap()).is_empty());
+            assert_eq!(in_order(ranking.best_of(&all, 10, any, admits).unwrap()), expected);
+            assert!(in_order(ranking.best_of(&all, 0, any, admits).unwrap()).is_empty());
         }
         assert!(n_scored * 2 < n_all, "{n_scored} of {n_all} were scored");
     }
@@ -352,10 +364,14 @@ mod tests {
                 (0..1 + round % 2).map(|_| (list(&mut rng, &lengths, [0.5, 0.02, 0.001][round % 3]), 1)).collect();
             let ranking = Ranking::new(words, totals, Bm25 { k1: 1.2, b: [0.75, 0.0][round / 3 % 2] });
             let key = |slot: u32| slot.wrapping_mul(2_654_435_761);
-            let admits = |scored: Scored| Ok(!scored.slot.is_multiple_of(3));
+            let may_be = |slot: u32| !slot.is_multiple_of(5);
+            let admits = |scored: Scored| {
+                assert!(may_be(scored.slot), "asked of one that may not be");
+                Ok(!scored.slot.is_multiple_of(3))
+            };
             let scored = (0..lengths.len() as u32).map(|slot| Scored { slot, score: ranking.score(slot) });
             let mut expected: Vec<Scored> =
-                scored.filter(|scored| scored.score > 0.0 && admits(*scored).unwrap()).collect();
+                scored.filter(|scored| scored.score > 0.0 && may_be(scored.slot) && admits(*scored).unwrap()).collect();
             expected.sort_by(|a, b| b.shown().total_cmp(&a.shown()).then(key(a.slot).cmp(&key(b.slot))));
             let all: Vec<u32> = (0..lengths.len() as u32).collect();
             for n in [1, 7, 50, 100_000] {
@@ -367,8 +383,11 @@ mod tests {
                     top.in_order(by_key, admits).unwrap()
                 };
                 let expected = &expected[..n.min(expected.len())];
-                assert_eq!(in_order(ranking.best(n, admits).unwrap()), expected, "round {round}, {n}");
-                assert_eq!(in_order(ranking.best_of(&all, n, admits).unwrap()), expected, "round {round}, {n}");
+                for top in [ranking.best(n, may_be, admits), ranking.best_of(&all, n, may_be, admits)] {
+                    let top = top.unwrap();
+                    assert!(top.tied.iter().all(|scored| may_be(scored.slot)), "round {round}, {n}");
+                    assert_eq!(in_order(top), expected, "round {round}, {n}");
+                }
             }
         }
     }

@@ -490,12 +490,13 @@ impl Index {
     }
 
     /// The same where ranks are those of vectors themselves; with more if all that were looked at beyond those wanted
-    /// are as near as the last of them, as copies are.
+    /// are as near as the last of them, as copies are, or so near that rounding alone may have put them in this order.
     fn gather_tied(&self, look: Look<'_>, target: &Target<'_>, scratch: &mut Scratch) {
         self.gather_all(look, target, scratch);
-        let Scratch { found, pool, effort, .. } = &*scratch;
+        let (Scratch { found, pool, effort, .. }, ranker) = (&*scratch, look.sight.ranker);
         let (last, wanted) = (found.last(), look.wanted.n.checked_sub(1).and_then(|last| found.get(last)));
-        let is_tied = last.zip(wanted).is_some_and(|(last, wanted)| last.rank == wanted.rank);
+        let is_rough = |found: &Found| ranker.is_rough(ranker.measure_of(found.rank), look.wanted.query.len());
+        let is_tied = last.zip(wanted).is_some_and(|(last, wanted)| last.rank == wanted.rank || is_rough(last));
         let was_walked = !matches!(target, Target::Each { .. }) && !effort.was_given_up;
         if is_tied && was_walked && found.len() >= pool.most {
             let most = pool.most.max(MOST_TIED);

@@ -40,7 +40,8 @@ impl Round {
             }
             self.order(&mut answers)?;
             let last = n.checked_sub(1).and_then(|at| answers.get(at)).map(|answer| f64::from(answer.score));
-            let is_sure = unseen.zip(last).is_some_and(|(unseen, last)| unseen <= last);
+            // One that scores as the last may come before it by its id.
+            let is_sure = unseen.zip(last).is_some_and(|(unseen, last)| unseen < last);
             let route = route.with(spent);
             if is_all || is_sure || most.is_none() || n == 0 || n_found >= n_slots {
                 let is_all = is_all && answers.len() <= n;

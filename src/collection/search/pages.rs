@@ -79,16 +79,27 @@ impl Round {
         let SearchParams { limit, offset, .. } = self.params;
         // Beyond the last there is nothing to be found.
         let limit = if offset >= self.moment.n_members() { 0 } else { limit };
+        let slice = |Best { answers, route, .. }: Best| {
+            let page = units(&answers).skip(offset).take(limit).flatten().cloned().collect();
+            (page, route)
+        };
         if limit == 0 || offset == 0 || self.is_nested(asked) {
             let n = if limit == 0 { 0 } else { self.params.n_hits() };
-            let Best { answers, route, .. } = self.seek(asked, n)?;
-            let page = units(&answers).skip(offset).take(limit).flatten().cloned().collect();
-            return Ok((page, route));
+            return Ok(slice(self.seek(asked, n)?));
         }
         let end = offset.saturating_add(limit);
         let (mut keys, mut page, mut route, mut n) = (HashSet::new(), Vec::new(), Route::default(), limit);
         loop {
             let Best { answers, route: own, is_all } = self.seek(asked, n)?;
+            let all_are_compared = own.way == Way::Exact && matches!(asked, Asked::Near(_));
+            if n == limit && all_are_compared && self.is_plain() {
+                // Where all are compared, those for fewer hits are the first of those for more.
+                let best = self.seek(asked, end)?;
+                if best.route.way == Way::Exact {
+                    let (page, route) = slice(best);
+                    return Ok((page, route.with(own)));
+                }
+            }
             route = match route {
                 _ if n == limit => own,
                 // The hits are the nearest if they are so in all parts.
@@ -118,14 +129,18 @@ impl Round {
 
     /// Whether what is found for fewer hits is the beginning of what is found for more.
     fn is_nested(&self, asked: &Asked) -> bool {
-        let SearchParams { group_by, boosts, mmr, way, .. } = &self.params;
-        let is_plain = group_by.is_none() && boosts.is_empty();
-        is_plain
+        let SearchParams { mmr, way, .. } = &self.params;
+        self.is_plain()
             && match asked {
                 Asked::Near(_) => mmr.is_some() || *way == Some(Way::Exact) || self.moment.index().is_none(),
                 Asked::Words(_) => true,
                 Asked::Both(..) => false,
             }
+    }
+
+    /// Whether hits are in the order in which they are found.
+    fn is_plain(&self) -> bool {
+        self.params.group_by.is_none() && self.params.boosts.is_empty()
     }
 
     /// Goes to the page after a cursor, or to the first.

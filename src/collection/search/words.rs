@@ -65,15 +65,17 @@ impl Round {
         let bm25 = Bm25 { k1: self.params.k1.into(), b: self.params.b.into() };
         let ranking = Ranking::new(lists, totals, bm25);
         let (matching, mut n_checked, has_long_phrases) = (self.matching(), 0, parsed.has_long_phrases());
+        let may_be = |slot: u32| {
+            moment.has(Slot(slot))
+                && excluded.binary_search(&Slot(slot)).is_err()
+                && required.as_ref().is_none_or(|required| required.contains(slot))
+                && matching.is_none_or(|matching| matching.possible.bits().contains(slot))
+        };
         let mut admits = |Scored { slot, .. }: Scored| -> Result<bool> {
             let slot = Slot(slot);
-            let may_be = moment.has(slot)
-                && excluded.binary_search(&slot).is_err()
-                && required.as_ref().is_none_or(|required| required.contains(slot.0))
-                && matching.is_none_or(|matching| matching.possible.bits().contains(slot.0));
             let is_doubtful = matching.is_some_and(|matching| !matching.is_sure_of(slot));
-            if !may_be || (!is_doubtful && !has_long_phrases) {
-                return Ok(may_be);
+            if !is_doubtful && !has_long_phrases {
+                return Ok(true);
             }
             n_checked += 1;
             let rows = self.moment.fetch(&[slot])?;
@@ -86,8 +88,8 @@ impl Round {
         let n = n.min(moment.n_members());
         let few = self.few().filter(|few| few.len().saturating_mul(FEW_SHARE) < ranking.n_postings());
         let top = match few {
-            Some(few) => ranking.best_of(&few, n, &mut admits)?,
-            None => ranking.best(n, &mut admits)?,
+            Some(few) => ranking.best_of(&few, n, may_be, &mut admits)?,
+            None => ranking.best(n, may_be, &mut admits)?,
         };
         let n_scored = top.n_scored;
         let sort = |tied: &mut [Scored]| self.sort_by_ids(tied, |scored| Slot(scored.slot));
