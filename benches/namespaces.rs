@@ -1,12 +1,13 @@
 //! Searches in a namespace beside searches in a collection of its own with the same documents, both in one run, by
 //! turns.
 //!
-//! `cargo bench --bench namespaces [-- equal | zipf | tiny … --rows N --k N … --pairs N --json]`. `equal` shares the
-//! rows among `k` namespaces of one size, by turns and in blocks; `zipf` among 1,000 by a skewed draw; `tiny` asks in
-//! 100,000 namespaces of at most ten documents. Then half of a namespace's documents are deleted, whole clusters of
-//! them, and the same is asked at once. Rows are those of the data set that `VECTROVE_DATA` names, or 200,000 of 128
-//! components in clusters. Rates are of one thread, for hits with ids and scores; recall is held against exact
-//! searches. Of ratios the median is told and the interval that holds 95 % of the medians of resampled pairs.
+//! `cargo bench --bench namespaces [-- equal | zipf | tiny … --rows N --k N … --batch N --pairs N --json]`. `equal`
+//! shares the rows among `k` namespaces of one size, by turns and in blocks; `zipf` among 1,000 by a skewed draw; `tiny`
+//! asks in 100,000 namespaces of at most ten documents. One commit inserts `--batch` documents, 1,000 by default. Then
+//! half of a namespace's documents are deleted, whole clusters of them, and the same is asked at once. Rows are those of
+//! the data set that `VECTROVE_DATA` names, or 200,000 of 128 components in clusters. Rates are of one thread, for hits
+//! with ids and scores; recall is held against exact searches. Of ratios the median is told and the interval that holds
+//! 95 % of the medians of resampled pairs.
 
 mod common;
 
@@ -32,6 +33,7 @@ struct Asked {
     parts: Vec<String>,
     rows: usize,
     sizes: Vec<usize>,
+    batch: usize,
     n_pairs: usize,
     is_json: bool,
 }
@@ -71,13 +73,15 @@ fn main() {
 }
 
 fn asked() -> Asked {
-    let mut asked = Asked { parts: Vec::new(), rows: 200_000, sizes: Vec::new(), n_pairs: 15, is_json: false };
+    let mut asked =
+        Asked { parts: Vec::new(), rows: 200_000, sizes: Vec::new(), batch: 1_000, n_pairs: 15, is_json: false };
     let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
     while let Some(arg) = args.next() {
         let mut number = || args.next().and_then(|value| value.parse().ok()).expect("a number");
         match arg.as_str() {
             "--rows" => asked.rows = number(),
             "--k" => asked.sizes.push(number()),
+            "--batch" => asked.batch = number().max(1),
             "--pairs" => asked.n_pairs = number(),
             "--json" => asked.is_json = true,
             _ => asked.parts.push(arg),
@@ -204,7 +208,7 @@ fn compare(name: &str, data: &Data, home: &dyn Fn(usize) -> usize, wanted: &[usi
     let shared = collection(&db, "shared", dimension);
     let named = |home: usize| shared.namespace(&format!("n{home}")).expect("a name");
     let all: Vec<usize> = (0..data.rows.len()).collect();
-    for batch in all.chunks(1_000) {
+    for batch in all.chunks(asked.batch) {
         let mut writes = db.batch();
         for &row in batch {
             writes.insert(&named(home(row)), Document::new(data.rows[row].clone()).id(row as u64));
