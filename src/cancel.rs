@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use crate::error::{Error, Result};
 
-/// A flag that ends long work early: opening a database, verifying, copying and restoring it. Set it from any thread,
-/// or from a signal's handler; the work then ends with [`Error::Cancelled`] at its next row, and leaves what a failure
-/// of it leaves.
+/// A flag that ends long work early: opening a database, verifying, copying and restoring it, reading, waiting to
+/// write. Set it from any thread, or from a signal's handler; the work then ends with [`Error::Cancelled`] at its next
+/// row, or after a few hundred distances, and leaves what a failure of it leaves.
 ///
 /// Cheap to clone; all clones are one flag. Once set it stays set.
 ///
@@ -65,3 +66,61 @@ impl PartialEq for Cancel {
 }
 
 impl Eq for Cancel {}
+
+/// What ends a call early: a flag, a time, both or nothing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stop {
+    cancel: Option<Cancel>,
+    deadline: Option<Instant>,
+}
+
+impl Stop {
+    /// A call that nothing ends.
+    pub(crate) const NEVER: &'static Stop = &Stop { cancel: None, deadline: None };
+
+    pub(crate) fn set_cancel(&mut self, cancel: &Cancel) {
+        self.cancel = Some(cancel.clone());
+    }
+
+    pub(crate) fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
+    }
+
+    /// Whether the call has to end. Once true it stays true.
+    #[inline]
+    pub(crate) fn is_due(&self) -> bool {
+        let is_late = || self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        self.cancel.as_ref().is_some_and(Cancel::is_cancelled) || is_late()
+    }
+
+    /// Refuses to go on once the call has to end.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<()> {
+        if !self.is_due() {
+            return Ok(());
+        }
+        self.cancel.as_ref().map_or(Ok(()), Cancel::check)?;
+        Err(Error::Deadline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_call_ends_by_the_flag_or_the_time() {
+        assert!(Stop::NEVER.check().is_ok());
+        let (cancel, mut stop) = (Cancel::new(), Stop::default());
+        stop.set_cancel(&cancel);
+        stop.set_deadline(Instant::now() + Duration::from_secs(3_600));
+        assert!(stop.check().is_ok() && !stop.is_due());
+        cancel.cancel();
+        assert!(matches!(stop.check(), Err(Error::Cancelled)) && stop.is_due());
+        let mut stop = Stop::default();
+        stop.set_deadline(Instant::now());
+        assert!(matches!(stop.check(), Err(Error::Deadline)) && stop.is_due());
+    }
+}

@@ -269,6 +269,10 @@ pub enum Error {
     #[error("cancelled")]
     Cancelled,
 
+    /// The call did not end by its deadline, and was ended. A read gives no part of an answer; a write was not applied.
+    #[error("the deadline has passed")]
+    Deadline,
+
     /// This process was forked from one that had opened a database. Nothing was touched: only the process that opened
     /// the database may use its handles, and a child forked since may open none itself.
     #[error(
@@ -413,6 +417,8 @@ pub enum ErrorKind {
     Exhausted,
     /// The caller asked for the call to end early: call again to have it done.
     Cancelled,
+    /// The time that the caller gave has passed: call again with more of it, or ask for less.
+    Deadline,
     /// The process is a forked child of the one that opened the database: call from that one, or start another program.
     Forked,
 }
@@ -453,6 +459,7 @@ impl Error {
             Error::Forked => ErrorKind::Forked,
             Error::AddressSpace { .. } | Error::OutOfDescriptors { .. } => ErrorKind::Exhausted,
             Error::Cancelled => ErrorKind::Cancelled,
+            Error::Deadline => ErrorKind::Deadline,
             Error::Storage { .. } | Error::Io { .. } => ErrorKind::Internal,
         }
     }
@@ -476,6 +483,7 @@ impl Error {
             Error::Closed => Error::Closed,
             Error::Forked => Error::Forked,
             Error::Cancelled => Error::Cancelled,
+            Error::Deadline => Error::Deadline,
             Error::Corruption { what, detail } => Error::corruption(what.clone(), detail.clone()),
             Error::MemoryLimit { limit, needed } => Error::MemoryLimit { limit: *limit, needed: *needed },
             Error::OutOfMemory { n_documents, source } => {

@@ -1,11 +1,13 @@
 //! Operations gathered into a batch, before anything is checked.
 
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use uuid::Uuid;
 
 use super::commit::{self, Operation, Prepared, Work};
 use super::{Keeper, Namespace, check};
+use crate::cancel::{Cancel, Stop};
 use crate::config::Durability;
 use crate::document::{Document, Receipt, Update};
 use crate::error::{Error, Result};
@@ -42,6 +44,8 @@ pub struct Batch {
     n_bytes: usize,
     operation_id: Option<Uuid>,
     durability: Option<Durability>,
+    /// What ends the wait for its turn.
+    stop: Stop,
     _keeper: Keeper,
 }
 
@@ -80,7 +84,15 @@ pub(crate) enum Expectation {
 
 impl Batch {
     pub(crate) fn new(store: Weak<Store>, keeper: Keeper) -> Self {
-        Batch { store, writes: Vec::new(), n_bytes: 0, operation_id: None, durability: None, _keeper: keeper }
+        Batch {
+            store,
+            writes: Vec::new(),
+            n_bytes: 0,
+            operation_id: None,
+            durability: None,
+            stop: Stop::default(),
+            _keeper: keeper,
+        }
     }
 
     /// Inserts a document; fails if its id exists.
@@ -130,6 +142,20 @@ impl Batch {
         self
     }
 
+    /// Gives up at a time, with `Deadline` and nothing written: while too many documents wait to be linked, a commit
+    /// waits. Once it was written it is acknowledged, however late. Default: never.
+    pub fn deadline(&mut self, deadline: Instant) -> &mut Self {
+        self.stop.set_deadline(deadline);
+        self
+    }
+
+    /// Gives up once the flag is set, with `Cancelled` and nothing written; otherwise as
+    /// [`deadline`](Batch::deadline). Default: never.
+    pub fn cancel(&mut self, cancel: &Cancel) -> &mut Self {
+        self.stop.set_cancel(cancel);
+        self
+    }
+
     /// How many operations the batch holds.
     pub fn len(&self) -> usize {
         self.writes.len()
@@ -144,14 +170,15 @@ impl Batch {
     ///
     /// # Errors
     /// [`Error::InBatch`] for an operation that cannot be done; `LimitExceeded` for more than 100,000 operations or
-    /// 256 MiB; `ReadOnly`, `Closed` and [`Error::Commit`] as for every write.
+    /// 256 MiB; `Deadline` or `Cancelled` if it was given up; `ReadOnly`, `Closed` and [`Error::Commit`] as for every
+    /// write.
     pub fn commit(self) -> Result<Receipt> {
         process::check()?;
         let store = self.store.upgrade().ok_or(Error::Closed)?;
         self.check_size()?;
         let operations = prepare(&store, self.writes)?;
         let work = Work { operations, n_bytes: self.n_bytes };
-        commit::commit(&store, work, self.operation_id, self.durability)
+        commit::commit(&store, work, self.operation_id, self.durability, &self.stop)
     }
 
     /// Refuses more than a batch may hold. Those who gather many ask after each, before memory is spent on the rest.

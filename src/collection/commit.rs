@@ -11,6 +11,7 @@ use super::Namespace;
 use super::batch::Expectation;
 use super::check::{CheckedDocument, CheckedUpdate, MetadataStep};
 use super::plan::{Plan, Planned};
+use crate::cancel::Stop;
 use crate::config::Durability;
 use crate::document::Receipt;
 use crate::error::Result;
@@ -51,22 +52,23 @@ impl Prepared {
 }
 
 /// Commits operations of one database, all or none. Waits first while too many documents wait to be linked, unless
-/// nothing can be written.
+/// nothing can be written, or the call has to end: that leaves no trace.
 pub(crate) fn commit(
     store: &Arc<Store>,
     work: Work,
     operation_id: Option<Uuid>,
     durability: Option<Durability>,
+    stop: &Stop,
 ) -> Result<Receipt> {
     let mut before = None;
     for operation in &work.operations {
         let state = operation.namespace.state();
         if before != Some(state.id) {
-            state.live()?.wait_for_room()?;
+            state.live()?.wait_for_room(stop)?;
             before = Some(state.id);
         }
     }
-    commit_with(store, operation_id, durability, || Ok(work))
+    commit_with(store, operation_id, durability, || stop.check().map(|()| work))
 }
 
 /// Commits operations that are worked out inside the committer section, where nothing can change under them. Without a

@@ -3,12 +3,14 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Namespace;
 use super::fields::lookup::Lookup;
 use super::matching::Matching;
 use super::moment::{Listing, Moment};
 use super::snapshot::Place;
+use crate::cancel::{Cancel, Stop};
 use crate::document::FacetCount;
 use crate::error::Result;
 use crate::filter::Filter;
@@ -49,11 +51,12 @@ pub struct Facet {
     field: String,
     filter: Filter,
     limit: usize,
+    stop: Stop,
 }
 
 impl Facet {
     pub(super) fn of(place: Place, field: String) -> Self {
-        Facet { place, field, filter: Filter::everything(), limit: 100 }
+        Facet { place, field, filter: Filter::everything(), limit: 100, stop: Stop::default() }
     }
 
     /// Only documents that match. Default: all of the namespace.
@@ -68,6 +71,18 @@ impl Facet {
         self
     }
 
+    /// Ends the counting at a time, with `Deadline` and nothing of the answer. Default: never.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.stop.set_deadline(deadline);
+        self
+    }
+
+    /// Ends the counting early once the flag is set, with `Cancelled` and nothing of the answer. Default: never.
+    pub fn cancel(mut self, cancel: &Cancel) -> Self {
+        self.stop.set_cancel(cancel);
+        self
+    }
+
     /// Counts: the values that most documents have come first, equally frequent ones in the order of values. A document
     /// counts once for each different element of an array. Equal numbers are one value however they are written; times
     /// are counted as they are spelled.
@@ -76,15 +91,16 @@ impl Facet {
     /// `InvalidFilter` or `LimitExceeded` for the filter; otherwise as for every read.
     pub fn run(self) -> Result<Vec<FacetCount>> {
         self.filter.check()?;
+        self.stop.check()?;
         let moment = self.place.moment(Listing::IfFew)?;
-        let matching = moment.settled(&self.filter)?;
+        let matching = moment.settled(&self.filter, &self.stop)?;
         let count = |lookup: &Lookup<'_>, field| self.count_by_postings(&moment, &matching, lookup, field);
         let told = moment.told_of_field(&self.field, count)?;
         let best = match told {
             Some(best) => best,
             None => {
                 let mut counts = Counts::new();
-                moment.each_of(&matching, |_, row| {
+                moment.each_of(&matching, &self.stop, |_, row| {
                     count_values(&mut counts, values_of(&row.metadata, &self.field));
                     Ok(())
                 })?;

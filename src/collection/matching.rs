@@ -9,6 +9,7 @@ use roaring::RoaringBitmap;
 
 use super::candidates::Candidates;
 use super::moment::Moment;
+use crate::cancel::Stop;
 use crate::error::Result;
 use crate::filter::Filter;
 use crate::filter::slots::{Bounds, SlotSet};
@@ -37,7 +38,7 @@ impl Moment {
         let matching = self.matching_within(None, filter);
         match matching.is_settled() || matching.n_doubtful() > FEW_DOUBTS {
             true => Ok(matching),
-            false => self.settle(filter, &matching),
+            false => self.settle(filter, &matching, Stop::NEVER),
         }
     }
 
@@ -54,16 +55,17 @@ impl Moment {
     }
 
     /// The documents that match a filter, without doubt.
-    pub(crate) fn settled(&self, filter: &Filter) -> Result<Matching> {
+    pub(crate) fn settled(&self, filter: &Filter, stop: &Stop) -> Result<Matching> {
         let matching = self.matching(filter)?;
-        if matching.is_settled() { Ok(matching) } else { self.settle(filter, &matching) }
+        if matching.is_settled() { Ok(matching) } else { self.settle(filter, &matching, stop) }
     }
 
     /// Looks at every document in doubt, so that none is left.
-    pub(crate) fn settle(&self, filter: &Filter, matching: &Matching) -> Result<Matching> {
+    pub(crate) fn settle(&self, filter: &Filter, matching: &Matching, stop: &Stop) -> Result<Matching> {
         let doubtful: Vec<Slot> = matching.possible.narrowed(matching.doubtful(), self).each(self).collect();
         let mut found = RoaringBitmap::new();
         for slots in doubtful.chunks(FETCH) {
+            stop.check()?;
             for (slot, row) in self.fetch(slots)? {
                 if self.words().match_filter(filter, &row) {
                     found.insert(slot.0);
@@ -82,7 +84,7 @@ impl Moment {
         mut visit: impl FnMut(Slot, DocumentRow) -> Result<()>,
     ) -> Result<()> {
         let matching = self.matching(filter)?;
-        self.each_of(&matching, |slot, row| {
+        self.each_of(&matching, Stop::NEVER, |slot, row| {
             match matching.is_sure_of(slot) || self.words().match_filter(filter, &row) {
                 true => visit(slot, row),
                 false => Ok(()),
@@ -94,11 +96,16 @@ impl Moment {
     pub(crate) fn each_of(
         &self,
         matching: &Matching,
+        stop: &Stop,
         mut show: impl FnMut(Slot, DocumentRow) -> Result<()>,
     ) -> Result<()> {
         if matching.possible.n().saturating_mul(MOST_SHARE) >= self.n_documents() {
-            let (from, to) = key::document_range();
+            let ((from, to), mut n_read) = (key::document_range(), 0);
             return self.scan((&from, &to), |key, value| {
+                if n_read % FETCH == 0 {
+                    stop.check()?;
+                }
+                n_read += 1;
                 let slot = key::read_document(key)?;
                 let is_own = DocumentHeader::decode(value)?.namespace == self.namespace();
                 if is_own && matching.possible.bits().contains(slot.0) {
@@ -109,6 +116,7 @@ impl Moment {
         }
         let slots: Vec<Slot> = matching.possible.each(self).collect();
         for slots in slots.chunks(FETCH) {
+            stop.check()?;
             self.fetch(slots)?.into_iter().try_for_each(|(slot, row)| show(slot, row))?;
         }
         Ok(())

@@ -93,6 +93,7 @@ use self::schema::Admission;
 use self::snapshot::Snapshots;
 use self::waiting::{Obstacles, Task, Waiting};
 use self::words::Words;
+use crate::cancel::Stop;
 use crate::config::{self, CollectionConfig, Durability, Options, Residency};
 use crate::distance::{self, Ranker};
 use crate::document::{Opening, Receipt};
@@ -397,14 +398,16 @@ impl Live {
     /// Waits while too many documents wait to be linked.
     ///
     /// # Errors
-    /// What keeps writing or linking from going on: `ReadOnly`, `OutOfMemory`, `MemoryLimit`.
-    pub(crate) fn wait_for_room(&self) -> Result<()> {
+    /// What keeps writing or linking from going on: `ReadOnly`, `OutOfMemory`, `MemoryLimit`; what ends the wait:
+    /// `Deadline`, `Cancelled`.
+    pub(crate) fn wait_for_room(&self, stop: &Stop) -> Result<()> {
         self.store.check_writable()?;
         match &self.memory.index {
             Some(index) if index.is_full() => {
                 let began = Instant::now();
                 index.tail().waiting().wait(|| match self.store.check_writable().and_then(|()| self.bell.check()) {
                     _ if !index.is_full() => Some(Ok(())),
+                    Ok(()) if stop.is_due() => Some(stop.check()),
                     Ok(()) => self.obstacles.met_since(began, &[Task::Link, Task::BringVectors]).map(Err),
                     Err(error) => Some(Err(error)),
                 })

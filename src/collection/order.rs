@@ -12,7 +12,7 @@ use super::check;
 use super::fields::lookup::Lookup;
 use super::matching::Matching;
 use super::moment::{Listing, Moment};
-use super::read::Scroll;
+use super::read::{FETCH, Scroll};
 use crate::document::{Cursor, Page};
 use crate::error::{Error, Result};
 use crate::filter::extract::values_of;
@@ -93,7 +93,7 @@ impl Scroll {
             Some(found) => found,
             None => {
                 let (mut found, mut places) = (found(), Vec::new());
-                moment.each_of(&matching, |slot, row| {
+                moment.each_of(&matching, &self.stop, |slot, row| {
                     if self.is_hit(&moment, &matching, slot, &row)
                         && let Some(order) = direction.order(&row.metadata, path)
                     {
@@ -183,6 +183,7 @@ impl Scroll {
             Ok(())
         };
         let visit = |term: &[u8], chunk: u16, row: &[u8]| -> Result<ControlFlow<()>> {
+            self.stop.check()?;
             let Some(own) = order_of(term) else { return Ok(ControlFlow::Continue(())) };
             if *own != *order {
                 if !slots.is_empty() {
@@ -215,10 +216,13 @@ impl Scroll {
     ) -> Result<Vec<(Place, Slot)>> {
         let path = self.order_by.as_deref().unwrap_or_default();
         let mut places = Vec::new();
-        for (slot, row) in moment.fetch(slots)? {
-            let is_own = direction.order(&row.metadata, path).is_some_and(|own| *own == *order);
-            if is_own && self.is_hit(moment, matching, slot, &row) {
-                places.push(((order.into(), row.id), slot));
+        for slots in slots.chunks(FETCH) {
+            self.stop.check()?;
+            for (slot, row) in moment.fetch(slots)? {
+                let is_own = direction.order(&row.metadata, path).is_some_and(|own| *own == *order);
+                if is_own && self.is_hit(moment, matching, slot, &row) {
+                    places.push(((order.into(), row.id), slot));
+                }
             }
         }
         Ok(places)

@@ -3,10 +3,12 @@
 //! Every read sees one commit and nothing later.
 
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 use super::moment::{Listing, Moment};
 use super::snapshot::Place;
 use super::{Namespace, check};
+use crate::cancel::{Cancel, Stop};
 use crate::document::{Cursor, Page, StoredDocument};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
@@ -15,7 +17,7 @@ use crate::store::key;
 use crate::store::record::{DocumentRow, read_u32};
 
 /// Rows fetched at once where many are.
-const FETCH: usize = 256;
+pub(super) const FETCH: usize = 256;
 
 /// Reading.
 ///
@@ -146,12 +148,14 @@ pub struct Scroll {
     pub(super) with_vector: bool,
     pub(super) order_by: Option<String>,
     pub(super) descending: bool,
+    pub(super) stop: Stop,
 }
 
 impl Scroll {
     pub(super) fn of(place: Place) -> Self {
         let (filter, limit, after) = (Filter::everything(), 100, None);
-        Scroll { place, filter, limit, after, with_vector: false, order_by: None, descending: false }
+        let (order_by, stop) = (None, Stop::default());
+        Scroll { place, filter, limit, after, with_vector: false, order_by, descending: false, stop }
     }
 
     /// Only documents that match. Default: all.
@@ -207,6 +211,18 @@ impl Scroll {
         self
     }
 
+    /// Ends the fetching at a time, with `Deadline` and nothing of the answer. Default: never.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.stop.set_deadline(deadline);
+        self
+    }
+
+    /// Ends the fetching early once the flag is set, with `Cancelled` and nothing of the answer. Default: never.
+    pub fn cancel(mut self, cancel: &Cancel) -> Self {
+        self.stop.set_cancel(cancel);
+        self
+    }
+
     /// Fetches the page.
     ///
     /// # Errors
@@ -214,6 +230,7 @@ impl Scroll {
     /// descending order without a field, and for a cursor of another order; otherwise as for every read.
     pub fn run(self) -> Result<Page> {
         self.filter.check()?;
+        self.stop.check()?;
         if self.order_by.is_some() {
             return self.run_in_order();
         }
@@ -231,6 +248,7 @@ impl Scroll {
             |slot: &Slot| matching.as_ref().is_none_or(|matching| matching.possible.bits().contains(slot.0));
         let mut after = self.after.clone().map(|cursor| cursor.id);
         loop {
+            self.stop.check()?;
             let found = moment.ids_after(after.as_ref(), FETCH)?;
             let slots: Vec<Slot> = found.iter().map(|(_, slot)| *slot).filter(may_match).collect();
             for (slot, row) in moment.fetch(&slots)? {
@@ -271,7 +289,7 @@ impl Moment {
             None => Ok(self.n_members()),
             Some(filter) => {
                 filter.check()?;
-                Ok(self.settled(&filter)?.possible.n())
+                Ok(self.settled(&filter, Stop::NEVER)?.possible.n())
             }
         }
     }

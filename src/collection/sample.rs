@@ -1,10 +1,13 @@
 //! Documents drawn at random.
 
 use std::hash::{BuildHasher, RandomState};
+use std::time::Instant;
 
 use super::Namespace;
 use super::moment::Listing;
+use super::read::FETCH;
 use super::snapshot::Place;
+use crate::cancel::{Cancel, Stop};
 use crate::document::StoredDocument;
 use crate::error::Result;
 use crate::filter::Filter;
@@ -39,11 +42,12 @@ pub struct Sample {
     filter: Filter,
     seed: Option<u64>,
     with_vector: bool,
+    stop: Stop,
 }
 
 impl Sample {
     pub(super) fn of(place: Place, n: usize) -> Self {
-        Sample { place, n, filter: Filter::everything(), seed: None, with_vector: false }
+        Sample { place, n, filter: Filter::everything(), seed: None, with_vector: false, stop: Stop::default() }
     }
 
     /// Only documents that match. Default: all of the namespace.
@@ -64,6 +68,18 @@ impl Sample {
         self
     }
 
+    /// Ends the drawing at a time, with `Deadline` and nothing of the answer. Default: never.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.stop.set_deadline(deadline);
+        self
+    }
+
+    /// Ends the drawing early once the flag is set, with `Cancelled` and nothing of the answer. Default: never.
+    pub fn cancel(mut self, cancel: &Cancel) -> Self {
+        self.stop.set_cancel(cancel);
+        self
+    }
+
     /// Draws, in random order: all there are, if they are no more than that. Reads only the documents that are drawn,
     /// and those of which postings do not tell whether they match.
     ///
@@ -71,8 +87,9 @@ impl Sample {
     /// `InvalidFilter` or `LimitExceeded` for the filter; otherwise as for every read.
     pub fn run(self) -> Result<Vec<StoredDocument>> {
         self.filter.check()?;
+        self.stop.check()?;
         let moment = self.place.moment(Listing::IfFew)?;
-        let matching = moment.settled(&self.filter)?;
+        let matching = moment.settled(&self.filter, &self.stop)?;
         let mut slots: Vec<Slot> = matching.possible.each(&moment).collect();
         let mut random = Random(self.seed.unwrap_or_else(|| RandomState::new().hash_one(0)));
         // Fisher and Yates, as far as it is needed.
@@ -81,8 +98,14 @@ impl Sample {
             let other = place + random.below(slots.len() - place);
             slots.swap(place, other);
         }
-        let rows = moment.fetch(&slots[..n])?;
-        rows.into_iter().map(|(slot, row)| moment.stored(slot, row, self.with_vector)).collect()
+        let mut documents = Vec::with_capacity(n);
+        for slots in slots[..n].chunks(FETCH) {
+            self.stop.check()?;
+            for (slot, row) in moment.fetch(slots)? {
+                documents.push(moment.stored(slot, row, self.with_vector)?);
+            }
+        }
+        Ok(documents)
     }
 }
 

@@ -103,7 +103,7 @@ impl Namespace {
         let run = {
             let (shared, namespace) = (shared.clone(), self.clone());
             move || {
-                let _stopped = Stop(&shared);
+                let _stopped = Stopping(&shared);
                 while let Some(batch) = shared.take() {
                     commit(&namespace, batch);
                 }
@@ -211,9 +211,9 @@ impl Shared {
 }
 
 /// Says that the thread is gone, however it went.
-struct Stop<'s>(&'s Shared);
+struct Stopping<'s>(&'s Shared);
 
-impl Drop for Stop<'_> {
+impl Drop for Stopping<'_> {
     fn drop(&mut self) {
         let mut queue = self.0.queue.lock();
         queue.stopped = true;

@@ -30,6 +30,8 @@ pub(crate) struct Walker {
 
 /// Rows of points to be stepped over that are fetched ahead.
 const AHEAD: usize = 4;
+/// Points expanded until a walk asks again whether anyone still wants what it finds.
+const HOPS_UNASKED: usize = 16;
 /// Links that are wanted, in parts of `m`, after which no more points are stepped over.
 const ENOUGH: usize = 2;
 
@@ -50,6 +52,11 @@ impl Walker {
 
     pub(crate) fn tally(&self) -> Tally {
         self.tally
+    }
+
+    #[inline(always)]
+    fn is_given_up<S: Space>(&self, space: &S) -> bool {
+        self.tally.n_hops.is_multiple_of(HOPS_UNASKED) && space.is_given_up()
     }
 
     /// Takes the next point and notes those of its links that were not seen before. False if the walk is over.
@@ -234,6 +241,9 @@ impl Graph {
         walker.fresh.extend(fresh);
         walker.rank_fresh(space, query);
         while let Some(slot) = walker.beam.pop() {
+            if walker.is_given_up(space) {
+                break;
+            }
             walker.tally.n_hops += 1;
             walker.gather_among(self, slot, among);
             for next in walker.beam.next_two() {
@@ -287,7 +297,7 @@ impl Graph {
         walker: &mut Walker,
     ) {
         walker.begin(self, starts, ef);
-        while walker.gather(self, level) {
+        while !walker.is_given_up(space) && walker.gather(self, level) {
             walker.rank(space, query);
         }
     }

@@ -9,6 +9,7 @@ use super::seek::NEIGHBOURHOOD;
 use super::sift::{LEAST_SIFTED, LEFT_AWAY, SIFTED};
 use super::space::{CodeSpace, ExactSpace, Points};
 use super::{Index, Sight};
+use crate::cancel::Stop;
 use crate::graph::{Graph, Space, View, Walker};
 use crate::id::{Commit, Slot};
 
@@ -200,12 +201,16 @@ impl Index {
             fastest(in_order.len(), || in_order.iter().map(|&slot| ranker.rank(first, vector(slot))).sum::<f32>());
         let oldest = Commit::default();
         let [per_point, per_step] = match &*layer.points {
-            Points::Codes(codes) => {
-                measure_points(&layer.graph, &CodeSpace { codes, slots, exact, oldest, reaches_dead: false }, &alive)
-            }
-            Points::Exact(ranker) => {
-                measure_points(&layer.graph, &ExactSpace { ranker, slots, held, oldest, reaches_dead: false }, &alive)
-            }
+            Points::Codes(codes) => measure_points(
+                &layer.graph,
+                &CodeSpace { codes, slots, exact, oldest, reaches_dead: false, stop: Stop::NEVER },
+                &alive,
+            ),
+            Points::Exact(ranker) => measure_points(
+                &layer.graph,
+                &ExactSpace { ranker, slots, held, oldest, reaches_dead: false, stop: Stop::NEVER },
+                &alive,
+            ),
         };
         tracing::debug!(per_vector, per_point, per_step, "measured what comparing takes, in ns");
         Some(Cost { per_vector, per_point, per_step, n_documents })

@@ -16,6 +16,7 @@ use super::seek::{Scratch, Target, Wanted, in_order};
 use super::upkeep::Bench;
 use super::watch::GOOD;
 use super::{Index, Sight};
+use crate::cancel::Stop;
 use crate::distance;
 use crate::error::Result;
 use crate::graph::Found;
@@ -329,6 +330,7 @@ impl Sample {
         let mut n_found = Vec::with_capacity(self.queries.len());
         for (query, truth) in self.queries.iter().zip(&self.truth) {
             let wanted = Wanted {
+                stop: Stop::NEVER,
                 query,
                 n: N_HITS,
                 ef,

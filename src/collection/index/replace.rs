@@ -17,6 +17,7 @@ use super::layer::Layer;
 use super::namespaces::region_of;
 use super::space::{CodeSpace, Points};
 use super::upkeep::{BATCH, Bench, Crew, OVER_CODES};
+use crate::cancel::Stop;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::graph::{Change, Space};
@@ -114,7 +115,7 @@ impl Index {
         }
         let Points::Codes(codes) = &*replacing.layer.points else { return Ok(true) };
         let Bench { memory, exact, oldest, .. } = *bench;
-        let space = CodeSpace { codes, slots: &memory.slots, exact, oldest, reaches_dead: true };
+        let space = CodeSpace { codes, slots: &memory.slots, exact, oldest, reaches_dead: true, stop: Stop::NEVER };
         let crew = Crew { graph: &replacing.layer.graph, linking: &OVER_CODES, bench };
         let n_slots = memory.slots.n_slots();
         replacing.layer.reserve(n_slots).map_err(|source| Error::OutOfMemory { n_documents: n_slots, source })?;

@@ -225,6 +225,7 @@ pub(super) fn rescore_until_sure(
     while n_rescored < all.len() {
         let rest = &mut all[n_rescored..];
         let n_next = n_least.max(n_rescored).clamp(1, rest.len());
+        wanted.stop.check()?;
         rest.select_nth_unstable_by(n_next - 1, in_order);
         scratch.found.clear();
         scratch.found.extend(rest[..n_next].iter().filter(|found| wanted.may_be(slots, found.slot)));

@@ -13,6 +13,7 @@ use super::rescore::{Doubt, RESCORED_SHARE, measure_ranked, rescore_until_sure, 
 use super::sift::{Sieve, sift};
 use super::space::{CodeSpace, ExactQuery, ExactSpace, Points};
 use super::{Index, Sight};
+use crate::cancel::Stop;
 use crate::collection::candidates::Picks;
 use crate::collection::memory::Slots;
 use crate::distance::Ranker;
@@ -60,6 +61,8 @@ pub(crate) struct Wanted<'q> {
     pub(crate) excluded: &'q [Slot],
     pub(crate) namespace: NamespaceId,
     pub(crate) commit: Commit,
+    /// What ends the search early.
+    pub(crate) stop: &'q Stop,
 }
 
 impl Wanted<'_> {
@@ -278,13 +281,13 @@ impl Index {
         loop {
             let layer = self.layer.load();
             failpoint::hit("seek.layer");
-            let (Sight { slots, exact, .. }, oldest) = (sight, Commit::default());
+            let (Sight { slots, exact, .. }, oldest, stop) = (sight, Commit::default(), wanted.stop);
             let look = Look { layer: &layer, sight, wanted };
             match &*layer.points {
                 Points::Codes(codes) => {
                     let mut query = std::mem::take(&mut scratch.code_query);
                     codes.query(wanted.query, wanted.namespace, &mut query);
-                    let space = CodeSpace { codes, slots, exact, oldest, reaches_dead: false };
+                    let space = CodeSpace { codes, slots, exact, oldest, reaches_dead: false, stop };
                     let sought = self.seek_by_codes(look, &space, &query, &mut target, scratch);
                     scratch.code_query = query;
                     if !sought? {
@@ -296,9 +299,10 @@ impl Index {
                     let Some(held) = exact.complete() else { return Ok(()) };
                     let mut query = std::mem::take(&mut scratch.exact_query);
                     query.set(wanted.query);
-                    let space = ExactSpace { ranker, slots, held, oldest, reaches_dead: false };
+                    let space = ExactSpace { ranker, slots, held, oldest, reaches_dead: false, stop };
                     let collected = self.collect(look, &space, &query, &mut target, wanted.n_by_vectors(), scratch);
                     scratch.exact_query = query;
+                    stop.check()?;
                     if !collected {
                         continue;
                     }
@@ -325,6 +329,7 @@ impl Index {
             if !self.collect(look, space, query, target, wanted.n_by_vectors(), scratch) {
                 return Ok(false);
             }
+            wanted.stop.check()?;
             self.gather_tied(look, target, scratch);
             measure_ranked(look, scratch)?;
             return Ok(true);
@@ -346,6 +351,7 @@ impl Index {
         } else if !matches!(target, Target::Each { .. }) {
             self.gather_all(look, target, scratch);
         }
+        wanted.stop.check()?;
         rescore_until_sure((slots, exact), ranker, wanted, n_least.max(wanted.ef / 2), scratch)?;
         Ok(true)
     }
@@ -372,6 +378,7 @@ impl Index {
             if !self.collect(look, space, query, &mut Target::All, n_least.max(ef), scratch) {
                 return Ok(false);
             }
+            look.wanted.stop.check()?;
             if scratch.effort.was_given_up {
                 return Ok(true);
             }
@@ -529,6 +536,9 @@ impl Index {
         };
         self.tail.each_run(|run| {
             for run in run.chunks(BLOCK) {
+                if space.is_given_up() {
+                    return;
+                }
                 slots.clear();
                 let all = run.iter().map(|slot| slot.load(Ordering::Relaxed));
                 slots.extend(all.filter(|&slot| (slot as usize) < room));
@@ -584,7 +594,7 @@ fn scan_each<S: Space + Seen>(
     };
     fetch(&mut ahead);
     scratch.collect_near(n_kept, None, |offer| {
-        while !ahead.is_empty() {
+        while !ahead.is_empty() && !space.is_given_up() {
             std::mem::swap(&mut slots, &mut ahead);
             fetch(&mut ahead);
             n_scanned += slots.len();

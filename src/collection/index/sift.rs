@@ -162,7 +162,7 @@ pub(super) fn sift(
     found.clear();
     loop {
         each.take_into(CHUNK, slots);
-        if slots.is_empty() {
+        if slots.is_empty() || wanted.stop.is_due() {
             break;
         }
         effort.n_sifted += slots.len();

@@ -2,6 +2,7 @@
 
 use super::super::exact::{Held, Reader};
 use super::super::memory::Slots;
+use crate::cancel::Stop;
 use crate::distance::{Kernel, Metric, Ranker};
 use crate::graph::{Space, View};
 use crate::id::{Commit, Slot};
@@ -31,6 +32,8 @@ pub(super) struct CodeSpace<'m> {
     pub(super) oldest: Commit,
     /// Links lead to the dead too whom someone may look at: a graph is made anew, and none were made while they lived.
     pub(super) reaches_dead: bool,
+    /// What ends a search early.
+    pub(super) stop: &'m Stop,
 }
 
 pub(super) struct ExactSpace<'m> {
@@ -42,6 +45,8 @@ pub(super) struct ExactSpace<'m> {
     pub(super) oldest: Commit,
     /// Links lead to the dead too whom someone may look at: a graph is made anew, and none were made while they lived.
     pub(super) reaches_dead: bool,
+    /// What ends a search early.
+    pub(super) stop: &'m Stop,
 }
 
 /// A vector to compare others with.
@@ -108,6 +113,11 @@ impl Space for CodeSpace<'_> {
     fn is_needed(&self, slot: u32) -> bool {
         self.slots.is_needed(Slot(slot), self.oldest)
     }
+
+    #[inline(always)]
+    fn is_given_up(&self) -> bool {
+        self.stop.is_due()
+    }
 }
 
 impl ExactSpace<'_> {
@@ -169,5 +179,10 @@ impl Space for ExactSpace<'_> {
     fn is_needed(&self, slot: u32) -> bool {
         // One that died before its vector was brought is compared by those who look at an earlier commit, one by one.
         self.slots.is_needed(Slot(slot), self.oldest) && self.held.is_present(Slot(slot))
+    }
+
+    #[inline(always)]
+    fn is_given_up(&self) -> bool {
+        self.stop.is_due()
     }
 }

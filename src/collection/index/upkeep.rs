@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use super::Index;
 use super::namespaces::region_of;
 use super::space::{CodeSpace, ExactQuery, ExactSpace, Points};
+use crate::cancel::Stop;
 use crate::collection::exact::Reader;
 use crate::collection::memory::Memory;
 use crate::distance::Ranker;
@@ -111,12 +112,16 @@ impl Index {
         self.make_room(slots.n_slots())?;
         let layer = self.layer();
         let work = || match (&*layer.points, exact.complete()) {
-            (Points::Codes(codes), _) => {
-                self.work_in(&CodeSpace { codes, slots, exact, oldest, reaches_dead }, &OVER_CODES, bench)
-            }
-            (Points::Exact(ranker), Some(held)) => {
-                self.work_in(&ExactSpace { ranker, slots, held, oldest, reaches_dead }, &OVER_VECTORS, bench)
-            }
+            (Points::Codes(codes), _) => self.work_in(
+                &CodeSpace { codes, slots, exact, oldest, reaches_dead, stop: Stop::NEVER },
+                &OVER_CODES,
+                bench,
+            ),
+            (Points::Exact(ranker), Some(held)) => self.work_in(
+                &ExactSpace { ranker, slots, held, oldest, reaches_dead, stop: Stop::NEVER },
+                &OVER_VECTORS,
+                bench,
+            ),
             // Linking waits for vectors.
             (Points::Exact(_), None) => Ok(false),
         };

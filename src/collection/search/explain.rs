@@ -79,7 +79,7 @@ impl Round {
         let n_matching = match self.settled.get() {
             _ if matching.is_settled() => n_possible,
             Some(settled) => settled.possible.n(),
-            None => self.moment.settle(&self.params.filter, matching)?.possible.n(),
+            None => self.moment.settle(&self.params.filter, matching, &self.stop)?.possible.n(),
         };
         Ok(Some(FilterFigures { n_possible, n_doubtful, n_matching }))
     }

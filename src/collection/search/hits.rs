@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::round::Round;
+use super::round::{Round, UNASKED};
 use crate::document::{Hit, Parts};
 use crate::error::{Error, Result};
 use crate::graph::Found;
@@ -33,10 +33,22 @@ impl Round {
     pub(super) fn complete(&self, answers: Vec<Answer>) -> Result<Vec<Hit>> {
         if self.params.with_document {
             let slots: Vec<Slot> = answers.iter().map(|answer| answer.slot).collect();
-            let rows = self.moment.fetch(&slots)?;
-            return answers.into_iter().zip(rows).map(|(answer, (_, row))| self.hit(answer, row)).collect();
+            let (mut hits, mut answers) = (Vec::with_capacity(slots.len()), answers.into_iter());
+            for slots in slots.chunks(UNASKED) {
+                self.stop.check()?;
+                for (answer, (_, row)) in answers.by_ref().zip(self.moment.fetch(slots)?) {
+                    hits.push(self.hit(answer, row)?);
+                }
+            }
+            return Ok(hits);
         }
-        answers.into_iter().map(|answer| self.bare_hit(answer)).collect()
+        let bare = |(n, answer): (usize, Answer)| {
+            if n % UNASKED == 0 {
+                self.stop.check()?;
+            }
+            self.bare_hit(answer)
+        };
+        answers.into_iter().enumerate().map(bare).collect()
     }
 
     /// A hit without its document, from memory where it has not changed since.

@@ -24,6 +24,8 @@ mod round;
 mod ties;
 mod words;
 
+use std::time::Instant;
+
 use rayon::prelude::*;
 
 use self::round::Round;
@@ -31,6 +33,7 @@ use super::Namespace;
 use super::query::Query;
 use super::snapshot::Place;
 use crate::boost::Boost;
+use crate::cancel::{Cancel, Stop};
 use crate::document::Hits;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
@@ -87,11 +90,13 @@ pub struct Search<Q = Query> {
     params: SearchParams,
     /// Where to go on, if pages are asked for.
     after: Option<Option<SearchCursor>>,
+    /// What ends it early.
+    stop: Stop,
 }
 
 impl<Q> Search<Q> {
     pub(super) fn of(place: Place, query: Q) -> Self {
-        Search { place, query, params: SearchParams::default(), after: None }
+        Search { place, query, params: SearchParams::default(), after: None, stop: Stop::default() }
     }
 
     /// Most hits to return. Default: 10.
@@ -291,7 +296,35 @@ impl<Q> Search<Q> {
         self
     }
 
-    /// Sets everything at once.
+    /// Ends the search at a time, with `Deadline` and nothing of the answer. It looks at the time every few hundred
+    /// distances, or documents. Default: never.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document, ErrorKind};
+    /// use std::time::{Duration, Instant};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// # notes.insert(Document::new([1.0]))?;
+    /// let hits = notes.search([1.0]).deadline(Instant::now() + Duration::from_secs(1)).run()?;
+    /// assert_eq!(hits.len(), 1);
+    /// let late = notes.search([1.0]).deadline(Instant::now()).run();
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::Deadline);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.stop.set_deadline(deadline);
+        self
+    }
+
+    /// Ends the search early once the flag is set, with `Cancelled` and nothing of the answer. It looks at the flag
+    /// every few hundred distances, or documents. Default: never.
+    pub fn cancel(mut self, cancel: &Cancel) -> Self {
+        self.stop.set_cancel(cancel);
+        self
+    }
+
+    /// Sets everything at once, but for what ends the search.
     pub fn params(mut self, params: SearchParams) -> Self {
         self.params = params;
         self
@@ -342,10 +375,10 @@ impl Search<Query> {
     /// `DimensionMismatch` or `InvalidVector` for the query; `DocumentNotFound` for a [`Query::like`] whose document
     /// does not exist; `InvalidFilter` or `LimitExceeded` for the filter; `InvalidConfig` for a bound that is NaN, for
     /// a cursor of another search, and for an `offset` beside a cursor; `LimitExceeded` for a page that no cursor could
-    /// follow, though there is more; otherwise as for every read.
+    /// follow, though there is more; `Deadline` or `Cancelled` if it was ended early; otherwise as for every read.
     pub fn run(self) -> Result<Hits> {
-        let Search { place, query, params, after } = self;
-        let round = Round::begin(place, params)?;
+        let Search { place, query, params, after, stop } = self;
+        let round = Round::begin(place, params, stop)?;
         round.answer(query, after)
     }
 }
@@ -356,8 +389,8 @@ impl Search<Vec<Query>> {
     /// # Errors
     /// As for one search; an error of one query is [`Error::InQuery`] with its position.
     pub fn run(self) -> Result<Vec<Hits>> {
-        let Search { place, query: queries, params, .. } = self;
-        let round = Round::begin(place, params)?;
+        let Search { place, query: queries, params, stop, .. } = self;
+        let round = Round::begin(place, params, stop)?;
         let answer = |(index, query)| {
             round.answer(query, None).map_err(|error| Error::InQuery { index, source: Box::new(error) })
         };

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::field::Field;
 use super::hits::Answer;
+use crate::cancel::Stop;
 use crate::collection::candidates::{Candidates, Picks};
 use crate::collection::index::cost::Plan;
 use crate::collection::index::seek::{Effort, Scratch, Target, WIDER, Wanted, cut};
@@ -36,6 +37,8 @@ pub(super) struct Round {
     pub(super) params: SearchParams,
     pub(super) place: Place,
     pub(super) field: Field,
+    /// What ends the searches early.
+    pub(super) stop: Stop,
     /// The documents that match for certain, once one of the searches had to look at all in doubt.
     pub(super) settled: OnceLock<Matching>,
     /// How long it took to find out what may be a hit.
@@ -77,6 +80,8 @@ impl Effort {
 /// What is found beyond what is wanted where documents have to be looked at, and how much more each time that was not
 /// enough.
 const MORE_FOR_DOUBT: usize = 4;
+/// Vectors compared, or documents read, until it is asked again whether the search has to end.
+pub(super) const UNASKED: usize = 256;
 /// So many are found at most before all that are in doubt are looked at.
 const MOST_DOUBTED: usize = 2_048;
 /// Documents that match at which a walk among them begins, and how many there may be for it to begin at all of them.
@@ -84,16 +89,18 @@ const N_SEEDS: usize = 16;
 const MOST_SEEDS: usize = 64;
 
 impl Round {
-    pub(super) fn begin(place: Place, params: SearchParams) -> Result<Self> {
+    pub(super) fn begin(place: Place, params: SearchParams, stop: Stop) -> Result<Self> {
         params.validate()?;
+        stop.check()?;
         let began = Instant::now();
         let (moment, field) = choose(&place, &params)?;
         let (settled, choosing) = (OnceLock::new(), began.elapsed());
-        Ok(Round { moment, place, field, params, settled, choosing })
+        Ok(Round { moment, place, field, stop, params, settled, choosing })
     }
 
     /// Answers a query. With `after` it is one of several pages, the first if that holds no cursor.
     pub(super) fn answer(&self, query: Query, after: Option<Option<SearchCursor>>) -> Result<Hits> {
+        self.stop.check()?;
         let (name, began) = (|| self.place.collection(), Instant::now());
         let pages = after.map(|after| self.turn_to(&query, after)).transpose()?;
         let Resolved { vector, text, examples } = query.resolve(&self.moment, &name)?;
@@ -127,6 +134,7 @@ impl Round {
 
     /// The best `n`, in order.
     pub(super) fn best(&self, asked: &Asked, n: usize) -> Result<Best> {
+        self.stop.check()?;
         match asked {
             Asked::Near(query) => self.nearest(query, n),
             Asked::Words(parsed) => self.best_by_words(parsed, n),
@@ -168,8 +176,8 @@ impl Round {
         let params = SearchParams { filter: self.params.filter.clone().and(filter.clone()), ..self.params.clone() };
         params.filter.check()?;
         let field = Field::Matching(self.moment.matching_within(self.matching(), &filter));
-        let (moment, place) = (self.moment.clone(), self.place.clone());
-        Ok(Round { moment, place, field, params, settled: OnceLock::new(), choosing: self.choosing })
+        let (moment, place, stop) = (self.moment.clone(), self.place.clone(), self.stop.clone());
+        Ok(Round { moment, place, field, stop, params, settled: OnceLock::new(), choosing: self.choosing })
     }
 
     /// Leaves the nearest `n` in the scratch, and those found that are as near as the last of them, in the order of
@@ -329,6 +337,7 @@ impl Round {
     ) -> Result<Route> {
         let (mut n_found, mut n_checked) = (n.saturating_mul(MORE_FOR_DOUBT), 0);
         while n_found <= MOST_DOUBTED && self.settled.get().is_none() {
+            self.stop.check()?;
             let route = self.find_among(sight, query, n_found, &matching.possible, scratch)?;
             let is_all = scratch.found.len() < n_found;
             n_checked += self.check(matching, scratch)?;
@@ -342,7 +351,7 @@ impl Round {
             n_found *= MORE_FOR_DOUBT;
         }
         if self.settled.get().is_none() {
-            let settled = self.moment.settle(&self.params.filter, matching)?;
+            let settled = self.moment.settle(&self.params.filter, matching, &self.stop)?;
             n_checked += matching.possible.n();
             _ = self.settled.set(settled);
         }
@@ -365,7 +374,7 @@ impl Round {
         Ok(doubtful.len())
     }
 
-    fn wanted<'q>(&self, query: &'q Prepared, n: usize, ef: usize) -> Wanted<'q> {
+    fn wanted<'q>(&'q self, query: &'q Prepared, n: usize, ef: usize) -> Wanted<'q> {
         Wanted {
             query: &query.row,
             n,
@@ -375,6 +384,7 @@ impl Round {
             excluded: &query.excluded,
             namespace: self.moment.namespace(),
             commit: self.moment.commit(),
+            stop: &self.stop,
         }
     }
 
@@ -404,9 +414,12 @@ impl Round {
     ) -> Result<Route> {
         let (mut n_scanned, mut absent) = (0, Vec::new());
         let Sight { exact, ranker, .. } = sight;
-        scratch.collect_nearest(n, ranker, |offer| {
+        scratch.collect_nearest(n, ranker, |offer| -> Result<()> {
             let rank = |vector: &[f32]| ranker.measure(&query.row, vector);
             for slot in slots.filter(|slot| query.excluded.binary_search(slot).is_err()) {
+                if n_scanned % UNASKED == 0 {
+                    self.stop.check()?;
+                }
                 n_scanned += 1;
                 match exact.get(slot) {
                     Some(vector) => offer(Found { rank: rank(vector), slot: slot.0 }),
@@ -414,7 +427,11 @@ impl Round {
                 }
             }
             // What is not in memory is read in the order of the rows.
-            exact.each(&absent, |place, vector| offer(Found { rank: rank(vector), slot: absent[place].0 }))
+            for absent in absent.chunks(UNASKED) {
+                self.stop.check()?;
+                exact.each(absent, |place, vector| offer(Found { rank: rank(vector), slot: absent[place].0 }))?;
+            }
+            Ok(())
         })?;
         Ok(Route { way: Way::Exact, n_scanned, ..Route::default() })
     }

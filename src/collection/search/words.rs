@@ -72,6 +72,7 @@ impl Round {
                 && matching.is_none_or(|matching| matching.possible.bits().contains(slot))
         };
         let mut admits = |Scored { slot, .. }: Scored| -> Result<bool> {
+            self.stop.check()?;
             let slot = Slot(slot);
             let is_doubtful = matching.is_some_and(|matching| !matching.is_sure_of(slot));
             if !is_doubtful && !has_long_phrases {
