@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
-/// A flag that ends long work early: opening a database, verifying, copying and restoring it, reading, waiting to
-/// write. Set it from any thread, or from a signal's handler; the work then ends with [`Error::Cancelled`] at its next
-/// row, or after a few hundred distances, and leaves what a failure of it leaves.
+/// A flag that ends long work early: opening a database, verifying, copying and restoring it, searches, scrolls, facets
+/// and samples, and the wait of a batch. Set it from any thread, or from a signal's handler; the work then ends with
+/// [`Error::Cancelled`] a few hundred rows or distances later, and leaves what a failure of it leaves.
 ///
 /// Cheap to clone; all clones are one flag. Once set it stays set.
 ///
@@ -75,6 +75,9 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
+    /// How many rows are read, or distances computed, until it is looked at again.
+    pub(crate) const EVERY: usize = 256;
+
     /// A call that nothing ends.
     pub(crate) const NEVER: &'static Stop = &Stop { cancel: None, deadline: None };
 
@@ -84,6 +87,11 @@ impl Stop {
 
     pub(crate) fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);
+    }
+
+    /// How much time there is left; `None` without a deadline.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Whether the call has to end. Once true it stays true.
@@ -106,8 +114,6 @@ impl Stop {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -82,6 +82,9 @@ pub const MAX_CHOICES: usize = 1_024;
 /// Most bytes of a schema, as JSON.
 pub const MAX_SCHEMA_BYTES: usize = 1 << 20;
 
+/// Most bytes of a collection's own metadata, as JSON.
+pub const MAX_COLLECTION_METADATA_BYTES: usize = 64 << 10;
+
 /// Fewest links of a document in a graph.
 pub const MIN_M: usize = 2;
 

@@ -76,6 +76,46 @@ fn all_configs(dimension: usize) -> Vec<CollectionConfig> {
 }
 
 #[test]
+fn hits_carry_what_is_theirs_however_many_they_are() {
+    let mut random = random(seed());
+    let (_folder, db) = database();
+    let collection = db.create_collection("c", CollectionConfig::new(3).metric(Metric::Euclidean)).unwrap();
+    let mut document = |n: u64| {
+        let vector: Vec<f32> = (0..3).map(|_| random.random_range(-1.0..1.0)).collect();
+        Document::new(vector).id(n).metadata(json!({"n": n, "kind": n % 400})).text("word")
+    };
+    collection.insert_many((0..1_200).map(&mut document).collect::<Vec<_>>()).unwrap();
+    let query = [0.1f32, 0.2, 0.3];
+    for n in [1, 255, 256, 257, 513, 700, 1_200] {
+        let near = || collection.search(query).limit(n);
+        for (what, search) in [
+            ("as is fastest", near()),
+            ("one by one", near().exact(true)),
+            ("by words", collection.search(Query::text("word")).limit(n)),
+            ("by both", near().text("word").fusion(Fusion::ranks())),
+            ("among all", near().filter(field("n").gte(0))),
+            ("without documents", near().with_document(false)),
+        ] {
+            let hits = search.with_vector(true).run().unwrap();
+            assert_eq!(hits.len(), n, "{what}");
+            let ids: std::collections::BTreeSet<&DocId> = hits.iter().map(|hit| &hit.id).collect();
+            assert_eq!(ids.len(), n, "{what}");
+            for hit in &hits {
+                let stored = collection.get(&hit.id).unwrap().unwrap();
+                assert_eq!(hit.vector.as_ref(), Some(&stored.vector), "{what}, {n}: {}", hit.id);
+                let square: f32 = stored.vector.iter().zip(query).map(|(a, b)| (a - b) * (a - b)).sum();
+                let is_near = what == "by words" || (hit.distance - square.sqrt()).abs() < 1e-5;
+                assert!(is_near, "{what}, {n}: {} at {}, not {}", hit.id, square.sqrt(), hit.distance);
+                assert!(what == "without documents" || hit.metadata == stored.metadata, "{what}, {n}: {}", hit.id);
+            }
+        }
+        let hits = near().group_by("kind", 3).run().unwrap();
+        assert_eq!(hits.len(), (n * 3).min(1_200), "in groups");
+        assert!(hits.iter().all(|hit| hit.group.as_ref() == hit.metadata.get("kind")), "in groups, {n}");
+    }
+}
+
+#[test]
 fn hits_stand_in_the_order_of_distance_and_id_by_every_way() {
     let mut random = random(seed());
     for dimension in [4, 24] {

@@ -108,7 +108,9 @@ fn every_vector_finds_itself_at_no_distance() {
 #[test]
 fn a_copy_is_found_among_many_that_are_nearly_the_same() {
     let mut random = random(seed());
-    for (dimension, quantization) in [(8, Quantization::Sq8), (40, Quantization::None)] {
+    for (dimension, quantization, n_near) in
+        [(8, Quantization::Sq8, 60), (40, Quantization::None, 60), (40, Quantization::None, 400)]
+    {
         let (_folder, db) = database();
         let config = CollectionConfig::new(dimension).quantization(quantization);
         let collection = db.create_collection("c", config).unwrap();
@@ -118,20 +120,32 @@ fn a_copy_is_found_among_many_that_are_nearly_the_same() {
         let wanted = &vectors[1_000];
         let near = |n: u64| {
             let vector: Vec<f32> = wanted.iter().map(|x| x * (1.0 + random.random_range(-1e-6..1e-6))).collect();
-            Document::new(vector).id(10_000 + n)
+            Document::new(vector).id(10_000 + n).metadata(json!({"half": 0}))
         };
-        let near: Vec<Document> = (0..60).map(near).collect();
+        let near: Vec<Document> = (0..n_near).map(near).collect();
         collection.insert_many(near).unwrap();
-        collection.wait_indexed().unwrap();
-        for (limit, way) in [(1, None), (5, None), (1, Some(Way::Graph)), (5, Some(Way::Exact))] {
-            let search = collection.search(wanted).limit(limit).max_distance(0.0).with_document(false);
-            let hits = way.map_or(search.clone(), |way| search.way(way)).run().unwrap();
-            assert_eq!(
-                hits.first().map(|hit| hit.id.clone()),
-                Some(DocId::from(1_000)),
-                "{dimension}, {limit}, {way:?}"
-            );
-            assert!(hits.iter().all(|hit| hit.distance == 0.0), "{hits:?}");
+        for is_linked in [false, true] {
+            if is_linked {
+                collection.wait_indexed().unwrap();
+            }
+            let half = field("half").eq(0);
+            for limit in [1, 5] {
+                let search = || collection.search(wanted).limit(limit).max_distance(0.0).with_document(false);
+                for (what, search) in [
+                    ("as is fastest", search()),
+                    ("graph", search().way(Way::Graph)),
+                    ("codes", search().way(Way::Codes)),
+                    ("exact", search().exact(true)),
+                    ("half", search().filter(&half)),
+                    ("half, graph", search().filter(&half).way(Way::Graph)),
+                    ("half, codes", search().filter(&half).way(Way::Codes)),
+                ] {
+                    let hits = search.run().unwrap();
+                    let first = hits.first().map(|hit| hit.id.clone());
+                    assert_eq!(first, Some(DocId::from(1_000)), "{dimension}, {n_near}, {is_linked}, {limit}, {what}");
+                    assert!(hits.iter().all(|hit| hit.distance == 0.0), "{hits:?}");
+                }
+            }
         }
     }
 }

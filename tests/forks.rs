@@ -230,6 +230,7 @@ fn every_verb_is_refused_in_a_forked_child() {
         check_refused("search by words", notes.search(Query::text("a")).run())?;
         check_refused("search_many", notes.search_many([[1.0, 2.0]; 40]).run())?;
         check_refused("snapshot", notes.snapshot())?;
+        check_refused("snapshot of several", db.snapshot([&notes]))?;
         check_refused("snapshot.get", snapshot.get(1u64))?;
         check_refused("snapshot.count", snapshot.count(None))?;
         check_refused("snapshot.search", snapshot.search([1.0, 2.0]).run())?;
@@ -244,6 +245,8 @@ fn every_verb_is_refused_in_a_forked_child() {
         check_refused("collection's stats", notes.stats())?;
         check_refused("rebuild_index", notes.rebuild_index())?;
         check_refused("schema", notes.schema())?;
+        check_refused("metadata", notes.metadata())?;
+        check_refused("set_metadata", notes.set_metadata(json!({})))?;
         check_refused("set_schema", notes.set_schema(Schema::new()))?;
         check_refused("create_collection", db.create_collection("new", CollectionConfig::new(1)))?;
         check_refused("get_or_create", db.get_or_create_collection("notes", CollectionConfig::new(2)))?;

@@ -142,8 +142,9 @@ impl Batch {
         self
     }
 
-    /// Gives up at a time, with `Deadline` and nothing written: while too many documents wait to be linked, a commit
-    /// waits. Once it was written it is acknowledged, however late. Default: never.
+    /// Gives up at a time, with `Deadline` and nothing written: a commit waits while too many documents wait to be linked,
+    /// and for its turn; it looks at the time when its turn has come. Once it was written it is acknowledged, however
+    /// late; so is one whose [`operation_id`](Batch::operation_id) was committed before. Default: never.
     pub fn deadline(&mut self, deadline: Instant) -> &mut Self {
         self.stop.set_deadline(deadline);
         self

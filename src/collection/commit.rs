@@ -16,7 +16,7 @@ use crate::config::Durability;
 use crate::document::Receipt;
 use crate::error::Result;
 use crate::failpoint;
-use crate::id::DocId;
+use crate::id::{Commit, DocId};
 use crate::store::Store;
 use crate::value::Value;
 
@@ -60,6 +60,15 @@ pub(crate) fn commit(
     durability: Option<Durability>,
     stop: &Stop,
 ) -> Result<Receipt> {
+    // A batch that was committed before needs no room, and is not given up.
+    if let Some(id) = operation_id {
+        let held = store.hold();
+        let found = store.find_operation(id)?;
+        drop(held);
+        if let Some(commit) = found {
+            return repeat(store, commit, ids_of(&work.operations), durability);
+        }
+    }
     let mut before = None;
     for operation in &work.operations {
         let state = operation.namespace.state();
@@ -68,28 +77,39 @@ pub(crate) fn commit(
             before = Some(state.id);
         }
     }
-    commit_with(store, operation_id, durability, || stop.check().map(|()| work))
+    commit_with(store, operation_id, durability, stop, || Ok(work))
+}
+
+fn ids_of(operations: &[Operation]) -> Vec<DocId> {
+    operations.iter().map(|operation| operation.prepared.id().clone()).collect()
+}
+
+/// Acknowledges once more what an earlier try has committed.
+fn repeat(store: &Store, commit: Commit, ids: Vec<DocId>, durability: Option<Durability>) -> Result<Receipt> {
+    store.acknowledge(commit, durability.unwrap_or(store.options().durability))?;
+    Ok(Receipt { commit, ids, n_changed: 0, repeated: true })
 }
 
 /// Commits operations that are worked out inside the committer section, where nothing can change under them. Without a
-/// durability that of this opening counts.
+/// durability that of this opening counts. Ends before anything is written if the call has to.
 pub(crate) fn commit_with(
     store: &Arc<Store>,
     operation_id: Option<Uuid>,
     durability: Option<Durability>,
+    stop: &Stop,
     work: impl FnOnce() -> Result<Work>,
 ) -> Result<Receipt> {
-    let durability = durability.unwrap_or(store.options().durability);
     let mut turn = store.turn()?;
     let Work { operations, n_bytes } = work()?;
-    let ids = operations.iter().map(|operation| operation.prepared.id().clone()).collect();
+    let ids = ids_of(&operations);
     if let Some(id) = operation_id
         && let Some(commit) = store.find_operation(id)?
     {
         drop(turn);
-        store.acknowledge(commit, durability)?;
-        return Ok(Receipt { commit, ids, n_changed: 0, repeated: true });
+        return repeat(store, commit, ids, durability);
     }
+    stop.check()?;
+    let durability = durability.unwrap_or(store.options().durability);
     let mut plan = Plan::new(turn.last().next(), store.now_ms(), n_bytes);
     for (index, operation) in operations.into_iter().enumerate() {
         let id = operation.prepared.id().clone();

@@ -3,6 +3,7 @@
 //! Owns the choice and nothing else: what may be chosen was found before, nearest first.
 
 use super::exact::Reader;
+use crate::cancel::Stop;
 use crate::distance::Ranker;
 use crate::error::Result;
 use crate::graph::Found;
@@ -11,10 +12,17 @@ use crate::params::Mmr;
 
 /// Puts the `n` of what was found in front that are near and unlike each other, in the order in which they are chosen,
 /// and drops the others.
-pub(super) fn choose(ranker: &Ranker, exact: &Reader<'_>, mmr: Mmr, n: usize, found: &mut Vec<Found>) -> Result<()> {
+pub(super) fn choose(
+    ranker: &Ranker,
+    exact: &Reader<'_>,
+    mmr: Mmr,
+    n: usize,
+    found: &mut Vec<Found>,
+    stop: &Stop,
+) -> Result<()> {
     let slots: Vec<Slot> = found.iter().map(|found| Slot(found.slot)).collect();
     let mut vectors = vec![Vec::new(); found.len()];
-    exact.each(&slots, |place, vector| vectors[place] = vector.to_vec())?;
+    exact.each(stop, &slots, |place, vector| vectors[place] = vector.to_vec())?;
     let near: Vec<f32> = found.iter().map(|found| ranker.score(found.rank)).collect();
     // How like what was chosen each is; nothing was yet.
     let mut like = vec![None::<f32>; found.len()];
@@ -28,7 +36,10 @@ pub(super) fn choose(ranker: &Ranker, exact: &Reader<'_>, mmr: Mmr, n: usize, fo
         let Some(best) = best else { break };
         let place = rest.remove(best);
         chosen.push(found[place]);
-        for &other in &rest {
+        for (at, &other) in rest.iter().enumerate() {
+            if at % Stop::EVERY == 0 {
+                stop.check()?;
+            }
             let score = ranker.score(ranker.measure(&vectors[place], &vectors[other]));
             like[other] = Some(like[other].map_or(score, |most| most.max(score)));
         }

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use arc_swap::{ArcSwapOption, Guard};
 
 use crate::arena::Rows;
+use crate::cancel::Stop;
 use crate::config::Residency;
 use crate::distance;
 use crate::error::{Error, Result};
@@ -274,10 +275,13 @@ impl Reader<'_> {
     }
 
     /// Shows the vectors of slots that hold a document at the commit that is looked at, each with its place among them,
-    /// in no order.
-    pub(crate) fn each(&self, slots: &[Slot], mut visit: impl FnMut(usize, &[f32])) -> Result<()> {
+    /// in no order; unless the call has to end before.
+    pub(crate) fn each(&self, stop: &Stop, slots: &[Slot], mut visit: impl FnMut(usize, &[f32])) -> Result<()> {
         let mut missing: Vec<usize> = Vec::new();
         for (place, &slot) in slots.iter().enumerate() {
+            if place % Stop::EVERY == Stop::EVERY - 1 {
+                stop.check()?;
+            }
             match self.get(slot) {
                 Some(row) => visit(place, row),
                 None => missing.push(place),
@@ -285,6 +289,7 @@ impl Reader<'_> {
         }
         missing.sort_unstable_by_key(|&place| slots[place]);
         for places in missing.chunks(FETCH) {
+            stop.check()?;
             let wanted: Vec<Slot> = places.iter().map(|&place| slots[place]).collect();
             self.disk.each(&wanted, |index, row| {
                 let row = row.ok_or_else(|| {

@@ -88,7 +88,8 @@ impl Facet {
     /// are counted as they are spelled.
     ///
     /// # Errors
-    /// `InvalidFilter` or `LimitExceeded` for the filter; otherwise as for every read.
+    /// `InvalidFilter` or `LimitExceeded` for the filter; `Deadline` or `Cancelled` if it was ended early; otherwise as
+    /// for every read.
     pub fn run(self) -> Result<Vec<FacetCount>> {
         self.filter.check()?;
         self.stop.check()?;
@@ -125,13 +126,14 @@ impl Facet {
         let doubtful: Vec<Slot> =
             incomplete.iter().filter(|slot| matching.possible.bits().contains(*slot)).map(Slot).collect();
         let (visible, mut counts) = (moment.those_of(doubtful), Counts::new());
-        for (_, row) in moment.fetch(&visible)? {
+        for (_, row) in moment.fetch_unless(&self.stop, &visible)? {
             count_values(&mut counts, values_of(&row.metadata, &self.field));
         }
         let others = matching.possible.slots().clone().and(SlotSet::AllBut(Arc::new(incomplete)));
         let mut best = Best { n_most: self.limit, found: BinaryHeap::new() };
         each_count(lookup, field, &others, |term, n| {
             best.offer(term, n + counts.remove(term).unwrap_or_default());
+            self.stop.check()
         })?;
         counts.into_iter().for_each(|(term, n)| best.offer(&term, n));
         Ok(best)
@@ -167,12 +169,17 @@ impl Best {
 }
 
 /// Shows every value of a field in the order of terms, with how many of some slots have it.
-fn each_count(lookup: &Lookup<'_>, field: FieldId, slots: &SlotSet, mut show: impl FnMut(&[u8], usize)) -> Result<()> {
+fn each_count(
+    lookup: &Lookup<'_>,
+    field: FieldId,
+    slots: &SlotSet,
+    mut show: impl FnMut(&[u8], usize) -> Result<()>,
+) -> Result<()> {
     let (is_everything, bits) = (*slots == SlotSet::all(), Bits::new(slots));
     if let Some(tally) = lookup.tally(field)? {
         for (term, slots) in tally.iter() {
             let n = if is_everything { slots.len() } else { slots.iter().filter(|slot| bits.contains(**slot)).count() };
-            show(term, n);
+            show(term, n)?;
         }
         return Ok(());
     }
@@ -184,14 +191,14 @@ fn each_count(lookup: &Lookup<'_>, field: FieldId, slots: &SlotSet, mut show: im
             Some((before, n_before)) if **before == *term => *n_before += n,
             _ => {
                 if let Some((before, n)) = last.replace((term.into(), n)) {
-                    show(&before, n);
+                    show(&before, n)?;
                 }
             }
         }
         Ok(())
     })?;
     if let Some((term, n)) = last {
-        show(&term, n);
+        show(&term, n)?;
     }
     Ok(())
 }

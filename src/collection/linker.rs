@@ -15,6 +15,7 @@ use super::Live;
 use super::index::Index;
 use super::index::upkeep::Bench;
 use super::waiting::{PATIENCE, Task};
+use crate::cancel::Stop;
 use crate::config::Options;
 use crate::error::{Error, Result};
 
@@ -91,7 +92,7 @@ impl Linker {
             move || {
                 be_nice();
                 // Also where the thread panics: nobody waits for a linker that is gone.
-                let _stop = Stop { bell: &bell, lives: &lives };
+                let _stopping = Stopping { bell: &bell, lives: &lives };
                 while !bell.is_stopped() {
                     match work(&lives, &pool, &bell) {
                         Progress::Worked => {}
@@ -164,7 +165,7 @@ fn work_on(live: &Live, pool: &rayon::ThreadPool) -> Progress {
                     work();
                     Some([live.store.oldest_view(), live.store.view()])
                 },
-                read_at: &|view, slot, visit| live.reader(view).each(&[slot], |_, row| visit(row)),
+                read_at: &|view, slot, visit| live.reader(view).each(Stop::NEVER, &[slot], |_, row| visit(row)),
                 oldest: live.store.oldest_view().commit,
                 now: &|| live.store.view().commit,
                 is_stopped: &|| live.bell.is_stopped(),
@@ -213,12 +214,12 @@ impl Drop for Linker {
 }
 
 /// Says that the linker is gone, however it went, and has those look again who wait for it.
-struct Stop<'l> {
+struct Stopping<'l> {
     bell: &'l Bell,
     lives: &'l RwLock<Vec<Weak<Live>>>,
 }
 
-impl Drop for Stop<'_> {
+impl Drop for Stopping<'_> {
     fn drop(&mut self) {
         self.bell.panicked.store(std::thread::panicking(), Ordering::Release);
         self.bell.stopped.store(true, Ordering::Release);

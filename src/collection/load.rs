@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
@@ -87,7 +88,7 @@ impl Loaded {
         families: Families,
     ) -> Result<Live> {
         let Common { store, bell, budget } = common;
-        let CatalogEntry { config, created_at_ms, .. } = entry;
+        let CatalogEntry { config, created_at_ms, metadata, .. } = entry;
         let ranker = super::ranker_of(&config, store.options())?;
         let most_bytes = store.options().memory_bytes / POSTINGS_SHARE;
         let fields = Fields::new(self.fields, &config, most_bytes);
@@ -97,6 +98,7 @@ impl Loaded {
             id,
             config,
             created_at_ms,
+            metadata: ArcSwap::from_pointee(metadata),
             store,
             families,
             ranker,

@@ -13,7 +13,7 @@
 //! | [`moment`], [`snapshot`] | a namespace at one commit: what the verbs that read are given; reading one more than once |
 //! | [`life`] | when a slot's document exists |
 //! | [`fields`], [`matching`] | the index of metadata; which documents match a filter |
-//! | [`schema`] | what metadata is admitted |
+//! | [`schema`], [`own_metadata`] | what metadata documents may have; the collection's own |
 //! | [`exact`], [`residency`] | exact vectors, wherever they are; how much is in memory |
 //! | [`index`], [`linker`], [`waiting`] | graph and tail; who links; waiting for that, and what keeps it from going on |
 //! | [`persist`], [`image`] | writing down the graph, and all that is in memory |
@@ -49,6 +49,7 @@ pub(crate) mod memory;
 mod moment;
 mod names;
 mod order;
+mod own_metadata;
 mod persist;
 pub(crate) mod plan;
 pub(crate) mod query;
@@ -105,6 +106,7 @@ use crate::store::family::Families;
 use crate::store::record::CatalogEntry;
 use crate::store::rocks::EngineSnapshot;
 use crate::store::{Store, image as images};
+use crate::value::Value;
 
 /// Keeps the database open as long as a handle holds it.
 pub(crate) type Keeper = Arc<dyn Any + Send + Sync>;
@@ -140,7 +142,7 @@ pub(crate) struct State {
     pub(crate) config: CollectionConfig,
     name: ArcSwap<String>,
     presence: ArcSwap<Presence>,
-    snapshots: Snapshots,
+    pub(crate) snapshots: Snapshots,
 }
 
 enum Presence {
@@ -154,6 +156,8 @@ pub(crate) struct Live {
     pub(crate) id: CollectionId,
     pub(crate) config: CollectionConfig,
     pub(crate) created_at_ms: u64,
+    /// The collection's own; an object. Changed in the committer section.
+    metadata: ArcSwap<Value>,
     pub(crate) store: Arc<Store>,
     pub(crate) families: Families,
     pub(crate) ranker: Ranker,
@@ -252,6 +256,18 @@ impl Collection {
     /// ```
     pub fn drop_namespace(&self, name: &str) -> Result<Receipt> {
         self.namespace(name)?.delete_where(Filter::everything())
+    }
+}
+
+impl AsRef<Namespace> for Namespace {
+    fn as_ref(&self) -> &Namespace {
+        self
+    }
+}
+
+impl AsRef<Namespace> for Collection {
+    fn as_ref(&self) -> &Namespace {
+        &self.default
     }
 }
 
@@ -405,11 +421,13 @@ impl Live {
         match &self.memory.index {
             Some(index) if index.is_full() => {
                 let began = Instant::now();
-                index.tail().waiting().wait(|| match self.store.check_writable().and_then(|()| self.bell.check()) {
-                    _ if !index.is_full() => Some(Ok(())),
-                    Ok(()) if stop.is_due() => Some(stop.check()),
-                    Ok(()) => self.obstacles.met_since(began, &[Task::Link, Task::BringVectors]).map(Err),
-                    Err(error) => Some(Err(error)),
+                index.tail().waiting().wait(stop, || {
+                    match self.store.check_writable().and_then(|()| self.bell.check()) {
+                        _ if !index.is_full() => Some(Ok(())),
+                        Ok(()) if stop.is_due() => Some(stop.check()),
+                        Ok(()) => self.obstacles.met_since(began, &[Task::Link, Task::BringVectors]).map(Err),
+                        Err(error) => Some(Err(error)),
+                    }
                 })
             }
             _ => Ok(()),
@@ -423,7 +441,7 @@ impl Live {
     fn wait_for_work(&self, waiting: &Waiting, tasks: &[Task], is_done: impl Fn() -> bool) -> Result<()> {
         let began = Instant::now();
         self.bell.ring();
-        waiting.wait(|| match self.bell.check() {
+        waiting.wait(Stop::NEVER, || match self.bell.check() {
             _ if is_done() => Some(Ok(())),
             Ok(()) => self.obstacles.met_since(began, tasks).map(Err),
             Err(error) => Some(Err(error)),

@@ -15,6 +15,7 @@ use super::index::{Index, Sight};
 use super::memory::Slots;
 use super::words::Words;
 use super::words::lookup::Asked;
+use crate::cancel::Stop;
 use crate::config::CollectionConfig;
 use crate::distance::Ranker;
 use crate::error::{Error, Result};
@@ -272,6 +273,16 @@ impl Moment {
         self.live.fetch(&self.view.snapshot, slots)
     }
 
+    /// The same, unless the call has to end before.
+    pub(super) fn fetch_unless(&self, stop: &Stop, slots: &[Slot]) -> Result<Vec<(Slot, DocumentRow)>> {
+        let mut rows = Vec::with_capacity(slots.len());
+        for slots in slots.chunks(Stop::EVERY) {
+            stop.check()?;
+            rows.extend(self.fetch(slots)?);
+        }
+        Ok(rows)
+    }
+
     /// A slot's vector as it was put.
     pub(super) fn vector(&self, slot: Slot) -> Result<Vec<f32>> {
         self.live.vector(&self.view.snapshot, slot)
@@ -308,7 +319,7 @@ impl Moment {
     }
 
     /// What documents of all namespaces have of the words that are asked for.
-    pub(super) fn ask(&self, parsed: &Parsed) -> Result<Asked> {
-        self.live.ask(&self.view, parsed)
+    pub(super) fn ask(&self, parsed: &Parsed, stop: &Stop) -> Result<Asked> {
+        self.live.ask(&self.view, parsed, stop)
     }
 }

@@ -12,7 +12,7 @@ use super::check;
 use super::fields::lookup::Lookup;
 use super::matching::Matching;
 use super::moment::{Listing, Moment};
-use super::read::{FETCH, Scroll};
+use super::read::Scroll;
 use crate::document::{Cursor, Page};
 use crate::error::{Error, Result};
 use crate::filter::extract::values_of;
@@ -115,8 +115,9 @@ impl Scroll {
             _ => None,
         };
         let slots: Vec<Slot> = places.iter().map(|(_, slot)| *slot).collect();
-        let rows = moment.fetch(&slots)?;
-        let documents = rows.into_iter().map(|(slot, row)| moment.stored(slot, row, self.with_vector));
+        let rows = moment.fetch_unless(&self.stop, &slots)?;
+        let stored = |(slot, row)| self.stop.check().and_then(|()| moment.stored(slot, row, self.with_vector));
+        let documents = rows.into_iter().map(stored);
         Ok(Page { documents: documents.collect::<Result<_>>()?, next, commit: moment.commit() })
     }
 
@@ -144,7 +145,7 @@ impl Scroll {
         let incomplete = &*lookup.term(field, &Term::incomplete())? | &*lookup.overflowing()?;
         let doubtful: Vec<Slot> = incomplete.iter().filter(is_wanted).map(Slot).collect();
         let mut others: Vec<(Place, Slot)> = Vec::new();
-        for (slot, row) in moment.fetch(&doubtful)? {
+        for (slot, row) in moment.fetch_unless(&self.stop, &doubtful)? {
             if let Some(order) =
                 direction.order(&row.metadata, path).filter(|_| self.is_hit(moment, matching, slot, &row))
             {
@@ -216,13 +217,10 @@ impl Scroll {
     ) -> Result<Vec<(Place, Slot)>> {
         let path = self.order_by.as_deref().unwrap_or_default();
         let mut places = Vec::new();
-        for slots in slots.chunks(FETCH) {
-            self.stop.check()?;
-            for (slot, row) in moment.fetch(slots)? {
-                let is_own = direction.order(&row.metadata, path).is_some_and(|own| *own == *order);
-                if is_own && self.is_hit(moment, matching, slot, &row) {
-                    places.push(((order.into(), row.id), slot));
-                }
+        for (slot, row) in moment.fetch_unless(&self.stop, slots)? {
+            let is_own = direction.order(&row.metadata, path).is_some_and(|own| *own == *order);
+            if is_own && self.is_hit(moment, matching, slot, &row) {
+                places.push(((order.into(), row.id), slot));
             }
         }
         Ok(places)

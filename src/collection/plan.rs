@@ -182,7 +182,7 @@ impl CollectionPlan {
 
     fn draft_into(self, planned: &mut Planned, commit: Commit, now_ms: u64) -> Result<()> {
         let CollectionPlan { live, new_namespaces, mut touched, .. } = self;
-        // Searches stay within a namespace, so that its documents get slots that follow each other: they share pages.
+        // Searches stay within a namespace: its documents share pages of memory where their slots follow each other.
         touched.sort_by_key(|document| document.namespace.0);
         let here = (live.id, &live.families);
         let (draft, mut changes, mut puts) = (&mut planned.draft, Changes::default(), Vec::new());

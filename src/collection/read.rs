@@ -17,7 +17,7 @@ use crate::store::key;
 use crate::store::record::{DocumentRow, read_u32};
 
 /// Rows fetched at once where many are.
-pub(super) const FETCH: usize = 256;
+const FETCH: usize = 256;
 
 /// Reading.
 ///
@@ -227,7 +227,8 @@ impl Scroll {
     ///
     /// # Errors
     /// `InvalidFilter` or `LimitExceeded` for a filter; `InvalidConfig` for a field that no filter can name, for
-    /// descending order without a field, and for a cursor of another order; otherwise as for every read.
+    /// descending order without a field, and for a cursor of another order; `Deadline` or `Cancelled` if it was ended
+    /// early; otherwise as for every read.
     pub fn run(self) -> Result<Page> {
         self.filter.check()?;
         self.stop.check()?;

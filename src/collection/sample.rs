@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use super::Namespace;
 use super::moment::Listing;
-use super::read::FETCH;
 use super::snapshot::Place;
 use crate::cancel::{Cancel, Stop};
 use crate::document::StoredDocument;
@@ -84,7 +83,8 @@ impl Sample {
     /// and those of which postings do not tell whether they match.
     ///
     /// # Errors
-    /// `InvalidFilter` or `LimitExceeded` for the filter; otherwise as for every read.
+    /// `InvalidFilter` or `LimitExceeded` for the filter; `Deadline` or `Cancelled` if it was ended early; otherwise as
+    /// for every read.
     pub fn run(self) -> Result<Vec<StoredDocument>> {
         self.filter.check()?;
         self.stop.check()?;
@@ -98,14 +98,9 @@ impl Sample {
             let other = place + random.below(slots.len() - place);
             slots.swap(place, other);
         }
-        let mut documents = Vec::with_capacity(n);
-        for slots in slots[..n].chunks(FETCH) {
-            self.stop.check()?;
-            for (slot, row) in moment.fetch(slots)? {
-                documents.push(moment.stored(slot, row, self.with_vector)?);
-            }
-        }
-        Ok(documents)
+        let rows = moment.fetch_unless(&self.stop, &slots[..n])?;
+        let stored = |(slot, row)| self.stop.check().and_then(|()| moment.stored(slot, row, self.with_vector));
+        rows.into_iter().map(stored).collect()
     }
 }
 

@@ -174,6 +174,7 @@ impl Live {
             state: CollectionState::Active,
             config: self.present_config(),
             created_at_ms: self.created_at_ms,
+            metadata: Value::clone(&self.metadata.load()),
         }
     }
 

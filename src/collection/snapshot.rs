@@ -44,7 +44,7 @@ type Held = ArcSwapOption<Moment>;
 
 /// The snapshots of a collection.
 #[derive(Default)]
-pub(super) struct Snapshots(Mutex<Vec<Weak<Held>>>);
+pub(crate) struct Snapshots(Mutex<Vec<Weak<Held>>>);
 
 /// How many are listed before those that are gone are taken out.
 const LEAST_LISTED: usize = 64;
@@ -56,6 +56,13 @@ impl Snapshots {
             all.retain(|held| held.strong_count() > 0);
         }
         all.push(Arc::downgrade(held));
+    }
+
+    /// How many are held, and the earliest commit that one of them sees.
+    pub(crate) fn held(&self) -> (usize, Option<Commit>) {
+        let all = self.0.lock();
+        let commits = all.iter().filter_map(|held| Some(held.upgrade()?.load().as_ref()?.commit()));
+        commits.fold((0, None), |(n, first), commit| (n + 1, Some(first.map_or(commit, |first| commit.min(first)))))
     }
 
     /// Lets all of them go. Calls under way go on with what they began with.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::cancel::Stop;
 use crate::error::{Error, Result};
 
 /// How long a waiting thread sleeps at most before it looks again.
@@ -23,14 +24,15 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Waits until there is something to return.
-    pub(crate) fn wait<T>(&self, look: impl Fn() -> Option<T>) -> T {
+    /// Waits until there is something to return. Looks at the time that a call has to end at, too.
+    pub(crate) fn wait<T>(&self, stop: &Stop, look: impl Fn() -> Option<T>) -> T {
         let mut guard = self.lock.lock();
         loop {
             if let Some(found) = look() {
                 return found;
             }
-            _ = self.changed.wait_for(&mut guard, LOOK_AGAIN);
+            let pause = stop.left().map_or(LOOK_AGAIN, |left| left.min(LOOK_AGAIN));
+            _ = self.changed.wait_for(&mut guard, pause);
         }
     }
 
@@ -136,6 +138,6 @@ mod tests {
     #[test]
     fn whoever_waits_looks_again_although_nobody_rings() {
         let (waiting, began) = (Waiting::default(), Instant::now());
-        waiting.wait(|| (began.elapsed() > LOOK_AGAIN / 2).then_some(()));
+        waiting.wait(Stop::NEVER, || (began.elapsed() > LOOK_AGAIN / 2).then_some(()));
     }
 }

@@ -6,6 +6,7 @@ use super::Namespace;
 use super::batch::Batch;
 use super::commit::{self, Operation, Prepared, Work};
 use super::moment::Listing;
+use crate::cancel::Stop;
 use crate::document::{Document, Receipt, Update};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
@@ -130,7 +131,7 @@ impl Namespace {
     pub fn delete_where(&self, filter: Filter) -> Result<Receipt> {
         filter.check()?;
         let live = self.state.live()?;
-        let receipt = commit::commit_with(&live.store, None, self.durability, || {
+        let receipt = commit::commit_with(&live.store, None, self.durability, Stop::NEVER, || {
             let mut operations = Vec::new();
             self.moment(Listing::IfFew)?.each_matching(&filter, |_, row| {
                 let prepared = Prepared::Delete(row.id);

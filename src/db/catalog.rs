@@ -22,6 +22,7 @@ use crate::store::draft::Draft;
 use crate::store::family::Families;
 use crate::store::record::{CatalogEntry, CollectionState};
 use crate::store::words::WordsRow;
+use crate::value::Value;
 
 /// Collections.
 impl Database {
@@ -167,7 +168,7 @@ impl Engine {
         let codebook = config.has_codes().then(|| Codebook::begin(&config));
         let memory = new_memory(&config, store.options(), store.folder(), id, codebook)?;
         let (state, created_at_ms) = (CollectionState::Creating, store.now_ms());
-        let entry = CatalogEntry { name: name.to_owned(), state, config, created_at_ms };
+        let entry = CatalogEntry { name: name.to_owned(), state, config, created_at_ms, metadata: Value::object() };
         failpoint::refuse("create.entry")?;
         let begun = store.write_entry(id, &entry).and_then(|()| {
             failpoint::hit("create.entered");

@@ -6,6 +6,7 @@
 mod backup;
 mod catalog;
 mod reader;
+mod snapshot;
 mod stats;
 mod worker;
 

@@ -108,6 +108,10 @@ pub struct CollectionStats {
     pub n_links_added: usize,
     /// Rows of links that were chosen anew, since the database was opened, because they were full or led to the dead.
     pub n_rows_replaced: usize,
+    /// Snapshots of its namespaces that are held. What was deleted or replaced since stays in memory and on the disk.
+    pub n_snapshots: usize,
+    /// The earliest commit that one of them sees; none without one.
+    pub oldest_snapshot: Option<Commit>,
     /// Bytes of its files; what is still in the log or in write buffers is not counted.
     pub disk_bytes: u64,
 }
@@ -233,6 +237,7 @@ fn collection_stats(state: &State) -> Result<CollectionStats> {
     let (slots, index) = (&live.memory.slots, live.memory.index.as_ref());
     let (footprint, census) = (live.footprint(), live.memory.still().census());
     let (n_links_added, n_rows_replaced) = index.map_or((0, 0), Index::n_changes);
+    let (n_snapshots, oldest_snapshot) = state.snapshots.held();
     let [delta_bytes_written, rows_bytes_written, image_bytes_written] = live.persist.written();
     Ok(CollectionStats {
         name: state.name(),
@@ -263,6 +268,8 @@ fn collection_stats(state: &State) -> Result<CollectionStats> {
         tail_bound: index.map_or(0, Index::bound),
         n_links_added,
         n_rows_replaced,
+        n_snapshots,
+        oldest_snapshot,
         disk_bytes: live.families.all().iter().map(|family| live.store.rocks().family_bytes(family)).sum(),
     })
 }

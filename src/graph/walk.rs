@@ -26,12 +26,14 @@ pub(crate) struct Walker {
     stones: Vec<u32>,
     ranks: Vec<f32>,
     tally: Tally,
+    /// How much was done when it was last asked whether anyone wants what is found.
+    asked_at: usize,
 }
 
 /// Rows of points to be stepped over that are fetched ahead.
 const AHEAD: usize = 4;
-/// Points expanded until a walk asks again whether anyone still wants what it finds.
-const HOPS_UNASKED: usize = 16;
+/// Points ranked, or stepped over, until a walk asks again whether anyone still wants what it finds.
+const UNASKED: usize = 256;
 /// Links that are wanted, in parts of `m`, after which no more points are stepped over.
 const ENOUGH: usize = 2;
 
@@ -54,9 +56,15 @@ impl Walker {
         self.tally
     }
 
+    /// Whether nobody wants what is found any more, as far as was asked.
     #[inline(always)]
-    fn is_given_up<S: Space>(&self, space: &S) -> bool {
-        self.tally.n_hops.is_multiple_of(HOPS_UNASKED) && space.is_given_up()
+    fn is_given_up<S: Space>(&mut self, space: &S) -> bool {
+        let n_done = self.tally.n_ranked + self.tally.n_hops;
+        if n_done < self.asked_at + UNASKED {
+            return false;
+        }
+        self.asked_at = n_done;
+        space.is_given_up()
     }
 
     /// Takes the next point and notes those of its links that were not seen before. False if the walk is over.
@@ -197,7 +205,7 @@ impl Graph {
         (region, ef): (u32, usize),
         walker: &mut Walker,
     ) {
-        walker.tally = Tally::default();
+        (walker.tally, walker.asked_at) = (Tally::default(), 0);
         walker.beam.reset(ef);
         let Some(entry) = self.entry_of(region) else { return };
         let start = self.descend(space, query, entry, 0, walker);
@@ -231,6 +239,9 @@ impl Graph {
             walker.visited.see(start.slot);
         }
         for &start in &starts {
+            if walker.is_given_up(space) {
+                break;
+            }
             match (among.admits)(start.slot) {
                 true => walker.beam.offer(start),
                 false => _ = walker.step_over(self, start.slot, &among.surely_admits),

@@ -415,17 +415,20 @@ pub(crate) enum CollectionState {
 }
 
 /// A collection as the catalog knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct CatalogEntry {
     pub(crate) name: String,
     pub(crate) state: CollectionState,
     pub(crate) config: CollectionConfig,
     pub(crate) created_at_ms: u64,
+    /// The collection's own; an object.
+    pub(crate) metadata: Value,
 }
 
 /// Version 2 adds how the collection is indexed, in version 1 it was not; version 3 where exact vectors are; version 4
-/// which metadata is indexed; version 5 how words are, and the schema, as JSON; version 6 whether codes adapt.
-const CATALOG_VERSION: u8 = 6;
+/// which metadata is indexed; version 5 how words are, and the schema, as JSON; version 6 whether codes adapt;
+/// version 7 the collection's own metadata, as JSON.
+const CATALOG_VERSION: u8 = 7;
 
 #[derive(Serialize, Deserialize)]
 struct CatalogBody {
@@ -539,6 +542,8 @@ impl CatalogEntry {
         append_body(&mut bytes, &text);
         append_body(&mut bytes, &config.schema.as_ref().map(Schema::to_string));
         append_body(&mut bytes, &config.adapt_codes);
+        // Keys are strings, and floats are finite.
+        append_body(&mut bytes, &serde_json::to_string(&self.metadata).expect("metadata is plain data"));
         bytes
     }
 
@@ -577,6 +582,10 @@ impl CatalogEntry {
             1..=5 => (true, rest),
             _ => read_front(WHAT, rest)?,
         };
+        let (metadata, rest): (Option<String>, _) = match version {
+            1..=6 => (None, rest),
+            _ => read_front(WHAT, rest).map(|(metadata, rest)| (Some(metadata), rest))?,
+        };
         if !rest.is_empty() {
             return Err(Error::corruption(WHAT, format!("{} bytes too many", rest.len())));
         }
@@ -608,7 +617,9 @@ impl CatalogEntry {
             config.distance = stored.distance;
         }
         config.validate().map_err(|error| Error::corruption(WHAT, error.to_string()))?;
-        Ok(CatalogEntry { name: body.name, state: body.state, config, created_at_ms: body.created_at_ms })
+        let metadata = metadata.map_or_else(|| Ok(Value::object()), |json| serde_json::from_str(&json));
+        let metadata = metadata.map_err(|error| Error::corruption(WHAT, error.to_string()))?;
+        Ok(CatalogEntry { name: body.name, state: body.state, config, created_at_ms: body.created_at_ms, metadata })
     }
 }
 

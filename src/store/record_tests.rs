@@ -39,12 +39,18 @@ fn entry() -> CatalogEntry {
         state: CollectionState::Active,
         config: CollectionConfig::new(384).metric(Metric::Euclidean).normalize(true),
         created_at_ms: 1,
+        metadata: Value::object(),
     }
 }
 
 fn with_schema() -> CatalogEntry {
     let schema = Schema::new().field("tag", Type::String.one_of(["a", "b"]).required()).strict();
     CatalogEntry { config: entry().config.schema(schema), ..entry() }
+}
+
+fn with_metadata() -> CatalogEntry {
+    let metadata = serde_json::json!({"embedder": "e5-small", "n": u64::MAX, "score": 0.5});
+    CatalogEntry { metadata: metadata.into(), ..with_schema() }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -58,7 +64,7 @@ fn golden_bytes() {
         ("document", document().encode(), include_str!("golden/document.hex")),
         ("vector", VectorRow::encode(7, &[3.0, -4.0], 5.0), include_str!("golden/vector.hex")),
         ("log", log_record().encode(), include_str!("golden/log.hex")),
-        ("catalog", with_schema().encode(), include_str!("golden/catalog-6.hex")),
+        ("catalog", with_metadata().encode(), include_str!("golden/catalog-7.hex")),
         ("identity", Identity { store: Uuid::from_bytes([0xab; 16]) }.encode(), include_str!("golden/identity.hex")),
     ];
     for (name, bytes, expected) in golden {
@@ -67,8 +73,8 @@ fn golden_bytes() {
 }
 
 /// A catalog entry of version 1 says nothing of an index, one of version 2 nothing of where vectors are, one of version
-/// 3 nothing of metadata, one of version 4 nothing of words or a schema, one of version 5 not whether codes adapt: the
-/// collection gets the default.
+/// 3 nothing of metadata, one of version 4 nothing of words or a schema, one of version 5 not whether codes adapt, one
+/// of version 6 nothing of its own metadata: the collection gets the default.
 #[test]
 fn older_catalog_entries_are_read() {
     let older = [
@@ -77,14 +83,15 @@ fn older_catalog_entries_are_read() {
         (include_str!("golden/catalog-3.hex"), entry()),
         (include_str!("golden/catalog-4.hex"), entry()),
         (include_str!("golden/catalog-5.hex"), with_schema()),
+        (include_str!("golden/catalog-6.hex"), with_schema()),
     ];
     for (golden, expected) in older.map(|(golden, expected)| (golden.trim(), expected)) {
         let bytes = |at: usize| u8::from_str_radix(&golden[at..at + 2], 16).unwrap();
         let bytes: Vec<u8> = (0..golden.len()).step_by(2).map(bytes).collect();
         assert_eq!(CatalogEntry::decode(&bytes).unwrap(), expected);
         assert!(CatalogEntry::decode(&[bytes.as_slice(), &[0]].concat()).is_err());
-        let newer = [&[7], &bytes[1..]].concat();
-        assert!(matches!(CatalogEntry::decode(&newer), Err(Error::UnsupportedFormat { found: 7, supported: 6, .. })));
+        let newer = [&[8], &bytes[1..]].concat();
+        assert!(matches!(CatalogEntry::decode(&newer), Err(Error::UnsupportedFormat { found: 8, supported: 7, .. })));
     }
 }
 
@@ -117,7 +124,9 @@ fn records_read_back() {
     let vector = VectorRow::decode(&VectorRow::encode(7, &[3.0, -4.0], 5.0)).unwrap();
     assert_eq!(vector, VectorRow { generation: 7, dimension: 2, components: vec![3.0, -4.0] });
     assert_eq!(LogRecord::decode(&log_record().encode()).unwrap(), log_record());
-    assert_eq!(CatalogEntry::decode(&entry().encode()).unwrap(), entry());
+    for entry in [entry(), with_metadata()] {
+        assert_eq!(CatalogEntry::decode(&entry.encode()).unwrap(), entry);
+    }
 }
 
 #[test]

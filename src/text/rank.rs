@@ -20,6 +20,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::list::{CHUNK, List, RANGE};
+use crate::cancel::Stop;
 use crate::error::Result;
 
 /// How BM25 weighs.
@@ -129,6 +130,8 @@ impl PartialOrd for Scored {
 
 /// Ranges whose promises are looked at first.
 const FIRST: usize = 32;
+/// Ranges after which it is asked again whether the search has to end.
+const RANGES_UNASKED: usize = Stop::EVERY / RANGE as usize;
 /// Keeps bounds above what they bound, however sums are rounded.
 const SLACK: f64 = 1.0 + 1e-12;
 
@@ -169,6 +172,7 @@ impl Ranking {
         n: usize,
         may_be: impl Fn(u32) -> bool,
         mut admits: impl FnMut(Scored) -> Result<bool>,
+        stop: &Stop,
     ) -> Result<Top> {
         let (mut best, mut tied, mut n_scored) = (BinaryHeap::new(), Vec::new(), 0);
         let mut promises = self.promises();
@@ -178,7 +182,10 @@ impl Ranking {
         }
         let first = FIRST.min(promises.len());
         promises[..first].sort_unstable_by(|a, b| b.most.total_cmp(&a.most));
-        for promise in promises {
+        for (at, promise) in promises.into_iter().enumerate() {
+            if at % RANGES_UNASKED == 0 {
+                stop.check()?;
+            }
             let is_full = best.len() >= n;
             if n == 0
                 || (is_full
@@ -342,10 +349,10 @@ mod tests {
                 top.in_order(by_slot, admits).unwrap()
             };
             let any = |_| true;
-            let top = ranking.best(10, any, admits).unwrap();
+            let top = ranking.best(10, any, admits, Stop::NEVER).unwrap();
             n_scored += top.n_scored;
             assert_eq!(in_order(top), expected, "round {round}");
-            assert!(in_order(ranking.best(0, any, |_| Ok(true)).unwrap()).is_empty());
+            assert!(in_order(ranking.best(0, any, |_| Ok(true), Stop::NEVER).unwrap()).is_empty());
             let all: Vec<u32> = (0..lengths.len() as u32).collect();
             assert_eq!(in_order(ranking.best_of(&all, 10, any, admits).unwrap()), expected);
             assert!(in_order(ranking.best_of(&all, 0, any, admits).unwrap()).is_empty());
@@ -383,7 +390,7 @@ mod tests {
                     top.in_order(by_key, admits).unwrap()
                 };
                 let expected = &expected[..n.min(expected.len())];
-                for top in [ranking.best(n, may_be, admits), ranking.best_of(&all, n, may_be, admits)] {
+                for top in [ranking.best(n, may_be, admits, Stop::NEVER), ranking.best_of(&all, n, may_be, admits)] {
                     let top = top.unwrap();
                     assert!(top.tied.iter().all(|scored| may_be(scored.slot)), "round {round}, {n}");
                     assert_eq!(in_order(top), expected, "round {round}, {n}");

@@ -113,7 +113,9 @@ impl Sample {
         if !is_held {
             copied.resize(taken.len() * dimension, 0.0);
             let wanted: Vec<Slot> = taken.iter().copied().map(Slot).collect();
-            bench.exact.each(&wanted, |at, row| copied[at * dimension..][..dimension].copy_from_slice(row))?;
+            bench
+                .exact
+                .each(Stop::NEVER, &wanted, |at, row| copied[at * dimension..][..dimension].copy_from_slice(row))?;
         }
         let is_whole = step == 1;
         let (truth, slots) = (Vec::new(), taken);
@@ -369,7 +371,7 @@ fn query_at(index: &Index, bench: &Bench<'_>, slot: Slot, random: &mut Random) -
         named.extend([links[first], links[second]]);
     }
     let mut rows = vec![Vec::new(); named.len()];
-    bench.exact.each(&named, |at, row| rows[at] = row.to_vec())?;
+    bench.exact.each(Stop::NEVER, &named, |at, row| rows[at] = row.to_vec())?;
     let mut query = std::mem::take(&mut rows[0]);
     if let [_, first, second] = &rows[..] {
         let moved = query.iter_mut().zip(first.iter().zip(second));

@@ -11,6 +11,7 @@ use super::Index;
 use super::gauge::{LEAST_DOCUMENTS, MOST_READ, MOST_TRIED, Random};
 use super::upkeep::Bench;
 use super::watch::LOOSE;
+use crate::cancel::Stop;
 use crate::error::Result;
 use crate::id::{NamespaceId, Slot};
 use crate::quant::Centres;
@@ -123,6 +124,8 @@ fn mean(bench: &Bench<'_>, slots: &[Slot]) -> Result<Option<Vec<f32>>> {
         return Ok(None);
     }
     let mut sums = vec![0.0f64; bench.memory.slots.exact.dimension()];
-    bench.exact.each(slots, |_, row| sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x)))?;
+    bench
+        .exact
+        .each(Stop::NEVER, slots, |_, row| sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x)))?;
     Ok(Some(sums.into_iter().map(|sum| (sum / slots.len() as f64) as f32).collect()))
 }

@@ -99,7 +99,7 @@ fn compare_more(
     }
     pairs.extend(new.iter().map(|found| (found.rank, f32::INFINITY)));
     effort.n_rescored += new.len();
-    exact.each(slots, |place, vector| {
+    exact.each(wanted.stop, slots, |place, vector| {
         let rank = ranker.measure(wanted.query, vector);
         pairs[n_before + place].1 = rank;
         found.push(Found { rank, slot: slots[place].0 });
@@ -183,7 +183,7 @@ fn rescore(exact: &Reader<'_>, ranker: &Ranker, wanted: Wanted<'_>, scratch: &mu
     if let Some(held) = exact.held() {
         slots.iter().for_each(|&slot| held.prefetch(slot));
     }
-    exact.each(slots, |place, vector| found[place].rank = ranker.measure(wanted.query, vector))?;
+    exact.each(wanted.stop, slots, |place, vector| found[place].rank = ranker.measure(wanted.query, vector))?;
     sort(found);
     cut(found, wanted.n, ranker);
     Ok(())
@@ -192,7 +192,8 @@ fn rescore(exact: &Reader<'_>, ranker: &Ranker, wanted: Wanted<'_>, scratch: &mu
 /// Leaves of what was found, in the order of ranks that are those of vectors themselves, the nearest by their measures,
 /// and those that are as near as the last of them. Vectors are looked at only where ranks are too rough.
 pub(super) fn measure_ranked(look: Look<'_>, scratch: &mut Scratch) -> Result<()> {
-    let (Sight { exact, ranker, slots: seen, .. }, Wanted { query, n, .. }) = (look.sight, look.wanted);
+    let (Sight { exact, ranker, slots: seen, .. }, wanted) = (look.sight, look.wanted);
+    let Wanted { query, n, .. } = wanted;
     let Scratch { found, slots, .. } = scratch;
     // What was compared one by one may not be seen any more.
     found.retain(|found| look.wanted.may_be(seen, found.slot));
@@ -201,7 +202,7 @@ pub(super) fn measure_ranked(look: Look<'_>, scratch: &mut Scratch) -> Result<()
     let rough = found.iter().take_while(|found| ranker.is_rough(found.rank, query.len()));
     slots.extend(rough.map(|found| Slot(found.slot)));
     if !slots.is_empty() {
-        exact.each(slots, |place, vector| found[place].rank = ranker.measure(query, vector))?;
+        exact.each(wanted.stop, slots, |place, vector| found[place].rank = ranker.measure(query, vector))?;
         sort(found);
     }
     cut(found, n, ranker);

@@ -42,7 +42,7 @@ const WORTH_SCANNING: usize = 4;
 const DOUBTED: usize = 8;
 /// So many more than are wanted are looked at where walks go by vectors themselves: those that are as near as the last.
 const TIED: usize = 16;
-/// And where these are not enough, so many in all.
+/// And where these are not enough, or all are compared, so many more.
 const MOST_TIED: usize = 1_024;
 /// Slots of the tail ranked at once.
 const BLOCK: usize = 64;
@@ -66,10 +66,13 @@ pub(crate) struct Wanted<'q> {
 }
 
 impl Wanted<'_> {
-    /// How many to look at where ranks are those of vectors: with some that may be as near as the last, but no more
-    /// than a walk keeps.
-    fn n_by_vectors(&self) -> usize {
-        self.n.saturating_add(TIED).min(self.ef.max(self.n))
+    /// How many to look at where ranks are those of vectors: with some that may be as near as the last; of a walk no
+    /// more than it keeps.
+    fn n_by_vectors(&self, target: &Target<'_>) -> usize {
+        match target {
+            Target::Each { .. } => self.n.saturating_add(MOST_TIED),
+            Target::All | Target::Among { .. } => self.n.saturating_add(TIED).min(self.ef.max(self.n)),
+        }
     }
 
     pub(super) fn may_be(&self, slots: &Slots, slot: u32) -> bool {
@@ -300,18 +303,43 @@ impl Index {
                     let mut query = std::mem::take(&mut scratch.exact_query);
                     query.set(wanted.query);
                     let space = ExactSpace { ranker, slots, held, oldest, reaches_dead: false, stop };
-                    let collected = self.collect(look, &space, &query, &mut target, wanted.n_by_vectors(), scratch);
+                    let sought = self.seek_by_vectors(look, &space, &query, &mut target, scratch);
                     scratch.exact_query = query;
-                    stop.check()?;
-                    if !collected {
+                    if !sought? {
                         continue;
                     }
-                    self.gather_tied(look, &target, scratch);
-                    measure_ranked(look, scratch)?;
                 }
             }
             return Ok(());
         }
+    }
+
+    /// The same by the vectors themselves. False if another layer has taken the place of the one looked at.
+    fn seek_by_vectors<S: Space + Seen>(
+        &self,
+        mut look: Look<'_>,
+        space: &S,
+        query: &S::Query,
+        target: &mut Target<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<bool> {
+        let is_walk = !matches!(target, Target::Each { .. });
+        let mut n_kept = look.wanted.n_by_vectors(target);
+        loop {
+            if !self.collect(look, space, query, target, n_kept, scratch) {
+                return Ok(false);
+            }
+            look.wanted.stop.check()?;
+            self.gather_all(look, target, scratch);
+            let most = look.wanted.n.saturating_add(MOST_TIED);
+            if !is_walk || n_kept >= most || !Self::is_tied(look, scratch) {
+                break;
+            }
+            n_kept = most;
+            look.wanted.ef = look.wanted.ef.max(most);
+        }
+        measure_ranked(look, scratch)?;
+        Ok(true)
     }
 
     /// The same by codes. False if another layer has taken the place of the one looked at.
@@ -326,13 +354,7 @@ impl Index {
         let (Look { layer, wanted, .. }, Sight { slots, exact, ranker, .. }) = (look, look.sight);
         let codes = space.codes;
         if codes.are_exact() {
-            if !self.collect(look, space, query, target, wanted.n_by_vectors(), scratch) {
-                return Ok(false);
-            }
-            wanted.stop.check()?;
-            self.gather_tied(look, target, scratch);
-            measure_ranked(look, scratch)?;
-            return Ok(true);
+            return self.seek_by_vectors(look, space, query, target, scratch);
         }
         let oversampled = n_oversampled(wanted.n, wanted.oversampling);
         // Codes of few components are coarse, and their vectors quickly compared: all are.
@@ -496,19 +518,15 @@ impl Index {
         }
     }
 
-    /// The same where ranks are those of vectors themselves; with more if all that were looked at beyond those wanted
-    /// are as near as the last of them, as copies are, or so near that rounding alone may have put them in this order.
-    fn gather_tied(&self, look: Look<'_>, target: &Target<'_>, scratch: &mut Scratch) {
-        self.gather_all(look, target, scratch);
-        let (Scratch { found, pool, effort, .. }, ranker) = (&*scratch, look.sight.ranker);
-        let (last, wanted) = (found.last(), look.wanted.n.checked_sub(1).and_then(|last| found.get(last)));
+    /// Whether all that were looked at are as near as the last that is wanted, as copies are, or so near that rounding
+    /// alone may have put them in this order: there may be others.
+    fn is_tied(look: Look<'_>, scratch: &Scratch) -> bool {
+        let Scratch { found, pool, effort, .. } = scratch;
+        let ranker = look.sight.ranker;
         let is_rough = |found: &Found| ranker.is_rough(ranker.measure_of(found.rank), look.wanted.query.len());
+        let (last, wanted) = (found.last(), look.wanted.n.checked_sub(1).and_then(|last| found.get(last)));
         let is_tied = last.zip(wanted).is_some_and(|(last, wanted)| last.rank == wanted.rank || is_rough(last));
-        let was_walked = !matches!(target, Target::Each { .. }) && !effort.was_given_up;
-        if is_tied && was_walked && found.len() >= pool.most {
-            let most = pool.most.max(MOST_TIED);
-            gather(&look.layer.graph, look.sight.slots, look.wanted, target, most, scratch);
-        }
+        is_tied && found.len() >= pool.most && !effort.was_given_up
     }
 
     /// Compares what waits to be linked, and what no walk reaches. Returns how many those were.

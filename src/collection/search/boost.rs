@@ -39,9 +39,9 @@ impl Round {
                 answer.score = boosted.clamp(f32::MIN.into(), f32::MAX.into()) as f32;
             }
             self.order(&mut answers)?;
-            let last = n.checked_sub(1).and_then(|at| answers.get(at)).map(|answer| f64::from(answer.score));
+            let last = n.checked_sub(1).and_then(|at| answers.get(at)).map(|answer| answer.score);
             // One that scores as the last may come before it by its id.
-            let is_sure = unseen.zip(last).is_some_and(|(unseen, last)| unseen < last);
+            let is_sure = unseen.zip(last).is_some_and(|(unseen, last)| (unseen as f32) < last);
             let route = route.with(spent);
             if is_all || is_sure || most.is_none() || n == 0 || n_found >= n_slots {
                 let is_all = is_all && answers.len() <= n;
@@ -61,7 +61,7 @@ impl Round {
         known: &mut HashMap<Slot, f64>,
     ) -> Result<()> {
         let new: Vec<Slot> = slots.filter(|slot| !known.contains_key(slot)).collect();
-        for (slot, row) in self.moment.fetch(&new)? {
+        for (slot, row) in self.moment.fetch_unless(&self.stop, &new)? {
             let matches = |filter: &_| self.moment.words().match_filter(filter, &row);
             let all = self.params.boosts.iter().map(|boost| boost.of(&row.metadata, now, &matches));
             known.insert(slot, all.sum());

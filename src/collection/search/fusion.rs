@@ -3,6 +3,7 @@
 use super::hits::Answer;
 use super::round::{Best, Prepared, Round};
 use super::words::ByWords;
+use crate::cancel::Stop;
 use crate::collection::index::seek::Scratch;
 use crate::document::{Part, Parts};
 use crate::error::Result;
@@ -54,13 +55,18 @@ impl Round {
         let exact = self.moment.reader();
         let (mut found, mut absent) = (Vec::with_capacity(slots.len()), Vec::new());
         let rank = |vector: &[f32]| self.moment.ranker().measure(&query.row, vector);
-        for &slot in slots {
+        for (at, &slot) in slots.iter().enumerate() {
+            if at % Stop::EVERY == 0 {
+                self.stop.check()?;
+            }
             match exact.get(slot) {
                 Some(vector) => found.push(Found { rank: rank(vector), slot: slot.0 }),
                 None => absent.push(slot),
             }
         }
-        exact.each(&absent, |place, vector| found.push(Found { rank: rank(vector), slot: absent[place].0 }))?;
+        exact.each(&self.stop, &absent, |place, vector| {
+            found.push(Found { rank: rank(vector), slot: absent[place].0 })
+        })?;
         found.sort_unstable_by_key(|found| found.slot);
         Ok(found)
     }

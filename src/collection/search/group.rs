@@ -86,7 +86,7 @@ impl Round {
     /// Puts answers into their groups, with new groups up to so many.
     fn sort_in(&self, answers: Vec<Answer>, group_by: &GroupBy, n_most: usize, groups: &mut Vec<Group>) -> Result<()> {
         let slots: Vec<Slot> = answers.iter().map(|answer| answer.slot).collect();
-        for (answer, (_, row)) in answers.into_iter().zip(self.moment.fetch(&slots)?) {
+        for (answer, (_, row)) in answers.into_iter().zip(self.moment.fetch_unless(&self.stop, &slots)?) {
             let Some(value) = first_scalar(&row.metadata, &group_by.field) else { continue };
             match groups.iter().position(|group| group.filter.matches(&row.metadata)) {
                 Some(at) if groups[at].answers.len() < group_by.per_group => groups[at].answers.push(answer),
@@ -104,7 +104,7 @@ impl Round {
     /// Those whose value is the group's, and not an array that holds it.
     fn of_group(&self, answers: Vec<Answer>, group_by: &GroupBy, filter: &Filter) -> Result<Vec<Answer>> {
         let slots: Vec<Slot> = answers.iter().map(|answer| answer.slot).collect();
-        let rows = self.moment.fetch(&slots)?;
+        let rows = self.moment.fetch_unless(&self.stop, &slots)?;
         let is_own = |metadata: &Value| first_scalar(metadata, &group_by.field).is_some() && filter.matches(metadata);
         let pairs = answers.into_iter().zip(rows);
         Ok(pairs.filter(|(_, (_, row))| is_own(&row.metadata)).map(|(answer, _)| answer).collect())

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::round::{Round, UNASKED};
+use super::round::Round;
 use crate::document::{Hit, Parts};
 use crate::error::{Error, Result};
 use crate::graph::Found;
@@ -33,26 +33,15 @@ impl Round {
     pub(super) fn complete(&self, answers: Vec<Answer>) -> Result<Vec<Hit>> {
         if self.params.with_document {
             let slots: Vec<Slot> = answers.iter().map(|answer| answer.slot).collect();
-            let (mut hits, mut answers) = (Vec::with_capacity(slots.len()), answers.into_iter());
-            for slots in slots.chunks(UNASKED) {
-                self.stop.check()?;
-                for (answer, (_, row)) in answers.by_ref().zip(self.moment.fetch(slots)?) {
-                    hits.push(self.hit(answer, row)?);
-                }
-            }
-            return Ok(hits);
+            let rows = self.moment.fetch_unless(&self.stop, &slots)?;
+            return answers.into_iter().zip(rows).map(|(answer, (_, row))| self.hit(answer, row)).collect();
         }
-        let bare = |(n, answer): (usize, Answer)| {
-            if n % UNASKED == 0 {
-                self.stop.check()?;
-            }
-            self.bare_hit(answer)
-        };
-        answers.into_iter().enumerate().map(bare).collect()
+        answers.into_iter().map(|answer| self.bare_hit(answer)).collect()
     }
 
     /// A hit without its document, from memory where it has not changed since.
     fn bare_hit(&self, answer: Answer) -> Result<Hit> {
+        self.stop.check()?;
         let slot = answer.slot;
         let (id, version) = match self.moment.unchanged(slot) {
             Some(identity) => identity,
@@ -69,6 +58,7 @@ impl Round {
     }
 
     fn hit(&self, Answer { slot, score, distance, parts, group }: Answer, row: DocumentRow) -> Result<Hit> {
+        self.stop.check()?;
         let DocumentRow { id, commit: version, metadata, text, .. } = row;
         let metadata = select(metadata, self.params.fields.as_deref());
         let (group, vector) = (group.map(Arc::unwrap_or_clone), self.vector_of(slot)?);

@@ -297,7 +297,7 @@ impl<Q> Search<Q> {
     }
 
     /// Ends the search at a time, with `Deadline` and nothing of the answer. It looks at the time every few hundred
-    /// distances, or documents. Default: never.
+    /// distances, or documents; while it looks up postings, only before and after. Default: never.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -317,8 +317,8 @@ impl<Q> Search<Q> {
         self
     }
 
-    /// Ends the search early once the flag is set, with `Cancelled` and nothing of the answer. It looks at the flag
-    /// every few hundred distances, or documents. Default: never.
+    /// Ends the search early once the flag is set, with `Cancelled` and nothing of the answer. It looks at the flag as
+    /// often as at the [`deadline`](Search::deadline). Default: never.
     pub fn cancel(mut self, cancel: &Cancel) -> Self {
         self.stop.set_cancel(cancel);
         self

@@ -92,10 +92,11 @@ impl Round {
         loop {
             let Best { answers, route: own, is_all } = self.seek(asked, n)?;
             let all_are_compared = own.way == Way::Exact && matches!(asked, Asked::Near(_));
-            if n == limit && all_are_compared && self.is_plain() {
+            let may_be_cut = !is_all && answers.len() >= n && !own.gave_up;
+            if n == limit && all_are_compared && may_be_cut && self.is_plain() {
                 // Where all are compared, those for fewer hits are the first of those for more.
                 let best = self.seek(asked, end)?;
-                if best.route.way == Way::Exact {
+                if best.route.way == Way::Exact && !best.route.gave_up {
                     let (page, route) = slice(best);
                     return Ok((page, route.with(own)));
                 }

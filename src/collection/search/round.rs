@@ -80,8 +80,6 @@ impl Effort {
 /// What is found beyond what is wanted where documents have to be looked at, and how much more each time that was not
 /// enough.
 const MORE_FOR_DOUBT: usize = 4;
-/// Vectors compared, or documents read, until it is asked again whether the search has to end.
-pub(super) const UNASKED: usize = 256;
 /// So many are found at most before all that are in doubt are looked at.
 const MOST_DOUBTED: usize = 2_048;
 /// Documents that match at which a walk among them begins, and how many there may be for it to begin at all of them.
@@ -156,7 +154,7 @@ impl Round {
                 let is_good = |rank| self.params.min_score.is_none_or(|least| ranker.score(rank) >= least);
                 scratch.found.retain(|found| is_good(found.rank));
                 let exact = self.moment.reader();
-                diversity::choose(ranker, &exact, mmr, n, &mut scratch.found)?;
+                diversity::choose(ranker, &exact, mmr, n, &mut scratch.found, &self.stop)?;
             }
             let answers = scratch.found.iter().map(|found| self.answer_of(found)).collect();
             Ok(Best { answers, route, is_all })
@@ -364,7 +362,7 @@ impl Round {
     fn check(&self, matching: &Matching, scratch: &mut Scratch) -> Result<usize> {
         let slots = scratch.found.iter().map(|found| Slot(found.slot));
         let doubtful: Vec<Slot> = slots.filter(|slot| !matching.is_sure_of(*slot)).collect();
-        let (rows, words) = (self.moment.fetch(&doubtful)?, self.moment.words());
+        let (rows, words) = (self.moment.fetch_unless(&self.stop, &doubtful)?, self.moment.words());
         let refused: HashSet<u32> = rows
             .iter()
             .filter(|(_, row)| !words.match_filter(&self.params.filter, row))
@@ -417,7 +415,7 @@ impl Round {
         scratch.collect_nearest(n, ranker, |offer| -> Result<()> {
             let rank = |vector: &[f32]| ranker.measure(&query.row, vector);
             for slot in slots.filter(|slot| query.excluded.binary_search(slot).is_err()) {
-                if n_scanned % UNASKED == 0 {
+                if n_scanned % Stop::EVERY == 0 {
                     self.stop.check()?;
                 }
                 n_scanned += 1;
@@ -427,11 +425,7 @@ impl Round {
                 }
             }
             // What is not in memory is read in the order of the rows.
-            for absent in absent.chunks(UNASKED) {
-                self.stop.check()?;
-                exact.each(absent, |place, vector| offer(Found { rank: rank(vector), slot: absent[place].0 }))?;
-            }
-            Ok(())
+            exact.each(&self.stop, &absent, |place, vector| offer(Found { rank: rank(vector), slot: absent[place].0 }))
         })?;
         Ok(Route { way: Way::Exact, n_scanned, ..Route::default() })
     }

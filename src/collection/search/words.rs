@@ -61,7 +61,7 @@ impl Round {
     /// The best `n` by words, but for some slots, which are in order.
     pub(super) fn find_by_words(&self, parsed: &Parsed, n: usize, excluded: &[Slot]) -> Result<ByWords> {
         let (moment, words) = (&self.moment, self.moment.words());
-        let Asked { lists, totals, required } = moment.ask(parsed)?;
+        let Asked { lists, totals, required } = moment.ask(parsed, &self.stop)?;
         let bm25 = Bm25 { k1: self.params.k1.into(), b: self.params.b.into() };
         let ranking = Ranking::new(lists, totals, bm25);
         let (matching, mut n_checked, has_long_phrases) = (self.matching(), 0, parsed.has_long_phrases());
@@ -90,7 +90,7 @@ impl Round {
         let few = self.few().filter(|few| few.len().saturating_mul(FEW_SHARE) < ranking.n_postings());
         let top = match few {
             Some(few) => ranking.best_of(&few, n, may_be, &mut admits)?,
-            None => ranking.best(n, may_be, &mut admits)?,
+            None => ranking.best(n, may_be, &mut admits, &self.stop)?,
         };
         let n_scored = top.n_scored;
         let sort = |tied: &mut [Scored]| self.sort_by_ids(tied, |scored| Slot(scored.slot));

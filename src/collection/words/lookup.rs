@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
+use crate::cancel::Stop;
 use crate::collection::Live;
 use crate::error::Result;
 use crate::filter::slots::{Bounds, SlotSet};
@@ -55,7 +56,7 @@ impl Wanted {
 
 impl Live {
     /// What documents have of the words that are asked for.
-    pub(crate) fn ask(&self, view: &View, parsed: &Parsed) -> Result<Asked> {
+    pub(crate) fn ask(&self, view: &View, parsed: &Parsed, stop: &Stop) -> Result<Asked> {
         let mut counts: Vec<(Wanted, usize)> = Vec::new();
         for wanted in parsed.items.iter().flat_map(Wanted::of) {
             match counts.iter_mut().find(|(other, _)| *other == wanted) {
@@ -66,7 +67,7 @@ impl Live {
         let wanted: Vec<&Wanted> = counts.iter().map(|(wanted, _)| wanted).collect();
         let (lists, totals) = match self.told_lists(view, &wanted) {
             Some(told) => told,
-            None => self.lists_of_documents(view, &wanted)?,
+            None => self.lists_of_documents(view, &wanted, stop)?,
         };
         let list_of = |word: &str| {
             let at = counts.iter().position(|(wanted, _)| *wanted == Wanted::Word(word.into()));
@@ -191,11 +192,13 @@ impl Live {
     }
 
     /// Lists from going through all documents.
-    fn lists_of_documents(&self, view: &View, wanted: &[&Wanted]) -> Result<(Vec<Arc<List>>, Totals)> {
+    fn lists_of_documents(&self, view: &View, wanted: &[&Wanted], stop: &Stop) -> Result<(Vec<Arc<List>>, Totals)> {
         let mut gathered: Vec<Vec<(u32, Posting)>> = vec![Vec::new(); wanted.len()];
         let mut totals = Totals::default();
         let (from, to) = key::document_range();
         self.scan(&view.snapshot, (&from, &to), |key, value| {
+            // A document may take long.
+            stop.check()?;
             let (slot, row) = (key::read_document(key)?, DocumentRow::decode(value)?);
             let (mut length, mut n_times) = (0u32, vec![0u16; wanted.len()]);
             self.words.each_token(&row, |token| {

@@ -1,0 +1,69 @@
+//! The metadata of a collection itself: what programs note about it, such as which model made its vectors.
+
+use std::sync::Arc;
+
+use super::Collection;
+use crate::config::Durability;
+use crate::error::{Error, Result};
+use crate::limits::MAX_COLLECTION_METADATA_BYTES;
+use crate::store::draft::Draft;
+use crate::value::{Unchecked, Value};
+
+impl Collection {
+    /// The collection's own metadata, an object; empty until it is set.
+    ///
+    /// # Errors
+    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
+    pub fn metadata(&self) -> Result<Value> {
+        Ok(Value::clone(&self.state().live()?.metadata.load()))
+    }
+
+    /// Replaces the collection's own metadata, while reads and writes go on: an object of at most 64 KiB as JSON
+    /// ([`MAX_COLLECTION_METADATA_BYTES`](crate::limits::MAX_COLLECTION_METADATA_BYTES)), nested as deeply as documents'
+    /// may be. It is kept in backups, and when the collection is renamed. A change that returned is on the disk.
+    ///
+    /// # Errors
+    /// `InvalidMetadata` if it is neither an object nor null, which is the empty one; `LimitExceeded` if it is too large
+    /// or too deep; otherwise as for every write.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::CollectionConfig;
+    /// # use serde_json::json;
+    /// let notes = db.get_or_create_collection("notes", CollectionConfig::new(384))?;
+    /// notes.set_metadata(json!({"embedder": "e5-small", "version": 2}))?;
+    /// assert_eq!(notes.metadata()?.get("version").and_then(|version| version.as_u64()), Some(2));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_metadata(&self, metadata: impl Into<Value>) -> Result<()> {
+        let metadata = Unchecked(metadata.into()).into_metadata()?;
+        check_size(&metadata)?;
+        let live = self.state().live()?;
+        live.store.check_writable()?;
+        let mut turn = live.store.turn()?;
+        // It may have been dropped before the section was entered.
+        self.state().live()?;
+        let (mut draft, mut entry) = (Draft::default(), live.entry(&self.name()));
+        entry.metadata = metadata.clone();
+        draft.catalog(live.id, &entry);
+        let view = turn.write(draft)?;
+        live.metadata.store(Arc::new(metadata));
+        turn.publish(view);
+        let commit = turn.last();
+        drop(turn);
+        live.store.acknowledge(commit, Durability::Sync)
+    }
+}
+
+fn check_size(metadata: &Value) -> Result<()> {
+    let n_bytes = serde_json::to_vec(metadata).map_or(usize::MAX, |json| json.len());
+    match n_bytes > MAX_COLLECTION_METADATA_BYTES {
+        true => Err(Error::LimitExceeded {
+            what: "metadata of the collection in bytes",
+            limit: MAX_COLLECTION_METADATA_BYTES,
+            got: n_bytes,
+        }),
+        false => Ok(()),
+    }
+}
