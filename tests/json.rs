@@ -342,6 +342,11 @@ fn refusals_say_where_and_what_was_expected_and_got() {
         "filter.$and[0].tag.$inn",
         "expected a known operator, perhaps $in",
     );
+    check_refused::<SearchRequest>(
+        r#"{"text": "a", "filter": {"n": 1, "n": 2}}"#,
+        "filter.n",
+        "expected each key once",
+    );
     check_refused::<SearchRequest>(r#"{"text": "a", "filter": []}"#, "filter", "expected an object, got an array");
     check_refused::<SearchRequest>(
         r#"{"text": "a", "boosts": [{"when": {"a": {"$gt": null}}}]}"#,
@@ -493,6 +498,57 @@ fn cursors_lead_from_page_to_page_and_no_further() {
     let other = json!({"vector": [1, 1], "after": next});
     let refused = json::from_value::<SearchRequest>(&other).unwrap().run(&notes).unwrap_err();
     assert!(refused.to_string().contains("expected a cursor of this search"), "{refused}");
+}
+
+const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// The bytes of a cursor without its checksum.
+fn opened(cursor: &str) -> Vec<u8> {
+    let digits = cursor.bytes().map(|digit| DIGITS.iter().position(|known| *known == digit).unwrap());
+    let bits: Vec<bool> = digits.flat_map(|digit| (0..6).rev().map(move |place| digit >> place & 1 == 1)).collect();
+    let bytes = bits.chunks_exact(8).map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | u8::from(*bit)));
+    let mut bytes: Vec<u8> = bytes.collect();
+    bytes.truncate(bytes.len() - 4);
+    bytes
+}
+
+/// A cursor with a checksum that is right.
+fn sealed(mut bytes: Vec<u8>) -> String {
+    bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+    let mut bits: Vec<bool> =
+        bytes.iter().flat_map(|byte| (0..8).rev().map(move |place| byte >> place & 1 == 1)).collect();
+    bits.resize(bits.len().next_multiple_of(6), false);
+    let digit = |bits: &[bool]| bits.iter().fold(0, |digit, bit| digit << 1 | usize::from(*bit));
+    bits.chunks(6).map(|bits| char::from(DIGITS[digit(bits)])).collect()
+}
+
+#[test]
+fn forged_cursors_do_no_harm() {
+    let (_folder, _db, notes) = database();
+    let metadata = |n: u64| if n.is_multiple_of(2) { json!({"n": n}) } else { json!({"n": format!("text {n}")}) };
+    notes.insert_many((0..20).map(|n| Document::new([1.0, n as f32]).id(n).metadata(metadata(n)))).unwrap();
+    for descending in [false, true] {
+        let request = |after: Option<String>| {
+            let request = json!({"order_by": "n", "descending": descending, "limit": 3, "after": after});
+            json::from_value::<ScrollRequest>(&request)
+        };
+        let next = request(None).unwrap().run(&notes).unwrap().next.unwrap().to_string();
+        let content = opened(&next);
+        assert_eq!(sealed(content.clone()), next);
+        // Version, kind, a number as id, and which order it is.
+        let head = &content[..2 + 9 + 16];
+        let values: [&[u8]; 9] = [&[], &[0], &[1, 2], &[2], &[4], &[4; 5], &[5, 255, 255], &[6, 1], &[255; 40]];
+        let long = vec![5; 1 << 20];
+        for value in values.into_iter().chain([&long[..]]) {
+            match request(Some(sealed([head, value].concat()))).unwrap().run(&notes) {
+                Ok(page) => assert!(page.documents.len() <= 3, "{value:?}"),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{value:?}: {error}"),
+            }
+        }
+        for end in 0..head.len() {
+            assert!(request(Some(sealed(content[..end].to_vec()))).is_err(), "cut at {end}");
+        }
+    }
 }
 
 #[test]

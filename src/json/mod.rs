@@ -59,17 +59,16 @@
 //!   was expected, and what was got.
 //! - **Memory**: what is read takes memory in proportion to the text, which the caller bounds. Nesting ends at 127
 //!   levels.
-//!
-//! | file | owns |
-//! |---|---|
-//! | [`read`] | reading objects, and the path to what is refused |
-//! | [`values`] | metadata and filters |
-//! | [`documents`], [`rows`] | documents and updates; documents as lines |
-//! | [`batch`] | writes and expectations |
-//! | [`search`], [`params`], [`boosts`] | searches: query, parameters, what adds to scores |
-//! | [`scroll`], [`cursors`] | scrolls; cursors |
-//! | [`answers`], [`errors`] | what is written |
 
+// | file | owns |
+// |---|---|
+// | `read` | reading objects, and the path to what is refused |
+// | `values` | metadata and filters |
+// | `documents`, `rows` | documents and updates; documents as lines |
+// | `batch` | writes and expectations |
+// | `search`, `params`, `boosts` | searches: query, parameters, what adds to scores |
+// | `scroll`, `cursors` | scrolls; cursors |
+// | `answers`, `errors` | what is written |
 mod answers;
 mod batch;
 mod boosts;
