@@ -20,12 +20,12 @@ use crate::value::Value;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Boost {
-    kind: Kind,
-    weight: f32,
+    pub(crate) kind: Kind,
+    pub(crate) weight: f32,
 }
 
 #[derive(Debug, Clone)]
-enum Kind {
+pub(crate) enum Kind {
     Decay { path: String, half_life: Duration, origin: Option<String> },
     Number { path: String, is_log: bool },
     When(Filter),

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use serde::Serialize;
 
 use crate::id::{Commit, DocId};
-use crate::paging::SearchCursor;
+use crate::paging::{Cursor, SearchCursor};
 use crate::route::{Explanation, Route};
 use crate::value::{Unchecked, Value};
 
@@ -347,25 +347,4 @@ pub struct Page {
     pub next: Option<Cursor>,
     /// The last commit that the page saw; it saw that one and all before it, and nothing later.
     pub commit: Commit,
-}
-
-/// A place between two documents, at which scrolling goes on: after an id, or in the order of a field after a value and
-/// an id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor {
-    pub(crate) id: DocId,
-    /// The value, in the bytes that order it.
-    pub(crate) value: Option<Box<[u8]>>,
-}
-
-impl Cursor {
-    /// The place right after an id, whether or not a document has it.
-    pub fn after(id: impl Into<DocId>) -> Self {
-        Cursor { id: id.into(), value: None }
-    }
-
-    /// The id right before this place.
-    pub fn id(&self) -> &DocId {
-        &self.id
-    }
 }

@@ -72,6 +72,16 @@ pub enum Error {
         reason: String,
     },
 
+    /// JSON is not what the caller's request is to be made of.
+    #[error("invalid JSON at {at}: {reason}")]
+    InvalidJson {
+        /// Where in it, as a path such as `operations[3].insert.vector`; the whole by what it should be, such as
+        /// `search`.
+        at: String,
+        /// What was expected and what was got.
+        reason: String,
+    },
+
     /// A configuration or option has a value outside its range.
     #[error("invalid {field}: {reason}")]
     InvalidConfig {
@@ -434,6 +444,7 @@ impl Error {
             | Error::InvalidMetadata { .. }
             | Error::SchemaViolation(_)
             | Error::InvalidFilter { .. }
+            | Error::InvalidJson { .. }
             | Error::InvalidConfig { .. }
             | Error::LimitExceeded { .. } => ErrorKind::InvalidArgument,
             Error::InBatch { source, .. } | Error::InQuery { source, .. } => source.kind(),

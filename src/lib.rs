@@ -37,6 +37,10 @@ mod collection;
 // Floor 4: the database.
 mod db;
 
+// Floor 5: doors. Nothing below knows them.
+#[cfg(feature = "json")]
+pub mod json;
+
 pub use crate::boost::Boost;
 pub use crate::cancel::Cancel;
 pub use crate::clock::Clock;
@@ -54,12 +58,12 @@ pub use crate::config::{CollectionConfig, Durability, Index, Options, Quantizati
 pub use crate::db::{Backup, CodeStats, CollectionStats, Database, Stats, Verification};
 pub use crate::distance::{Distance, Distances, Metric};
 pub use crate::document::{
-    Cursor, Document, FacetCount, Hit, Hits, OpenedBy, Opening, Page, Part, Parts, Receipt, StoredDocument, Update,
+    Document, FacetCount, Hit, Hits, OpenedBy, Opening, Page, Part, Parts, Receipt, StoredDocument, Update,
 };
 pub use crate::error::{Error, ErrorKind, Outcome, Result, Violation};
 pub use crate::filter::{Field, Filter, field};
 pub use crate::id::{Commit, DocId};
-pub use crate::paging::SearchCursor;
+pub use crate::paging::{Cursor, SearchCursor};
 pub use crate::params::{FusedBy, Fusion, GroupBy, Mmr, SearchParams};
 pub use crate::quant::CodeKind;
 pub use crate::route::{Estimate, Explanation, FilterFigures, Route, Way};

@@ -1,11 +1,13 @@
-//! Where a search goes on: what its pages have given so far, and which search they were of.
+//! Where a search goes on: what its pages have given so far, and which search they were of. Where a scroll goes on.
+//!
+//! Owns the text that cursors are written as. Knows nothing of searching and scrolling.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
 use crate::id::DocId;
-use crate::limits::{MAX_ID_BYTES, MAX_PAGED};
+use crate::limits::{MAX_ID_BYTES, MAX_METADATA_BYTES, MAX_PAGED};
 
 /// Where a search goes on after a page: [`Hits::next`](crate::Hits), which [`Search::after`](crate::Search::after)
 /// takes.
@@ -50,13 +52,64 @@ impl SearchCursor {
     }
 }
 
+/// A place between two documents, at which scrolling goes on: after an id, or in the order of a field after a value and
+/// an id.
+///
+/// It holds nothing open. As text, in letters, digits, `-` and `_`, it can be handed on and read again by the version
+/// that wrote it. The cursor of another order, field or direction, is refused.
+///
+/// ```
+/// use vectrove::Cursor;
+/// let cursor = Cursor::after("note-17");
+/// assert_eq!(cursor.to_string().parse::<Cursor>()?, cursor);
+/// # Ok::<_, vectrove::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    pub(crate) id: DocId,
+    /// Where it is in the order of a field; `None` in that of ids.
+    pub(crate) value: Option<OrderedValue>,
+}
+
+/// A value that documents are ordered by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OrderedValue {
+    /// Which order it is: that of which field, and which way.
+    pub(crate) order: u128,
+    /// The bytes that order it.
+    pub(crate) bytes: Box<[u8]>,
+}
+
+impl Cursor {
+    /// The place right after an id, whether or not a document has it.
+    pub fn after(id: impl Into<DocId>) -> Self {
+        Cursor { id: id.into(), value: None }
+    }
+
+    /// The id right before this place.
+    pub fn id(&self) -> &DocId {
+        &self.id
+    }
+}
+
 // Text: base64 as RFC 4648 has it for names of files, without padding, of
 //
-//     version u8 · digest u128 · kind u8 · count u16 · what was given · CRC-32C of all before u32
+//     search: version u8 · digest u128 · kind u8 · count u16 · what was given · CRC-32C of all before u32
+//     scroll: version u8 · kind u8 · id · in the order of a field: order u128 · value · CRC-32C of all before u32
 //
-// with numbers little-endian. An id is a tag, and a number, a UUID or a length u16 and UTF-8; a group is its digest.
+// with numbers little-endian. An id is a tag, and a number, a UUID or a length u16 and UTF-8; a group is its digest; a
+// value is all that is left. Versions of searches are below 128, those of scrolls are not.
 
 const VERSION: u8 = 1;
+const SCROLL_VERSION: u8 = 129;
+const BY_ID: u8 = 0;
+const BY_VALUE: u8 = 1;
+
+/// Most bytes of a cursor: of a search with the longest ids; of a scroll with the longest value, each of whose bytes may
+/// be written as two.
+const MAX_SEARCH_BYTES: usize = 64 + MAX_PAGED * (MAX_ID_BYTES + 3);
+const MAX_SCROLL_BYTES: usize = 64 + MAX_ID_BYTES + 2 * MAX_METADATA_BYTES;
+
 const OF_HITS: u8 = 0;
 const OF_GROUPS: u8 = 1;
 const NUMBER: u8 = 0;
@@ -77,9 +130,49 @@ impl fmt::Display for SearchCursor {
             Given::Hits(ids) => ids.iter().for_each(|id| write_id(id, &mut bytes)),
             Given::Groups(digests) => digests.iter().for_each(|digest| bytes.extend(digest.to_le_bytes())),
         }
-        bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
-        f.pad(&to_base64(&bytes))
+        f.pad(&sealed(bytes))
     }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = vec![SCROLL_VERSION, if self.value.is_some() { BY_VALUE } else { BY_ID }];
+        write_id(&self.id, &mut bytes);
+        if let Some(OrderedValue { order, bytes: value }) = &self.value {
+            bytes.extend(order.to_le_bytes());
+            bytes.extend(value);
+        }
+        f.pad(&sealed(bytes))
+    }
+}
+
+/// The text of a cursor, with its checksum.
+fn sealed(mut bytes: Vec<u8>) -> String {
+    bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+    to_base64(&bytes)
+}
+
+/// What a cursor holds; `None` if it is damaged, or longer than any.
+fn unsealed(text: &str, most: usize) -> Option<Vec<u8>> {
+    (text.len() <= most.div_ceil(3) * 4).then_some(())?;
+    let mut bytes = from_base64(text)?;
+    let (content, checksum) = bytes.split_last_chunk()?;
+    (crc32c::crc32c(content) == u32::from_le_bytes(*checksum)).then_some(())?;
+    bytes.truncate(bytes.len() - size_of::<u32>());
+    Some(bytes)
+}
+
+/// Refuses a text that is no cursor of this kind, and says what is wrong with it.
+fn refusal(text: &str, content: Option<&[u8]>, own: u8) -> Error {
+    let shown: String = text.chars().take(40).collect();
+    let got = match content.and_then(|content| content.first()) {
+        None => format!("{shown:?}, which is damaged or none"),
+        Some(version) if *version == own => format!("{shown:?}, which is damaged"),
+        Some(&VERSION) => format!("{shown:?}, which is one of a search"),
+        Some(&SCROLL_VERSION) => format!("{shown:?}, which is one of a scroll"),
+        Some(version) => format!("{shown:?}, which is of version {version}"),
+    };
+    Error::InvalidConfig { field: "after", reason: format!("expected a cursor as a page had it, got {got}") }
 }
 
 fn write_id(id: &DocId, bytes: &mut Vec<u8>) {
@@ -105,17 +198,32 @@ impl FromStr for SearchCursor {
 
     /// Reads a cursor as it was written.
     fn from_str(text: &str) -> Result<Self> {
-        let read = || {
-            let bytes = from_base64(text)?;
-            let (content, checksum) = bytes.split_last_chunk()?;
-            (crc32c::crc32c(content) == u32::from_le_bytes(*checksum)).then_some(())?;
-            read_content(content)
-        };
-        read().ok_or_else(|| Error::InvalidConfig {
-            field: "after",
-            reason: format!("expected a cursor as a page had it, got {:?}", text.chars().take(40).collect::<String>()),
-        })
+        let content = unsealed(text, MAX_SEARCH_BYTES);
+        content.as_deref().and_then(read_content).ok_or_else(|| refusal(text, content.as_deref(), VERSION))
     }
+}
+
+impl FromStr for Cursor {
+    type Err = Error;
+
+    /// Reads a cursor as it was written.
+    fn from_str(text: &str) -> Result<Self> {
+        let content = unsealed(text, MAX_SCROLL_BYTES);
+        content.as_deref().and_then(read_place).ok_or_else(|| refusal(text, content.as_deref(), SCROLL_VERSION))
+    }
+}
+
+fn read_place(mut content: &[u8]) -> Option<Cursor> {
+    let bytes = &mut content;
+    let [version, kind] = take(bytes)?;
+    (version == SCROLL_VERSION).then_some(())?;
+    let id = read_id(bytes)?;
+    let value = match kind {
+        BY_ID if bytes.is_empty() => None,
+        BY_VALUE => Some(OrderedValue { order: u128::from_le_bytes(take(bytes)?), bytes: (*bytes).into() }),
+        _ => return None,
+    };
+    Some(Cursor { id, value })
 }
 
 fn read_content(mut content: &[u8]) -> Option<SearchCursor> {
@@ -243,6 +351,41 @@ mod tests {
         let checksum = crc32c::crc32c(&bytes[..n_content]).to_le_bytes();
         bytes[n_content..].copy_from_slice(&checksum);
         assert!(refused(&to_base64(&bytes)), "of another version");
+    }
+
+    #[test]
+    fn cursors_of_scrolls_are_read_as_they_were_written() {
+        let values = [None, Some(vec![]), Some(vec![5, 0, 0]), Some(vec![7; MAX_METADATA_BYTES])];
+        for value in values {
+            let value = value.map(|bytes| OrderedValue { order: u128::MAX / 3, bytes: bytes.into() });
+            for id in [DocId::from(u64::MAX), DocId::generate(), "é\n\0".repeat(100).into()] {
+                let cursor = Cursor { id, value: value.clone() };
+                let text = cursor.to_string();
+                assert!(text.bytes().all(|byte| DIGITS.contains(&byte)));
+                assert_eq!(text.parse::<Cursor>().unwrap(), cursor);
+            }
+        }
+        let value = Some(OrderedValue { order: 1 << 64 | 3, bytes: [4, 1, 2].into() });
+        let text = Cursor { id: "a".into(), value }.to_string();
+        assert_eq!(text, "gQECAQBhAwAAAAAAAAABAAAAAAAAAAQBAlWCX3g", "the format is what it was");
+    }
+
+    #[test]
+    fn cursors_that_are_damaged_or_foreign_are_refused() {
+        let scroll = Cursor::after("a").to_string();
+        let refused = |text: &str| text.parse::<Cursor>().unwrap_err().to_string();
+        for end in 0..scroll.len() {
+            refused(&scroll[..end]);
+            let other = if scroll.as_bytes()[end] == b'A' { "B" } else { "A" };
+            refused(&format!("{}{other}{}", &scroll[..end], &scroll[end + 1..]));
+        }
+        let search = cursor(Given::Hits(vec!["a".into()])).to_string();
+        assert!(refused(&search).contains("which is one of a search"));
+        assert!(scroll.parse::<SearchCursor>().unwrap_err().to_string().contains("which is one of a scroll"));
+        assert!(refused(&sealed(vec![130, 0])).contains("which is of version 130"));
+        assert!(refused(&sealed(vec![SCROLL_VERSION, 2])).contains("which is damaged"));
+        assert!(refused(&"A".repeat(8 << 20)).len() < 200);
+        assert!("A".repeat(8 << 20).parse::<SearchCursor>().is_err());
     }
 
     #[test]

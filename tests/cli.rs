@@ -211,6 +211,28 @@ fn an_import_creates_its_collection_if_it_is_asked_to() {
 }
 
 #[test]
+fn a_scroll_in_order_goes_on_page_by_page() {
+    let shell = Shell::with_collection();
+    shell.file("rows.jsonl", rows(1, 60)).run(&["import", "c", "rows.jsonl"]).good();
+    let scroll = ["scroll", "c", "--order-by", "n", "--descending", "--limit", "25"];
+    let page = |after: &[&str]| shell.run(&[&scroll[..], after, &["--json"]].concat()).json();
+    let (mut all, mut own) = (Vec::new(), page(&[]));
+    loop {
+        all.extend(own["documents"].as_array().expect("documents").iter().map(|document| document["id"].clone()));
+        let Some(next) = own["next"].as_str().map(str::to_owned) else { break };
+        let told = shell.run(&[&scroll[..], &["--after", &next]].concat()).good().out;
+        assert_eq!(told.contains("more: --after "), all.len() < 50, "after {}", all.len());
+        own = page(&["--after", &next]);
+    }
+    assert_eq!(all, (1..60).rev().map(|n| json!(n)).collect::<Vec<_>>());
+    let next = page(&[])["next"].as_str().expect("there is more").to_owned();
+    let ascending = ["scroll", "c", "--order-by", "n", "--after", &next];
+    shell.run(&ascending).bad(1, &["invalid after: expected a cursor of this order, got one of another"]);
+    let damaged = [&scroll[..], &["--after", &next[1..]]].concat();
+    shell.run(&damaged).bad(1, &["invalid after: expected a cursor as a page had it"]);
+}
+
+#[test]
 fn a_search_goes_on_page_by_page() {
     let shell = Shell::with_collection();
     shell.file("rows.jsonl", rows(1, 60)).run(&["import", "c", "rows.jsonl"]).good();

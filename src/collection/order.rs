@@ -13,12 +13,13 @@ use super::fields::lookup::Lookup;
 use super::matching::Matching;
 use super::moment::{Listing, Moment};
 use super::read::Scroll;
-use crate::document::{Cursor, Page};
+use crate::document::Page;
 use crate::error::{Error, Result};
 use crate::filter::extract::values_of;
 use crate::filter::lookup::Postings;
 use crate::filter::term::{Term, order_of};
 use crate::id::{DocId, FieldId, Slot};
+use crate::paging::{Cursor, Digest, OrderedValue};
 use crate::store::postings::read_chunk;
 use crate::value::Value;
 
@@ -34,6 +35,14 @@ struct Direction {
 impl Direction {
     fn compare<T: Ord + ?Sized>(self, a: &T, b: &T) -> Ordering {
         if self.is_back { b.cmp(a) } else { a.cmp(b) }
+    }
+
+    /// What tells the order by a field from others.
+    fn digest(self, path: &str) -> u128 {
+        let mut digest = Digest::new();
+        digest.add(path.as_bytes());
+        digest.add(&[u8::from(self.is_back)]);
+        digest.finish()
     }
 
     /// The bytes that order a document by a field; `None` if it has nothing there that has an order.
@@ -72,12 +81,20 @@ impl Scroll {
         let path = self.order_by.as_deref().unwrap_or_default();
         check::path(path)?;
         let direction = Direction { is_back: self.descending };
+        let order = direction.digest(path);
+        let foreign = |got: &str| {
+            let reason = format!("expected a cursor of this order, got one of {got}");
+            Err(Error::InvalidConfig { field: "after", reason })
+        };
         let after = match self.after.clone() {
-            Some(Cursor { id, value: Some(value) }) => Some((value, id)),
             None => None,
-            Some(Cursor { value: None, .. }) => {
-                let reason = "expected a cursor of this order, got one of ids alone".into();
-                return Err(Error::InvalidConfig { field: "after", reason });
+            Some(Cursor { value: None, .. }) => return foreign("ids alone"),
+            Some(Cursor { value: Some(value), .. }) if value.order != order => return foreign("another"),
+            Some(Cursor { id, value: Some(value) }) => {
+                if order_of(&value.bytes) != Some(&*value.bytes) {
+                    return foreign("no value");
+                }
+                Some((value.bytes, id))
             }
         };
         let moment = self.place.moment(Listing::IfFew)?;
@@ -109,7 +126,9 @@ impl Scroll {
         let is_more = places.len() > self.limit;
         places.truncate(self.limit);
         let next = match places.last() {
-            Some(((value, id), _)) if is_more => Some(Cursor { id: id.clone(), value: Some(value.clone()) }),
+            Some(((value, id), _)) if is_more => {
+                Some(Cursor { id: id.clone(), value: Some(OrderedValue { order, bytes: value.clone() }) })
+            }
             // A page of nothing gets no further.
             None if is_more => self.after.clone(),
             _ => None,

@@ -11,9 +11,9 @@ use crate::paging::Digest;
 /// What to search for: a vector, documents like some examples, words, or both.
 #[derive(Debug, Clone)]
 pub struct Query {
-    positive: Vec<Example>,
-    negative: Vec<Example>,
-    text: Option<String>,
+    pub(crate) positive: Vec<Example>,
+    pub(crate) negative: Vec<Example>,
+    pub(crate) text: Option<String>,
 }
 
 /// A query with its examples looked up. What it holds is not checked yet.
@@ -27,10 +27,10 @@ pub(super) struct Resolved {
 
 /// An example for [`Query::recommend`]: a vector, or the id of a stored document.
 #[derive(Debug, Clone)]
-pub struct Example(Source);
+pub struct Example(pub(crate) Source);
 
 #[derive(Debug, Clone)]
-enum Source {
+pub(crate) enum Source {
     Vector(Vec<f32>),
     Document(DocId),
 }

@@ -9,10 +9,11 @@ use super::moment::{Listing, Moment};
 use super::snapshot::Place;
 use super::{Namespace, check};
 use crate::cancel::{Cancel, Stop};
-use crate::document::{Cursor, Page, StoredDocument};
+use crate::document::{Page, StoredDocument};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::id::{DocId, Slot};
+use crate::paging::Cursor;
 use crate::store::key;
 use crate::store::record::{DocumentRow, read_u32};
 

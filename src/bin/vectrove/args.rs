@@ -279,10 +279,10 @@ pub(crate) struct Search {
     #[command(flatten)]
     pub(crate) target: Target,
     /// Search with the vector of a stored document, which is left out; of several, with their mean
-    #[arg(long, value_name = "ID", value_parser = id, conflicts_with_all = ["vectors", "vector"])]
+    #[arg(long, value_name = "ID", value_parser = any_id, conflicts_with_all = ["vectors", "vector"])]
     pub(crate) like: Vec<DocId>,
     /// Also away from the vector of a stored document, which is left out too
-    #[arg(long, value_name = "ID", value_parser = id, requires = "like", conflicts_with_all = ["vectors", "vector"])]
+    #[arg(long, value_name = "ID", value_parser = any_id, requires = "like", conflicts_with_all = ["vectors", "vector"])]
     pub(crate) unlike: Vec<DocId>,
     /// Search with each vector of a file
     #[arg(long, value_name = "FILE.fbin|FILE.npy", conflicts_with = "vector")]
@@ -348,7 +348,7 @@ pub(crate) struct Get {
     #[command(flatten)]
     pub(crate) target: Target,
     /// Ids of the documents
-    #[arg(value_name = "ID", required = true, value_parser = id)]
+    #[arg(value_name = "ID", required = true, value_parser = any_id)]
     pub(crate) ids: Vec<DocId>,
 }
 
@@ -358,7 +358,7 @@ pub(crate) struct Delete {
     #[command(flatten)]
     pub(crate) target: Target,
     /// Ids of the documents; deleting what is not there is no error
-    #[arg(value_name = "ID", value_parser = id)]
+    #[arg(value_name = "ID", value_parser = any_id)]
     pub(crate) ids: Vec<DocId>,
     /// All documents that match, instead
     #[arg(long, value_name = "JSON")]
@@ -406,7 +406,7 @@ pub(crate) struct Sample {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Scroll {
     /// In the order of a metadata field's values
-    #[arg(long, value_name = "FIELD", conflicts_with = "after")]
+    #[arg(long, value_name = "FIELD")]
     pub(crate) order_by: Option<String>,
     /// The greatest first
     #[arg(long, requires = "order_by")]
@@ -419,9 +419,9 @@ pub(crate) struct Scroll {
     /// Most documents
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: usize,
-    /// Begin after this id: the `next` of the page before
-    #[arg(long, value_name = "ID", value_parser = id)]
-    pub(crate) after: Option<DocId>,
+    /// Begin after this id, or with --order-by at this cursor: the `next` of the page before
+    #[arg(long, value_name = "NEXT")]
+    pub(crate) after: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -518,12 +518,17 @@ fn number(range: impl RangeBounds<usize>) -> RangedU64ValueParser<usize> {
 }
 
 /// Reads an id as the help says.
-fn id(text: &str) -> Result<DocId, Infallible> {
-    Ok(match serde_json::from_str(text) {
+pub(crate) fn id(text: &str) -> DocId {
+    match serde_json::from_str(text) {
         Ok(serde_json::Value::Number(number)) => number.as_u64().map_or_else(|| DocId::from(text), DocId::from),
         Ok(serde_json::Value::String(string)) => DocId::from(string),
         _ => DocId::from(text),
-    })
+    }
+}
+
+/// The same for arguments that are ids.
+fn any_id(text: &str) -> Result<DocId, Infallible> {
+    Ok(id(text))
 }
 
 /// A language by its English name.
@@ -564,7 +569,7 @@ mod tests {
             ("true", DocId::from("true")),
             ("note 17", DocId::from("note 17")),
         ] {
-            assert_eq!(id(text), Ok(expected), "{text}");
+            assert_eq!(id(text), expected, "{text}");
         }
     }
 }

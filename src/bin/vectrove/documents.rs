@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::json;
+use vectrove::json::Row;
 use vectrove::{Cursor, Database, DocId, Filter, Namespace, StoredDocument};
 
 use crate::args;
@@ -14,7 +15,6 @@ use crate::failure::{Failure, Status};
 use crate::interrupt;
 use crate::lines::is_stdin;
 use crate::output::{Output, cut, grouped, note_absent, write_row};
-use crate::rows::Written;
 
 /// Documents read at once for an export.
 const PAGE: usize = 200;
@@ -60,31 +60,50 @@ pub(crate) fn count(db: &Database, count: args::Count, output: &mut Output) -> R
     output.answer(&json!({"count": n_documents}), n_documents)
 }
 
-/// A page for programs.
+/// Documents for programs.
 #[derive(Serialize)]
-struct Page<'a> {
+struct Documents<'a> {
     documents: &'a [StoredDocument],
     /// What `--after` takes for the next page; null after the last.
-    next: Option<&'a DocId>,
+    next: Option<Next<'a>>,
+}
+
+/// Where the next page begins: after an id, or in the order of a field where a cursor says.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Next<'a> {
+    Id(&'a DocId),
+    Cursor(String),
 }
 
 pub(crate) fn scroll(db: &Database, scroll: args::Scroll, output: &mut Output) -> Result<(), Failure> {
     let is_ordered = scroll.order_by.is_some();
+    let after = match scroll.after.as_deref() {
+        Some(cursor) if is_ordered => Some(cursor.trim().parse()?),
+        id => id.map(|id| Cursor::after(args::id(id))),
+    };
     let mut asked = noted(db, &scroll.target, scroll.filter.as_ref())?
         .scroll()
         .filter(scroll.filter.unwrap_or_default())
         .limit(scroll.limit)
-        .after(scroll.after.map(Cursor::after));
+        .after(after);
     if let Some(field) = scroll.order_by {
         asked = asked.order_by(field);
     }
     let page = if scroll.descending { asked.descending() } else { asked }.run()?;
-    let next = page.next.as_ref().map(Cursor::id).filter(|_| !is_ordered);
+    let next = page.next.as_ref().map(|cursor| match is_ordered {
+        true => Next::Cursor(cursor.to_string()),
+        false => Next::Id(cursor.id()),
+    });
     if output.json {
-        return output.object(&Page { documents: &page.documents, next });
+        return output.object(&Documents { documents: &page.documents, next });
     }
     page.documents.iter().try_for_each(|document| show(document, output))?;
-    next.map_or(Ok(()), |id| output.line(format_args!("more: --after '{}'", spelled(id))))
+    match next {
+        None => Ok(()),
+        Some(Next::Id(id)) => output.line(format_args!("more: --after '{}'", spelled(id))),
+        Some(Next::Cursor(cursor)) => output.line(format_args!("more: --after {cursor}")),
+    }
 }
 
 pub(crate) fn facet(db: &Database, facet: args::Facet, output: &mut Output) -> Result<(), Failure> {
@@ -102,7 +121,7 @@ pub(crate) fn sample(db: &Database, sample: args::Sample, output: &mut Output) -
     let asked = namespace.sample(sample.n).filter(sample.filter.unwrap_or_default());
     let documents = sample.seed.map_or(asked.clone(), |seed| asked.seed(seed)).run()?;
     if output.json {
-        return output.object(&Page { documents: &documents, next: None });
+        return output.object(&Documents { documents: &documents, next: None });
     }
     documents.iter().try_for_each(|document| show(document, output))
 }
@@ -110,7 +129,7 @@ pub(crate) fn sample(db: &Database, sample: args::Sample, output: &mut Output) -
 pub(crate) fn export(db: &Database, export: &args::Export, output: &mut Output) -> Result<(), Failure> {
     let namespace = target(db, &export.target)?;
     if is_stdin(&export.file) {
-        return each(&namespace, |document| output.object(&Written(document)));
+        return each(&namespace, |document| output.object(&Row::from(document)));
     }
     let n_rows = write_file(&namespace, &export.file)?;
     let line = format!("exported {} rows to {}", grouped(n_rows), export.file.display());
@@ -132,12 +151,12 @@ fn noted(db: &Database, target: &args::Target, filter: Option<&Filter>) -> Resul
 
 /// Visits every document with its vector, until a signal ends it. Nothing changes in between: the database is open in
 /// this process alone.
-fn each(namespace: &Namespace, mut visit: impl FnMut(&StoredDocument) -> Result<(), Failure>) -> Result<(), Failure> {
+fn each(namespace: &Namespace, mut visit: impl FnMut(StoredDocument) -> Result<(), Failure>) -> Result<(), Failure> {
     let mut after = None;
     loop {
         interrupt::check()?;
         let page = namespace.scroll().limit(PAGE).with_vector(true).after(after).run()?;
-        page.documents.iter().try_for_each(&mut visit)?;
+        page.documents.into_iter().try_for_each(&mut visit)?;
         match page.next {
             Some(cursor) => after = Some(cursor),
             None => return Ok(()),
@@ -155,7 +174,7 @@ fn write_file(namespace: &Namespace, path: &Path) -> Result<u64, Failure> {
     let mut n_rows = 0;
     let done = each(namespace, |document| {
         n_rows += 1;
-        write_row(&mut out, &Written(document)).map_err(failed)
+        write_row(&mut out, &Row::from(document)).map_err(failed)
     });
     let done = done.and_then(|()| out.flush().map_err(failed));
     if !replaces {

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use vectrove::json::Row;
 use vectrove::{Collection, Commit, Database, Document, Error, ErrorKind, Namespace};
 
 use crate::args;
@@ -18,7 +19,6 @@ use crate::interrupt;
 use crate::lines::{self, Line, Lines, Next};
 use crate::output::{Output, grouped};
 use crate::place::{self, Place, Reached};
-use crate::rows::Row;
 use crate::vectors::VectorFile;
 
 /// Bytes of rows after which a batch is committed even if it is not full: far below what a batch may hold.
@@ -174,7 +174,7 @@ impl<'a> Import<'a> {
     fn take(&mut self, line: &Line) -> Result<(), Failure> {
         let last = self.pending.last().map_or(self.reached, |pending| pending.reached);
         let bad = |reason: String| bad_row(last.rows + 1, line.number, &reason);
-        let mut row = Row::read(&line.bytes, &self.args.id_field).map_err(bad)?;
+        let mut row = Row::read(&line.bytes, &self.args.id_field).map_err(|error| bad(refused(&error)))?;
         let vector = match (row.vector.take(), &mut self.vectors) {
             (Some(vector), None) => vector,
             (None, Some(vectors)) => match vectors.read()? {
@@ -264,6 +264,15 @@ impl<'a> Import<'a> {
 
     fn so_far(&self) -> String {
         format!("imported {} rows of {}", grouped(self.reached.rows), self.source)
+    }
+}
+
+/// What is wrong with a row, and in which field.
+fn refused(error: &Error) -> String {
+    match error {
+        Error::InvalidJson { at, reason } if at == "row" => reason.clone(),
+        Error::InvalidJson { at, reason } => format!("{at}: {reason}"),
+        other => other.to_string(),
     }
 }
 

@@ -15,7 +15,6 @@ mod interrupt;
 mod lines;
 mod output;
 mod place;
-mod rows;
 mod search;
 mod vectors;
 

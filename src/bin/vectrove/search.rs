@@ -7,18 +7,15 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-use serde::Serialize;
+use vectrove::json::Vector;
 use vectrove::limits::MAX_CANDIDATES;
-use vectrove::{
-    Database, Error, Explanation, GroupBy, Hit, Hits, Mmr, Namespace, Query, SearchCursor, SearchParams, Way,
-};
+use vectrove::{Database, Error, GroupBy, Hit, Hits, Mmr, Namespace, Query, SearchCursor, SearchParams, Way};
 
 use crate::args;
 use crate::catalog;
 use crate::failure::Failure;
 use crate::lines::{Unmarked, is_stdin};
 use crate::output::{Output, cut, grouped, note_absent};
-use crate::rows::Components;
 use crate::vectors::VectorFile;
 
 /// Queries searched at once.
@@ -137,10 +134,10 @@ fn from_vector_file(path: &Path, rows: &[u64]) -> Result<Queries, Failure> {
 
 /// JSON arrays, one after the other.
 fn from_arrays(name: String, source: impl Read + 'static) -> Queries {
-    let arrays = serde_json::Deserializer::from_reader(Unmarked::new(source)).into_iter::<Components>();
+    let arrays = serde_json::Deserializer::from_reader(Unmarked::new(source)).into_iter::<Vector>();
     Box::new((1..).zip(arrays).map(move |(number, vector)| {
         match vector {
-            Ok(Components(vector)) => Ok((number, Query::from(vector))),
+            Ok(Vector(vector)) => Ok((number, Query::from(vector))),
             Err(error) => Err(Failure::failed(format!("query {number} of {name} is bad: {error}"))
                 .hint("a query is a JSON array of numbers")),
         }
@@ -208,24 +205,9 @@ struct Shape {
     fields: bool,
 }
 
-/// An answer for programs. Scores and vectors stay single precision, so that they are written as short as they are.
-#[derive(Serialize)]
-struct Answer<'a> {
-    hits: &'a [Hit],
-    /// What `--after` takes for the next page.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    explanation: Option<&'a Explanation>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    absent_fields: &'a [String],
-}
-
 fn show(output: &mut Output, number: u64, hits: &Hits, shape: Shape) -> Result<(), Failure> {
-    let explanation = hits.explanation.as_deref();
-    let next = hits.next.as_ref().map(SearchCursor::to_string);
     if output.json {
-        return output.object(&Answer { hits, next, explanation, absent_fields: &hits.absent_fields });
+        return output.object(hits);
     }
     if !shape.alone {
         output.line(format_args!("query {number}"))?;
@@ -241,8 +223,8 @@ fn show(output: &mut Output, number: u64, hits: &Hits, shape: Shape) -> Result<(
         let line = format!("{score}  {id:id_width$}  {}", cut(&about(hit, shape), room));
         output.line(line.trim_end())?;
     }
-    explanation.map_or(Ok(()), |explanation| output.line(explanation))?;
-    next.map_or(Ok(()), |next| output.line(format_args!("more: --after {next}")))
+    hits.explanation.as_deref().map_or(Ok(()), |explanation| output.line(explanation))?;
+    hits.next.as_ref().map_or(Ok(()), |next| output.line(format_args!("more: --after {next}")))
 }
 
 /// What a table says of a hit: the fields that were asked for and its text; without either, its metadata.

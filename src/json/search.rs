@@ -1,0 +1,346 @@
+//! Searches: what to search for and how, in one object.
+
+use std::fmt;
+use std::result::Result as StdResult;
+
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::FromJson;
+use super::read::{Components, Field, Fields, Read, Trace, Vector, object};
+use crate::collection::Namespace;
+use crate::collection::query::{Example, Query, Source};
+use crate::collection::search::Search;
+use crate::document::Hits;
+use crate::error::Result;
+use crate::filter::Filter;
+use crate::id::DocId;
+use crate::limits::MAX_BOOSTS;
+use crate::paging::SearchCursor;
+use crate::params::SearchParams;
+use crate::route::Way;
+
+const WAYS: [(&str, Way); 4] =
+    [("exact", Way::Exact), ("graph", Way::Graph), ("codes", Way::Codes), ("words", Way::Words)];
+
+/// A search as JSON has it: a query and parameters.
+///
+/// | key | meaning |
+/// |---|---|
+/// | `vector` | the vector to be near to |
+/// | `like` | the id of a document to be like |
+/// | `recommend` | `{"positive": […], "negative": […]}`, each an array of ids and vectors ([`Query::recommend`]) |
+/// | `text` | words ([`Query::text`]), alone or with one of the above |
+/// | `limit`, `offset`, `filter`, `min_score`, `max_distance`, `ef`, `oversampling`, `explain`, … | the fields of [`SearchParams`] |
+/// | `exact`, `way` | `true`; or `"exact"`, `"graph"` or `"codes"` |
+/// | `mmr` | `{"lambda": 0.5, "candidates": 50}` |
+/// | `group_by` | `{"field": …, "per_group": 1}` |
+/// | `boosts` | an array of `{"decay": {"field": …, "half_life_ms": …, "origin": time}}`, `{"number": {"field": …, "log": true}}` and `{"when": filter}`, each with a `"weight"` |
+/// | `fusion` | `{"by": "ranks", "k": 5, "vector_weight": 1, "text_weight": 1, "candidates": 64}`, or by `"scores"` |
+/// | `pages` | `true` to be told where the next page begins |
+/// | `after` | the cursor of the page before |
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # let db = vectrove::Database::open(folder.path())?;
+/// use vectrove::json::{self, SearchRequest};
+/// # use vectrove::{CollectionConfig, Document};
+/// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+/// # notes.insert_many((0..5u64).map(|n| Document::new([1.0, n as f32]).id(n).text("rust")))?;
+/// let first: SearchRequest = json::from_str(r#"{"vector": [1, 0], "text": "rust", "limit": 3, "pages": true}"#)?;
+/// let answer = serde_json::to_value(&first.run(&notes)?)?;
+/// assert_eq!(answer["hits"].as_array().map(Vec::len), Some(3));
+/// let next = serde_json::json!({"vector": [1, 0], "text": "rust", "limit": 3, "after": answer["next"]});
+/// let rest = json::from_value::<SearchRequest>(&next)?.run(&notes)?;
+/// assert_eq!((rest.len(), rest.next), (2, None));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SearchRequest {
+    /// What to search for.
+    pub query: Query,
+    /// How.
+    pub params: SearchParams,
+    /// Whether the answer comes in pages. Default: no, unless `after` says where one begins.
+    pub pages: bool,
+    /// Where the page begins. Default: with the first hit.
+    pub after: Option<SearchCursor>,
+}
+
+impl SearchRequest {
+    /// A search with the default parameters.
+    pub fn new(query: impl Into<Query>) -> Self {
+        SearchRequest { query: query.into(), params: SearchParams::default(), pages: false, after: None }
+    }
+
+    /// The search in a namespace, to which what ends it early can be added.
+    pub fn search(self, namespace: &Namespace) -> Search {
+        let SearchRequest { query, params, pages, after } = self;
+        let search = namespace.search(query).params(params);
+        if pages || after.is_some() { search.after(after) } else { search }
+    }
+
+    /// Searches in a namespace.
+    ///
+    /// # Errors
+    /// As [`Search::run`](crate::Search::run).
+    pub fn run(self, namespace: &Namespace) -> Result<Hits> {
+        self.search(namespace).run()
+    }
+}
+
+impl FromJson for SearchRequest {
+    const NAME: &'static str = "search";
+}
+
+impl Read for SearchRequest {
+    fn read<'de, D: Deserializer<'de>>(from: D, trace: &Trace) -> Result<Self, D::Error> {
+        object::<SearchFields, _>(from, trace)
+    }
+}
+
+#[derive(Default)]
+struct SearchFields {
+    vector: Option<Vector>,
+    like: Option<DocId>,
+    recommend: Option<Examples>,
+    text: Option<String>,
+    params: SearchParams,
+    exact: Option<bool>,
+    pages: Option<bool>,
+    after: Option<SearchCursor>,
+}
+
+impl Fields for SearchFields {
+    type Of = SearchRequest;
+    const KEYS: &'static [&'static str] = &[
+        "vector",
+        "like",
+        "recommend",
+        "text",
+        "limit",
+        "offset",
+        "filter",
+        "min_score",
+        "max_distance",
+        "with_vector",
+        "fields",
+        "with_document",
+        "ef",
+        "exact",
+        "way",
+        "oversampling",
+        "explain",
+        "mmr",
+        "group_by",
+        "boosts",
+        "boosted_candidates",
+        "k1",
+        "b",
+        "fusion",
+        "pages",
+        "after",
+    ];
+
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: Field<'_, A>) -> StdResult<(), A::Error> {
+        let params = &mut self.params;
+        match key {
+            "vector" => self.vector = value.read()?,
+            "like" => self.like = value.read()?,
+            "recommend" => self.recommend = value.read()?,
+            "text" => self.text = value.read()?,
+            "limit" => set(&mut params.limit, value.read()?),
+            "offset" => set(&mut params.offset, value.read()?),
+            "filter" => set(&mut params.filter, value.read()?),
+            "min_score" => params.min_score = value.read()?,
+            "max_distance" => params.max_distance = value.read()?,
+            "with_vector" => set(&mut params.with_vector, value.read()?),
+            "fields" => params.fields = value.read()?,
+            "with_document" => set(&mut params.with_document, value.read()?),
+            "ef" => params.ef = value.read()?,
+            "exact" => self.exact = value.read()?,
+            "way" => params.way = value.choose(&WAYS)?,
+            "oversampling" => set(&mut params.oversampling, value.read()?),
+            "explain" => set(&mut params.explain, value.read()?),
+            "mmr" => params.mmr = value.read()?,
+            "group_by" => params.group_by = value.read()?,
+            "boosts" => set(&mut params.boosts, value.read_at_most(MAX_BOOSTS, "boosts")?),
+            "boosted_candidates" => params.boosted_candidates = value.read()?,
+            "k1" => set(&mut params.k1, value.read()?),
+            "b" => set(&mut params.b, value.read()?),
+            "fusion" => set(&mut params.fusion, value.read()?),
+            "pages" => self.pages = value.read()?,
+            _ => self.after = value.read()?,
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> StdResult<SearchRequest, String> {
+        let SearchFields { vector, like, recommend, text, mut params, exact, pages, after } = self;
+        let queries = [
+            vector.map(|Vector(vector)| Query::from(vector)),
+            like.map(Query::like),
+            recommend.map(|Examples { positive, negative }| Query::recommend(positive).negative(negative)),
+        ];
+        let mut queries = queries.into_iter().flatten();
+        let query = match (queries.next(), queries.next(), text) {
+            (_, Some(_), _) => return Err("expected one of vector, like and recommend, got several".into()),
+            (Some(query), None, Some(text)) => query.with_text(text),
+            (Some(query), None, None) => query,
+            (None, None, Some(text)) => Query::text(text),
+            (None, None, None) => return Err("expected vector, like, recommend or text, got none of them".into()),
+        };
+        if exact == Some(true) {
+            if params.way.is_some_and(|way| way != Way::Exact) {
+                return Err("expected exact or another way, got both".into());
+            }
+            params.way = Some(Way::Exact);
+        }
+        Ok(SearchRequest { query, params, pages: pages == Some(true), after })
+    }
+}
+
+/// Sets what is not null.
+fn set<T>(param: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *param = value;
+    }
+}
+
+/// What hits are to be like, and what not.
+#[derive(Default)]
+struct Examples {
+    positive: Vec<Example>,
+    negative: Vec<Example>,
+}
+
+impl Read for Examples {
+    fn read<'de, D: Deserializer<'de>>(from: D, trace: &Trace) -> StdResult<Self, D::Error> {
+        object::<Examples, _>(from, trace)
+    }
+}
+
+impl Fields for Examples {
+    type Of = Examples;
+    const KEYS: &'static [&'static str] = &["positive", "negative"];
+
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: Field<'_, A>) -> StdResult<(), A::Error> {
+        match key {
+            "positive" => set(&mut self.positive, value.read()?),
+            _ => set(&mut self.negative, value.read()?),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> StdResult<Examples, String> {
+        Ok(self)
+    }
+}
+
+impl Read for Example {
+    fn read<'de, D: Deserializer<'de>>(from: D, trace: &Trace) -> StdResult<Self, D::Error> {
+        from.deserialize_any(ExampleVisitor(trace))
+    }
+}
+
+struct ExampleVisitor<'t>(&'t Trace);
+
+impl<'de> Visitor<'de> for ExampleVisitor<'_> {
+    type Value = Example;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an id or a vector")
+    }
+
+    fn visit_u64<E>(self, number: u64) -> StdResult<Example, E> {
+        Ok(Example::from(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> StdResult<Example, E> {
+        Ok(Example::from(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> StdResult<Example, A::Error> {
+        Components(self.0).visit_seq(access).map(|Vector(vector)| Example::from(vector))
+    }
+}
+
+impl Serialize for Example {
+    fn serialize<S: Serializer>(&self, serializer: S) -> StdResult<S::Ok, S::Error> {
+        match &self.0 {
+            Source::Vector(vector) => vector.serialize(serializer),
+            Source::Document(id) => id.serialize(serializer),
+        }
+    }
+}
+
+impl Serialize for SearchRequest {
+    /// Parameters that have their default are left out.
+    fn serialize<S: Serializer>(&self, serializer: S) -> StdResult<S::Ok, S::Error> {
+        let SearchRequest { query, params, pages, after } = self;
+        let mut map = serializer.serialize_map(None)?;
+        write_query(query, &mut map)?;
+        write_params(params, &mut map)?;
+        if *pages {
+            map.serialize_entry("pages", pages)?;
+        }
+        entry(&mut map, "after", after.as_ref())?;
+        map.end()
+    }
+}
+
+fn write_query<M: SerializeMap>(query: &Query, map: &mut M) -> StdResult<(), M::Error> {
+    let Query { positive, negative, text } = query;
+    match (positive.as_slice(), negative.as_slice(), text) {
+        ([], [], Some(_)) => {}
+        ([Example(Source::Vector(vector))], [], _) => map.serialize_entry("vector", vector)?,
+        ([Example(Source::Document(id))], [], _) => map.serialize_entry("like", id)?,
+        _ => {
+            let examples = [("positive", positive), ("negative", negative)];
+            let examples = examples.into_iter().filter(|(_, examples)| !examples.is_empty());
+            map.serialize_entry("recommend", &examples.collect::<std::collections::BTreeMap<_, _>>())?;
+        }
+    }
+    entry(map, "text", text.as_ref())
+}
+
+fn write_params<M: SerializeMap>(params: &SearchParams, map: &mut M) -> StdResult<(), M::Error> {
+    let plain = SearchParams::default();
+    let SearchParams { limit, offset, filter, min_score, max_distance, with_vector, fields, with_document, .. } =
+        params;
+    let SearchParams { ef, way, oversampling, explain, mmr, group_by, boosts, boosted_candidates, .. } = params;
+    let SearchParams { k1, b, fusion, .. } = params;
+    entry(map, "limit", differing(limit, &plain.limit))?;
+    entry(map, "offset", differing(offset, &plain.offset))?;
+    entry(map, "filter", (!filter.is_everything()).then(|| Filter::to_json(filter)).as_ref())?;
+    entry(map, "min_score", min_score.as_ref())?;
+    entry(map, "max_distance", max_distance.as_ref())?;
+    entry(map, "with_vector", differing(with_vector, &plain.with_vector))?;
+    entry(map, "fields", fields.as_ref())?;
+    entry(map, "with_document", differing(with_document, &plain.with_document))?;
+    entry(map, "ef", ef.as_ref())?;
+    entry(map, "way", way.as_ref())?;
+    entry(map, "oversampling", differing(oversampling, &plain.oversampling))?;
+    entry(map, "explain", differing(explain, &plain.explain))?;
+    entry(map, "mmr", mmr.as_ref())?;
+    entry(map, "group_by", group_by.as_ref())?;
+    entry(map, "boosts", Some(boosts).filter(|boosts| !boosts.is_empty()))?;
+    entry(map, "boosted_candidates", boosted_candidates.as_ref())?;
+    entry(map, "k1", differing(k1, &plain.k1))?;
+    entry(map, "b", differing(b, &plain.b))?;
+    entry(map, "fusion", differing(fusion, &plain.fusion))
+}
+
+fn differing<'a, T: PartialEq>(value: &'a T, plain: &T) -> Option<&'a T> {
+    Some(value).filter(|value| *value != plain)
+}
+
+/// Writes a key, if it has a value.
+pub(super) fn entry<M: SerializeMap, T: Serialize>(
+    map: &mut M,
+    key: &'static str,
+    value: Option<&T>,
+) -> StdResult<(), M::Error> {
+    value.map_or(Ok(()), |value| map.serialize_entry(key, value))
+}
