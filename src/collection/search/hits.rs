@@ -36,7 +36,8 @@ impl Round {
             let (mut hits, mut answers) = (Vec::with_capacity(slots.len()), answers.into_iter());
             for slots in slots.chunks(UNASKED) {
                 self.stop.check()?;
-                for (answer, (_, row)) in answers.by_ref().zip(self.moment.fetch(slots)?) {
+                // In this order: at the end of the rows no answer is taken.
+                for ((_, row), answer) in self.moment.fetch(slots)?.into_iter().zip(answers.by_ref()) {
                     hits.push(self.hit(answer, row)?);
                 }
             }
