@@ -103,6 +103,8 @@ impl Vacuum {
             store.vacuum_log()?;
         }
         heap::trim();
+        // The linker gives back what its threads keep.
+        self.states.iter().filter_map(|state| state.live().ok()).for_each(|live| live.bell.ring());
         Ok(vacuumed)
     }
 }
@@ -127,6 +129,8 @@ impl Live {
             cancel.check()?;
             let n_bytes = self.store.rocks().family_bytes(family);
             self.store.check_space(usize::try_from(n_bytes).unwrap_or(usize::MAX))?;
+            // Those who rewrite files give back what that took.
+            heap::ask();
             self.store.rocks().compact(family);
         }
         // The engine says nothing of a rewrite that failed, but takes no writes after it.
