@@ -439,6 +439,19 @@ fn collections_come_and_go() {
 }
 
 #[test]
+fn a_vacuum_says_what_it_gave_back() {
+    let shell = Shell::with_collection();
+    shell.feed(&["import", "c", "-"], &rows(0, 100)).good();
+    shell.run(&["delete", "c", "1", "2", "3"]).good();
+    let told = shell.run(&["vacuum", "--json"]).json();
+    assert_eq!(told["n_collections"], json!(1));
+    assert!(told["disk_bytes_before"].is_u64() && told["disk_bytes_after"].is_u64(), "{told}");
+    assert!(shell.run(&["vacuum", "c"]).good().out.ends_with("of 1 collection\n"));
+    shell.run(&["vacuum", "d"]).bad(3, &["no collection named \"d\""]);
+    shell.run(&["verify"]).good();
+}
+
+#[test]
 fn backups_are_made_listed_restored_and_purged() {
     let shell = Shell::with_collection();
     for (from, said) in [(0, "number 1 in b"), (10, "number 2 in b"), (20, "number 3 in b")] {

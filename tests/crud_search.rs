@@ -1090,3 +1090,16 @@ fn errors_of_one_write_have_no_position() {
     let outcome = notes.insert(Document::new([1.0]).id("a"));
     assert_eq!(outcome.map_err(|error| label(&error)).unwrap_err(), "DimensionMismatch");
 }
+
+#[test]
+fn each_of_many_hits_is_the_document_that_was_found() {
+    const N: u64 = 1_000;
+    let (_folder, db) = database();
+    let line = db.create_collection("line", CollectionConfig::new(1).metric(Metric::Euclidean)).unwrap();
+    line.insert_many((0..N).map(|n| Document::new([n as f32]).id(n))).unwrap();
+    for with_document in [true, false] {
+        let hits = line.search([0.0]).limit(N as usize).exact(true).with_document(with_document).run().unwrap();
+        let found: Vec<(Option<u64>, f32)> = hits.iter().map(|hit| (hit.id.as_u64(), hit.distance)).collect();
+        assert_eq!(found, (0..N).map(|n| (Some(n), n as f32)).collect::<Vec<_>>());
+    }
+}

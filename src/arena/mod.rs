@@ -9,7 +9,7 @@ mod rows;
 
 use std::sync::OnceLock;
 
-pub(crate) use self::rows::{Plain, Rows, Shared, view};
+pub(crate) use self::rows::{Plain, Rows, Shared, let_go, view};
 
 /// Elements of the first chunk.
 const FIRST: usize = 1_024;

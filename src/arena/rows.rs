@@ -253,6 +253,25 @@ pub(crate) fn view(file: &File) -> std::io::Result<Mmap> {
     unsafe { Mmap::map(file) }
 }
 
+/// Has the whole pages among bytes of a [`view`] leave memory. They are read again when they are next looked at.
+///
+/// # Safety
+/// The bytes are a view's: pages that no file has would lose what they hold.
+pub(crate) unsafe fn let_go(bytes: &[u8]) {
+    #[cfg(target_os = "linux")]
+    {
+        let page = rustix::param::page_size();
+        let skipped = bytes.as_ptr().align_offset(page).min(bytes.len());
+        let n_bytes = (bytes.len() - skipped) / page * page;
+        let begin = bytes[skipped..].as_ptr().cast_mut().cast();
+        // SAFETY: whole pages of a file's map, which nobody writes: they hold what the file does, now and later.
+        let gone = unsafe { rustix::mm::madvise(begin, n_bytes, rustix::mm::Advice::LinuxDontNeed) };
+        if let Err(error) = gone {
+            tracing::debug!("pages of a file stay in memory: {error}");
+        }
+    }
+}
+
 /// Lays a part of a file over the beginning of a map, privately; false if that cannot be.
 fn overlay(map: &mut MmapMut, file: &File, offset: u64, n_bytes: usize) -> bool {
     let page = rustix::param::page_size();

@@ -16,6 +16,7 @@ use crate::config::Durability;
 use crate::document::Receipt;
 use crate::error::Result;
 use crate::failpoint;
+use crate::heap;
 use crate::id::{Commit, DocId};
 use crate::store::Store;
 use crate::value::Value;
@@ -138,6 +139,7 @@ pub(crate) fn commit_with(
     }
     let commit = turn.last();
     drop(turn);
+    heap::note_freed(n_bytes);
     failpoint::hit("commit.applied");
     store.acknowledge(commit, durability)?;
     failpoint::hit("commit.acknowledged");

@@ -18,6 +18,7 @@ use super::waiting::{PATIENCE, Task};
 use crate::cancel::Stop;
 use crate::config::Options;
 use crate::error::{Error, Result};
+use crate::heap;
 
 /// How much nicer than others the linker's threads are: they get about a tenth of a core that someone else wants too.
 #[cfg(target_os = "linux")]
@@ -94,6 +95,9 @@ impl Linker {
                 // Also where the thread panics: nobody waits for a linker that is gone.
                 let _stopping = Stopping { bell: &bell, lives: &lives };
                 while !bell.is_stopped() {
+                    if heap::answer() {
+                        pool.broadcast(|_| heap::answer());
+                    }
                     match work(&lives, &pool, &bell) {
                         Progress::Worked => {}
                         Progress::Done => bell.wait(None),

@@ -21,7 +21,7 @@ use super::census::{Census, Register};
 use super::exact::Exact;
 use super::index::Index;
 use super::life::Life;
-use crate::arena::{Cells, Plain, Rows, Shared};
+use crate::arena::{self, Cells, Plain, Rows, Shared};
 use crate::error::{Error, Result};
 use crate::id::{Commit, DocId, NamespaceId, Slot};
 use crate::limits::MAX_DOCUMENTS;
@@ -69,7 +69,48 @@ pub(crate) const CELL_BYTES: usize = size_of::<Cell>();
 
 /// Written as vectors are: while nobody can be reading.
 #[derive(Default)]
-struct IdCell(UnsafeCell<Option<DocId>>);
+struct IdCell(UnsafeCell<HeldId>);
+
+/// Bytes of a string that is held in its cell. The cell is no larger for it.
+const SHORT: usize = 22;
+const _: () = assert!(size_of::<IdCell>() == size_of::<DocId>());
+
+/// An id as a slot holds it. Short strings have no piece of memory of their own: one of a few bytes would keep from the
+/// operating system a whole page of what was freed around it.
+#[derive(Default)]
+enum HeldId {
+    #[default]
+    None,
+    Short {
+        n_bytes: u8,
+        bytes: [u8; SHORT],
+    },
+    Other(DocId),
+}
+
+impl HeldId {
+    fn new(id: DocId) -> Self {
+        match &id {
+            DocId::Str(text) if text.len() <= SHORT => {
+                let mut bytes = [0; SHORT];
+                bytes[..text.len()].copy_from_slice(text.as_bytes());
+                HeldId::Short { n_bytes: text.len() as u8, bytes }
+            }
+            _ => HeldId::Other(id),
+        }
+    }
+
+    fn id(&self) -> Option<DocId> {
+        match self {
+            HeldId::None => None,
+            HeldId::Short { n_bytes, bytes } => {
+                let text = std::str::from_utf8(&bytes[..usize::from(*n_bytes)]).ok()?;
+                Some(DocId::Str(text.into()))
+            }
+            HeldId::Other(id) => Some(id.clone()),
+        }
+    }
+}
 
 // SAFETY: ids are read and written under the rules for slots.
 unsafe impl Sync for IdCell {}
@@ -296,6 +337,12 @@ impl Memory {
         self.slots.cells.adopt(file, image.section(cells).0, n_slots)?;
         self.slots.exact.reserve(n_slots).map_err(std::io::Error::other)?;
         self.slots.n_slots.store(n_slots, Ordering::Release);
+        // It was read through to be checked. From here on its arrays are looked at, which are maps of their own, and few
+        // of its ids.
+        for section in (0..).take_while(|&section| image.section(section).0 > 0) {
+            // SAFETY: an image's bytes are a view of its file.
+            unsafe { arena::let_go(image.bytes(section)) };
+        }
         _ = self.slots.kept_ids.set(KeptIds { image, offsets, bytes });
         let mut writer = self.write();
         let ledger = &mut *writer.ledger;
@@ -409,7 +456,7 @@ impl Slots {
     /// The id of a slot's document, which exists at a commit that the caller looks at.
     pub(crate) fn id(&self, slot: Slot) -> Option<DocId> {
         // SAFETY: the document exists at a commit that the caller looks at, so that its slot is not written.
-        let id = self.id_cell(slot).and_then(|id| unsafe { &*id.0.get() }.clone());
+        let id = self.id_cell(slot).and_then(|id| unsafe { &*id.0.get() }.id());
         id.or_else(|| self.kept_ids.get()?.find(slot))
     }
 
@@ -456,7 +503,7 @@ impl Slots {
         self.ids.reserve(slot.0 as usize);
         if let Some(cell) = self.id_cell(slot) {
             // SAFETY: by the caller's promise.
-            unsafe { *cell.0.get() = Some(id) };
+            unsafe { *cell.0.get() = HeldId::new(id) };
         }
     }
 
@@ -601,5 +648,21 @@ impl Allocation<'_> {
         };
         self.n_taken += 1;
         Ok(tenancy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_held_as_it_is() {
+        let long = "ß".repeat(SHORT / 2 + 1);
+        let texts = ["a", "語", &long[2..], &long, &"x".repeat(512)].map(DocId::from);
+        for id in texts.into_iter().chain([DocId::from(7), DocId::generate()]) {
+            assert_eq!(HeldId::new(id.clone()).id(), Some(id));
+        }
+        assert_eq!(HeldId::default().id(), None);
+        assert!(matches!(HeldId::new(DocId::from(&long[2..])), HeldId::Short { n_bytes: 22, .. }));
     }
 }

@@ -18,6 +18,7 @@
 //! | [`index`], [`linker`], [`waiting`] | graph and tail; who links; waiting for that, and what keeps it from going on |
 //! | [`persist`], [`image`] | writing down the graph, and all that is in memory |
 //! | [`load`], [`rows`], [`changed`], [`regraph`] | taking it up at open |
+//! | [`vacuum`] | giving space back at once |
 //! | [`verify`] | comparing all of it |
 //!
 //! Locks, in the order in which they may be taken: `Admission::changing`, the store's committer section, `Index::busy`,
@@ -62,6 +63,7 @@ pub(crate) mod schema;
 pub(crate) mod search;
 mod shelf;
 pub(crate) mod snapshot;
+pub(crate) mod vacuum;
 pub(crate) mod verify;
 mod waiting;
 mod words;

@@ -16,7 +16,8 @@ use crate::config::{Options, Residency};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::id::Slot;
-use crate::store::{View, image, key};
+use crate::store::family::Families;
+use crate::store::{Store, View, image, key};
 
 /// Slots whose vectors are brought in before the linker looks up again.
 const BATCH: usize = 4_096;
@@ -109,6 +110,11 @@ impl Budget {
         self.engine_bytes + self.lives().iter().map(|live| live.footprint().total()).sum::<usize>()
     }
 
+    /// Has the engine's cache fit the files that are read through it.
+    pub(crate) fn fit_cache(&self, store: &Store) {
+        store.rocks().fit_cache(self.lives().iter().map(|live| live.n_bytes_read()).sum());
+    }
+
     fn has_room(&self, n_bytes: usize) -> bool {
         self.limit.is_none_or(|limit| self.used().saturating_add(n_bytes) <= limit)
     }
@@ -152,6 +158,15 @@ impl Live {
             postings: self.fields.n_bytes() + self.words.n_bytes(),
             rest: self.memory.n_bytes_of_rest(),
         }
+    }
+
+    /// Bytes of the files that are read while the collection is used. Links are read when it is opened, and vectors too
+    /// where they are held.
+    fn n_bytes_read(&self) -> u64 {
+        let Families { vectors, documents, postings, .. } = &self.families;
+        let is_on_disk = self.memory.slots.exact.residency() == Residency::Disk;
+        let read = [documents, postings].into_iter().chain(is_on_disk.then_some(vectors));
+        read.map(|family| self.store.rocks().family_bytes(family)).sum()
     }
 
     /// Makes room in memory for new slots up to one.

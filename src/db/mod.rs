@@ -25,6 +25,7 @@ use crate::collection::batch::Batch;
 use crate::collection::linker::{Bell, Linker};
 use crate::collection::load::{self, Candidate, Loaded, Source};
 use crate::collection::residency::Budget;
+use crate::collection::vacuum::Vacuum;
 use crate::collection::{Common, Keeper, Live, State, new_memory};
 use crate::config::Options;
 use crate::error::{Error, Result};
@@ -197,6 +198,7 @@ impl Database {
         let _span = tracing::info_span!("open", path = %path.display()).entered();
         let (bell, budget) = (Arc::new(Bell::default()), Arc::new(Budget::new(&options)));
         let (store, lives) = open(&path, &options, &bell, &budget)?;
+        budget.fit_cache(&store);
         let linker = Linker::start(store.options(), bell.clone());
         let linker = linker.map_err(|error| Error::io("starting the linker for", &path, error))?;
         let mut collections = BTreeMap::new();
@@ -206,7 +208,9 @@ impl Database {
         }
         let worker = match options.read_only {
             true => None,
-            false => Some(Worker::start(&store).map_err(|error| Error::io("starting the worker for", &path, error))?),
+            false => Some(
+                Worker::start(&store, &budget).map_err(|error| Error::io("starting the worker for", &path, error))?,
+            ),
         };
         tracing::info!(path = %path.display(), n_collections = collections.len(), "database opened");
         let engine = Engine {
@@ -241,6 +245,25 @@ impl Database {
     pub fn flush(&self) -> Result<()> {
         let store = self.engine.store()?;
         if store.is_beside() { Ok(()) } else { store.sync_all() }
+    }
+
+    /// Gives back the space of deleted and replaced documents of all collections, as
+    /// [`Collection::vacuum`](crate::Collection::vacuum) does of one, and that of the commit log.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// notes.insert(Document::new([1.0]).id("a"))?;
+    /// notes.delete("a")?;
+    /// assert_eq!(db.vacuum().run()?.n_collections, 1);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn vacuum(&self) -> Vacuum {
+        let states = self.engine.collections.read().values().cloned().collect();
+        let store = self.engine.store().map_or_else(|_| Weak::new(), |store| Arc::downgrade(&store));
+        Vacuum::of(states, Some(store), self.keeper())
     }
 
     /// Goes on to the last commit that another process has made, where the database was opened

@@ -64,6 +64,7 @@ impl Engine {
             return Ok(before.view().commit);
         }
         let (store, lives) = open(&self.path, before.options(), &self.bell, &self.budget)?;
+        self.budget.fit_cache(&store);
         let commit = store.view().commit;
         let mut collections = self.collections.write();
         let mut states: BTreeMap<CollectionId, Arc<State>> =

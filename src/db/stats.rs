@@ -37,6 +37,9 @@ pub struct Stats {
     pub engine_memory_bytes: u64,
     /// Bytes of memory in the storage engine's write buffers.
     pub write_buffer_bytes: u64,
+    /// Bytes of memory in the storage engine's cache of blocks of files. It may grow with the files up to
+    /// [`Options::memory_bytes`](crate::Options), and blocks of files that were deleted leave it.
+    pub cache_bytes: u64,
     /// Bytes of memory that count against [`Options::memory_limit`](crate::Options): what all collections take, and
     /// what the storage engine may take.
     pub memory_bytes: usize,
@@ -191,6 +194,7 @@ impl Database {
             instruction_set: Kernels::detected().isa.to_string(),
             engine_memory_bytes: figures.engine_memory_bytes,
             write_buffer_bytes: figures.write_buffer_bytes,
+            cache_bytes: figures.cache_bytes,
             memory_bytes: self.engine.budget.used(),
             memory_limit: store.options().memory_limit,
             collections: collections.values().map(|state| collection_stats(state)).collect::<Result<_>>()?,
@@ -270,7 +274,7 @@ fn collection_stats(state: &State) -> Result<CollectionStats> {
         n_rows_replaced,
         n_snapshots,
         oldest_snapshot,
-        disk_bytes: live.families.all().iter().map(|family| live.store.rocks().family_bytes(family)).sum(),
+        disk_bytes: live.disk_bytes(),
     })
 }
 

@@ -1,4 +1,4 @@
-//! The background thread: ticks of the store, until told to stop.
+//! The background thread: ticks of the store, and looks at what memory is held in vain, until told to stop.
 
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 
+use crate::collection::residency::Budget;
+use crate::heap;
 use crate::store::Store;
 
 /// How often what no one waited for is synced; the promise of `Durability::Wal` is twice this.
@@ -20,9 +22,9 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn start(store: &Arc<Store>) -> std::io::Result<Self> {
+    pub(super) fn start(store: &Arc<Store>, budget: &Arc<Budget>) -> std::io::Result<Self> {
         let (stop, stopped) = bounded::<()>(0);
-        let store: Weak<Store> = Arc::downgrade(store);
+        let (store, budget): (Weak<Store>, _) = (Arc::downgrade(store), budget.clone());
         let run = move || {
             let mut n_ticks: u32 = 0;
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(TICK) {
@@ -31,6 +33,8 @@ impl Worker {
                 n_ticks = n_ticks.wrapping_add(1);
                 if n_ticks.is_multiple_of(SLOW) {
                     store.slow_tick();
+                    budget.fit_cache(&store);
+                    heap::trim_if_due();
                 }
             }
         };

@@ -166,6 +166,14 @@ impl Store {
         self.rocks.flush(families).map_err(storage("flushing"))
     }
 
+    /// Trims the log as far as it may be, and rewrites its files without what was trimmed.
+    pub(crate) fn vacuum_log(&self) -> Result<()> {
+        self.rocks.flush(std::iter::once(&self.default)).map_err(storage("flushing"))?;
+        self.trim_log()?;
+        self.rocks.compact(&self.default);
+        self.check_writable()
+    }
+
     /// Makes a copy of the database, as of some commit from now on, in an empty folder. No family may be created or
     /// dropped meanwhile: the engine copies its list of families before the end of its log.
     pub(crate) fn copy_to(&self, folder: &Path) -> Result<()> {
@@ -214,6 +222,7 @@ impl Store {
             read_only: self.health.reason(),
             engine_memory_bytes: self.rocks.memory_bytes(),
             write_buffer_bytes: self.rocks.write_buffer_bytes(),
+            cache_bytes: self.rocks.cache_bytes(),
         }
     }
 }
@@ -227,6 +236,7 @@ pub(crate) struct Figures {
     pub(crate) read_only: Option<String>,
     pub(crate) engine_memory_bytes: u64,
     pub(crate) write_buffer_bytes: u64,
+    pub(crate) cache_bytes: u64,
 }
 
 /// The number of RocksDB's newest log.

@@ -115,6 +115,11 @@ pub(crate) enum Verb {
     Stats,
     /// Read everything and compare all with all
     Verify,
+    /// Give back the space of deleted and replaced documents, on disk and in memory
+    Vacuum {
+        /// The collection [default: all of them]
+        name: Option<String>,
+    },
     /// Drop a collection and everything in it
     Drop {
         /// The collection

@@ -157,6 +157,17 @@ pub(crate) fn verify(db: &Database, output: &mut Output) -> Result<(), Failure> 
     output.answer(&found, line)
 }
 
+pub(crate) fn vacuum(db: &Database, name: Option<&str>, output: &mut Output) -> Result<(), Failure> {
+    let vacuum = match name {
+        Some(name) => db.collection(name).map_err(|error| absent(db, error))?.vacuum(),
+        None => db.vacuum(),
+    };
+    let done = vacuum.cancel(&interrupt::cancel()).run()?;
+    let [before, after] = [done.disk_bytes_before, done.disk_bytes_after].map(bytes);
+    let noun = if done.n_collections == 1 { "collection" } else { "collections" };
+    output.answer(&done, format_args!("{before} of files before, {after} after, of {} {noun}", done.n_collections))
+}
+
 /// Collections with their figures, a line each.
 fn table(collections: &[CollectionStats]) -> String {
     if collections.is_empty() {

@@ -113,6 +113,9 @@ pub(crate) struct Index {
     /// And not to be walked before.
     distrusted: AtomicBool,
     n_rebuilt: AtomicUsize,
+    /// How often a sweep of what is dead, however little, was asked for, and up to which of these it was done.
+    n_sweeps_asked: AtomicUsize,
+    n_sweeps_done: AtomicUsize,
     /// Held while the graph is changed, audited or written down.
     busy: Mutex<()>,
     /// Comparing panicked: from now on everything is scanned.
@@ -190,6 +193,8 @@ impl Index {
             rebuild: AtomicBool::new(false),
             distrusted: AtomicBool::new(false),
             n_rebuilt: AtomicUsize::new(0),
+            n_sweeps_asked: AtomicUsize::new(0),
+            n_sweeps_done: AtomicUsize::new(0),
             busy: Mutex::new(()),
             broken: AtomicBool::new(false),
             n_links_added: AtomicUsize::new(0),

@@ -187,6 +187,15 @@ impl Index {
             self.n_dead_waiting.fetch_min(self.tail.len(), Ordering::Relaxed);
         }
         let n_doomed = self.n_dead().saturating_sub(self.n_dead_waiting.load(Ordering::Relaxed));
+        let n_asked = self.n_sweeps_asked.load(Ordering::Acquire);
+        if n_asked > self.n_sweeps_done.load(Ordering::Acquire) && !self.is_replacing() {
+            if n_doomed > 0 {
+                self.sweep(space, &crew);
+            }
+            self.n_sweeps_done.store(n_asked, Ordering::Release);
+            self.tail.ring();
+            return Ok(true);
+        }
         // A layer that is being made may lead to what died since.
         if n_doomed >= LEAST_DEAD && n_doomed * DEAD_SHARE >= n_points && !self.is_replacing() {
             self.sweep(space, &crew);
@@ -428,6 +437,13 @@ impl Index {
         let n_before = self.n_rebuilt.load(Ordering::Acquire);
         self.rebuild.store(true, Ordering::Release);
         move || self.is_broken() || self.n_rebuilt.load(Ordering::Acquire) > n_before
+    }
+
+    /// Asks for dead points to be taken out of the graph, however few they are. The function returned tells whether
+    /// that is done.
+    pub(crate) fn ask_for_sweep(&self) -> impl Fn() -> bool {
+        let n_asked = self.n_sweeps_asked.fetch_add(1, Ordering::AcqRel) + 1;
+        move || self.is_broken() || self.n_sweeps_done.load(Ordering::Acquire) >= n_asked
     }
 
     /// Keeps searches from walking the graph until it is rebuilt: some of its points have no vectors.

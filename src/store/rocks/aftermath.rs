@@ -3,7 +3,7 @@
 //! RocksDB comes back by itself from a write that met a full disk. Until then it does not touch the log that the write
 //! went to, and a sync that comes meanwhile is refused. That refusal it would take for a new error, of the kind that
 //! only opening anew mends, and so stay read-only although there is space. It is dropped here: what it followed from is
-//! known.
+//! known. The same listener has threads that wrote a file give back the memory that took.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -12,6 +12,7 @@ use librocksdb_sys as ffi;
 use rocksdb::{AsRawPtr, Options};
 
 use super::take_error;
+use crate::heap;
 
 /// RocksDB's number for errors of the write path, syncs among them.
 const WRITE_PATH: u32 = 2;
@@ -25,9 +26,9 @@ pub(super) fn ignore_in(options: &mut Options) {
             ptr::null_mut(),
             Some(nothing_to_free),
             Some(nothing),
+            Some(heap_may_shrink),
             Some(nothing),
-            Some(nothing),
-            Some(nothing),
+            Some(heap_may_shrink),
             Some(nothing_either),
             Some(nothing_either),
             Some(nothing),
@@ -47,6 +48,11 @@ unsafe extern "C" fn on_error(_state: *mut c_void, reason: u32, status: *mut ffi
         // SAFETY: as above.
         unsafe { ffi::rocksdb_reset_status(status) };
     }
+}
+
+/// A file was written, by a thread of RocksDB's own: of the memory that took, most lies free now.
+unsafe extern "C" fn heap_may_shrink<T>(_state: *mut c_void, _db: *mut ffi::rocksdb_t, _event: *const T) {
+    heap::answer();
 }
 
 unsafe extern "C" fn nothing_to_free(_state: *mut c_void) {}

@@ -22,17 +22,19 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use librocksdb_sys as ffi;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    AsColumnFamilyRef, AsRawPtr, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DB, DBPinnableSlice, Env,
-    FlushOptions, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch, WriteBufferManager, WriteOptions,
+    AsColumnFamilyRef, AsRawPtr, BottommostLevelCompaction, BoundColumnFamily, Cache, ColumnFamilyDescriptor,
+    CompactOptions, DB, DBPinnableSlice, Env, FlushOptions, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch,
+    WriteBufferManager, WriteOptions,
 };
 
 pub(crate) use self::options::{Access, Budget, Shape};
 use self::options::{block_cache, database_options, family_options, logger};
-use crate::process;
+use crate::{heap, process};
 
 /// Bytes read at once where many rows are gone through.
 const READ_AHEAD: usize = 1 << 20;
@@ -86,6 +88,8 @@ pub(crate) struct Rocks {
     _scratch: Option<Scratch>,
     budget: Budget,
     cache: Cache,
+    /// Bytes that the cache may hold now.
+    cache_capacity: AtomicUsize,
     // RocksDB holds its own reference; ours is kept to ask how much the buffers use.
     write_buffers: WriteBufferManager,
 }
@@ -121,8 +125,8 @@ impl Rocks {
             }
             Access::ReadWrite | Access::Copy | Access::Create => DB::open_cf_descriptors(&options, path, descriptors)?,
         };
-        let rocks =
-            Arc::new(Rocks { db: ManuallyDrop::new(db), access, _scratch: scratch, budget, cache, write_buffers });
+        let (db, cache_capacity) = (ManuallyDrop::new(db), AtomicUsize::new(budget.cache_bytes_for(0)));
+        let rocks = Arc::new(Rocks { db, access, _scratch: scratch, budget, cache, cache_capacity, write_buffers });
         let handles = families.iter().map(|(name, _)| rocks.opened_family(name)).collect::<Outcome<Vec<_>>>()?;
         Ok((rocks, handles))
     }
@@ -373,10 +377,42 @@ impl Rocks {
         self.db.property_int_value_cf(family, "rocksdb.total-sst-files-size").ok().flatten().unwrap_or(0)
     }
 
+    /// Rewrites all files of a family, without what was deleted or replaced, as far as no snapshot shows it.
+    pub(crate) fn compact(&self, family: &Family) {
+        let mut options = CompactOptions::default();
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        // Others go on meanwhile.
+        options.set_exclusive_manual_compaction(false);
+        self.db.compact_range_cf_opt(family, None::<&[u8]>, None::<&[u8]>, &options);
+    }
+
+    /// Has the block cache hold no more than fits `n_bytes` of files that are read through it.
+    pub(crate) fn fit_cache(&self, n_bytes: u64) {
+        let n_bytes = usize::try_from(n_bytes).unwrap_or(usize::MAX);
+        let wanted = self.budget.cache_bytes_for(n_bytes.saturating_add(self.write_buffers.get_usage()));
+        if self.cache_capacity.swap(wanted, Ordering::Relaxed) != wanted {
+            let before = self.cache.get_usage();
+            self.cache.clone().set_capacity(wanted);
+            heap::note_freed(before.saturating_sub(self.cache.get_usage()));
+        }
+    }
+
+    /// Empties the block cache, but for what is in use.
+    pub(crate) fn clear_cache(&self) {
+        let capacity = self.cache_capacity.load(Ordering::Relaxed);
+        self.cache.clone().set_capacity(0);
+        self.cache.clone().set_capacity(capacity);
+    }
+
     /// Bytes of memory in use: cache with write buffers, and what open files take beside.
     pub(crate) fn memory_bytes(&self) -> u64 {
         let readers = self.db.property_int_value("rocksdb.estimate-table-readers-mem").ok().flatten().unwrap_or(0);
         self.cache.get_usage() as u64 + readers
+    }
+
+    /// Bytes of memory in the block cache, without write buffers.
+    pub(crate) fn cache_bytes(&self) -> u64 {
+        (self.cache.get_usage() as u64).saturating_sub(self.write_buffer_bytes())
     }
 
     /// Bytes of memory in write buffers.

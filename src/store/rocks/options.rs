@@ -8,7 +8,9 @@
 //! | `recycle_log_file_num`, pipelined, unordered, two-queue, manual or mmapped writes | off | each weakens recovery or snapshots |
 //! | `paranoid_file_checks`, `memtable_protection_bytes_per_key` | true, 8 | bit flips between memory and file are caught |
 //! | `max_total_wal_size` | 16 MiB | bounds replay, which an open after a kill does twice, and the space that recovery needs |
-//! | shards of the block cache | of 8 MiB and more | a shard holds the filter of any file |
+//! | capacity of the block cache | 8 MiB, then as the files grow, up to the budget | a small database takes little memory |
+//! | shards of the block cache | at most 8 | a shard holds the filter of any file |
+//! | `uncache_aggressiveness` | 10,000 | blocks of deleted files leave the cache at once; a new file's are all cached by `paranoid_file_checks` |
 //! | `max_file_opening_threads` | 1 | more are started for each family at every open |
 //! | table `format_version` | 6 | said, so that an upgrade does not change it unseen |
 //! | `max_successive_merges` | 16 | bounds what reading a row of postings that changes all the time takes; each merge counts those before it |
@@ -53,10 +55,15 @@ pub(crate) struct Budget {
     largest_write_buffer_bytes: usize,
 }
 
-/// A part of the block cache has at least so many bytes: the filter of a file is one block, of a byte and a quarter for
-/// each row, and one that does not fit into its part is read anew for every row that is looked up.
+/// What the block cache may hold of an empty database, in bytes: the least that [`Budget`] may be.
+const LEAST_CACHE: usize = 8 << 20;
+/// A part of a full block cache has at least so many bytes.
 const CACHE_PART: usize = 8 << 20;
-/// The cache has at most two to this power of parts, each with a lock of its own.
+/// The block cache has at most two to this power of parts, each with a lock of its own. The filter of a file is one
+/// block, of a byte and a quarter for each row, and one that does not fit into its part is read anew for every row that
+/// is looked up. The cache grows with the files, so an eighth of it has room for the filter of any.
+const MOST_CACHE_PARTS_LOG2: u32 = 3;
+/// The table of open files has at most two to this power of parts.
 const MOST_PARTS_LOG2: u32 = 6;
 
 impl Budget {
@@ -67,6 +74,11 @@ impl Budget {
             write_buffers_bytes,
             largest_write_buffer_bytes: (write_buffers_bytes / 4).min(64 << 20),
         }
+    }
+
+    /// Bytes that the block cache may hold where it is used for `n_bytes` of files and of write buffers.
+    pub(super) fn cache_bytes_for(&self, n_bytes: usize) -> usize {
+        n_bytes.max(LEAST_CACHE).min(self.cache_bytes)
     }
 }
 
@@ -137,14 +149,16 @@ fn max_open_files() -> i32 {
 
 pub(super) fn block_cache(budget: Budget) -> Cache {
     let mut options = LruCacheOptions::default();
-    options.set_capacity(budget.cache_bytes);
+    options.set_capacity(budget.cache_bytes_for(0));
     let n_parts = (budget.cache_bytes / CACHE_PART).max(1);
-    options.set_num_shard_bits(n_parts.ilog2().min(MOST_PARTS_LOG2) as i32);
+    options.set_num_shard_bits(n_parts.ilog2().min(MOST_CACHE_PARTS_LOG2) as i32);
     Cache::new_lru_cache_opts(&options)
 }
 
 pub(super) fn family_options(shape: Shape, budget: Budget, cache: &Cache) -> Outcome<Options> {
-    let mut options = options_from_string("paranoid_file_checks=true;memtable_protection_bytes_per_key=8")?;
+    let mut options = options_from_string(
+        "paranoid_file_checks=true;memtable_protection_bytes_per_key=8;uncache_aggressiveness=10000",
+    )?;
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_cache_index_and_filter_blocks(true);
@@ -236,4 +250,18 @@ pub(super) fn logger() -> InfoLogger {
         LogLevel::Error | LogLevel::Fatal => tracing::error!(target: "vectrove::rocksdb", "{message}"),
         _ => tracing::warn!(target: "vectrove::rocksdb", "{message}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_grows_with_the_files_up_to_the_budget() {
+        let budget = Budget::new(64 << 20);
+        assert_eq!(budget.cache_bytes_for(0), LEAST_CACHE);
+        assert_eq!(budget.cache_bytes_for(30 << 20), 30 << 20);
+        assert_eq!(budget.cache_bytes_for(usize::MAX), 64 << 20);
+        assert_eq!(Budget::new(1 << 20).cache_bytes_for(0), 1 << 20);
+    }
 }

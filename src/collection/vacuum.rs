@@ -1,0 +1,146 @@
+//! Giving back what deleted and replaced documents took, in memory and on disk, at once.
+//!
+//! All of it also happens by itself in time: dead points are swept when they are many, files are merged as they grow,
+//! and freed memory is given back now and then. No one has to ask.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use serde::Serialize;
+
+use super::waiting::Task;
+use super::{Collection, Keeper, Live, State};
+use crate::cancel::Cancel;
+use crate::error::{Error, Result};
+use crate::store::Store;
+use crate::{heap, process};
+
+/// Space to be given back; made by [`Collection::vacuum`] and [`Database::vacuum`](crate::Database::vacuum).
+#[must_use = "nothing is given back until `run`"]
+#[derive(Clone)]
+pub struct Vacuum {
+    states: Vec<Arc<State>>,
+    /// The store of a whole database; `None` for one collection.
+    store: Option<Weak<Store>>,
+    cancel: Cancel,
+    _keeper: Keeper,
+}
+
+/// What a vacuum went through, and what it left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Vacuumed {
+    /// Collections that were gone through.
+    pub n_collections: usize,
+    /// Bytes of their files before, without images and the log.
+    pub disk_bytes_before: u64,
+    /// Bytes of the same afterwards.
+    pub disk_bytes_after: u64,
+}
+
+impl Collection {
+    /// Gives back the space of deleted and replaced documents: takes them out of the graph, rewrites the collection's
+    /// files and its image without them, empties the database's cache, and returns freed memory to the operating
+    /// system. Searches and writes go on meanwhile.
+    ///
+    /// Takes about as long as reading and writing all files of the collection, and needs as much free space as its
+    /// largest family of files. What an older [`Snapshot`](crate::Snapshot) shows stays. No one has to call it: space
+    /// comes back by itself while documents are written.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(1))?;
+    /// notes.insert_many((0..1_000).map(|n| Document::new([n as f32 + 1.0]).id(n as u64)))?;
+    /// notes.delete_many(0..900u64)?;
+    /// let vacuumed = notes.vacuum().run()?;
+    /// assert_eq!(vacuumed.n_collections, 1);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn vacuum(&self) -> Vacuum {
+        Vacuum::of(vec![self.state().clone()], None, self.keeper().clone())
+    }
+}
+
+impl Vacuum {
+    pub(crate) fn of(states: Vec<Arc<State>>, store: Option<Weak<Store>>, keeper: Keeper) -> Self {
+        Vacuum { states, store, cancel: Cancel::default(), _keeper: keeper }
+    }
+
+    /// Ends it early once the flag is set: before the next family of files. What was given back until then stays so.
+    pub fn cancel(mut self, cancel: &Cancel) -> Self {
+        self.cancel = cancel.clone();
+        self
+    }
+
+    /// Gives the space back, and waits until that is done.
+    ///
+    /// # Errors
+    /// `ReadOnly` while nothing can be written, or where rewriting would leave less free space than
+    /// [`Options::min_free_bytes`](crate::Options::min_free_bytes); `Cancelled`; `CollectionNotFound` if the one
+    /// collection was dropped; `Closed`; `Storage` if the engine fails.
+    pub fn run(self) -> Result<Vacuumed> {
+        process::check()?;
+        let store = self.store.as_ref().map(|store| store.upgrade().ok_or(Error::Closed)).transpose()?;
+        let mut vacuumed = Vacuumed::default();
+        for state in &self.states {
+            self.cancel.check()?;
+            let live = match state.live() {
+                // Of a whole database, one that was dropped meanwhile is of no interest.
+                Err(Error::CollectionNotFound { .. }) if store.is_some() => continue,
+                live => live?,
+            };
+            vacuumed.n_collections += 1;
+            vacuumed.disk_bytes_before += live.disk_bytes();
+            live.vacuum(&self.cancel)?;
+            vacuumed.disk_bytes_after += live.disk_bytes();
+            live.store.rocks().clear_cache();
+        }
+        if let Some(store) = store {
+            self.cancel.check()?;
+            store.check_writable()?;
+            store.vacuum_log()?;
+        }
+        heap::trim();
+        // The linker gives back what its threads keep.
+        self.states.iter().filter_map(|state| state.live().ok()).for_each(|live| live.bell.ring());
+        Ok(vacuumed)
+    }
+}
+
+impl Live {
+    /// Bytes of its files; what is still in the log or in write buffers is not counted.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        self.families.all().iter().map(|family| self.store.rocks().family_bytes(family)).sum()
+    }
+
+    fn vacuum(&self, cancel: &Cancel) -> Result<()> {
+        self.store.check_writable()?;
+        if let Some(index) = &self.memory.index {
+            let is_swept = index.ask_for_sweep();
+            let is_over = || is_swept() || cancel.is_cancelled();
+            self.wait_for_work(index.tail().waiting(), &[Task::Link, Task::BringVectors], is_over)?;
+            cancel.check()?;
+        }
+        self.save()?;
+        self.store.flush_families(std::iter::once(&self.families))?;
+        for family in self.families.all() {
+            cancel.check()?;
+            let n_bytes = self.store.rocks().family_bytes(family);
+            self.store.check_space(usize::try_from(n_bytes).unwrap_or(usize::MAX))?;
+            // Those who rewrite files give back what that took.
+            heap::ask();
+            self.store.rocks().compact(family);
+        }
+        // The engine says nothing of a rewrite that failed, but takes no writes after it.
+        self.store.check_writable()
+    }
+}
+
+impl fmt::Debug for Vacuum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.states.iter().map(|state| state.name()).collect();
+        f.debug_struct("Vacuum").field("collections", &names).finish()
+    }
+}
