@@ -260,6 +260,8 @@ pub struct Hits {
 pub struct Opening {
     /// Where its graph came from.
     pub way: OpenedBy,
+    /// Documents, and slots without one, that were read from rows: all, or what has changed since the image.
+    pub n_read: usize,
     /// Batches of linked documents that the graph was brought up to date by.
     pub n_deltas: u64,
     /// Documents that were not in the graph yet.

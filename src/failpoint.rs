@@ -5,7 +5,8 @@
 //! `kill -9`. `VECTROVE_FREEZE` names kinds of derived writes, each with how many times it may still happen, as in
 //! `delta=10,save=0`; those beyond do not happen, as if the disk had refused them. `VECTROVE_PAUSE` names a point and,
 //! after a colon, the milliseconds that each pass takes there. `VECTROVE_LEAST_LINKED` is the size from which on
-//! namespaces have links of their own.
+//! namespaces have links of their own, `VECTROVE_LEAST_CHANGED` how many slots change at least before an image is written
+//! in the background.
 //!
 //! A test in the same process names points at which work is refused, until it says otherwise ([`refuse_at`],
 //! [`allow_at`]), and points at which whoever comes by stays for a while ([`pause_at`]).
@@ -33,6 +34,20 @@ pub(crate) fn least_linked(usual: usize) -> usize {
 pub(crate) fn least_linked(usual: usize) -> usize {
     static TOLD: std::sync::LazyLock<Option<usize>> =
         std::sync::LazyLock::new(|| std::env::var("VECTROVE_LEAST_LINKED").ok()?.parse().ok());
+    TOLD.unwrap_or(usual)
+}
+
+/// How many slots have to change before an image is written in the background, which tests may make fewer.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub(crate) fn least_changed(usual: usize) -> usize {
+    usual
+}
+
+#[cfg(feature = "failpoints")]
+pub(crate) fn least_changed(usual: usize) -> usize {
+    static TOLD: std::sync::LazyLock<Option<usize>> =
+        std::sync::LazyLock::new(|| std::env::var("VECTROVE_LEAST_CHANGED").ok()?.parse().ok());
     TOLD.unwrap_or(usual)
 }
 

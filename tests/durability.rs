@@ -13,6 +13,8 @@ use std::process::{Command, Stdio};
 
 /// Documents from which on a campaign's namespaces have links of their own: some grow and shrink past that.
 const LEAST_LINKED: &str = "16";
+/// Slots that change in a campaign before an image is written in the background.
+const LEAST_CHANGED: &str = "32";
 
 /// The exit status of a campaign that this machine cannot run.
 const SKIPPED: i32 = 77;
@@ -22,6 +24,9 @@ fn check_campaign(campaign: &str, size: &str, count: u64) {
     command.arg(campaign).args([size, &count.to_string()]);
     if std::env::var_os("VECTROVE_LEAST_LINKED").is_none() {
         command.env("VECTROVE_LEAST_LINKED", LEAST_LINKED);
+    }
+    if std::env::var_os("VECTROVE_LEAST_CHANGED").is_none() {
+        command.env("VECTROVE_LEAST_CHANGED", LEAST_CHANGED);
     }
     if let Ok(seed) = std::env::var("VECTROVE_SEED") {
         command.args(["--seed", &seed]);

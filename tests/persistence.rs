@@ -7,7 +7,7 @@ mod common;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{check_error, content, folder, quick, random, seed};
 use rand::{Rng, rngs::StdRng};
@@ -221,6 +221,76 @@ fn a_killed_process_leaves_deltas_that_make_up_for_what_an_image_lacks() {
         ground.check(&collection, &format!("{what}, and again"));
         db.verify().unwrap();
     }
+}
+
+/// Waits until an image holds all that was committed so far.
+fn wait_imaged(db: &Database) {
+    let (last, began) = (db.stats().unwrap().commit, Instant::now());
+    while stats(db).image_commit < Some(last) {
+        assert!(began.elapsed() < Duration::from_secs(60), "no image of commit {last}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn after_a_kill_at_rest_only_what_changed_since_the_image_is_read() {
+    let mut ground = Ground::new();
+    let (db, collection) = ground.open(quick());
+    ground.put(&collection, 0..12_000);
+    wait_imaged(&db);
+    ground.put(&collection, 12_000..12_020);
+    ground.delete(&collection, 0..5);
+    db.flush().unwrap();
+    let copy = ground.copy();
+    let original = std::mem::replace(&mut ground.path, copy.path().join("db"));
+    let (db, collection) = ground.open(quick());
+    let opening = stats(&db).opening;
+    assert_eq!((opening.way, opening.n_read), (OpenedBy::Image, 25), "{opening:?}");
+    ground.check(&collection, "an image");
+    collection.wait_indexed().unwrap();
+    db.verify().unwrap();
+    ground.put(&collection, 11_000..11_100);
+    collection.wait_indexed().unwrap();
+    db.close().unwrap();
+    // Rows that were older than the image are not any more.
+    std::fs::remove_dir_all(ground.path.join("images")).unwrap();
+    let (db, collection) = ground.open(quick());
+    let opening = stats(&db).opening;
+    assert_eq!((opening.way, opening.n_waiting, opening.n_deltas), (OpenedBy::Rows, 0, 0), "{opening:?}");
+    ground.check(&collection, "rows written later");
+    db.verify().unwrap();
+    db.close().unwrap();
+    // Without the image, deltas lead on from rows that are older.
+    std::fs::remove_dir_all(&ground.path).unwrap();
+    copy_folder(&original, &ground.path);
+    std::fs::remove_dir_all(ground.path.join("images")).unwrap();
+    let (db, _) = ground.open(quick());
+    let opening = stats(&db).opening;
+    assert!(opening.way == OpenedBy::Rows && opening.n_deltas > 0 && opening.n_read == 12_015, "{opening:?}");
+    db.verify().unwrap();
+}
+
+#[test]
+fn after_a_kill_while_a_collection_grows_a_part_is_read() {
+    let mut ground = Ground::new();
+    let (db, collection) = ground.open(quick());
+    ground.put(&collection, 0..5_000);
+    let began = Instant::now();
+    while stats(&db).image_commit.is_none() {
+        assert!(began.elapsed() < Duration::from_secs(2), "an image is not written before the collection rests");
+        ground.put(&collection, 0..10);
+    }
+    ground.put(&collection, 5_000..6_000);
+    db.flush().unwrap();
+    let copy = ground.copy();
+    ground.path = copy.path().join("db");
+    let (db, collection) = ground.open(quick());
+    let opening = stats(&db).opening;
+    assert!(opening.way == OpenedBy::Image && opening.n_read < 4_000, "{opening:?}");
+    ground.check(&collection, "an image");
+    collection.wait_indexed().unwrap();
+    ground.check(&collection, "an image, linked");
+    db.verify().unwrap();
 }
 
 #[test]

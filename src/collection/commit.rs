@@ -123,7 +123,7 @@ pub(crate) fn commit_with(
         // Searches go on: they look at an earlier commit until the view is published. Who counts waits, so that what
         // is counted in memory and seen on disk is one commit.
         let lives: Vec<_> = changes.iter().map(|change| change.live.clone()).collect();
-        lives.iter().for_each(|live| live.note_change(turn.last()));
+        changes.iter().for_each(|change| change.live.note_change(turn.last(), change.memory.n_slots()));
         let mut writers: Vec<_> = lives.iter().map(|live| live.memory.write()).collect();
         for (writer, change) in writers.iter_mut().zip(changes) {
             let mut names = change.live.namespaces.write();

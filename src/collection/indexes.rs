@@ -1,6 +1,7 @@
 //! The verbs on a collection's indexes. No one has to call any of them but those that say what metadata is indexed:
 //! indexes keep themselves.
 
+use super::persist::Saving;
 use super::waiting::Task;
 use super::{Collection, Live, check};
 use crate::config::Residency;
@@ -144,7 +145,7 @@ impl Collection {
             }
         }
         live.wait_for_postings()?;
-        live.save()?;
+        live.save(Saving::All)?;
         drop(live);
         self.state.live().map(drop)
     }

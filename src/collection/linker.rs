@@ -100,7 +100,7 @@ impl Linker {
                     }
                     match work(&lives, &pool, &bell) {
                         Progress::Worked => {}
-                        Progress::Done => bell.wait(None),
+                        Progress::Done => bell.wait(image_due_in(&lives)),
                         Progress::Blocked => bell.wait(Some(PATIENCE)),
                     }
                 }
@@ -147,6 +147,11 @@ fn work(lives: &RwLock<Vec<Weak<Live>>>, pool: &rayon::ThreadPool, bell: &Bell) 
     progress
 }
 
+/// How long it takes until an image of a collection is due if nothing more is written.
+fn image_due_in(lives: &RwLock<Vec<Weak<Live>>>) -> Option<Duration> {
+    lives.read().iter().filter_map(|live| live.upgrade()?.image_due_in()).min()
+}
+
 /// Does one piece of work of each kind for a collection.
 fn work_on(live: &Live, pool: &rayon::ThreadPool) -> Progress {
     let mut worked = false;
@@ -183,8 +188,8 @@ fn work_on(live: &Live, pool: &rayon::ThreadPool) -> Progress {
     attempt(Task::BringVectors, &|| live.bring_vectors());
     attempt(Task::IndexFields, &|| live.build_fields());
     attempt(Task::IndexWords, &|| live.build_words());
-    if live.is_save_due() {
-        attempt(Task::Save, &|| live.save().map(|()| false));
+    if let Some(saving) = live.saving_due() {
+        attempt(Task::Save, &|| live.save(saving).map(|()| false));
     }
     match worked {
         true => Progress::Worked,

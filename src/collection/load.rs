@@ -39,8 +39,10 @@ use crate::store::rocks::{EngineSnapshot, Family, Rocks};
 use crate::store::storage;
 use crate::store::words::WordsRow;
 
-/// Slots that are brought up to date one by one, however few an image has.
+/// Slots that are brought up to date one by one, however few an image has...
 const MOST_CHANGED: usize = 16_384;
+/// ...and how many for each one that it has.
+const CHANGED_SHARE: usize = 1;
 
 /// Of the memory for caches, one part in so many may be postings of a collection.
 const POSTINGS_SHARE: usize = 8;
@@ -149,8 +151,9 @@ pub(crate) struct Source<'a> {
 }
 
 impl Candidate {
-    fn n_slots(&self) -> usize {
-        image::n_slots(&self.image) / 2
+    /// How many slots may have changed since: where it is more, rows are read faster all together.
+    fn most_changed(&self) -> usize {
+        (image::n_slots(&self.image) * CHANGED_SHARE).max(MOST_CHANGED)
     }
 
     /// The image of a collection, if there is one that goes on from where its graph is.
@@ -184,9 +187,7 @@ pub(crate) fn load(
 ) -> Result<Loaded> {
     let (began, codebook) = (Instant::now(), source.codebook());
     let memory = || memory(codebook.clone());
-    // Where most has changed since the image, rows are read faster all together than one by one.
-    let is_worth_it =
-        |candidate: &Candidate| expected.n_after(candidate.covers) <= candidate.n_slots().max(MOST_CHANGED);
+    let is_worth_it = |candidate: &Candidate| expected.n_after(candidate.covers) <= candidate.most_changed();
     let mut loaded = match candidate.filter(is_worth_it) {
         Some(candidate) => load_by_image(source, &memory, candidate, expected, last)?,
         None => load_by_rows(source, memory()?, expected, last)?,
@@ -195,8 +196,8 @@ pub(crate) fn load(
     loaded.state.regions = source.region_keys().unwrap_or_default();
     loaded.state.regions.extend(measured(source.region_rows().unwrap_or_default()));
     loaded.opening.micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let Opening { way, n_deltas, n_waiting, micros, .. } = loaded.opening;
-    tracing::info!(?way, n_deltas, n_waiting, micros, "collection read");
+    let Opening { way, n_read, n_deltas, n_waiting, micros, .. } = loaded.opening;
+    tracing::info!(?way, n_read, n_deltas, n_waiting, micros, "collection read");
     Ok(loaded)
 }
 
@@ -209,7 +210,7 @@ fn load_by_image(
     last: Commit,
 ) -> Result<Loaded> {
     let Candidate { image, covers } = candidate;
-    let (tag, n_bytes, new) = (image.tag, image.n_bytes(), memory()?);
+    let (tag, n_bytes, n_imaged, new) = (image.tag, image.n_bytes(), image::n_slots(&image), memory()?);
     let (is_sound, is_proven) = (image::is_sound(&image, &new), image::is_proven(&image));
     let taken = if is_sound { image::take_up(image, &new) } else { Err(std::io::Error::other("it is damaged")) };
     if let Err(error) = taken {
@@ -229,8 +230,9 @@ fn load_by_image(
     }
     let (fields, words) = source.indexes();
     let mut loaded = Loaded { namespaces, fields, words, last_change, ..Loaded::empty(new, source.config) };
+    loaded.opening.n_read = changed.len();
     loaded.state.imaged_delta = tag.delta;
-    loaded.state.image_bytes = n_bytes;
+    (loaded.state.image_bytes, loaded.state.n_imaged, loaded.state.n_changed) = (n_bytes, n_imaged, changed.len());
     super::regraph::follow(source, &mut loaded, (tag.delta, is_proven), &changes)?;
     (loaded.state.cursor.image, loaded.state.cursor.covers) = (tag.commit, covers);
     Ok(loaded)
@@ -245,6 +247,8 @@ fn load_by_rows(source: Source<'_>, memory: Memory, mut expected: Expected, last
     memory.slots.exact.held().iter().for_each(|held| held.set_complete(Commit(0)));
     let (fields, words) = source.indexes();
     let mut loaded = Loaded { namespaces, fields, words, last_change, ..Loaded::empty(memory, source.config) };
+    loaded.opening.n_read = loaded.memory.census().n_documents;
+    loaded.state.n_changed = loaded.opening.n_read;
     super::regraph::read(source, &mut loaded)?;
     Ok(loaded)
 }

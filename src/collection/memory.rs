@@ -163,6 +163,13 @@ pub(crate) struct Changes {
     pub(crate) touched: Vec<Slot>,
 }
 
+impl Changes {
+    /// How many slots are changed.
+    pub(crate) fn n_slots(&self) -> usize {
+        self.freed.len() + self.put.len() + self.touched.len()
+    }
+}
+
 /// A slot that is given a document.
 #[derive(Debug)]
 pub(crate) struct NewRow {

@@ -51,7 +51,7 @@ mod moment;
 mod names;
 mod order;
 mod own_metadata;
-mod persist;
+pub(crate) mod persist;
 pub(crate) mod plan;
 pub(crate) mod query;
 pub(crate) mod read;
@@ -395,8 +395,9 @@ impl Live {
         Source { rocks: self.store.rocks(), families: &self.families, snapshot, config: &self.config, cancel: None }
     }
 
-    /// Takes note of a commit that changed the collection.
-    pub(crate) fn note_change(&self, commit: Commit) {
+    /// Takes note of a commit that changed the collection, and so many of its slots.
+    pub(crate) fn note_change(&self, commit: Commit, n_slots: usize) {
+        self.persist.note_changed(n_slots);
         self.last_change.fetch_max(commit.0, Ordering::AcqRel);
     }
 

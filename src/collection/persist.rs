@@ -6,6 +6,10 @@
 //! then the image; then it drops the deltas that both hold. Up to that moment the image before is still good with the
 //! deltas after it, so that a kill at any point costs nothing but the time to go through those deltas.
 //!
+//! In the background an image is written alone: when the collection has grown to a multiple of what the last one holds,
+//! and when nothing has been written for [`REST`]. Rows then stay as they are, and so do the deltas that lead on from
+//! them: an open without the image goes through these.
+//!
 //! If a delta cannot be written, none is until a save has made up for it: deltas have no gaps. What is written here is
 //! derived; failing to write it fails nothing else.
 
@@ -33,14 +37,35 @@ use crate::store::{image, key};
 const LEAST_BYTES: u64 = 64 << 20;
 /// ...and by this part of the image.
 const IMAGE_SHARE: u64 = 2;
+/// An image is due when the slots that changed since the last one are so many times those that it holds...
+const GROWTH: u64 = 3;
+/// ...or, once nothing was written for [`REST`], one part in so many of them...
+const REST_SHARE: u64 = 8;
+/// ...and in either case at least so many: reading fewer takes no longer than an image does.
+const LEAST_CHANGED: usize = 4_096;
+/// How long nothing is written before a collection is at rest.
+const REST: Duration = Duration::from_secs(3);
+/// Bytes of deltas that an open goes through in the time that one changed slot takes.
+const BYTES_PER_SLOT: u64 = 1 << 10;
 /// How long to wait between two saves that are due.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes of rows written in one batch.
 const BATCH_BYTES: usize = 4 << 20;
 
+/// What a save writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Saving {
+    /// Rows of the graph, and an image.
+    All,
+    /// An image alone, where rows and the deltas that follow them are sound.
+    Image,
+}
+
 /// What has been written of a graph, and what has not.
 pub(crate) struct Persist {
     state: Mutex<State>,
+    /// Slots that commits have changed since the newest image.
+    n_changed: AtomicU64,
     /// Bytes that an open would have to go through, as far as they come from deltas.
     delta_bytes: AtomicU64,
     n_deltas: AtomicU64,
@@ -74,8 +99,16 @@ pub(crate) struct State {
     /// The delta that the newest image holds, and how many bytes it has.
     pub(crate) imaged_delta: u64,
     pub(crate) image_bytes: u64,
+    /// How many slots it has, and how many have changed between it and the open.
+    pub(crate) n_imaged: usize,
+    pub(crate) n_changed: usize,
+    /// Bytes of deltas that it holds, of those that are counted.
+    imaged_bytes: u64,
     /// Bytes of deltas that were there at open.
     pub(crate) delta_bytes: u64,
+    /// The last change that was seen, and when it was seen first.
+    seen: Commit,
+    seen_at: Option<Instant>,
     /// When a save was last tried that was due.
     tried_at: Option<Instant>,
     /// The collection was dropped: nothing more is written.
@@ -127,6 +160,14 @@ impl Dirty {
 }
 
 impl State {
+    /// Takes note of the last change. Returns how long it has been the last.
+    fn rests_for(&mut self, last_change: Commit) -> Duration {
+        if self.seen != last_change {
+            (self.seen, self.seen_at) = (last_change, None);
+        }
+        self.seen_at.get_or_insert_with(Instant::now).elapsed()
+    }
+
     /// If the last batch that told of codebooks was not written, it is yet to be told.
     fn untell(&mut self) {
         if let Some(before) = self.told_before.take() {
@@ -140,6 +181,7 @@ impl Persist {
     pub(crate) fn new(state: State) -> Self {
         Persist {
             delta_bytes: AtomicU64::new(state.delta_bytes),
+            n_changed: AtomicU64::new(state.n_changed as u64),
             state: Mutex::new(state),
             n_deltas: AtomicU64::new(0),
             n_delta_bytes_in_all: AtomicU64::new(0),
@@ -154,6 +196,27 @@ impl Persist {
         (cursor.image.0 > 0).then(|| cursor.image.max(cursor.covers))
     }
 
+    /// Takes note of slots that a commit changes.
+    pub(crate) fn note_changed(&self, n_slots: usize) {
+        self.n_changed.fetch_add(n_slots as u64, Ordering::Relaxed);
+    }
+
+    /// What an open would have to go through after the image, in changed slots.
+    fn n_behind(&self, state: &State) -> u64 {
+        let n_bytes = self.delta_bytes.load(Ordering::Relaxed).saturating_sub(state.imaged_bytes);
+        self.n_changed.load(Ordering::Relaxed) + n_bytes / BYTES_PER_SLOT
+    }
+
+    /// Whether an image is worth it once the collection is at rest.
+    fn is_behind(&self, state: &State) -> bool {
+        self.n_behind(state) >= (state.n_imaged as u64 / REST_SHARE).max(least_changed())
+    }
+
+    /// Whether the collection has outgrown its image.
+    fn has_outgrown(&self, state: &State) -> bool {
+        self.n_behind(state) >= (state.n_imaged as u64 * GROWTH).max(least_changed())
+    }
+
     /// Bytes written since the collection was opened: of deltas, checkpoints and images.
     pub(crate) fn written(&self) -> [u64; 3] {
         [&self.n_delta_bytes_in_all, &self.n_checkpoint_bytes, &self.n_image_bytes]
@@ -164,6 +227,10 @@ impl Persist {
     pub(crate) fn n_deltas(&self) -> u64 {
         self.n_deltas.load(Ordering::Relaxed)
     }
+}
+
+fn least_changed() -> u64 {
+    failpoint::least_changed(LEAST_CHANGED) as u64
 }
 
 impl Live {
@@ -210,22 +277,37 @@ impl Live {
         failpoint::hit("delta.written");
     }
 
-    /// Whether so much has been written since the last save that another is worth it, or one has to make up for deltas
-    /// that were not written.
-    pub(crate) fn is_save_due(&self) -> bool {
+    /// The save that is due: so much has been written since the last one that another is worth it, or one has to make
+    /// up for deltas that were not written.
+    pub(crate) fn saving_due(&self) -> Option<Saving> {
         let n_bytes = self.persist.delta_bytes.load(Ordering::Relaxed);
-        let Some(mut state) = self.persist.state.try_lock() else { return false };
-        if state.ended {
-            return false;
-        }
+        let mut state = self.persist.state.try_lock().filter(|state| !state.ended)?;
         let is_large = n_bytes >= LEAST_BYTES && n_bytes >= state.image_bytes / IMAGE_SHARE;
         let is_late = state.lagging || self.is_rebuilt(&state);
+        let is_at_rest = state.rests_for(self.last_change()) >= REST;
+        let needs_image = self.persist.has_outgrown(&state) || (is_at_rest && self.persist.is_behind(&state));
+        let saving = match is_large || is_late {
+            true => Saving::All,
+            false if needs_image => Saving::Image,
+            false => return None,
+        };
         let is_patient = state.tried_at.is_some_and(|tried| tried.elapsed() < PATIENCE);
-        let is_due = (is_large || is_late) && !is_patient && self.store.is_writable() && self.is_persisted();
-        if is_due {
+        let is_due = !is_patient && self.store.is_writable() && self.is_persisted();
+        is_due.then(|| {
             state.tried_at = Some(Instant::now());
+            saving
+        })
+    }
+
+    /// How long it takes until an image is due if nothing more is written; `None` if none will be.
+    pub(crate) fn image_due_in(&self) -> Option<Duration> {
+        let mut state = self.persist.state.try_lock().filter(|state| !state.ended)?;
+        if !self.persist.is_behind(&state) || !self.store.is_writable() || !self.is_persisted() {
+            return None;
         }
-        is_due
+        let rest = REST.saturating_sub(state.rests_for(self.last_change()));
+        let patience = state.tried_at.map(|tried| PATIENCE.saturating_sub(tried.elapsed()));
+        Some(rest.max(patience.unwrap_or_default()))
     }
 
     /// Whether rows and deltas on disk are the graph in memory, as long as nothing is linked.
@@ -296,6 +378,10 @@ impl Live {
         rows.iter().for_each(|(region, row)| batch.put(family, &key::codebook_of(*region), &row.encode()));
         let regions: BTreeMap<NamespaceId, u64> = measured(rows);
         state.is_image_outdated |= !state.regions.keys().eq(regions.keys());
+        if state.codebook != Some(codebook.book.generation) {
+            // No code of the newest image is of use any more.
+            self.persist.note_changed(std::mem::take(&mut state.n_imaged));
+        }
         let before = (state.codebook, std::mem::replace(&mut state.regions, regions));
         state.told_before.get_or_insert(before);
         state.codebook = Some(codebook.book.generation);
@@ -318,7 +404,7 @@ impl Live {
 
     /// Writes down what has changed since the last time, and an image, unless there is one of the same. Linking waits
     /// meanwhile.
-    pub(crate) fn save(&self) -> Result<()> {
+    pub(crate) fn save(&self, saving: Saving) -> Result<()> {
         if !self.is_persisted() || !failpoint::allows("save") {
             return Ok(());
         }
@@ -329,9 +415,11 @@ impl Live {
             return Ok(());
         }
         // Only now: what is linked was written before this commit was looked at, or is told of by the log after it.
+        let n_changed = self.persist.n_changed.load(Ordering::Relaxed);
         let view = self.store.view();
         let graph = index.map(Index::graph);
-        if let (Some(index), Some(graph)) = (index, &graph) {
+        let is_bare = saving == Saving::Image && graph.as_ref().is_some_and(|graph| self.may_skip_rows(graph, &state));
+        if let (Some(index), Some(graph), false) = (index, &graph, is_bare) {
             if self.is_rebuilt(&state) {
                 state.n_rebuilt = index.n_rebuilt();
                 state.wipe = true;
@@ -339,6 +427,7 @@ impl Live {
             self.write_rows(graph, &mut state)?;
         }
         let Cursor { delta, image, covers, .. } = state.cursor;
+        let delta = if is_bare { state.last_delta } else { delta };
         let is_outdated = state.imaged_delta != delta || state.is_image_outdated;
         if image.0 == 0 || self.last_change() > image.max(covers) || is_outdated {
             // Everything that the image holds is in files then, so that the log need not vouch for it.
@@ -350,6 +439,9 @@ impl Live {
             state.image_bytes = self.write_image(&view, delta, graph.as_deref(), &state.regions)?;
             (state.imaged_delta, state.cursor.image) = (delta, view.commit);
             state.is_image_outdated = false;
+            state.n_imaged = self.memory.slots.n_slots();
+            state.imaged_bytes = self.persist.delta_bytes.load(Ordering::Relaxed);
+            self.persist.n_changed.fetch_sub(n_changed, Ordering::Relaxed);
             self.persist.n_image_bytes.fetch_add(state.image_bytes, Ordering::Relaxed);
         }
         let cursor = Cursor { covers: view.commit, ..state.cursor };
@@ -357,14 +449,26 @@ impl Live {
         batch.put(&self.families.graph, key::CURSOR, &cursor.encode());
         // A cursor without it would tell of a graph that an older version made.
         self.put_codebook(&mut state, &mut batch, false);
-        batch.delete_range(&self.families.graph, &key::delta(0), &key::delta(cursor.delta + 1));
+        if !is_bare {
+            batch.delete_range(&self.families.graph, &key::delta(0), &key::delta(cursor.delta + 1));
+        }
         self.store.write_derived(batch)?;
         state.told_before = None;
         failpoint::hit("save.trimmed");
         state.cursor = cursor;
         self.store.note_image(self.id, Some(cursor.covers));
-        self.persist.delta_bytes.store(0, Ordering::Relaxed);
+        if !is_bare {
+            state.imaged_bytes = 0;
+            self.persist.delta_bytes.store(0, Ordering::Relaxed);
+        }
         Ok(())
+    }
+
+    /// Whether an image may be written without the rows: these are sound, all deltas that follow them are there, and
+    /// where walks of regions begin, which images do not hold, is nothing but what deltas tell.
+    fn may_skip_rows(&self, graph: &Graph, state: &State) -> bool {
+        let is_sound = !state.lagging && !state.wipe && !self.is_rebuilt(state);
+        is_sound && !state.cursor.is_divided && graph.gates().is_empty()
     }
 
     /// The commit up to which the newest image says what is there; `None` without one.

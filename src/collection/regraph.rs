@@ -61,6 +61,10 @@ pub(super) fn follow(
         let (read, hosts) = replay.end();
         changes.extend(changes_of(&graph, &read.short, &read.strange));
         finish(loaded, read, changes, is_proven);
+        if delta > loaded.state.cursor.delta {
+            // Which rows are older than the image only the deltas before it tell, and these are not gone through.
+            loaded.state.dirty.insert_all(loaded.memory.slots.n_slots());
+        }
         return settle(source, loaded, &hosts);
     }
     settle(source, loaded, &Hosts::default())

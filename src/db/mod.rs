@@ -24,6 +24,7 @@ use crate::cancel::Cancel;
 use crate::collection::batch::Batch;
 use crate::collection::linker::{Bell, Linker};
 use crate::collection::load::{self, Candidate, Loaded, Source};
+use crate::collection::persist::Saving;
 use crate::collection::residency::Budget;
 use crate::collection::vacuum::Vacuum;
 use crate::collection::{Common, Keeper, Live, State, new_memory};
@@ -349,7 +350,7 @@ impl Engine {
         let collections = std::mem::take(&mut *self.collections.write());
         let lives: Vec<Arc<Live>> = collections.values().filter_map(|state| state.leave_closed()).collect();
         for live in lives.iter().filter(|live| !live.store.is_beside()) {
-            if let Err(error) = live.save() {
+            if let Err(error) = live.save(Saving::All) {
                 tracing::warn!("the next open reads rows instead of an image: {error}");
             }
         }
