@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 
 use serde::Serialize;
 
+use super::persist::Saving;
 use super::waiting::Task;
 use super::{Collection, Keeper, Live, State};
 use crate::cancel::Cancel;
@@ -123,7 +124,7 @@ impl Live {
             self.wait_for_work(index.tail().waiting(), &[Task::Link, Task::BringVectors], is_over)?;
             cancel.check()?;
         }
-        self.save()?;
+        self.save(Saving::All)?;
         self.store.flush_families(std::iter::once(&self.families))?;
         for family in self.families.all() {
             cancel.check()?;
