@@ -19,8 +19,8 @@ impl Collection {
     }
 
     /// Replaces the collection's own metadata, while reads and writes go on: an object of at most 64 KiB as JSON
-    /// ([`MAX_COLLECTION_METADATA_BYTES`](crate::limits::MAX_COLLECTION_METADATA_BYTES)), nested as deeply as documents'
-    /// may be. It is kept in backups, and when the collection is renamed. A change that returned is on the disk.
+    /// ([`MAX_COLLECTION_METADATA_BYTES`]), nested as deeply as that of documents may be. It is kept in backups, and when
+    /// the collection is renamed. A change that returned is on the disk.
     ///
     /// # Errors
     /// `InvalidMetadata` if it is neither an object nor null, which is the empty one; `LimitExceeded` if it is too large
