@@ -26,7 +26,7 @@ const BLOCK: usize = 120 << 10;
 /// At most so many blocks are taken...
 const MOST_BLOCKS: usize = 2_048;
 /// ...and no more after so many in a row of which nothing is in memory.
-const MOST_EMPTY: usize = 256;
+const MOST_EMPTY: usize = 16;
 
 /// Bytes freed, by the word of those who did, since memory was last given back.
 static FREED: AtomicUsize = AtomicUsize::new(0);
@@ -66,11 +66,12 @@ pub(crate) fn trim() {
     ask();
 }
 
-/// The same, if much was freed and it was not done within the last minute.
-pub(crate) fn trim_if_due() {
-    if FREED.load(Ordering::Relaxed) >= LEAST_BYTES && seconds() >= DUE.load(Ordering::Relaxed) {
-        trim();
-    }
+/// Whether much was freed and [`trim`] was not called within the last minute. Says so once a minute.
+pub(crate) fn is_due() -> bool {
+    let (now, due) = (seconds(), DUE.load(Ordering::Relaxed));
+    FREED.load(Ordering::Relaxed) >= LEAST_BYTES
+        && now >= due
+        && DUE.compare_exchange(due, now + PATIENCE, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }
 
 /// Asks threads to give back what their arenas keep, each when it next comes by [`answer`].

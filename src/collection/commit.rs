@@ -63,9 +63,10 @@ pub(crate) fn commit(
 ) -> Result<Receipt> {
     // A batch that was committed before needs no room, and is not given up.
     if let Some(id) = operation_id {
-        let held = store.hold();
-        let found = store.find_operation(id)?;
-        drop(held);
+        let last = store.hold();
+        // Of a commit that failed and is there all the same nobody has seen anything yet.
+        let found = store.find_operation(id)?.filter(|commit| *commit <= *last);
+        drop(last);
         if let Some(commit) = found {
             return repeat(store, commit, ids_of(&work.operations), durability);
         }
@@ -123,7 +124,7 @@ pub(crate) fn commit_with(
         // Searches go on: they look at an earlier commit until the view is published. Who counts waits, so that what
         // is counted in memory and seen on disk is one commit.
         let lives: Vec<_> = changes.iter().map(|change| change.live.clone()).collect();
-        changes.iter().for_each(|change| change.live.note_change(turn.last(), change.memory.n_slots()));
+        changes.iter().for_each(|change| change.live.note_change(turn.last(), change.memory.slots()));
         let mut writers: Vec<_> = lives.iter().map(|live| live.memory.write()).collect();
         for (writer, change) in writers.iter_mut().zip(changes) {
             let mut names = change.live.namespaces.write();

@@ -43,6 +43,8 @@ use crate::store::words::WordsRow;
 const MOST_CHANGED: usize = 16_384;
 /// ...and how many for each one that it has.
 const CHANGED_SHARE: usize = 1;
+/// And never more than have vectors and codes of so many bytes.
+const MOST_CHANGED_BYTES: usize = 512 << 20;
 
 /// Of the memory for caches, one part in so many may be postings of a collection.
 const POSTINGS_SHARE: usize = 8;
@@ -152,8 +154,10 @@ pub(crate) struct Source<'a> {
 
 impl Candidate {
     /// How many slots may have changed since: where it is more, rows are read faster all together.
-    fn most_changed(&self) -> usize {
-        (image::n_slots(&self.image) * CHANGED_SHARE).max(MOST_CHANGED)
+    fn most_changed(&self, dimension: usize) -> usize {
+        // Vectors of all of them are held at once, with their codes.
+        let most_by_memory = MOST_CHANGED_BYTES / (dimension * size_of::<f32>() * 2);
+        (image::n_slots(&self.image) * CHANGED_SHARE).min(most_by_memory).max(MOST_CHANGED)
     }
 
     /// The image of a collection, if there is one that goes on from where its graph is.
@@ -187,7 +191,8 @@ pub(crate) fn load(
 ) -> Result<Loaded> {
     let (began, codebook) = (Instant::now(), source.codebook());
     let memory = || memory(codebook.clone());
-    let is_worth_it = |candidate: &Candidate| expected.n_after(candidate.covers) <= candidate.most_changed();
+    let dimension = source.config.dimension;
+    let is_worth_it = |candidate: &Candidate| expected.n_after(candidate.covers) <= candidate.most_changed(dimension);
     let mut loaded = match candidate.filter(is_worth_it) {
         Some(candidate) => load_by_image(source, &memory, candidate, expected, last)?,
         None => load_by_rows(source, memory()?, expected, last)?,

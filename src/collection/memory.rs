@@ -164,9 +164,10 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    /// How many slots are changed.
-    pub(crate) fn n_slots(&self) -> usize {
-        self.freed.len() + self.put.len() + self.touched.len()
+    /// The slots that are changed.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> {
+        let put = self.put.iter().map(|new| new.tenancy.slot);
+        put.chain(self.freed.iter().copied()).chain(self.touched.iter().copied())
     }
 }
 

@@ -102,7 +102,7 @@ use crate::distance::{self, Ranker};
 use crate::document::{Opening, Receipt};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::id::{CollectionId, Commit, NamespaceId};
+use crate::id::{CollectionId, Commit, NamespaceId, Slot};
 use crate::process;
 use crate::store::family::Families;
 use crate::store::record::CatalogEntry;
@@ -395,9 +395,9 @@ impl Live {
         Source { rocks: self.store.rocks(), families: &self.families, snapshot, config: &self.config, cancel: None }
     }
 
-    /// Takes note of a commit that changed the collection, and so many of its slots.
-    pub(crate) fn note_change(&self, commit: Commit, n_slots: usize) {
-        self.persist.note_changed(n_slots);
+    /// Takes note of a commit that changed the collection, and these of its slots. In the committer section.
+    pub(crate) fn note_change(&self, commit: Commit, slots: impl Iterator<Item = Slot>) {
+        self.persist.note_changed(slots);
         self.last_change.fetch_max(commit.0, Ordering::AcqRel);
     }
 

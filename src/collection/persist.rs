@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use roaring::RoaringBitmap;
 
 use super::Live;
 use super::index::Index;
@@ -64,8 +65,8 @@ pub(crate) enum Saving {
 /// What has been written of a graph, and what has not.
 pub(crate) struct Persist {
     state: Mutex<State>,
-    /// Slots that commits have changed since the newest image.
-    n_changed: AtomicU64,
+    /// Slots that commits have changed since the newest image. A leaf among locks.
+    changed: Mutex<RoaringBitmap>,
     /// Bytes that an open would have to go through, as far as they come from deltas.
     delta_bytes: AtomicU64,
     n_deltas: AtomicU64,
@@ -99,11 +100,13 @@ pub(crate) struct State {
     /// The delta that the newest image holds, and how many bytes it has.
     pub(crate) imaged_delta: u64,
     pub(crate) image_bytes: u64,
-    /// How many slots it has, and how many have changed between it and the open.
+    /// How many slots it has, and how many had changed after it when the collection was opened.
     pub(crate) n_imaged: usize,
     pub(crate) n_changed: usize,
+    /// How many of its codes are of no use, because others have taken their place.
+    n_outdated: usize,
     /// Bytes of deltas that it holds, of those that are counted.
-    imaged_bytes: u64,
+    pub(crate) imaged_bytes: u64,
     /// Bytes of deltas that were there at open.
     pub(crate) delta_bytes: u64,
     /// The last change that was seen, and when it was seen first.
@@ -181,7 +184,7 @@ impl Persist {
     pub(crate) fn new(state: State) -> Self {
         Persist {
             delta_bytes: AtomicU64::new(state.delta_bytes),
-            n_changed: AtomicU64::new(state.n_changed as u64),
+            changed: Mutex::default(),
             state: Mutex::new(state),
             n_deltas: AtomicU64::new(0),
             n_delta_bytes_in_all: AtomicU64::new(0),
@@ -197,14 +200,14 @@ impl Persist {
     }
 
     /// Takes note of slots that a commit changes.
-    pub(crate) fn note_changed(&self, n_slots: usize) {
-        self.n_changed.fetch_add(n_slots as u64, Ordering::Relaxed);
+    pub(crate) fn note_changed(&self, slots: impl Iterator<Item = Slot>) {
+        self.changed.lock().extend(slots.map(|slot| slot.0));
     }
 
     /// What an open would have to go through after the image, in changed slots.
     fn n_behind(&self, state: &State) -> u64 {
         let n_bytes = self.delta_bytes.load(Ordering::Relaxed).saturating_sub(state.imaged_bytes);
-        self.n_changed.load(Ordering::Relaxed) + n_bytes / BYTES_PER_SLOT
+        self.changed.lock().len() + (state.n_changed + state.n_outdated) as u64 + n_bytes / BYTES_PER_SLOT
     }
 
     /// Whether an image is worth it once the collection is at rest.
@@ -284,7 +287,7 @@ impl Live {
         let mut state = self.persist.state.try_lock().filter(|state| !state.ended)?;
         let is_large = n_bytes >= LEAST_BYTES && n_bytes >= state.image_bytes / IMAGE_SHARE;
         let is_late = state.lagging || self.is_rebuilt(&state);
-        let is_at_rest = state.rests_for(self.last_change()) >= REST;
+        let is_at_rest = state.rests_for(self.last_change()) >= REST && !self.is_linking();
         let needs_image = self.persist.has_outgrown(&state) || (is_at_rest && self.persist.is_behind(&state));
         let saving = match is_large || is_late {
             true => Saving::All,
@@ -301,13 +304,19 @@ impl Live {
 
     /// How long it takes until an image is due if nothing more is written; `None` if none will be.
     pub(crate) fn image_due_in(&self) -> Option<Duration> {
-        let mut state = self.persist.state.try_lock().filter(|state| !state.ended)?;
-        if !self.persist.is_behind(&state) || !self.store.is_writable() || !self.is_persisted() {
+        // Whoever has it may be about to change that.
+        let Some(mut state) = self.persist.state.try_lock() else { return Some(PATIENCE) };
+        if state.ended || !self.persist.is_behind(&state) || !self.store.is_writable() || !self.is_persisted() {
             return None;
         }
         let rest = REST.saturating_sub(state.rests_for(self.last_change()));
         let patience = state.tried_at.map(|tried| PATIENCE.saturating_sub(tried.elapsed()));
         Some(rest.max(patience.unwrap_or_default()))
+    }
+
+    /// Whether documents wait to be linked: what is written of the graph is soon out of date.
+    fn is_linking(&self) -> bool {
+        self.memory.index.as_ref().is_some_and(|index| index.tail().len() > 0)
     }
 
     /// Whether rows and deltas on disk are the graph in memory, as long as nothing is linked.
@@ -380,7 +389,7 @@ impl Live {
         state.is_image_outdated |= !state.regions.keys().eq(regions.keys());
         if state.codebook != Some(codebook.book.generation) {
             // No code of the newest image is of use any more.
-            self.persist.note_changed(std::mem::take(&mut state.n_imaged));
+            state.n_outdated = state.n_imaged;
         }
         let before = (state.codebook, std::mem::replace(&mut state.regions, regions));
         state.told_before.get_or_insert(before);
@@ -408,14 +417,26 @@ impl Live {
         if !self.is_persisted() || !failpoint::allows("save") {
             return Ok(());
         }
+        // What is noted by now is part of a commit that the view below shows: none is under way.
+        let last = self.store.hold();
+        let changed = std::mem::take(&mut *self.persist.changed.lock());
+        drop(last);
+        let saved = self.save_changed(saving);
+        if !matches!(saved, Ok(true)) {
+            *self.persist.changed.lock() |= changed;
+        }
+        saved.map(drop)
+    }
+
+    /// The same. Returns whether there is an image of all that the last commit before the call left.
+    fn save_changed(&self, saving: Saving) -> Result<bool> {
         let index = self.memory.index.as_ref().filter(|index| !index.is_broken());
         let _held = index.map(Index::hold);
         let mut state = self.persist.state.lock();
         if state.ended {
-            return Ok(());
+            return Ok(false);
         }
         // Only now: what is linked was written before this commit was looked at, or is told of by the log after it.
-        let n_changed = self.persist.n_changed.load(Ordering::Relaxed);
         let view = self.store.view();
         let graph = index.map(Index::graph);
         let is_bare = saving == Saving::Image && graph.as_ref().is_some_and(|graph| self.may_skip_rows(graph, &state));
@@ -430,18 +451,19 @@ impl Live {
         let delta = if is_bare { state.last_delta } else { delta };
         let is_outdated = state.imaged_delta != delta || state.is_image_outdated;
         if image.0 == 0 || self.last_change() > image.max(covers) || is_outdated {
-            // Everything that the image holds is in files then, so that the log need not vouch for it.
-            self.store.flush_families(std::iter::once(&self.families))?;
-            failpoint::hit("save.flushed");
             // A disk that is filled to the last byte by what is derived takes no documents.
             let Footprint { index, rest, .. } = self.footprint();
             self.store.check_space(index.codes + index.links + rest)?;
+            // Everything that the image holds is in files then, so that the log need not vouch for it.
+            self.store.flush_families(std::iter::once(&self.families))?;
+            failpoint::hit("save.flushed");
+            // It has more if there are more by the time it is written.
+            let n_slots = self.memory.slots.n_slots();
             state.image_bytes = self.write_image(&view, delta, graph.as_deref(), &state.regions)?;
             (state.imaged_delta, state.cursor.image) = (delta, view.commit);
             state.is_image_outdated = false;
-            state.n_imaged = self.memory.slots.n_slots();
+            state.n_imaged = n_slots;
             state.imaged_bytes = self.persist.delta_bytes.load(Ordering::Relaxed);
-            self.persist.n_changed.fetch_sub(n_changed, Ordering::Relaxed);
             self.persist.n_image_bytes.fetch_add(state.image_bytes, Ordering::Relaxed);
         }
         let cursor = Cursor { covers: view.commit, ..state.cursor };
@@ -461,7 +483,9 @@ impl Live {
             state.imaged_bytes = 0;
             self.persist.delta_bytes.store(0, Ordering::Relaxed);
         }
-        Ok(())
+        // Whether it was made now or had nothing to be made for: the image is of the codes there are.
+        (state.n_changed, state.n_outdated) = (0, 0);
+        Ok(true)
     }
 
     /// Whether an image may be written without the rows: these are sound, all deltas that follow them are there, and

@@ -64,6 +64,10 @@ pub(super) fn follow(
         if delta > loaded.state.cursor.delta {
             // Which rows are older than the image only the deltas before it tell, and these are not gone through.
             loaded.state.dirty.insert_all(loaded.memory.slots.n_slots());
+            // They are still there, until rows are written: about as many bytes as the graph's files have.
+            let n_bytes = source.rocks.family_bytes(&source.families.graph);
+            loaded.state.delta_bytes += n_bytes;
+            loaded.state.imaged_bytes = n_bytes;
         }
         return settle(source, loaded, &hosts);
     }

@@ -32,6 +32,9 @@ pub(crate) struct Bringing {
     n_slots: usize,
 }
 
+/// Filters and index of a file of vectors are at most one in so many of its bytes, but for few components.
+const FILTERS_SHARE: u64 = 16;
+
 /// How much a database may have in memory, and whose it is.
 pub(crate) struct Budget {
     limit: Option<usize>,
@@ -112,7 +115,9 @@ impl Budget {
 
     /// Has the engine's cache fit the files that are read through it.
     pub(crate) fn fit_cache(&self, store: &Store) {
-        store.rocks().fit_cache(self.lives().iter().map(|live| live.n_bytes_read()).sum());
+        let lives = self.lives();
+        let own = lives.iter().filter(|live| std::ptr::eq(&*live.store, store));
+        store.rocks().fit_cache(own.map(|live| live.n_bytes_read()).sum());
     }
 
     fn has_room(&self, n_bytes: usize) -> bool {
@@ -160,13 +165,15 @@ impl Live {
         }
     }
 
-    /// Bytes of the files that are read while the collection is used. Links are read when it is opened, and vectors too
-    /// where they are held.
+    /// Bytes of the files that are read while the collection is used. Links are read when it is opened. Where vectors are
+    /// held they are read for those who want them with a document: of their files filters and index have to fit.
     fn n_bytes_read(&self) -> u64 {
         let Families { vectors, documents, postings, .. } = &self.families;
-        let is_on_disk = self.memory.slots.exact.residency() == Residency::Disk;
-        let read = [documents, postings].into_iter().chain(is_on_disk.then_some(vectors));
-        read.map(|family| self.store.rocks().family_bytes(family)).sum()
+        let n_bytes = |family| self.store.rocks().family_bytes(family);
+        let exact = &self.memory.slots.exact;
+        let is_held = exact.held().as_ref().is_some_and(|held| held.is_complete());
+        let n_vectors = if is_held { n_bytes(vectors) / FILTERS_SHARE } else { n_bytes(vectors) };
+        n_bytes(documents) + n_bytes(postings) + n_vectors
     }
 
     /// Makes room in memory for new slots up to one.

@@ -13,7 +13,7 @@ use super::waiting::Task;
 use super::{Collection, Keeper, Live, State};
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
-use crate::store::Store;
+use crate::store::{Store, storage};
 use crate::{heap, process};
 
 /// Space to be given back; made by [`Collection::vacuum`] and [`Database::vacuum`](crate::Database::vacuum).
@@ -41,8 +41,9 @@ pub struct Vacuumed {
 
 impl Collection {
     /// Gives back the space of deleted and replaced documents: takes them out of the graph, rewrites the collection's
-    /// files and its image without them, empties the database's cache, and returns freed memory to the operating
-    /// system. Searches and writes go on meanwhile.
+    /// files without them, writes its image, empties the database's cache, and returns freed memory to the operating
+    /// system. Searches and writes go on meanwhile. The slots of deleted documents keep their memory, for documents to
+    /// come.
     ///
     /// Takes about as long as reading and writing all files of the collection, and needs as much free space as its
     /// largest family of files. What an older [`Snapshot`](crate::Snapshot) shows stays. No one has to call it: space
@@ -69,7 +70,8 @@ impl Vacuum {
         Vacuum { states, store, cancel: Cancel::default(), _keeper: keeper }
     }
 
-    /// Ends it early once the flag is set: before the next family of files. What was given back until then stays so.
+    /// Ends it early once the flag is set: before the next family of files, or while points are taken out of the graph.
+    /// What was given back until then stays so.
     pub fn cancel(mut self, cancel: &Cancel) -> Self {
         self.cancel = cancel.clone();
         self
@@ -80,7 +82,8 @@ impl Vacuum {
     /// # Errors
     /// `ReadOnly` while nothing can be written, or where rewriting would leave less free space than
     /// [`Options::min_free_bytes`](crate::Options::min_free_bytes); `Cancelled`; `CollectionNotFound` if the one
-    /// collection was dropped; `Closed`; `Storage` if the engine fails.
+    /// collection was dropped; `Closed`; `Storage` if the engine fails; what keeps linking from going on
+    /// (`OutOfMemory`, `MemoryLimit`, `Io`): nothing more is rewritten then.
     pub fn run(self) -> Result<Vacuumed> {
         process::check()?;
         let store = self.store.as_ref().map(|store| store.upgrade().ok_or(Error::Closed)).transpose()?;
@@ -92,9 +95,15 @@ impl Vacuum {
                 Err(Error::CollectionNotFound { .. }) if store.is_some() => continue,
                 live => live?,
             };
+            let n_bytes_before = live.disk_bytes();
+            match (live.vacuum(&self.cancel), state.live()) {
+                (Ok(()), _) => {}
+                (Err(_), Err(Error::CollectionNotFound { .. })) if store.is_some() => continue,
+                (Err(_), Err(gone @ Error::CollectionNotFound { .. })) => return Err(gone),
+                (Err(error), _) => return Err(error),
+            }
             vacuumed.n_collections += 1;
-            vacuumed.disk_bytes_before += live.disk_bytes();
-            live.vacuum(&self.cancel)?;
+            vacuumed.disk_bytes_before += n_bytes_before;
             vacuumed.disk_bytes_after += live.disk_bytes();
             live.store.rocks().clear_cache();
         }
@@ -132,9 +141,8 @@ impl Live {
             self.store.check_space(usize::try_from(n_bytes).unwrap_or(usize::MAX))?;
             // Those who rewrite files give back what that took.
             heap::ask();
-            self.store.rocks().compact(family);
+            self.store.rocks().compact(family).map_err(storage("rewriting files"))?;
         }
-        // The engine says nothing of a rewrite that failed, but takes no writes after it.
         self.store.check_writable()
     }
 }

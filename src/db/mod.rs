@@ -210,7 +210,8 @@ impl Database {
         let worker = match options.read_only {
             true => None,
             false => Some(
-                Worker::start(&store, &budget).map_err(|error| Error::io("starting the worker for", &path, error))?,
+                Worker::start(&store, &budget, &bell)
+                    .map_err(|error| Error::io("starting the worker for", &path, error))?,
             ),
         };
         tracing::info!(path = %path.display(), n_collections = collections.len(), "database opened");

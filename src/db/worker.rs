@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 
+use crate::collection::linker::Bell;
 use crate::collection::residency::Budget;
 use crate::heap;
 use crate::store::Store;
@@ -22,9 +23,9 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn start(store: &Arc<Store>, budget: &Arc<Budget>) -> std::io::Result<Self> {
+    pub(super) fn start(store: &Arc<Store>, budget: &Arc<Budget>, bell: &Arc<Bell>) -> std::io::Result<Self> {
         let (stop, stopped) = bounded::<()>(0);
-        let (store, budget): (Weak<Store>, _) = (Arc::downgrade(store), budget.clone());
+        let (store, budget, bell): (Weak<Store>, _, _) = (Arc::downgrade(store), budget.clone(), bell.clone());
         let run = move || {
             let mut n_ticks: u32 = 0;
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(TICK) {
@@ -34,12 +35,27 @@ impl Worker {
                 if n_ticks.is_multiple_of(SLOW) {
                     store.slow_tick();
                     budget.fit_cache(&store);
-                    heap::trim_if_due();
+                    if heap::is_due() {
+                        trim_apart(&bell);
+                    }
                 }
             }
         };
         let thread = std::thread::Builder::new().name("vectrove".into()).spawn(run)?;
         Ok(Worker { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+/// Gives freed memory back on a thread of its own: that may take longer than syncs may wait.
+fn trim_apart(bell: &Arc<Bell>) {
+    let bell = bell.clone();
+    let trim = move || {
+        heap::trim();
+        // The linker gives back what its threads keep.
+        bell.ring();
+    };
+    if let Err(error) = std::thread::Builder::new().name("vectrove-trim".into()).spawn(trim) {
+        tracing::debug!("freed memory is not given back: {error}");
     }
 }
 

@@ -61,6 +61,15 @@ impl Ranker {
         matches!(self, Ranker::Metric(Metric::Cosine, _)) && measure < ROUGH + dimension as f32 * ROUNDING
     }
 
+    /// By how much measures that were made of ranks may differ for rounding alone, of vectors with so many components.
+    #[inline]
+    pub(crate) fn rounding(&self, dimension: usize) -> f32 {
+        match self {
+            Ranker::Metric(Metric::Cosine, _) => 2.0 * f32::EPSILON + dimension as f32 * ROUNDING,
+            Ranker::Metric(..) | Ranker::Custom(_) => 0.0,
+        }
+    }
+
     /// No measure beyond this one stands for the same distance.
     #[inline]
     pub(crate) fn reach(&self, measure: f32) -> f32 {

@@ -170,7 +170,7 @@ impl Store {
     pub(crate) fn vacuum_log(&self) -> Result<()> {
         self.rocks.flush(std::iter::once(&self.default)).map_err(storage("flushing"))?;
         self.trim_log()?;
-        self.rocks.compact(&self.default);
+        self.rocks.compact(&self.default).map_err(storage("rewriting files"))?;
         self.check_writable()
     }
 

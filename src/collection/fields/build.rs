@@ -126,7 +126,7 @@ impl Live {
         let applied = entries.draft_into(&mut draft, &self.families);
         let view = turn.write(draft)?;
         let commit = turn.last();
-        self.note_change(commit, 0);
+        self.note_change(commit, std::iter::empty());
         // Rows of an earlier commit do not have what was written now.
         known.since = commit;
         *self.fields.known.write() = known;

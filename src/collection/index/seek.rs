@@ -44,6 +44,8 @@ const DOUBTED: usize = 8;
 const TIED: usize = 16;
 /// And where these are not enough, or all are compared, so many more.
 const MOST_TIED: usize = 1_024;
+/// By steps of so many times as many.
+const MORE_TIED: usize = 4;
 /// Slots of the tail ranked at once.
 const BLOCK: usize = 64;
 
@@ -86,6 +88,16 @@ pub(super) struct Look<'l> {
     pub(super) layer: &'l Arc<Layer>,
     pub(super) sight: Sight<'l>,
     pub(super) wanted: Wanted<'l>,
+}
+
+/// How near the farthest of what was found is, where ranks are those of vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closeness {
+    Apart,
+    /// As near as the last that is wanted, as copies are.
+    Equal,
+    /// So near that rounding alone may have put all of it in this order: what is nearest may not be among it.
+    Rounded,
 }
 
 /// Where to find it.
@@ -323,21 +335,31 @@ impl Index {
         target: &mut Target<'_>,
         scratch: &mut Scratch,
     ) -> Result<bool> {
-        let is_walk = !matches!(target, Target::Each { .. });
-        let mut n_kept = look.wanted.n_by_vectors(target);
+        let (most, mut n_kept) = (look.wanted.n.saturating_add(MOST_TIED), look.wanted.n_by_vectors(target));
+        let mut spent = Effort::default();
         loop {
             if !self.collect(look, space, query, target, n_kept, scratch) {
                 return Ok(false);
             }
             look.wanted.stop.check()?;
             self.gather_all(look, target, scratch);
-            let most = look.wanted.n.saturating_add(MOST_TIED);
-            if !is_walk || n_kept >= most || !Self::is_tied(look, scratch) {
+            let is_walk = !matches!(target, Target::Each { .. }) && !scratch.effort.was_given_up;
+            if !is_walk || n_kept >= most || scratch.found.len() < n_kept {
                 break;
             }
-            n_kept = most;
-            look.wanted.ef = look.wanted.ef.max(most);
+            let closeness = Self::closeness_of(look, scratch);
+            if closeness == Closeness::Rounded {
+                n_kept = n_kept.saturating_mul(MORE_TIED).min(most);
+                look.wanted.ef = look.wanted.ef.max(n_kept);
+                spent.add(scratch.effort);
+                continue;
+            }
+            if closeness == Closeness::Equal {
+                gather(&look.layer.graph, look.sight.slots, look.wanted, target, most, scratch);
+            }
+            break;
         }
+        scratch.effort.add(spent);
         measure_ranked(look, scratch)?;
         Ok(true)
     }
@@ -518,15 +540,16 @@ impl Index {
         }
     }
 
-    /// Whether all that were looked at are as near as the last that is wanted, as copies are, or so near that rounding
-    /// alone may have put them in this order: there may be others.
-    fn is_tied(look: Look<'_>, scratch: &Scratch) -> bool {
-        let Scratch { found, pool, effort, .. } = scratch;
-        let ranker = look.sight.ranker;
-        let is_rough = |found: &Found| ranker.is_rough(ranker.measure_of(found.rank), look.wanted.query.len());
-        let (last, wanted) = (found.last(), look.wanted.n.checked_sub(1).and_then(|last| found.get(last)));
-        let is_tied = last.zip(wanted).is_some_and(|(last, wanted)| last.rank == wanted.rank || is_rough(last));
-        is_tied && found.len() >= pool.most && !effort.was_given_up
+    /// How the farthest of what was found stands to the last that is wanted.
+    fn closeness_of(look: Look<'_>, scratch: &Scratch) -> Closeness {
+        let (found, ranker, dimension) = (&scratch.found, look.sight.ranker, look.wanted.query.len());
+        let Some(last) = found.last() else { return Closeness::Apart };
+        let wanted = look.wanted.n.checked_sub(1).and_then(|at| found.get(at)).unwrap_or(last);
+        let (measure, beyond) = (ranker.measure_of(wanted.rank), ranker.measure_of(last.rank));
+        if ranker.is_rough(beyond, dimension) && beyond - measure <= ranker.rounding(dimension) {
+            return Closeness::Rounded;
+        }
+        if wanted.rank == last.rank { Closeness::Equal } else { Closeness::Apart }
     }
 
     /// Compares what waits to be linked, and what no walk reaches. Returns how many those were.

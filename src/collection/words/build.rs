@@ -76,7 +76,7 @@ impl Live {
         entries.draft_into(&mut draft, &self.families);
         let view = turn.write(draft)?;
         let commit = turn.last();
-        self.note_change(commit, 0);
+        self.note_change(commit, std::iter::empty());
         // Rows of an earlier commit do not have what was written now.
         *self.words.progress.write() = Progress { row, since: commit };
         self.words.cache.clear(commit);

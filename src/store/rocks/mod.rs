@@ -22,9 +22,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use librocksdb_sys as ffi;
+use parking_lot::Mutex;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     AsColumnFamilyRef, AsRawPtr, BottommostLevelCompaction, BoundColumnFamily, Cache, ColumnFamilyDescriptor,
@@ -89,7 +89,7 @@ pub(crate) struct Rocks {
     budget: Budget,
     cache: Cache,
     /// Bytes that the cache may hold now.
-    cache_capacity: AtomicUsize,
+    cache_capacity: Mutex<usize>,
     // RocksDB holds its own reference; ours is kept to ask how much the buffers use.
     write_buffers: WriteBufferManager,
 }
@@ -125,7 +125,7 @@ impl Rocks {
             }
             Access::ReadWrite | Access::Copy | Access::Create => DB::open_cf_descriptors(&options, path, descriptors)?,
         };
-        let (db, cache_capacity) = (ManuallyDrop::new(db), AtomicUsize::new(budget.cache_bytes_for(0)));
+        let (db, cache_capacity) = (ManuallyDrop::new(db), Mutex::new(budget.cache_bytes_for(0)));
         let rocks = Arc::new(Rocks { db, access, _scratch: scratch, budget, cache, cache_capacity, write_buffers });
         let handles = families.iter().map(|(name, _)| rocks.opened_family(name)).collect::<Outcome<Vec<_>>>()?;
         Ok((rocks, handles))
@@ -377,20 +377,32 @@ impl Rocks {
         self.db.property_int_value_cf(family, "rocksdb.total-sst-files-size").ok().flatten().unwrap_or(0)
     }
 
+    /// Errors of the engine's threads since it was opened.
+    fn n_background_errors(&self) -> u64 {
+        self.db.property_int_value("rocksdb.background-errors").ok().flatten().unwrap_or(0)
+    }
+
     /// Rewrites all files of a family, without what was deleted or replaced, as far as no snapshot shows it.
-    pub(crate) fn compact(&self, family: &Family) {
+    pub(crate) fn compact(&self, family: &Family) -> Outcome<()> {
+        let n_before = self.n_background_errors();
         let mut options = CompactOptions::default();
         options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
         // Others go on meanwhile.
         options.set_exclusive_manual_compaction(false);
         self.db.compact_range_cf_opt(family, None::<&[u8]>, None::<&[u8]>, &options);
+        // The call itself does not say whether it failed.
+        match self.n_background_errors() > n_before {
+            true => Err(Fault("files could not be rewritten; the engine's own log says why".into())),
+            false => Ok(()),
+        }
     }
 
     /// Has the block cache hold no more than fits `n_bytes` of files that are read through it.
     pub(crate) fn fit_cache(&self, n_bytes: u64) {
         let n_bytes = usize::try_from(n_bytes).unwrap_or(usize::MAX);
         let wanted = self.budget.cache_bytes_for(n_bytes.saturating_add(self.write_buffers.get_usage()));
-        if self.cache_capacity.swap(wanted, Ordering::Relaxed) != wanted {
+        let mut capacity = self.cache_capacity.lock();
+        if std::mem::replace(&mut *capacity, wanted) != wanted {
             let before = self.cache.get_usage();
             self.cache.clone().set_capacity(wanted);
             heap::note_freed(before.saturating_sub(self.cache.get_usage()));
@@ -399,9 +411,9 @@ impl Rocks {
 
     /// Empties the block cache, but for what is in use.
     pub(crate) fn clear_cache(&self) {
-        let capacity = self.cache_capacity.load(Ordering::Relaxed);
+        let capacity = self.cache_capacity.lock();
         self.cache.clone().set_capacity(0);
-        self.cache.clone().set_capacity(capacity);
+        self.cache.clone().set_capacity(*capacity);
     }
 
     /// Bytes of memory in use: cache with write buffers, and what open files take beside.
