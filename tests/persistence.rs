@@ -293,6 +293,59 @@ fn after_a_kill_while_a_collection_grows_a_part_is_read() {
     db.verify().unwrap();
 }
 
+/// Bytes of the engine's logs.
+fn log_bytes(path: &Path) -> u64 {
+    let files = std::fs::read_dir(path.join("data")).unwrap().map(|file| file.unwrap());
+    let logs = files.filter(|file| file.file_name().to_string_lossy().ends_with(".log"));
+    logs.map(|log| log.metadata().unwrap().len()).sum()
+}
+
+#[test]
+fn at_rest_nothing_is_written_any_more() {
+    let check = |dimension: usize, offset: f32, in_namespaces: bool| {
+        let (what, folder) = (format!("{dimension}, {offset}, {in_namespaces}"), folder());
+        let db = Database::open_with(folder.path(), quick()).unwrap();
+        let config = CollectionConfig::new(dimension).metric(Metric::Euclidean);
+        let collection = db.create_collection("c", config).unwrap();
+        let mut random = random(dimension as u64);
+        for batch in 0..12u64 {
+            let mut writes = db.batch();
+            for n in batch * 500..(batch + 1) * 500 {
+                let vector: Vec<f32> = (0..dimension).map(|_| offset + random.random_range(-1.0..1.0)).collect();
+                let name = format!("n{}", n % 30);
+                let home = if in_namespaces { collection.namespace(&name).unwrap() } else { (*collection).clone() };
+                writes.insert(&home, Document::new(vector).id(n));
+            }
+            writes.commit().unwrap();
+        }
+        collection.wait_indexed().unwrap();
+        wait_imaged(&db);
+        for is_vacuumed in [false, true] {
+            if is_vacuumed {
+                collection.vacuum().run().unwrap();
+            }
+            let (began, mut before) = (Instant::now(), (0, 0));
+            loop {
+                let now = (log_bytes(folder.path()), stats(&db).image_bytes_written);
+                if now == before {
+                    break;
+                }
+                assert!(began.elapsed() < Duration::from_secs(40), "{what}, {is_vacuumed}: {before:?}, now {now:?}");
+                before = now;
+                std::thread::sleep(Duration::from_millis(2_500));
+            }
+        }
+        db.verify().unwrap();
+    };
+    std::thread::scope(|scope| {
+        for (dimension, offset) in [(20, 0.0), (20, 500.0), (8, 0.0)] {
+            for in_namespaces in [false, true] {
+                scope.spawn(move || check(dimension, offset, in_namespaces));
+            }
+        }
+    });
+}
+
 #[test]
 fn a_damaged_image_costs_time_and_nothing_else() {
     let mut ground = Ground::new();
