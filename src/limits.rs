@@ -107,6 +107,12 @@ pub const MAX_GROUPS: usize = 4_096;
 /// Most hits of a group.
 pub const MAX_GROUP: usize = 4_096;
 
+/// Most examples of one query, of what is wanted and of what is not together.
+pub const MAX_EXAMPLES: usize = 1_024;
+
+/// Most metadata fields that one search may name for its hits to carry.
+pub const MAX_FIELDS: usize = 1_024;
+
 /// Most boosts of one search.
 pub const MAX_BOOSTS: usize = 64;
 

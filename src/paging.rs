@@ -248,7 +248,8 @@ fn read_id(bytes: &mut &[u8]) -> Option<DocId> {
             let length = usize::from(u16::from_le_bytes(take(bytes)?));
             let (text, rest) = bytes.split_at_checked(length).filter(|_| (1..=MAX_ID_BYTES).contains(&length))?;
             *bytes = rest;
-            std::str::from_utf8(text).ok().map(DocId::from)
+            // As it stands, even where it spells a UUID: that is another id.
+            std::str::from_utf8(text).ok().map(|text| DocId::Str(text.into()))
         }
         _ => None,
     }
@@ -323,6 +324,7 @@ mod tests {
     #[test]
     fn text_is_read_as_it_was_written() {
         let ids = [DocId::from(0), DocId::from(u64::MAX), DocId::generate(), "x".into(), "é\n\0".repeat(100).into()];
+        let ids = [&ids[..], &[DocId::Str(DocId::generate().to_string().into())]].concat();
         for n in 0..=ids.len() {
             let cursor = cursor(Given::Hits(ids[..n].to_vec()));
             let text = cursor.to_string();
@@ -358,7 +360,8 @@ mod tests {
         let values = [None, Some(vec![]), Some(vec![5, 0, 0]), Some(vec![7; MAX_METADATA_BYTES])];
         for value in values {
             let value = value.map(|bytes| OrderedValue { order: u128::MAX / 3, bytes: bytes.into() });
-            for id in [DocId::from(u64::MAX), DocId::generate(), "é\n\0".repeat(100).into()] {
+            let spelled = DocId::Str(DocId::generate().to_string().into());
+            for id in [DocId::from(u64::MAX), DocId::generate(), "é\n\0".repeat(100).into(), spelled] {
                 let cursor = Cursor { id, value: value.clone() };
                 let text = cursor.to_string();
                 assert!(text.bytes().all(|byte| DIGITS.contains(&byte)));

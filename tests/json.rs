@@ -7,10 +7,12 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use vectrove::json::{self, Action, FromJson, Operation, Row, ScrollRequest, SearchRequest, Vector, WriteRequest};
-use vectrove::limits::{MAX_BATCH_OPERATIONS, MAX_BOOSTS, MAX_DIMENSION};
+use vectrove::limits::{
+    MAX_BATCH_OPERATIONS, MAX_BOOSTS, MAX_DIMENSION, MAX_EXAMPLES, MAX_FIELDS, MAX_FILTER_BYTES, MAX_METADATA_BYTES,
+};
 use vectrove::{
     Boost, Collection, CollectionConfig, Commit, Cursor, Database, DocId, Document, Error, ErrorKind, Fusion, GroupBy,
-    Mmr, Outcome, Query, SearchCursor, Update, Uuid, Way, field,
+    Mmr, Outcome, Query, SearchCursor, Update, Uuid, Value, Way, field,
 };
 
 fn database() -> (TempDir, Database, Collection) {
@@ -124,10 +126,38 @@ fn rows_are_written_as_they_are_read() {
 
 #[test]
 fn components_read_as_the_nearest_single() {
-    for component in [f32::MIN_POSITIVE, f32::MAX, 1e-45, 0.1, -0.0, 16_777_217.0] {
-        let Vector(read) = serde_json::from_str(&format!("[{component}]")).unwrap();
-        assert_eq!(read[0].to_bits(), component.to_bits(), "{component}");
+    let twice_rounded = f32::from_bits(0x15ae_43fd);
+    let bits: Vec<u32> = (0..MAX_DIMENSION as u32).map(|n| n.wrapping_mul(0x9e37_79b1)).collect();
+    let others = bits.into_iter().map(f32::from_bits).filter(|component| component.is_finite());
+    let components: Vec<f32> =
+        [f32::MIN_POSITIVE, f32::MAX, 1e-45, 0.1, -0.0, twice_rounded].into_iter().chain(others).collect();
+    let bits = |vector: &[f32]| vector.iter().map(|component| component.to_bits()).collect::<Vec<_>>();
+    for components in components.chunks(1 << 12) {
+        let displayed: Vec<String> = components.iter().map(f32::to_string).collect();
+        for written in [text(&components), format!("[{}]", displayed.join(","))] {
+            let Vector(read) = serde_json::from_str(&written).unwrap();
+            assert_eq!(bits(&read), bits(components));
+            let row = Row::read(format!("{{\"vector\":{written}}}").as_bytes(), "id").unwrap();
+            assert_eq!(bits(&row.vector.unwrap()), bits(components));
+        }
     }
+    // What rounding to 64 bits first would lose.
+    for (written, component) in [
+        ("7.038531e-26", twice_rounded),
+        ("16777217", 16_777_216.0),
+        ("9007199791611905", 9_007_200_328_482_816.0),
+        ("-9007199791611905", -9_007_200_328_482_816.0),
+        ("1.00000005960464477540", 1.000_000_1),
+        ("340282356779733661637539395458142568447", f32::MAX),
+    ] {
+        let Vector(read) = serde_json::from_str(&format!("[{written}]")).unwrap();
+        assert_eq!(read[0].to_bits(), f32::to_bits(component), "{written}");
+    }
+    assert!(serde_json::from_str::<Vector>("[340282356779733661637539395458142568448]").is_err());
+    let request: SearchRequest = json::from_str(r#"{"vector": [1], "min_score": 7.038531e-26}"#).unwrap();
+    assert_eq!(request.params.min_score, Some(twice_rounded));
+    let parsed: SearchRequest = json::from_value(&json!({"vector": [1], "min_score": 7.038531e-26})).unwrap();
+    assert_eq!(parsed.params.min_score.map(f32::to_bits), Some(0x15ae_43fe), "the nearest to what was parsed");
 }
 
 /// What a reader of these answers relies on: their keys, their order, and how values are spelled.
@@ -317,6 +347,11 @@ fn refusals_say_where_and_what_was_expected_and_got() {
     );
     check_refused::<SearchRequest>(r#"{"text": "a", "way": "fast"}"#, "way", r#"expected one of "exact", "graph""#);
     check_refused::<SearchRequest>(
+        r#"{"text": "a", "way": "words"}"#,
+        "way",
+        r#"expected one of "exact", "graph", "codes", got "words""#,
+    );
+    check_refused::<SearchRequest>(
         r#"{"text": "a", "way": "graph", "exact": true}"#,
         "search",
         "expected exact or another",
@@ -336,6 +371,11 @@ fn refusals_say_where_and_what_was_expected_and_got() {
         r#"{"text": "a", "boosts": [{"decay": {"field": "at", "half_life_ms": -1}}]}"#,
         "boosts[0].decay",
         "expected a half_life_ms of more than 0, got -1e0",
+    );
+    check_refused::<SearchRequest>(
+        r#"{"text": "a", "boosts": [{"decay": {"field": "at", "half_life_ms": 1e300}}]}"#,
+        "boosts[0].decay",
+        "expected a half_life_ms of at most 1.8e22, got 1e300",
     );
     check_refused::<SearchRequest>(
         r#"{"text": "a", "filter": {"$and": [{"tag": {"$inn": []}}]}}"#,
@@ -401,9 +441,8 @@ fn hostile_input_is_refused_and_does_no_harm() {
     let keys = format!("{{{}}}", keys.join(","));
     check_refused::<Document>(&keys, "k0", "expected one of the keys");
     let metadata = format!("{{\"vector\":[1,0],\"metadata\":{keys}}}");
+    assert!(matches!(json::from_str::<Document>(&metadata), Err(Error::LimitExceeded { .. })));
     let (_folder, db, notes) = database();
-    let document: Document = json::from_str(&metadata).unwrap();
-    assert!(matches!(notes.insert(document), Err(Error::LimitExceeded { .. })));
     let filter = json::from_str::<SearchRequest>(&format!("{{\"text\":\"a\",\"filter\":{keys}}}"));
     assert!(matches!(filter, Err(Error::LimitExceeded { .. })));
 
@@ -412,6 +451,23 @@ fn hostile_input_is_refused_and_does_no_harm() {
     assert!(matches!(refused, Error::LimitExceeded { limit: MAX_BATCH_OPERATIONS, .. }), "{refused}");
     let boosts = format!("{{\"text\":\"a\",\"boosts\":[{}{{\"when\":{{}}}}]}}", "{\"when\":{}},".repeat(MAX_BOOSTS));
     assert!(matches!(json::from_str::<SearchRequest>(&boosts), Err(Error::LimitExceeded { limit: MAX_BOOSTS, .. })));
+
+    let examples = |n: usize| format!("[{}1]", "1,".repeat(n - 1));
+    for sign in ["positive", "negative"] {
+        let request = format!("{{\"recommend\":{{\"{sign}\":{}}}}}", examples(MAX_EXAMPLES + 1));
+        let refused = json::from_str::<SearchRequest>(&request).err().unwrap();
+        assert!(matches!(refused, Error::LimitExceeded { limit: MAX_EXAMPLES, .. }), "{refused}");
+    }
+    let (some, others) = (examples(MAX_EXAMPLES), examples(1));
+    let request = format!("{{\"recommend\":{{\"positive\":{some},\"negative\":{others}}}}}");
+    let refused = json::from_str::<SearchRequest>(&request).unwrap().run(&notes).unwrap_err();
+    assert!(matches!(refused, Error::LimitExceeded { limit: MAX_EXAMPLES, .. }), "{refused}");
+    let refused = json::from_str::<SearchRequest>(&format!("{{\"recommend\":{{\"positive\":{some}}}}}")).unwrap();
+    assert!(matches!(refused.run(&notes), Err(Error::DocumentNotFound { .. })), "so many are looked up");
+    let fields = format!("{{\"text\":\"a\",\"fields\":[{}\"a\"]}}", "\"a\",".repeat(MAX_FIELDS));
+    assert!(matches!(json::from_str::<SearchRequest>(&fields), Err(Error::LimitExceeded { limit: MAX_FIELDS, .. })));
+    let refused = notes.search([1.0, 0.0]).fields(vec!["a"; MAX_FIELDS + 1]).run().unwrap_err().to_string();
+    assert!(refused.contains("fields: expected 0 to 1024, got 1025"), "{refused}");
 
     let long = "x".repeat(1 << 20);
     for text in [format!("{{\"{long}\":1}}"), format!("{{\"vector\":\"{long}\"}}"), format!("\"{long}\"")] {
@@ -520,6 +576,140 @@ fn sealed(mut bytes: Vec<u8>) -> String {
     bits.resize(bits.len().next_multiple_of(6), false);
     let digit = |bits: &[bool]| bits.iter().fold(0, |digit, bit| digit << 1 | usize::from(*bit));
     bits.chunks(6).map(|bits| char::from(DIGITS[digit(bits)])).collect()
+}
+
+#[test]
+fn what_could_not_be_read_back_is_not_written() {
+    let mut deep = Value::Null;
+    for _ in 0..1_000_000 {
+        deep = Value::Array(vec![deep]);
+    }
+    let metadata = Value::Object([("a".to_owned(), deep)].into());
+    let fault = |value: &dyn Fn() -> serde_json::Result<String>| value().unwrap_err().to_string();
+    let too_deep = |told: String| assert!(told.contains("depth in levels") || told.contains("32 levels"), "{told}");
+    let document = Document::new([1.0]).metadata(metadata);
+    too_deep(fault(&|| serde_json::to_string(&document)));
+    let nest = |n: usize| (0..n).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
+    let nested = |n: usize| Value::Object([("a".to_owned(), nest(n))].into());
+    for change in [Update::new(1).merge(nested(40)), Update::new(1).replace(nested(40))] {
+        too_deep(fault(&|| serde_json::to_string(&change)));
+    }
+    let row = |value: Value| {
+        let mut row = Row::default();
+        row.metadata.insert("a".into(), value);
+        row
+    };
+    too_deep(fault(&|| serde_json::to_string(&row(nest(31)))));
+    assert!(serde_json::to_string(&row(nest(30))).is_ok());
+    assert!(serde_json::to_string(&Document::new([1.0]).metadata(nested(30))).is_ok());
+
+    for number in [f64::NAN, f64::INFINITY] {
+        let metadata = Value::Object([("a".to_owned(), Value::F64(number))].into());
+        let told = fault(&|| serde_json::to_string(&Document::new([1.0]).metadata(metadata.clone())));
+        assert!(told.contains("expected a finite number, got"), "{told}");
+        let told = fault(&|| serde_json::to_string(&row(Value::from(vec![number]))));
+        assert!(told.contains("expected a finite number, got"), "{told}");
+    }
+    assert!(serde_json::to_string(&Document::new([1.0]).metadata(json!([1]))).is_err());
+
+    let refused = || field("a").gt(f64::NAN);
+    let mut search = SearchRequest::new([1.0]);
+    search.params.filter = refused();
+    assert!(fault(&|| serde_json::to_string(&search)).contains("invalid filter"));
+    search.params.filter = Default::default();
+    search.params.boosts = vec![Boost::when(refused())];
+    assert!(fault(&|| serde_json::to_string(&search)).contains("invalid filter"));
+    let mut scroll = ScrollRequest::default();
+    scroll.filter = refused();
+    assert!(fault(&|| serde_json::to_string(&scroll)).contains("invalid filter"));
+
+    let mut search = SearchRequest::new([1.0]);
+    search.params.min_score = Some(f32::NEG_INFINITY);
+    assert!(fault(&|| serde_json::to_string(&search)).contains("expected a finite number as min_score, got -inf"));
+    search.params.min_score = None;
+    search.params.max_distance = Some(f32::INFINITY);
+    assert!(fault(&|| serde_json::to_string(&search)).contains("expected a finite number as max_distance, got inf"));
+    let mut search = SearchRequest::new([1.0]);
+    search.params.way = Some(Way::Words);
+    assert!(fault(&|| serde_json::to_string(&search)).contains("expected a way that a search can be told to go"));
+}
+
+#[test]
+fn metadata_and_filters_are_counted_while_they_are_read() {
+    let many = format!("[{}{{}}]", "{\"\":0},".repeat(1 << 19));
+    let limit_of = |error: Option<Error>| match error {
+        Some(Error::LimitExceeded { limit, got, .. }) if got <= limit + 10 => limit,
+        other => panic!("{other:?}"),
+    };
+    let document = |metadata: &str| format!("{{\"vector\":[1,0],\"metadata\":{metadata}}}");
+    let nested = format!("{{\"a\":{many}}}");
+    for text in [document(&many), document(&nested)] {
+        assert_eq!(limit_of(json::from_str::<Document>(&text).err()), MAX_METADATA_BYTES);
+        let batch = format!("{{\"operations\":[{{\"upsert\":{text}}}]}}");
+        assert_eq!(limit_of(json::from_str::<WriteRequest>(&batch).err()), MAX_METADATA_BYTES);
+    }
+    let update = format!("{{\"id\":1,\"metadata\":[{{\"merge\":{nested}}}]}}");
+    assert_eq!(limit_of(json::from_str::<Update>(&update).err()), MAX_METADATA_BYTES);
+    for row in [nested.clone(), format!("{{\"metadata\":{nested}}}")] {
+        assert_eq!(limit_of(Row::read(row.as_bytes(), "id").err()), MAX_METADATA_BYTES);
+    }
+    for filter in [&many, &nested, &format!("{{\"a\":{{\"$in\":{many}}}}}")] {
+        let search = format!("{{\"text\":\"a\",\"filter\":{filter}}}");
+        assert_eq!(limit_of(json::from_str::<SearchRequest>(&search).err()), MAX_FILTER_BYTES);
+        let scroll = format!("{{\"filter\":{filter}}}");
+        assert_eq!(limit_of(json::from_str::<ScrollRequest>(&scroll).err()), MAX_FILTER_BYTES);
+    }
+    let parsed: Json = serde_json::from_str(&document(&nested)).unwrap();
+    assert_eq!(limit_of(json::from_value::<Document>(&parsed).err()), MAX_METADATA_BYTES);
+
+    // Objects and strings count 10 and their bytes, keys their bytes: this is the most there may be, and one more.
+    let (_folder, _db, notes) = database();
+    for (n_bytes, is_read) in [(MAX_METADATA_BYTES - 21, true), (MAX_METADATA_BYTES - 20, false)] {
+        let metadata = format!("{{\"a\":\"{}\"}}", "x".repeat(n_bytes));
+        let read = json::from_str::<Document>(&document(&metadata));
+        assert_eq!(read.is_ok(), is_read);
+        assert!(read.is_err() || notes.insert(read.unwrap()).is_ok());
+        let row = Row::read(format!("{{\"metadata\":{metadata}}}").as_bytes(), "id");
+        assert_eq!(row.is_ok(), is_read);
+    }
+}
+
+#[test]
+fn an_id_that_spells_a_uuid_and_is_none_ends_pages_too() {
+    let (_folder, _db, notes) = database();
+    let spelled = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+    let ids = [DocId::from(7), DocId::from(spelled), DocId::Str("a".into()), DocId::Str(spelled.into()), "z".into()];
+    notes.insert_many(ids.iter().map(|id| Document::new([1.0, 0.5]).id(id).metadata(json!({"n": 1})))).unwrap();
+    for order_by in [None, Some("n")] {
+        let (mut found, mut after) = (Vec::new(), Json::Null);
+        while found.len() <= ids.len() {
+            let request = json!({"limit": 1, "order_by": order_by, "after": after});
+            let page = json::from_value::<ScrollRequest>(&request).unwrap().run(&notes).unwrap();
+            after = serde_json::to_value(&page).unwrap()["next"].clone();
+            found.extend(page.documents.into_iter().map(|document| document.id));
+            if after.is_null() {
+                break;
+            }
+        }
+        found.sort();
+        let mut expected = ids.to_vec();
+        expected.sort();
+        assert_eq!(found, expected, "{order_by:?}");
+    }
+    let (mut found, mut after) = (Vec::new(), Json::Null);
+    while found.len() <= ids.len() {
+        let request = json!({"vector": [1, 0], "limit": 1, "pages": true, "after": after});
+        let hits = json::from_value::<SearchRequest>(&request).unwrap().run(&notes).unwrap();
+        after = serde_json::to_value(&hits).unwrap()["next"].clone();
+        found.extend(hits.into_iter().map(|hit| hit.id));
+        if after.is_null() {
+            break;
+        }
+    }
+    found.sort();
+    let mut expected = ids.to_vec();
+    expected.sort();
+    assert_eq!(found, expected);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::check;
 use super::moment::Moment;
 use crate::error::{Error, Result};
 use crate::id::{DocId, Slot};
+use crate::limits::MAX_EXAMPLES;
 use crate::paging::Digest;
 
 /// What to search for: a vector, documents like some examples, words, or both.
@@ -42,7 +43,8 @@ impl Query {
     }
 
     /// Documents like all of these examples: those nearest to their mean, in which vectors count at unit length where
-    /// only directions are compared. Examples that are stored documents are left out.
+    /// only directions are compared. Examples that are stored documents are left out. At most 1,024, with those of
+    /// [`negative`](Query::negative).
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -136,52 +138,58 @@ impl Query {
     }
 
     pub(super) fn resolve(self, moment: &Moment, name: &dyn Fn() -> String) -> Result<Resolved> {
-        let Query { positive, negative, text } = self;
+        let Query { mut positive, negative, text } = self;
         if positive.is_empty() && negative.is_empty() && text.is_some() {
             return Ok(Resolved { vector: None, text, examples: Vec::new() });
         }
+        let n_examples = positive.len().saturating_add(negative.len());
+        if n_examples > MAX_EXAMPLES {
+            return Err(Error::LimitExceeded { what: "examples of the query", limit: MAX_EXAMPLES, got: n_examples });
+        }
         let mut slots = Vec::new();
-        let mut vectors = |examples: Vec<Example>| -> Result<Vec<Vec<f32>>> {
-            let vector = |example: Example| match example.0 {
-                Source::Vector(vector) => Ok(vector),
-                Source::Document(id) => {
-                    check::id(&id)?;
-                    let slot = moment.find_slot(&id)?;
-                    let slot = slot.ok_or_else(|| Error::DocumentNotFound { collection: name(), id })?;
-                    slots.push(slot);
-                    moment.vector(slot)
-                }
-            };
-            examples.into_iter().map(vector).collect()
+        let mut vector = |example: Example| match example.0 {
+            Source::Vector(vector) => Ok(vector),
+            Source::Document(id) => {
+                check::id(&id)?;
+                let slot = moment.find_slot(&id)?;
+                let slot = slot.ok_or_else(|| Error::DocumentNotFound { collection: name(), id })?;
+                slots.push(slot);
+                moment.vector(slot)
+            }
         };
-        let (mut positive, negative) = (vectors(positive)?, vectors(negative)?);
+        let vector = if positive.len() == 1 && negative.is_empty() {
+            vector(positive.swap_remove(0))?
+        } else {
+            let Some(wanted) = mean(moment, positive, &mut vector, name)? else {
+                let reason = "expected at least one example to be like, got none".into();
+                return Err(Error::InvalidVector { reason });
+            };
+            let vector: Vec<f64> = match mean(moment, negative, &mut vector, name)? {
+                None => wanted,
+                Some(unwanted) => wanted.iter().zip(unwanted).map(|(wanted, other)| 2.0 * wanted - other).collect(),
+            };
+            vector.into_iter().map(|component| component as f32).collect()
+        };
         slots.sort_unstable();
         slots.dedup();
-        if negative.is_empty() && positive.len() == 1 {
-            return Ok(Resolved { vector: Some(positive.swap_remove(0)), text, examples: slots });
-        }
-        let mean = |examples| mean(moment, examples, name);
-        let Some(wanted) = mean(positive)? else {
-            let reason = "expected at least one example to be like, got none".into();
-            return Err(Error::InvalidVector { reason });
-        };
-        let vector = match mean(negative)? {
-            None => wanted,
-            Some(unwanted) => wanted.iter().zip(unwanted).map(|(wanted, unwanted)| 2.0 * wanted - unwanted).collect(),
-        };
-        let vector = vector.into_iter().map(|component| component as f32).collect();
         Ok(Resolved { vector: Some(vector), text, examples: slots })
     }
 }
 
-/// The mean of vectors as they are compared; `None` if there are none.
-fn mean(moment: &Moment, vectors: Vec<Vec<f32>>, name: &dyn Fn() -> String) -> Result<Option<Vec<f64>>> {
-    if vectors.is_empty() {
+/// The mean of examples' vectors as they are compared; `None` if there are none.
+fn mean(
+    moment: &Moment,
+    examples: Vec<Example>,
+    mut vector: impl FnMut(Example) -> Result<Vec<f32>>,
+    name: &dyn Fn() -> String,
+) -> Result<Option<Vec<f64>>> {
+    if examples.is_empty() {
         return Ok(None);
     }
-    let share = 1.0 / vectors.len() as f64;
+    let share = 1.0 / examples.len() as f64;
     let mut mean = vec![0.0; moment.config().dimension];
-    for vector in vectors {
+    for example in examples {
+        let vector = vector(example)?;
         let norm = check::vector(name, moment.config(), &vector)?;
         let vector = moment.comparable_by(vector, norm);
         mean.iter_mut().zip(vector).for_each(|(sum, component)| *sum += share * f64::from(component));

@@ -7,6 +7,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value as Json, json};
 
 use super::read::{Field, Fields, Read, Trace, object};
+use super::values::WrittenFilter;
 use crate::boost::{Boost, Kind};
 use crate::filter::Filter;
 
@@ -49,6 +50,9 @@ impl Fields for BoostFields {
     }
 }
 
+/// About the longest half-life there is, which no time is as long as.
+const MOST_MILLIS: f64 = 1.8e22;
+
 /// `{"field": …, "half_life_ms": …, "origin": time}`
 struct Decay(Boost);
 
@@ -83,7 +87,10 @@ impl Fields for DecayFields {
             return Err("expected field and half_life_ms, got only one of them, or none".into());
         };
         let half_life = Duration::try_from_secs_f64(millis / 1e3);
-        let half_life = half_life.map_err(|_| format!("expected a half_life_ms of more than 0, got {millis:e}"))?;
+        let half_life = half_life.map_err(|_| match millis > 0.0 {
+            true => format!("expected a half_life_ms of at most {:e}, got {millis:e}", MOST_MILLIS),
+            false => format!("expected a half_life_ms of more than 0, got {millis:e}"),
+        })?;
         let boost = Boost::decay(field, half_life);
         Ok(Decay(match self.origin {
             Some(origin) => boost.origin(origin),
@@ -141,7 +148,7 @@ impl Serialize for Boost {
             Kind::Number { path, is_log: true } => {
                 map.serialize_entry("number", &json!({"field": path, "log": true}))?
             }
-            Kind::When(filter) => map.serialize_entry("when", &filter.to_json())?,
+            Kind::When(filter) => map.serialize_entry("when", &WrittenFilter(filter))?,
         }
         if self.weight != 1.0 {
             map.serialize_entry("weight", &self.weight)?;

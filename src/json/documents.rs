@@ -5,7 +5,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::FromJson;
 use super::read::{Field, Fields, Read, Trace, Vector, object};
-use super::values::Metadata;
+use super::values::{Metadata, Written};
 use crate::document::{Document, MetadataChange, Update};
 use crate::id::DocId;
 use crate::value::Value;
@@ -63,7 +63,7 @@ impl Serialize for Document {
         }
         map.serialize_entry("vector", vector)?;
         if !matches!(&metadata.0, Value::Null) && metadata.0 != Value::object() {
-            map.serialize_entry("metadata", &metadata.0)?;
+            map.serialize_entry("metadata", &Written(&metadata.0))?;
         }
         if let Some(text) = text {
             map.serialize_entry("text", text)?;
@@ -190,8 +190,8 @@ impl Serialize for MetadataChange {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(1))?;
         match self {
-            MetadataChange::Merge(metadata) => map.serialize_entry("merge", &metadata.0)?,
-            MetadataChange::Replace(metadata) => map.serialize_entry("replace", &metadata.0)?,
+            MetadataChange::Merge(metadata) => map.serialize_entry("merge", &Written(&metadata.0))?,
+            MetadataChange::Replace(metadata) => map.serialize_entry("replace", &Written(&metadata.0))?,
             MetadataChange::Remove(keys) => map.serialize_entry("remove", keys)?,
         }
         map.end()

@@ -44,7 +44,8 @@
 //! | [`Hit`](crate::Hit), [`StoredDocument`](crate::StoredDocument), [`Stats`](crate::Stats), [`CollectionStats`](crate::CollectionStats), … | the fields of the type |
 //!
 //! Requests are written too, and read back the same: [`Document`](crate::Document), [`Update`](crate::Update),
-//! [`WriteRequest`], [`SearchRequest`], [`ScrollRequest`] and [`Row`].
+//! [`WriteRequest`], [`SearchRequest`], [`ScrollRequest`] and [`Row`]. Writing fails for metadata that is nested too
+//! deep or has a number that is not finite, for a filter that searches refuse, and for a bound that is not finite.
 //!
 //! # Rules
 //!
@@ -53,12 +54,15 @@
 //! - **Integers** are exact in 64 bits. A number with a fraction or an exponent is none.
 //! - **A distance that is infinite**, of a hit that has no vector to be near to, is null.
 //! - **Cursors** are strings of letters, digits, `-` and `_`, with a version and a checksum. They can stand in a URL as
-//!   they are.
-//! - **Null** stands for absent, but for values of metadata and filters.
+//!   they are. Those of a scroll in the order of a field carry its value: they are as long as a long text is, and a
+//!   third longer.
+//! - **Null** stands for absent, but for values of metadata and filters, and for the id and the vector of a [`Row`],
+//!   which refuse it.
 //! - **Unknown keys** and keys that come twice are refused. [`Error::InvalidJson`](crate::Error) says at which path, what
 //!   was expected, and what was got.
-//! - **Memory**: what is read takes memory in proportion to the text, which the caller bounds. Nesting ends at 127
-//!   levels.
+//! - **Memory**: what is read takes memory in proportion to the text, which the caller bounds. Metadata and filters are
+//!   counted against their limits while they are read, since short text can make large values of them. Nesting ends at
+//!   127 levels.
 
 // | file | owns |
 // |---|---|
@@ -100,7 +104,7 @@ pub trait FromJson: Read {
 /// Reads bytes of JSON.
 ///
 /// # Errors
-/// `InvalidJson` with the path to what is refused; `InvalidFilter` and `LimitExceeded` for filters.
+/// `InvalidJson` with the path to what is refused; `InvalidFilter` for filters; `LimitExceeded` for what is too large.
 pub fn from_slice<T: FromJson>(json: &[u8]) -> Result<T> {
     let (trace, mut from) = (Trace::default(), serde_json::Deserializer::from_slice(json));
     let read = T::read(&mut from, &trace).and_then(|read| from.end().map(|()| read));
@@ -116,6 +120,10 @@ pub fn from_str<T: FromJson>(json: &str) -> Result<T> {
 }
 
 /// Reads JSON that was parsed already.
+///
+/// Parsing has rounded numbers with a fraction to `f64`, and a component is the `f32` that is nearest to that: mostly,
+/// but not always, the one that is nearest to the number in the text, as [`from_str`] reads it. Of a key that came twice
+/// parsing has kept one.
 ///
 /// ```
 /// use vectrove::{Document, json};

@@ -44,6 +44,11 @@ impl Trace {
         self.steps.borrow_mut().push(Step::Item(position));
     }
 
+    /// Whether nothing within the input was refused.
+    pub(super) fn is_empty(&self) -> bool {
+        self.steps.borrow().is_empty()
+    }
+
     /// Refuses what the library itself refuses, in its words.
     pub(super) fn refuse<E: serde::de::Error>(&self, error: Error) -> E {
         let told = E::custom(&error);
@@ -403,8 +408,34 @@ impl Visitor<'_> for Id {
 impl Read for f32 {
     /// The nearest there is. What lies beyond the greatest is refused.
     fn read<'de, D: Deserializer<'de>>(from: D, _: &Trace) -> Result<Self, D::Error> {
-        let number = from.deserialize_f32(Number)? as f32;
-        if number.is_finite() { Ok(number) } else { Err(D::Error::custom("number out of range")) }
+        from.deserialize_f32(Single)
+    }
+}
+
+/// Reads a number and rounds it once: text that is read as an `f32` comes as one, in whatever type.
+struct Single;
+
+impl Visitor<'_> for Single {
+    type Value = f32;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Number.expecting(f)
+    }
+
+    fn visit_f32<E: serde::de::Error>(self, number: f32) -> Result<f32, E> {
+        if number.is_finite() { Ok(number) } else { Err(E::custom("number out of range")) }
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<f32, E> {
+        self.visit_f32(number as f32)
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<f32, E> {
+        Ok(number as f32)
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<f32, E> {
+        Ok(number as f32)
     }
 }
 

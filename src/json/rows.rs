@@ -4,18 +4,23 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::result::Result as StdResult;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::read::{Keys, Read, Seed, Trace, Vector};
+use super::values::{Budget, Nested, check_fields};
 use crate::document::{Document, StoredDocument};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::DocId;
 use crate::value::Value;
 
 /// Metadata keys that a flat row cannot carry.
-const RESERVED: [&str; 4] = ["id", "vector", "text", "metadata"];
+const RESERVED: [&str; 4] = ["id", "vector", "text", NESTED];
+
+/// The key of metadata that does not lie beside the id.
+const NESTED: &str = "metadata";
 
 /// A document as one line of JSON, as `vectrove import` reads them and `export` writes them.
 ///
@@ -54,12 +59,22 @@ impl Row {
     /// Reads a line, whose id is in a field of this name.
     ///
     /// # Errors
-    /// `InvalidJson` with the path to what is refused.
+    /// `InvalidJson` with the path to what is refused; `LimitExceeded` for metadata that is too large.
     pub fn read(line: &[u8], id_field: &str) -> Result<Self> {
+        Row::try_read(line, id_field).map_err(|(error, _)| error)
+    }
+
+    /// The same, and whether the row as a whole is refused: its name could be that of a field, too.
+    #[doc(hidden)]
+    pub fn try_read(line: &[u8], id_field: &str) -> StdResult<Self, (Error, bool)> {
         let (trace, mut json) = (Trace::default(), serde_json::Deserializer::from_slice(line));
-        let row = json.deserialize_map(Expected { id_field, trace: &trace });
+        let budget = Budget::of_metadata();
+        let row = json.deserialize_map(Expected { id_field, trace: &trace, budget: &budget });
         let row = row.and_then(|row| json.end().map(|()| row));
-        row.map(Row::unnested).map_err(|error| trace.into_error("row", &error))
+        row.map(Row::unnested).map_err(|error| {
+            let is_whole = trace.is_empty();
+            (trace.into_error("row", &error), is_whole)
+        })
     }
 
     /// The document, with this vector.
@@ -71,8 +86,8 @@ impl Row {
 
     fn unnested(mut self) -> Self {
         let nested =
-            self.metadata.len() == 1 && self.metadata.get("metadata").is_some_and(|value| value.as_object().is_some());
-        if nested && let Some(Value::Object(inner)) = self.metadata.remove("metadata") {
+            self.metadata.len() == 1 && self.metadata.get(NESTED).is_some_and(|value| value.as_object().is_some());
+        if nested && let Some(Value::Object(inner)) = self.metadata.remove(NESTED) {
             self.metadata = inner;
         }
         self
@@ -94,6 +109,7 @@ impl From<StoredDocument> for Row {
 struct Expected<'a> {
     id_field: &'a str,
     trace: &'a Trace,
+    budget: &'a Budget,
 }
 
 impl<'de> Visitor<'de> for Expected<'_> {
@@ -103,7 +119,7 @@ impl<'de> Visitor<'de> for Expected<'_> {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Row, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> StdResult<Row, A::Error> {
         let (mut row, mut keys) = (Row::default(), Keys::new());
         while let Some(key) = fields.next_key::<String>()? {
             let taken = keys.admit(&key).and_then(|()| self.take(&mut row, &key, &mut fields));
@@ -114,27 +130,30 @@ impl<'de> Visitor<'de> for Expected<'_> {
 }
 
 impl Expected<'_> {
-    fn take<'de, A: MapAccess<'de>>(&self, row: &mut Row, key: &str, fields: &mut A) -> Result<(), A::Error> {
+    fn take<'de, A: MapAccess<'de>>(&self, row: &mut Row, key: &str, fields: &mut A) -> StdResult<(), A::Error> {
         match key {
             key if key == self.id_field => row.id = Some(self.value(fields)?),
             "vector" => row.vector = Some(self.value::<_, Vector>(fields)?.0),
             "text" => row.text = self.value(fields)?,
             key => {
-                let value = self.value(fields)?;
+                // The object around a nested row's metadata is none of it.
+                self.budget.spend(if key == NESTED { 0 } else { key.len() }, self.trace)?;
+                let value = fields.next_value_seed(Nested::new(self.trace, self.budget))?;
                 row.metadata.insert(key.to_owned(), value);
             }
         }
         Ok(())
     }
 
-    fn value<'de, A: MapAccess<'de>, T: Read>(&self, fields: &mut A) -> Result<T, A::Error> {
+    fn value<'de, A: MapAccess<'de>, T: Read>(&self, fields: &mut A) -> StdResult<T, A::Error> {
         fields.next_value_seed(Seed::new(self.trace))
     }
 }
 
 impl Serialize for Row {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> StdResult<S::Ok, S::Error> {
         let Row { vector, id, text, metadata } = self;
+        check_fields(metadata)?;
         let mut row = serializer.serialize_map(None)?;
         if let Some(id) = id {
             row.serialize_entry("id", id)?;
@@ -144,7 +163,7 @@ impl Serialize for Row {
         }
         match RESERVED.iter().any(|key| metadata.contains_key(*key)) {
             false => metadata.iter().try_for_each(|(key, value)| row.serialize_entry(key, value))?,
-            true => row.serialize_entry("metadata", metadata)?,
+            true => row.serialize_entry(NESTED, metadata)?,
         }
         if let Some(vector) = vector {
             row.serialize_entry("vector", vector)?;

@@ -8,6 +8,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::FromJson;
 use super::read::{Field, Fields, Read, Trace, object};
 use super::search::entry;
+use super::values::WrittenFilter;
 use crate::collection::Namespace;
 use crate::collection::read::Scroll;
 use crate::document::Page;
@@ -129,7 +130,7 @@ impl Serialize for ScrollRequest {
     fn serialize<S: Serializer>(&self, serializer: S) -> StdResult<S::Ok, S::Error> {
         let ScrollRequest { filter, limit, with_vector, order_by, descending, after } = self;
         let mut map = serializer.serialize_map(None)?;
-        entry(&mut map, "filter", (!filter.is_everything()).then(|| filter.to_json()).as_ref())?;
+        entry(&mut map, "filter", (!filter.is_everything()).then_some(WrittenFilter(filter)).as_ref())?;
         entry(&mut map, "limit", Some(limit).filter(|limit| **limit != ScrollRequest::default().limit))?;
         entry(&mut map, "with_vector", Some(with_vector).filter(|flag| **flag))?;
         entry(&mut map, "order_by", order_by.as_ref())?;

@@ -4,24 +4,24 @@ use std::fmt;
 use std::result::Result as StdResult;
 
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 
 use super::FromJson;
 use super::read::{Components, Field, Fields, Read, Trace, Vector, object};
+use super::values::WrittenFilter;
 use crate::collection::Namespace;
 use crate::collection::query::{Example, Query, Source};
 use crate::collection::search::Search;
 use crate::document::Hits;
 use crate::error::Result;
-use crate::filter::Filter;
 use crate::id::DocId;
-use crate::limits::MAX_BOOSTS;
+use crate::limits::{MAX_BOOSTS, MAX_EXAMPLES, MAX_FIELDS};
 use crate::paging::SearchCursor;
 use crate::params::SearchParams;
 use crate::route::Way;
 
-const WAYS: [(&str, Way); 4] =
-    [("exact", Way::Exact), ("graph", Way::Graph), ("codes", Way::Codes), ("words", Way::Words)];
+/// The ways that a search can be told to go.
+const WAYS: [(&str, Way); 3] = [("exact", Way::Exact), ("graph", Way::Graph), ("codes", Way::Codes)];
 
 /// A search as JSON has it: a query and parameters.
 ///
@@ -156,7 +156,7 @@ impl Fields for SearchFields {
             "min_score" => params.min_score = value.read()?,
             "max_distance" => params.max_distance = value.read()?,
             "with_vector" => set(&mut params.with_vector, value.read()?),
-            "fields" => params.fields = value.read()?,
+            "fields" => params.fields = value.read_at_most(MAX_FIELDS, "fields of hits")?,
             "with_document" => set(&mut params.with_document, value.read()?),
             "ef" => params.ef = value.read()?,
             "exact" => self.exact = value.read()?,
@@ -208,6 +208,8 @@ fn set<T>(param: &mut T, value: Option<T>) {
     }
 }
 
+const EXAMPLES: &str = "examples of the query";
+
 /// What hits are to be like, and what not.
 #[derive(Default)]
 struct Examples {
@@ -227,8 +229,8 @@ impl Fields for Examples {
 
     fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: Field<'_, A>) -> StdResult<(), A::Error> {
         match key {
-            "positive" => set(&mut self.positive, value.read()?),
-            _ => set(&mut self.negative, value.read()?),
+            "positive" => set(&mut self.positive, value.read_at_most(MAX_EXAMPLES, EXAMPLES)?),
+            _ => set(&mut self.negative, value.read_at_most(MAX_EXAMPLES, EXAMPLES)?),
         }
         Ok(())
     }
@@ -313,13 +315,16 @@ fn write_params<M: SerializeMap>(params: &SearchParams, map: &mut M) -> StdResul
     let SearchParams { k1, b, fusion, .. } = params;
     entry(map, "limit", differing(limit, &plain.limit))?;
     entry(map, "offset", differing(offset, &plain.offset))?;
-    entry(map, "filter", (!filter.is_everything()).then(|| Filter::to_json(filter)).as_ref())?;
-    entry(map, "min_score", min_score.as_ref())?;
-    entry(map, "max_distance", max_distance.as_ref())?;
+    entry(map, "filter", (!filter.is_everything()).then_some(WrittenFilter(filter)).as_ref())?;
+    entry(map, "min_score", finite("min_score", min_score)?)?;
+    entry(map, "max_distance", finite("max_distance", max_distance)?)?;
     entry(map, "with_vector", differing(with_vector, &plain.with_vector))?;
     entry(map, "fields", fields.as_ref())?;
     entry(map, "with_document", differing(with_document, &plain.with_document))?;
     entry(map, "ef", ef.as_ref())?;
+    if *way == Some(Way::Words) {
+        return Err(M::Error::custom("expected a way that a search can be told to go, got words"));
+    }
     entry(map, "way", way.as_ref())?;
     entry(map, "oversampling", differing(oversampling, &plain.oversampling))?;
     entry(map, "explain", differing(explain, &plain.explain))?;
@@ -330,6 +335,16 @@ fn write_params<M: SerializeMap>(params: &SearchParams, map: &mut M) -> StdResul
     entry(map, "k1", differing(k1, &plain.k1))?;
     entry(map, "b", differing(b, &plain.b))?;
     entry(map, "fusion", differing(fusion, &plain.fusion))
+}
+
+/// A number that JSON has; others would be written as null, which is no bound.
+fn finite<'a, E: serde::ser::Error>(key: &str, number: &'a Option<f32>) -> StdResult<Option<&'a f32>, E> {
+    match number {
+        Some(number) if !number.is_finite() => {
+            Err(E::custom(format_args!("expected a finite number as {key}, got {number}")))
+        }
+        number => Ok(number.as_ref()),
+    }
 }
 
 fn differing<'a, T: PartialEq>(value: &'a T, plain: &T) -> Option<&'a T> {

@@ -1,30 +1,59 @@
 //! Values of any shape: metadata and filters.
 //!
-//! Owns how they are read: no key twice, no deeper than [`MAX_DEPTH`]. What they mean is left to the filter's grammar and
-//! the collection's checks.
+//! Writing them fails where searches and the collection would refuse them; no other text is written in their stead.
+//!
+//! Owns how they are read: no key twice, no deeper than [`MAX_DEPTH`], no larger than a [`Budget`]. What they mean is
+//! left to the filter's grammar and the collection's checks.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Error as _, Serialize, Serializer};
 
 use super::read::{Read, Trace, twice};
+use crate::error::Error;
 use crate::filter::Filter;
+use crate::limits::{MAX_FILTER_BYTES, MAX_METADATA_BYTES, MAX_METADATA_DEPTH};
 use crate::value::Value;
 
 /// Deepest nesting of what is read, as `serde_json` has it.
 const MAX_DEPTH: usize = 127;
 
-impl Read for Value {
-    fn read<'de, D: Deserializer<'de>>(from: D, trace: &Trace) -> Result<Self, D::Error> {
-        Nested { trace, levels: MAX_DEPTH }.deserialize(from)
+/// Bytes that any value counts, beside those of keys and strings: as where metadata is checked.
+const VALUE_BYTES: usize = 10;
+
+/// How large values may become that belong together. Small text can make large values, so they are counted while they
+/// are read.
+#[derive(Debug)]
+pub(super) struct Budget {
+    what: &'static str,
+    limit: usize,
+    spent: Cell<usize>,
+}
+
+impl Budget {
+    pub(super) fn of_metadata() -> Self {
+        Budget { what: "metadata in bytes", limit: MAX_METADATA_BYTES, spent: Cell::new(0) }
+    }
+
+    fn of_filter() -> Self {
+        Budget { what: "filter in bytes", limit: MAX_FILTER_BYTES, spent: Cell::new(0) }
+    }
+
+    pub(super) fn spend<E: serde::de::Error>(&self, n_bytes: usize, trace: &Trace) -> Result<(), E> {
+        let (what, limit, got) = (self.what, self.limit, self.spent.get().saturating_add(n_bytes));
+        self.spent.set(got);
+        if got > limit { Err(trace.refuse(Error::LimitExceeded { what, limit, got })) } else { Ok(()) }
     }
 }
 
 impl Read for Filter {
     fn read<'de, D: Deserializer<'de>>(from: D, trace: &Trace) -> Result<Self, D::Error> {
-        let json = serde_json::Value::from(Value::read(from, trace)?);
+        let value = Nested::new(trace, &Budget::of_filter()).deserialize(from)?;
+        let json = serde_json::Value::from(value);
         Filter::from_json(&json).map_err(|error| trace.refuse(error))
     }
 }
@@ -34,21 +63,65 @@ pub(super) struct Metadata(pub(super) Value);
 
 impl Read for Metadata {
     fn read<'de, D: Deserializer<'de>>(from: D, trace: &Trace) -> Result<Self, D::Error> {
-        match Value::read(from, trace)? {
+        match Nested::new(trace, &Budget::of_metadata()).deserialize(from)? {
             value @ Value::Object(_) => Ok(Metadata(value)),
             other => Err(D::Error::custom(format_args!("expected an object, got {}", other.type_name()))),
         }
     }
 }
 
+/// Metadata to be written.
+pub(super) struct Written<'a>(pub(super) &'a Value);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.check_metadata().map_err(S::Error::custom)?;
+        self.0.serialize(serializer)
+    }
+}
+
+/// A filter to be written.
+pub(super) struct WrittenFilter<'a>(pub(super) &'a Filter);
+
+impl Serialize for WrittenFilter<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.check().map_err(S::Error::custom)?;
+        self.0.to_json().serialize(serializer)
+    }
+}
+
+/// Refuses fields of metadata that cannot be stored. However deep they are nested, this goes no deeper.
+pub(super) fn check_fields<E: serde::ser::Error>(fields: &BTreeMap<String, Value>) -> Result<(), E> {
+    let mut pending: Vec<(&Value, usize)> = fields.values().map(|value| (value, 2)).collect();
+    while let Some((value, depth)) = pending.pop() {
+        if depth > MAX_METADATA_DEPTH {
+            return Err(E::custom(format_args!("expected at most {MAX_METADATA_DEPTH} levels of metadata, got more")));
+        }
+        match value {
+            Value::F64(number) if !number.is_finite() => {
+                return Err(E::custom(format_args!("expected a finite number, got {number}")));
+            }
+            Value::Array(items) => pending.extend(items.iter().map(|item| (item, depth + 1))),
+            Value::Object(map) => pending.extend(map.values().map(|item| (item, depth + 1))),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Reads a value that may have so many levels below it.
 #[derive(Clone, Copy)]
-struct Nested<'t> {
+pub(super) struct Nested<'t> {
     trace: &'t Trace,
+    budget: &'t Budget,
     levels: usize,
 }
 
-impl Nested<'_> {
+impl<'t> Nested<'t> {
+    pub(super) fn new(trace: &'t Trace, budget: &'t Budget) -> Self {
+        Nested { trace, budget, levels: MAX_DEPTH }
+    }
+
     fn below<E: serde::de::Error>(self) -> Result<Self, E> {
         match self.levels.checked_sub(1) {
             Some(levels) => Ok(Nested { levels, ..self }),
@@ -61,6 +134,7 @@ impl<'de> DeserializeSeed<'de> for Nested<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        self.budget.spend(VALUE_BYTES, self.trace)?;
         from.deserialize_any(self)
     }
 }
@@ -92,12 +166,9 @@ impl<'de> Visitor<'de> for Nested<'_> {
         Ok(Value::F64(number))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Value, E> {
+        self.budget.spend(text.len(), self.trace)?;
         Ok(Value::from(text))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Value, E> {
-        Ok(Value::String(text))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
@@ -114,6 +185,7 @@ impl<'de> Visitor<'de> for Nested<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let (below, mut map) = (self.below()?, BTreeMap::new());
         while let Some(key) = access.next_key::<String>()? {
+            self.budget.spend(key.len(), self.trace)?;
             match map.entry(key) {
                 Entry::Occupied(taken) => {
                     self.trace.within_key(taken.key());
