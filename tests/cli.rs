@@ -630,6 +630,8 @@ fn a_bad_row_stops_an_import_that_then_goes_on() {
         ("{\"id\": 30, \"vector\": [1, 2, 3]}", "expects 2, got 3"),
         ("{\"id\": 30, \"vector\": [0, 0]}", "invalid vector"),
         ("{\"id\": 30, \"vector\": [1e39, 1]}", "vector: number out of range"),
+        ("{\"id\": 30, \"vector\": [1, 2], \"row\": 1e400}", "is bad: row: number out of range"),
+        ("[30]", "is bad: expected an object, got an array"),
         ("{\"id\": 30}", "it has no vector"),
         ("{\"id\": \"\", \"vector\": [1, 2]}", "invalid id"),
     ] {

@@ -174,7 +174,8 @@ impl<'a> Import<'a> {
     fn take(&mut self, line: &Line) -> Result<(), Failure> {
         let last = self.pending.last().map_or(self.reached, |pending| pending.reached);
         let bad = |reason: String| bad_row(last.rows + 1, line.number, &reason);
-        let mut row = Row::read(&line.bytes, &self.args.id_field).map_err(|error| bad(refused(&error)))?;
+        let row = Row::try_read(&line.bytes, &self.args.id_field);
+        let mut row = row.map_err(|(error, is_whole)| bad(refused(&error, is_whole)))?;
         let vector = match (row.vector.take(), &mut self.vectors) {
             (Some(vector), None) => vector,
             (None, Some(vectors)) => match vectors.read()? {
@@ -268,9 +269,9 @@ impl<'a> Import<'a> {
 }
 
 /// What is wrong with a row, and in which field.
-fn refused(error: &Error) -> String {
+fn refused(error: &Error, is_whole: bool) -> String {
     match error {
-        Error::InvalidJson { at, reason } if at == "row" => reason.clone(),
+        Error::InvalidJson { reason, .. } if is_whole => reason.clone(),
         Error::InvalidJson { at, reason } => format!("{at}: {reason}"),
         other => other.to_string(),
     }
