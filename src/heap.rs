@@ -26,7 +26,7 @@ const BLOCK: usize = 120 << 10;
 /// At most so many blocks are taken...
 const MOST_BLOCKS: usize = 2_048;
 /// ...and no more after so many in a row of which nothing is in memory.
-const MOST_EMPTY: usize = 16;
+const MOST_EMPTY: usize = 256;
 
 /// Bytes freed, by the word of those who did, since memory was last given back.
 static FREED: AtomicUsize = AtomicUsize::new(0);
@@ -83,7 +83,8 @@ pub(crate) fn ask() {
 pub(crate) fn answer() -> bool {
     let n_asked = N_ASKED.load(Ordering::Relaxed);
     let is_asked = N_ANSWERED.replace(n_asked) != n_asked;
-    if is_asked && cfg!(all(target_os = "linux", target_env = "gnu")) {
+    // Where the address space is bounded, what is taken meanwhile may be what another thread needs.
+    if is_asked && cfg!(all(target_os = "linux", target_env = "gnu")) && !is_bounded() {
         empty_arena();
     }
     is_asked
@@ -129,6 +130,11 @@ unsafe fn empty(block: *mut u8, n_bytes: usize) -> bool {
     }
     let _ = (block, n_bytes);
     false
+}
+
+/// Whether the process may have only so much address space.
+fn is_bounded() -> bool {
+    rustix::process::getrlimit(rustix::process::Resource::As).current.is_some()
 }
 
 fn seconds() -> u64 {
