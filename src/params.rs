@@ -4,7 +4,7 @@ use crate::boost::Boost;
 use crate::config::within;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::limits::{MAX_BOOSTS, MAX_CANDIDATES, MAX_EF, MAX_FIELDS, MAX_GROUP, MAX_PATH_BYTES};
+use crate::limits::{MAX_BOOSTS, MAX_CANDIDATES, MAX_EF, MAX_GROUP, MAX_PATH_BYTES};
 use crate::route::Way;
 
 /// The beam of a search that sets none: so much, and so much for each hit.
@@ -139,7 +139,6 @@ impl SearchParams {
         least("b", self.b, 1.0)?;
         self.fusion.validate(least)?;
         self.boosted_candidates.map_or(Ok(()), |n| within("boosted_candidates", n, 1, MAX_CANDIDATES))?;
-        self.fields.as_ref().map_or(Ok(()), |fields| within("fields", fields.len(), 0, MAX_FIELDS))?;
         within("boosts", self.boosts.len(), 0, MAX_BOOSTS)?;
         self.boosts.iter().try_for_each(Boost::validate)?;
         self.group_by.as_ref().map_or(Ok(()), GroupBy::validate)?;

@@ -466,8 +466,6 @@ fn hostile_input_is_refused_and_does_no_harm() {
     assert!(matches!(refused.run(&notes), Err(Error::DocumentNotFound { .. })), "so many are looked up");
     let fields = format!("{{\"text\":\"a\",\"fields\":[{}\"a\"]}}", "\"a\",".repeat(MAX_FIELDS));
     assert!(matches!(json::from_str::<SearchRequest>(&fields), Err(Error::LimitExceeded { limit: MAX_FIELDS, .. })));
-    let refused = notes.search([1.0, 0.0]).fields(vec!["a"; MAX_FIELDS + 1]).run().unwrap_err().to_string();
-    assert!(refused.contains("fields: expected 0 to 1024, got 1025"), "{refused}");
 
     let long = "x".repeat(1 << 20);
     for text in [format!("{{\"{long}\":1}}"), format!("{{\"vector\":\"{long}\"}}"), format!("\"{long}\"")] {
