@@ -110,7 +110,7 @@ pub const MAX_GROUP: usize = 4_096;
 /// Most examples of one query, of what is wanted and of what is not together.
 pub const MAX_EXAMPLES: usize = 1_024;
 
-/// Most metadata fields that one search may name for its hits to carry.
+/// Most metadata fields that a search that is read from JSON may name for its hits to carry.
 pub const MAX_FIELDS: usize = 1_024;
 
 /// Most boosts of one search.

@@ -120,8 +120,8 @@ impl Rehearsal {
         let budget = Budget::new(options.memory_bytes);
         let (rocks, mut handles) = Rocks::open(&data, access, budget, &described(&families)).map_err(opening)?;
         failpoint::hit("open.rehearsing");
-        if access == Access::ReadOnly {
-            // Of what is read by an image files are opened only later, when there is no way back.
+        if access == Access::ReadOnly && !options.accept_loss {
+            // Where an image is taken up, files are read only later, when there is no way back.
             rocks.check_file_sizes(&data).map_err(opening)?;
         }
         let default = take_default(&families, &mut handles)?;
