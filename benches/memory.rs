@@ -29,7 +29,7 @@ const NAME: &str = "rows";
 const MIB: f64 = (1 << 20) as f64;
 /// Documents written together.
 const BATCH: usize = 1_000;
-/// One document in so many is replaced in a round.
+/// Each round replaces one document in `SHARE`.
 const SHARE: usize = 10;
 /// Documents that a window holds.
 const WINDOW: usize = 5_000;

@@ -75,7 +75,7 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// How many rows are read, or distances computed, until it is looked at again.
+    /// Rows read, or distances computed, between two checks.
     pub(crate) const EVERY: usize = 256;
 
     /// A call that nothing ends.

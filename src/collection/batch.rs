@@ -142,9 +142,10 @@ impl Batch {
         self
     }
 
-    /// Gives up at a time, with `Deadline` and nothing written: a commit waits while too many documents wait to be linked,
-    /// and for its turn; it looks at the time when its turn has come. Once it was written it is acknowledged, however
-    /// late; so is one whose [`operation_id`](Batch::operation_id) was committed before. Default: never.
+    /// Ends the commit with `Deadline`, and nothing written, if its turn to write comes later than this. A commit waits
+    /// while too many documents wait to be linked, and then for the commits before it; the second wait is not cut short.
+    /// A batch that was written is acknowledged, however late. So is a batch whose
+    /// [`operation_id`](Batch::operation_id) was committed before. Default: never.
     pub fn deadline(&mut self, deadline: Instant) -> &mut Self {
         self.stop.set_deadline(deadline);
         self

@@ -43,7 +43,7 @@ use crate::store::words::WordsRow;
 const MOST_CHANGED: usize = 16_384;
 /// ...and how many for each one that it has.
 const CHANGED_SHARE: usize = 1;
-/// And never more than have vectors and codes of so many bytes.
+/// Vectors and codes of the slots that are brought up to date take at most `MOST_CHANGED_BYTES` of memory.
 const MOST_CHANGED_BYTES: usize = 512 << 20;
 
 /// Of the memory for caches, one part in so many may be postings of a collection.

@@ -18,13 +18,13 @@ impl Collection {
         Ok(Value::clone(&self.state().live()?.metadata.load()))
     }
 
-    /// Replaces the collection's own metadata, while reads and writes go on: an object of at most 64 KiB as JSON
-    /// ([`MAX_COLLECTION_METADATA_BYTES`]), nested as deeply as that of documents may be. It is kept in backups, and when
-    /// the collection is renamed. A change that returned is on the disk.
+    /// Replaces the collection's own metadata, while reads and writes go on. The new metadata is an object of at most
+    /// 64 KiB as JSON ([`MAX_COLLECTION_METADATA_BYTES`]), nested at most as deeply as documents' metadata. Backups
+    /// contain it, and a rename keeps it. When the call returns, the change is on the disk.
     ///
     /// # Errors
-    /// `InvalidMetadata` if it is neither an object nor null, which is the empty one; `LimitExceeded` if it is too large
-    /// or too deep; otherwise as for every write.
+    /// `InvalidMetadata` if it is neither an object nor null, which stands for the empty object; `LimitExceeded` if it is
+    /// too large or too deep; otherwise as for every write.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;

@@ -38,11 +38,11 @@ use crate::store::{image, key};
 const LEAST_BYTES: u64 = 64 << 20;
 /// ...and by this part of the image.
 const IMAGE_SHARE: u64 = 2;
-/// An image is due when the slots that changed since the last one are so many times those that it holds...
+/// An image is due when `GROWTH` times as many slots have changed since the last image as it holds.
 const GROWTH: u64 = 3;
-/// ...or, once nothing was written for [`REST`], one part in so many of them...
+/// Once nothing was written for [`REST`], an image is due when one slot in `REST_SHARE` has changed.
 const REST_SHARE: u64 = 8;
-/// ...and in either case at least so many: reading fewer takes no longer than an image does.
+/// No image is due while fewer slots have changed: an open reads them as fast as an image.
 const LEAST_CHANGED: usize = 4_096;
 /// How long nothing is written before a collection is at rest.
 const REST: Duration = Duration::from_secs(3);
@@ -417,7 +417,7 @@ impl Live {
         if !self.is_persisted() || !failpoint::allows("save") {
             return Ok(());
         }
-        // What is noted by now is part of a commit that the view below shows: none is under way.
+        // While the lock is held no commit is under way, so that the view below shows all changes noted so far.
         let last = self.store.hold();
         let changed = std::mem::take(&mut *self.persist.changed.lock());
         drop(last);

@@ -32,7 +32,7 @@ pub(crate) struct Bringing {
     n_slots: usize,
 }
 
-/// Filters and index of a file of vectors are at most one in so many of its bytes, but for few components.
+/// The cache has room for one byte in `FILTERS_SHARE` of the vectors' files: their filters and indexes.
 const FILTERS_SHARE: u64 = 16;
 
 /// How much a database may have in memory, and whose it is.

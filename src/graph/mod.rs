@@ -84,7 +84,7 @@ pub(crate) trait Space: Sync {
     /// Whether anyone may still want to find a point: those that live, and those that died a moment ago.
     fn is_needed(&self, slot: u32) -> bool;
 
-    /// Whether a walk has to end before it is over: nobody wants what it finds any more.
+    /// Whether the search was cancelled or its deadline has passed: the walk ends at once.
     fn is_given_up(&self) -> bool {
         false
     }
