@@ -1,9 +1,10 @@
 //! Giving memory that was freed back to the operating system.
 //!
-//! The C library's allocator keeps what is freed for later, in pieces between what is still in use: after much work that
-//! can be as much again as all that is held. [`trim`] has it give back every page that nothing is on. That walks through
-//! all it has, so it is done by whoever asks for it, and otherwise at most once a minute, where much was freed. The
-//! allocator is the whole process's: its settings are left alone. With another one than glibc's, nothing is done.
+//! The C library's allocator keeps freed memory for later, in pieces between blocks that are in use. After much work the
+//! freed pieces can take as much memory as the blocks. [`trim`] returns every page without a block to the system. It
+//! walks through the whole heap, so a vacuum calls it, and otherwise the worker, at most once a minute and only where
+//! much was freed. The allocator serves the whole process: its settings are left alone. With an allocator other than
+//! glibc's nothing is done.
 //!
 //! Threads allocate from arenas of their own. What lies free at the end of another thread's arena is not given back by
 //! `malloc_trim`, and can be tens of megabytes. So threads that free much come by [`answer`] between two pieces of work,

@@ -71,7 +71,7 @@ impl Vacuum {
     }
 
     /// Ends it early once the flag is set: before the next family of files, or while points are taken out of the graph.
-    /// What was given back until then stays so.
+    /// Space that was given back before stays given back.
     pub fn cancel(mut self, cancel: &Cancel) -> Self {
         self.cancel = cancel.clone();
         self

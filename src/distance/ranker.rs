@@ -61,7 +61,7 @@ impl Ranker {
         matches!(self, Ranker::Metric(Metric::Cosine, _)) && measure < ROUGH + dimension as f32 * ROUNDING
     }
 
-    /// The largest difference that rounding alone makes between two measures computed from ranks of `dimension` components.
+    /// The largest difference that rounding makes between two measures computed from ranks of `dimension` components.
     #[inline]
     pub(crate) fn rounding(&self, dimension: usize) -> f32 {
         match self {

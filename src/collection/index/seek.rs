@@ -42,7 +42,7 @@ const WORTH_SCANNING: usize = 4;
 const DOUBTED: usize = 8;
 /// So many more than are wanted are looked at where walks go by vectors themselves: those that are as near as the last.
 const TIED: usize = 16;
-/// A search looks at up to `MOST_TIED` points beyond the hits wanted where those are not enough, or where it compares all.
+/// Where those are not enough, or all are compared, a search looks at up to `MOST_TIED` points beyond the hits wanted.
 const MOST_TIED: usize = 1_024;
 /// Each further walk keeps `MORE_TIED` times as many points as the one before.
 const MORE_TIED: usize = 4;
