@@ -190,7 +190,7 @@ fn encode_note(commit: Commit, time_ms: u64) -> Vec<u8> {
 
 fn decode_note(bytes: &[u8]) -> Result<(Commit, u64)> {
     const WHAT: &str = "a backup's note";
-    let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, NOTE_BYTES)?;
+    let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, NOTE_VERSION, NOTE_BYTES)?;
     Ok((Commit(fields.u64()), fields.u64()))
 }
 

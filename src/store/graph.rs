@@ -62,7 +62,14 @@ use crate::error::{Error, Result};
 use crate::graph::{Delta, Entry, Link, Op, Tie};
 use crate::id::Commit;
 
-const VERSION: u8 = 1;
+// Each kind of record has a version of its own.
+const ROW_VERSION: u8 = 1;
+const DELTA_VERSION: u8 = 1;
+const CURSOR_VERSION: u8 = 1;
+/// The version of a cursor that goes with a row of regions.
+const DIVIDED_CURSOR_VERSION: u8 = 2;
+const REGIONS_VERSION: u8 = 1;
+const CODEBOOK_VERSION: u8 = 1;
 const KEPT: u32 = 1 << 31;
 const LINK_BYTES: usize = 5;
 const ROW_HEADER: usize = 13;
@@ -85,7 +92,7 @@ impl GraphRow {
     pub(crate) fn encode(&self, generations: Generations<'_>) -> Vec<u8> {
         let n_bytes = ROW_HEADER + LINK_BYTES * (self.links.len() + self.twins.len());
         let mut bytes = Vec::with_capacity(n_bytes + 4);
-        bytes.push(VERSION);
+        bytes.push(ROW_VERSION);
         for number in [self.generation, self.links.len() as u32, self.twins.len() as u32] {
             bytes.extend(number.to_le_bytes());
         }
@@ -97,7 +104,7 @@ impl GraphRow {
     /// Reads a row without what is not known any more; says too whether anything was left out.
     pub(crate) fn decode(bytes: &[u8], known: Known<'_>) -> Result<(Self, bool)> {
         const WHAT: &str = "a row of the graph";
-        let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, ROW_HEADER)?;
+        let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, ROW_VERSION, ROW_HEADER)?;
         let (generation, n_links, n_twins) = (fields.u32(), fields.u32() as usize, fields.u32() as usize);
         let (words, rest) = fields.rest.as_chunks::<LINK_BYTES>();
         if Some(words.len()) != n_links.checked_add(n_twins) || !rest.is_empty() {
@@ -138,7 +145,7 @@ const NO_GATE: u8 = 9;
 
 /// Encodes a delta.
 pub(crate) fn encode_delta(delta: &Delta, generations: Generations<'_>) -> Vec<u8> {
-    let mut bytes = vec![VERSION];
+    let mut bytes = vec![DELTA_VERSION];
     for op in &delta.ops {
         match op {
             Op::Row { slot, level, ties } => {
@@ -199,7 +206,7 @@ pub(crate) struct ReadDelta {
 /// Reads a delta without what is not known any more.
 pub(crate) fn decode_delta(bytes: &[u8], known: Known<'_>) -> Result<ReadDelta> {
     const WHAT: &str = "a delta of the graph";
-    let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, 1)?;
+    let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, DELTA_VERSION, 1)?;
     let malformed = || Error::corruption(WHAT, "a step is cut short or of an unknown kind");
     let mut read = ReadDelta::default();
     while let Some((&head, rest)) = fields.rest.split_first() {
@@ -295,12 +302,9 @@ pub(crate) struct Cursor {
     pub(crate) is_divided: bool,
 }
 
-/// The version of a cursor that goes with a row of regions.
-const DIVIDED: u8 = 2;
-
 impl Cursor {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![if self.is_divided { DIVIDED } else { VERSION }];
+        let mut bytes = vec![if self.is_divided { DIVIDED_CURSOR_VERSION } else { CURSOR_VERSION }];
         for number in [self.delta, self.image.0, self.covers.0, self.entry, self.n_points, self.n_twins] {
             bytes.extend(number.to_le_bytes());
         }
@@ -309,7 +313,7 @@ impl Cursor {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         const WHAT: &str = "the cursor of the graph";
-        let (version, mut fields) = Fields::versions(WHAT, unseal(WHAT, bytes)?, DIVIDED)?;
+        let (version, mut fields) = Fields::versions(WHAT, unseal(WHAT, bytes)?, DIVIDED_CURSOR_VERSION)?;
         if fields.rest.len() < 48 {
             return Err(Error::corruption(WHAT, format!("expected 48 bytes, got {}", fields.rest.len())));
         }
@@ -320,7 +324,7 @@ impl Cursor {
             entry: fields.u64(),
             n_points: fields.u64(),
             n_twins: fields.u64(),
-            is_divided: version == DIVIDED,
+            is_divided: version == DIVIDED_CURSOR_VERSION,
         })
     }
 }
@@ -333,7 +337,7 @@ const REGION_BYTES: usize = 12;
 
 impl RegionsRow {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
+        let mut bytes = vec![REGIONS_VERSION];
         bytes.extend((self.0.len() as u32).to_le_bytes());
         for (region, entry) in &self.0 {
             bytes.extend(region.to_le_bytes());
@@ -344,7 +348,7 @@ impl RegionsRow {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         const WHAT: &str = "the regions of the graph";
-        let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, 5)?;
+        let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, REGIONS_VERSION, 5)?;
         let n = fields.u32() as usize;
         if n.checked_mul(REGION_BYTES) != Some(fields.rest.len()) {
             return Err(Error::corruption(WHAT, format!("expected {n} regions, got {} bytes", fields.rest.len())));
@@ -368,7 +372,7 @@ const CODEBOOK_HEADER: usize = 26;
 
 impl CodebookRow {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION, self.kind];
+        let mut bytes = vec![CODEBOOK_VERSION, self.kind];
         bytes.extend(self.generation.to_le_bytes());
         bytes.extend(self.n_measured.to_le_bytes());
         bytes.extend(self.code_recall.to_le_bytes());
@@ -380,7 +384,7 @@ impl CodebookRow {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         const WHAT: &str = "the codebook";
-        let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, CODEBOOK_HEADER)?;
+        let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, CODEBOOK_VERSION, CODEBOOK_HEADER)?;
         let [kind] = fields.take();
         let (generation, n_measured) = (fields.u32(), fields.u64());
         let (code_recall, recall) = (f32::from_le_bytes(fields.take()), f32::from_le_bytes(fields.take()));

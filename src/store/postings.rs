@@ -26,6 +26,8 @@ use super::record::{Fields, seal, unseal};
 use crate::error::{Error, Result};
 
 const VERSION: u8 = 1;
+/// The version of an [`IndexRow`].
+const STATE_VERSION: u8 = 1;
 const DAMAGED: u8 = 0;
 const LIST: u8 = 1;
 const BITS: u8 = 2;
@@ -265,7 +267,7 @@ pub(crate) struct IndexRow {
 
 impl IndexRow {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION, self.terms_version];
+        let mut bytes = vec![STATE_VERSION, self.terms_version];
         bytes.extend(self.cursor.to_le_bytes());
         // Sets of strings always have a spelling.
         bytes.extend(serde_json::to_vec(&self.rule).expect("a rule is plain data"));
@@ -274,7 +276,7 @@ impl IndexRow {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         const WHAT: &str = "the state of an index";
-        let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, 6)?;
+        let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, STATE_VERSION, 6)?;
         let ([terms_version], cursor) = (fields.take(), fields.u32());
         let rule = serde_json::from_slice(fields.rest).map_err(|error| Error::corruption(WHAT, error.to_string()))?;
         Ok(IndexRow { terms_version, cursor, rule })

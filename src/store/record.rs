@@ -42,7 +42,11 @@ use crate::limits::{MAX_DIMENSION, MAX_METADATA_DEPTH};
 use crate::schema::Schema;
 use crate::value::Value;
 
-const VERSION: u8 = 1;
+// Each kind of record has a version of its own.
+const DOCUMENT_VERSION: u8 = 1;
+const VECTOR_VERSION: u8 = 1;
+const LOG_VERSION: u8 = 1;
+const IDENTITY_VERSION: u8 = 1;
 const ELEMENT_F32: u8 = 1;
 const DOCUMENT_HEADER: usize = 17;
 const VECTOR_HEADER: usize = 12;
@@ -126,7 +130,7 @@ impl DocumentRow {
             metadata,
         };
         let mut bytes = Vec::with_capacity(256);
-        bytes.push(VERSION);
+        bytes.push(DOCUMENT_VERSION);
         bytes.extend(self.generation.to_le_bytes());
         bytes.extend(self.namespace.0.to_le_bytes());
         bytes.extend(self.commit.0.to_le_bytes());
@@ -170,7 +174,7 @@ impl DocumentHeader {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut fields = Fields::new("a document row", bytes, DOCUMENT_HEADER)?;
+        let mut fields = Fields::new("a document row", bytes, DOCUMENT_VERSION, DOCUMENT_HEADER)?;
         Ok(DocumentHeader {
             generation: fields.u32(),
             namespace: NamespaceId(fields.u32()),
@@ -249,7 +253,7 @@ impl VectorRow {
     pub(crate) fn encode(generation: u32, vector: &[f32], norm: f64) -> Vec<u8> {
         let n_bytes = VECTOR_HEADER + 4 + vector.len() * 4;
         let mut bytes = Vec::with_capacity(n_bytes + CRC);
-        bytes.extend([VERSION, ELEMENT_F32]);
+        bytes.extend([VECTOR_VERSION, ELEMENT_F32]);
         bytes.extend(1u16.to_le_bytes());
         bytes.extend(generation.to_le_bytes());
         bytes.extend((vector.len() as u32).to_le_bytes());
@@ -265,7 +269,7 @@ impl VectorRow {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         const WHAT: &str = "a vector row";
         let content = unseal(WHAT, bytes)?;
-        let mut fields = Fields::new(WHAT, content, VECTOR_HEADER)?;
+        let mut fields = Fields::new(WHAT, content, VECTOR_VERSION, VECTOR_HEADER)?;
         let [element] = fields.take();
         if element != ELEMENT_F32 {
             return Err(Error::corruption(WHAT, format!("expected element type {ELEMENT_F32}, got {element}")));
@@ -350,7 +354,7 @@ impl LogKind {
 impl LogRecord {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(LOG_HEADER + self.operations.len() * LOG_OPERATION + CRC);
-        bytes.push(VERSION);
+        bytes.push(LOG_VERSION);
         bytes.extend(self.commit.0.to_le_bytes());
         bytes.extend(self.time_ms.to_le_bytes());
         bytes.extend(self.operation_id.unwrap_or_default().as_bytes());
@@ -373,7 +377,7 @@ impl LogRecord {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         const WHAT: &str = "a log record";
         let content = unseal(WHAT, bytes)?;
-        let mut fields = Fields::new(WHAT, content, LOG_HEADER)?;
+        let mut fields = Fields::new(WHAT, content, LOG_VERSION, LOG_HEADER)?;
         let (commit, time_ms) = (Commit(fields.u64()), fields.u64());
         let operation_id = Some(Uuid::from_bytes(fields.take())).filter(|id| !id.is_nil());
         let n_operations = fields.u32() as usize;
@@ -633,11 +637,11 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn encode(self) -> Vec<u8> {
-        [&[VERSION], self.store.as_bytes().as_slice()].concat()
+        [&[IDENTITY_VERSION], self.store.as_bytes().as_slice()].concat()
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut fields = Fields::new("the store's identity", bytes, 17)?;
+        let mut fields = Fields::new("the store's identity", bytes, IDENTITY_VERSION, 17)?;
         Ok(Identity { store: Uuid::from_bytes(fields.take()) })
     }
 }
@@ -660,9 +664,9 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Checks that there are at least `least` bytes and that the first is the version we know.
-    pub(super) fn new(what: &'static str, bytes: &'a [u8], least: usize) -> Result<Self> {
-        let (_, fields) = Fields::versions(what, bytes, VERSION)?;
+    /// Checks that there are at least `least` bytes, and that the first is a version up to `newest`.
+    pub(super) fn new(what: &'static str, bytes: &'a [u8], newest: u8, least: usize) -> Result<Self> {
+        let (_, fields) = Fields::versions(what, bytes, newest)?;
         if bytes.len() >= least { Ok(fields) } else { Err(wrong_length(what, least, bytes.len())) }
     }
 
@@ -697,7 +701,7 @@ impl<'a> Fields<'a> {
 }
 
 fn wrong_length(what: &'static str, expected: usize, got: usize) -> Error {
-    Error::corruption(what, format!("expected at least {expected} bytes of version {VERSION}, got {got}"))
+    Error::corruption(what, format!("expected at least {expected} bytes, got {got}"))
 }
 
 pub(super) fn seal(mut bytes: Vec<u8>) -> Vec<u8> {

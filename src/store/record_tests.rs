@@ -165,11 +165,11 @@ fn hostile_nesting_is_an_error() {
     let body =
         |metadata| DocumentBody { id: StoredId::U64(1), text: None, created_at_ms: 0, updated_at_ms: 0, metadata };
     let mut deep = vec![0u8; DOCUMENT_HEADER];
-    deep[0] = VERSION;
+    deep[0] = DOCUMENT_VERSION;
     append_body(&mut deep, &body((0..1_000_000).map(|_| Token::Array(1)).chain([Token::Null]).collect()));
     assert!(DocumentRow::decode(&deep).is_err());
     let mut claim = vec![0u8; DOCUMENT_HEADER];
-    claim[0] = VERSION;
+    claim[0] = DOCUMENT_VERSION;
     append_body(&mut claim, &body(vec![Token::Array(u32::MAX)]));
     assert!(DocumentRow::decode(&claim).is_err());
 }

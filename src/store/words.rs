@@ -26,6 +26,8 @@ use crate::error::{Error, Result};
 use crate::text::list::{CHUNK, ChunkChange, Posting};
 
 const VERSION: u8 = 1;
+/// The version of a [`WordsRow`].
+const STATE_VERSION: u8 = 1;
 const DAMAGED: u8 = 0;
 const ENTRIES: u8 = 1;
 const CHANGE: u8 = 3;
@@ -169,14 +171,14 @@ pub(crate) struct WordsRow {
 
 impl WordsRow {
     pub(crate) fn encode(self) -> Vec<u8> {
-        let mut bytes = vec![VERSION, self.analyzer_version];
+        let mut bytes = vec![STATE_VERSION, self.analyzer_version];
         bytes.extend(self.cursor.to_le_bytes());
         seal(bytes)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         const WHAT: &str = "the state of an index of words";
-        let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, 6)?;
+        let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, STATE_VERSION, 6)?;
         let ([analyzer_version], cursor) = (fields.take(), fields.u32());
         Ok(WordsRow { analyzer_version, cursor })
     }
