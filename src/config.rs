@@ -291,8 +291,8 @@ impl CollectionConfig {
 
     /// Whether the collection has a graph that is walked by codes.
     pub(crate) fn has_codes(&self) -> bool {
-        let has_kernels = self.metric != Metric::Manhattan && self.distance.is_none();
-        self.index == Index::Hnsw && self.quantization == Quantization::Sq8 && has_kernels
+        let has_codes = self.metric.has_codes() && self.distance.is_none();
+        self.index == Index::Hnsw && self.quantization == Quantization::Sq8 && has_codes
     }
 
     /// Whether rows are compared at unit length.

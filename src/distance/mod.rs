@@ -164,6 +164,15 @@ impl Metric {
         matches!(self, Metric::Cosine)
     }
 
+    /// Whether codes of components can stand for vectors under this metric. They keep inner products and lengths; a sum
+    /// of absolute differences is made of neither.
+    pub(crate) fn has_codes(self) -> bool {
+        match self {
+            Metric::Cosine | Metric::Dot | Metric::Euclidean => true,
+            Metric::Manhattan => false,
+        }
+    }
+
     /// The function that ranks rows under this metric.
     pub(crate) fn kernel(self) -> Kernel {
         Kernels::detected().kernel(self)

@@ -71,11 +71,12 @@ impl ScalarCodes {
     /// of length one.
     pub(super) fn new(dimension: usize, metric: Metric, unit: bool, book: &Book) -> Option<Self> {
         let geometry = match metric {
-            Metric::Manhattan => return None,
+            _ if !metric.has_codes() => return None,
             // Of vectors of length one the nearest are those at the smallest distance, wherever that is measured from.
             _ if unit && book.kind == CodeKind::Sq8 => Geometry::Unit,
             _ if unit => Geometry::Euclidean,
-            Metric::Cosine => return None,
+            // Vectors of any length are not compared by their directions.
+            Metric::Cosine | Metric::Manhattan => return None,
             Metric::Dot => Geometry::Dot,
             Metric::Euclidean => Geometry::Euclidean,
         };

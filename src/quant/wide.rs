@@ -52,7 +52,7 @@ impl WideCodes {
     /// Codes for vectors under a metric; `None` for one that codes do not serve. `unit` says that all vectors are of
     /// length one.
     pub(super) fn new(dimension: usize, metric: Metric, unit: bool, book: &Book) -> Option<Self> {
-        if metric == Metric::Manhattan {
+        if !metric.has_codes() {
             return None;
         }
         let is_whole = book.kind == CodeKind::F32;
