@@ -41,6 +41,8 @@ fn recall(collection: &Collection, queries: &[Vec<f32>], ef: usize) -> f64 {
         let walked = collection.search(query).way(Way::Graph).ef(ef).with_document(false).run().unwrap();
         assert_eq!((truth.route.way, walked.route.way), (Way::Exact, Way::Graph));
         assert!(walked.is_sorted_by(|a, b| a.distance <= b.distance));
+        let again = collection.search(query).way(Way::Graph).exact(false).ef(ef).with_document(false).run().unwrap();
+        assert_eq!(again.route.way, Way::Graph, "it is not exact, and says nothing else");
         ids(&truth).intersection(&ids(&walked)).count()
     };
     queries.iter().map(found).sum::<usize>() as f64 / (10 * queries.len()) as f64

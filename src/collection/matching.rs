@@ -23,6 +23,8 @@ pub(crate) struct Matching {
     pub(crate) possible: Candidates,
     /// Of those, the ones that do; `None` where all do.
     sure: Option<SlotSet>,
+    /// Documents that were read to tell.
+    pub(crate) n_read: usize,
 }
 
 /// So many documents in doubt are looked at right away.
@@ -34,11 +36,11 @@ const MOST_SHARE: usize = 4;
 
 impl Moment {
     /// The documents that match a filter, as far as can be told quickly.
-    pub(crate) fn matching(&self, filter: &Filter) -> Result<Matching> {
+    pub(crate) fn matching(&self, filter: &Filter, stop: &Stop) -> Result<Matching> {
         let matching = self.matching_within(None, filter);
         match matching.is_settled() || matching.n_doubtful() > FEW_DOUBTS {
             true => Ok(matching),
-            false => self.settle(filter, &matching, Stop::NEVER),
+            false => self.settle(filter, &matching, stop),
         }
     }
 
@@ -46,17 +48,19 @@ impl Moment {
     pub(crate) fn matching_within(&self, matching: Option<&Matching>, filter: &Filter) -> Matching {
         let Bounds { sure, possible } = self.bounds(filter);
         let (all, certain) = (possible.clone().unwrap_or_else(|| sure.clone()), possible.map(|_| sure));
-        let Some(matching) = matching else { return Matching { possible: Candidates::new(all, self), sure: certain } };
+        let Some(matching) = matching else {
+            return Matching { possible: Candidates::new(all, self), sure: certain, n_read: 0 };
+        };
         let sure = match (certain, matching.sure.clone()) {
             (Some(one), Some(other)) => Some(one.and(other)),
             (one, other) => one.or(other),
         };
-        Matching { possible: matching.possible.narrowed(all, self), sure }
+        Matching { possible: matching.possible.narrowed(all, self), sure, n_read: 0 }
     }
 
     /// The documents that match a filter, without doubt.
     pub(crate) fn settled(&self, filter: &Filter, stop: &Stop) -> Result<Matching> {
-        let matching = self.matching(filter)?;
+        let matching = self.matching(filter, stop)?;
         if matching.is_settled() { Ok(matching) } else { self.settle(filter, &matching, stop) }
     }
 
@@ -74,7 +78,7 @@ impl Moment {
         }
         let sure = matching.sure.clone().unwrap_or_else(SlotSet::all);
         let possible = matching.possible.narrowed(sure.or(SlotSet::Only(Arc::new(found))), self);
-        Ok(Matching { possible, sure: None })
+        Ok(Matching { possible, sure: None, n_read: doubtful.len() })
     }
 
     /// Shows every document of the namespace that matches a filter.
@@ -83,7 +87,7 @@ impl Moment {
         filter: &Filter,
         mut visit: impl FnMut(Slot, DocumentRow) -> Result<()>,
     ) -> Result<()> {
-        let matching = self.matching(filter)?;
+        let matching = self.matching(filter, Stop::NEVER)?;
         self.each_of(&matching, Stop::NEVER, |slot, row| {
             match matching.is_sure_of(slot) || self.words().match_filter(filter, &row) {
                 true => visit(slot, row),

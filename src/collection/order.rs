@@ -98,7 +98,7 @@ impl Scroll {
             }
         };
         let moment = self.place.moment(Listing::IfFew)?;
-        let matching = moment.matching(&self.filter)?;
+        let matching = moment.matching(&self.filter, &self.stop)?;
         let found =
             || Found { direction, after: after.clone(), n_most: self.limit.saturating_add(1), places: Vec::new() };
         let told = moment.told_of_field(path, |lookup, field| {

@@ -244,7 +244,7 @@ impl Scroll {
         let mut page = Page { documents: Vec::new(), next: None, commit: moment.commit() };
         let matching = match self.filter.is_everything() {
             true => None,
-            false => Some(moment.matching(&self.filter)?),
+            false => Some(moment.matching(&self.filter, &self.stop)?),
         };
         let may_match =
             |slot: &Slot| matching.as_ref().is_none_or(|matching| matching.possible.bits().contains(slot.0));

@@ -164,9 +164,13 @@ impl<Q> Search<Q> {
         self
     }
 
-    /// Whether to compare every vector, so that the hits are the nearest for certain. Default: no.
+    /// Whether to compare every vector, so that the hits are the nearest for certain. Default: no. `exact(true)` is
+    /// `way(Way::Exact)`; `exact(false)` takes that back, and leaves any other [`way`](Search::way) as it is.
     pub fn exact(mut self, exact: bool) -> Self {
-        self.params.way = exact.then_some(Way::Exact);
+        self.params.way = match exact {
+            true => Some(Way::Exact),
+            false => self.params.way.filter(|way| *way != Way::Exact),
+        };
         self
     }
 

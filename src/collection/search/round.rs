@@ -91,7 +91,7 @@ impl Round {
         params.validate()?;
         stop.check()?;
         let began = Instant::now();
-        let (moment, field) = choose(&place, &params)?;
+        let (moment, field) = choose(&place, &params, &stop)?;
         let (settled, choosing) = (OnceLock::new(), began.elapsed());
         Ok(Round { moment, place, field, stop, params, settled, choosing })
     }
@@ -119,7 +119,8 @@ impl Round {
             }
         };
         let absent_fields = self.moment.absent_fields(&self.params.filter, !answers.is_empty());
-        let route = Route { n_absent_fields: absent_fields.len(), ..route };
+        let n_checked = route.n_checked + self.matching().map_or(0, |matching| matching.n_read);
+        let route = Route { n_absent_fields: absent_fields.len(), n_checked, ..route };
         let searched = began.elapsed();
         let items = self.complete(answers)?;
         let next = pages.zip(given).map(|(pages, given)| pages.next(&items, given));
@@ -350,7 +351,7 @@ impl Round {
         }
         if self.settled.get().is_none() {
             let settled = self.moment.settle(&self.params.filter, matching, &self.stop)?;
-            n_checked += matching.possible.n();
+            n_checked += settled.n_read;
             _ = self.settled.set(settled);
         }
         let settled = self.settled.get().unwrap_or(matching);
@@ -443,10 +444,10 @@ impl Round {
 
 /// Looks up where a search looks. A namespace is looked up once more, to be listed, where it is one of several and
 /// all of its documents are to be compared.
-fn choose(place: &Place, params: &SearchParams) -> Result<(Arc<Moment>, Field)> {
+fn choose(place: &Place, params: &SearchParams, stop: &Stop) -> Result<(Arc<Moment>, Field)> {
     if !params.filter.is_everything() {
         let moment = place.moment(Listing::IfFew)?;
-        let field = Field::Matching(moment.matching(&params.filter)?);
+        let field = Field::Matching(moment.matching(&params.filter, stop)?);
         return Ok((moment, field));
     }
     // Groups are found one after another, each among candidates of its own.
