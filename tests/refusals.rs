@@ -15,7 +15,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::json;
 use vectrove::{
     Collection, CollectionConfig, Database, Document, Durability, Error, Options, Outcome, Quantization, Residency,
-    Result, allow_at, field, refuse_at,
+    Result, Update, allow_at, field, refuse_at,
 };
 
 /// Points are the whole process's: one test at a time.
@@ -108,6 +108,21 @@ fn a_writer_that_waits_for_room_is_told_why_there_is_none() {
         works_soon("writing", || collection.upsert(document(n)));
         check_whole(&db, &collection, n as usize + 1);
     }
+}
+
+#[test]
+fn writes_without_a_vector_do_not_wait_for_room() {
+    let (_alone, folder) = (alone(), folder());
+    let (db, collection) = filled(folder.path(), CollectionConfig::new(8), 10);
+    collection.wait_indexed().unwrap();
+    let refusal = Refusal::at(&["link"]);
+    let n = (10..).find(|&n| collection.insert(document(n)).is_err()).unwrap();
+    let writer = collection.clone();
+    soon("deleting", move || writer.delete_many(0..5u64)).unwrap();
+    let writer = collection.clone();
+    soon("updating", move || writer.update(Update::new(7).merge(json!({"n": 3})))).unwrap();
+    drop(refusal);
+    check_whole(&db, &collection, n as usize - 5);
 }
 
 #[test]

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::Namespace;
 use super::batch::Expectation;
 use super::check::{CheckedDocument, CheckedUpdate, MetadataStep};
-use super::plan::{Plan, Planned};
+use super::memory::Applying;
+use super::plan::{CollectionChanges, Plan, Planned};
+use super::{Live, Namespace};
 use crate::cancel::Stop;
 use crate::config::Durability;
 use crate::document::Receipt;
@@ -50,10 +51,19 @@ impl Prepared {
             Prepared::Delete(id) => id,
         }
     }
+
+    /// Whether the write brings a vector, which is to be linked.
+    fn has_vector(&self) -> bool {
+        match self {
+            Prepared::Insert(_) | Prepared::Upsert(_) => true,
+            Prepared::Update(update) => update.vector.is_some(),
+            Prepared::Delete(_) => false,
+        }
+    }
 }
 
-/// Commits operations of one database, all or none. Waits first while too many documents wait to be linked, unless
-/// nothing can be written, or the call has to end: that leaves no trace.
+/// Commits operations of one database, all or none. If they bring vectors, it waits first while too many documents wait
+/// to be linked, unless nothing can be written, or the call has to end: that leaves no trace.
 pub(crate) fn commit(
     store: &Arc<Store>,
     work: Work,
@@ -72,7 +82,7 @@ pub(crate) fn commit(
         }
     }
     let mut before = None;
-    for operation in &work.operations {
+    for operation in work.operations.iter().filter(|operation| operation.prepared.has_vector()) {
         let state = operation.namespace.state();
         if before != Some(state.id) {
             state.live()?.wait_for_room(stop)?;
@@ -120,22 +130,10 @@ pub(crate) fn commit_with(
     let Planned { mut draft, changes, n_changed } = plan.finish()?;
     if !draft.is_empty() {
         draft.operation_id(operation_id);
-        let view = turn.write(draft)?;
-        // Searches go on: they look at an earlier commit until the view is published. Who counts waits, so that what
-        // is counted in memory and seen on disk is one commit.
         let lives: Vec<_> = changes.iter().map(|change| change.live.clone()).collect();
-        changes.iter().for_each(|change| change.live.note_change(turn.last(), change.memory.slots()));
-        let mut writers: Vec<_> = lives.iter().map(|live| live.memory.write()).collect();
-        for (writer, change) in writers.iter_mut().zip(changes) {
-            let mut names = change.live.namespaces.write();
-            change.new_namespaces.into_iter().for_each(|(name, number)| names.insert(name, number));
-            drop(names);
-            change.live.fields.apply(change.fields, turn.last());
-            change.live.words.apply(&change.words, turn.last());
-            writer.apply(change.memory, turn.last());
-        }
-        turn.publish(view);
-        drop(writers);
+        // Searches go on: they look at an earlier commit until this one is visible. Who counts waits, so that what is
+        // counted in memory and seen on disk is one commit.
+        turn.commit(draft, |commit| apply(changes, &lives, commit))?;
         lives.iter().for_each(|live| live.bell.ring());
     }
     let commit = turn.last();
@@ -145,6 +143,21 @@ pub(crate) fn commit_with(
     store.acknowledge(commit, durability)?;
     failpoint::hit("commit.acknowledged");
     Ok(Receipt { commit, ids, n_changed, repeated: false })
+}
+
+/// Applies a commit's changes to the memory of their collections. Returns the ledgers of these, held for writing.
+fn apply(changes: Vec<CollectionChanges>, lives: &[Arc<Live>], commit: Commit) -> Vec<Applying<'_>> {
+    changes.iter().for_each(|change| change.live.note_change(commit, change.memory.slots()));
+    let mut writers: Vec<_> = lives.iter().map(|live| live.memory.write()).collect();
+    for (writer, change) in writers.iter_mut().zip(changes) {
+        let mut names = change.live.namespaces.write();
+        change.new_namespaces.into_iter().for_each(|(name, number)| names.insert(name, number));
+        drop(names);
+        change.live.fields.apply(change.fields, commit);
+        change.live.words.apply(&change.words, commit);
+        writer.apply(change.memory, commit);
+    }
+    writers
 }
 
 /// Applies steps in order. The result still has to be checked as a whole: merging can make metadata too large.

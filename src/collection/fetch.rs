@@ -73,17 +73,10 @@ impl Live {
         &self,
         snapshot: &EngineSnapshot,
         range: (&[u8], &[u8]),
-        mut visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
+        visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let stopped =
-            self.store.rocks().scan(&self.families.documents, Some(snapshot), range, |key, value| {
-                match visit(key, value) {
-                    Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
-                    Ok(ControlFlow::Break(())) => ControlFlow::Break(Ok(())),
-                    Err(error) => ControlFlow::Break(Err(error)),
-                }
-            });
-        stopped.map_err(storage("reading documents"))?.unwrap_or(Ok(()))
+        let scanned = self.store.rocks().scan(&self.families.documents, Some(snapshot), range, visit);
+        scanned.map_err(storage("reading documents"))?
     }
 }
 

@@ -157,7 +157,7 @@ impl Candidate {
     fn most_changed(&self, dimension: usize) -> usize {
         // Vectors of all of them are held at once, with their codes.
         let most_by_memory = MOST_CHANGED_BYTES / (dimension * size_of::<f32>() * 2);
-        (image::n_slots(&self.image) * CHANGED_SHARE).min(most_by_memory).max(MOST_CHANGED)
+        (image::n_slots(&self.image) * CHANGED_SHARE).max(MOST_CHANGED).min(most_by_memory)
     }
 
     /// The image of a collection, if there is one that goes on from where its graph is.
@@ -265,13 +265,10 @@ impl<'a> Source<'a> {
         (from, to): Range,
         mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>,
     ) -> Result<()> {
-        let failed = self.rocks.scan_through(family, self.snapshot, (&from, &to), |key, value| {
-            match self.check_cancel().and_then(|()| visit(key, value)) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => ControlFlow::Break(error),
-            }
+        let scanned = self.rocks.scan_through(family, self.snapshot, (&from, &to), |key, value| {
+            self.check_cancel().and_then(|()| visit(key, value)).map(ControlFlow::Continue)
         });
-        failed.map_err(storage("reading a collection"))?.map_or(Ok(()), Err)
+        scanned.map_err(storage("reading a collection"))?
     }
 
     /// Refuses to go on once reading is to end early.

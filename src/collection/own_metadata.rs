@@ -47,12 +47,8 @@ impl Collection {
         let (mut draft, mut entry) = (Draft::default(), live.entry(&self.name()));
         entry.metadata = metadata.clone();
         draft.catalog(live.id, &entry);
-        let view = turn.write(draft)?;
-        live.metadata.store(Arc::new(metadata));
-        turn.publish(view);
-        let commit = turn.last();
-        drop(turn);
-        live.store.acknowledge(commit, Durability::Sync)
+        turn.commit(draft, |_| live.metadata.store(Arc::new(metadata)))?;
+        turn.acknowledge(Durability::Sync).map(drop)
     }
 }
 

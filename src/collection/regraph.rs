@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Change, Entry, Graph, Hosts, Op, Shape};
 use crate::id::Slot;
 use crate::store::graph::{Cursor, GraphRow, Known, RegionsRow, decode_delta};
-use crate::store::key;
+use crate::store::{key, storage};
 
 /// Brings the graph of an image up to date, which holds all deltas up to one, and may be proven to be reached by walks.
 pub(super) fn follow(
@@ -364,35 +364,29 @@ impl<'r> Replay<'r> {
     /// Goes through all deltas that follow, up to the first that is missing or damaged.
     fn read(&mut self, source: Source<'_>) {
         let (from, to) = key::delta_range(self.last + 1);
-        let stopped = source.rocks.scan(&source.families.graph, source.snapshot, (&from, &to), |key, value| {
+        let scanned = source.rocks.scan(&source.families.graph, source.snapshot, (&from, &to), |key, value| {
             match key::read_delta(key) {
                 Ok(number) if number == self.last + 1 => {}
-                _ => return ControlFlow::Break("a delta is missing".to_owned()),
+                _ => return Err(Error::corruption("the deltas of the graph", "one is missing")),
             }
-            match decode_delta(value, self.known) {
-                Ok(read) => {
-                    for op in &read.delta.ops {
-                        match op {
-                            Op::Row { slot, level: 0, .. } | Op::Hang { twin: slot, .. } => {
-                                _ = self.linked.insert(*slot)
-                            }
-                            Op::Twins { twins, .. } => self.linked.extend(twins),
-                            _ => {}
-                        }
-                    }
-                    self.graph.apply(&read.delta, &mut self.hosts);
-                    self.dirty.note(&read.delta);
-                    self.short.extend(read.short);
-                    self.strange.extend(read.strange);
+            let read = decode_delta(value, self.known)?;
+            for op in &read.delta.ops {
+                match op {
+                    Op::Row { slot, level: 0, .. } | Op::Hang { twin: slot, .. } => _ = self.linked.insert(*slot),
+                    Op::Twins { twins, .. } => self.linked.extend(twins),
+                    _ => {}
                 }
-                Err(error) => return ControlFlow::Break(error.to_string()),
             }
+            self.graph.apply(&read.delta, &mut self.hosts);
+            self.dirty.note(&read.delta);
+            self.short.extend(read.short);
+            self.strange.extend(read.strange);
             self.last += 1;
             self.n_read += 1;
             self.n_bytes += value.len() as u64;
-            ControlFlow::Continue(())
+            Ok(ControlFlow::Continue(()))
         });
-        if let Some(why) = stopped.unwrap_or_else(|fault| Some(fault.to_string())) {
+        if let Err(why) = scanned.map_err(storage("reading the deltas of the graph")).flatten() {
             tracing::warn!(after = self.last, "what was linked later is linked anew: {why}");
             self.is_whole = false;
         }

@@ -147,12 +147,8 @@ impl State {
         let (mut draft, mut entry) = (Draft::default(), live.entry(&self.name()));
         entry.config.schema = schema.as_deref().cloned();
         draft.catalog(live.id, &entry);
-        let view = turn.write(draft)?;
-        *live.admission.rules.write() = Rules { present: schema, next: None };
-        turn.publish(view);
-        let commit = turn.last();
-        drop(turn);
-        live.store.acknowledge(commit, Durability::Sync)
+        turn.commit(draft, |_| *live.admission.rules.write() = Rules { present: schema, next: None })?;
+        turn.acknowledge(Durability::Sync).map(drop)
     }
 }
 

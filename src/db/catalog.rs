@@ -102,8 +102,7 @@ impl Database {
             let mut turn = store.turn()?;
             let mut draft = Draft::default();
             draft.catalog(live.id, &entry);
-            let view = turn.write(draft)?;
-            turn.publish(view);
+            turn.commit(draft, |_| ())?;
             // Still in the committer section: no batch is planned that could name the collection after this.
             self.engine.collections.write().remove(name);
             state.leave_dropped();
@@ -137,17 +136,14 @@ impl Database {
         let mut draft = Draft::default();
         // Inside the committer section: whoever sets a schema writes the same entry.
         draft.catalog(state.id, &state.live()?.entry(to));
-        let view = turn.write(draft)?;
-        turn.publish(view);
+        turn.commit(draft, |_| ())?;
         {
             let mut collections = self.engine.collections.write();
             collections.remove(from);
             state.rename(to);
             collections.insert(to.to_owned(), state);
         }
-        let commit = turn.last();
-        drop(turn);
-        store.acknowledge(commit, Durability::Sync)
+        turn.acknowledge(Durability::Sync).map(drop)
     }
 
     /// The names of all collections, in order.
@@ -199,8 +195,7 @@ impl Engine {
         draft.catalog(live.id, &live.entry(name));
         draft.index(&live.families, Known::begin(&live.config).row());
         draft.words(&live.families, WordsRow::whole());
-        let view = turn.write(draft)?;
-        turn.publish(view);
+        turn.commit(draft, |_| ())?;
         let state = Arc::new(State::new(name.to_owned(), live.clone()));
         self.collections.write().insert(name.to_owned(), state.clone());
         Ok((state, turn.last()))

@@ -53,13 +53,12 @@ impl Account {
         let (first, scanned) = if from > start { (from, from) } else { (start, Commit(0)) };
         let mut account = Account { start, last: Commit(first.0.saturating_sub(1)), ..Account::default() };
         let (from, to) = key::log_range(scanned);
-        let stopped = rocks
-            .scan(default, None, (&from, &to), |key, value| match account.add(key, value) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => ControlFlow::Break(error),
-            })
-            .map_err(storage("reading the commit log"))?;
-        stopped.map_or(Ok(account), Err)
+        let scanned = rocks.scan(default, None, (&from, &to), |key, value| {
+            account.add(key, value)?;
+            Ok(ControlFlow::Continue(()))
+        });
+        scanned.map_err(storage("reading the commit log"))??;
+        Ok(account)
     }
 
     fn add(&mut self, key: &[u8], value: &[u8]) -> Result<()> {

@@ -93,6 +93,8 @@ pub(crate) struct Store {
     superblock: Mutex<SuperblockFile>,
     n_superblock_writes: AtomicU64,
     trimmer: Mutex<Trimmer>,
+    /// The first commit that the log holds: what the trimmer says, for whoever does not wait for it.
+    log_start: AtomicU64,
     /// For each collection with an image, the commit after which an open reads the log.
     imaged: Mutex<HashMap<CollectionId, Commit>>,
     next_collection: Mutex<CollectionId>,
@@ -129,6 +131,7 @@ impl Store {
             superblock: Mutex::new(superblock),
             n_superblock_writes: AtomicU64::new(0),
             trimmer: Mutex::new(Trimmer::new(account.start, account.last)),
+            log_start: AtomicU64::new(account.start.0),
             imaged: Mutex::default(),
             next_collection: Mutex::new(next_collection),
             folder,
@@ -339,11 +342,8 @@ impl Store {
         if entry.state == CollectionState::Creating {
             draft.catalog_next(CollectionId(id.0 + 1));
         }
-        let view = turn.write(draft)?;
-        turn.publish(view);
-        let commit = turn.last();
-        drop(turn);
-        self.acknowledge(commit, Durability::Sync)
+        turn.commit(draft, |_| ())?;
+        turn.acknowledge(Durability::Sync).map(drop)
     }
 
     /// Creates the families of a collection whose entry says `Creating`.
@@ -364,11 +364,8 @@ impl Store {
         let mut turn = self.turn()?;
         let mut draft = Draft::default();
         draft.remove_catalog(id);
-        let view = turn.write(draft)?;
-        turn.publish(view);
-        let commit = turn.last();
-        drop(turn);
-        self.acknowledge(commit, Durability::Sync)
+        turn.commit(draft, |_| ())?;
+        turn.acknowledge(Durability::Sync).map(drop)
     }
 
     /// Bytes of disk left.
@@ -390,9 +387,28 @@ impl Turn<'_> {
         *self.last
     }
 
-    /// Writes a draft as the next commit. An error means that it was not applied, or, as `Outcome::Unknown`, that it
-    /// is not visible now. The caller applies the commit to memory and then publishes the view.
-    pub(crate) fn write(&mut self, draft: Draft) -> Result<Arc<View>> {
+    /// Commits a draft: writes it to the disk's log, has `apply` bring memory to the same commit, and then makes both
+    /// visible to new readers. `apply` returns what is to be held until they are, such as guards of locks.
+    ///
+    /// # Errors
+    /// `apply` was not called. The commit was not applied, or, with `Outcome::Unknown`, is not visible now.
+    pub(crate) fn commit<T>(&mut self, draft: Draft, apply: impl FnOnce(Commit) -> T) -> Result<()> {
+        let view = self.write(draft)?;
+        let held = apply(view.commit);
+        self.publish(view);
+        drop(held);
+        Ok(())
+    }
+
+    /// Leaves the section, and returns the last commit once that is as durable as asked for.
+    pub(crate) fn acknowledge(self, durability: Durability) -> Result<Commit> {
+        let (store, commit) = (self.store, self.last());
+        drop(self);
+        store.acknowledge(commit, durability)?;
+        Ok(commit)
+    }
+
+    fn write(&mut self, draft: Draft) -> Result<Arc<View>> {
         self.store.check_space(draft.n_bytes())?;
         let commit = self.last.next();
         failpoint::hit("commit.before");
@@ -406,7 +422,7 @@ impl Turn<'_> {
     }
 
     /// Makes a commit visible to new readers.
-    pub(crate) fn publish(&self, view: Arc<View>) {
+    fn publish(&self, view: Arc<View>) {
         // Under the lock, so that no one takes the new view for the oldest while the one before is still looked at.
         let mut replaced = self.store.replaced.lock();
         let before = self.store.view.swap(view);

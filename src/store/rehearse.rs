@@ -6,6 +6,7 @@
 //! was, and a crash at any point of an open leaves nothing to undo.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -430,12 +431,11 @@ fn read_catalog(
 ) -> Result<Vec<Rehearsed>> {
     let mut rows = Vec::new();
     let (from, to) = key::catalog_range();
-    rocks
-        .scan::<()>(default, None, (&from, &to), |key, value| {
-            rows.push((key.to_vec(), value.to_vec()));
-            std::ops::ControlFlow::Continue(())
-        })
-        .map_err(storage("reading the catalog"))?;
+    let scanned = rocks.scan(default, None, (&from, &to), |key, value| {
+        rows.push((key.to_vec(), value.to_vec()));
+        Ok(ControlFlow::Continue(()))
+    });
+    scanned.map_err(storage("reading the catalog"))??;
     let mut collections: Vec<Rehearsed> = Vec::new();
     for (key, bytes) in rows {
         let (id, entry) = (key::read_catalog(&key)?, CatalogEntry::decode(&bytes)?);

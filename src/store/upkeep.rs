@@ -108,24 +108,17 @@ impl Store {
         let Some(below) = trimmer.due(last, self.options.log_retention.max(kept)) else { return Ok(()) };
         let mut batch = rocksdb::WriteBatch::default();
         let (from, to) = (key::log(trimmer.start), key::log(below));
-        let damaged = self
-            .rocks
-            .scan(&self.default, None, (&from, &to), |_, value| match LogRecord::decode(value) {
-                Ok(record) => {
-                    record.operation_id.inspect(|id| batch.delete(key::operation(*id)));
-                    ControlFlow::Continue(())
-                }
-                Err(error) => ControlFlow::Break(error),
-            })
-            .map_err(storage("trimming the log"))?;
-        if let Some(error) = damaged {
-            return Err(error);
-        }
+        let scanned = self.rocks.scan(&self.default, None, (&from, &to), |_, value| {
+            LogRecord::decode(value)?.operation_id.inspect(|id| batch.delete(key::operation(*id)));
+            Ok(ControlFlow::Continue(()))
+        });
+        scanned.map_err(storage("trimming the log"))??;
         batch.delete_range(from, to);
         batch.put(key::LOG_START, below.0.to_le_bytes());
         let turn = self.turn()?;
         self.rocks.write(batch).map_err(|fault| turn.failed(turn.last().next(), &fault))?;
         trimmer.start = below;
+        self.log_start.store(below.0, Ordering::Relaxed);
         tracing::debug!("trimmed the commit log below {below}");
         Ok(())
     }
@@ -217,7 +210,7 @@ impl Store {
         Figures {
             last: Commit(self.last_written.load(Ordering::Acquire)),
             durable: self.gate.durable(),
-            log_start: self.trimmer.lock().start,
+            log_start: Commit(self.log_start.load(Ordering::Relaxed)),
             n_syncs: self.gate.n_syncs() + self.n_superblock_writes.load(Ordering::Relaxed),
             read_only: self.health.reason(),
             engine_memory_bytes: self.rocks.memory_bytes(),

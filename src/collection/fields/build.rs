@@ -14,7 +14,7 @@ use crate::failpoint;
 use crate::id::{FieldId, Slot};
 use crate::store::draft::Draft;
 use crate::store::record::DocumentRow;
-use crate::store::{Turn, View, key, storage};
+use crate::store::{Turn, View, key};
 
 /// Documents indexed in one commit.
 const PIECE: usize = 1_000;
@@ -99,7 +99,7 @@ impl Live {
     fn index_piece(&self, view: &View, known: &Known, entries: &mut Entries) -> Result<u32> {
         let (from, to) = (key::document(Slot(known.row.cursor)), key::document_range().1);
         let (mut n_documents, mut next) = (0, u32::MAX);
-        let mut visit = |key: &[u8], row: &[u8]| -> Result<ControlFlow<()>> {
+        self.scan(&view.snapshot, (&from, &to), |key, row| {
             let slot = key::read_document(key)?;
             if n_documents == PIECE {
                 next = slot.0;
@@ -108,31 +108,20 @@ impl Live {
             n_documents += 1;
             entries.build(known, slot, &DocumentRow::decode(row)?.metadata);
             Ok(ControlFlow::Continue(()))
-        };
-        let range = (&from[..], &to[..]);
-        let stopped = self.store.rocks().scan(&self.families.documents, Some(&view.snapshot), range, |key, row| {
-            match visit(key, row) {
-                Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
-                Ok(ControlFlow::Break(())) => ControlFlow::Break(Ok(())),
-                Err(error) => ControlFlow::Break(Err(error)),
-            }
-        });
-        stopped.map_err(storage("reading documents to index them"))?.unwrap_or(Ok(()))?;
+        })?;
         Ok(next)
     }
 
     /// Commits postings and what is known of fields by then.
     fn commit_fields(&self, turn: &mut Turn<'_>, mut draft: Draft, entries: Entries, mut known: Known) -> Result<()> {
         let applied = entries.draft_into(&mut draft, &self.families);
-        let view = turn.write(draft)?;
-        let commit = turn.last();
-        self.note_change(commit, std::iter::empty());
-        // Rows of an earlier commit do not have what was written now.
-        known.since = commit;
-        *self.fields.known.write() = known;
-        self.fields.apply(applied, commit);
-        self.fields.cache.clear(commit);
-        turn.publish(view);
-        Ok(())
+        turn.commit(draft, |commit| {
+            self.note_change(commit, std::iter::empty());
+            // Rows of an earlier commit do not have what was written now.
+            known.since = commit;
+            *self.fields.known.write() = known;
+            self.fields.apply(applied, commit);
+            self.fields.cache.clear(commit);
+        })
     }
 }

@@ -252,16 +252,11 @@ impl Lookup<'_> {
         }
         let to = start.map_or(to, |(_, to)| to);
         let (rocks, family, snapshot) = (self.live.store.rocks(), &self.live.families.postings, &self.view.snapshot);
-        let mut visit = |key: &[u8], row: &[u8]| {
+        let scanned = rocks.scan_back(family, Some(snapshot), (&from, &to), |key, row| {
             let (_, term, chunk) = key::read_postings(key)?;
             visit(term, chunk, row)
-        };
-        let stopped = rocks.scan_back(family, Some(snapshot), (&from, &to), |key, row| match visit(key, row) {
-            Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
-            Ok(ControlFlow::Break(())) => ControlFlow::Break(Ok(())),
-            Err(error) => ControlFlow::Break(Err(error)),
         });
-        stopped.map_err(storage("reading postings"))?.unwrap_or(Ok(()))
+        scanned.map_err(storage("reading postings"))?
     }
 
     fn each_row_within(
@@ -270,17 +265,11 @@ impl Lookup<'_> {
         mut visit: impl FnMut(&[u8], u16, &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let (rocks, family, snapshot) = (self.live.store.rocks(), &self.live.families.postings, &self.view.snapshot);
-        let visit = |key: &[u8], row: &[u8]| {
+        let scanned = rocks.scan(family, Some(snapshot), range, |key, row| {
             let (_, term, chunk) = key::read_postings(key)?;
             visit(term, chunk, row)
-        };
-        let mut visit = visit;
-        let stopped = rocks.scan(family, Some(snapshot), range, |key, row| match visit(key, row) {
-            Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
-            Ok(ControlFlow::Break(())) => ControlFlow::Break(Ok(())),
-            Err(error) => ControlFlow::Break(Err(error)),
         });
-        stopped.map_err(storage("reading postings"))?.unwrap_or(Ok(()))
+        scanned.map_err(storage("reading postings"))?
     }
 }
 

@@ -116,11 +116,11 @@ mod tests {
         let live = collection.state().live().unwrap();
         let (from, to) = key::postings_range(live.fields.known.read().find(path).unwrap(), &[]);
         let (family, mut derived) = (&live.families.postings, Derived::default());
-        let stopped = live.store.rocks().scan(family, None, (&from, &to), |key, _| {
+        let scanned = live.store.rocks().scan(family, None, (&from, &to), |key, _| {
             derived.put(family, key, &[1, 0]);
-            ControlFlow::<()>::Continue(())
+            Ok(ControlFlow::Continue(()))
         });
-        assert!(stopped.unwrap().is_none() && derived.n_bytes() > 0);
+        assert!(scanned.unwrap().is_ok() && derived.n_bytes() > 0);
         live.store.write_derived(derived).unwrap();
         live.fields.cache.clear(live.store.view().commit);
         // From the next commit on the rows are seen.

@@ -74,13 +74,11 @@ impl Live {
     fn commit_words(&self, turn: &mut Turn<'_>, mut draft: Draft, entries: WordEntries, row: WordsRow) -> Result<()> {
         draft.words(&self.families, row);
         entries.draft_into(&mut draft, &self.families);
-        let view = turn.write(draft)?;
-        let commit = turn.last();
-        self.note_change(commit, std::iter::empty());
-        // Rows of an earlier commit do not have what was written now.
-        *self.words.progress.write() = Progress { row, since: commit };
-        self.words.cache.clear(commit);
-        turn.publish(view);
-        Ok(())
+        turn.commit(draft, |commit| {
+            self.note_change(commit, std::iter::empty());
+            // Rows of an earlier commit do not have what was written now.
+            *self.words.progress.write() = Progress { row, since: commit };
+            self.words.cache.clear(commit);
+        })
     }
 }

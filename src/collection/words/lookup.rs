@@ -179,16 +179,12 @@ impl Live {
         mut show: impl FnMut(&str, u32, Vec<Posting>),
     ) -> Result<()> {
         let (rocks, family) = (self.store.rocks(), &self.families.postings);
-        let mut visit = |key: &[u8], row: &[u8]| -> Result<()> {
+        let scanned = rocks.scan(family, Some(&view.snapshot), (&from, &to), |key, row| {
             let (word, chunk) = key::read_word(key)?;
             show(word, chunk, read_chunk(row)?);
-            Ok(())
-        };
-        let failed = rocks.scan(family, Some(&view.snapshot), (&from, &to), |key, row| match visit(key, row) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
+            Ok(ControlFlow::Continue(()))
         });
-        failed.map_err(storage("reading words"))?.map_or(Ok(()), Err)
+        scanned.map_err(storage("reading words"))?
     }
 
     /// Lists from going through all documents.

@@ -34,6 +34,7 @@ use rocksdb::{
 
 pub(crate) use self::options::{Access, Budget, Shape};
 use self::options::{block_cache, database_options, family_options, logger};
+use crate::error::Result;
 use crate::{heap, process};
 
 /// Bytes read at once where many rows are gone through.
@@ -76,6 +77,9 @@ impl From<rocksdb::Error> for Fault {
 }
 
 type Outcome<T> = std::result::Result<T, Fault>;
+
+/// What a visitor of rows says: whether to go on, or why it cannot.
+pub(crate) type Visited = Result<ControlFlow<()>>;
 
 /// An open RocksDB.
 ///
@@ -247,73 +251,77 @@ impl Rocks {
         values.into_iter().map(|value| Ok(value?)).collect()
     }
 
-    /// Shows every row from key `from` up to, not including, `to`, in order, until `visit` breaks.
-    pub(crate) fn scan<B>(
+    /// Shows every row from key `from` up to, not including, `to`, in order, until `visit` breaks or fails. The inner
+    /// result is that of `visit`.
+    pub(crate) fn scan(
         &self,
         family: &Family,
         snapshot: Option<&EngineSnapshot>,
         range: (&[u8], &[u8]),
-        visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
-    ) -> Outcome<Option<B>> {
+        visit: impl FnMut(&[u8], &[u8]) -> Visited,
+    ) -> Outcome<Result<()>> {
         self.scan_with(read_options(snapshot), family, range, visit)
     }
 
     /// The same where there are many rows, which will not be read again soon.
-    pub(crate) fn scan_through<B>(
+    pub(crate) fn scan_through(
         &self,
         family: &Family,
         snapshot: Option<&EngineSnapshot>,
         range: (&[u8], &[u8]),
-        visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
-    ) -> Outcome<Option<B>> {
+        visit: impl FnMut(&[u8], &[u8]) -> Visited,
+    ) -> Outcome<Result<()>> {
         let mut options = read_options(snapshot);
         options.set_readahead_size(READ_AHEAD);
         options.fill_cache(false);
         self.scan_with(options, family, range, visit)
     }
 
-    /// Shows every row from before key `to` back to `from`, the last first, until `visit` breaks.
-    pub(crate) fn scan_back<B>(
+    /// Shows every row from before key `to` back to `from`, the last first, until `visit` breaks or
+    /// fails.
+    pub(crate) fn scan_back(
         &self,
         family: &Family,
         snapshot: Option<&EngineSnapshot>,
         (from, to): (&[u8], &[u8]),
-        mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
-    ) -> Outcome<Option<B>> {
+        mut visit: impl FnMut(&[u8], &[u8]) -> Visited,
+    ) -> Outcome<Result<()>> {
         let mut options = read_options(snapshot);
         options.set_iterate_lower_bound(from);
         options.set_iterate_upper_bound(to);
         let mut rows = self.db.raw_iterator_cf_opt(family, options);
         rows.seek_to_last();
         while let Some((key, value)) = rows.item() {
-            if let ControlFlow::Break(found) = visit(key, value) {
-                return Ok(Some(found));
+            match visit(key, value) {
+                Ok(ControlFlow::Continue(())) => rows.prev(),
+                Ok(ControlFlow::Break(())) => return Ok(Ok(())),
+                Err(error) => return Ok(Err(error)),
             }
-            rows.prev();
         }
         rows.status()?;
-        Ok(None)
+        Ok(Ok(()))
     }
 
-    fn scan_with<B>(
+    fn scan_with(
         &self,
         mut options: ReadOptions,
         family: &Family,
         (from, to): (&[u8], &[u8]),
-        mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<B>,
-    ) -> Outcome<Option<B>> {
+        mut visit: impl FnMut(&[u8], &[u8]) -> Visited,
+    ) -> Outcome<Result<()>> {
         options.set_iterate_upper_bound(to);
         let mut rows = self.db.raw_iterator_cf_opt(family, options);
         rows.seek(from);
         while let Some((key, value)) = rows.item() {
-            if let ControlFlow::Break(found) = visit(key, value) {
-                return Ok(Some(found));
+            match visit(key, value) {
+                Ok(ControlFlow::Continue(())) => rows.next(),
+                Ok(ControlFlow::Break(())) => return Ok(Ok(())),
+                Err(error) => return Ok(Err(error)),
             }
-            rows.next();
         }
         // An iterator that met an error looks like one that reached the end.
         rows.status()?;
-        Ok(None)
+        Ok(Ok(()))
     }
 
     /// The last key from `from` up to, not including, `to`.
