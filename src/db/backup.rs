@@ -1,4 +1,4 @@
-//! Backups: made of an open database, restored to one that is proved whole.
+//! Backups: made of an open database, and restored to a database that is verified first.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,22 +15,25 @@ use crate::store::backup::{Adding, Backup, BackupFolder};
 use crate::store::rehearse::{Rehearsal, clear_draft, draft_of_copy};
 use crate::store::whole::make_whole;
 
-/// Memory for the engine while a copy is proved. What documents take comes on top, as in any open.
+/// Memory for RocksDB while a copy is verified, in bytes. Documents take memory on top.
 const MEMORY_BYTES: usize = 64 << 20;
 
 impl Database {
-    /// Adds a backup to a folder of backups of this database, which is made if missing; without stopping anything.
-    /// Files that an earlier backup has are not copied again. The backup is there whole or not at all.
+    /// Adds a backup to a folder of backups of this database, without stopping reads or writes.
+    /// Makes a missing folder. Files that an earlier backup has are not copied again. The backup
+    /// appears whole or not at all.
     ///
-    /// Before it is there, what it is made of is opened and verified as by [`verify`](Database::verify): that reads all
-    /// of the database, and takes the memory of one opened read-only, without exact vectors where codes are walked.
-    /// Creating, dropping and renaming collections waits while files are linked or copied.
+    /// The copy that it is made of is first opened and verified, as by
+    /// [`verify`](Database::verify). That reads all of the database, and takes the memory of a
+    /// database opened read-only, without exact vectors where graphs are walked by codes. Creating,
+    /// dropping and renaming collections waits while files are linked or copied.
     ///
     /// # Errors
-    /// `Corruption` or `DataLoss` if the database is damaged; `InvalidConfig` if the folder holds anything else, or
-    /// backups of another database; `Busy` if another backup is being added to it; `Corruption` if files of a backup in
-    /// it are missing; `Io` or `Storage` if it cannot be written; [`Commit`](crate::Error::Commit) if the disk of the
-    /// database does not confirm; `Closed`.
+    /// `Corruption` or `DataLoss` if the database is damaged; `InvalidConfig` if the folder holds
+    /// anything else, or backups of another database; `Busy` if another backup is being added to
+    /// it; `Corruption` if files of a backup in it are missing; `Io` or `Storage` if it cannot be
+    /// written; [`Commit`](crate::Error::Commit) if the disk of the database does not confirm;
+    /// `Closed`.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -48,8 +51,8 @@ impl Database {
         self.backup_with(folder, &Cancel::default())
     }
 
-    /// The same, until it is cancelled: no backup was added then. While the engine copies files the flag is not looked
-    /// at.
+    /// As [`backup`](Database::backup), until `cancel` is set: then no backup is added. The flag
+    /// has no effect while the engine copies files.
     ///
     /// # Errors
     /// `Cancelled`; otherwise as [`backup`](Database::backup).
@@ -57,11 +60,12 @@ impl Database {
         self.engine.backup(folder.as_ref(), cancel)
     }
 
-    /// The backups in a folder, oldest first. No database is opened.
+    /// The backups in a folder, oldest first. Opens no database.
     ///
     /// # Errors
-    /// `BackupNotFound` if it is no folder of backups; `Corruption` if files of a backup in it are missing, saying of
-    /// which; `UnsupportedFormat` if a newer version wrote it; `Io` or `Storage` if it cannot be read.
+    /// `BackupNotFound` if it is no folder of backups; `Corruption` if files of backups in it are
+    /// missing, with their numbers; `UnsupportedFormat` if a newer version wrote it; `Io` or
+    /// `Storage` if it cannot be read.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -80,16 +84,18 @@ impl Database {
         BackupFolder::open(folder.as_ref())?.into_backups()
     }
 
-    /// Makes a database of a backup, the newest if no number is given, in a folder that does not exist yet. Returns the
-    /// last commit it has.
+    /// Restores a backup as a database in a folder that does not exist yet: the backup with number
+    /// `id`, or the newest. Returns the last commit in it.
     ///
-    /// Before the folder is there, what was restored is opened and verified as by [`verify`](Database::verify), which
-    /// takes the memory of an open database. The folder is there whole or not at all.
+    /// The restored database is opened and verified, as by [`verify`](Database::verify), before the
+    /// folder appears. That takes the memory of an open database. The folder appears whole or not
+    /// at all.
     ///
     /// # Errors
-    /// `BackupNotFound` if it is no folder of backups, or has none with this number; `Corruption` or `DataLoss` if the
-    /// backup is damaged; `UnsupportedFormat` if a newer version wrote it; `Io` if the target exists; `Io` or `Storage`
-    /// if the backup cannot be read or the target not be written.
+    /// `BackupNotFound` if it is no folder of backups, or has none with this number; `Corruption`
+    /// or `DataLoss` if the backup is damaged; `UnsupportedFormat` if a newer version wrote it;
+    /// `Io` if the target exists; `Io` or `Storage` if reading the backup or writing the target
+    /// fails.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -108,8 +114,8 @@ impl Database {
         Database::restore_with(folder, target, id, &Cancel::default())
     }
 
-    /// The same, until it is cancelled: the target is not there then. While the engine copies files the flag is not
-    /// looked at.
+    /// As [`restore`](Database::restore), until `cancel` is set: then the target does not appear.
+    /// The flag has no effect while the engine copies files.
     ///
     /// # Errors
     /// `Cancelled`; otherwise as [`restore`](Database::restore).
@@ -131,12 +137,12 @@ impl Database {
         })
     }
 
-    /// Removes all but the newest backups in a folder, and the files that none of those needs. To keep 0 removes all.
+    /// Removes all backups in a folder but the newest `keep`, and files that none of these needs.
     ///
     /// # Errors
-    /// `BackupNotFound` if it is no folder of backups; `Busy` if a backup is being added to it; `Corruption` if files
-    /// of a backup in it are missing; `UnsupportedFormat` if a newer version wrote it; `Io` or `Storage` if it cannot
-    /// be written.
+    /// `BackupNotFound` if it is no folder of backups; `Busy` if a backup is being added to it;
+    /// `Corruption` if files of a backup in it are missing; `UnsupportedFormat` if a newer version
+    /// wrote it; `Io` or `Storage` if it cannot be written.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -155,14 +161,16 @@ impl Database {
     }
 }
 
-/// Opens and verifies a copy that nobody else uses, without changing a file. Returns its last commit.
+/// Opens and verifies a copy that nobody else uses, without changing a file. Returns its last
+/// commit.
 fn prove_copy(path: &Path, cancel: &Cancel) -> Result<Commit> {
     cancel.check()?;
     let options = Options::new().read_only(true).memory_bytes(MEMORY_BYTES).residency(Residency::Disk);
     let options = options.cancel(cancel.clone());
     let rehearsal = Rehearsal::begin_copy(path, &options)?;
     let named = rehearsal.collections.iter().filter_map(|collection| collection.entry.config.distance.clone());
-    // Only the program that made collections has the distances that they name. No result is asked for: any will do.
+    // Only the program that made the collections has the distances that they name. Verifying needs
+    // no result of them, so any function will do.
     let options = named.fold(options, |options, name| {
         options.distance(name, |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum())
     });
@@ -174,8 +182,8 @@ fn prove_copy(path: &Path, cancel: &Cancel) -> Result<Commit> {
 }
 
 impl Engine {
-    /// Makes a copy of the database in a folder that does not exist yet, and proves it before it is there. Returns
-    /// its last commit.
+    /// Copies the database into a folder that does not exist yet, and verifies the copy before the
+    /// folder appears. Returns the copy's last commit.
     pub(super) fn checkpoint(&self, target: &Path, cancel: &Cancel) -> Result<Commit> {
         process::check()?;
         cancel.check()?;
@@ -190,7 +198,7 @@ impl Engine {
         process::check()?;
         cancel.check()?;
         let _copying = self.copying.lock();
-        // Within the database's folder, so that its files are linked and not copied.
+        // The copy lies within the database's folder, so that files are linked and not copied.
         let draft = draft_of_copy(&self.path);
         let (store, adding) = self.while_no_family_changes(|store| {
             store.refuse_beside()?;
@@ -202,7 +210,7 @@ impl Engine {
         })?;
         let added = prove_copy(&draft, cancel).and_then(|commit| adding.add(&draft, commit, store.now_ms()));
         self.clear_copy();
-        // Only now: nobody else opens the folder, and with it the draft, before that.
+        // Dropped only now: until then nobody else opens the folder and clears the copy.
         drop(store);
         added
     }
@@ -213,8 +221,9 @@ impl Engine {
         }
     }
 
-    /// Does something while no family is created or dropped, and returns the store. The caller lets go of that before
-    /// it takes the catalog: who closes holds the catalog while waiting for the store.
+    /// Runs `work` while no family is created or dropped, and returns the store. The caller has to
+    /// drop the store before it takes the catalog: a closing thread holds the catalog while it
+    /// waits for the store.
     fn while_no_family_changes<T>(&self, work: impl FnOnce(&Store) -> Result<T>) -> Result<(Arc<Store>, T)> {
         let _catalog = self.lock_catalog()?;
         let store = self.store()?;

@@ -1,8 +1,8 @@
 //! Creating, finding, renaming and dropping collections.
 //!
-//! A collection is `Creating` in the catalog before its families exist and `Dropping` before they go, so that an open
-//! after a crash finishes or undoes what was begun. Handles learn of a drop before the families go: nothing ever writes
-//! to a family that is being dropped.
+//! A collection's catalog entry says `Creating` before its families exist, and `Dropping` before
+//! they go. So an open after a crash finishes or undoes what was begun. Handles learn of a drop
+//! before the families go: nothing ever writes to a family that is being dropped.
 
 use std::sync::Arc;
 
@@ -26,13 +26,14 @@ use crate::value::Value;
 
 /// Collections.
 impl Database {
-    /// Creates a collection. Its name has 1 to 128 ASCII letters, digits, underscores and hyphens, and does not begin
-    /// with a hyphen.
+    /// Creates a collection. `name` has 1 to 128 ASCII letters, digits, underscores and hyphens,
+    /// and does not begin with a hyphen.
     ///
     /// # Errors
-    /// `CollectionExists`; `InvalidName` or `InvalidConfig`; `LimitExceeded` beyond 256 collections; `MemoryLimit`;
-    /// `ReadOnly`; `Closed`: there is no such collection then. `Commit` with [`NotDurable`](crate::Outcome::NotDurable)
-    /// if the disk does not confirm: the collection is there.
+    /// `CollectionExists`; `InvalidName` or `InvalidConfig`; `LimitExceeded` beyond 256
+    /// collections; `MemoryLimit`; `ReadOnly`; `Closed`: then the collection was not created.
+    /// `Commit` with [`NotDurable`](crate::Outcome::NotDurable) if the disk does not confirm: then
+    /// it was.
     pub fn create_collection(&self, name: &str, config: CollectionConfig) -> Result<Collection> {
         collection_name(name)?;
         config.validate()?;
@@ -66,11 +67,12 @@ impl Database {
         Ok(Collection::new(state, self.keeper()))
     }
 
-    /// The collection with a name, created if there is none. What metadata is indexed, where exact vectors are, and
-    /// without a schema in the configuration the schema too, are what they are in the collection that is there.
+    /// The collection with a name, created if there is none. An existing collection keeps its
+    /// schema if `config` has none. It also keeps its indexed metadata, its residency and whether
+    /// its codes adapt, whatever `config` says.
     ///
     /// # Errors
-    /// `ConfigConflict` if there is one with another configuration, or not of the schema asked for; otherwise as
+    /// `ConfigConflict` if it exists with another configuration or another schema; otherwise as
     /// [`create_collection`](Database::create_collection).
     pub fn get_or_create_collection(&self, name: &str, config: CollectionConfig) -> Result<Collection> {
         loop {
@@ -90,8 +92,8 @@ impl Database {
     /// Drops a collection and everything in it. Handles on it then answer `CollectionNotFound`.
     ///
     /// # Errors
-    /// `CollectionNotFound`; `ReadOnly`; `Closed`. `Storage` if its files could not be dropped; it is gone all the
-    /// same, and the next open finishes the rest.
+    /// `CollectionNotFound`; `ReadOnly`; `Closed`. `Storage` if its files could not be dropped; it
+    /// is gone all the same, and the next open finishes the rest.
     pub fn drop_collection(&self, name: &str) -> Result<()> {
         let _catalog = self.engine.lock_catalog()?;
         let store = self.engine.store()?;
@@ -103,7 +105,7 @@ impl Database {
             let mut draft = Draft::default();
             draft.catalog(live.id, &entry);
             turn.commit(draft, |_| ())?;
-            // Still in the committer section: no batch is planned that could name the collection after this.
+            // Still in the committer section: no batch planned later can name the collection.
             self.engine.collections.write().remove(name);
             state.leave_dropped();
             let commit = turn.last();
@@ -118,8 +120,8 @@ impl Database {
     /// Gives a collection another name. Handles on it stay good.
     ///
     /// # Errors
-    /// `CollectionNotFound` for the old name, `CollectionExists` or `InvalidName` for the new one; `ReadOnly`;
-    /// `Closed`.
+    /// `CollectionNotFound` for the old name, `CollectionExists` or `InvalidName` for the new one;
+    /// `ReadOnly`; `Closed`.
     pub fn rename_collection(&self, from: &str, to: &str) -> Result<()> {
         collection_name(to)?;
         let _catalog = self.engine.lock_catalog()?;
@@ -128,13 +130,13 @@ impl Database {
         if from == to {
             return Ok(());
         }
-        // A test may have a name that is taken be free.
+        // A failpoint lets a test take a name that is in use.
         if self.engine.collections.read().contains_key(to) && failpoint::refuse("rename.checked").is_ok() {
             return Err(Error::CollectionExists { name: to.to_owned() });
         }
         let mut turn = store.turn()?;
         let mut draft = Draft::default();
-        // Inside the committer section: whoever sets a schema writes the same entry.
+        // Read inside the committer section: setting a schema writes the same entry.
         draft.catalog(state.id, &state.live()?.entry(to));
         turn.commit(draft, |_| ())?;
         {
@@ -157,10 +159,11 @@ impl Database {
 }
 
 impl Engine {
-    /// Creates a collection: all of it, or nothing that an open would not clear away. The caller holds the catalog.
+    /// Creates a collection; the next open removes what a failure leaves. The caller holds the
+    /// catalog.
     fn create(&self, common: Common, name: &str, config: CollectionConfig) -> Result<Arc<State>> {
         let (store, id) = (common.store.clone(), common.store.next_collection());
-        // What may fail without a trace comes first.
+        // First everything that may fail without leaving a trace.
         let codebook = config.has_codes().then(|| Codebook::begin(&config));
         let memory = new_memory(&config, store.options(), store.folder(), id, codebook)?;
         let (state, created_at_ms) = (CollectionState::Creating, store.now_ms());
@@ -177,7 +180,7 @@ impl Engine {
         let activated = self.budget.add(&live).and_then(|()| self.activate(&live, name));
         let (state, commit) = activated.inspect_err(|error| {
             live.end_saving();
-            // A commit that may have come to pass after all finds its families.
+            // A commit of unknown outcome may be there at the next open, and needs its families.
             if error.outcome() != Outcome::Unknown {
                 undo(&store, id, Some(&live.families));
             }
@@ -187,7 +190,7 @@ impl Engine {
         Ok(state)
     }
 
-    /// Commits that a collection is there, and from the same moment on has it found by its name.
+    /// Commits that a collection exists. From the same moment on its name finds it.
     fn activate(&self, live: &Arc<Live>, name: &str) -> Result<(Arc<State>, Commit)> {
         failpoint::refuse("create.active")?;
         let mut turn = live.store.turn()?;
@@ -202,15 +205,15 @@ impl Engine {
     }
 }
 
-/// Clears away what there is of a collection that could not be created. What cannot be cleared away now is at the
-/// next open: its entry still says that it is being created.
+/// Removes what there is of a collection that could not be created. The next open removes what this
+/// call cannot: the entry still says `Creating`.
 fn undo(store: &Arc<Store>, id: CollectionId, families: Option<&Families>) {
     if let Err(error) = store.finish_drop(id, families) {
         tracing::warn!(collection = id.0, "the next open removes a collection that could not be created: {error}");
     }
 }
 
-/// Refuses a collection that is not what the caller takes it for.
+/// Refuses a collection whose configuration is not the one asked for.
 fn agree(collection: Collection, name: &str, config: &CollectionConfig) -> Result<Collection> {
     config.validate()?;
     let difference = match (collection.config().difference(config), &config.schema) {
@@ -223,7 +226,7 @@ fn agree(collection: Collection, name: &str, config: &CollectionConfig) -> Resul
     }
 }
 
-/// How the schema that is asked for differs from the one there is.
+/// How the schema asked for differs from the present one.
 fn schema_difference(collection: &Collection, asked: &Schema) -> Result<Option<(&'static str, String, String)>> {
     let shown = |schema: &Schema| format!("{schema:.400}");
     Ok(match collection.schema()? {

@@ -1,7 +1,8 @@
 //! The database: its collections, its background worker, opening and closing.
 //!
-//! [`Database`] is a handle on an [`Engine`], which owns the store, the open collections and the worker. The last
-//! handle of any kind closes the engine in order; [`Database::close`] does so at once and says whether it worked.
+//! [`Database`] is a handle on an [`Engine`], which owns the store, the open collections and the
+//! worker. The last handle of any kind closes the engine in order. [`Database::close`] does so at
+//! once, and says whether it worked.
 
 mod backup;
 mod catalog;
@@ -39,8 +40,9 @@ use crate::store::rehearse::{Rehearsal, Rehearsed};
 
 /// An open database: a folder that belongs to this process until it is closed.
 ///
-/// A handle, cheap to clone and to send between threads. The database closes when its last handle goes, those of
-/// collections and batches included, or when [`close`](Database::close) is called.
+/// A `Database` is a handle, cheap to clone and to send between threads. The database closes when
+/// [`close`](Database::close) is called, or when its last handle is dropped. Collections and
+/// batches count as handles.
 ///
 /// ```
 /// # let folder = tempfile::tempdir()?;
@@ -60,15 +62,16 @@ pub struct Database {
     engine: Arc<Engine>,
 }
 
-/// What all handles share.
+/// The state that all handles share.
 struct Engine {
     path: PathBuf,
-    /// `None` once closed. Every call takes its own reference; closing waits until the last is given back.
+    /// `None` once closed. Each call takes its own reference; closing waits for the last one.
     store: RwLock<Option<Arc<Store>>>,
     collections: RwLock<BTreeMap<String, Arc<State>>>,
-    /// Held while a collection is created, renamed or dropped, and while the engine's files are copied.
+    /// Held while a collection is created, renamed or dropped, and while the engine's files are
+    /// copied.
     catalog: Mutex<()>,
-    /// Held while a backup is made.
+    /// Held while a backup or a checkpoint is made.
     copying: Mutex<()>,
     worker: Mutex<Option<Worker>>,
     linker: RwLock<Option<Linker>>,
@@ -76,11 +79,11 @@ struct Engine {
     budget: Arc<Budget>,
 }
 
-/// What was opened: the store, and its collections with their names.
+/// An opened store, and its collections with their names.
 type Opened = (Arc<Store>, Vec<(String, Arc<Live>)>);
 
-/// Looks at a database, reads every collection that is in use, and goes on with it. Returns the collections with their
-/// names.
+/// Looks at a database by `begin`, reads every collection in use, and opens the store by `settle`.
+/// Returns the store, and the collections with their names.
 fn open_lives(
     path: &Path,
     options: &Options,
@@ -89,10 +92,10 @@ fn open_lives(
     begin: impl Fn(&Path, &Options) -> Result<Rehearsal>,
     settle: impl Fn(Rehearsal) -> Result<(Store, Vec<Rehearsed>)>,
 ) -> Result<Opened> {
-    // First, so that images are checked meanwhile, and are not of a later time than what is looked at.
+    // Started first, so that images are checked meanwhile, and are not newer than the database.
     let images = Images::open(path);
     let (rehearsal, mut loaded) = load_all(begin(path, options)?, images, options)?;
-    // Before anything is changed, and before what was not read is taken for damage.
+    // Checked before anything is changed. Otherwise rows that were not read could pass for damage.
     options.cancel.check()?;
     let (store, active) = settle(rehearsal)?;
     let store = Arc::new(store);
@@ -128,7 +131,7 @@ fn load_all(
         let found = Candidate::find(source, &mut images, store, collection.id);
         candidates.extend(found.map(|found| (collection.id, found)));
     }
-    // The log from the oldest image on is enough, if every collection has one.
+    // If every collection has an image, the log from the oldest image on suffices.
     let all_have_one = active(&rehearsal).iter().all(|id| candidates.contains_key(id));
     let oldest = candidates.values().map(|candidate| candidate.covers).min().filter(|_| all_have_one);
     if !rehearsal.read_log(oldest.unwrap_or_default())? {
@@ -153,8 +156,8 @@ fn source_of<'r>(rehearsal: &'r Rehearsal, collection: &'r Rehearsed) -> Option<
 }
 
 impl Database {
-    /// Opens the database in a folder, creating it if there is none: also where the path is misspelt.
-    /// [`Options::create_if_missing`]`(false)` opens only what is there.
+    /// Opens the database in a folder, and creates it if there is none, even if the path is
+    /// misspelt. [`Options::create_if_missing`]`(false)` opens only an existing database.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -176,12 +179,13 @@ impl Database {
 
     /// Opens the database in a folder.
     ///
-    /// Before anything is changed, the whole database is read and held against its commit log and superblock.
+    /// Before anything is changed, the database is checked against its commit log and superblock.
     ///
     /// # Errors
-    /// `Busy` if another process or handle has it open; `DatabaseNotFound` if there is none and creating was not
-    /// allowed; `DataLoss` if durable commits are missing; `Corruption` for any other damage; `UnsupportedFormat` if a
-    /// newer version wrote it; `InvalidConfig` for an option out of range. No file was changed then.
+    /// `Busy` if another process or handle has it open; `DatabaseNotFound` if there is none and
+    /// creating was not allowed; `DataLoss` if durable commits are missing; `Corruption` for any
+    /// other damage; `UnsupportedFormat` if a newer version wrote it; `InvalidConfig` for an option
+    /// out of range. No file was changed then.
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         Self::open_by(path.as_ref(), options, |path, options, bell, budget| match options.read_only {
             true => reader::open(path, options, bell, budget),
@@ -229,7 +233,7 @@ impl Database {
         Ok(Database { engine: Arc::new(engine) })
     }
 
-    /// The folder.
+    /// The database's folder.
     pub fn path(&self) -> &Path {
         &self.engine.path
     }
@@ -240,17 +244,20 @@ impl Database {
         Batch::new(store, self.keeper())
     }
 
-    /// Puts everything acknowledged on the disk, also what [`Durability::Wal`](crate::Durability::Wal) left for later.
+    /// Puts every acknowledged write on the disk, also those under
+    /// [`Durability::Wal`](crate::Durability::Wal).
     ///
     /// # Errors
-    /// [`Error::Commit`] with [`NotDurable`](crate::Outcome::NotDurable) if the disk does not confirm; `Closed`.
+    /// [`Error::Commit`] with [`NotDurable`](crate::Outcome::NotDurable) if the disk does not
+    /// confirm; `Closed`.
     pub fn flush(&self) -> Result<()> {
         let store = self.engine.store()?;
         if store.is_beside() { Ok(()) } else { store.sync_all() }
     }
 
     /// Gives back the space of deleted and replaced documents of all collections, as
-    /// [`Collection::vacuum`](crate::Collection::vacuum) does of one, and that of the commit log.
+    /// [`Collection::vacuum`](crate::Collection::vacuum) does for one, and of trimmed commits in
+    /// the log.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -268,29 +275,33 @@ impl Database {
         Vacuum::of(states, Some(store), self.keeper())
     }
 
-    /// Goes on to the last commit that another process has made, where the database was opened
-    /// [read-only](Options::read_only); searches under way go on with the one they began with. Returns the last commit
-    /// that is seen from now on. In a database opened for writing that is the last commit, and nothing is done.
+    /// Moves on to the last commit that another process has made, if the database was opened
+    /// [read-only](Options::read_only). Searches under way finish with the commit at which they
+    /// began. Returns the last commit that is visible from now on. In a database opened for writing
+    /// that is the last commit, and nothing is done.
     ///
-    /// Takes about as long as opening does, and for a moment as much memory again.
+    /// Takes about as long as opening, and for a moment as much memory again.
     ///
     /// # Errors
-    /// `Closed`; otherwise as [`open_with`](Database::open_with): what was seen before is seen on.
+    /// `Closed`; otherwise as [`open_with`](Database::open_with): the old commit then stays
+    /// visible.
     pub fn refresh(&self) -> Result<Commit> {
         self.engine.refresh()
     }
 
-    /// Makes a copy of the database in a folder that does not exist yet, without stopping anything; by hard links where
-    /// it is on the same disk, so that it is small. The copy is a database of its own, there whole or not at all.
-    /// Returns the last commit that the copy has.
+    /// Copies the database into a folder that does not exist yet, without stopping reads or writes.
+    /// Makes hard links if the folder is on the same disk, so that the copy takes little space. The
+    /// copy is a database of its own, and appears whole or not at all. Returns the last commit in
+    /// it.
     ///
-    /// Before it is there, it is opened and verified as by [`verify`](Database::verify): that reads all of it, and
-    /// takes the memory of a database opened read-only, without exact vectors where codes are walked. Creating,
-    /// dropping and renaming collections waits while files are linked or copied.
+    /// The copy is first opened and verified, as by [`verify`](Database::verify). That reads all of
+    /// it, and takes the memory of a database opened read-only, without exact vectors where graphs
+    /// are walked by codes. Creating, dropping and renaming collections waits while files are
+    /// linked or copied.
     ///
     /// # Errors
-    /// `Corruption` or `DataLoss` if the database is damaged; `Io` if the folder exists or cannot be made; `Storage`
-    /// if the engine fails; `Closed`.
+    /// `Corruption` or `DataLoss` if the database is damaged; `Io` if the folder exists or cannot
+    /// be made; `Storage` if the engine fails; `Closed`.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -308,7 +319,7 @@ impl Database {
         self.checkpoint_with(path, &Cancel::default())
     }
 
-    /// The same, until it is cancelled: the copy is not there then.
+    /// As [`checkpoint`](Database::checkpoint), until `cancel` is set: then no copy appears.
     ///
     /// # Errors
     /// `Cancelled`; otherwise as [`checkpoint`](Database::checkpoint).
@@ -316,11 +327,12 @@ impl Database {
         self.engine.checkpoint(path.as_ref(), cancel)
     }
 
-    /// Closes the database: waits for calls under way, puts everything on the disk, and lets go of the folder. Other
-    /// handles then answer `Closed`. Closing twice is no error.
+    /// Closes the database: waits for calls under way, puts everything on the disk, and releases
+    /// the folder. Other handles then answer `Closed`. Closing twice is no error.
     ///
     /// # Errors
-    /// `Commit` or `Storage` if the last writes could not be put on the disk; the database is closed all the same.
+    /// `Commit` or `Storage` if the last writes could not be put on the disk; it is closed all the
+    /// same.
     pub fn close(self) -> Result<()> {
         self.engine.close()
     }
@@ -331,7 +343,8 @@ impl Database {
 }
 
 impl Engine {
-    /// The open store. Every verb comes by here, or by [`lock_catalog`](Engine::lock_catalog), before it takes a lock.
+    /// The open store. Every verb calls this or [`lock_catalog`](Engine::lock_catalog) before it
+    /// takes a lock.
     fn store(&self) -> Result<Arc<Store>> {
         process::check()?;
         self.store.read().clone().ok_or(Error::Closed)
@@ -356,7 +369,7 @@ impl Engine {
             }
         }
         if store.is_beside() {
-            // There is nothing to put on the disk; files are let go by the last call under way.
+            // There is nothing to put on the disk. The last call under way releases the files.
             return Ok(());
         }
         let synced = store.sync_all();
@@ -371,7 +384,8 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         if process::is_forked() {
-            // All of it is the parent's: its threads are not here to be joined, and its locks may be held for ever.
+            // A forked child leaves all to its parent: it lacks the threads, and locks may stay
+            // held.
             std::mem::forget(self.worker.get_mut().take());
             std::mem::forget(self.linker.get_mut().take());
             std::mem::forget(self.store.get_mut().take());
@@ -384,7 +398,7 @@ impl Drop for Engine {
     }
 }
 
-/// Waits until calls under way have given back what they use.
+/// Waits until calls under way have dropped their references.
 fn wait_for_last<T>(mut shared: Arc<T>) -> T {
     loop {
         match Arc::try_unwrap(shared) {

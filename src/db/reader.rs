@@ -1,12 +1,14 @@
-//! Reading beside a writer: opening, and going on to later commits.
+//! Reading beside a writer: opening, and moving on to later commits.
 //!
-//! A reader looks at RocksDB as a secondary instance and never lets that catch up: each instance shows one moment for
-//! ever, so that nobody sees a mix of two. To go on, everything is opened anew beside the old, and handles are turned
-//! to it at once; who began before goes on with the old until done.
+//! A reader opens RocksDB as a secondary instance, and never lets that catch up. Each instance
+//! shows one moment, so that nobody sees a mix of two. To move on, a reader opens everything again
+//! beside the old instance, and then turns all handles to the new one. Calls under way finish with
+//! the old.
 //!
-//! The writer does not know of its readers. It may delete a file between the moment a reader learns of it and the
-//! moment the reader opens it, and files of different families may be of different moments. All that a reader opens is
-//! held against the commit log as at any open; what does not fit is tried again.
+//! The writer does not know its readers. It may delete a file between the moment a reader learns of
+//! the file and the moment the reader opens it. Files of different families may be of different
+//! moments. A reader compares all that it opens with the commit log, like any open. If something
+//! does not fit, it tries again.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,9 +24,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{CollectionId, Commit};
 use crate::store::rehearse::Rehearsal;
 
-/// How often what a writer may have disturbed is tried.
+/// An open beside a writer is tried at most this many times.
 const MOST_TRIES: u32 = 80;
-/// How long to wait before the second try; before each further one, that much more, up to the most.
+/// The pause before the second try. Each further pause is longer by this much, up to `MOST_PAUSE`.
 const PAUSE: Duration = Duration::from_millis(5);
 const MOST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -50,7 +52,7 @@ pub(super) fn open_copy(path: &Path, options: &Options, bell: &Arc<Bell>, budget
     super::open_lives(path, options, bell, budget, Rehearsal::begin_copy, settle)
 }
 
-/// Whether an error may come of what the writer did meanwhile.
+/// Whether an error may come from what the writer did meanwhile.
 fn may_pass(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Corruption | ErrorKind::Internal)
         && !matches!(error, Error::UnsupportedFormat { .. } | Error::ForeignRecords { .. })

@@ -8,11 +8,12 @@ use crate::collection::snapshot::Snapshot;
 use crate::error::{Error, Result};
 
 impl Database {
-    /// Namespaces of any collections of this database, all as of one commit, in the order in which they are given; each
-    /// is asked as [`Namespace::snapshot`] says. Commits wait while it is taken.
+    /// Snapshots of namespaces of any collections of this database, all as of one commit, in the
+    /// order given. [`Namespace::snapshot`] says how to read them. Commits wait meanwhile.
     ///
     /// # Errors
-    /// `CollectionNotFound` if a collection was dropped; `Closed`; `InvalidConfig` for a namespace of another database.
+    /// `CollectionNotFound` if a collection was dropped; `Closed`; `InvalidConfig` for a namespace
+    /// of another database.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;

@@ -1,4 +1,4 @@
-//! What the database can tell of itself: figures, and whether all is as it should be.
+//! What a database reports of itself: figures, and whether all parts agree.
 
 use serde::Serialize;
 
@@ -27,25 +27,25 @@ pub struct Stats {
     pub durable_commit: Commit,
     /// The first commit the commit log still holds.
     pub log_start: Commit,
-    /// How often this opening has waited for the disk: syncs of the log and of the superblock.
+    /// Syncs of the log and of the superblock in this opening.
     pub n_syncs: u64,
-    /// Why writes are refused; `None` while they are not.
+    /// Why the database refuses writes; `None` while it takes them.
     pub read_only: Option<String>,
-    /// The instruction set that vectors are compared with: `avx512`, `avx2`, `neon` or `portable`.
+    /// The instruction set of the distance kernels: `avx512`, `avx2`, `neon` or `portable`.
     pub instruction_set: String,
-    /// Bytes of memory the storage engine uses, its write buffers included.
+    /// Memory that the storage engine uses, in bytes, with its write buffers.
     pub engine_memory_bytes: u64,
-    /// Bytes of memory in the storage engine's write buffers.
+    /// Memory in the storage engine's write buffers, in bytes.
     pub write_buffer_bytes: u64,
-    /// Bytes of memory in the storage engine's cache of blocks of files. It may grow with the files up to
-    /// [`Options::memory_bytes`](crate::Options), and blocks of files that were deleted leave it.
+    /// Memory in the storage engine's cache of file blocks, in bytes. The cache grows with the
+    /// files, up to [`Options::memory_bytes`](crate::Options). Blocks of deleted files leave it.
     pub cache_bytes: u64,
-    /// Bytes of memory that count against [`Options::memory_limit`](crate::Options): what all collections take, and
-    /// what the storage engine may take.
+    /// Memory that counts against [`Options::memory_limit`](crate::Options), in bytes: what all
+    /// collections use, and what the storage engine may use.
     pub memory_bytes: usize,
-    /// The limit; none without one.
+    /// [`Options::memory_limit`](crate::Options) in bytes; `None` without a limit.
     pub memory_limit: Option<usize>,
-    /// Each collection, by name.
+    /// Figures of each collection, in the order of names.
     pub collections: Vec<CollectionStats>,
 }
 
@@ -53,110 +53,120 @@ pub struct Stats {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct CollectionStats {
-    /// Its name.
+    /// The collection's name.
     pub name: String,
-    /// What it is, for ever.
+    /// The configuration at creation, with the present schema.
     pub config: CollectionConfig,
     /// Documents in all its namespaces.
     pub n_documents: usize,
     /// Namespaces that hold documents.
     pub n_namespaces: usize,
-    /// Bytes of memory it takes: vectors, codes, links and slots, free ones included; not what is mapped.
+    /// Memory that the collection uses, in bytes: vectors, codes, links, held postings, and slots,
+    /// free slots included. Mapped vectors do not count.
     pub memory_bytes: usize,
-    /// Where exact vectors are: memory they have left to stay within [`Options::memory_limit`](crate::Options) counts
-    /// as disk.
+    /// Where exact vectors are. Vectors that left memory to stay within
+    /// [`Options::memory_limit`](crate::Options) count as on disk.
     pub residency: Residency,
-    /// Bytes of memory for exact vectors.
+    /// Memory for exact vectors, in bytes.
     pub vectors_bytes: usize,
-    /// Bytes of exact vectors in a mapped file.
+    /// Exact vectors in a mapped file, in bytes.
     pub mapped_bytes: usize,
-    /// Bytes of memory for codes.
+    /// Memory for codes, in bytes.
     pub codes_bytes: usize,
-    /// What codes there are, and how far they can be trusted; `None` where the graph is walked by exact vectors.
+    /// The kind of codes and their measured recall; `None` if the graph is walked by exact vectors.
     pub codes: Option<CodeStats>,
-    /// Bytes of memory for links.
+    /// Memory for links, in bytes.
     pub links_bytes: usize,
-    /// Bytes of memory for slots: whose they are, ids and namespaces.
+    /// Memory for slots with their ids and namespaces, in bytes.
     pub slots_bytes: usize,
-    /// Bytes of memory for postings that are held because they were asked for.
+    /// Memory for postings that are held because a call asked for them, in bytes.
     pub postings_bytes: usize,
     /// Paths of metadata that are indexed.
     pub n_indexed_fields: usize,
-    /// Whether documents that were there before are still being indexed.
+    /// Whether the metadata index or the full-text index is still being built.
     pub is_indexing: bool,
-    /// How it was read when the database was opened.
+    /// How the collection was read when the database was opened.
     pub opening: Opening,
-    /// Slots whose exact vectors have been brought to where they are held since.
+    /// Slots whose exact vectors are held in memory or in the mapped file.
     pub n_vectors_loaded: usize,
-    /// Documents whose links are still incomplete.
+    /// Points that wait for other links, in place of lost ones or of ones that miss neighbours.
     pub n_to_repair: usize,
-    /// Batches of linked documents whose links were written since the database was opened.
+    /// Deltas of the graph written since the database was opened, one for each batch of linked
+    /// documents.
     pub n_deltas: u64,
-    /// Bytes written of these.
+    /// Bytes of deltas written since the database was opened.
     pub delta_bytes_written: u64,
-    /// Bytes written of rows of links, at checkpoints of the graph.
+    /// Bytes of rows of links written since the database was opened, at checkpoints of the graph.
     pub rows_bytes_written: u64,
-    /// Bytes written of images.
+    /// Bytes of images written since the database was opened.
     pub image_bytes_written: u64,
-    /// The commit up to which the newest image holds the collection; none without one.
+    /// The commit up to which the newest image holds the collection; `None` without an image.
     pub image_commit: Option<Commit>,
-    /// Documents that wait to be linked; every search compares them one by one
+    /// Documents that wait to be linked. Every search compares them one by one
     /// ([`Route::n_tail`](crate::Route::n_tail)).
     pub tail_length: usize,
-    /// Documents of small namespaces, which have no links: searches there compare all codes of the namespace.
+    /// Documents of small namespaces without links; searches there compare all of a namespace's
+    /// codes.
     pub n_unlinked: usize,
-    /// Documents that may wait before writers do ([`Options::tail_bound`](crate::Options::tail_bound)).
+    /// Documents that may wait to be linked before writers have to wait too
+    /// ([`Options::tail_bound`](crate::Options::tail_bound)).
     pub tail_bound: usize,
     /// Links added to the graph since the database was opened.
     pub n_links_added: usize,
-    /// Rows of links that were chosen anew, since the database was opened, because they were full or led to the dead.
+    /// Rows of links that were chosen again since the database was opened, because they were full
+    /// or led to dead points.
     pub n_rows_replaced: usize,
-    /// Snapshots of its namespaces that are held. What was deleted or replaced since stays in memory and on the disk.
+    /// Snapshots of its namespaces that are held. Documents deleted or replaced since then stay in
+    /// memory and on the disk.
     pub n_snapshots: usize,
-    /// The earliest commit that one of them sees; none without one.
+    /// The earliest commit that a held snapshot sees; `None` without one.
     pub oldest_snapshot: Option<Commit>,
-    /// Bytes of its files; what is still in the log or in write buffers is not counted.
+    /// Bytes of the collection's files, without data that is still in the log or in write buffers.
     pub disk_bytes: u64,
 }
 
-/// What a collection's graph is walked by, and how far that can be trusted: in the namespace where it can be the least.
-/// [`Namespace::namespace_stats`](crate::Namespace::namespace_stats) tells of each.
+/// The codes by which a collection's graph is walked, and their recall in the namespace where it is
+/// lowest. [`Namespace::namespace_stats`](crate::Namespace::namespace_stats) reports each
+/// namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct CodeStats {
-    /// The kind of codes in use, as wide as any namespace needs.
+    /// The kind of codes in use: the widest that any namespace needs.
     pub kind: CodeKind,
-    /// Counts what codes were made by, through all openings.
+    /// The number of the present codebook, counted through all openings.
     pub generation: u32,
-    /// Of the ten nearest of some documents, the share that codes leave among what a default search compares exactly, 0
-    /// to 1; `None` until it is measured: with 100 documents of a namespace, again whenever it has twice as many, and
-    /// each time once more with queries that were asked since, some hundred searches later.
+    /// Recall@10 of codes, 0 to 1: the share of the ten nearest that codes leave among the
+    /// candidates which a default search compares exactly. `None` until it is measured, at 100
+    /// documents of a namespace. It is measured again whenever the namespace has doubled, and when
+    /// codes seem not to fit any more. About a hundred searches later each measurement is repeated
+    /// with some of their queries.
     pub code_recall: Option<f32>,
-    /// Of the same, the share that such a search finds; of the queries that were asked, if it finds fewer of theirs.
+    /// Recall@10 of default searches, 0 to 1, from the same measurement. If searches with users'
+    /// queries find fewer, it is the recall of those.
     pub sampled_recall: Option<f32>,
-    /// Documents of the namespace when that was measured; 0 if it was not yet.
+    /// Documents of the namespace when it was measured; 0 before the first measurement.
     pub n_measured: usize,
     /// How often codes were replaced since the database was opened.
     pub n_replaced: usize,
 }
 
-/// What a verification went through without finding fault.
+/// What a verification compared without finding fault.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Verification {
     /// Collections compared.
     pub n_collections: usize,
-    /// Documents compared: rows with vectors, ids and memory.
+    /// Documents compared: rows, vectors, ids and memory.
     pub n_documents: usize,
     /// Commits of the log that were read.
     pub n_commits: u64,
-    /// The commit all of it was seen at.
+    /// The commit as of which everything was compared.
     pub commit: Commit,
 }
 
 impl Collection {
-    /// Figures of the collection, at this moment; those of one namespace are in
-    /// [`namespace_stats`](crate::Namespace::namespace_stats).
+    /// Figures of the collection, at this moment.
+    /// [`namespace_stats`](crate::Namespace::namespace_stats) has those of one namespace.
     ///
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
@@ -201,8 +211,8 @@ impl Database {
         })
     }
 
-    /// Reads everything and compares all with all: checksums of every file, the commit log, every document with its
-    /// vector, its id, its postings and memory. Writes wait meanwhile.
+    /// Reads everything and compares it: checksums of every file, the commit log, and every
+    /// document with its vector, its id, its postings and memory. Writes wait meanwhile.
     ///
     /// # Errors
     /// `Corruption` or `DataLoss`, saying what and where; `Closed`.
@@ -210,14 +220,14 @@ impl Database {
         self.verify_with(&Cancel::default())
     }
 
-    /// The same, until it is cancelled. The checksums of files are compared in one step, before which and after which
-    /// the flag is looked at; everything else ends at its next row.
+    /// As [`verify`](Database::verify), until `cancel` is set. Comparing checksums of files is one
+    /// step, which runs to its end. Everything else ends at its next row.
     ///
     /// # Errors
     /// `Cancelled`; otherwise as [`verify`](Database::verify).
     pub fn verify_with(&self, cancel: &Cancel) -> Result<Verification> {
         cancel.check()?;
-        // In this order: who closes holds the catalog while waiting for the store.
+        // Lock order: a closing thread holds the catalog while it waits for the store.
         let _catalog = self.engine.lock_catalog()?;
         let store = self.engine.store()?;
         let commit = store.hold();

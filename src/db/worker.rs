@@ -1,4 +1,4 @@
-//! The background thread: ticks of the store, and looks at what memory is held in vain, until told to stop.
+//! The background thread: runs the store's ticks, and gives back unused memory.
 
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -11,12 +11,12 @@ use crate::collection::residency::Budget;
 use crate::heap;
 use crate::store::Store;
 
-/// How often what no one waited for is synced; the promise of `Durability::Wal` is twice this.
+/// Time between syncs of commits nobody waited for. `Durability::Wal` promises twice this.
 const TICK: Duration = Duration::from_millis(100);
-/// Every so many ticks the slower upkeep runs.
+/// The slower upkeep runs once in this many ticks.
 const SLOW: u32 = 10;
 
-/// Stops and joins the thread when dropped.
+/// The background thread, stopped and joined on drop.
 pub(super) struct Worker {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -46,12 +46,12 @@ impl Worker {
     }
 }
 
-/// Gives freed memory back on a thread of its own: that may take longer than syncs may wait.
+/// Gives freed memory back on a thread of its own: that may take longer than a sync may wait.
 fn trim_apart(bell: &Arc<Bell>) {
     let bell = bell.clone();
     let trim = move || {
         heap::trim();
-        // The linker gives back what its threads keep.
+        // The linker's threads wake, and give back what they keep.
         bell.ring();
     };
     if let Err(error) = std::thread::Builder::new().name("vectrove-trim".into()).spawn(trim) {

@@ -1,7 +1,8 @@
-//! Folders of backups: what they hold, and whether that is whole.
+//! Folders of backups: which backups they hold, and whether those are whole.
 //!
-//! RocksDB's backup engine copies the files and counts who needs each: a file that an earlier backup has is not copied
-//! again. With every backup it keeps a note of ours, written with it or not at all:
+//! RocksDB's backup engine copies the files and counts the backups that need each: a file of an
+//! earlier backup is not copied again. With every backup it stores a note of ours, which appears
+//! together with the backup or not at all:
 //!
 //! ```text
 //! OFFSET SIZE FIELD
@@ -11,11 +12,12 @@
 //!     17    4 CRC32C of all before
 //! ```
 //!
-//! The engine passes over backups whose files are missing, and removes what only such a backup needs when it next
-//! tidies up. So its list is held against what lies in the folder, and a folder with damage is read and no longer
-//! written. What is in the files it looks at only when it restores them; then it compares all checksums.
+//! The engine's list leaves out backups whose files are missing. The next time it tidies up, it
+//! removes files that only such backups need. So its list is compared with the files in the folder,
+//! and a folder with damage is read but no longer written. The engine compares the checksums of
+//! files only when it restores them.
 //!
-//! Whoever writes holds the folder's lock. Reading takes none, so that backups may lie on a disk that takes no writes.
+//! A writing process holds the folder's lock. Reading takes none, so the disk may be read-only.
 
 use std::path::{Path, PathBuf};
 
@@ -37,50 +39,50 @@ use crate::id::Commit;
 const NOTE_VERSION: u8 = 1;
 const NOTE_BYTES: usize = 17;
 
-/// One backup of a database: all that was in it at one moment.
+/// One backup of a database: everything in it as of one commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Backup {
-    /// Its number in the folder. Backups made later have larger ones.
+    /// The backup's number in its folder. Later backups have larger numbers.
     pub id: u32,
-    /// The last commit that the backup has.
+    /// The last commit in the backup.
     pub commit: Commit,
-    /// When it was made, in milliseconds since 1970.
+    /// When the backup was made, in milliseconds since 1970.
     pub time_ms: u64,
-    /// Bytes of its files, those it has in common with other backups included.
+    /// Size of the backup's files in bytes, including files that it shares with other backups.
     pub n_bytes: u64,
-    /// Files it is made of, those it has in common with other backups included.
+    /// Number of the backup's files, including files that it shares with other backups.
     pub n_files: u32,
 }
 
-/// A folder of backups, open.
+/// An open folder of backups.
 pub(crate) struct BackupFolder {
     path: PathBuf,
     store: Uuid,
     engine: BackupEngine,
-    /// Those whose files are all there, oldest first.
+    /// Backups of which no file is missing, oldest first.
     backups: Vec<Backup>,
-    /// The numbers of all others.
+    /// The numbers of all other backups.
     damaged: Vec<u32>,
 }
 
 impl BackupFolder {
-    /// Opens the backups in a folder.
+    /// Opens a folder of backups.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let store = mark::find(path)?;
         let before = numbers(path)?;
         let engine = BackupEngine::open(path).map_err(storage("opening the backups"))?;
         let backups: Vec<Backup> = engine.list().iter().filter_map(described).collect();
-        // One that came or went meanwhile is another process's.
+        // A backup that came or went between the two listings belongs to another process.
         let after = numbers(path)?;
         let is_whole = |id: &u32| backups.iter().any(|backup| backup.id == *id);
         let damaged = before.into_iter().filter(|id| after.contains(id) && !is_whole(id)).collect();
         Ok(BackupFolder { path: path.to_owned(), store, engine, backups, damaged })
     }
 
-    /// Opens the backups in a folder and removes all but the newest.
+    /// Removes all backups in a folder but the newest `n_kept`.
     pub(crate) fn purge(path: &Path, n_kept: usize) -> Result<()> {
-        // What is no folder of backups is not touched, not even by the lock.
+        // A folder without our mark must stay untouched: even the lock would write a file there.
         mark::find(path)?;
         let _owner = Owner::take(path)?;
         let folder = BackupFolder::open(path)?;
@@ -88,13 +90,13 @@ impl BackupFolder {
         folder.engine.purge(u32::try_from(n_kept).unwrap_or(u32::MAX)).map_err(storage("purging backups"))
     }
 
-    /// All backups, oldest first. Refused if one is damaged, which would be missing without a word.
+    /// All backups, oldest first. Fails if one is damaged: the list would hide it.
     pub(crate) fn into_backups(self) -> Result<Vec<Backup>> {
         self.check_whole()?;
         Ok(self.backups)
     }
 
-    /// The backup with a number, or the newest.
+    /// The backup with number `id`, or the newest.
     pub(crate) fn find(&self, id: Option<u32>) -> Result<Backup> {
         let newest = || self.backups.iter().map(|backup| backup.id).chain(self.damaged.iter().copied()).max();
         let wanted = id.or_else(newest);
@@ -105,7 +107,7 @@ impl BackupFolder {
         found.ok_or_else(|| Error::BackupNotFound { path: self.path.clone(), id })
     }
 
-    /// Makes a database of a backup, in an empty folder. Whether all is in it, the caller has to prove by opening it.
+    /// Restores a backup as a database in an empty folder. The caller has to open it to check it.
     pub(crate) fn restore(self, backup: &Backup, folder: &Path) -> Result<()> {
         let (store, durable, data) = (self.store, backup.commit, folder.join("data"));
         let damage = |fault: Fault| Error::corruption(format!("backup {}", backup.id), fault.to_string());
@@ -116,11 +118,11 @@ impl BackupFolder {
                 false => storage("restoring a backup")(fault),
             })
         });
-        // When one file is found damaged, others are still being copied; closing waits for them.
+        // When one file proves damaged, others are still being copied. Closing waits for those.
         drop(self);
         restored?;
         let manifest = sync_manifest(&data)?;
-        // Not clean: what was written while the backup was made is only in a log.
+        // The database was not closed cleanly: the last writes before the backup are only in a log.
         SuperblockFile::create(folder, Superblock { store, durable, manifest, clean: false, creating: false })?;
         Ok(())
     }
@@ -138,14 +140,14 @@ impl BackupFolder {
     }
 }
 
-/// A folder of backups that one is being added to. Nobody else adds to it meanwhile.
+/// A folder of backups while a backup is added. The lock keeps other processes from adding too.
 pub(crate) struct Adding {
     folder: BackupFolder,
     _owner: Owner,
 }
 
 impl Adding {
-    /// Takes a folder, made if missing, to add a backup of a store to it.
+    /// Locks a folder of backups of a store, to add one. Makes a missing folder.
     pub(crate) fn begin(path: &Path, store: Uuid) -> Result<Self> {
         let owner = mark::claim(path, store)?;
         let folder = BackupFolder::open(path)?;
@@ -153,7 +155,8 @@ impl Adding {
         Ok(Adding { folder, _owner: owner })
     }
 
-    /// Adds a backup of a copy of the database, which is proved to be as of a commit and no one else's. It is made now.
+    /// Adds a backup of `copy`, a copy of the database that nobody else uses. The copy was checked
+    /// to end with `commit`. `now_ms` becomes the backup's time.
     pub(crate) fn add(self, copy: &Path, commit: Commit, now_ms: u64) -> Result<Backup> {
         let (folder, rocks) = (&self.folder, open_copy(copy, commit)?);
         let id = folder.engine.add(&rocks, &encode_note(commit, now_ms)).map_err(storage("making a backup"))?;
@@ -164,7 +167,7 @@ impl Adding {
     }
 }
 
-/// The numbers of the backups whose lists of files lie in a folder, in order.
+/// The numbers of the backups that have a list of files in a folder, in order.
 fn numbers(folder: &Path) -> Result<Vec<u32>> {
     let lists = folder.join("meta");
     let entries = match std::fs::read_dir(&lists) {
@@ -178,7 +181,7 @@ fn numbers(folder: &Path) -> Result<Vec<u32>> {
     Ok(numbers)
 }
 
-/// A backup whose note can be read.
+/// Describes a backup; `None` if its note cannot be read.
 fn described(found: &EngineBackup) -> Option<Backup> {
     let (commit, time_ms) = decode_note(&found.note).ok()?;
     Some(Backup { id: found.id, commit, time_ms, n_bytes: found.n_bytes, n_files: found.n_files })

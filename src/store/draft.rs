@@ -1,8 +1,9 @@
-//! A commit in the making: rows for one RocksDB batch, and beside each change its line of the commit log.
+//! A commit in the making: rows for one RocksDB batch, and the commit's log record.
 //!
-//! Every change of documents, namespaces and catalog goes through a [`Draft`], so nothing can be written without being
-//! logged; postings go with the documents they are of, and need no line of their own. What is derived and may come
-//! later is a [`Derived`].
+//! Every change of documents, namespaces and the catalog goes through a [`Draft`], which adds an
+//! operation to the log record with each change. So nothing is written without being logged.
+//! Postings follow from the documents of the same commit and are not logged. Derived rows that may
+//! be written later go into a [`Derived`].
 
 use rocksdb::WriteBatch;
 use uuid::Uuid;
@@ -23,7 +24,7 @@ pub(crate) struct Draft {
     operation_id: Option<Uuid>,
 }
 
-/// The rows of one document.
+/// The encoded rows of one document.
 pub(crate) struct EncodedPut {
     generation: u32,
     id: Vec<u8>,
@@ -42,7 +43,7 @@ impl EncodedPut {
     }
 }
 
-/// Rows that are derived from others, and so are not logged.
+/// Rows that are derived from others, and therefore not logged.
 #[derive(Default)]
 pub(crate) struct Derived {
     pub(super) batch: WriteBatch,
@@ -57,7 +58,7 @@ impl Derived {
         self.batch.delete_cf(family, key);
     }
 
-    /// Deletes from one key up to, not including, another.
+    /// Deletes the keys from `from` up to, not including, `to`.
     pub(crate) fn delete_range(&mut self, family: &Family, from: &[u8], to: &[u8]) {
         self.batch.delete_range_cf(family, from, to);
     }
@@ -68,12 +69,12 @@ impl Derived {
 }
 
 impl Draft {
-    /// A draft with room for so many bytes of rows.
+    /// A draft with room for `n_bytes` of rows.
     pub(crate) fn with_capacity(n_bytes: usize) -> Self {
         Draft { batch: WriteBatch::with_capacity_bytes(n_bytes), ..Draft::default() }
     }
 
-    /// Remembers under this id that the commit was made.
+    /// Sets the operation id under which the store remembers this commit.
     pub(crate) fn operation_id(&mut self, id: Option<Uuid>) {
         self.operation_id = id;
     }
@@ -86,7 +87,7 @@ impl Draft {
         self.batch.size_in_bytes()
     }
 
-    /// Gives a slot to a document: its row, its vector and its id.
+    /// Gives a slot to a document: writes its row, its vector and its id.
     pub(crate) fn put(&mut self, (collection, families): (CollectionId, &Families), slot: Slot, put: &EncodedPut) {
         let EncodedPut { generation, id, document, vector } = put;
         if *generation > 1 {
@@ -105,7 +106,7 @@ impl Draft {
         self.log(LogKind::Change, collection, slot, row.generation, crc32c::crc32c(&bytes), 0);
     }
 
-    /// Frees a slot. Call it before a `put` that gives its id another slot.
+    /// Frees a slot. Call it before a `put` that gives the same id another slot.
     pub(crate) fn free(
         &mut self,
         (collection, families): (CollectionId, &Families),
@@ -143,7 +144,7 @@ impl Draft {
         self.batch.put_cf(&families.postings, key::field(path), id.0.to_le_bytes());
     }
 
-    /// Says which fields are indexed, and how far that has got.
+    /// Writes which fields are indexed, and how far the index has got.
     pub(crate) fn index(&mut self, families: &Families, row: &IndexRow) {
         self.batch.put_cf(&families.postings, key::INDEX, row.encode());
     }
@@ -154,7 +155,7 @@ impl Draft {
         self.batch.delete_range_cf(&families.postings, from, to);
     }
 
-    /// Drops all postings, and the numbers of fields with them.
+    /// Drops the postings of all fields, and the fields' numbers.
     pub(crate) fn drop_all_postings(&mut self, families: &Families) {
         for (from, to) in [key::all_postings_range(), key::field_range()] {
             self.batch.delete_range_cf(&families.postings, from, to);
@@ -166,7 +167,7 @@ impl Draft {
         self.batch.merge_cf(&families.postings, key::word(word, chunk), words::encode_change(change));
     }
 
-    /// Says how far the index of words has got.
+    /// Writes how far the index of words has got.
     pub(crate) fn words(&mut self, families: &Families, row: WordsRow) {
         self.batch.put_cf(&families.postings, key::WORDS, row.encode());
     }
@@ -184,7 +185,7 @@ impl Draft {
         self.log(LogKind::Catalog, collection, Slot(0), 0, crc32c::crc32c(&bytes), 0);
     }
 
-    /// Says which number the next collection gets.
+    /// Writes the number that the next collection gets.
     pub(crate) fn catalog_next(&mut self, next: CollectionId) {
         self.batch.put(key::CATALOG_NEXT, next.0.to_le_bytes());
     }
@@ -195,7 +196,7 @@ impl Draft {
         self.log(LogKind::CatalogRemoved, collection, Slot(0), 0, 0, 0);
     }
 
-    /// The batch, with the log record that makes it this commit.
+    /// The finished batch: all rows, and the log record that makes them commit `commit`.
     pub(super) fn seal(mut self, commit: Commit, time_ms: u64) -> WriteBatch {
         if let Some(id) = self.operation_id {
             self.batch.put(key::operation(id), commit.0.to_le_bytes());

@@ -7,7 +7,7 @@ use super::rocks::{Family, Rocks, Shape};
 use super::{Result, storage};
 use crate::id::CollectionId;
 
-/// One collection's families. `graph` belongs to the index and is empty without one.
+/// The families of one collection. `graph` belongs to the vector index, and is empty without one.
 pub(crate) struct Families {
     pub(crate) vectors: Family,
     pub(crate) documents: Family,
@@ -31,7 +31,7 @@ impl Families {
         TABLE.iter().map(move |(kind, shape)| (key::family_name(collection, kind), *shape))
     }
 
-    /// Takes the next four handles, which are in the table's order.
+    /// Takes the next four handles, which are in the order of the table.
     pub(super) fn collect(handles: &mut impl Iterator<Item = Family>) -> Option<Self> {
         Some(Families {
             vectors: handles.next()?,

@@ -1,16 +1,18 @@
-//! Records in RocksDB's logs that a forked child of their writer put there.
+//! Records in RocksDB's logs that a forked child of the writer put there.
 //!
-//! A child shares the place at which its parent writes. What it writes with its copy of the engine lands between the
-//! parent's records, under sequence numbers that the parent uses again. RocksDB replays no such log, or applies two
-//! batches under one number. Handles refuse to work in a child ([`crate::process`]); logs that have such records were
-//! written by other means, and are told apart here.
+//! A child shares its parent's place in the open log. Records that it writes with its copy of
+//! RocksDB land between the parent's, under sequence numbers that the parent uses again. RocksDB
+//! refuses to replay such a log, or applies two batches under one number. Handles refuse to work in
+//! a child ([`crate::process`]); a log with such records was written by other means, and is
+//! repaired here.
 //!
-//! Sequence numbers ascend from record to record. Where one falls back within a log, two chains overlap. The log does
-//! not tell whose is whose: the one that numbers go on from for longer is kept, the later one of two equal ones. If
-//! that is the parent's, what is left is what the parent wrote, to the byte; if not, writes of the parent are lost. The
-//! log as it was is kept beside it.
+//! Sequence numbers ascend from record to record. Where one falls back within a log, two chains
+//! overlap. The log does not tell which chain is the parent's. The repair keeps the chain that
+//! later numbers continue for longer, and the later chain if both are equal. If that is the
+//! parent's chain, exactly the parent's records remain. If not, writes of the parent are lost. The
+//! log as it was is kept beside the data.
 //!
-//! A log may begin with a number at which an earlier one ended: replay stopped there, and those between were left out.
+//! A log may begin with a number at which an earlier one ended: replay stopped there.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -20,16 +22,17 @@ use super::prescan::{HEADER_BYTES, unmask};
 use super::superblock::sync_folder;
 use crate::error::{Error, Result};
 
-/// A batch begins with its sequence number and how many numbers it takes.
+/// Bytes of a batch's header: its sequence number, and how many numbers it takes.
 const BATCH_HEADER_BYTES: usize = 12;
 const FULL: u8 = 1;
 const FIRST: u8 = 2;
 const MIDDLE: u8 = 3;
 const LAST: u8 = 4;
-/// Records about a log, which have no sequence number; others of the kind have a bit in common.
+/// Kinds of records about the log itself, which have no sequence number.
 const ABOUT: [u8; 2] = [9, 10];
+/// Further kinds of records about the log have this bit set.
 const ABOUT_BIT: u8 = 128;
-/// Overlaps that are taken out of one folder's logs. More are no child's doing.
+/// Overlaps removed from one folder's logs at most. A child does not make more.
 const MOST_OVERLAPS: usize = 10_000;
 
 /// A log in memory.
@@ -39,7 +42,7 @@ struct Log {
     bytes: Vec<u8>,
 }
 
-/// A batch in a log: where it lies, in bytes, and the sequence numbers it takes.
+/// A batch in a log: its place in bytes, and the sequence numbers that it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
     log: usize,
@@ -49,13 +52,13 @@ struct Entry {
     next_sequence: u64,
 }
 
-/// Two chains that overlap: the entry at which the second begins, and the sequence number expected there.
+/// Two chains that overlap: the entry at which the second begins, and the number expected there.
 struct Overlap {
     at: usize,
     expected: u64,
 }
 
-/// Refuses logs in which records of two processes overlap.
+/// Fails with `ForeignRecords` if records of two processes overlap in the logs.
 pub(super) fn check(data: &Path) -> Result<()> {
     let logs = read_logs(data)?;
     let entries = entries(&logs);
@@ -65,7 +68,8 @@ pub(super) fn check(data: &Path) -> Result<()> {
     Err(Error::ForeignRecords { log: name, offset: from, expected, got: sequence })
 }
 
-/// Takes out of the logs what a forked child wrote. Each log that is changed is kept beside the data as it was.
+/// Removes a forked child's records from the logs. `folder` keeps each changed log as it was, with
+/// a name that ends in `.forked`.
 pub(super) fn remove(folder: &Path, data: &Path) -> Result<()> {
     let before = read_logs(data)?;
     let after = without_overlaps(before.clone());
@@ -77,12 +81,12 @@ pub(super) fn remove(folder: &Path, data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Puts other bytes in place of a log; the log as it was stays in the folder.
+/// Replaces the bytes of a log; `folder` keeps the log as it was.
 fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let (kept, draft) = (folder.join(format!("{name}.forked")), folder.join(format!("{name}.new")));
     match fs::hard_link(path, &kept) {
-        // A try that was cut short had kept it.
+        // An earlier attempt that was cut short had kept the log.
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
             return Err(Error::io("keeping", path, error));
         }
@@ -114,7 +118,7 @@ fn read_logs(data: &Path) -> Result<Vec<Log>> {
     numbered.into_iter().map(read).collect()
 }
 
-/// All batches, in the order in which they would be replayed. What is damaged ends its log here.
+/// All batches, in the order of replay. Damage ends its log here.
 fn entries(logs: &[Log]) -> Vec<Entry> {
     let mut entries = Vec::new();
     for (number, log) in logs.iter().enumerate() {
@@ -127,7 +131,8 @@ fn entries(logs: &[Log]) -> Vec<Entry> {
     entries
 }
 
-/// The batch that begins at an offset, and where the next one does; `None` as entry for a record that is no batch.
+/// The record that begins at an offset, and the offset after it. The entry is `None` for a record
+/// that is no batch. The result is `None` at the end and at damage.
 fn next_entry(log: usize, bytes: &[u8], offset: usize) -> Option<(Option<Entry>, usize)> {
     let (mut head, mut at, mut from) = (Vec::with_capacity(BATCH_HEADER_BYTES), offset, None);
     loop {
@@ -160,8 +165,8 @@ struct Fragment<'b> {
     to: usize,
 }
 
-/// The fragment at an offset, or behind the zeros that fill a block. Where blocks begin is not asked: who writes after
-/// another process is wrong about that.
+/// The fragment at an offset, or behind the zeros that fill a block. The boundaries of blocks do
+/// not count: a process that writes after another one is wrong about them.
 fn next_fragment(bytes: &[u8], offset: usize) -> Option<Fragment<'_>> {
     let n_zeros = bytes.get(offset..)?.iter().take(HEADER_BYTES - 1).take_while(|byte| **byte == 0).count();
     (offset..=offset + n_zeros).find_map(|from| {
@@ -189,7 +194,8 @@ fn find_overlap(entries: &[Entry]) -> Option<Overlap> {
     None
 }
 
-/// The logs with one chain of sequence numbers: of two that overlap, that which the logs go on with for longer.
+/// The logs with one chain of sequence numbers. Of two chains that overlap, the one remains that
+/// the logs continue for longer.
 fn without_overlaps(mut logs: Vec<Log>) -> Vec<Log> {
     for _ in 0..MOST_OVERLAPS {
         let entries = entries(&logs);
@@ -205,7 +211,7 @@ fn without_overlaps(mut logs: Vec<Log>) -> Vec<Log> {
     logs
 }
 
-/// How far sequence numbers go without a gap, from an entry on.
+/// The sequence number that is reached without a gap, from entry `first` on.
 fn reach(logs: &[Log], first: usize) -> u64 {
     let mut reached = None;
     for entry in entries(logs).iter().skip(first.saturating_sub(1)) {
@@ -236,7 +242,7 @@ mod tests {
         let batch = |log, sequence, next_sequence| Entry { log, from: 0, to: 0, sequence, next_sequence };
         let healthy = [batch(0, 1, 101), batch(1, 110, 121), batch(2, 101, 102), batch(2, 102, 103)];
         assert!(find_overlap(&healthy).is_none());
-        // What was not reached lies between, cut in the middle or not.
+        // Batches that replay did not reach lie between, cut in the middle or not.
         let again = [batch(0, 1, 101), batch(1, 105, 121), batch(2, 130, 140), batch(3, 121, 122), batch(4, 101, 102)];
         assert!(find_overlap(&again).is_none());
         for (others, at) in [
@@ -248,8 +254,8 @@ mod tests {
         }
     }
 
-    /// A writer of one log, as RocksDB has it. Where it stands in a block it only believes: a child's copy goes on from
-    /// where the parent was.
+    /// A writer of one log, as RocksDB has it. It does not check its place in a block: a child's
+    /// copy goes on from where the parent was.
     #[derive(Clone)]
     struct Writer {
         in_block: usize,
@@ -298,7 +304,7 @@ mod tests {
         vec![Log { path: PathBuf::from("000007.log"), bytes: bytes.to_vec() }]
     }
 
-    /// What the parent and its child wrote by turns, and what the parent alone did.
+    /// Checks that of a parent's and a child's writes exactly the parent's remain.
     fn check_taken_apart(what: &str, before: &[(u32, usize)], turns: &[(bool, u32, usize)]) {
         let (mut parent, mut both, mut alone) = (Writer::new(), Vec::new(), Vec::new());
         for (count, n_bytes) in before {
@@ -360,7 +366,7 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format-1/killed/data");
         check(&path).unwrap();
         assert!(!entries(&read_logs(&path).unwrap()).is_empty(), "the log was read");
-        // What is damaged or cut is not looked at, and is RocksDB's to judge.
+        // The repair leaves damaged and cut records to RocksDB.
         let (mut writer, mut bytes) = (Writer::new(), Vec::new());
         (0..40).for_each(|n| writer.write(&mut bytes, 2, n * 100));
         for cut in [1, 6, 7, 8, 19, 20, bytes.len() - 1] {

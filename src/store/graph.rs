@@ -1,22 +1,24 @@
-//! What the `graph` family holds: rows of links, deltas, and the cursor that says how far the rows have got.
+//! The HNSW graph on disk: rows of links, deltas, and a cursor that says how far the rows are.
 //!
-//! A row is a point's links at one level as of the last graph checkpoint, and at level 0 its twins too; a delta is what
-//! linking has changed since, one for each batch of documents linked; the cursor names the last delta that the rows
-//! hold. Rows, and the deltas after the cursor in order, are the graph. All of it is derived from documents and
-//! vectors.
+//! A row holds a point's links at one level, as of the last checkpoint of the graph. At level 0 it
+//! also holds the point's twins, which have the same vector. A delta holds what linking has changed
+//! since, one delta for each batch of linked documents. The cursor names the last delta that the
+//! rows contain. The rows and then the deltas after the cursor, in order, make the graph. All of it
+//! is derived from documents and vectors.
 //!
-//! The codebook says what the codes are made by that the graph was linked by; where there is a graph and no codebook,
-//! bytes from the origin. That of a region, under a key of its own, says what is different there: the centre that
-//! vectors of the namespace are measured from, none where it is the collection's, and how far its codes can be trusted.
-//! The collection's says that of the default namespace. A region's codebook of another generation than the collection's
-//! says nothing.
+//! The codebook says how the codes were made by which the graph was linked. A graph without a
+//! codebook has codes of one byte for each component, measured from the origin. Each region, the
+//! points of one namespace, may have a codebook under a key of its own. It names the centre that
+//! the namespace's vectors are measured from, and how far their codes can be trusted. An empty
+//! centre stands for the collection's. The collection's codebook says how far codes of the default
+//! namespace can be trusted. A region's codebook counts only if its generation is the collection's.
 //!
-//! Where points of other regions than 0 are linked among themselves, the cursor is of version 2, which is laid out
-//! alike, and the regions say where walks of these begin. Libraries that know no regions refuse such a cursor and link
-//! all anew.
+//! If regions other than 0 have links of their own, the cursor is of version 2, with the same
+//! layout. Then the row of regions says where their walks begin. Libraries that know no regions
+//! refuse such a cursor and link all documents again.
 //!
-//! A slot that is named comes with a *tag*, the low byte of its document's generation: a link to a slot that has been
-//! given another document since is told from one to what it was made for, and dropped.
+//! Each slot in a link comes with a *tag*, the low byte of its document's generation. The tag shows
+//! that the slot was given another document since; the link is then dropped.
 //!
 //! ```text
 //! Row     OFFSET SIZE FIELD              Delta  OFFSET SIZE FIELD         Cursor  OFFSET SIZE FIELD
@@ -74,9 +76,9 @@ const KEPT: u32 = 1 << 31;
 const LINK_BYTES: usize = 5;
 const ROW_HEADER: usize = 13;
 
-/// The generation of the document that a slot holds, or held last.
+/// Tells the generation of the document that a slot holds, or held last.
 pub(crate) type Generations<'g> = &'g dyn Fn(u32) -> u32;
-/// Whether a slot still holds what it held when it bore a tag.
+/// Tells whether a slot still holds the document that it held when it was stored with a tag.
 pub(crate) type Known<'k> = &'k (dyn Fn(u32, u8) -> bool + Sync);
 
 /// A row of links.
@@ -84,7 +86,7 @@ pub(crate) type Known<'k> = &'k (dyn Fn(u32, u8) -> bool + Sync);
 pub(crate) struct GraphRow {
     pub(crate) generation: u32,
     pub(crate) links: Vec<Link>,
-    /// Only at level 0.
+    /// Slots with the same vector as the point; only at level 0.
     pub(crate) twins: Vec<u32>,
 }
 
@@ -101,7 +103,7 @@ impl GraphRow {
         seal(bytes)
     }
 
-    /// Reads a row without what is not known any more; says too whether anything was left out.
+    /// Reads a row without slots that are not known any more, and whether any were left out.
     pub(crate) fn decode(bytes: &[u8], known: Known<'_>) -> Result<(Self, bool)> {
         const WHAT: &str = "a row of the graph";
         let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, ROW_VERSION, ROW_HEADER)?;
@@ -193,17 +195,17 @@ fn put_head(bytes: &mut Vec<u8>, kind: u8, level: usize, slot: u32) {
     bytes.extend(slot.to_le_bytes());
 }
 
-/// What could be made of a delta.
+/// A delta that was read.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReadDelta {
     pub(crate) delta: Delta,
-    /// Points some of whose links or twins were left out, because what they led to is not known any more.
+    /// Points that lost links or twins, because a slot that these led to is not known any more.
     pub(crate) short: Vec<u32>,
-    /// Slots that were linked and are not known any more.
+    /// Slots whose rows were left out, because the slots are not known any more.
     pub(crate) strange: Vec<u32>,
 }
 
-/// Reads a delta without what is not known any more.
+/// Reads a delta without slots that are not known any more.
 pub(crate) fn decode_delta(bytes: &[u8], known: Known<'_>) -> Result<ReadDelta> {
     const WHAT: &str = "a delta of the graph";
     let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, DELTA_VERSION, 1)?;
@@ -260,7 +262,7 @@ pub(crate) fn decode_delta(bytes: &[u8], known: Known<'_>) -> Result<ReadDelta> 
             }
             GONE => {
                 fields.try_u32().ok_or_else(malformed)?;
-                // Whatever the slot holds now, it was linked after this.
+                // The document that the slot holds now was linked after this.
                 read.delta.ops.push(Op::Gone { slot });
             }
             ENTRY => read.delta.ops.push(Op::Entry(Some(Entry { slot, level }))),
@@ -288,17 +290,17 @@ pub(crate) fn decode_delta(bytes: &[u8], known: Known<'_>) -> Result<ReadDelta> 
 /// How far the rows of a graph have got.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Cursor {
-    /// Every delta up to this one is in the rows.
+    /// The rows contain every delta up to this one.
     pub(crate) delta: u64,
-    /// The commit that the newest image holds; 0 without one.
+    /// The commit of the newest image; 0 without one.
     pub(crate) image: Commit,
-    /// The commit up to which that image still says what is there.
+    /// The commit up to which the newest image still holds.
     pub(crate) covers: Commit,
-    /// Where walks begin, as of the rows.
+    /// Where walks of region 0 begin, as of the rows.
     pub(crate) entry: u64,
     pub(crate) n_points: u64,
     pub(crate) n_twins: u64,
-    /// Other regions than 0 have entries of their own.
+    /// Whether regions other than 0 have entries of their own.
     pub(crate) is_divided: bool,
 }
 
@@ -329,7 +331,7 @@ impl Cursor {
     }
 }
 
-/// Where walks of regions other than 0 begin, as of the rows.
+/// Where walks of regions other than 0 begin, as of the rows: region and entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RegionsRow(pub(crate) Vec<(u32, u64)>);
 
@@ -357,7 +359,7 @@ impl RegionsRow {
     }
 }
 
-/// What codes are made by, and how far they can be trusted.
+/// How codes are made, and how far they can be trusted.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct CodebookRow {
     pub(crate) kind: u8,
@@ -571,7 +573,7 @@ mod tests {
             }
             assert!((0..bytes.len()).all(|length| fails(&bytes[..length])));
         }
-        // Sealed, but not a delta.
+        // These bodies have a valid checksum, but are no deltas.
         for body in
             [&b"\x01\x0a\0\0\0\0"[..], b"\x01\x08\0\0\0\0", b"\x01\x01\x07\0\0\0\x07\x01\0\0\xff\xff", b"\x01\x04\x07"]
         {

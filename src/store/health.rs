@@ -1,7 +1,8 @@
-//! Whether writes are taken, and why not.
+//! Whether the database takes writes, and why not.
 //!
-//! A failed write or sync turns the database read-only. A full disk heals: the canary finds out. A disk that refused to
-//! confirm a sync does not, because pages it lost are marked clean: only a reopen tells what is there.
+//! A failed write or sync makes the database read-only. A full disk heals: a trial write, the
+//! canary, finds out when. A disk that refused to confirm a sync does not heal. The kernel marks
+//! pages that it lost as clean, so only a reopen tells what is on the disk.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +12,7 @@ use crate::error::{Error, Result};
 
 #[derive(Default)]
 pub(crate) struct Health {
-    // Read before every write; the mutex is for the details.
+    // Read before every write; the mutex guards the details.
     failed: AtomicBool,
     failure: Mutex<Option<Failure>>,
 }
@@ -23,7 +24,7 @@ struct Failure {
 }
 
 impl Health {
-    /// Refuses while the database is read-only.
+    /// Fails with `ReadOnly` while the database is read-only.
     pub(crate) fn check(&self) -> Result<()> {
         match self.reason() {
             None => Ok(()),
@@ -31,7 +32,7 @@ impl Health {
         }
     }
 
-    /// Why the database is read-only; `None` while it is not.
+    /// Why the database is read-only, with advice; `None` while it takes writes.
     pub(crate) fn reason(&self) -> Option<String> {
         if !self.failed.load(Ordering::Acquire) {
             return None;
@@ -40,12 +41,12 @@ impl Health {
         self.failure.lock().as_ref().map(|failure| format!("{}; {}", failure.reason, advice(failure.heals)))
     }
 
-    /// Whether trying again may help.
+    /// Whether a trial write may end the read-only state.
     pub(crate) fn may_heal(&self) -> bool {
         self.failure.lock().as_ref().is_some_and(|failure| failure.heals)
     }
 
-    /// Turns the database read-only. A failure that cannot heal is not overwritten by one that can.
+    /// Makes the database read-only. A failure that heals does not replace one that cannot.
     pub(crate) fn fail(&self, reason: String, heals: bool) {
         tracing::warn!("database is read-only: {reason}");
         let mut failure = self.failure.lock();
@@ -55,7 +56,7 @@ impl Health {
         self.failed.store(true, Ordering::Release);
     }
 
-    /// Takes writes again, unless something that cannot heal happened meanwhile.
+    /// Takes writes again, unless a failure that cannot heal came meanwhile.
     pub(crate) fn heal(&self) {
         let mut failure = self.failure.lock();
         if failure.as_ref().is_some_and(|known| known.heals) {

@@ -1,9 +1,9 @@
-//! Images: a collection's arrays as they are in memory, in one file, so that an open takes them up as they are.
+//! Images: a collection's arrays as they are in memory, in one file, which an open maps.
 //!
-//! An image is derived: it says which commit and which delta of the graph it holds, and is thrown away where that does
-//! not fit what the database has, or where one byte of it is not what was written. It is written beside the one before
-//! and takes its place when it is whole and on the disk. What the arrays mean is not known here, but they are a
-//! machine's own: its byte order is part of the file.
+//! An image is derived data. It names the commit and the delta of the graph that it holds. An open
+//! discards an image that does not fit the database, or of which a single byte has changed. A new
+//! image is written beside the old one, and takes its place once it is whole and on the disk. This
+//! module does not know what the arrays mean. The file records the machine's byte order.
 //!
 //! ```text
 //! OFFSET SIZE FIELD                                  OFFSET SIZE FIELD
@@ -42,20 +42,20 @@ const SECTIONS_AT: usize = 128;
 const MOST_SECTIONS: usize = 16;
 const N_NUMBERS: usize = 8;
 
-/// The folder of all images.
+/// Name of the folder that holds all images.
 pub(crate) const FOLDER: &str = "images";
 const FILE_NAME: &str = "image";
 
-/// What an image is of.
+/// Which state of which collection an image holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tag {
     pub(crate) store: Uuid,
     pub(crate) collection: CollectionId,
-    /// Slots are as this commit left them.
+    /// Slots are as of this commit.
     pub(crate) commit: Commit,
-    /// Links are as this delta left them.
+    /// Links are as of this delta.
     pub(crate) delta: u64,
-    /// A number that differs where arrays would be made otherwise.
+    /// A number that stands for everything that the layout of the arrays depends on.
     pub(crate) shape: u64,
     pub(crate) numbers: [u64; N_NUMBERS],
 }
@@ -65,7 +65,7 @@ pub(crate) fn folder(database: &Path, collection: CollectionId) -> PathBuf {
     database.join(FOLDER).join(format!("c{}", collection.0))
 }
 
-/// Removes the images of collections that are not listed, and what was not finished.
+/// Removes the images of collections that are not listed, and unfinished images.
 pub(crate) fn remove_strays(database: &Path, collections: &[CollectionId]) -> io::Result<()> {
     let entries = match std::fs::read_dir(database.join(FOLDER)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -99,7 +99,7 @@ pub(crate) struct ImageWriter {
     folder: PathBuf,
     file: File,
     buffer: Vec<u8>,
-    /// Bytes written, from the first section on.
+    /// Bytes written after the header's page.
     n_bytes: usize,
     sections: Vec<(u64, u64)>,
     table: Vec<u32>,
@@ -121,7 +121,7 @@ impl ImageWriter {
         })
     }
 
-    /// Adds the next section, which `fill` appends piece by piece to what it is given.
+    /// Adds the next section. `fill` appends its bytes, piece by piece, by [`put`](Self::put).
     pub(crate) fn section(&mut self, fill: impl FnOnce(&mut Self) -> io::Result<()>) -> Result<()> {
         let begin = self.n_bytes;
         let filled = fill(self);
@@ -130,7 +130,7 @@ impl ImageWriter {
         padded.map_err(|error| Error::io("writing", draft_of(&self.folder), error))
     }
 
-    /// Appends bytes to the section.
+    /// Appends bytes to the section that is being filled.
     pub(crate) fn put(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         self.n_bytes += bytes.len();
         while !bytes.is_empty() {
@@ -152,7 +152,7 @@ impl ImageWriter {
         Ok(())
     }
 
-    /// Puts the image on the disk and in the place of the one before. Returns how many bytes it has.
+    /// Puts the image on the disk and in the place of the one before. Returns its size in bytes.
     pub(crate) fn finish(mut self, tag: &Tag) -> Result<u64> {
         let draft = draft_of(&self.folder);
         let n_bytes = self.write_ends(tag).map_err(|error| Error::io("writing", &draft, error))?;
@@ -177,7 +177,7 @@ impl ImageWriter {
 }
 
 impl Drop for ImageWriter {
-    /// What could not be finished takes no room.
+    /// An unfinished image is removed.
     fn drop(&mut self) {
         _ = std::fs::remove_file(draft_of(&self.folder));
     }
@@ -202,11 +202,11 @@ fn header(tag: &Tag, sections: &[(u64, u64)], table_crc: u32) -> [u8; PAGE] {
     header
 }
 
-/// An image on disk, every byte of which is what was written.
+/// A mapped image, whose checksums were compared.
 pub(crate) struct Image {
     path: PathBuf,
     map: Mmap,
-    /// Device and number of the file.
+    /// Device and inode number of the file.
     identity: (u64, u64),
     pub(crate) tag: Tag,
     sections: Vec<(usize, usize)>,
@@ -218,28 +218,28 @@ fn identity(file: &File) -> io::Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Why an image is of no use.
+/// The reason why an image cannot be used.
 pub(crate) type Flaw = String;
 
-/// The images of a database, on their way to be read and checked.
+/// The images of a database, which other threads read and check.
 pub(crate) struct Images(HashMap<CollectionId, Receiver<std::result::Result<Option<Image>, Flaw>>>);
 
 impl Images {
-    /// Begins to open all images, on all cores, while the caller goes on.
+    /// Begins to open all images, on all cores. The caller goes on meanwhile.
     pub(crate) fn open(database: &Path) -> Self {
         let entries = std::fs::read_dir(database.join(FOLDER)).into_iter().flatten().flatten();
         let number = |entry: std::fs::DirEntry| entry.file_name().to_str()?.strip_prefix('c')?.parse().ok();
         let begin = |id: CollectionId| {
             let (sender, receiver) = bounded(1);
             let folder = folder(database, id);
-            // Whoever asked may have given up.
+            // The caller may have given up and dropped the receiver.
             rayon::spawn(move || _ = sender.send(Image::open(&folder)));
             (id, receiver)
         };
         Images(entries.filter_map(number).map(CollectionId).map(begin).collect())
     }
 
-    /// A collection's image; `None` where there is none.
+    /// Waits for a collection's image; `None` where there is none.
     pub(crate) fn take(&mut self, id: CollectionId) -> std::result::Result<Option<Image>, Flaw> {
         let Some(receiver) = self.0.remove(&id) else { return Ok(None) };
         receiver.recv().unwrap_or_else(|_| Err("reading it came to nothing".into()))
@@ -247,7 +247,7 @@ impl Images {
 }
 
 impl Image {
-    /// Opens a collection's image and compares every byte with what was written; `None` where there is none.
+    /// Opens a collection's image and compares all checksums; `None` where there is none.
     pub(crate) fn open(folder: &Path) -> std::result::Result<Option<Self>, Flaw> {
         let path = folder.join(FILE_NAME);
         let file = match File::open(&path) {
@@ -264,17 +264,17 @@ impl Image {
         Ok(Some(Image { path, identity: identity(&file).map_err(|error| error.to_string())?, map, tag, sections }))
     }
 
-    /// The file, opened once more: images of many collections wait at once, and would need a descriptor each.
+    /// Opens the file once more. Many images wait at once, and must not keep a descriptor each.
     pub(crate) fn file(&self) -> io::Result<File> {
         let file = File::open(&self.path)?;
-        // The number of a file that is mapped is not given to another.
+        // As long as a file is mapped, its inode number is not given to another file.
         match identity(&file)? == self.identity {
             true => Ok(file),
             false => Err(io::Error::other("another image has taken its place")),
         }
     }
 
-    /// Where a section begins, and its length.
+    /// Offset and length of a section in bytes; 0 and 0 if there is no such section.
     pub(crate) fn section(&self, number: usize) -> (u64, usize) {
         self.sections.get(number).map_or((0, 0), |&(offset, length)| (offset as u64, length))
     }

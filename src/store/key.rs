@@ -1,7 +1,7 @@
-//! Every RocksDB key and family name, and nothing else.
+//! Every RocksDB key and family name.
 //!
-//! All integers are big-endian and of fixed width, so byte order is scan order. Users' names appear only inside keys,
-//! never as names of files or families.
+//! All integers are big-endian and of fixed width, so byte order is scan order. Users' names appear
+//! only inside keys, never as names of files or families.
 //!
 //! | family | key | value |
 //! |---|---|---|
@@ -22,15 +22,15 @@
 //! | `c<N>.graph` | `w` | [`graph::Cursor`](super::graph) |
 //! | `c<N>.graph` | `r` | [`graph::RegionsRow`](super::graph) |
 //! | `c<N>.graph` | `k` | [`graph::CodebookRow`](super::graph) |
-//! | `c<N>.graph` | `k` namespace u32 | the same of a region; `ff ff ff ff` stands for all namespaces without links |
+//! | `c<N>.graph` | `k` namespace u32 | [`graph::CodebookRow`](super::graph) of a region; `ff ff ff ff` stands for all namespaces without links |
 //! | `c<N>.postings` | `f` path | u32: the field's number |
 //! | `c<N>.postings` | `m` field u32, [term](crate::filter), chunk u16 | [`postings`](super::postings): which slots of the chunk have the term |
 //! | `c<N>.postings` | `s` | [`postings::IndexRow`](super::postings) |
-//! | `c<N>.postings` | `t` word, zero byte, chunk u32 | [`words`](super::words): which slots of the chunk have the word; after a byte 1 the form of a word whose stem differs |
+//! | `c<N>.postings` | `t` word, zero byte, chunk u32 | [`words`](super::words): which slots of the chunk have the word; a byte 1 before the word marks a form that differs from its stem |
 //! | `c<N>.postings` | `u` | [`words::WordsRow`](super::words) |
 //!
-//! An id is a tag byte and its bytes: 1 and u64, 2 and the UUID's 16 bytes, 3 and UTF-8. This is the order of
-//! [`DocId`].
+//! An id is a tag byte and its bytes: 1 and u64, 2 and the UUID's 16 bytes, 3 and UTF-8. This is
+//! the order of [`DocId`].
 
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit, DocId, FieldId, NamespaceId, Slot};
@@ -68,7 +68,7 @@ const TAG_STR: u8 = 3;
 /// A range of keys: from the first, up to and not including the second.
 pub(crate) type Range = (Vec<u8>, Vec<u8>);
 
-/// The name of one of a collection's families.
+/// The name of a collection's family of one kind: `c<N>.<kind>`.
 pub(crate) fn family_name(collection: CollectionId, kind: &str) -> String {
     format!("c{}.{kind}", collection.0)
 }
@@ -89,7 +89,7 @@ pub(crate) fn log(commit: Commit) -> Vec<u8> {
     [LOG, &commit.0.to_be_bytes()].concat()
 }
 
-/// The log from one commit to its end.
+/// The keys of the log from commit `from` to its end.
 pub(crate) fn log_range(from: Commit) -> Range {
     after_prefix(LOG, &from.0.to_be_bytes(), &[0xff; 9])
 }
@@ -151,7 +151,7 @@ pub(crate) fn id(namespace: NamespaceId, id: &DocId) -> Vec<u8> {
     key
 }
 
-/// Appends an id as it stands at the end of its key.
+/// Appends an id, tag byte first, as at the end of its key.
 pub(crate) fn put_bare_id(bytes: &mut Vec<u8>, id: &DocId) {
     match id {
         DocId::U64(number) => {
@@ -169,7 +169,7 @@ pub(crate) fn put_bare_id(bytes: &mut Vec<u8>, id: &DocId) {
     }
 }
 
-/// An id as it stands at the end of its key; `None` if it is none.
+/// Reads an id as at the end of its key; `None` if the bytes are no id.
 pub(crate) fn read_bare_id(bytes: &[u8]) -> Option<DocId> {
     let (tag, rest) = bytes.split_first()?;
     Some(match *tag {
@@ -180,17 +180,18 @@ pub(crate) fn read_bare_id(bytes: &[u8]) -> Option<DocId> {
     })
 }
 
-/// The ids of one namespace, after an id if one is given.
+/// The keys of one namespace's ids; with `after`, only those of greater ids.
 pub(crate) fn id_range(namespace: NamespaceId, after: Option<&DocId>) -> Range {
     let from = match after {
-        // The next possible key: ids of one kind are either of one length or free to grow by a zero byte.
+        // This is the next possible key. An id of the same kind has the same length, or may be this
+        // one with a zero byte appended.
         Some(after) => [id(namespace, after), vec![0]].concat(),
         None => [&[ID], &namespace.0.to_be_bytes()[..]].concat(),
     };
     (from, [&[ID], &namespace.0.to_be_bytes()[..], &[0xff]].concat())
 }
 
-/// The ids of all namespaces.
+/// The keys of the ids of all namespaces.
 pub(crate) fn all_ids_range() -> Range {
     (vec![ID], vec![ID + 1])
 }
@@ -223,7 +224,7 @@ pub(crate) fn delta(number: u64) -> [u8; 9] {
     key
 }
 
-/// The deltas from one on.
+/// The keys of the deltas from number `from` on.
 pub(crate) fn delta_range(from: u64) -> Range {
     (delta(from).to_vec(), vec![DELTA + 1])
 }
@@ -232,12 +233,12 @@ pub(crate) fn read_delta(key: &[u8]) -> Result<u64> {
     Ok(u64::from_be_bytes(tail(key, &[DELTA])?))
 }
 
-/// What a region's codes are made by.
+/// The key of a region's codebook.
 pub(crate) fn codebook_of(region: NamespaceId) -> [u8; 5] {
     tagged(CODEBOOK_OF, region.0)
 }
 
-/// The codebooks of all regions, without the collection's.
+/// The keys of the codebooks of all regions, without the collection's.
 pub(crate) fn codebook_range() -> Range {
     (codebook_of(NamespaceId(0)).to_vec(), vec![CODEBOOK_OF + 1])
 }
@@ -272,60 +273,60 @@ pub(crate) fn read_field(key: &[u8]) -> Result<String> {
     String::from_utf8(path.to_vec()).map_err(|_| malformed(key))
 }
 
-/// One chunk of a term's postings.
+/// The key of one chunk of a term's postings.
 pub(crate) fn postings(field: FieldId, term: &[u8], chunk: u16) -> Vec<u8> {
     [&[POSTINGS], &field.0.to_be_bytes()[..], term, &chunk.to_be_bytes()].concat()
 }
 
-/// All chunks of all of a field's terms that begin with `front`.
+/// The keys of all chunks of all terms of a field that begin with `front`.
 pub(crate) fn postings_range(field: FieldId, front: &[u8]) -> Range {
     let from = [&[POSTINGS], &field.0.to_be_bytes()[..], front].concat();
     let to = after(&from);
     (from, to)
 }
 
-/// All chunks of one of a field's terms: unlike those of all that begin with it, no others can lie between.
+/// The keys of all chunks of one term. No term begins with another, so only these lie in between.
 pub(crate) fn term_range(field: FieldId, term: &[u8]) -> Range {
     (postings(field, term, 0), [&postings(field, term, u16::MAX)[..], &[0]].concat())
 }
 
-/// The postings of all fields.
+/// The keys of the postings of all fields.
 pub(crate) fn all_postings_range() -> Range {
     (vec![POSTINGS], vec![POSTINGS + 1])
 }
 
-/// The field, the term and the chunk of a key of postings.
+/// Reads a key of postings: the field, the term and the chunk.
 pub(crate) fn read_postings(key: &[u8]) -> Result<(FieldId, &[u8], u16)> {
     let [POSTINGS, a, b, c, d, rest @ ..] = key else { return Err(malformed(key)) };
     let (term, &chunk) = rest.split_last_chunk::<2>().ok_or_else(|| malformed(key))?;
     Ok((FieldId(u32::from_be_bytes([*a, *b, *c, *d])), term, u16::from_be_bytes(chunk)))
 }
 
-/// Whether a key of whatever family is one of postings: no other begins as they do.
+/// Whether a key is one of metadata postings. No other key begins with this byte.
 pub(crate) fn is_postings(key: &[u8]) -> bool {
     key.first() == Some(&POSTINGS)
 }
 
-/// One chunk of a word's postings. No word has a zero byte.
+/// The key of one chunk of a word's postings. No word has a zero byte.
 pub(crate) fn word(word: &str, chunk: u32) -> Vec<u8> {
     [&[WORD], word.as_bytes(), &[0], &chunk.to_be_bytes()].concat()
 }
 
-/// All chunks of a word.
+/// The keys of all chunks of one word.
 pub(crate) fn word_range(word: &str) -> Range {
     let from = [&[WORD], word.as_bytes(), &[0]].concat();
     let to = after(&from);
     (from, to)
 }
 
-/// All chunks of all words that begin so.
+/// The keys of all chunks of all words that begin with `beginning`.
 pub(crate) fn words_range(beginning: &str) -> Range {
     let from = [&[WORD], beginning.as_bytes()].concat();
     let to = after(&from);
     (from, to)
 }
 
-/// The word and the chunk of a key.
+/// Reads a key of a word's postings: the word and the chunk.
 pub(crate) fn read_word(key: &[u8]) -> Result<(&str, u32)> {
     let (front, &chunk) = key.split_last_chunk::<4>().ok_or_else(|| malformed(key))?;
     let [WORD, word @ .., 0] = front else { return Err(malformed(key)) };
@@ -333,12 +334,12 @@ pub(crate) fn read_word(key: &[u8]) -> Result<(&str, u32)> {
     Ok((word, u32::from_be_bytes(chunk)))
 }
 
-/// Whether a key of whatever family is one of a word: no other begins as they do.
+/// Whether a key is one of a word's postings. No other key begins with this byte.
 pub(crate) fn is_word(key: &[u8]) -> bool {
     key.first() == Some(&WORD)
 }
 
-/// The first key after all that begin with these bytes.
+/// The first key after all keys that begin with `front`.
 fn after(front: &[u8]) -> Vec<u8> {
     let mut after = front.to_vec();
     while let Some(last) = after.pop() {

@@ -1,7 +1,8 @@
-//! Reading the commit log: is it whole, and what must the other families hold because of it?
+//! Reads the commit log: is it whole, and which rows must the other families hold because of it?
 //!
-//! RocksDB opens a log with a hole in it without a word. Commit numbers have no gaps, so a hole shows here; and what a
-//! commit says it wrote is compared with what is there, so rows lost from one family alone show too.
+//! RocksDB opens a log with a hole in it without an error. Commit numbers have no gaps, so a hole
+//! shows here. The rows that a commit logged are compared with those on disk, so rows that one
+//! family alone lost show too.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -12,44 +13,45 @@ use super::{Result, key, storage};
 use crate::error::Error;
 use crate::id::{CollectionId, Commit, NamespaceId, Slot};
 
-/// What the log says the store holds.
+/// A summary of the log: what the store must hold.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
-    /// The first commit the log still holds; one after the last if it holds none.
+    /// The first commit that the log still holds; one after `last` if it holds none.
     pub(crate) start: Commit,
     /// The last commit.
     pub(crate) last: Commit,
-    /// The checksum of each catalog entry the log saw written, or `None` where it saw it removed.
+    /// The last commit of each catalog entry, and its checksum; `None` if it was removed.
     pub(crate) catalog: HashMap<CollectionId, (Commit, Option<u32>)>,
-    /// What the log says of slots, by collection.
+    /// The slots and namespaces that the log mentions, by collection.
     pub(crate) collections: HashMap<CollectionId, Expected>,
 }
 
-/// What the log says a collection holds: the last word on each slot and namespace it mentions.
+/// What a collection must hold: the last state of each slot and namespace that the log mentions.
 #[derive(Debug, Default)]
 pub(crate) struct Expected {
     pub(crate) slots: HashMap<Slot, ExpectedSlot>,
     pub(crate) namespaces: HashMap<NamespaceId, Commit>,
 }
 
-/// What the log says of one slot.
+/// The last state of one slot in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ExpectedSlot {
     pub(crate) commit: Commit,
     pub(crate) generation: u32,
     /// The document row's checksum; `None` if the slot was freed.
     pub(crate) row_crc: Option<u32>,
-    /// The vector row's checksum, where the log still holds the commit that wrote it.
+    /// The vector row's checksum, if the log still holds the commit that wrote the vector.
     pub(crate) vector_crc: Option<u32>,
 }
 
 impl Account {
-    /// Reads the log, from a commit on if it still holds that, else all of it. Fails with `DataLoss` if a commit is
-    /// missing between others; if the first is missing already, the last is told to be the one before.
+    /// Reads the log from commit `from` on, or all of it if it does not reach back beyond `from`.
+    /// Fails with `DataLoss` if a commit is missing between others. If the log ends before `from`,
+    /// `last` is the commit before `from`.
     pub(crate) fn read(rocks: &Rocks, default: &Family, from: Commit) -> Result<Self> {
         let start = rocks.get(default, None, key::LOG_START).map_err(storage("reading the commit log"))?;
         let start = Commit(start.map(|bytes| read_u64("the log's start", &bytes)).transpose()?.unwrap_or(1));
-        // What is before the start should not be there; it is looked for where all is read.
+        // No record should lie before the start; a read of the whole log looks for one.
         let (first, scanned) = if from > start { (from, from) } else { (start, Commit(0)) };
         let mut account = Account { start, last: Commit(first.0.saturating_sub(1)), ..Account::default() };
         let (from, to) = key::log_range(scanned);
@@ -119,23 +121,23 @@ impl Account {
 }
 
 impl Expected {
-    /// Forgets what the log says up to a commit.
+    /// Forgets states of commits up to `commit`.
     pub(crate) fn keep_after(&mut self, commit: Commit) {
         self.slots.retain(|_, slot| slot.commit > commit);
         self.namespaces.retain(|_, named| *named > commit);
     }
 
-    /// How many slots the log says were changed after a commit.
+    /// The number of slots that the log says were changed after `commit`.
     pub(crate) fn n_after(&self, commit: Commit) -> usize {
         self.slots.values().filter(|slot| slot.commit > commit).count()
     }
 
-    /// The last commit that the log says changed the collection; `None` if it speaks of none.
+    /// The last commit that changed a slot of the collection; `None` if the log mentions no slot.
     pub(crate) fn last_change(&self) -> Option<Commit> {
         self.slots.values().map(|slot| slot.commit).max()
     }
 
-    /// Compares a slot that was found with what the log says of it, and strikes it off.
+    /// Compares a slot on disk with its state in the log, and forgets that state.
     pub(crate) fn confirm(&mut self, slot: Slot, found: &FoundSlot) -> Result<()> {
         let Some(expected) = self.slots.remove(&slot) else { return Ok(()) };
         let agrees = expected.generation == found.generation
@@ -150,14 +152,14 @@ impl Expected {
         ))
     }
 
-    /// The earliest commit something of which was not found; `None` if all was.
+    /// The earliest commit of which a slot or namespace was not confirmed; `None` if all were.
     pub(crate) fn first_missing(&self) -> Option<Commit> {
         let slots = self.slots.values().map(|slot| slot.commit);
         slots.chain(self.namespaces.values().copied()).min()
     }
 }
 
-/// What was found in one slot.
+/// The state of one slot on disk.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FoundSlot {
     pub(crate) generation: u32,

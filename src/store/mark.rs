@@ -1,7 +1,7 @@
-//! The mark of a folder of backups: which store they are of.
+//! The mark of a folder of backups: the UUID of the store they belong to.
 //!
-//! It lies beside what the backup engine makes, and is there before the first backup is. A folder that holds anything
-//! else does not get one, so that backups never mix with what is not theirs.
+//! The mark lies beside the files of RocksDB's backup engine, and is written before the first
+//! backup. A folder with other files gets no mark, so that backups never mix with these.
 //!
 //! ```text
 //! FILE `vectrove`
@@ -30,7 +30,7 @@ const MAGIC: &[u8; 8] = b"VECTBACK";
 const FILE_NAME: &str = "vectrove";
 const DRAFT_NAME: &str = "vectrove.new";
 
-/// The store whose backups a folder holds.
+/// The UUID of the store whose backups a folder holds.
 ///
 /// # Errors
 /// `BackupNotFound` if it is no folder of backups.
@@ -39,7 +39,7 @@ pub(super) fn find(folder: &Path) -> Result<Uuid> {
     read(folder)?.ok_or_else(|| Error::BackupNotFound { path: folder.to_owned(), id: None })
 }
 
-/// The same; `None` if it is no folder of backups.
+/// As [`find`], but `None` if it is no folder of backups.
 fn read(folder: &Path) -> Result<Option<Uuid>> {
     let path = folder.join(FILE_NAME);
     match fs::read(&path) {
@@ -55,7 +55,7 @@ fn read(folder: &Path) -> Result<Option<Uuid>> {
     }
 }
 
-/// Takes the lock of a folder of this store's backups. A folder that is missing is made, an empty one is marked.
+/// Locks a folder of this store's backups. Makes a missing folder, and marks an empty one.
 pub(super) fn claim(folder: &Path, store: Uuid) -> Result<Owner> {
     check_links(folder)?;
     let refused = |reason| Err(Error::InvalidConfig { field: "folder of backups", reason });
@@ -78,7 +78,7 @@ pub(super) fn claim(folder: &Path, store: Uuid) -> Result<Owner> {
     Ok(owner)
 }
 
-/// The name of something in a folder without mark that marking it would not leave there.
+/// The name of a file in a folder without a mark that no unfinished claim left there.
 fn foreign_file(folder: &Path) -> Result<Option<String>> {
     if folder.join(FILE_NAME).exists() {
         return Ok(None);
@@ -88,7 +88,7 @@ fn foreign_file(folder: &Path) -> Result<Option<String>> {
     Ok(names.into_iter().find(|name| !["owner", DRAFT_NAME].contains(&name.as_str())))
 }
 
-/// The mark appears whole or not at all.
+/// Writes the mark: it appears whole or not at all.
 fn write(folder: &Path, store: Uuid) -> Result<()> {
     let draft = folder.join(DRAFT_NAME);
     File::create(&draft)
@@ -156,7 +156,7 @@ mod tests {
         let (store, other) = (Uuid::from_bytes([1; 16]), Uuid::from_bytes([2; 16]));
         let backups = folder.path().join("deep/backups");
         assert_eq!(read(&backups).unwrap(), None);
-        // What a claim that was killed leaves is no hindrance.
+        // A claim that was killed leaves a draft, which is no hindrance.
         fs::create_dir_all(&backups).unwrap();
         fs::write(backups.join(DRAFT_NAME), "torn").unwrap();
         let owner = claim(&backups, store).unwrap();

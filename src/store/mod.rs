@@ -1,24 +1,26 @@
-//! Durable bytes: the only floor that names `rocksdb` or `bincode`.
+//! The store: durable bytes. Only this floor names `rocksdb` or `bincode`.
 //!
-//! A [`Store`] is an open database as bytes: column families, the commit log, the superblock. It commits [`Draft`]s one
-//! at a time and hands out [`View`]s. It knows slots, rows and commit numbers; what a vector means, which documents a
-//! batch touches, and what is held in memory, it does not know.
+//! A [`Store`] is an open database as bytes: column families, commit log, superblock. It commits
+//! [`Draft`]s one at a time and hands out [`View`]s. It knows slots, rows and commit numbers. It
+//! does not know what a vector means, which documents a batch touches, or what is held in memory.
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`rocks`] | the wrapper around RocksDB, its options and handles |
-//! | [`key`], [`record`] | every key, every value: the format |
-//! | [`graph`] | rows, deltas and cursor of a graph, as bytes |
-//! | [`postings`] | which slots have a value, as bytes, and merging them |
-//! | [`image`] | files of arrays, to be taken up at open |
-//! | [`superblock`], [`owner`] | the two files beside RocksDB |
+//! | [`rocks`] | the wrapper around RocksDB: options, handles, faults |
+//! | [`key`], [`record`] | the on-disk format: every key and every value |
+//! | [`graph`] | rows, deltas and cursor of the HNSW graph, as bytes |
+//! | [`postings`] | the inverted index of metadata as bytes, and its merge operator |
+//! | [`words`] | the inverted index of words as bytes, and its merge operator |
+//! | [`image`] | files of a collection's arrays, mapped at open |
+//! | [`superblock`], [`owner`] | the two files beside RocksDB: progress of the store, and its lock |
 //! | [`family`] | which column families a collection has |
 //! | [`draft`] | a commit in the making |
-//! | [`sync`], [`health`] | group commit; whether writes are taken |
-//! | [`prescan`], [`foreign`], [`log`], [`rehearse`] | proving at open that nothing is missing, and nothing a child's |
-//! | [`room`] | what a process's limits leave |
-//! | [`backup`], [`mark`] | folders of backups, and whose they are |
-//! | [`whole`] | copies that are there whole or not at all |
+//! | [`sync`], [`health`] | group commit; whether the database takes writes |
+//! | [`prescan`], [`foreign`], [`log`], [`rehearse`] | checks at open that no commit is missing, and no record is a forked child's |
+//! | [`upkeep`] | background ticks, trimming the log, checkpoints, closing |
+//! | [`room`] | whether the process's limit of address space suffices |
+//! | [`backup`], [`mark`] | folders of backups, and the store each belongs to |
+//! | [`whole`] | folders that appear whole or not at all |
 
 pub(crate) mod backup;
 pub(crate) mod draft;
@@ -69,24 +71,25 @@ use crate::failpoint;
 use crate::id::{CollectionId, Commit};
 
 const DEFAULT_FAMILY: &str = "default";
-/// Views that were replaced for which there is room, beside those that are looked at.
+/// The list of replaced views has spare room for this many, beside twice the views still in use.
 const LEAST_REPLACED: usize = 64;
 
 /// An open database, as bytes.
 ///
-/// Locks, in the order in which they may be taken: `last` (the committer section), then a collection's memory, then
-/// `replaced`. `superblock` and `trimmer` are taken alone or under `last`.
+/// Lock order: `last` (the committer section), then a collection's memory, then `replaced`.
+/// `trimmer` is taken before `last`, and `imaged` under `trimmer`. `superblock` is taken alone or
+/// under `last`.
 pub(crate) struct Store {
     folder: PathBuf,
     options: Options,
     rocks: Arc<Rocks>,
     default: Family,
-    /// The last commit, and whose turn it is to make the next.
+    /// The last commit. Its lock is the committer section.
     last: Mutex<Commit>,
-    /// The last commit again, for those who only look.
+    /// The last commit again, readable without the lock.
     last_written: AtomicU64,
     view: ArcSwap<View>,
-    /// Views that were replaced and may still be looked at, oldest first.
+    /// Replaced views that may still be in use, oldest first.
     replaced: Mutex<VecDeque<Weak<View>>>,
     gate: SyncGate,
     health: Health,
@@ -98,11 +101,11 @@ pub(crate) struct Store {
     /// For each collection with an image, the commit after which an open reads the log.
     imaged: Mutex<HashMap<CollectionId, Commit>>,
     next_collection: Mutex<CollectionId>,
-    // Last, so that the lock outlives everything above. `None` of one who only reads.
+    // Declared last, so that the lock is released after everything above. `None` in a reader.
     owner: Option<Owner>,
 }
 
-/// The database as of one commit: all of it, and nothing later.
+/// The database as of one commit: everything up to it, and nothing later.
 pub(crate) struct View {
     pub(crate) commit: Commit,
     pub(crate) snapshot: EngineSnapshot,
@@ -146,7 +149,7 @@ impl Store {
         &self.options
     }
 
-    /// Milliseconds since 1970, by the clock of this opening.
+    /// Milliseconds since 1970, by this opening's clock.
     pub(crate) fn now_ms(&self) -> u64 {
         self.options.clock.now_ms()
     }
@@ -160,7 +163,7 @@ impl Store {
         self.view.load_full()
     }
 
-    /// The oldest view that anyone still looks at: what only earlier ones could see is seen by no one.
+    /// The oldest view that is still in use. Nobody sees a row that only earlier views could see.
     pub(crate) fn oldest_view(&self) -> Arc<View> {
         let mut replaced = self.replaced.lock();
         while let Some(oldest) = replaced.front() {
@@ -172,8 +175,8 @@ impl Store {
         self.view.load_full()
     }
 
-    /// Enters the committer section. Whoever is in it sees no one else's commits appear. Refused while the database is
-    /// read-only.
+    /// Enters the committer section: until the guard is dropped, nobody else commits. Fails with
+    /// `ReadOnly` while the database is read-only.
     pub(crate) fn turn(&self) -> Result<Turn<'_>> {
         self.health.check()?;
         let last = self.last.lock();
@@ -181,12 +184,13 @@ impl Store {
         Ok(Turn { store: self, last })
     }
 
-    /// Keeps commits out as long as the guard is held; also while the database is read-only. Shows the last commit.
+    /// Keeps commits out as long as the guard is held, also while the database is read-only. The
+    /// guard shows the last commit.
     pub(crate) fn hold(&self) -> MutexGuard<'_, Commit> {
         self.last.lock()
     }
 
-    /// The same, unless others hold commits off for longer than so long.
+    /// As [`hold`](Store::hold), but `None` if others hold it for longer than `most`.
     pub(crate) fn hold_within(&self, most: Duration) -> Option<MutexGuard<'_, Commit>> {
         self.last.try_lock_for(most)
     }
@@ -195,13 +199,13 @@ impl Store {
         &self.default
     }
 
-    /// The commit that carried an operation id, while the log remembers it.
+    /// The commit that carried an operation id, as long as the log holds that commit.
     pub(crate) fn find_operation(&self, id: Uuid) -> Result<Option<Commit>> {
         let row = self.rocks.get(&self.default, None, &key::operation(id)).map_err(storage("reading the log"))?;
         Ok(row.map(|bytes| read_u64("an operation's commit", &bytes)).transpose()?.map(Commit))
     }
 
-    /// Writes derived rows, beside commits and without one of their own.
+    /// Writes derived rows, which need no commit of their own.
     pub(crate) fn write_derived(&self, derived: Derived) -> Result<()> {
         self.health.check()?;
         self.check_space(derived.n_bytes())?;
@@ -211,7 +215,8 @@ impl Store {
         })
     }
 
-    /// Says after which commit an open will read the log for a collection; `None` if it will read all rows instead.
+    /// Notes the commit `covers`, after which an open will read the log for a collection. `None`
+    /// says that the open will read all rows instead.
     pub(crate) fn note_image(&self, id: CollectionId, covers: Option<Commit>) {
         let mut imaged = self.imaged.lock();
         match covers {
@@ -220,22 +225,22 @@ impl Store {
         }
     }
 
-    /// Refuses where another process may be writing: copies are the writer's to make.
+    /// Fails with `ReadOnly` in a reader beside a writer: only the writer makes copies.
     pub(crate) fn refuse_beside(&self) -> Result<()> {
         if self.is_beside() { self.health.check() } else { Ok(()) }
     }
 
-    /// Refuses while the database is read-only.
+    /// Fails with `ReadOnly` while the database is read-only.
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.health.check()
     }
 
-    /// Whether writes are taken.
+    /// Whether the database takes writes.
     pub(crate) fn is_writable(&self) -> bool {
         self.health.reason().is_none()
     }
 
-    /// Whether another process may be writing: here nothing is.
+    /// Whether this is a reader: it writes nothing, and another process may be writing.
     pub(crate) fn is_beside(&self) -> bool {
         self.owner.is_none()
     }
@@ -245,12 +250,12 @@ impl Store {
         &self.folder
     }
 
-    /// Which store this is.
+    /// The UUID of this store.
     pub(crate) fn identity(&self) -> Uuid {
         self.superblock.lock().content().store
     }
 
-    /// Refuses a write of `n_bytes` that would leave less than `Options::min_free_bytes` on the disk.
+    /// Refuses a write of `n_bytes` if less than `Options::min_free_bytes` would stay free.
     pub(crate) fn check_space(&self, n_bytes: usize) -> Result<()> {
         failpoint::refuse("space")?;
         let least = self.options.min_free_bytes;
@@ -268,7 +273,7 @@ impl Store {
         }
     }
 
-    /// Fails a commit as a full disk does, where a test wants it.
+    /// Fails a commit as a full disk would, if a test set the failpoint.
     fn refuse_write(&self, commit: Commit) -> Result<()> {
         failpoint::refuse("write").map_err(|error| {
             self.health.fail(error.to_string(), true);
@@ -285,7 +290,7 @@ impl Store {
         self.health.fail(format!("{cause} ({fault})"), true);
     }
 
-    /// Returns once a commit may be acknowledged.
+    /// Returns once a commit is as durable as `durability` asks, and may be acknowledged.
     pub(crate) fn acknowledge(&self, commit: Commit, durability: Durability) -> Result<()> {
         match durability {
             Durability::Wal => Ok(()),
@@ -301,8 +306,8 @@ impl Store {
     fn sync_through(&self, commit: Commit) -> Result<()> {
         let last_written = || Commit(self.last_written.load(Ordering::Acquire));
         let sync = || {
-            // A disk that once refused to confirm may confirm the next time without having the pages; and a log that
-            // met a full disk is left alone until the engine has begun another.
+            // After a failed sync a later one may succeed although the kernel dropped the pages. A
+            // log that met a full disk is left alone until RocksDB has begun another.
             if let Some(reason) = self.health.reason() {
                 return Err(reason);
             }
@@ -312,8 +317,9 @@ impl Store {
                 return Err(error.to_string());
             }
             self.rocks.sync().map_err(|fault| {
-                // After a write that met a full disk the log refuses everything until there is space, and then begins
-                // anew with all that was written in files. Any other failure of a sync leaves pages in doubt.
+                // After a write that met a full disk RocksDB refuses to sync this log until there
+                // is space. Then it flushes everything to files and begins another log, so this
+                // failure heals. Any other failed sync leaves it open which pages reached the disk.
                 let heals = fault.is_out_of_space() || fault.is_aftermath();
                 self.health.fail(format!("the disk did not confirm a write ({fault})"), heals);
                 fault.to_string()
@@ -326,7 +332,8 @@ impl Store {
         })
     }
 
-    /// Gives out the number of a new collection. A number is never given twice, also if its collection fails.
+    /// Gives out the number of a new collection. An opening never gives a number twice, even if its
+    /// collection could not be created.
     pub(crate) fn next_collection(&self) -> CollectionId {
         let mut next = self.next_collection.lock();
         let id = *next;
@@ -334,7 +341,7 @@ impl Store {
         id
     }
 
-    /// Commits a collection's entry of the catalog, and waits until it is on the disk.
+    /// Commits a collection's catalog entry, and waits until it is on the disk.
     pub(crate) fn write_entry(&self, id: CollectionId, entry: &CatalogEntry) -> Result<()> {
         let mut turn = self.turn()?;
         let mut draft = Draft::default();
@@ -351,9 +358,10 @@ impl Store {
         Families::create(&self.rocks, id)
     }
 
-    /// Drops what is left of a collection's families and then its entry, which says `Creating` or `Dropping`.
+    /// Drops what is left of a collection's families, its image, and then its catalog entry. The
+    /// entry says `Creating` or `Dropping`.
     pub(crate) fn finish_drop(&self, id: CollectionId, families: Option<&Families>) -> Result<()> {
-        // An entry that says otherwise must not be left without its families.
+        // While writes fail, the entry on disk may be in another state, which needs the families.
         self.health.check()?;
         for family in families.iter().flat_map(|families| families.all()) {
             self.rocks.drop_family(family).map_err(storage("dropping a collection's families"))?;
@@ -368,14 +376,14 @@ impl Store {
         turn.acknowledge(Durability::Sync).map(drop)
     }
 
-    /// Bytes of disk left.
+    /// Free bytes on the database's disk; `None` if the system does not tell.
     fn free_bytes(&self) -> Option<u64> {
         let disk = rustix::fs::statvfs(&self.folder).ok()?;
         Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 }
 
-/// The committer section: between taking it and dropping it, nobody else commits.
+/// The committer section: as long as this guard lives, nobody else commits.
 pub(crate) struct Turn<'s> {
     store: &'s Store,
     last: MutexGuard<'s, Commit>,
@@ -387,11 +395,13 @@ impl Turn<'_> {
         *self.last
     }
 
-    /// Commits a draft: writes it to the disk's log, has `apply` bring memory to the same commit, and then makes both
-    /// visible to new readers. `apply` returns what is to be held until they are, such as guards of locks.
+    /// Makes a draft the next commit: writes it to the WAL, has `apply` bring memory to the same
+    /// commit, and then makes both visible to new readers. The value that `apply` returns, such as
+    /// guards of locks, is dropped once they are visible.
     ///
     /// # Errors
-    /// `apply` was not called. The commit was not applied, or, with `Outcome::Unknown`, is not visible now.
+    /// `apply` was not called. The commit was not applied. With `Outcome::Unknown` it is not visible
+    /// now, but may be there after the next open.
     pub(crate) fn commit<T>(&mut self, draft: Draft, apply: impl FnOnce(Commit) -> T) -> Result<()> {
         let view = self.write(draft)?;
         let held = apply(view.commit);
@@ -400,7 +410,7 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Leaves the section, and returns the last commit once that is as durable as asked for.
+    /// Leaves the section, and returns the last commit once it is as durable as asked for.
     pub(crate) fn acknowledge(self, durability: Durability) -> Result<Commit> {
         let (store, commit) = (self.store, self.last());
         drop(self);
@@ -408,6 +418,7 @@ impl Turn<'_> {
         Ok(commit)
     }
 
+    /// Writes a draft as the next commit, and returns the view that shows it.
     fn write(&mut self, draft: Draft) -> Result<Arc<View>> {
         self.store.check_space(draft.n_bytes())?;
         let commit = self.last.next();
@@ -423,11 +434,11 @@ impl Turn<'_> {
 
     /// Makes a commit visible to new readers.
     fn publish(&self, view: Arc<View>) {
-        // Under the lock, so that no one takes the new view for the oldest while the one before is still looked at.
+        // Without the lock `oldest_view` could return the new view while the old one is in use.
         let mut replaced = self.store.replaced.lock();
         let before = self.store.view.swap(view);
         if replaced.len() == replaced.capacity() {
-            // Behind one that is looked at for long lie many that no one does.
+            // One view that is held for long keeps many dead ones behind it in the list.
             replaced.retain(|view| view.strong_count() > 0);
             let n_left = replaced.len();
             replaced.shrink_to(n_left * 2 + LEAST_REPLACED);
@@ -442,7 +453,7 @@ impl Turn<'_> {
     }
 }
 
-/// Wraps an engine's fault, saying what was being done. Damage it reports is damage.
+/// Wraps a fault of RocksDB that happened while `doing`. Damage becomes `Corruption`.
 pub(crate) fn storage(doing: &'static str) -> impl Fn(Fault) -> Error {
     move |fault| {
         if fault.is_out_of_descriptors() {

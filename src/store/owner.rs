@@ -1,8 +1,9 @@
-//! The lock that makes a process the only one with a database open.
+//! The lock that lets only one process open a database.
 //!
-//! An `flock` on a file of our own: RocksDB's lock is lost when any descriptor of its file is closed, this one only
-//! when ours is. Children that are forked do not get the descriptor ([`Kept`]), so that none of them keeps the lock
-//! after its parent is gone. The file says who holds it, for the error that others get; it holds no data.
+//! The lock is an `flock` on a file of our own. RocksDB's lock is lost when any descriptor of its
+//! file is closed; ours only when our descriptor is. Forked children do not keep the descriptor
+//! ([`Kept`]), so none of them keeps the lock after its parent is gone. The file names the holder,
+//! for the error that others get. It holds no data.
 
 use std::fs::OpenOptions;
 use std::io::Read;
@@ -16,13 +17,13 @@ use crate::process::{self, Kept};
 
 const FILE_NAME: &str = "owner";
 
-/// Held as long as the database is open; let go when dropped, or when the process ends in any way.
+/// The lock, held as long as the database is open. Released on drop, or when the process ends.
 pub(crate) struct Owner {
     file: Kept,
 }
 
 impl Owner {
-    /// Takes the lock, or says who has it.
+    /// Takes the lock. Fails with `Busy`, which names the holder, if another process has it.
     pub(crate) fn take(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE_NAME);
         let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
@@ -32,7 +33,7 @@ impl Owner {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut holder = String::new();
-                // A holder that has not written itself down yet is still a holder.
+                // A holder that has not written its name yet is still a holder.
                 let _ = file.read_to_string(&mut holder);
                 let holder = if holder.trim().is_empty() { "another process".into() } else { holder.trim().to_owned() };
                 return Err(Error::Busy { path: folder.to_owned(), holder });
@@ -51,7 +52,7 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        // A child that is forked before the descriptor is closed has the lock too, unless it is let go by name.
+        // A child forked before this shares the lock, unless the lock is released explicitly.
         if !process::is_forked()
             && let Err(error) = flock(self.file.file(), FlockOperation::Unlock)
         {

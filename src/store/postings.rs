@@ -1,9 +1,11 @@
-//! What the `postings` family holds: for each value of a metadata field the slots that have it, in chunks of 65,536,
-//! and how far the index has got.
+//! The inverted index of metadata on disk: for each value of a field the slots that have it, in
+//! chunks of 65,536 slots; and how far the index has got.
 //!
-//! A commit writes only what changes, as merges: which slots of a chunk are added, and which are removed. The engine
-//! makes one row of a row and its changes when it writes files or is asked. Adding what is there and removing what is
-//! not does nothing, so that indexing a document twice is harmless. All of it is derived from documents.
+//! A commit writes only its changes, as RocksDB merges: slots added to a chunk, and slots removed.
+//! RocksDB folds a row and its changes into one row when it writes files, or when a read asks for
+//! it. Adding a slot that is there, or removing one that is not, does nothing. So indexing a
+//! document twice is harmless. All of it is derived from documents. A chunk is a list or a bitmap,
+//! like a container of a Roaring bitmap.
 //!
 //! ```text
 //! Chunk   OFFSET SIZE FIELD              Change  OFFSET SIZE FIELD           Index   OFFSET SIZE FIELD
@@ -14,8 +16,9 @@
 //!                     form 0: damaged             …      removed, u16               end    4 CRC32C
 //! ```
 //!
-//! Slots are ascending, without their upper half, which is the chunk; bits begin with the lowest of each byte. A row
-//! that could not be read is damaged for good, and says so to whoever reads it, instead of failing writes.
+//! Slots are ascending, and without their upper half, which is the chunk. Bits begin with the
+//! lowest of each byte. A row that could not be read becomes damaged and stays so: reading it
+//! fails, writing it does not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,19 +37,19 @@ const BITS: u8 = 2;
 const CHANGE: u8 = 3;
 
 const WORDS: usize = 1_024;
-/// As a list up to this many slots, which then takes no more than bits do.
+/// A chunk of up to this many slots is a list, which then takes no more bytes than the bitmap.
 const MOST_LISTED: usize = 4_096;
-/// Changes up to this many are worked into a list one by one.
+/// Up to this many changes are worked into a list one by one.
 const FEW_CHANGES: usize = 32;
 
-/// The chunk that a slot lies in, and its place there.
+/// The chunk of a slot, and the slot's place in it.
 pub(crate) fn split(slot: u32) -> (u16, u16) {
     ((slot >> 16) as u16, slot as u16)
 }
 
 // ---- chunks
 
-/// Adds the slots of a chunk, as it is stored, to a set.
+/// Adds the slots of a stored chunk to `slots`.
 pub(crate) fn read_chunk(bytes: &[u8], chunk: u16, slots: &mut RoaringBitmap) -> Result<()> {
     let base = u32::from(chunk) << 16;
     match Form::of(bytes) {
@@ -74,7 +77,7 @@ pub(crate) fn read_chunk(bytes: &[u8], chunk: u16, slots: &mut RoaringBitmap) ->
     }
 }
 
-/// How many slots a chunk has, as it is stored.
+/// The number of slots in a stored chunk.
 pub(crate) fn n_slots(bytes: &[u8]) -> Result<usize> {
     match Form::of(bytes) {
         Some(Form::List(list)) => Ok(list.len()),
@@ -83,7 +86,7 @@ pub(crate) fn n_slots(bytes: &[u8]) -> Result<usize> {
     }
 }
 
-/// How many of the slots of a chunk, as it is stored, are among some.
+/// The number of slots in a stored chunk for which `is_among` holds.
 pub(crate) fn n_slots_among(bytes: &[u8], chunk: u16, is_among: impl Fn(u32) -> bool) -> Result<usize> {
     let base = u32::from(chunk) << 16;
     match Form::of(bytes) {
@@ -99,12 +102,12 @@ pub(crate) fn n_slots_among(bytes: &[u8], chunk: u16, is_among: impl Fn(u32) -> 
     }
 }
 
-/// Whether a stored row has no slots, and so need not be there.
+/// Whether a stored row has no slots, and is therefore not needed.
 pub(super) fn is_empty(bytes: &[u8]) -> bool {
     matches!(Form::of(bytes), Some(Form::List([])))
 }
 
-/// What a commit does to a chunk.
+/// The change that a commit makes to a chunk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ChunkChange {
     pub(crate) added: Vec<u16>,
@@ -123,7 +126,7 @@ impl ChunkChange {
 
 type Places = [[u8; 2]];
 
-/// A row, looked at.
+/// The content of a row, by its form.
 enum Form<'b> {
     List(&'b Places),
     Bits(&'b [u8]),
@@ -131,7 +134,7 @@ enum Form<'b> {
 }
 
 impl<'b> Form<'b> {
-    /// What a row is; `None` if it is damaged.
+    /// The content of a row; `None` if it is damaged.
     fn of(bytes: &'b [u8]) -> Option<Self> {
         let (&[version, form], rest) = bytes.split_first_chunk()?;
         let places = |bytes: &'b [u8]| bytes.len().is_multiple_of(2).then_some(bytes.as_chunks().0);
@@ -148,7 +151,7 @@ impl<'b> Form<'b> {
     }
 }
 
-/// A row and its changes, oldest first, as one row. Never fails: what cannot be read makes a damaged row.
+/// Merges a row with its changes, oldest first. Never fails: unreadable parts make it damaged.
 pub(super) fn merge(row: Option<&[u8]>, changes: &[&[u8]]) -> Vec<u8> {
     merged(row, changes).unwrap_or_else(|| vec![VERSION, DAMAGED])
 }
@@ -229,7 +232,7 @@ fn encode_bits(bits: &[u64; WORDS]) -> Vec<u8> {
     encode_list(places.into_iter())
 }
 
-/// Changes, oldest first, as one change. `None` leaves them as they are.
+/// Merges changes, oldest first, into one. `None` tells RocksDB to keep them as they are.
 pub(super) fn merge_changes<'b>(changes: impl Iterator<Item = &'b [u8]>) -> Option<Vec<u8>> {
     let mut last = BTreeMap::new();
     for change in changes {
@@ -247,20 +250,20 @@ pub(super) fn merge_changes<'b>(changes: impl Iterator<Item = &'b [u8]>) -> Opti
 /// Which fields are indexed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rule {
-    /// These with all that is below them; `None` for all there are.
+    /// Only these fields, with all fields below them; `None` for all fields.
     pub(crate) only: Option<BTreeSet<String>>,
-    /// But not these, nor what is below them.
+    /// Not these fields, nor fields below them; goes before `only`.
     pub(crate) never: BTreeSet<String>,
-    /// Fields whose postings are still being made; the empty path stands for all.
+    /// Fields whose postings are still being built; the empty path stands for all.
     pub(crate) building: BTreeSet<String>,
 }
 
-/// The state of a collection's index.
+/// The state of a collection's index of metadata.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct IndexRow {
-    /// By which rules documents were made terms of.
+    /// The version of the rules that made terms of documents (`TERMS_VERSION`).
     pub(crate) terms_version: u8,
-    /// Of the fields that are being built, slots below this are indexed.
+    /// In the fields that are being built, slots below this are indexed.
     pub(crate) cursor: u32,
     pub(crate) rule: Rule,
 }
@@ -269,7 +272,7 @@ impl IndexRow {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![STATE_VERSION, self.terms_version];
         bytes.extend(self.cursor.to_le_bytes());
-        // Sets of strings always have a spelling.
+        // Sets of strings always have a JSON form.
         bytes.extend(serde_json::to_vec(&self.rule).expect("a rule is plain data"));
         seal(bytes)
     }

@@ -1,11 +1,13 @@
-//! Looking through RocksDB's logs and manifest for what its reader would never get past.
+//! Searches RocksDB's logs and manifest for records at which RocksDB's reader would loop endlessly.
 //!
-//! The reader (11.8.1, `log_reader.cc`) meets a record of a *recycled* log in a file that did not begin as one, calls
-//! it bad, does not step over it, and meets it again, for ever. We never recycle logs, so such a record is damage; it
-//! is found here, before RocksDB opens the file.
+//! The reader (11.8.1, `log_reader.cc`) expects records of a *recycled* log only in a file that
+//! began as one. In any other file it reports such a record as bad, does not step over it, and
+//! meets it again. Vectrove never recycles logs, so such a record is damage. This search finds it
+//! before RocksDB opens the file.
 //!
-//! A file consists of blocks of 32 KiB, a block of records: masked CRC32C u32, length u16, type u8, data. This walks
-//! the records as the reader does: what is damaged in any other way ends its block, and is RocksDB's to judge.
+//! A file consists of blocks of 32 KiB, and a block of records: masked CRC32C u32, length u16, type
+//! u8, data. The search walks the records as the reader does. Other damage ends its block here, for
+//! RocksDB to judge.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -35,7 +37,7 @@ pub(super) fn check_folder(data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Where a file holds a record of a recycled one.
+/// The offset in bytes of the first record of a recycled log in a file.
 fn find_recycled(path: &Path) -> io::Result<Option<u64>> {
     let mut file = File::open(path)?;
     let mut block = Vec::with_capacity(BLOCK_BYTES as usize);
@@ -67,7 +69,8 @@ fn find_in_block(block: &[u8]) -> Option<usize> {
     None
 }
 
-/// RocksDB stores checksums of its logs masked, so that data holding checksums does not look like a record.
+/// Undoes the mask on a checksum. RocksDB masks checksums in its logs, so that data that holds
+/// checksums does not look like a record.
 pub(super) fn unmask(masked: u32) -> u32 {
     masked.wrapping_sub(0xa282_ead8).rotate_left(15)
 }

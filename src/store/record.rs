@@ -1,8 +1,9 @@
-//! Every RocksDB value, and nothing else: the on-disk format, with [`key`](super::key).
+//! Every RocksDB value: the on-disk format, together with [`key`](super::key).
 //!
-//! A value begins with a version byte; integers are little-endian. Log records and vector rows end in a CRC32C over all
-//! bytes before it, because RocksDB's own checksums stop at its block cache; the log holds a CRC32C of every document
-//! row. An unknown version is [`Error::UnsupportedFormat`]; any other surprise is [`Error::Corruption`].
+//! A record begins with a version byte; integers are little-endian. Log records and vector rows end
+//! in a CRC32C over all bytes before it, because RocksDB's own checksums stop at its block cache.
+//! The log holds a CRC32C of every document row. A version above the known ones is
+//! [`Error::UnsupportedFormat`]; any other surprise is [`Error::Corruption`].
 //!
 //! ```text
 //! DocumentRow   OFFSET SIZE FIELD          VectorRow      OFFSET SIZE FIELD
@@ -24,8 +25,9 @@
 //!                                                                   17    4 CRC32C of the vector row
 //! ```
 //!
-//! bincode writes the bodies of document rows and catalog entries, with one fixed configuration, and nothing else. To
-//! replace it, raise the version byte of those two records here.
+//! bincode writes the bodies of document rows and catalog entries, with one fixed configuration,
+//! and nothing else. To replace it, raise the versions of these two records. Document rows need a
+//! version of their own first: they share `VERSION` with other records.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -54,7 +56,8 @@ const LOG_HEADER: usize = 37;
 const LOG_OPERATION: usize = 21;
 const CRC: usize = 4;
 
-/// Fixed for ever: the bytes of every version depend on it. The limit stops a damaged length from being allocated.
+/// This configuration must never change: the bytes of every version depend on it. The limit of 64
+/// MiB stops a damaged length from being allocated.
 const BINCODE: bincode::config::Configuration<
     bincode::config::LittleEndian,
     bincode::config::Varint,
@@ -76,7 +79,7 @@ pub(crate) struct DocumentRow {
     pub(crate) updated_at_ms: u64,
 }
 
-/// What every scan needs of a document row, read without decoding its body.
+/// The fixed part of a document row, which scans read without decoding the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DocumentHeader {
     pub(crate) generation: u32,
@@ -100,8 +103,8 @@ enum StoredId<'a> {
     Str(Cow<'a, str>),
 }
 
-/// Metadata in document order, so that decoding needs no recursion: an array or object is followed by its content, an
-/// object's keys each by their value.
+/// Metadata as a flat list in document order, so that bincode does not recurse into hostile bytes.
+/// An array or object is followed by its content. Each key of an object is followed by its value.
 #[derive(Serialize, Deserialize)]
 enum Token<'a> {
     Null,
@@ -166,7 +169,7 @@ impl From<StoredId<'_>> for DocId {
 }
 
 impl DocumentHeader {
-    /// The header, and the id, which comes first in the body.
+    /// Reads the header, and the id, which comes first in the body.
     pub(crate) fn decode_with_id(bytes: &[u8]) -> Result<(Self, DocId)> {
         let header = DocumentHeader::decode(bytes)?;
         let (id, _) = read_front::<StoredId<'static>>("a document row", &bytes[DOCUMENT_HEADER..])?;
@@ -183,7 +186,8 @@ impl DocumentHeader {
     }
 }
 
-/// Recurses no deeper than metadata may be nested, which was checked when it came in.
+/// Appends the tokens of a value. The recursion ends at `MAX_METADATA_DEPTH`, which was checked
+/// before the metadata was stored.
 fn flatten<'a>(value: &'a Value, tokens: &mut Vec<Token<'a>>) {
     match value {
         Value::Null => tokens.push(Token::Null),
@@ -206,7 +210,7 @@ fn flatten<'a>(value: &'a Value, tokens: &mut Vec<Token<'a>>) {
     }
 }
 
-/// The value that tokens spell; `None` if they spell none, several, or one that is nested too deep.
+/// Builds the value that `tokens` describe. `None` for no value, several, or too deep a one.
 fn build(tokens: Vec<Token<'_>>) -> Option<Value> {
     let mut tokens = tokens.into_iter();
     let value = build_next(&mut tokens, MAX_METADATA_DEPTH)?;
@@ -239,17 +243,17 @@ fn build_next(tokens: &mut std::vec::IntoIter<Token<'_>>, levels: usize) -> Opti
 
 // ---- vectors
 
-/// The vectors of one field of one document, as they were put.
+/// The vectors of one field of one document, as the caller gave them.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct VectorRow {
     pub(crate) generation: u32,
     pub(crate) dimension: usize,
-    /// One vector after the other; today always one.
+    /// All vectors, one after the other. Every row that is written holds one.
     pub(crate) components: Vec<f32>,
 }
 
 impl VectorRow {
-    /// Encodes one vector, whose norm the caller knows.
+    /// Encodes one vector. `norm` is its Euclidean norm.
     pub(crate) fn encode(generation: u32, vector: &[f32], norm: f64) -> Vec<u8> {
         let n_bytes = VECTOR_HEADER + 4 + vector.len() * 4;
         let mut bytes = Vec::with_capacity(n_bytes + CRC);
@@ -290,14 +294,14 @@ impl VectorRow {
     }
 }
 
-/// The checksum a sealed row ends in.
+/// The checksum at the end of a row.
 pub(crate) fn seal_of(row: &[u8]) -> u32 {
     row.last_chunk::<CRC>().map_or(0, |&crc| u32::from_le_bytes(crc))
 }
 
 // ---- the commit log
 
-/// What one commit did.
+/// The changes of one commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogRecord {
     pub(crate) commit: Commit,
@@ -306,20 +310,20 @@ pub(crate) struct LogRecord {
     pub(crate) operations: Vec<LogOperation>,
 }
 
-/// One change within a commit. For changes of the catalog the slot and generation are 0.
+/// One change within a commit. Slot and generation are 0 for a change of the catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogOperation {
     pub(crate) kind: LogKind,
     pub(crate) collection: CollectionId,
     pub(crate) slot: Slot,
     pub(crate) generation: u32,
-    /// CRC32C of the document or catalog row as written; 0 where it was deleted.
+    /// CRC32C of the document row or catalog row as written; 0 if none was written.
     pub(crate) row_crc: u32,
-    /// The CRC32C the vector row ends in; 0 where none was written.
+    /// The CRC32C at the end of the vector row; 0 if none was written.
     pub(crate) vector_crc: u32,
 }
 
-/// What kind of change a log operation is.
+/// The kind of change that a log operation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum LogKind {
@@ -329,7 +333,7 @@ pub(crate) enum LogKind {
     Change = 2,
     /// A slot was freed.
     Free = 3,
-    /// A namespace was given a number; the number stands in place of the slot.
+    /// A namespace was given a number, which stands in place of the slot.
     Namespace = 4,
     /// A collection's catalog entry was written.
     Catalog = 5,
@@ -409,8 +413,8 @@ impl LogOperation {
 
 // ---- the catalog
 
-/// Where a collection is in its life. Written before and after its families are made or dropped, so that an open can
-/// finish or undo what a crash cut short.
+/// The state of a collection in its life. Written before and after its families are created or
+/// dropped, so that an open can finish or undo what a crash cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum CollectionState {
     Creating,
@@ -418,20 +422,21 @@ pub(crate) enum CollectionState {
     Dropping,
 }
 
-/// A collection as the catalog knows it.
+/// A collection's entry in the catalog.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct CatalogEntry {
     pub(crate) name: String,
     pub(crate) state: CollectionState,
     pub(crate) config: CollectionConfig,
     pub(crate) created_at_ms: u64,
-    /// The collection's own; an object.
+    /// The collection's own metadata; an object.
     pub(crate) metadata: Value,
 }
 
-/// Version 2 adds how the collection is indexed, in version 1 it was not; version 3 where exact vectors are; version 4
-/// which metadata is indexed; version 5 how words are, and the schema, as JSON; version 6 whether codes adapt;
-/// version 7 the collection's own metadata, as JSON.
+/// Version of catalog entries. Version 2 adds the vector index, version 3 the residency of exact
+/// vectors, and version 4 which metadata is indexed. Version 5 adds which text is indexed and the
+/// schema as JSON. Version 6 adds whether codes adapt, and version 7 the collection's own metadata
+/// as JSON. Where an entry lacks a part, the default counts.
 const CATALOG_VERSION: u8 = 7;
 
 #[derive(Serialize, Deserialize)]
@@ -444,7 +449,7 @@ struct CatalogBody {
     created_at_ms: u64,
 }
 
-/// What follows the body from version 2 on.
+/// The vector index. Follows `CatalogBody` from version 2 on.
 #[derive(Serialize, Deserialize)]
 struct IndexBody {
     index: StoredIndex,
@@ -454,7 +459,7 @@ struct IndexBody {
     distance: Option<String>,
 }
 
-/// What follows that from version 3 on.
+/// The residency of exact vectors. Follows `IndexBody` from version 3 on.
 #[derive(Serialize, Deserialize)]
 enum StoredResidency {
     Ram,
@@ -462,14 +467,15 @@ enum StoredResidency {
     Disk,
 }
 
-/// What follows that from version 4 on.
+/// Which metadata is indexed. Follows `StoredResidency` from version 4 on.
 #[derive(Default, Serialize, Deserialize)]
 struct FieldsBody {
     index_only: Option<Vec<String>>,
     no_index: Vec<String>,
 }
 
-/// What follows that from version 5 on. The analyzer is JSON, so that it may come to hold more.
+/// Which text is indexed. Follows `FieldsBody` from version 5 on. The analyzer is JSON, for later
+/// additions.
 #[derive(Serialize, Deserialize)]
 struct TextBody {
     index_text: bool,
@@ -540,13 +546,13 @@ impl CatalogEntry {
         let text = TextBody {
             index_text: config.index_text,
             text_fields: config.text_fields.clone(),
-            // Names of languages always have a spelling.
+            // Names of languages always have a JSON form.
             analyzer: serde_json::to_string(&config.analyzer).expect("an analyzer is plain data"),
         };
         append_body(&mut bytes, &text);
         append_body(&mut bytes, &config.schema.as_ref().map(Schema::to_string));
         append_body(&mut bytes, &config.adapt_codes);
-        // Keys are strings, and floats are finite.
+        // JSON can hold it: keys are strings, and floats are finite.
         append_body(&mut bytes, &serde_json::to_string(&self.metadata).expect("metadata is plain data"));
         bytes
     }
@@ -629,7 +635,7 @@ impl CatalogEntry {
 
 // ---- the store's own row
 
-/// Which store this is, to tell it from a copy of another in its folder.
+/// The row that names this store. It shows when the folder holds the rows of another store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) store: Uuid,
@@ -658,19 +664,20 @@ pub(crate) fn read_u64(what: &'static str, bytes: &[u8]) -> Result<u64> {
 
 // ---- the parts every record is made of
 
-/// Reads fixed fields off the front. The length is checked once, when it is made.
+/// Reads fixed fields off the front of a record, whose length was checked before.
 pub(super) struct Fields<'a> {
     pub(super) rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
-    /// Checks that there are at least `least` bytes, and that the first is a version up to `newest`.
+    /// A reader of the fields after the version byte. Checks that there are at least `least` bytes,
+    /// and that the version is one of 1 to `newest`.
     pub(super) fn new(what: &'static str, bytes: &'a [u8], newest: u8, least: usize) -> Result<Self> {
         let (_, fields) = Fields::versions(what, bytes, newest)?;
         if bytes.len() >= least { Ok(fields) } else { Err(wrong_length(what, least, bytes.len())) }
     }
 
-    /// The version, one of 1 to `newest`, and what follows it.
+    /// The version, from 1 to `newest`, and a reader of the fields after it.
     pub(super) fn versions(what: &'static str, bytes: &'a [u8], newest: u8) -> Result<(u8, Self)> {
         match bytes.split_first() {
             Some((&version, rest)) if (1..=newest).contains(&version) => Ok((version, Fields { rest })),
@@ -723,13 +730,13 @@ fn append_body(bytes: &mut Vec<u8>, body: &impl Serialize) {
     bincode::serde::encode_into_std_write(body, bytes, BINCODE).expect("bodies have known lengths");
 }
 
-/// A body that is all of the bytes.
+/// Decodes a body that takes all of the bytes.
 fn read_body<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T> {
     let (body, rest) = read_front(what, bytes)?;
     if rest.is_empty() { Ok(body) } else { Err(Error::corruption(what, format!("{} bytes too many", rest.len()))) }
 }
 
-/// A body, and what follows it.
+/// Decodes a body at the front, and returns the bytes after it too.
 fn read_front<'a, T: DeserializeOwned>(what: &'static str, bytes: &'a [u8]) -> Result<(T, &'a [u8])> {
     let (body, length) = bincode::serde::decode_from_slice(bytes, BINCODE)
         .map_err(|error| Error::corruption(what, error.to_string()))?;

@@ -57,7 +57,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The bytes of the format. A change here is a change of format: raise the version and keep reading the old one.
+/// The bytes of the format. To change it, raise the version, and keep reading the old one.
 #[test]
 fn golden_bytes() {
     let golden = [
@@ -72,9 +72,8 @@ fn golden_bytes() {
     }
 }
 
-/// A catalog entry of version 1 says nothing of an index, one of version 2 nothing of where vectors are, one of version
-/// 3 nothing of metadata, one of version 4 nothing of words or a schema, one of version 5 not whether codes adapt, one
-/// of version 6 nothing of its own metadata: the collection gets the default.
+/// Each version of catalog entries from 1 to 6 lacks what later versions added. The collection gets
+/// the defaults.
 #[test]
 fn older_catalog_entries_are_read() {
     let older = [

@@ -1,9 +1,11 @@
-//! Opening, in two steps: look at everything without changing a byte, then open for writing.
+//! Opening in two steps: a dry run that changes nothing, then the open for writing.
 //!
-//! RocksDB's own recovery deletes what it cannot use: a damaged log, files that a damaged manifest does not name. So
-//! the database is first opened read-only, which replays the log in memory, and what it then shows is held against the
-//! superblock and the commit log. Only when all agrees is it opened for writing. A refused open leaves every file as it
-//! was, and a crash at any point of an open leaves nothing to undo.
+//! RocksDB's own recovery deletes what it cannot use: a damaged log, or files that a damaged
+//! manifest does not name. So the dry run opens the database read-only, which replays the log in
+//! memory. It compares what it finds with the superblock and the commit log. Only if all agree is
+//! the database opened for writing. A refused open leaves every file as it was, unless
+//! `Options::accept_loss` had [`foreign`] records removed. A crash at any point of an open leaves
+//! nothing to undo.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -27,10 +29,10 @@ use crate::failpoint;
 use crate::id::{CollectionId, Commit};
 
 const DATA: &str = "data";
-/// Memory for the engine while files of a copy are copied.
+/// Memory for RocksDB while it copies the files of a copy, in bytes.
 const COPY_BYTES: usize = 16 << 20;
 
-/// A database seen read-only, found whole as far as the log and the catalog tell.
+/// The dry run: a database opened read-only, found whole as far as the log and the catalog tell.
 pub(crate) struct Rehearsal {
     folder: PathBuf,
     options: Options,
@@ -38,31 +40,31 @@ pub(crate) struct Rehearsal {
     rocks: Arc<Rocks>,
     default: Family,
     pub(crate) collections: Vec<Rehearsed>,
-    /// What the log says, once it has been read.
+    /// The summary of the log, once it has been read.
     pub(crate) account: Account,
     next_collection: CollectionId,
-    // Last, so that the lock outlives everything above. `None` of one who only reads.
+    // Declared last, so that the lock is released after everything above. `None` in a reader.
     owner: Option<Owner>,
 }
 
-/// A collection seen read-only.
+/// A collection, opened read-only.
 pub(crate) struct Rehearsed {
     pub(crate) id: CollectionId,
     pub(crate) entry: CatalogEntry,
     entry_crc: u32,
-    /// `None` where making or dropping them was cut short.
+    /// `None` if creating or dropping them was cut short.
     pub(crate) families: Option<Families>,
 }
 
 impl Rehearsed {
-    /// The families of a collection that is in use.
+    /// The collection's families, if it is in use.
     pub(crate) fn active_families(&self) -> Option<&Families> {
         self.families.as_ref().filter(|_| self.entry.state == CollectionState::Active)
     }
 }
 
 impl Rehearsal {
-    /// Takes the lock, creates the database if there is none and that is wanted, and looks at it.
+    /// Takes the lock, creates a missing database if the options allow, and looks at it.
     pub(crate) fn begin(folder: &Path, options: &Options) -> Result<Self> {
         options.cancel.check()?;
         let owner = Some(take_owner(folder, options)?);
@@ -78,8 +80,8 @@ impl Rehearsal {
         Self::look(folder, options, superblock, Access::ReadOnly, owner)
     }
 
-    /// Looks at a database that another process may be writing to. What it does meanwhile can make this fail in any
-    /// way; then it has to be tried again.
+    /// Looks at a database that another process may be writing to. The writer's changes can make
+    /// this fail with any error; the caller then has to try again.
     pub(crate) fn begin_beside(folder: &Path, options: &Options) -> Result<Self> {
         options.validate()?;
         room::check(options)?;
@@ -89,8 +91,8 @@ impl Rehearsal {
         let data = folder.join(DATA);
         let before = find_manifest(&data)?;
         let rehearsal = Self::look(folder, options, superblock, Access::Beside, None)?;
-        // A log may be gone by the time it is read, because what it held is in files that only a later manifest names:
-        // all fits, and is of long ago.
+        // A log may be gone before it is read, because a later manifest names files with its
+        // content. Then everything fits together, but as of long ago.
         if find_manifest(&data)? != before {
             return Err(Error::corruption("the manifest", "it changed while the files that it names were read"));
         }
@@ -122,7 +124,7 @@ impl Rehearsal {
         let (rocks, mut handles) = Rocks::open(&data, access, budget, &described(&families)).map_err(opening)?;
         failpoint::hit("open.rehearsing");
         if access == Access::ReadOnly && !options.accept_loss {
-            // Where an image is taken up, files are read only later, when there is no way back.
+            // If an image is taken up, RocksDB reads some files only after the open for writing.
             rocks.check_file_sizes(&data).map_err(opening)?;
         }
         let default = take_default(&families, &mut handles)?;
@@ -133,8 +135,9 @@ impl Rehearsal {
         Ok(Rehearsal { folder, options, superblock, rocks, default, collections, account, next_collection, owner })
     }
 
-    /// Reads the log, from a commit on that it should still hold, and holds superblock and catalog against it. Returns
-    /// whether it holds that commit; if not, nothing that relies on it is to be relied on, and all of the log was read.
+    /// Reads the log from commit `from` on, and compares superblock and catalog with it. Returns
+    /// whether the log still holds the commits after `from`. If not, an image that relies on `from`
+    /// must not be used, and all of the log was read instead.
     pub(crate) fn read_log(&mut self, from: Commit) -> Result<bool> {
         let read = |from| Account::read(&self.rocks, &self.default, from);
         let mut account = read(from)?;
@@ -154,12 +157,12 @@ impl Rehearsal {
         Ok(holds)
     }
 
-    /// Which store this is.
+    /// The UUID of the store.
     pub(crate) fn identity(&self) -> Uuid {
         self.superblock.content().store
     }
 
-    /// What ends the opening early.
+    /// The flag that ends the opening early.
     pub(crate) fn cancel(&self) -> &Cancel {
         &self.options.cancel
     }
@@ -169,12 +172,13 @@ impl Rehearsal {
         &self.folder
     }
 
-    /// The database to read from.
+    /// RocksDB, opened read-only.
     pub(crate) fn rocks(&self) -> &Rocks {
         &self.rocks
     }
 
-    /// Goes on reading what was looked at, and nothing else. Returns the store and the active collections.
+    /// Turns the dry run into a store that reads what the dry run saw, and nothing else. Returns
+    /// the store and the active collections.
     pub(crate) fn settle_beside(self) -> (Store, Vec<Rehearsed>) {
         let Rehearsal { folder, options, superblock, rocks, default, mut collections, account, next_collection, owner } =
             self;
@@ -185,12 +189,12 @@ impl Rehearsal {
         (store, active.collect())
     }
 
-    /// Opens the database for writing and finishes what a crash cut short in its catalog. Returns the store and the
-    /// active collections.
+    /// Opens the database for writing and finishes what a crash cut short in its catalog. Returns
+    /// the store and the active collections.
     pub(crate) fn promote(self) -> Result<(Store, Vec<Rehearsed>)> {
         let Rehearsal { folder, options, mut superblock, rocks, default, collections, account, next_collection, owner } =
             self;
-        // Read-only and writable access must not overlap.
+        // RocksDB must not be open read-only and for writing at once.
         drop((default, collections, rocks));
         let data = folder.join(DATA);
         let content = superblock.content();
@@ -210,7 +214,7 @@ impl Rehearsal {
             return Err(Error::corruption("the commit log", detail));
         }
         let mut collections = read_catalog(&rocks, &default, &families, &mut handles)?;
-        // Recovery wrote what the log held to files and synced them; only now is everything durable.
+        // Recovery wrote everything in the log to files and synced them: all is durable now.
         let manifest = sync_manifest(&data)?;
         superblock.write(Superblock { durable: again.last, manifest, clean: false, ..content })?;
         failpoint::hit("open.recovered");
@@ -230,7 +234,7 @@ impl Rehearsal {
         let ids: Vec<CollectionId> = active.iter().map(|collection| collection.id).collect();
         image::remove_strays(&store.folder, &ids)
             .map_err(|error| Error::io("removing images in", &store.folder, error))?;
-        // What is left are families of collections that the catalog no longer knows.
+        // The remaining families belong to collections that the catalog no longer knows.
         for orphan in &handles {
             store.rocks().drop_family(orphan).map_err(storage("dropping an orphaned family"))?;
         }
@@ -238,8 +242,8 @@ impl Rehearsal {
     }
 }
 
-/// Opens the engine's files of a copy that nobody else uses, to copy them once more. The copy's last commit has to be
-/// the one that it was proved to have.
+/// Opens RocksDB's files of a copy that nobody else uses, to copy them once more. The copy's last
+/// commit has to be `commit`, as was checked before.
 pub(super) fn open_copy(folder: &Path, commit: Commit) -> Result<Arc<Rocks>> {
     let (data, making) = (folder.join(DATA), storage("making a backup"));
     let families = Rocks::list_families(&data).map_err(&making)?;
@@ -252,12 +256,12 @@ pub(super) fn open_copy(folder: &Path, commit: Commit) -> Result<Arc<Rocks>> {
     }
 }
 
-/// Where a database is copied to within its own folder, on the way to a backup.
+/// The folder, within a database's own, into which the database is copied on the way to a backup.
 pub(crate) fn draft_of_copy(folder: &Path) -> PathBuf {
     folder.join("copy.unfinished")
 }
 
-/// Removes what an attempt to copy a database left within its folder.
+/// Removes what an attempt to copy the database left within its folder.
 pub(crate) fn clear_draft(folder: &Path) -> Result<()> {
     let draft = draft_of_copy(folder);
     match std::fs::remove_dir_all(&draft) {
@@ -266,7 +270,7 @@ pub(crate) fn clear_draft(folder: &Path) -> Result<()> {
     }
 }
 
-/// Removes files that RocksDB was writing when it was killed; it would leave them there for ever.
+/// Removes files that RocksDB was writing when it was killed. RocksDB itself never removes them.
 fn remove_drafts(data: &Path) -> Result<()> {
     let entries = std::fs::read_dir(data).map_err(|error| Error::io("reading", data, error))?;
     for path in entries.flatten().map(|entry| entry.path()) {
@@ -277,7 +281,7 @@ fn remove_drafts(data: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Takes the owner's lock, making the folder if that is wanted.
+/// Takes the owner's lock. Makes a missing folder if the options allow it.
 fn take_owner(folder: &Path, options: &Options) -> Result<Owner> {
     options.validate()?;
     room::check(options)?;
@@ -304,14 +308,15 @@ fn take_owner(folder: &Path, options: &Options) -> Result<Owner> {
     Owner::take(folder)
 }
 
-/// The name of something in the folder that creating a database does not leave there before its superblock.
+/// The name of a file in the folder other than the lock and the superblock, finished or not.
 fn foreign_file(folder: &Path) -> Result<Option<String>> {
     let entries = std::fs::read_dir(folder).map_err(|error| Error::io("reading", folder, error))?;
     let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
     Ok(names.into_iter().find(|name| !["owner", "superblock", "superblock.new"].contains(&name.as_str())))
 }
 
-/// Makes an empty database. The superblock says `creating` until it is there, so that a crash starts over.
+/// Makes an empty database. The superblock says `creating` until the database is complete, so that
+/// an open after a crash starts over.
 fn create(folder: &Path, options: &Options, begun: Option<SuperblockFile>) -> Result<SuperblockFile> {
     let data = folder.join(DATA);
     let mut superblock = match begun {
@@ -349,18 +354,18 @@ fn create(folder: &Path, options: &Options, begun: Option<SuperblockFile>) -> Re
     Ok(superblock)
 }
 
-/// Which manifest the database uses and how long it is.
+/// Number and length of the manifest that the database uses.
 fn find_manifest(data: &Path) -> Result<Manifest> {
     open_manifest(data).map(|(manifest, _)| manifest)
 }
 
-/// Which manifest the database uses and a length of it that power loss does not take: what a superblock names.
+/// Syncs the manifest. Returns its number, and a length that survives power loss.
 ///
-/// RocksDB may append to it meanwhile, so what counts is how long it was before it is synced.
+/// RocksDB may append to the manifest meanwhile, so its length is taken before the sync.
 pub(super) fn sync_manifest(data: &Path) -> Result<Manifest> {
     let (manifest, file) = open_manifest(data)?;
     file.sync_data().map_err(|error| Error::io("syncing the manifest in", data, error))?;
-    // CURRENT itself may have been replaced a moment ago.
+    // `CURRENT` itself may have been replaced a moment ago.
     sync_folder(data)?;
     failpoint::hit("manifest.synced");
     Ok(manifest)
@@ -378,7 +383,8 @@ fn open_manifest(data: &Path) -> Result<(Manifest, std::fs::File)> {
     Ok((Manifest { number, length }, file))
 }
 
-/// A file that has to be there and cannot be read is damage, unless no file can be opened at all.
+/// The error for a file that has to be there and cannot be read: damage, unless no file can be
+/// opened.
 fn unreadable(what: &str, name: &str, error: std::io::Error) -> Error {
     match Error::io("reading", name, error) {
         Error::Io { source, .. } => Error::corruption(what, format!("{name} cannot be read: {source}")),
@@ -386,7 +392,7 @@ fn unreadable(what: &str, name: &str, error: std::io::Error) -> Error {
     }
 }
 
-/// Refuses an older manifest than was there before: it would hide files written since.
+/// Refuses a manifest that is older than the superblock says: it would hide files written since.
 fn check_manifest(data: &Path, known: Manifest) -> Result<()> {
     let found = find_manifest(data)?;
     if found >= known {
@@ -449,7 +455,7 @@ fn read_catalog(
     Ok(collections)
 }
 
-/// Holds the catalog against the log.
+/// Compares the catalog with the log.
 fn check_catalog(collections: &[Rehearsed], account: &Account) -> Result<()> {
     let mut unseen: BTreeSet<CollectionId> =
         account.catalog.iter().filter(|(_, (_, crc))| crc.is_some()).map(|(&id, _)| id).collect();
@@ -468,7 +474,7 @@ fn check_catalog(collections: &[Rehearsed], account: &Account) -> Result<()> {
     }
 }
 
-/// Refuses two collections in use that have the same name: one would hide the other.
+/// Refuses two collections in use with the same name: one would hide the other.
 fn check_names(collections: &[Rehearsed]) -> Result<()> {
     let mut names: BTreeMap<&str, CollectionId> = BTreeMap::new();
     for collection in collections.iter().filter(|collection| collection.active_families().is_some()) {
@@ -486,7 +492,7 @@ fn check_names(collections: &[Rehearsed]) -> Result<()> {
     Ok(())
 }
 
-/// Gives collections in use other names that have one that another of a lower number has. Returns those.
+/// Renames each collection in use whose name one with a lower number has. Returns those.
 fn rename_doubles(collections: &mut [Rehearsed]) -> Vec<(CollectionId, CatalogEntry)> {
     let is_active = |collection: &&mut Rehearsed| collection.active_families().is_some();
     let mut taken: BTreeSet<String> = collections.iter().map(|collection| collection.entry.name.clone()).collect();
@@ -508,7 +514,7 @@ fn other_name(name: &str, number: u32) -> String {
     format!("{name:.100}-{number}")
 }
 
-/// Takes a collection's families if all are there; otherwise leaves what is there to be dropped as orphans.
+/// Takes a collection's families if all are there. Otherwise `handles` keeps them as orphans.
 fn take_families(id: CollectionId, families: &[String], handles: &mut Vec<Family>) -> Option<Families> {
     let names: Vec<String> = Families::table(id).map(|(name, _)| name).collect();
     if !names.iter().all(|name| families.contains(name)) {
@@ -526,7 +532,7 @@ fn read_next_collection(rocks: &Rocks, default: &Family) -> Result<CollectionId>
     Ok(CollectionId(row.map(|bytes| read_u32("the next collection's number", &bytes)).transpose()?.unwrap_or(1)))
 }
 
-/// An engine that does not open is damaged, unless the machine lacks something it needs.
+/// Wraps a fault of opening RocksDB. It becomes `Corruption` only if RocksDB found damage.
 fn opening(fault: Fault) -> Error {
     if fault.is_out_of_descriptors() {
         Error::out_of_descriptors("opening the database", fault)

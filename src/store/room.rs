@@ -1,21 +1,23 @@
-//! Whether the process's limits leave room for an open database.
+//! Whether the process's limit of address space leaves room for an open database.
 //!
-//! Where an allocation finds no address space, C++ and Rust end the process. So the limit (`ulimit -v`) is held against
-//! what an open takes before anything is allocated; most processes have none.
+//! C++ and Rust end the process if an allocation finds no address space. So an open first compares
+//! the limit (`ulimit -v`) with its needs. Most processes have no limit.
 
 use rustix::process::{Resource, getrlimit};
 
 use crate::config::Options;
 use crate::error::{Error, Result};
 
-/// Beside caches and write buffers: reserved for arrays, read and written at once, and by the C library.
+/// Address space beside caches and write buffers, in bytes: for arrays, for buffers of reads and
+/// writes, and for the C library.
 const BESIDE_BYTES: u64 = 256 << 20;
-/// For each thread: its stack, and what the C library reserves for what it allocates.
+/// Address space for each thread, in bytes: 8 MiB for its stack, and 64 MiB that the C library
+/// reserves for its allocations.
 const THREAD_BYTES: u64 = (8 + 64) << 20;
 /// Threads beside those that link.
 const N_THREADS: u64 = 8;
 
-/// Refuses to open where address space would run out.
+/// Fails with `AddressSpace` if an open could run out of address space.
 pub(super) fn check(options: &Options) -> Result<()> {
     let Some(limit) = getrlimit(Resource::As).current else { return Ok(()) };
     let used = used().unwrap_or(0);
@@ -31,7 +33,7 @@ fn needed(options: &Options) -> u64 {
     (options.memory_bytes as u64).saturating_add(BESIDE_BYTES).saturating_add(n_threads * THREAD_BYTES)
 }
 
-/// Bytes of address space that this process uses, where the system tells.
+/// Bytes of address space that this process uses; `None` if the system does not tell.
 fn used() -> Option<u64> {
     let pages = std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').next()?.parse::<u64>().ok()?;
     Some(pages * rustix::param::page_size() as u64)

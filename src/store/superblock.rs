@@ -1,8 +1,9 @@
-//! The superblock: what a database was and how far it had got, kept outside RocksDB.
+//! The superblock: which store a database is and how far it had got, kept outside RocksDB.
 //!
-//! Two slots of 4 KiB are written in turn; the newer valid one counts, so a torn write loses one step, never the file.
-//! It names the last commit known to be on disk and how long the manifest was then: an open that finds less knows that
-//! something is gone, which RocksDB alone would not tell.
+//! Two slots of 4 KiB are written in turn, and the newer valid one counts. So a torn write loses
+//! one step, never the file. The superblock names the last commit known to be on disk, and how long
+//! RocksDB's manifest was then. An open that finds less knows that data is gone, which RocksDB
+//! would not report.
 //!
 //! ```text
 //! OFFSET SIZE FIELD                              OFFSET SIZE FIELD
@@ -23,13 +24,13 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::id::Commit;
 
-/// The newest format this library reads and the one it writes.
+/// The newest format that this library reads, and the one that it writes.
 pub(crate) const FORMAT: u32 = 1;
 
 const SLOT_BYTES: usize = 4096;
 const CRC_OFFSET: usize = SLOT_BYTES - 4;
-/// What a reader must know, one bit each: 1 postings are kept of metadata, so that who writes documents has to write
-/// them too. A store without the bit has none yet.
+/// Features that a reader must know, one bit each. Bit 0: the store keeps postings of metadata, so
+/// that a writer of documents has to write them too. A store without the bit has no postings yet.
 const FEATURES: u64 = 1;
 const MAGIC: &[u8; 8] = b"VECTROVE";
 const CLEAN: u32 = 1;
@@ -42,22 +43,22 @@ pub(crate) struct Superblock {
     pub(crate) store: Uuid,
     /// Every commit up to this one is on the disk.
     pub(crate) durable: Commit,
-    /// RocksDB's manifest when this was written; a later one has a larger number or is longer.
+    /// RocksDB's manifest when this was written. A later one has a larger number or is longer.
     pub(crate) manifest: Manifest,
-    /// Closed in order: nothing is in the log that is not in other files too.
+    /// The database was closed in order: the log holds nothing that other files lack.
     pub(crate) clean: bool,
-    /// Not yet a database: creating it was begun and not finished.
+    /// Creating the database was begun and not finished.
     pub(crate) creating: bool,
 }
 
-/// How far RocksDB's manifest had got.
+/// How far RocksDB's manifest had got: its number, and its length in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Manifest {
     pub(crate) number: u64,
     pub(crate) length: u64,
 }
 
-/// The superblock's file, open for writing.
+/// The open file of the superblock, and its newest content.
 pub(crate) struct SuperblockFile {
     file: File,
     path: PathBuf,
@@ -66,7 +67,7 @@ pub(crate) struct SuperblockFile {
 }
 
 impl SuperblockFile {
-    /// Makes the file; both slots hold the content. The file appears whole or not at all.
+    /// Makes the file, with this content in both slots. The file appears whole or not at all.
     pub(crate) fn create(folder: &Path, content: Superblock) -> Result<Self> {
         let (path, draft) = (folder.join(FILE_NAME), folder.join("superblock.new"));
         let wrap = |doing| {
@@ -87,12 +88,12 @@ impl SuperblockFile {
         Ok(SuperblockFile { file, path, sequence: 2, content })
     }
 
-    /// Opens the file; `None` where there is none. Nothing is written.
+    /// Opens the file for writing, but writes nothing yet; `None` if there is no file.
     pub(crate) fn open(folder: &Path) -> Result<Option<Self>> {
         Self::open_as(folder, OpenOptions::new().read(true).write(true))
     }
 
-    /// Opens the file to read it; `None` where there is none. Another process may write it.
+    /// Opens the file for reading; `None` if there is no file. Another process may write to it.
     pub(crate) fn open_to_read(folder: &Path) -> Result<Option<Self>> {
         Self::open_as(folder, OpenOptions::new().read(true))
     }
@@ -131,7 +132,7 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| Error::io("syncing", folder, error))
 }
 
-/// The newer of the two slots that can be read.
+/// The newer of the two slots, or the one that can be read.
 pub(crate) fn newest(bytes: &[u8]) -> Result<(u64, Superblock)> {
     let (slots, _) = bytes.as_chunks::<SLOT_BYTES>();
     let mut newest: Option<(u64, Superblock)> = None;
@@ -148,7 +149,7 @@ pub(crate) fn newest(bytes: &[u8]) -> Result<(u64, Superblock)> {
 }
 
 impl Superblock {
-    /// One slot with this content.
+    /// The bytes of one slot with this content.
     pub(crate) fn encode(&self, sequence: u64) -> [u8; SLOT_BYTES] {
         let flags = u32::from(self.clean) * CLEAN + u32::from(self.creating) * CREATING;
         let mut slot = [0; SLOT_BYTES];

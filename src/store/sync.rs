@@ -1,8 +1,8 @@
-//! Group commit: one sync of the log answers everyone who waits for it.
+//! Group commit: one sync of the log answers every writer who waits for it.
 //!
-//! Who comes first syncs; who comes while that runs waits for it to end, and then one of them syncs for all. Writers
-//! that were answered together are likely to be back together, so that one first waits for them, half as long as a sync
-//! takes.
+//! The first writer syncs. Writers who come during that sync wait for its end; then one of them
+//! syncs for all. Writers who were answered together are likely to come back together. So a sync
+//! first waits for them, for at most half as long as the last sync took.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::id::Commit;
 
-/// However long the last sync took, the next one waits no longer than this for those that it answered.
+/// The longest time that a sync waits for the writers whom the last one answered.
 const MOST_PATIENCE: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
@@ -25,7 +25,7 @@ struct State {
     durable: Commit,
     syncing: bool,
     n_syncs: u64,
-    /// The commits that someone waits for.
+    /// The commits that writers wait for.
     waiting: Vec<Commit>,
     last: Option<LastSync>,
 }
@@ -37,7 +37,7 @@ struct LastSync {
 }
 
 impl SyncGate {
-    /// A gate before which everything up to `durable` is on the disk.
+    /// A gate for a log of which every commit up to `durable` is on the disk.
     pub(crate) fn new(durable: Commit) -> Self {
         SyncGate { state: Mutex::new(State { durable, ..State::default() }), ..SyncGate::default() }
     }
@@ -47,13 +47,14 @@ impl SyncGate {
         self.state.lock().durable
     }
 
-    /// How many syncs were done.
+    /// The number of syncs, failed ones included.
     pub(crate) fn n_syncs(&self) -> u64 {
         self.state.lock().n_syncs
     }
 
-    /// Returns once `commit` is on the disk. `last_written` tells how far the log has got, `sync` puts that on the
-    /// disk; an error of it goes to the one who ran it, and the others try for themselves.
+    /// Returns once `commit` is on the disk. `last_written` returns the last commit in the log, and
+    /// `sync` puts the log on the disk. An error of `sync` goes to the writer who ran it; the
+    /// others try for themselves.
     pub(crate) fn wait<E>(
         &self,
         commit: Commit,
@@ -90,7 +91,7 @@ impl SyncGate {
         Ok(())
     }
 
-    /// Waits for those whom the last sync answered, unless they have had the time to be back.
+    /// Waits for the writers whom the last sync answered, until they are back or have had the time.
     fn gather(&self, state: &mut MutexGuard<'_, State>) {
         let Some(last) = &state.last else { return };
         let until = last.ended + (last.took / 2).min(MOST_PATIENCE);
@@ -99,7 +100,7 @@ impl SyncGate {
     }
 }
 
-/// Lets others sync where one who does panics.
+/// Lets other writers sync if the one who syncs panics.
 struct Syncing<'g>(&'g SyncGate);
 
 impl Drop for Syncing<'_> {

@@ -1,4 +1,4 @@
-//! What the store does beside commits: background ticks, trimming the log, checkpoints, closing.
+//! The store's work beside commits: background ticks, trimming the log, copies, closing.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -15,27 +15,29 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::id::Commit;
 
-/// Commits that are kept in the log for an image's sake; beyond that, an open reads rows instead.
+/// The log keeps at most this many commits for an image's sake. With an older image an open reads
+/// all rows.
 const MOST_KEPT: u64 = 1 << 18;
 
-/// Finds out how far the log may be trimmed: no commit may go before its rows are in files, because until then only
-/// the log can tell that they are missing.
+/// Finds out how far the log may be trimmed. A commit must stay until its rows are in files: until
+/// then only the log can tell that rows are missing.
 pub(super) struct Trimmer {
     /// The first commit the log holds.
     start: Commit,
-    /// For each of RocksDB's logs, in order: a commit such that it and all before are in that log or an earlier one.
+    /// For each of RocksDB's logs, in order: its number, and a commit. This commit and all before
+    /// it are in that log or an earlier one.
     marks: VecDeque<(u64, Commit)>,
     /// Every commit up to this one is in files.
     in_files: Commit,
 }
 
 impl Trimmer {
-    /// For a database just opened, which has put everything up to `in_files` into files.
+    /// For a database just opened, which has written everything up to `in_files` to files.
     pub(super) fn new(start: Commit, in_files: Commit) -> Self {
         Trimmer { start, marks: VecDeque::new(), in_files }
     }
 
-    /// Takes note of the newest log and the last commit before it was looked up, and of the oldest log still needed.
+    /// Notes the newest log, the last commit before that was looked up, and the oldest log needed.
     fn observe(&mut self, newest_log: u64, last: Commit, oldest_needed: u64) {
         match self.marks.back_mut() {
             Some((log, commit)) if *log == newest_log => *commit = last,
@@ -49,16 +51,16 @@ impl Trimmer {
         }
     }
 
-    /// The commit to trim below, if it is worth it.
+    /// The commit below which to trim; `None` if that is not worth it yet.
     fn due(&self, last: Commit, retention: u64) -> Option<Commit> {
         let below = Commit(self.in_files.0.min(last.0.saturating_sub(retention)));
-        // A trim is a commit to the log's own family; hundreds at once cost what one does.
+        // A trim is a write of its own; trimming hundreds of commits costs as much as trimming one.
         (below.0 >= self.start.0 + 256).then_some(below)
     }
 }
 
 impl Store {
-    /// What the background worker calls five times a second: syncs what no one waited for.
+    /// Syncs commits that nobody waited for. The background worker calls this every 100 ms.
     pub(crate) fn sync_tick(&self) {
         let last = Commit(self.last_written.load(Ordering::Acquire));
         if self.gate.durable() < last
@@ -69,7 +71,7 @@ impl Store {
         }
     }
 
-    /// What the background worker calls once a second: advances the superblock, trims the log, tries to heal.
+    /// Advances the superblock, trims the log, tries to heal. The worker calls this once a second.
     pub(crate) fn slow_tick(&self) {
         if self.health.reason().is_some() {
             if self.health.may_heal() {
@@ -78,7 +80,7 @@ impl Store {
             return;
         }
         if let Err(error) = self.advance_superblock().and_then(|()| self.trim_log()) {
-            // Both are retried in a second, and neither is needed for anything acknowledged.
+            // Both are retried in a second, and no acknowledged write depends on them.
             tracing::warn!("upkeep failed: {error}");
         }
     }
@@ -123,8 +125,8 @@ impl Store {
         Ok(())
     }
 
-    /// Writes, syncs and flushes. If all of that works, so will commits; and what a failed commit may have left half
-    /// written is behind the flushed files and will not be replayed.
+    /// Writes, syncs and flushes a row, the canary. If all of that works, commits will too. A
+    /// failed commit that was half written then lies before the flushed files, and is not replayed.
     fn try_to_heal(&self) {
         let last = self.last.lock();
         let healed = self.canary().and_then(|()| {
@@ -147,19 +149,19 @@ impl Store {
         self.rocks.flush(std::iter::once(&self.default)).map_err(storage("trying to flush"))
     }
 
-    /// Puts everything committed on the disk, whatever the durability.
+    /// Puts everything committed on the disk, whatever its durability.
     pub(crate) fn sync_all(&self) -> Result<()> {
         self.sync_through(Commit(self.last_written.load(Ordering::Acquire)))?;
         self.advance_superblock()
     }
 
-    /// Writes all memtables to files, so that the next open replays nothing.
+    /// Writes all memtables of these collections to files, so that the next open replays nothing.
     pub(crate) fn flush_families<'a>(&'a self, collections: impl Iterator<Item = &'a Families>) -> Result<()> {
         let families = collections.flat_map(Families::all).chain(std::iter::once(&self.default));
         self.rocks.flush(families).map_err(storage("flushing"))
     }
 
-    /// Trims the log as far as it may be, and rewrites its files without what was trimmed.
+    /// Trims the log as far as it may be, and rewrites its files without the trimmed commits.
     pub(crate) fn vacuum_log(&self) -> Result<()> {
         self.rocks.flush(std::iter::once(&self.default)).map_err(storage("flushing"))?;
         self.trim_log()?;
@@ -167,8 +169,9 @@ impl Store {
         self.check_writable()
     }
 
-    /// Makes a copy of the database, as of some commit from now on, in an empty folder. No family may be created or
-    /// dropped meanwhile: the engine copies its list of families before the end of its log.
+    /// Copies the database into an empty folder, as of the last commit now or a later one. No
+    /// family may be created or dropped meanwhile: RocksDB copies its list of families before the
+    /// end of its log.
     pub(crate) fn copy_to(&self, folder: &Path) -> Result<()> {
         self.refuse_beside()?;
         self.sync_all()?;
@@ -181,15 +184,15 @@ impl Store {
         Ok(())
     }
 
-    /// Closes in order: everything on disk and in files, then the superblock says so. The store must be no one
-    /// else's any more.
+    /// Closes RocksDB, marks the superblock as clean, and releases the lock. A read-only database
+    /// is not marked. The caller has synced and flushed, and nobody else holds the store.
     pub(crate) fn close(self) -> Result<()> {
         let durable = self.gate.durable();
         let writable = self.health.reason().is_none();
         let Store { folder, superblock, rocks, default, view, owner, .. } = self;
         let mut superblock = superblock.into_inner();
         drop((view, default));
-        // A view that someone still looks at keeps the engine open: nobody else may open it before that is let go.
+        // A view still in use keeps RocksDB open. Nobody else may open it before that is gone.
         while Arc::strong_count(&rocks) > 1 {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -200,12 +203,12 @@ impl Store {
             let content = Superblock { durable, manifest, clean: true, ..superblock.content() };
             superblock.write(content)?;
         }
-        // Only now another process may come.
+        // Only now may another process open the database.
         drop(owner);
         Ok(())
     }
 
-    /// How far and how well the store is.
+    /// Figures of the store, at this moment.
     pub(crate) fn figures(&self) -> Figures {
         Figures {
             last: Commit(self.last_written.load(Ordering::Acquire)),
@@ -220,7 +223,7 @@ impl Store {
     }
 }
 
-/// What the store can tell of itself.
+/// Figures of a store, at one moment.
 pub(crate) struct Figures {
     pub(crate) last: Commit,
     pub(crate) durable: Commit,

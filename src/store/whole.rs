@@ -1,19 +1,20 @@
-//! Folders that are there whole or not at all; and links to folders that are not there.
+//! Folders that appear whole or not at all; and links that lead nowhere.
 
 use std::path::Path;
 
 use super::superblock::sync_folder;
 use crate::error::{Error, Result};
 
-/// Makes a folder, which must not exist yet: it is filled as `<target>.unfinished`, then renamed. What an earlier
-/// attempt left under that name is cleared first; what a failed one leaves, at once.
+/// Makes the folder `target`, which must not exist yet. `fill` fills `<target>.unfinished`, which
+/// is then renamed. What an earlier attempt left under that name is removed first. What a failed
+/// attempt leaves is removed at once.
 pub(crate) fn make_whole<T>(target: &Path, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     check_links(target)?;
     if target.exists() {
         let source = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
         return Err(Error::io("creating", target, source));
     }
-    // Without a slash at the end, after which the draft would be inside.
+    // Without a slash at the end: behind it, the draft would lie inside the target.
     let mut draft = target.components().as_path().as_os_str().to_owned();
     draft.push(".unfinished");
     let draft = Path::new(&draft);
@@ -35,10 +36,11 @@ pub(crate) fn make_whole<T>(target: &Path, fill: impl FnOnce(&Path) -> Result<T>
     Ok(filled)
 }
 
-/// Refuses a path on which a link leads nowhere: what is made there would fail as if it existed.
+/// Fails with `DanglingLink` if a link on the path leads nowhere. Creating a folder there would
+/// fail as if the folder existed.
 pub(crate) fn check_links(path: &Path) -> Result<()> {
     let dangling = |path: &&Path| !path.exists() && path.is_symlink();
-    // Without a slash at the end, behind which a link would be followed.
+    // Without a slash at the end: behind it, a link would be followed.
     match path.components().as_path().ancestors().find(dangling) {
         Some(link) => {
             let target = std::fs::read_link(link).map_err(|error| Error::io("reading", link, error))?;

@@ -1,9 +1,11 @@
-//! What the `postings` family holds of words: for each word the slots that have it, with how often, and how many words
-//! there are in all; and how far the index of words has got.
+//! The inverted index of words on disk: for each word its posting list, in chunks of 4,096 slots;
+//! and how far the index has got. A posting has the word's count and the document's length in
+//! words.
 //!
-//! A commit writes only what changes, as merges, like other [`postings`](super::postings); putting what is there and
-//! removing what is not does nothing. All of it is derived from documents. The empty word is every document's that has
-//! any, once. A word after a byte 1 is a form that differs from its stem.
+//! A commit writes only its changes, as RocksDB merges, like other [`postings`](super::postings).
+//! Putting a posting that is there, or removing one that is not, does nothing. All of it is derived
+//! from documents. Every document with words has the empty word, once. A byte 1 before a word marks
+//! a form that differs from its stem.
 //!
 //! ```text
 //! Chunk   OFFSET SIZE FIELD           Change  OFFSET SIZE FIELD              Index   OFFSET SIZE FIELD
@@ -19,7 +21,7 @@
 //!              …    … words of the document, LEB128
 //! ```
 //!
-//! A chunk is 4,096 slots; postings are in the order of their places.
+//! Postings are in the order of their places.
 
 use super::record::{Fields, seal, unseal};
 use crate::error::{Error, Result};
@@ -33,10 +35,10 @@ const ENTRIES: u8 = 1;
 const CHANGE: u8 = 3;
 
 const PLACE_BITS: u32 = CHUNK.ilog2();
-/// Stands for a number that follows.
+/// Stands for a count of 15 or more, which follows as LEB128.
 const MANY: u16 = 15;
 
-/// The postings of a chunk, as it is stored.
+/// The postings of a stored chunk.
 pub(crate) fn read_chunk(bytes: &[u8]) -> Result<Vec<Posting>> {
     match bytes {
         [VERSION, ENTRIES, rest @ ..] => decode_postings(rest),
@@ -45,7 +47,7 @@ pub(crate) fn read_chunk(bytes: &[u8]) -> Result<Vec<Posting>> {
     .ok_or_else(|| Error::corruption("a row of words", "expected postings in order"))
 }
 
-/// Whether a stored row has no slots, and so need not be there.
+/// Whether a stored row has no slots, and is therefore not needed.
 pub(super) fn is_empty(bytes: &[u8]) -> bool {
     bytes == [VERSION, ENTRIES]
 }
@@ -59,7 +61,8 @@ pub(crate) fn encode_change(change: &ChunkChange) -> Vec<u8> {
     bytes
 }
 
-/// A change; `None` if it is none, or not settled, so that it could mean one thing alone and another among others.
+/// Reads a change; `None` if it is malformed or not settled. An unsettled change could mean one
+/// thing alone, and another once merged with others.
 fn decode_change(bytes: &[u8]) -> Option<ChunkChange> {
     let [VERSION, CHANGE, a, b, rest @ ..] = bytes else { return None };
     let (removed, put) = rest.split_at_checked(2 * usize::from(u16::from_le_bytes([*a, *b])))?;
@@ -68,7 +71,7 @@ fn decode_change(bytes: &[u8]) -> Option<ChunkChange> {
     change.is_settled().then_some(change)
 }
 
-/// A row and its changes, oldest first, as one row. Never fails: what cannot be read makes a damaged row.
+/// Merges a row with its changes, oldest first. Never fails: unreadable parts make it damaged.
 pub(super) fn merge(row: Option<&[u8]>, changes: &[&[u8]]) -> Vec<u8> {
     let merged = || {
         let before = row.map_or(Some(Vec::new()), |row| read_chunk(row).ok())?;
@@ -79,12 +82,12 @@ pub(super) fn merge(row: Option<&[u8]>, changes: &[&[u8]]) -> Vec<u8> {
     merged().unwrap_or_else(|| vec![VERSION, DAMAGED])
 }
 
-/// Changes, oldest first, as one change. `None` leaves them as they are.
+/// Merges changes, oldest first, into one. `None` tells RocksDB to keep them as they are.
 pub(super) fn merge_changes<'b>(changes: impl Iterator<Item = &'b [u8]>) -> Option<Vec<u8>> {
     all_of(changes).map(|change| encode_change(&change))
 }
 
-/// Several changes as one.
+/// Folds several changes, oldest first, into one.
 fn all_of<'b>(changes: impl Iterator<Item = &'b [u8]>) -> Option<ChunkChange> {
     let mut changes = changes.map(decode_change);
     let mut all = changes.next().unwrap_or_else(|| Some(ChunkChange::default()))?;
@@ -98,7 +101,7 @@ fn all_of<'b>(changes: impl Iterator<Item = &'b [u8]>) -> Option<ChunkChange> {
         latest.extend(put.into_iter().map(|posting| (posting.place, Some(posting))));
         latest.extend(removed.into_iter().map(|place| (place, None)));
     }
-    // Of several for one place the last counts.
+    // Of several changes of one place the last counts.
     latest.reverse();
     latest.sort_by_key(|(place, _)| *place);
     latest.dedup_by_key(|(place, _)| *place);
@@ -122,7 +125,7 @@ fn encode_postings(postings: &[Posting], bytes: &mut Vec<u8>) {
     }
 }
 
-/// Postings in order; `None` if they are none.
+/// Reads postings; `None` if the bytes are malformed or not in order.
 fn decode_postings(mut bytes: &[u8]) -> Option<Vec<Posting>> {
     let mut postings: Vec<Posting> = Vec::with_capacity(bytes.len() / 3);
     while let Some((head, rest)) = bytes.split_first_chunk() {
@@ -160,12 +163,12 @@ fn take_varint(bytes: &mut &[u8]) -> Option<u32> {
     None
 }
 
-/// The state of a collection's index of words.
+/// The state of a collection's full-text index.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct WordsRow {
-    /// By which rules text was taken apart.
+    /// The version of the analyzer that took text apart.
     pub(crate) analyzer_version: u8,
-    /// Slots below this are indexed, and all that were written since; the largest number stands for all.
+    /// Slots below this are indexed, and all slots written since. `u32::MAX` stands for all.
     pub(crate) cursor: u32,
 }
 

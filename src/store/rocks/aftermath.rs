@@ -1,9 +1,10 @@
-//! Keeps a full disk from being taken for a broken one.
+//! Keeps RocksDB from treating a full disk as a broken one.
 //!
-//! RocksDB comes back by itself from a write that met a full disk. Until then it does not touch the log that the write
-//! went to, and a sync that comes meanwhile is refused. That refusal it would take for a new error, of the kind that
-//! only opening anew mends, and so stay read-only although there is space. It is dropped here: what it followed from is
-//! known. The same listener has threads that wrote a file give back the memory that took.
+//! RocksDB recovers by itself from a write that met a full disk. Until then it leaves the log of
+//! that write alone, and refuses to sync it. Left alone, RocksDB takes that refusal for a new
+//! error, of a kind that only a reopen mends. It would stay read-only although there is space. The
+//! listener drops the refusal, since its cause is known. It also gives freed memory back after a
+//! file was written.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -17,10 +18,10 @@ use crate::heap;
 /// RocksDB's number for errors of the write path, syncs among them.
 const WRITE_PATH: u32 = 2;
 
-/// Has a database that is opened with these options not take the refusals that follow an error for errors.
+/// Adds a listener to `options`, so that the database ignores refusals that follow an error.
 pub(super) fn ignore_in(options: &mut Options) {
-    // SAFETY: the functions live for ever and use no state, none is missing, and the options, which are alive, take over
-    // the listener.
+    // SAFETY: the functions are static and use no state, none is missing, and the options, which
+    // are alive, take over the listener.
     unsafe {
         let listener = ffi::rocksdb_eventlistener_create(
             ptr::null_mut(),
@@ -42,7 +43,8 @@ pub(super) fn ignore_in(options: &mut Options) {
 
 unsafe extern "C" fn on_error(_state: *mut c_void, reason: u32, status: *mut ffi::rocksdb_status_ptr_t) {
     let mut error = ptr::null_mut();
-    // SAFETY: RocksDB lends the status for the time of this call; the out-pointer points to a local.
+    // SAFETY: RocksDB lends the status for the time of this call; the out-pointer points to a
+    // local.
     unsafe { ffi::rocksdb_status_ptr_get_error(status, &mut error) };
     if take_error(error).is_err_and(|fault| fault.is_aftermath()) && reason == WRITE_PATH {
         // SAFETY: as above.
@@ -50,7 +52,7 @@ unsafe extern "C" fn on_error(_state: *mut c_void, reason: u32, status: *mut ffi
     }
 }
 
-/// A file was written, by a thread of RocksDB's own: of the memory that took, most lies free now.
+/// Runs on a thread of RocksDB that wrote a file: most of the memory that took is free now.
 unsafe extern "C" fn heap_may_shrink<T>(_state: *mut c_void, _db: *mut ffi::rocksdb_t, _event: *const T) {
     heap::answer();
 }

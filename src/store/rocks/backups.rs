@@ -1,4 +1,4 @@
-//! RocksDB's folders of backups: files are kept once however many backups share them, and each backup carries a note.
+//! RocksDB's backup engine: it keeps shared files once, and a note with each backup.
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -14,7 +14,7 @@ use super::{Fault, Outcome, Rocks, begin, take_error};
 /// A folder of backups, open.
 pub(crate) struct BackupEngine {
     engine: NonNull<ffi::rocksdb_backup_engine_t>,
-    // The engine writes to the logger that these own.
+    // The engine writes to the logger that these options own.
     _options: Options,
 }
 
@@ -23,39 +23,40 @@ pub(crate) struct EngineBackup {
     pub(crate) id: u32,
     pub(crate) n_bytes: u64,
     pub(crate) n_files: u32,
-    /// What was given with it.
+    /// The bytes that were given to [`BackupEngine::add`].
     pub(crate) note: Vec<u8>,
 }
 
 impl Drop for BackupEngine {
     fn drop(&mut self) {
-        // SAFETY: we own the engine, nobody uses it after this, and the logger lives until the next field goes.
+        // SAFETY: we own the engine, nobody uses it after this, and the logger lives until the next
+        // field goes.
         unsafe { ffi::rocksdb_backup_engine_close(self.engine.as_ptr()) };
     }
 }
 
 impl BackupEngine {
-    /// Opens the backups in a folder, and makes what folders the engine needs in it. What it writes it syncs.
+    /// Opens the backups in a folder, and makes the subfolders needed. The engine syncs its writes.
     pub(crate) fn open(folder: &Path) -> Outcome<Self> {
         begin()?;
         let mut options = Options::default();
         options.set_info_logger(logger());
         let folder = c_path(folder)?;
         let mut error = ptr::null_mut();
-        // SAFETY: the options and the path are alive, the out-pointer points to a local. The engine keeps a pointer to
-        // the options' logger and is closed before they are dropped.
+        // SAFETY: the options and the path are alive, the out-pointer points to a local. The engine
+        // keeps a pointer to the options' logger and is closed before they are dropped.
         let engine = unsafe { ffi::rocksdb_backup_engine_open(options.as_raw_ptr(), folder.as_ptr(), &mut error) };
         take_error(error)?;
         let engine = NonNull::new(engine).ok_or_else(|| Fault("the backups did not open".into()))?;
         Ok(BackupEngine { engine, _options: options })
     }
 
-    /// Adds a backup of a database as it is now, flushed before, and returns its number. It is there, with its note,
-    /// whole or not at all; what an attempt that was cut short left is removed.
+    /// Flushes a database, adds a backup of it, and returns the backup's number. The backup and its
+    /// note appear together or not at all. The engine removes what an interrupted attempt left.
     pub(crate) fn add(&self, rocks: &Rocks, note: &[u8]) -> Outcome<u32> {
         let (mut id, mut error) = (0, ptr::null_mut());
-        // SAFETY: engine, database and note are alive until the call returns, the options are destroyed after their
-        // use, and both out-pointers point to locals.
+        // SAFETY: engine, database and note are alive until the call returns, the options are
+        // destroyed after their use, and both out-pointers point to locals.
         unsafe {
             let options = ffi::rocksdb_create_backup_options_create();
             ffi::rocksdb_create_backup_options_set_flush_before_backup(options, 1);
@@ -74,11 +75,11 @@ impl BackupEngine {
         Ok(id)
     }
 
-    /// The backups, oldest first. Those of which a file is missing are not among them.
+    /// The backups, oldest first, without those of which a file is missing.
     pub(crate) fn list(&self) -> Vec<EngineBackup> {
         let mut backups = Vec::new();
-        // SAFETY: the list is ours until it is destroyed, every position asked for is below its count, and a note is
-        // copied while the list that holds it is alive.
+        // SAFETY: the list is ours until it is destroyed, every position asked for is below its
+        // count, and a note is copied while the list that holds it is alive.
         unsafe {
             let list = ffi::rocksdb_backup_engine_get_backup_info(self.engine.as_ptr());
             for position in 0..ffi::rocksdb_backup_engine_info_count(list) {
@@ -96,7 +97,7 @@ impl BackupEngine {
         backups
     }
 
-    /// Looks whether every file of a backup is there, and as long as when the backups were opened.
+    /// Checks that every file of a backup exists, and its size against that at the open.
     pub(crate) fn verify(&self, id: u32) -> Outcome<()> {
         let mut error = ptr::null_mut();
         // SAFETY: the engine is alive, the out-pointer points to a local.
@@ -104,12 +105,12 @@ impl BackupEngine {
         take_error(error)
     }
 
-    /// Copies a backup's files into a folder, made if missing, and compares the checksum of each.
+    /// Copies a backup's files into a folder, made if missing, and compares their checksums.
     pub(crate) fn restore(&self, id: u32, folder: &Path) -> Outcome<()> {
         let folder = c_path(folder)?;
         let mut error = ptr::null_mut();
-        // SAFETY: engine and path are alive, the options are destroyed after their use, the out-pointer points to a
-        // local.
+        // SAFETY: engine and path are alive, the options are destroyed after their use, the
+        // out-pointer points to a local.
         unsafe {
             let options = ffi::rocksdb_restore_options_create();
             ffi::rocksdb_backup_engine_restore_db_from_backup(
@@ -125,7 +126,7 @@ impl BackupEngine {
         take_error(error)
     }
 
-    /// Removes all but the newest so many backups, and the files that no other needs.
+    /// Removes all backups but the newest `n_kept`, and the files that no other backup needs.
     pub(crate) fn purge(&self, n_kept: u32) -> Outcome<()> {
         let mut error = ptr::null_mut();
         // SAFETY: the engine is alive, the out-pointer points to a local.

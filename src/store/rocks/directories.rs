@@ -1,5 +1,5 @@
-//! One descriptor for each folder, however many column families sync it: what `directories.cc` does, which stands
-//! beside this file because RocksDB's C interface does not offer it.
+//! Shares one descriptor for each folder among all column families that sync it. `directories.cc`
+//! does the work; it stands beside this file because RocksDB's C interface has no such option.
 
 use rocksdb::{AsRawPtr, Options};
 
@@ -7,8 +7,8 @@ unsafe extern "C" {
     fn vectrove_share_directories(options: *mut librocksdb_sys::rocksdb_options_t);
 }
 
-/// Has a database that is opened with these options share descriptors of folders.
+/// Adds to `options` that column families share descriptors of folders.
 pub(super) fn share_in(options: &mut Options) {
-    // SAFETY: the options are alive, and what they are given lives for ever.
+    // SAFETY: the options are alive, and what they are given is never freed.
     unsafe { vectrove_share_directories(options.as_raw_ptr()) };
 }

@@ -1,10 +1,15 @@
-//! The wrapper around RocksDB: the only folder that calls it, and the only one on this floor with `unsafe`.
+//! The wrapper around RocksDB. Only this folder calls RocksDB or has `unsafe` on this floor.
 //!
-//! It narrows RocksDB to what the store needs and closes its traps: every scan reports the error that ended it, a
-//! family's handle keeps the database alive, a view cannot outlive what it looks at, families are created several at a
-//! time (the safe bindings make them one by one, each at the cost of rewriting the options of all), and a backup
-//! carries a note and tells its number (the safe bindings wrap neither). How RocksDB is set up says [`options`], what
-//! it makes of backups [`backups`], of errors that follow others [`aftermath`], and of folders [`directories`].
+//! It narrows RocksDB to what the store needs, and closes its traps:
+//! - Every scan reports the error that ended it.
+//! - A family's handle keeps the database alive.
+//! - A snapshot cannot outlive its database.
+//! - Families are created several at a time. The safe bindings create them one by one, and each
+//!   call rewrites the options of all.
+//! - A backup carries a note and returns its number. The safe bindings wrap neither.
+//!
+//! [`options`] sets RocksDB up, [`backups`] wraps its backup engine, [`aftermath`] drops errors
+//! that only follow others, and [`directories`] shares descriptors of folders.
 
 #![expect(
     unsafe_code,
@@ -37,10 +42,10 @@ use self::options::{block_cache, database_options, family_options, logger};
 use crate::error::Result;
 use crate::{heap, process};
 
-/// Bytes read at once where many rows are gone through.
+/// Bytes that a scan of many rows reads ahead.
 const READ_AHEAD: usize = 1 << 20;
 
-/// What RocksDB said went wrong.
+/// An error of RocksDB, as its message.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Fault(String);
@@ -51,17 +56,17 @@ impl Fault {
         ["No space left", "NoSpace", "Space limit", "Disk quota"].iter().any(|words| self.0.contains(words))
     }
 
-    /// Whether an earlier failed write is why this one was not even tried.
+    /// Whether RocksDB refused because of an earlier failed write, without trying.
     pub(crate) fn is_aftermath(&self) -> bool {
         self.0.contains("previous error")
     }
 
-    /// Whether the process, or the system, may open no more files.
+    /// Whether the process or the system may open no more files.
     pub(crate) fn is_out_of_descriptors(&self) -> bool {
         self.0.contains("Too many open files")
     }
 
-    /// Whether RocksDB found bytes that are not what it wrote, or files missing.
+    /// Whether RocksDB found bytes that it did not write, or files missing.
     pub(crate) fn is_corruption(&self) -> bool {
         let is_damage = self.0.starts_with("Corruption")
             || self.0.contains("No such file")
@@ -78,29 +83,29 @@ impl From<rocksdb::Error> for Fault {
 
 type Outcome<T> = std::result::Result<T, Fault>;
 
-/// What a visitor of rows says: whether to go on, or why it cannot.
+/// The answer of a visitor of rows: whether to go on, or its error.
 pub(crate) type Visited = Result<ControlFlow<()>>;
 
 /// An open RocksDB.
 ///
-/// In a forked child nothing of it is let go: the threads that closing waits for are not there.
+/// A forked child releases nothing of it: closing waits for threads that the child does not have.
 pub(crate) struct Rocks {
-    // Goes first.
+    // Closed first, in `drop`.
     db: ManuallyDrop<DB>,
     access: Access,
-    /// A folder that an instance beside a writer asks for, and does not use.
+    /// The folder that RocksDB demands for an instance beside a writer, and does not use.
     _scratch: Option<Scratch>,
     budget: Budget,
     cache: Cache,
-    /// Bytes that the cache may hold now.
+    /// The present capacity of the cache, in bytes.
     cache_capacity: Mutex<usize>,
-    // RocksDB holds its own reference; ours is kept to ask how much the buffers use.
+    // RocksDB holds its own reference. Ours serves to ask how many bytes the buffers use.
     write_buffers: WriteBufferManager,
 }
 
 impl Rocks {
-    /// Opens the database in a folder with these families, which must be all it has, and returns their handles in
-    /// the same order.
+    /// Opens the database in a folder and returns the handles of `families`, in the same order.
+    /// They must be all families that the database has.
     pub(crate) fn open(
         path: &Path,
         access: Access,
@@ -135,7 +140,7 @@ impl Rocks {
         Ok((rocks, handles))
     }
 
-    /// The names of the families of the database in a folder; reads only its manifest.
+    /// The names of a database's families. Reads only its manifest.
     pub(crate) fn list_families(path: &Path) -> Outcome<Vec<String>> {
         begin()?;
         let mut options = Options::default();
@@ -145,14 +150,14 @@ impl Rocks {
 
     fn opened_family(self: &Arc<Self>, name: &str) -> Outcome<Family> {
         let bound = self.db.cf_handle(name).ok_or_else(|| Fault(format!("family {name} did not open")))?;
-        // SAFETY: only the lifetime changes. The handle must not outlive the database; the family holds an `Arc` of
-        // it beside the handle and lets go of the handle first.
+        // SAFETY: only the lifetime changes. The handle must not outlive the database. `Family`
+        // holds an `Arc` of the database beside the handle, and drops the handle first.
         let bound =
             unsafe { std::mem::transmute::<Arc<BoundColumnFamily<'_>>, Arc<BoundColumnFamily<'static>>>(bound) };
         Ok(Family { name: name.to_owned(), handle: Handle::Opened(ManuallyDrop::new(bound)), _rocks: self.clone() })
     }
 
-    /// Creates families of one shape in one step.
+    /// Creates several families of one shape in one call.
     pub(crate) fn create_families(self: &Arc<Self>, names: &[String], shape: Shape) -> Outcome<Vec<Family>> {
         let options = family_options(shape, self.budget, &self.cache)?;
         let c_names = names
@@ -162,8 +167,8 @@ impl Rocks {
         let pointers: Vec<*const c_char> = c_names.iter().map(|name| name.as_ptr()).collect();
         let n_names = i32::try_from(names.len()).map_err(|_| Fault("too many families".into()))?;
         let (mut n_created, mut error) = (0usize, ptr::null_mut());
-        // SAFETY: the database and the options are alive, `pointers` holds `n_names` NUL-terminated strings that live
-        // until the call returns, and both out-pointers point to locals.
+        // SAFETY: the database and the options are alive, `pointers` holds `n_names` NUL-terminated
+        // strings that live until the call returns, and both out-pointers point to locals.
         let list = unsafe {
             ffi::rocksdb_create_column_families(
                 self.db.as_raw_ptr(),
@@ -177,7 +182,8 @@ impl Rocks {
         let mut families = Vec::with_capacity(n_created);
         if !list.is_null() {
             for (position, name) in names.iter().take(n_created).enumerate() {
-                // SAFETY: RocksDB returned an array of `n_created` handles, which we own from here on.
+                // SAFETY: RocksDB returned an array of `n_created` handles, which we own from here
+                // on.
                 let handle = unsafe { *list.add(position) };
                 families.extend(NonNull::new(handle).map(|handle| Family {
                     name: name.clone(),
@@ -195,13 +201,13 @@ impl Rocks {
         Ok(families)
     }
 
-    /// Drops a family. Its rows stay readable through handles that exist; its files go with the last of them.
+    /// Drops a family. Existing handles still read its rows; its files go with the last one.
     pub(crate) fn drop_family(&self, family: &Family) -> Outcome<()> {
         match &family.handle {
             Handle::Opened(_) => Ok(self.db.drop_cf(&family.name)?),
             Handle::Created(handle) => {
                 let mut error = ptr::null_mut();
-                // SAFETY: the family holds the database alive, and the handle came from this database.
+                // SAFETY: the family keeps the database alive, and the handle is this database's.
                 unsafe { ffi::rocksdb_drop_column_family(self.db.as_raw_ptr(), handle.as_ptr(), &mut error) };
                 take_error(error)
             }
@@ -212,7 +218,8 @@ impl Rocks {
     pub(crate) fn write(&self, batch: WriteBatch) -> Outcome<()> {
         let mut options = WriteOptions::default();
         options.set_sync(false);
-        // A batch that names a dropped family would otherwise fail half-way and leave the whole database unwritable.
+        // A batch that names a dropped family would fail half-way, and make the database
+        // unwritable.
         options.set_ignore_missing_column_families(true);
         Ok(self.db.write_opt(batch, &options)?)
     }
@@ -229,7 +236,7 @@ impl Rocks {
         families.into_iter().try_for_each(|family| Ok(self.db.flush_cf_opt(family, &options)?))
     }
 
-    /// The value under a key, as of a snapshot, or now.
+    /// The value of a key, as of `snapshot`, or as of now.
     pub(crate) fn get<'a>(
         &'a self,
         family: &Family,
@@ -239,7 +246,7 @@ impl Rocks {
         Ok(self.db.get_pinned_cf_opt(family, key, &read_options(snapshot))?)
     }
 
-    /// The values under many keys, in their order, as of a snapshot, or now.
+    /// The values of many keys, in the order of `keys`, as of `snapshot`, or as of now.
     pub(crate) fn get_many<'a, K: AsRef<[u8]>>(
         &'a self,
         family: &Family,
@@ -251,8 +258,8 @@ impl Rocks {
         values.into_iter().map(|value| Ok(value?)).collect()
     }
 
-    /// Shows every row from key `from` up to, not including, `to`, in order, until `visit` breaks or fails. The inner
-    /// result is that of `visit`.
+    /// Visits every row from key `from` up to, not including, `to`, in order, until `visit` breaks or
+    /// fails. The inner result is that of `visit`.
     pub(crate) fn scan(
         &self,
         family: &Family,
@@ -263,7 +270,8 @@ impl Rocks {
         self.scan_with(read_options(snapshot), family, range, visit)
     }
 
-    /// The same where there are many rows, which will not be read again soon.
+    /// As [`scan`](Rocks::scan), for many rows that are not read again soon: reads ahead, and
+    /// leaves the block cache alone.
     pub(crate) fn scan_through(
         &self,
         family: &Family,
@@ -277,8 +285,7 @@ impl Rocks {
         self.scan_with(options, family, range, visit)
     }
 
-    /// Shows every row from before key `to` back to `from`, the last first, until `visit` breaks or
-    /// fails.
+    /// As [`scan`](Rocks::scan), but in reverse order: the last row first.
     pub(crate) fn scan_back(
         &self,
         family: &Family,
@@ -345,25 +352,25 @@ impl Rocks {
     /// A view of the database as it is now.
     pub(crate) fn snapshot(self: &Arc<Self>) -> EngineSnapshot {
         if matches!(self.access, Access::Beside | Access::ReadOnly) {
-            // It needs no snapshots, and never changes.
+            // An instance that never changes needs no snapshots.
             return EngineSnapshot { inner: None, _rocks: self.clone() };
         }
         let snapshot = self.db.snapshot();
-        // SAFETY: only the lifetime changes. The snapshot refers to the database inside the `Arc`, whose address is
-        // fixed; the view holds that `Arc` and releases the snapshot before it.
+        // SAFETY: only the lifetime changes. The snapshot refers to the database inside the `Arc`,
+        // whose address is fixed. `EngineSnapshot` holds that `Arc` and drops the snapshot first.
         let snapshot = unsafe {
             std::mem::transmute::<SnapshotWithThreadMode<'_, DB>, SnapshotWithThreadMode<'static, DB>>(snapshot)
         };
         EngineSnapshot { inner: Some(ManuallyDrop::new(snapshot)), _rocks: self.clone() }
     }
 
-    /// Makes a copy of the database in a new folder on the same disk, by hard links where it can.
+    /// Copies the database to a new folder on the same disk, by hard links where it can.
     pub(crate) fn checkpoint(&self, path: &Path) -> Outcome<()> {
         Ok(Checkpoint::new(&self.db)?.create_checkpoint(path)?)
     }
 
-    /// Compares the sizes of all files with what the engine knows of them: those it does not read yet too. Nothing may be
-    /// written meanwhile.
+    /// Compares the sizes of all files with those that RocksDB expects, also of files that it has
+    /// not read yet. Nothing may be written meanwhile.
     pub(crate) fn check_file_sizes(&self, data: &Path) -> Outcome<()> {
         for file in self.db.live_files()? {
             let name = file.name.trim_start_matches('/');
@@ -377,7 +384,8 @@ impl Rocks {
 
     /// Reads every block of every file and compares checksums.
     pub(crate) fn verify_checksums(&self) -> Outcome<()> {
-        // SAFETY: both calls take pointers that are alive; the options are destroyed after their use.
+        // SAFETY: both calls take pointers that are alive; the options are destroyed after their
+        // use.
         let error = unsafe {
             let options = ffi::rocksdb_readoptions_create();
             let mut error = ptr::null_mut();
@@ -388,7 +396,7 @@ impl Rocks {
         take_error(error)
     }
 
-    /// The oldest log file that still holds rows which are in no other file.
+    /// The number of the oldest log that still holds rows which are in no other file.
     pub(crate) fn oldest_needed_log(&self) -> Outcome<u64> {
         Ok(self.db.property_int_value("rocksdb.min-log-number-to-keep")?.unwrap_or(0))
     }
@@ -398,27 +406,27 @@ impl Rocks {
         self.db.property_int_value_cf(family, "rocksdb.total-sst-files-size").ok().flatten().unwrap_or(0)
     }
 
-    /// Errors of the engine's threads since it was opened.
+    /// The number of errors in RocksDB's threads since the database was opened.
     fn n_background_errors(&self) -> u64 {
         self.db.property_int_value("rocksdb.background-errors").ok().flatten().unwrap_or(0)
     }
 
-    /// Rewrites all files of a family, without what was deleted or replaced, as far as no snapshot shows it.
+    /// Rewrites a family's files without deleted and replaced rows that no snapshot shows.
     pub(crate) fn compact(&self, family: &Family) -> Outcome<()> {
         let n_before = self.n_background_errors();
         let mut options = CompactOptions::default();
         options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
-        // Others go on meanwhile.
+        // Other compactions may run meanwhile.
         options.set_exclusive_manual_compaction(false);
         self.db.compact_range_cf_opt(family, None::<&[u8]>, None::<&[u8]>, &options);
-        // The call itself does not say whether it failed.
+        // The call itself does not report whether it failed.
         match self.n_background_errors() > n_before {
             true => Err(Fault("files could not be rewritten; the engine's own log says why".into())),
             false => Ok(()),
         }
     }
 
-    /// Has the block cache hold no more than fits `n_bytes` of files that are read through it.
+    /// Sets the capacity of the block cache to fit `n_bytes` of files, and the write buffers.
     pub(crate) fn fit_cache(&self, n_bytes: u64) {
         let n_bytes = usize::try_from(n_bytes).unwrap_or(usize::MAX);
         let wanted = self.budget.cache_bytes_for(n_bytes.saturating_add(self.write_buffers.get_usage()));
@@ -430,14 +438,14 @@ impl Rocks {
         }
     }
 
-    /// Empties the block cache, but for what is in use.
+    /// Empties the block cache, except for blocks in use.
     pub(crate) fn clear_cache(&self) {
         let capacity = self.cache_capacity.lock();
         self.cache.clone().set_capacity(0);
         self.cache.clone().set_capacity(*capacity);
     }
 
-    /// Bytes of memory in use: cache with write buffers, and what open files take beside.
+    /// Bytes of memory in use: the block cache with write buffers, and the readers of open files.
     pub(crate) fn memory_bytes(&self) -> u64 {
         let readers = self.db.property_int_value("rocksdb.estimate-table-readers-mem").ok().flatten().unwrap_or(0);
         self.cache.get_usage() as u64 + readers
@@ -457,16 +465,18 @@ impl Rocks {
 impl Drop for Rocks {
     fn drop(&mut self) {
         if !process::is_forked() {
-            // SAFETY: dropped here and nowhere else.
+            // SAFETY: `db` is dropped here and nowhere else.
             unsafe { ManuallyDrop::drop(&mut self.db) };
         }
     }
 }
 
-/// Comes before RocksDB is used: forked children have to know of its threads, and must not wait for them in `exit`.
+/// Runs before any use of RocksDB. A forked child has to know that RocksDB's threads are missing,
+/// and must not wait for them in `exit`.
 fn begin() -> Outcome<()> {
     process::watch().map_err(|error| Fault(format!("watching for forks: {error}")))?;
-    // What waits for its threads is registered with the C library first, and so comes after what passes over it.
+    // RocksDB's exit handler waits for its threads. Ours, registered later, runs first and ends a
+    // child.
     drop(Env::new()?);
     process::end_children_quietly();
     Ok(())
@@ -480,16 +490,16 @@ fn read_options(snapshot: Option<&EngineSnapshot>) -> ReadOptions {
     options
 }
 
-/// A column family's handle.
+/// The handle of a column family.
 pub(crate) struct Family {
     name: String,
     handle: Handle,
-    // Declared after the handle, so that the database is there when the handle is let go.
+    // Declared after the handle, so that the database is still there when the handle is dropped.
     _rocks: Arc<Rocks>,
 }
 
 enum Handle {
-    /// Owned together with the database's own list of families.
+    /// Shared with the database's own list of families.
     Opened(ManuallyDrop<Arc<BoundColumnFamily<'static>>>),
     /// Owned by us alone.
     Created(NonNull<ffi::rocksdb_column_family_handle_t>),
@@ -503,11 +513,12 @@ unsafe impl Sync for Handle {}
 impl Drop for Handle {
     fn drop(&mut self) {
         match self {
-            // The lock that the engine takes for this may be held by a thread that is not there.
+            // RocksDB takes a lock for this, which a thread that the child does not have may hold.
             _ if process::is_forked() => {}
-            // SAFETY: dropped here and nowhere else.
+            // SAFETY: `bound` is dropped here and nowhere else.
             Handle::Opened(bound) => unsafe { ManuallyDrop::drop(bound) },
-            // SAFETY: we own the handle, nobody uses it after this, and the database is alive (`Family`'s field order).
+            // SAFETY: we own the handle, nobody uses it after this, and the database is alive
+            // because of `Family`'s field order.
             Handle::Created(handle) => unsafe { ffi::rocksdb_column_family_handle_destroy(handle.as_ptr()) },
         }
     }
@@ -530,12 +541,13 @@ impl AsColumnFamilyRef for Family {
 
 /// A consistent view of all families at one moment.
 pub(crate) struct EngineSnapshot {
-    /// `None` of a database that does not change.
+    /// `None` for a database that does not change.
     inner: Option<ManuallyDrop<SnapshotWithThreadMode<'static, DB>>>,
     _rocks: Arc<Rocks>,
 }
 
-// SAFETY: RocksDB snapshots may be read and released from any thread; the wrapper holds pointers only.
+// SAFETY: RocksDB snapshots may be read and released from any thread; the wrapper holds pointers
+// only.
 unsafe impl Send for EngineSnapshot {}
 // SAFETY: as above; a snapshot never changes.
 unsafe impl Sync for EngineSnapshot {}
@@ -543,13 +555,14 @@ unsafe impl Sync for EngineSnapshot {}
 impl Drop for EngineSnapshot {
     fn drop(&mut self) {
         if let Some(snapshot) = self.inner.as_mut().filter(|_| !process::is_forked()) {
-            // SAFETY: dropped here and nowhere else, while the database is still held by the next field.
+            // SAFETY: the snapshot is dropped here and nowhere else, while the next field still
+            // holds the database.
             unsafe { ManuallyDrop::drop(snapshot) };
         }
     }
 }
 
-/// An empty folder among the system's temporary files, as long as it is needed.
+/// An empty folder among the system's temporary files, removed on drop.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -562,7 +575,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What is left is an empty folder among temporary files. A forked child leaves it to its parent.
+        // Should this fail, an empty folder stays. A forked child leaves it to its parent.
         if !process::is_forked() {
             _ = std::fs::remove_dir_all(&self.0);
         }

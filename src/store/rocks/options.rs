@@ -2,22 +2,22 @@
 //!
 //! | option | value | why |
 //! |---|---|---|
-//! | `sync` of a write | false | the store syncs the log itself, once for all who wait |
-//! | `wal_recovery_mode` | point in time | the strict modes refuse a torn tail that no one was promised; what this mode would lose silently is caught by the commit log |
+//! | `sync` of a write | false | the store syncs the log itself, once for all writers who wait |
+//! | `wal_recovery_mode` | point in time | the strict modes refuse a torn tail, which was never acknowledged as durable; the commit log catches what this mode would lose silently |
 //! | `track_and_verify_wals_in_manifest` | true | a closed log that is missing or short is refused by RocksDB itself |
 //! | `recycle_log_file_num`, pipelined, unordered, two-queue, manual or mmapped writes | off | each weakens recovery or snapshots |
 //! | `paranoid_file_checks`, `memtable_protection_bytes_per_key` | true, 8 | bit flips between memory and file are caught |
-//! | `max_total_wal_size` | 16 MiB | bounds replay, which an open after a kill does twice, and the space that recovery needs |
+//! | `max_total_wal_size` | 16 MiB | bounds replay, which an open after a kill does twice, and the disk space that recovery needs |
 //! | capacity of the block cache | 8 MiB, then as the files grow, up to the budget | a small database takes little memory |
-//! | shards of the block cache | at most 8 | a shard holds the filter of any file |
-//! | `uncache_aggressiveness` | 10,000 | blocks of deleted files leave the cache at once; a new file's are all cached by `paranoid_file_checks` |
-//! | `max_file_opening_threads` | 1 | more are started for each family at every open |
-//! | table `format_version` | 6 | said, so that an upgrade does not change it unseen |
-//! | `max_successive_merges` | 16 | bounds what reading a row of postings that changes all the time takes; each merge counts those before it |
+//! | shards of the block cache | at most 8 | each shard must have room for the filter of any file |
+//! | `uncache_aggressiveness` | 10,000 | blocks of deleted files leave the cache at once; `paranoid_file_checks` puts all blocks of a new file there |
+//! | `max_file_opening_threads` | 1 | RocksDB starts further threads for each family at every open |
+//! | table `format_version` | 6 | fixed, so that an upgrade of RocksDB does not change it unseen |
+//! | `max_successive_merges` | 16 | bounds the cost of reading a row of postings that changes all the time; small, since each merge counts the merges before it |
 //! | compression | vectors none; else LZ4, zstd at the bottom | vectors do not compress, and their files move instead of being rewritten |
 //! | `max_open_files` | a quarter of the process's limit, 20 to 4,096 | the program has files of its own |
-//! | `env` | folders share descriptors | else each new family has one of the folder ([`directories`]) |
-//! | listeners | one | a refusal that follows an error is not taken for another ([`aftermath`]) |
+//! | `env` | folders share descriptors | otherwise each new family opens the folder once more ([`directories`]) |
+//! | listeners | one | RocksDB must not take a refusal that follows an error for another error ([`aftermath`]) |
 //! | `info_log` | to `tracing` | no log files beside the data |
 
 use std::ffi::{CStr, CString};
@@ -35,19 +35,20 @@ use super::{Fault, Outcome, aftermath, directories, take_error};
 use crate::store::key::{is_postings, is_word};
 use crate::store::{postings, words};
 
-/// Bytes of logs beyond which memtables are written to files.
+/// RocksDB writes memtables to files once its logs exceed this many bytes.
 const LOG_BYTES: u64 = 16 << 20;
 
-/// Bounds of the files that RocksDB keeps open. It takes no fewer.
+/// Lower bound of the files that RocksDB keeps open. RocksDB accepts no fewer.
 const FEWEST_OPEN_FILES: u64 = 20;
+/// Upper bound of the files that RocksDB keeps open.
 const MOST_OPEN_FILES: u64 = 4_096;
-/// A part of those has room for so many.
+/// Each shard of the table of open files has room for this many files.
 const FILES_OF_A_PART: u32 = 16;
 
-/// Changes of one row that a write buffer holds before they are made one with it.
+/// Merges of one row in a write buffer before RocksDB folds them into the row.
 const MOST_MERGES: usize = 16;
 
-/// How the memory given to RocksDB is divided, and what follows from it.
+/// How RocksDB's memory is divided.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {
     pub(super) cache_bytes: usize,
@@ -55,15 +56,16 @@ pub(crate) struct Budget {
     largest_write_buffer_bytes: usize,
 }
 
-/// What the block cache may hold of an empty database, in bytes: the least that [`Budget`] may be.
+/// Capacity of the block cache for an empty database, in bytes: the least that a [`Budget`] may be.
 const LEAST_CACHE: usize = 8 << 20;
-/// A part of a full block cache has at least so many bytes.
+/// A shard of a full block cache has at least this many bytes.
 const CACHE_PART: usize = 8 << 20;
-/// The block cache has at most two to this power of parts, each with a lock of its own. The filter of a file is one
-/// block, of a byte and a quarter for each row, and one that does not fit into its part is read anew for every row that
-/// is looked up. The cache grows with the files, so an eighth of it has room for the filter of any.
+/// Base-2 logarithm of the largest number of shards of the block cache; each has a lock of its own.
+/// The filter of a file is one block, of 1.25 bytes for each row. A filter that does not fit into
+/// its shard is read again for every row that is looked up. The cache grows with the files, so an
+/// eighth of it has room for the filter of any file.
 const MOST_CACHE_PARTS_LOG2: u32 = 3;
-/// The table of open files has at most two to this power of parts.
+/// Base-2 logarithm of the largest number of shards of the table of open files.
 const MOST_PARTS_LOG2: u32 = 6;
 
 impl Budget {
@@ -76,19 +78,19 @@ impl Budget {
         }
     }
 
-    /// Bytes that the block cache may hold where it is used for `n_bytes` of files and of write buffers.
+    /// Capacity of the block cache in bytes, for `n_bytes` of files and write buffers.
     pub(super) fn cache_bytes_for(&self, n_bytes: usize) -> usize {
         n_bytes.max(LEAST_CACHE).min(self.cache_bytes)
     }
 }
 
-/// What a family's rows are like.
+/// The kind of rows that a family holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// Large, random to the eye, written once: not compressed, large buffers.
+    /// Large rows of random-looking bytes, written once: no compression, and large buffers.
     Vectors,
-    /// Everything else. Of these only postings are ever merged; all have the same options, because families of one
-    /// shape are created in one call.
+    /// All other rows. Only postings are ever merged, but all have the same options: families of
+    /// one shape are created in one call.
     Rows,
 }
 
@@ -97,10 +99,10 @@ pub(crate) enum Shape {
 pub(crate) enum Access {
     /// Replays the log in memory and changes nothing on disk.
     ReadOnly,
-    /// The same, while another process writes: files that it deletes meanwhile can still be read.
+    /// As `ReadOnly`, while another process writes. Files that it deletes stay readable.
     Beside,
     ReadWrite,
-    /// The same for a copy that only another copy is made of: files are not merged.
+    /// As `ReadWrite`, for a copy that only serves to make another copy: RocksDB merges no files.
     Copy,
     /// Makes a new database.
     Create,
@@ -120,28 +122,28 @@ pub(super) fn database_options(access: Access, write_buffers: &WriteBufferManage
     options.set_write_buffer_manager(write_buffers);
     options.set_max_background_jobs(4);
     let n_open = match access {
-        // All files are opened at once, so that they stay there.
+        // All files are opened at once, so that a writer's deletions do not take them away.
         Access::Beside => -1,
-        // Another instance may be open in this process: that of the database which is copied.
+        // The database that is copied may be open in this process too.
         Access::ReadOnly | Access::Copy => (max_open_files() / 4).max(FEWEST_OPEN_FILES as i32),
         Access::ReadWrite | Access::Create => max_open_files(),
     };
     options.set_max_open_files(n_open);
     options.set_table_cache_num_shard_bits(table_cache_parts_log2(n_open));
     options.set_skip_stats_update_on_db_open(true);
-    // More are started anew for each family, whether it has files to open or not.
+    // RocksDB would start further threads for each family, whether it has files to open or not.
     options.set_max_file_opening_threads(1);
     Ok(options)
 }
 
-/// The logarithm of the parts in which open files are kept. Each part keeps one at least, however few are wanted in
-/// all.
+/// Base-2 logarithm of the number of shards of the table of open files. Each shard keeps at least
+/// one file, however small `max_open_files` is.
 fn table_cache_parts_log2(max_open_files: i32) -> i32 {
     let n_parts = u32::try_from(max_open_files).map_or(u32::MAX, |n| (n / FILES_OF_A_PART).max(1));
     n_parts.ilog2().min(MOST_PARTS_LOG2) as i32
 }
 
-/// Files that RocksDB keeps open: a quarter of those that this process may open. The rest is the program's.
+/// The number of files that RocksDB keeps open: a quarter of those that this process may open.
 fn max_open_files() -> i32 {
     let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     i32::try_from((allowed / 4).clamp(FEWEST_OPEN_FILES, MOST_OPEN_FILES)).unwrap_or(i32::MAX)
@@ -175,7 +177,8 @@ pub(super) fn family_options(shape: Shape, budget: Budget, cache: &Cache) -> Out
             options.set_write_buffer_size(budget.largest_write_buffer_bytes / 2);
             options.set_compression_type(DBCompressionType::Lz4);
             options.set_bottommost_compression_type(DBCompressionType::Zstd);
-            // Most ids looked up by an insert do not exist. Both are small because every idle family has its own.
+            // Most ids that an insert looks up do not exist, so memtables have a Bloom filter.
+            // Filters and arena blocks are small because every idle family has its own.
             options.set_memtable_whole_key_filtering(true);
             options.set_memtable_prefix_bloom_ratio(0.002);
             options.set_arena_block_size(128 << 10);
@@ -189,7 +192,7 @@ pub(super) fn family_options(shape: Shape, budget: Budget, cache: &Cache) -> Out
     Ok(options)
 }
 
-/// Has changes of postings merged, and rows dropped that came to nothing.
+/// Sets the merge operator of postings, and drops rows that have become empty.
 fn merge_postings(options: &mut Options) {
     options.set_merge_operator(
         "vectrove.postings",
@@ -206,7 +209,7 @@ fn merge_postings(options: &mut Options) {
     options.set_compaction_filter_factory(Emptied);
 }
 
-/// Drops rows of postings that no slot is left in, whenever files are rewritten. They say the same as no row at all.
+/// Drops rows of postings without slots when files are rewritten: they mean the same as no row.
 struct Emptied;
 
 impl CompactionFilterFactory for Emptied {
@@ -232,7 +235,7 @@ impl CompactionFilter for Emptied {
     }
 }
 
-/// Options that the safe bindings have no setter for.
+/// Makes options for which the safe bindings have no setter, from RocksDB's text form.
 fn options_from_string(text: &str) -> Outcome<Options> {
     let (base, options) = (Options::default(), Options::default());
     let text = CString::new(text).map_err(|_| Fault("options hold a NUL".into()))?;
