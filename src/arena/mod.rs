@@ -1,9 +1,9 @@
 //! Growable arrays whose elements never move, so that readers need no lock.
 //!
-//! An array is a list of chunks, each twice as long as the one before; growing adds a chunk and touches nothing else.
-//! [`Rows`] holds rows of plain numbers, or of atomics, in pages that the operating system hands out when they are
-//! first needed, empty or as a file holds them; [`Cells`] holds elements of any kind that synchronise themselves. What
-//! a row means, and who may write it when, is not known here.
+//! An array is a list of chunks, each twice as long as the one before. Growing adds a chunk and
+//! touches nothing else. [`Rows`] holds rows of plain numbers or atomics, in pages that the
+//! operating system provides on first use, empty or from a file. [`Cells`] holds elements of any
+//! type that synchronises itself. This module does not know what a row means, or who may write it.
 
 mod rows;
 
@@ -13,9 +13,9 @@ pub(crate) use self::rows::{Plain, Rows, Shared, let_go, view};
 
 /// Elements of the first chunk.
 const FIRST: usize = 1_024;
-/// Enough chunks for [`MAX_ROWS`].
+/// Chunks enough for [`MAX_ROWS`].
 const N_CHUNKS: usize = 22;
-/// Most elements of an array.
+/// The most elements of an array.
 pub(crate) const MAX_ROWS: usize = 1 << 31;
 
 /// The chunk of an element, and its place there.
@@ -26,7 +26,7 @@ fn locate(index: usize) -> (usize, usize) {
     (chunk, shifted - (FIRST << chunk))
 }
 
-/// Elements that synchronise themselves, such as atomics, made by `Default`.
+/// Elements of a type that synchronises itself, such as atomics. `Default` makes them.
 pub(crate) struct Cells<T> {
     chunks: [OnceLock<Box<[T]>>; N_CHUNKS],
 }
@@ -36,7 +36,7 @@ impl<T: Default> Cells<T> {
         Cells { chunks: [const { OnceLock::new() }; N_CHUNKS] }
     }
 
-    /// Makes sure that an element is there.
+    /// Makes room for the element at `index`.
     pub(crate) fn reserve(&self, index: usize) {
         let (chunk, _) = locate(index);
         if let Some(elements) = self.chunks.get(chunk) {
@@ -44,14 +44,14 @@ impl<T: Default> Cells<T> {
         }
     }
 
-    /// An element; `None` beyond what was reserved.
+    /// The element at `index`; `None` beyond what was reserved.
     #[inline(always)]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
         let (chunk, place) = locate(index);
         self.chunks.get(chunk)?.get()?.get(place)
     }
 
-    /// Bytes held.
+    /// Bytes of memory.
     pub(crate) fn n_bytes(&self) -> usize {
         self.chunks.iter().filter_map(OnceLock::get).map(|chunk| size_of_val::<[T]>(chunk)).sum()
     }

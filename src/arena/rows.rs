@@ -1,4 +1,4 @@
-//! Rows of plain numbers, or of atomics, in memory maps.
+//! Rows of plain numbers or atomics, in memory maps.
 #![expect(
     unsafe_code,
     reason = "rows are handed out from raw pages; every row is initialised, because pages begin as zeros or as a file's"
@@ -17,13 +17,15 @@ use rustix::mm::{MapFlags, ProtFlags};
 
 use super::{FIRST, MAX_ROWS};
 
-/// A file is given blocks of the disk for so many bytes at once, the more the larger it is.
+/// The least number of bytes for which a file gets disk blocks at once. Large files get an eighth
+/// of their size.
 const FEWEST_BLOCKS: u64 = 64 << 10;
+/// The most bytes that a file gets ahead of need.
 const MOST_BLOCKS: u64 = 1 << 20;
-/// Chunks of this size and more ask for huge pages: below it, one would be mostly empty.
+/// Bytes from which on a chunk asks for huge pages. In smaller chunks one would be mostly empty.
 const HUGE_FROM: usize = 4 << 20;
 
-/// Types for which any bytes are a value, zeros included, and that have no padding.
+/// Types without padding for which any bytes are a value, zeros included.
 pub(crate) trait Plain: Sized {}
 
 /// Plain types that synchronise themselves, such as atomics.
@@ -39,12 +41,13 @@ impl Shared for [AtomicU64; 8] {}
 
 /// Rows of `width` numbers each.
 ///
-/// Rows are shared without a lock. Atomics may be read and written by anyone; for plain numbers the owner of the array
-/// sees to it that a row is written only while nobody reads it: [`write`](Rows::write) is unsafe for that.
+/// Threads share rows without a lock. Anyone may read and write atomics. For plain numbers the
+/// owner of the array makes sure that nobody reads a row while it is written; therefore
+/// [`write`](Rows::write) is unsafe.
 pub(crate) struct Rows<T> {
     width: usize,
-    /// By the power of two that begins a chunk, where row `-FIRST` would lie if the chunk went back that far: rows are
-    /// found without knowing where their chunk begins.
+    /// By the power of two that begins a chunk: the address that row `-FIRST` would have if the
+    /// chunk extended that far back. So a row is found without the number of its chunk's first row.
     origins: [AtomicPtr<T>; 32],
     n_rows: AtomicUsize,
     maps: Mutex<Vec<MmapMut>>,
@@ -52,14 +55,14 @@ pub(crate) struct Rows<T> {
     _numbers: PhantomData<T>,
 }
 
-/// What lies behind the pages.
+/// The storage behind the pages.
 enum Backing {
-    /// Memory.
+    /// Anonymous memory.
     Memory,
-    /// A file that holds the rows one after the other, and is written as they are.
+    /// A file that holds the rows one after the other. Writes to rows go to the file.
     File {
         file: File,
-        /// Bytes from its beginning on that have blocks of the disk.
+        /// Bytes from the file's beginning that have disk blocks.
         n_backed: AtomicU64,
     },
 }
@@ -69,8 +72,8 @@ impl<T: Plain> Rows<T> {
         Rows::backed(width, Backing::Memory)
     }
 
-    /// Rows that live in a file; which of it is in memory, the operating system decides. What the file holds, the rows
-    /// hold. Nobody else may change or cut it.
+    /// Rows that live in a file; the operating system decides which of them are in memory. The rows
+    /// begin with the contents of the file. Nobody else may change or truncate it.
     pub(crate) fn in_file(width: usize, file: File) -> Self {
         Rows::backed(width, Backing::File { file, n_backed: AtomicU64::new(0) })
     }
@@ -87,12 +90,12 @@ impl<T: Plain> Rows<T> {
         }
     }
 
-    /// Rows that there is room for.
+    /// The number of rows there is room for.
     pub(crate) fn n_rows(&self) -> usize {
         self.n_rows.load(Ordering::Acquire)
     }
 
-    /// Makes sure that the first so many rows are there, zeros at first. On an error those that were there stay.
+    /// Makes room for `n` rows, new ones with zeros. After an error the rows from before stay.
     pub(crate) fn reserve(&self, n: usize) -> std::io::Result<()> {
         if n <= self.n_rows() && self.n_unbacked(n).is_none() {
             return Ok(());
@@ -105,7 +108,7 @@ impl<T: Plain> Rows<T> {
         self.back(n)
     }
 
-    /// Bytes of a file that has blocks for fewer than so many rows: from where on it has none, and how many it lacks.
+    /// If the file lacks blocks for `n` rows: the file, where its blocks end, and the bytes to add.
     fn n_unbacked(&self, n: usize) -> Option<(&File, &AtomicU64, u64, u64)> {
         let Backing::File { file, n_backed } = &self.backing else { return None };
         let (from, wanted) = (n_backed.load(Ordering::Acquire), (n * self.row_bytes()) as u64);
@@ -114,7 +117,7 @@ impl<T: Plain> Rows<T> {
         (from < wanted).then_some((file, n_backed, from, n_bytes))
     }
 
-    /// Gives a file blocks for so many rows: writing to a page that finds none would stop the process.
+    /// Gives the file blocks for `n` rows. A write to a page without a block kills the process.
     fn back(&self, n: usize) -> std::io::Result<()> {
         let Some((file, n_backed, from, n_bytes)) = self.n_unbacked(n) else { return Ok(()) };
         match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), from, n_bytes)) {
@@ -126,7 +129,7 @@ impl<T: Plain> Rows<T> {
         Ok(())
     }
 
-    /// Pages for the next chunk. `n` is how many rows are wanted in all.
+    /// Maps the pages of the next chunk. `n` is the number of rows wanted in all.
     fn new_chunk(&self, chunk: usize, n: usize) -> std::io::Result<MmapMut> {
         let n_bytes = (FIRST << chunk).checked_mul(self.row_bytes()).filter(|_| n <= MAX_ROWS);
         let n_bytes = n_bytes.ok_or_else(|| std::io::Error::other("expected at most 2^31 rows"))?;
@@ -136,13 +139,13 @@ impl<T: Plain> Rows<T> {
             if file.metadata()?.len() < end {
                 file.set_len(end)?;
             }
-            // SAFETY: by the promise of `in_file` nobody else changes or cuts the file.
+            // SAFETY: by the promise of `in_file` nobody else changes or truncates the file.
             return unsafe { MmapOptions::new().offset(offset).len(n_bytes).map_mut(file) };
         }
         let map = MmapOptions::new().len(n_bytes).no_reserve_swap().map_anon()?;
         #[cfg(target_os = "linux")]
         if n_bytes >= HUGE_FROM {
-            // Advice: where there are no huge pages, small ones do.
+            // This is advice only: without huge pages the kernel uses small ones.
             _ = map.advise(memmap2::Advice::HugePage);
         }
         Ok(map)
@@ -157,9 +160,10 @@ impl<T: Plain> Rows<T> {
         self.n_rows.store(FIRST * ((1 << maps.len()) - 1), Ordering::Release);
     }
 
-    /// Takes the first so many rows from a file, where they stand one after the other from a byte on that begins a
-    /// page; zeros follow them up to the next page. They are read when they are first needed, and what is written to
-    /// them stays in memory. Only for an array without rows. Nobody may change or cut the file.
+    /// Takes over the first `n` rows from a file. They stand there one after the other from byte
+    /// `offset` on, which begins a page, with zeros after them up to the next page. Rows are read
+    /// on first use; writes stay in memory. Only for an array without rows. Nobody may change or
+    /// truncate the file.
     pub(crate) fn adopt(&self, file: &File, offset: u64, n: usize) -> std::io::Result<()> {
         let mut maps = self.maps.lock();
         if !maps.is_empty() {
@@ -182,16 +186,16 @@ impl<T: Plain> Rows<T> {
         self.width * size_of::<T>()
     }
 
-    /// Where a chunk begins, in bytes of rows.
+    /// Bytes of all rows before a chunk.
     fn chunk_offset(&self, chunk: usize) -> u64 {
         (FIRST * ((1 << chunk) - 1) * self.row_bytes()) as u64
     }
 
-    /// Where a row begins.
+    /// The address of a row.
     #[inline(always)]
     pub(crate) fn start(&self, row: u32) -> *const T {
         let shifted = row as usize + FIRST;
-        // Within the chunk: `shifted` lies between the power of two that begins it and the next.
+        // `shifted` lies between the power of two that begins its chunk and the next one.
         self.origin(shifted.ilog2()).wrapping_add(shifted.wrapping_mul(self.width))
     }
 
@@ -202,7 +206,7 @@ impl<T: Plain> Rows<T> {
         origin
     }
 
-    /// A row.
+    /// The numbers of a row.
     ///
     /// # Safety
     /// Unless `T` is atomic, nobody writes the row while the reference is held.
@@ -221,18 +225,18 @@ impl<T: Plain> Rows<T> {
         T: Copy,
     {
         assert!(numbers.len() <= self.width, "expected at most {} numbers, got {}", self.width, numbers.len());
-        // SAFETY: the row is reserved, long enough, and by the caller's promise ours alone.
+        // SAFETY: the row is reserved and long enough. By the caller's promise nobody else uses it.
         unsafe { self.start(row).cast_mut().copy_from_nonoverlapping(numbers.as_ptr(), numbers.len()) }
     }
 
-    /// Bytes that so many rows take.
+    /// Bytes of `n_rows` rows.
     pub(crate) fn bytes_of(&self, n_rows: usize) -> usize {
         n_rows * self.row_bytes()
     }
 }
 
-/// Writes a part of a file as it is, zeros where it has ended before, which gives it blocks where the file system does
-/// not do so when asked. Nobody changes that part meanwhile.
+/// Gives a part of a file disk blocks where the file system has no call for it: reads the part and
+/// writes it back, with zeros beyond the old end. Nobody changes that part meanwhile.
 fn write_again(file: &File, from: u64, n_bytes: u64) -> std::io::Result<()> {
     let end = from + n_bytes;
     if file.metadata()?.len() < end {
@@ -247,16 +251,17 @@ fn write_again(file: &File, from: u64, n_bytes: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A file as bytes. Nobody may change or cut it meanwhile.
+/// Maps a file for reading. Nobody may change or truncate it meanwhile.
 pub(crate) fn view(file: &File) -> std::io::Result<Mmap> {
-    // SAFETY: by the caller's promise the bytes stay what they are; images are replaced, never changed.
+    // SAFETY: by the caller's promise the bytes do not change: images are replaced, never changed.
     unsafe { Mmap::map(file) }
 }
 
-/// Has the whole pages among bytes of a [`view`] leave memory. They are read again when they are next looked at.
+/// Drops the whole pages within `bytes`, part of a [`view`], from memory. An access reads them
+/// again.
 ///
 /// # Safety
-/// The bytes are a view's: pages that no file has would lose what they hold.
+/// The bytes belong to a `view`. Pages without a file would lose their contents.
 pub(crate) unsafe fn let_go(bytes: &[u8]) {
     #[cfg(target_os = "linux")]
     {
@@ -264,7 +269,7 @@ pub(crate) unsafe fn let_go(bytes: &[u8]) {
         let skipped = bytes.as_ptr().align_offset(page).min(bytes.len());
         let n_bytes = (bytes.len() - skipped) / page * page;
         let begin = bytes[skipped..].as_ptr().cast_mut().cast();
-        // SAFETY: whole pages of a file's map, which nobody writes: they hold what the file does, now and later.
+        // SAFETY: these are whole pages of a file's map that nobody writes. They equal the file.
         let gone = unsafe { rustix::mm::madvise(begin, n_bytes, rustix::mm::Advice::LinuxDontNeed) };
         if let Err(error) = gone {
             tracing::debug!("pages of a file stay in memory: {error}");
@@ -272,15 +277,15 @@ pub(crate) unsafe fn let_go(bytes: &[u8]) {
     }
 }
 
-/// Lays a part of a file over the beginning of a map, privately; false if that cannot be.
+/// Maps a part of a file over the beginning of a map, privately. False if that is not possible.
 fn overlay(map: &mut MmapMut, file: &File, offset: u64, n_bytes: usize) -> bool {
     let page = rustix::param::page_size();
     if !offset.is_multiple_of(page as u64) || n_bytes == 0 || n_bytes.next_multiple_of(page) > map.len() {
         return false;
     }
     let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::FIXED);
-    // SAFETY: the pages are the map's own, nothing refers to them yet, and they go with it when it is dropped. By the
-    // promise of `adopt` nobody changes or cuts the file.
+    // SAFETY: the pages belong to the map, nothing refers to them yet, and dropping the map unmaps
+    // them. By the promise of `adopt` nobody changes or truncates the file.
     let laid = unsafe { rustix::mm::mmap(map.as_mut_ptr().cast(), n_bytes, protection, flags, file, offset) };
     laid.is_ok()
 }
@@ -293,10 +298,10 @@ impl<T: Shared> Rows<T> {
         unsafe { self.row(row) }
     }
 
-    /// Shows several rows; it is faster where they are in order.
+    /// Calls `show` with each row of `rows` and its place there. Fastest in ascending order.
     #[inline(always)]
     pub(crate) fn each_shared<'r>(&'r self, rows: &[u32], mut show: impl FnMut(usize, &'r [T])) {
-        // Most follow one in the same chunk, which begins at this power of two.
+        // Most rows follow one of the same chunk, so that chunk's origin is kept.
         let (mut power, mut origin) = (0, std::ptr::null());
         for (place, &row) in rows.iter().enumerate() {
             let shifted = row as usize + FIRST;
@@ -305,7 +310,8 @@ impl<T: Shared> Rows<T> {
                 origin = self.origin(shifted.ilog2());
             }
             let start = origin.wrapping_add(shifted.wrapping_mul(self.width));
-            // SAFETY: as in `row`: `origin` belongs to the chunk, and such numbers synchronise themselves.
+            // SAFETY: as in `row`: `origin` belongs to the row's chunk, and such numbers
+            // synchronise themselves.
             show(place, unsafe { std::slice::from_raw_parts(start, self.width) });
         }
     }

@@ -1,8 +1,9 @@
 //! Kernels for AVX2 with FMA.
 //!
-//! Without VNNI, `vpmaddubsw` multiplies unsigned codes with signed values of the query and adds two products into an
-//! `i16`, saturating. Nibbles are small enough never to saturate: two products are at most 2 · 15 · 127 = 3,810, and
-//! eight such pairs, 30,480, still fit. Bytes are not, and are therefore multiplied as two nibbles.
+//! Without VNNI, `vpmaddubsw` multiplies unsigned codes with signed values of the query and adds
+//! two products into an `i16`, with saturation. Nibbles never saturate: two products add up to at
+//! most 2 · 15 · 127 = 3,810, and even eight such pairs, 30,480, fit. Bytes could saturate, and are
+//! therefore multiplied as two nibbles.
 #![expect(unsafe_code, reason = "intrinsics that load and store, and rows behind raw pointers")]
 
 use std::arch::asm;
@@ -40,16 +41,17 @@ fn runs_here() -> bool {
 /// See [`super::BlockKernel`]; a row has `query.len()` bytes. The machine must have the features.
 #[target_feature(enable = "avx2")]
 unsafe fn dot_u8(query: &[i8], rows: &[*const u8], out: &mut [i32]) {
-    // SAFETY: the caller vouches for as many bytes of each row.
+    // SAFETY: the caller promises `query.len()` bytes of each row.
     unsafe { scan(rows, out, query.len(), |row| sums_u8(query, row)) }
 }
 
 /// # Safety
 ///
-/// See [`super::BlockKernel`]; a row has `query.len() / 2` bytes. The machine must have the features.
+/// See [`super::BlockKernel`]; a row has `query.len() / 2` bytes. The machine must have the
+/// features.
 #[target_feature(enable = "avx2")]
 unsafe fn dot_u4(query: &[i8], rows: &[*const u8], out: &mut [i32]) {
-    // SAFETY: the caller vouches for as many bytes of each row.
+    // SAFETY: the caller promises `query.len() / 2` bytes of each row.
     unsafe { scan(rows, out, query.len() / 2, |row| sums_u4(query, row)) }
 }
 
@@ -58,7 +60,7 @@ unsafe fn dot_u4(query: &[i8], rows: &[*const u8], out: &mut [i32]) {
 /// See [`super::BlockKernel`]; a row has `query.len()` bytes. The machine must have the features.
 #[target_feature(enable = "avx2")]
 unsafe fn dot_u44(query: &[i8], rows: &[*const u8], out: &mut [i32]) {
-    // SAFETY: the caller vouches for as many bytes of each row, half of them for each plane.
+    // SAFETY: the caller promises `query.len()` bytes of each row, half of them for each plane.
     unsafe {
         scan(rows, out, query.len(), |row| {
             let (high, low) = (sums_u4(query, row), sums_u4(query, row.add(query.len() / 2)));
@@ -110,12 +112,12 @@ fn add_up([a, b, c, d]: [__m256i; 4]) -> __m128i {
 unsafe fn sums_u8(query: &[i8], row: *const u8) -> __m256i {
     let (mut high, mut low) = (_mm256_setzero_si256(), _mm256_setzero_si256());
     for (at, [first, second]) in query.as_chunks::<32>().0.as_chunks().0.iter().enumerate() {
-        // SAFETY: the caller vouches for the row's bytes.
+        // SAFETY: the caller promises `query.len()` bytes of the row.
         let (first_codes, second_codes) = unsafe { (load(row.add(64 * at)), load(row.add(64 * at + 32))) };
         let (first, second) = (values(first), values(second));
         let (first_low, first_high) = nibbles(first_codes);
         let (second_low, second_high) = nibbles(second_codes);
-        // Two pairs in an `i16`: see the module's text.
+        // Two pairs in an `i16` fit: see the module's text.
         let pairs = _mm256_add_epi16(_mm256_maddubs_epi16(first_low, first), _mm256_maddubs_epi16(second_low, second));
         low = _mm256_add_epi32(low, widen(pairs));
         let pairs =
@@ -133,13 +135,13 @@ unsafe fn sums_u8(query: &[i8], row: *const u8) -> __m256i {
 unsafe fn sums_u4(query: &[i8], row: *const u8) -> __m256i {
     let mut sums = _mm256_setzero_si256();
     for (at, [a, b, c, d]) in query.as_chunks::<32>().0.as_chunks().0.iter().enumerate() {
-        // SAFETY: the caller vouches for the row's bytes.
+        // SAFETY: the caller promises `query.len() / 2` bytes of the row.
         let (first, second) = unsafe { (load(row.add(64 * at)), load(row.add(64 * at + 32))) };
-        // The low nibbles go with the first 64 values of the query, the high ones with the next.
+        // The low nibbles belong to the first 64 values of the query, the high ones to the next 64.
         let ((a_codes, c_codes), (b_codes, d_codes)) = (nibbles(first), nibbles(second));
         let low = _mm256_add_epi16(_mm256_maddubs_epi16(a_codes, values(a)), _mm256_maddubs_epi16(b_codes, values(b)));
         let high = _mm256_add_epi16(_mm256_maddubs_epi16(c_codes, values(c)), _mm256_maddubs_epi16(d_codes, values(d)));
-        // Four pairs in an `i16`: see the module's text.
+        // Four pairs in an `i16` fit: see the module's text.
         sums = _mm256_add_epi32(sums, widen(_mm256_add_epi16(low, high)));
     }
     sums
@@ -153,7 +155,7 @@ fn nibbles(codes: __m256i) -> (__m256i, __m256i) {
     (_mm256_and_si256(codes, nibble), _mm256_and_si256(_mm256_srli_epi16::<4>(codes), nibble))
 }
 
-/// Adds each two `i16` into an `i32`.
+/// Adds pairs of `i16` into `i32`.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn widen(sums: __m256i) -> __m256i {
@@ -173,7 +175,7 @@ fn values(of_query: &[i8; 32]) -> __m256i {
 #[inline]
 #[target_feature(enable = "avx2")]
 unsafe fn load(from: *const u8) -> __m256i {
-    // SAFETY: the caller vouches for the bytes.
+    // SAFETY: the caller promises 32 bytes.
     unsafe { _mm256_loadu_si256(from.cast()) }
 }
 
@@ -209,7 +211,7 @@ fn accumulate(a: &[f32], b: &[f32], add: impl Fn(__m256, __m256, __m256) -> __m2
             *sum = add(*sum, read(a), read(b));
         }
     }
-    // At most three whole registers are left, so that the last accumulator is free for what is less than one.
+    // At most three whole registers are left: the last accumulator is free for the rest.
     let (a_blocks, a_tail) = a_tail.as_chunks::<8>();
     let (b_blocks, b_tail) = b_tail.as_chunks::<8>();
     for (sum, (a, b)) in sums.iter_mut().take(3).zip(a_blocks.iter().zip(b_blocks)) {
@@ -225,11 +227,11 @@ fn accumulate(a: &[f32], b: &[f32], add: impl Fn(__m256, __m256, __m256) -> __m2
     _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
 }
 
-/// Reads up to 8 values; zeros stand in for those that are missing.
+/// Reads up to 8 values. Missing values become 0.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn read_some(values: &[f32]) -> __m256 {
-    // Eight numbers from here on: one is negative, and lets its value be read, for each value there is.
+    // Eight numbers beginning at `8 - values.len()` are the mask: -1 reads a value, 0 does not.
     const MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
     let mask = &MASKS[8 - values.len()..][..8];
     // SAFETY: the mask has eight numbers, and lets only the values be read that there are.
@@ -243,8 +245,8 @@ fn read(block: &[f32; 8]) -> __m256 {
     unsafe { _mm256_loadu_ps(block.as_ptr()) }
 }
 
-/// Counts bits by looking up nibbles, after Mula, Kurz and Lemire, "Faster population counts using AVX2 instructions"
-/// (2018).
+/// Counts bits with a lookup table of nibbles (Mula, Kurz and Lemire, "Faster population counts
+/// using AVX2 instructions", 2018).
 #[target_feature(enable = "avx2")]
 fn differing(query: &[u64; 8], lines: &[&[AtomicU64; 8]], counts: &mut [u32]) {
     let of_nibbles = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
@@ -266,13 +268,13 @@ fn differing(query: &[u64; 8], lines: &[&[AtomicU64; 8]], counts: &mut [u32]) {
     }
 }
 
-/// Eight words at once, each as a relaxed load would give it.
+/// Loads eight words at once, each as by a relaxed load.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn load_line(line: &[AtomicU64; 8]) -> [__m256i; 2] {
     let (first, second);
-    // SAFETY: only the array is read, and by instructions that the compiler does not look into: others may write words
-    // meanwhile, as they may with relaxed loads.
+    // SAFETY: only the array is read, by instructions that the compiler does not look into. Other
+    // threads may write its words meanwhile, as with relaxed loads.
     unsafe {
         asm!("vmovdqu {first}, [{line}]", "vmovdqu {second}, [{line} + 32]",
             first = out(ymm_reg) first, second = lateout(ymm_reg) second, line = in(reg) line.as_ptr(),
@@ -281,7 +283,7 @@ fn load_line(line: &[AtomicU64; 8]) -> [__m256i; 2] {
     [first, second]
 }
 
-/// The twin, compiled for these instructions.
+/// The reference implementation, compiled for these instructions.
 #[target_feature(enable = "avx2")]
 fn join_planes(row: &[u8], steps: &mut [i8]) -> i32 {
     portable::join_planes(row, steps)

@@ -1,8 +1,9 @@
 //! Kernels for AVX-512 with VNNI.
 //!
-//! `vpdpbusd` multiplies 64 unsigned codes with 64 signed values of the query and adds four products into each of 16
-//! sums, so that a row of codes costs little more than its loads. What is left is to add up those 16 sums: four rows
-//! are added up together. Floats run through four accumulators; what is left of them is loaded under a mask.
+//! `vpdpbusd` multiplies 64 unsigned codes with 64 signed values of the query and adds four
+//! products into each of 16 sums. So a row of codes costs little more than its loads and the
+//! addition of those 16 sums, which is done for four rows together. Floats run through four
+//! accumulators; the remaining values are loaded under a mask.
 #![expect(unsafe_code, reason = "intrinsics that load and store, and rows behind raw pointers")]
 
 use std::arch::asm;
@@ -42,7 +43,7 @@ fn runs_here() -> bool {
         && is_x86_feature_detected!("avx512vnni")
 }
 
-/// Asks memory for a row that is needed soon. Any address may be asked for.
+/// Prefetches a row. Any address may be given.
 #[inline(always)]
 pub(crate) fn prefetch(row: *const u8, n_bytes: usize) {
     for line in (0..n_bytes).step_by(64) {
@@ -51,7 +52,7 @@ pub(crate) fn prefetch(row: *const u8, n_bytes: usize) {
     }
 }
 
-/// As much of a query as fits in a register.
+/// The part of a query that fits in a register.
 type Chunk = [i8; 64];
 
 /// # Safety
@@ -59,16 +60,17 @@ type Chunk = [i8; 64];
 /// See [`super::BlockKernel`]; a row has `query.len()` bytes. The machine must have the features.
 #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
 unsafe fn dot_u8(query: &[i8], rows: &[*const u8], out: &mut [i32]) {
-    // SAFETY: the caller vouches for 64 bytes of each row for each 64 values of the query.
+    // SAFETY: the caller promises 64 bytes of each row for each 64 values of the query.
     unsafe { by_length(query, rows, out, 64, |query, row| sums_u8(query, row)) }
 }
 
 /// # Safety
 ///
-/// See [`super::BlockKernel`]; a row has `query.len() / 2` bytes. The machine must have the features.
+/// See [`super::BlockKernel`]; a row has `query.len() / 2` bytes. The machine must have the
+/// features.
 #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
 unsafe fn dot_u4(query: &[i8], rows: &[*const u8], out: &mut [i32]) {
-    // SAFETY: the caller vouches for 32 bytes of each row for each 64 values of the query.
+    // SAFETY: the caller promises 32 bytes of each row for each 64 values of the query.
     unsafe { by_length(query, rows, out, 32, |query, row| sums_u4(query, row)) }
 }
 
@@ -77,12 +79,12 @@ unsafe fn dot_u4(query: &[i8], rows: &[*const u8], out: &mut [i32]) {
 /// See [`super::BlockKernel`]; a row has `query.len()` bytes. The machine must have the features.
 #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
 unsafe fn dot_u44(query: &[i8], rows: &[*const u8], out: &mut [i32]) {
-    // SAFETY: the caller vouches for 64 bytes of each row for each 64 values of the query.
+    // SAFETY: the caller promises 64 bytes of each row for each 64 values of the query.
     unsafe { by_length(query, rows, out, 64, |query, row| sums_u44(query, row)) }
 }
 
-/// Scans with a query whose length the compiler knows, if it is a usual one: it then unrolls the loop over the row and
-/// keeps the query in registers.
+/// Scans with a query whose length the compiler knows, if it is a usual one. The compiler then
+/// unrolls the loop over the row and keeps the query in registers.
 ///
 /// # Safety
 ///
@@ -97,7 +99,7 @@ unsafe fn by_length(
     sums: impl Fn(&[Chunk], *const u8) -> __m512i,
 ) {
     let (query, _) = query.as_chunks();
-    // SAFETY: the caller's promise is passed on.
+    // SAFETY: the caller makes the same promise.
     unsafe {
         match query.len() {
             2 => scan(array::<2>(query), rows, out, chunk_bytes, sums),
@@ -112,7 +114,7 @@ unsafe fn by_length(
     }
 }
 
-/// The first chunks of a query that has as many.
+/// The first `N` chunks of a query. It must have as many.
 #[inline]
 fn array<const N: usize>(query: &[Chunk]) -> &[Chunk; N] {
     &query.as_chunks().0[0]
@@ -172,7 +174,7 @@ fn add_up([a, b, c, d]: [__m512i; 4]) -> __m128i {
 unsafe fn sums_u8(query: &[Chunk], row: *const u8) -> __m512i {
     let mut sums = [_mm512_setzero_si512(); 2];
     for (at, chunk) in query.iter().enumerate() {
-        // SAFETY: a chunk has 64 bytes; the caller vouches for the row's.
+        // SAFETY: a chunk has 64 bytes; the caller promises those of the row.
         let (values, codes) = unsafe { (load(chunk.as_ptr()), load_row(row, at)) };
         sums[at % 2] = _mm512_dpbusd_epi32(sums[at % 2], codes, values);
     }
@@ -188,17 +190,17 @@ unsafe fn sums_u4(query: &[Chunk], row: *const u8) -> __m512i {
     let nibble = _mm512_set1_epi8(0x0f);
     let [mut low, mut high] = [_mm512_setzero_si512(); 2];
     for (at, [first, second]) in query.as_chunks().0.iter().enumerate() {
-        // SAFETY: a chunk has 64 bytes; the caller vouches for the row's.
+        // SAFETY: a chunk has 64 bytes; the caller promises those of the row.
         let [first, second, codes] = unsafe { [load(first.as_ptr()), load(second.as_ptr()), load_row(row, at)] };
         low = _mm512_dpbusd_epi32(low, _mm512_and_si512(codes, nibble), first);
-        // Left where they stand, high nibbles count sixteen times. The largest sum of half a query, 32,768 · 240 · 127,
-        // fits even so, and one shift at the end is less than one for each load.
+        // High nibbles are not shifted, so they count sixteen times. The largest sum of half a
+        // query, 32,768 · 240 · 127, still fits. One shift at the end costs less than one per load.
         high = _mm512_dpbusd_epi32(high, _mm512_andnot_si512(nibble, codes), second);
     }
     _mm512_add_epi32(low, _mm512_srai_epi32::<4>(high))
 }
 
-/// Puts the codes' bytes together again.
+/// Joins the two planes into bytes and sums up their products.
 ///
 /// # Safety
 ///
@@ -206,17 +208,17 @@ unsafe fn sums_u4(query: &[Chunk], row: *const u8) -> __m512i {
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
 unsafe fn sums_u44(query: &[Chunk], row: *const u8) -> __m512i {
-    /// Takes the bits of the second where the first is set, and those of the third elsewhere.
+    /// Selects the bits of the second operand where the first is set, otherwise those of the third.
     const SELECT: i32 = 0xca;
     let nibble = _mm512_set1_epi8(0x0f);
     let mut sums = [_mm512_setzero_si512(); 2];
     let (pairs, _) = query.as_chunks();
     for (at, [first, second]) in pairs.iter().enumerate() {
-        // SAFETY: a chunk has 64 bytes; the caller vouches for the row's.
+        // SAFETY: a chunk has 64 bytes; the caller promises those of the row.
         let [first, second, high, low] = unsafe {
             [load(first.as_ptr()), load(second.as_ptr()), load_row(row, at), load_row(row, pairs.len() + at)]
         };
-        // Shifted as words of 16 bits: what crosses from byte to byte is not selected.
+        // The shift is by words of 16 bits. The mask discards bits that cross from byte to byte.
         let codes = _mm512_ternarylogic_epi32::<SELECT>(nibble, low, _mm512_slli_epi16::<4>(high));
         sums[0] = _mm512_dpbusd_epi32(sums[0], codes, first);
         let codes = _mm512_ternarylogic_epi32::<SELECT>(nibble, _mm512_srli_epi16::<4>(low), high);
@@ -225,15 +227,15 @@ unsafe fn sums_u44(query: &[Chunk], row: *const u8) -> __m512i {
     _mm512_add_epi32(sums[0], sums[1])
 }
 
-/// The row's 64 bytes at a block.
+/// Loads the 64 bytes of block `block` of a row.
 ///
 /// # Safety
 ///
-/// They must be readable.
+/// These bytes must be readable.
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn load_row(row: *const u8, block: usize) -> __m512i {
-    // SAFETY: the caller vouches for the bytes.
+    // SAFETY: the caller promises the bytes.
     unsafe { load(row.add(64 * block).cast()) }
 }
 
@@ -243,7 +245,7 @@ unsafe fn load_row(row: *const u8, block: usize) -> __m512i {
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn load(from: *const i8) -> __m512i {
-    // SAFETY: the caller vouches for the bytes.
+    // SAFETY: the caller promises 64 bytes.
     unsafe { _mm512_loadu_si512(from.cast()) }
 }
 
@@ -278,7 +280,7 @@ fn accumulate(a: &[f32], b: &[f32], add: impl Fn(__m512, __m512, __m512) -> __m5
             *sum = add(*sum, read(a), read(b));
         }
     }
-    // At most three whole registers are left, so that the last accumulator is free for what is less than one.
+    // At most three whole registers are left: the last accumulator is free for the rest.
     let (a_blocks, a_tail) = a_tail.as_chunks::<16>();
     let (b_blocks, b_tail) = b_tail.as_chunks::<16>();
     for (sum, (a, b)) in sums.iter_mut().take(3).zip(a_blocks.iter().zip(b_blocks)) {
@@ -286,7 +288,7 @@ fn accumulate(a: &[f32], b: &[f32], add: impl Fn(__m512, __m512, __m512) -> __m5
     }
     if !a_tail.is_empty() {
         let mask = u16::MAX >> (16 - a_tail.len());
-        // SAFETY: the mask has a bit for each value there is.
+        // SAFETY: the mask has one bit for each value there is.
         let [a, b] = [a_tail, b_tail].map(|tail| unsafe { _mm512_maskz_loadu_ps(mask, tail.as_ptr()) });
         sums[3] = add(sums[3], a, b);
     }
@@ -300,7 +302,7 @@ fn accumulate(a: &[f32], b: &[f32], add: impl Fn(__m512, __m512, __m512) -> __m5
 #[target_feature(enable = "avx512f,popcnt")]
 unsafe fn differing(query: &[u64; 8], lines: &[&[AtomicU64; 8]], counts: &mut [u32]) {
     if is_x86_feature_detected!("avx512vpopcntdq") {
-        // SAFETY: it has that one too.
+        // SAFETY: the machine has the features of that function too.
         unsafe { differing_by_line(query, lines, counts) };
     } else {
         portable::differing(query, lines, counts);
@@ -317,13 +319,13 @@ fn differing_by_line(query: &[u64; 8], lines: &[&[AtomicU64; 8]], counts: &mut [
     }
 }
 
-/// Eight words at once, each as a relaxed load would give it.
+/// Loads eight words at once, each as by a relaxed load.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn load_line(line: &[AtomicU64; 8]) -> __m512i {
     let words;
-    // SAFETY: only the array is read, and by an instruction that the compiler does not look into: others may write words
-    // meanwhile, as they may with relaxed loads.
+    // SAFETY: only the array is read, by an instruction that the compiler does not look into. Other
+    // threads may write its words meanwhile, as with relaxed loads.
     unsafe {
         asm!("vmovdqu64 {words}, [{line}]", words = lateout(zmm_reg) words, line = in(reg) line.as_ptr(),
             options(readonly, nostack, preserves_flags));
@@ -331,7 +333,7 @@ fn load_line(line: &[AtomicU64; 8]) -> __m512i {
     words
 }
 
-/// The twin, compiled for these instructions.
+/// The reference implementation, compiled for these instructions.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 fn join_planes(row: &[u8], steps: &mut [i8]) -> i32 {
     portable::join_planes(row, steps)
@@ -349,7 +351,7 @@ fn hadamard(values: &mut [f32]) {
     }
     let n_blocks = blocks.len();
     let mut width = 1;
-    // Two rounds at a time, so that values are loaded half as often.
+    // Two rounds at a time halve the number of loads.
     while 4 * width <= n_blocks {
         for four in blocks.chunks_exact_mut(4 * width) {
             let (left, right) = four.split_at_mut(2 * width);
@@ -381,7 +383,7 @@ fn hadamard(values: &mut [f32]) {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn within_block(x: __m512) -> __m512 {
-    // The right partner of each pair takes left less right, the left one their sum.
+    // In each pair the right value becomes left minus right, the left value their sum.
     let round = |x, swapped, right| _mm512_mask_sub_ps(_mm512_add_ps(x, swapped), right, swapped, x);
     let x = round(x, _mm512_permute_ps::<0b10_11_00_01>(x), 0xaaaa);
     let x = round(x, _mm512_permute_ps::<0b01_00_11_10>(x), 0xcccc);

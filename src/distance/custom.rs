@@ -1,19 +1,20 @@
-//! Distances that users bring.
+//! Users' own distances.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// A distance of your own, registered with [`Options::distance`](crate::Options::distance). Any function of two slices
-/// is one.
+/// A distance of your own, registered with [`Options::distance`](crate::Options::distance). Any
+/// function of two slices is one.
 ///
-/// It is called from many threads, and often: a search calls it hundreds of times. Smaller means nearer; a result that
-/// is not a number counts as infinitely far. Where it breaks the triangle inequality badly, a graph finds less.
+/// Many threads call it, a search hundreds of times. Smaller means nearer; NaN counts as infinitely
+/// far. Where it breaks the triangle inequality badly, a graph search finds less.
 pub trait Distance: Send + Sync {
-    /// How far two vectors of the collection's dimension are apart.
+    /// The distance of two vectors, both of the collection's dimension.
     fn distance(&self, a: &[f32], b: &[f32]) -> f32;
 
-    /// The score of a hit at a distance; larger is nearer. Default: `1 / (1 + distance)`, for distances from 0 up.
+    /// The score of a hit; larger is nearer. Default: `1 / (1 + distance)`, for distances from 0
+    /// up.
     fn score(&self, distance: f32) -> f32 {
         1.0 / (1.0 + distance.max(0.0))
     }
@@ -32,12 +33,12 @@ pub struct Distances {
 }
 
 impl Distances {
-    /// Registers a distance, in place of another with this name.
+    /// Registers a distance, and replaces one of the same name.
     pub fn register(&mut self, name: String, distance: impl Distance + 'static) {
         self.by_name.insert(name, Arc::new(distance));
     }
 
-    /// The names registered, in order.
+    /// The registered names, in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
     }
@@ -54,7 +55,7 @@ impl fmt::Debug for Distances {
 }
 
 impl PartialEq for Distances {
-    /// Equal are those with the same functions under the same names.
+    /// Equal if the same functions have the same names.
     fn eq(&self, other: &Self) -> bool {
         let pairs = || self.by_name.iter().zip(&other.by_name);
         self.by_name.len() == other.by_name.len()

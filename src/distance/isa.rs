@@ -1,7 +1,8 @@
 //! Which instruction set the kernels use.
 //!
-//! The machine is asked once. `VECTROVE_MAX_ISA` caps the answer, to measure or to rule out a set;
-//! `VECTROVE_MIN_ISA` says what the machine is expected to have, so that a fleet's odd one out is noticed in its log.
+//! The machine's instruction sets are detected once. `VECTROVE_MAX_ISA` limits the choice, for
+//! measurements or to exclude a set. `VECTROVE_MIN_ISA` names the set that the machine should have;
+//! a machine with less logs a warning.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +13,7 @@ use super::Kernels;
 /// Instruction sets, from least to most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Isa {
-    /// What the compiler's target has.
+    /// The instructions of the compiler's target.
     Portable,
     /// NEON, which every 64-bit ARM has.
     Neon,
@@ -25,7 +26,7 @@ pub(crate) enum Isa {
 impl Isa {
     const ALL: [Isa; 4] = [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512];
 
-    /// The set to use: the most this machine can run, unless the environment caps it.
+    /// The set to use: the most that this machine has, unless the environment limits it.
     pub(crate) fn detect() -> Isa {
         static DETECTED: OnceLock<Isa> = OnceLock::new();
         *DETECTED.get_or_init(|| {
@@ -38,20 +39,20 @@ impl Isa {
         })
     }
 
-    /// All that this machine can run, from least to most, whatever the environment says.
+    /// All sets that this machine has, from least to most, whatever the environment says.
     pub(crate) fn available() -> Vec<Isa> {
         Kernels::runnable().map(|kernels| kernels.isa).collect()
     }
 }
 
-/// The most that is available within the cap, and whether it is the least that was asked for or more.
+/// The most of `available` up to `max`, and whether it reaches `min`.
 fn choose(available: &[Isa], min: Option<Isa>, max: Option<Isa>) -> (Isa, bool) {
     let within = available.iter().copied().filter(|isa| max.is_none_or(|max| *isa <= max));
     let isa = within.max().unwrap_or(Isa::Portable);
     (isa, min.is_none_or(|min| isa >= min))
 }
 
-/// The set that a variable names. One that names none is pointed out, and otherwise as if it were not there.
+/// The set that an environment variable names. An unknown name is logged and ignored.
 fn from_environment(variable: &str) -> Option<Isa> {
     let text = std::env::var_os(variable)?;
     let isa = text.to_str().and_then(|text| text.parse().ok());

@@ -1,13 +1,16 @@
 //! Metrics and the kernels that compute them.
 //!
-//! A kernel compares two rows of equal length and returns a *rank*: smaller is nearer, always, and cheap to compute.
-//! Hits are told apart by a *measure*, which is a rank, but for cosine the distance itself ([`Ranker::measure`]): so a
-//! vector measures exactly 0 from itself, and what is nearly the same is told apart. [`Metric::distance`] turns a
-//! measure into the metric's own distance, [`Metric::score`] into a score. Rows of a normalising collection are of unit
-//! length before they come here. Block kernels rank many rows of small codes at once.
+//! A kernel compares two vectors of equal length and returns a *rank*, a distance for comparison
+//! that is cheap to compute: smaller is nearer. Hits are ordered by a *measure*. It equals the
+//! rank, except for cosine, where it is the distance itself ([`Ranker::measure`]). So a vector
+//! measures exactly 0 from itself, and nearly equal vectors are told apart. [`Metric::distance`]
+//! turns a measure into the metric's own distance, [`Metric::score`] into a score. Vectors of a
+//! normalising collection are of length one before they come here. Block kernels rank many rows of
+//! codes at once.
 //!
-//! Every kernel exists once per instruction set: [`portable`] is the obvious twin that the others are tested against.
-//! The best set the machine has is found once. This module knows nothing of slots, storage, or what codes stand for.
+//! Every kernel exists once per instruction set. [`portable`] is the reference implementation
+//! against which the others are tested. The best set of the machine is detected once. This module
+//! knows nothing of slots and storage, nor what codes stand for.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -49,9 +52,10 @@ pub(crate) use self::ranker::Ranker;
 /// | `Euclidean` | the length of the difference (not squared) | 1 / (1 + distance) |
 /// | `Manhattan` | the sum of absolute differences | 1 / (1 + distance) |
 ///
-/// A distance is never below 0, but for `Dot`. By cosine, Euclidean and Manhattan a vector's distance from itself is
-/// exactly 0 (and its score 1), so that [`max_distance(0.0)`](crate::Search::max_distance) finds copies. Vectors that
-/// differ are at a distance above 0, unless they differ by less than an `f32` can tell.
+/// A distance is never below 0, except by `Dot`. By cosine, Euclidean and Manhattan a vector's
+/// distance from itself is exactly 0, and its score 1. So
+/// [`max_distance(0.0)`](crate::Search::max_distance) finds copies. Vectors that differ have a
+/// distance above 0, unless `f32` cannot represent the difference.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -70,57 +74,61 @@ pub enum Metric {
 /// Compares two rows of equal length; smaller is nearer.
 pub(crate) type Kernel = fn(&[f32], &[f32]) -> f32;
 
-/// Multiplies many rows of codes with one query; `out[i]` becomes the sum of products of `rows[i]`.
+/// Multiplies many rows of codes with one query: `out[i]` becomes the sum of products of `rows[i]`.
 ///
-/// A query has at most 65,536 values within -127..=127, so that no sum leaves an `i32` in whatever order it is summed.
-/// The rows ahead of the one being summed are prefetched.
+/// A query has at most 65,536 values within -127..=127, so that no sum overflows an `i32`, in
+/// whatever order it is added up. The kernel prefetches rows ahead of the one being summed.
 ///
 /// # Safety
 ///
-/// Every pointer of `rows` must be readable for as many bytes as the kernel's layout says. `rows` and `out` are of
-/// equal length, `query` of a length the layout allows.
+/// Every pointer of `rows` must be readable for as many bytes as the kernel's layout requires.
+/// `rows` and `out` are of equal length. `query` has a length that the layout allows.
 pub(crate) type BlockKernel = unsafe fn(query: &[i8], rows: &[*const u8], out: &mut [i32]);
 
-/// Adds for each of some cache lines the number of bits that differ from a query's.
+/// Adds to each count the number of bits in which a cache line differs from the query.
 pub(crate) type BitKernel = fn(query: &[u64; 8], lines: &[&[AtomicU64; 8]], counts: &mut [u32]);
 
-/// How many rows ahead of the one being summed a block kernel asks memory for. Four to twelve measure alike. Without
-/// it, rows that are not in the nearest caches cost up to a quarter more with AVX-512, and twice as much with AVX2.
+/// Rows that a block kernel prefetches ahead of the one being summed. Four to twelve measure alike.
+/// Without it, rows outside the nearest caches cost up to a quarter more with AVX-512, and twice as
+/// much with AVX2.
 const LOOKAHEAD: usize = 6;
 
-/// An unknown machine is asked for nothing.
+/// Does nothing on unknown machines.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(crate) fn prefetch(_row: *const u8, _n_bytes: usize) {}
 
-/// The kernels of one instruction set. One is handed out only where the machine has the instructions.
+/// The kernels of one instruction set. They are handed out only on machines that have it.
 pub(crate) struct Kernels {
     /// The instruction set they are written for.
     pub(crate) isa: Isa,
-    /// The inner product with its sign turned, so that smaller is nearer.
+    /// The negative inner product, so that smaller is nearer.
     pub(crate) negative_dot: Kernel,
     /// The sum of squared differences.
     pub(crate) squared_euclidean: Kernel,
     /// The sum of absolute differences.
     pub(crate) manhattan: Kernel,
-    /// Rows of one byte for each component, 0 to 255. The query's length is a multiple of 64.
+    /// For rows of one byte per component, 0 to 255. The query's length is a multiple of 64.
     pub(crate) dot_u8: BlockKernel,
-    /// Rows of 4 bits for each component: in each block of 128 components, byte `j` of 64 holds component `j` in its
-    /// low and component `64 + j` in its high nibble. The query stays in plain order; its length is a multiple of 128.
+    /// For rows of 4 bits per component. In each block of 128 components, byte `j` of 64 holds
+    /// component `j` in its low nibble and component `64 + j` in its high nibble. The query stays
+    /// in plain order; its length is a multiple of 128.
     pub(crate) dot_u4: BlockKernel,
-    /// Rows of 8 bits for each component, split in two planes of the 4-bit layout: all high nibbles, then all low ones.
+    /// For rows of 8 bits per component in two planes of the 4-bit layout: all high nibbles, then
+    /// all low ones.
     pub(crate) dot_u44: BlockKernel,
-    /// Bits.
+    /// Counts differing bits.
     pub(crate) differing: BitKernel,
-    /// A row of two planes as signed steps, 128 less than its bytes, in plain order; returns their sum.
+    /// Turns a row of two planes into signed steps in plain order, each 128 less than its byte.
+    /// Returns their sum.
     pub(crate) join_planes: fn(row: &[u8], steps: &mut [i8]) -> i32,
-    /// The fast Walsh-Hadamard transform in place, unnormalised. The length is a power of two. Every instruction set
-    /// adds in the same order, so that all give the same bits.
+    /// The fast Walsh–Hadamard transform in place, not normalised. The length is a power of two.
+    /// Every instruction set adds in the same order, so all give the same bits.
     pub(crate) hadamard: fn(&mut [f32]),
-    /// Whether this machine can run them.
+    /// Whether this machine has the instructions.
     runs_here: fn() -> bool,
 }
 
-/// The kernels this build has, from least to most.
+/// The kernels of this build, from the least instruction set to the most.
 #[cfg(target_arch = "x86_64")]
 static TABLES: [&Kernels; 3] = [&portable::KERNELS, &avx2::KERNELS, &avx512::KERNELS];
 #[cfg(target_arch = "aarch64")]
@@ -129,18 +137,18 @@ static TABLES: [&Kernels; 2] = [&portable::KERNELS, &neon::KERNELS];
 static TABLES: [&Kernels; 1] = [&portable::KERNELS];
 
 impl Kernels {
-    /// Those of the detected instruction set.
+    /// The kernels of the detected instruction set.
     pub(crate) fn detected() -> &'static Kernels {
         static DETECTED: OnceLock<&Kernels> = OnceLock::new();
         DETECTED.get_or_init(|| Kernels::of(Isa::detect()).unwrap_or(&portable::KERNELS))
     }
 
-    /// Those of an instruction set, if this machine can run them.
+    /// The kernels of an instruction set, if this machine has it.
     pub(crate) fn of(isa: Isa) -> Option<&'static Kernels> {
         Kernels::runnable().find(|kernels| kernels.isa == isa)
     }
 
-    /// The function that ranks rows under a metric.
+    /// The kernel that ranks vectors under a metric.
     fn kernel(&self, metric: Metric) -> Kernel {
         match metric {
             Metric::Cosine | Metric::Dot => self.negative_dot,
@@ -149,7 +157,7 @@ impl Kernels {
         }
     }
 
-    /// All that this machine can run, from least to most.
+    /// All kernels that this machine can run, from the least instruction set to the most.
     fn runnable() -> impl Iterator<Item = &'static Kernels> {
         TABLES.into_iter().filter(|kernels| (kernels.runs_here)())
     }
@@ -159,13 +167,13 @@ impl Metric {
     /// Every metric.
     pub const ALL: [Metric; 4] = [Metric::Cosine, Metric::Dot, Metric::Euclidean, Metric::Manhattan];
 
-    /// Whether vectors are compared at unit length whatever the configuration says.
+    /// Whether vectors are compared at unit length, whatever the configuration says.
     pub(crate) fn normalizes(self) -> bool {
         matches!(self, Metric::Cosine)
     }
 
-    /// Whether codes of components can stand for vectors under this metric. They keep inner products and lengths; a sum
-    /// of absolute differences is made of neither.
+    /// Whether codes can stand for vectors under this metric. Codes keep inner products and lengths,
+    /// and a sum of absolute differences is made of neither.
     pub(crate) fn has_codes(self) -> bool {
         match self {
             Metric::Cosine | Metric::Dot | Metric::Euclidean => true,
@@ -173,12 +181,12 @@ impl Metric {
         }
     }
 
-    /// The function that ranks rows under this metric.
+    /// The kernel that ranks vectors under this metric.
     pub(crate) fn kernel(self) -> Kernel {
         Kernels::detected().kernel(self)
     }
 
-    /// The measure, from a rank. A small one may be wrong by as much as ranks are.
+    /// The measure of a rank. It has the rounding error of the rank, which shows in small measures.
     pub(crate) fn measure(self, rank: f32) -> f32 {
         match self {
             Metric::Cosine => (1.0 + rank).clamp(0.0, 2.0),
@@ -188,7 +196,7 @@ impl Metric {
 
     /// The metric's own distance, from a measure.
     pub(crate) fn distance(self, measure: f32) -> f32 {
-        // Adding zero turns a negative zero, which a caller would see printed, into a plain one.
+        // Adding 0.0 turns -0.0, which users would see printed, into 0.0.
         match self {
             Metric::Cosine | Metric::Dot | Metric::Manhattan => measure + 0.0,
             Metric::Euclidean => measure.sqrt() + 0.0,
@@ -219,7 +227,7 @@ impl fmt::Display for Metric {
 impl FromStr for Metric {
     type Err = Error;
 
-    /// Reads a metric's name; the usual other names (`l2`, `euclid`, `ip`, `l1`) are understood too.
+    /// Reads a metric's name. The other usual names `l2`, `euclid`, `ip` and `l1` are accepted too.
     fn from_str(text: &str) -> Result<Self> {
         match text.to_ascii_lowercase().as_str() {
             "cosine" => Ok(Metric::Cosine),
@@ -255,7 +263,7 @@ pub(crate) fn normalize(vector: &mut [f32]) {
     normalize_by(vector, norm(vector));
 }
 
-/// Scales a vector whose norm is known to unit length.
+/// Scales a vector of a known norm to unit length.
 pub(crate) fn normalize_by(vector: &mut [f32], norm: f64) {
     let inverse = 1.0 / norm;
     for x in vector {

@@ -1,8 +1,9 @@
 //! Kernels for NEON, which every 64-bit ARM has.
 //!
-//! Products of bytes are widened to `i16` and added there as long as they fit: sixteen products of a nibble, at most
-//! 16 · 15 · 127 = 30,480. A byte's product does not leave room for a second one, and is added as `i32` at once. What
-//! is left of floats is copied between zeros.
+//! Products of bytes are widened to `i16` and added there while they fit: sixteen products of a
+//! nibble are at most 16 · 15 · 127 = 30,480. The product of a whole byte leaves no room for a
+//! second one, and is added as `i32` at once. The remaining floats are copied into a register of
+//! zeros.
 #![expect(unsafe_code, reason = "intrinsics that load, and rows behind raw pointers")]
 
 use std::arch::aarch64::*;
@@ -21,14 +22,14 @@ pub(super) static KERNELS: Kernels = Kernels {
     dot_u8,
     dot_u4,
     dot_u44,
-    // The compiler uses NEON for it unasked.
+    // The compiler uses NEON for this function by itself.
     differing: portable::differing,
     join_planes: portable::join_planes,
     hadamard: portable::hadamard,
     runs_here: || is_aarch64_feature_detected!("neon"),
 };
 
-/// Asks memory for a row that is needed soon. Any address may be asked for.
+/// Prefetches a row. Any address may be given.
 #[inline(always)]
 pub(crate) fn prefetch(row: *const u8, n_bytes: usize) {
     for line in (0..n_bytes).step_by(64) {
@@ -43,16 +44,17 @@ pub(crate) fn prefetch(row: *const u8, n_bytes: usize) {
 /// See [`super::BlockKernel`]; a row has `query.len()` bytes. The machine must have the features.
 #[target_feature(enable = "neon")]
 unsafe fn dot_u8(query: &[i8], rows: &[*const u8], out: &mut [i32]) {
-    // SAFETY: the caller vouches for as many bytes of each row.
+    // SAFETY: the caller promises `query.len()` bytes of each row.
     unsafe { scan(rows, out, query.len(), |row| sums_u8(query, row)) }
 }
 
 /// # Safety
 ///
-/// See [`super::BlockKernel`]; a row has `query.len() / 2` bytes. The machine must have the features.
+/// See [`super::BlockKernel`]; a row has `query.len() / 2` bytes. The machine must have the
+/// features.
 #[target_feature(enable = "neon")]
 unsafe fn dot_u4(query: &[i8], rows: &[*const u8], out: &mut [i32]) {
-    // SAFETY: the caller vouches for as many bytes of each row.
+    // SAFETY: the caller promises `query.len() / 2` bytes of each row.
     unsafe { scan(rows, out, query.len() / 2, |row| sums_u4(query, row)) }
 }
 
@@ -61,7 +63,7 @@ unsafe fn dot_u4(query: &[i8], rows: &[*const u8], out: &mut [i32]) {
 /// See [`super::BlockKernel`]; a row has `query.len()` bytes. The machine must have the features.
 #[target_feature(enable = "neon")]
 unsafe fn dot_u44(query: &[i8], rows: &[*const u8], out: &mut [i32]) {
-    // SAFETY: the caller vouches for as many bytes of each row, half of them for each plane.
+    // SAFETY: the caller promises `query.len()` bytes of each row, half of them for each plane.
     unsafe {
         scan(rows, out, query.len(), |row| {
             let (high, low) = (sums_u4(query, row), sums_u4(query, row.add(query.len() / 2)));
@@ -94,7 +96,7 @@ unsafe fn scan(rows: &[*const u8], out: &mut [i32], n_bytes: usize, sums: impl F
 unsafe fn sums_u8(query: &[i8], row: *const u8) -> int32x4_t {
     let mut sums = [vdupq_n_s32(0); 4];
     for (at, of_query) in query.as_chunks().0.iter().enumerate() {
-        // SAFETY: the caller vouches for the row's bytes.
+        // SAFETY: the caller promises `query.len()` bytes of the row.
         let codes = unsafe { vld1q_u8(row.add(16 * at)) };
         let values = values(of_query);
         let low_codes = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(codes)));
@@ -117,17 +119,17 @@ unsafe fn sums_u4(query: &[i8], row: *const u8) -> int32x4_t {
     let nibble = vdupq_n_u8(0x0f);
     let mut sums = [vdupq_n_s32(0); 2];
     for (block, of_query) in query.as_chunks::<128>().0.iter().enumerate() {
-        // The low nibbles go with the first 64 values of the query, the high ones with the next.
+        // The low nibbles belong to the first 64 values of the query, the high ones to the next 64.
         let (first, second) = of_query.split_at(64);
         let mut products = [vdupq_n_s16(0); 2];
         for (at, (first, second)) in first.as_chunks().0.iter().zip(second.as_chunks().0).enumerate() {
-            // SAFETY: the caller vouches for the row's bytes.
+            // SAFETY: the caller promises `query.len() / 2` bytes of the row.
             let codes = unsafe { vld1q_u8(row.add(64 * block + 16 * at)) };
             let (low, high) = (vandq_u8(codes, nibble), vshrq_n_u8::<4>(codes));
             products[0] = add_products(products[0], vreinterpretq_s8_u8(low), values(first));
             products[1] = add_products(products[1], vreinterpretq_s8_u8(high), values(second));
         }
-        // Four times two products in each `i16`: see the module's text.
+        // Four times two products in each `i16` fit: see the module's text.
         sums[0] = vpadalq_s16(sums[0], products[0]);
         sums[1] = vpadalq_s16(sums[1], products[1]);
     }
@@ -179,7 +181,7 @@ fn accumulate(a: &[f32], b: &[f32], add: impl Fn(float32x4_t, float32x4_t, float
             *sum = add(*sum, read(a), read(b));
         }
     }
-    // At most three whole registers are left, so that the last accumulator is free for what is less than one.
+    // At most three whole registers are left: the last accumulator is free for the rest.
     let (a_blocks, a_tail) = a_tail.as_chunks::<4>();
     let (b_blocks, b_tail) = b_tail.as_chunks::<4>();
     for (sum, (a, b)) in sums.iter_mut().take(3).zip(a_blocks.iter().zip(b_blocks)) {

@@ -1,7 +1,8 @@
-//! Kernels in plain Rust, written so that the compiler can use whatever vector registers the target has.
+//! Kernels in plain Rust, written so that the compiler can use the vector registers of any target.
 //!
-//! They are what an unknown machine runs, and the twin that all others are tested against. Sixteen running sums keep
-//! the additions of floats independent of each other; the tail goes through the same sums.
+//! Unknown machines run them, and they are the reference implementation for all others. Sixteen
+//! running sums keep the additions of floats independent of each other; the tail goes through the
+//! same sums.
 #![expect(unsafe_code, reason = "block kernels read rows through raw pointers")]
 
 use std::slice;
@@ -64,7 +65,7 @@ fn accumulate(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
 ///
 /// See [`super::BlockKernel`]; a row has `query.len()` bytes.
 unsafe fn dot_u8(query: &[i8], rows: &[*const u8], out: &mut [i32]) {
-    // SAFETY: the caller vouches for as many bytes of each row.
+    // SAFETY: the caller promises `query.len()` bytes of each row.
     unsafe { scan(rows, out, query.len(), |row| sum_u8(query, row)) }
 }
 
@@ -72,7 +73,7 @@ unsafe fn dot_u8(query: &[i8], rows: &[*const u8], out: &mut [i32]) {
 ///
 /// See [`super::BlockKernel`]; a row has `query.len() / 2` bytes.
 unsafe fn dot_u4(query: &[i8], rows: &[*const u8], out: &mut [i32]) {
-    // SAFETY: the caller vouches for as many bytes of each row.
+    // SAFETY: the caller promises `query.len() / 2` bytes of each row.
     unsafe { scan(rows, out, query.len() / 2, |row| sum_u4(query, row)) }
 }
 
@@ -84,7 +85,7 @@ unsafe fn dot_u44(query: &[i8], rows: &[*const u8], out: &mut [i32]) {
         let (high, low) = row.split_at(row.len() / 2);
         16 * sum_u4(query, high) + sum_u4(query, low)
     };
-    // SAFETY: the caller vouches for as many bytes of each row.
+    // SAFETY: the caller promises `query.len()` bytes of each row.
     unsafe { scan(rows, out, query.len(), sum) }
 }
 
@@ -99,12 +100,12 @@ unsafe fn scan(rows: &[*const u8], out: &mut [i32], n_bytes: usize, sum: impl Fn
         if let Some(ahead) = rows.get(at + LOOKAHEAD) {
             super::prefetch(*ahead, n_bytes);
         }
-        // SAFETY: the caller vouches for as many bytes of each row.
+        // SAFETY: the caller promises `n_bytes` of each row.
         *out = sum(unsafe { slice::from_raw_parts(*row, n_bytes) });
     }
 }
 
-// No sum can overflow, see `BlockKernel`; wrapping addition is what the compiler needs to know that it may use vectors.
+// No sum can overflow, see `BlockKernel`. With wrapping additions the compiler may use vectors.
 
 #[inline(always)]
 fn sum_u8(query: &[i8], row: &[u8]) -> i32 {
@@ -152,13 +153,13 @@ pub(super) fn join_planes(row: &[u8], steps: &mut [i8]) -> i32 {
 pub(super) fn hadamard(values: &mut [f32]) {
     debug_assert!(values.len().is_power_of_two());
     let (blocks, rest) = values.as_chunks_mut::<LANES>();
-    // A block's rounds are unrolled, because its length is known.
+    // The length of a block is known, so its rounds are unrolled.
     blocks.iter_mut().for_each(|block| rounds(block, 1));
     rounds(rest, 1);
     rounds(values, LANES);
 }
 
-/// The rounds of the transform from the one that pairs values `width` apart.
+/// All rounds of the transform, beginning with pairs of values `width` apart.
 #[inline(always)]
 fn rounds(values: &mut [f32], mut width: usize) {
     while width < values.len() {

@@ -1,15 +1,16 @@
-//! Comparing vectors by whatever a collection compares them with.
+//! Comparing vectors as a collection does.
 
 use std::sync::Arc;
 
 use super::{Distance, Kernel, Metric};
 
-/// Cosine distances below this are measured by the chord; and below so much more for each component, by which kernels
-/// may be wrong at most.
+/// Cosine distances below this, plus [`ROUNDING`] per component, are computed from the chord
+/// instead of the product.
 const ROUGH: f32 = 1e-5;
+/// The largest rounding error of a kernel's inner product, per component.
 const ROUNDING: f32 = 4e-9;
 
-/// A collection's comparison: a metric, or a distance of the user's.
+/// A collection's comparison: a metric, or a user's distance.
 #[derive(Clone)]
 pub(crate) enum Ranker {
     Metric(Metric, Kernel),
@@ -33,9 +34,9 @@ impl Ranker {
         }
     }
 
-    /// Measures how far two vectors are from each other: exactly 0 for a vector and itself, if the metric is cosine,
-    /// Euclidean or Manhattan. Of unit vectors that lie close the square of the chord is twice the cosine distance, and
-    /// is not rounded away as the difference of their product from 1 is.
+    /// Measures how far apart two vectors are. By cosine, Euclidean and Manhattan a vector is
+    /// exactly 0 from itself. For unit vectors close to each other, half of the squared chord is
+    /// the cosine distance. Unlike 1 minus the product, the chord is not lost in rounding.
     #[inline]
     pub(crate) fn measure(&self, a: &[f32], b: &[f32]) -> f32 {
         let measure = self.measure_of(self.rank(a, b));
@@ -45,7 +46,8 @@ impl Ranker {
         }
     }
 
-    /// The measure that a rank stands for; see [`is_rough`](Ranker::is_rough).
+    /// The measure of a rank. If it is too rough ([`is_rough`](Ranker::is_rough)), the vectors must
+    /// be compared again.
     #[inline]
     pub(crate) fn measure_of(&self, rank: f32) -> f32 {
         match self {
@@ -54,14 +56,14 @@ impl Ranker {
         }
     }
 
-    /// Whether a measure that was made of a rank, of vectors with so many components, is so small that rounding shows:
-    /// it is to be measured again by the vectors.
+    /// Whether a measure from a rank of vectors of `dimension` components is so small that rounding
+    /// shows. It must then be measured from the vectors.
     #[inline]
     pub(crate) fn is_rough(&self, measure: f32, dimension: usize) -> bool {
         matches!(self, Ranker::Metric(Metric::Cosine, _)) && measure < ROUGH + dimension as f32 * ROUNDING
     }
 
-    /// The largest difference that rounding makes between two measures computed from ranks of `dimension` components.
+    /// The largest rounding difference of two measures from ranks of `dimension` components.
     #[inline]
     pub(crate) fn rounding(&self, dimension: usize) -> f32 {
         match self {
@@ -70,17 +72,17 @@ impl Ranker {
         }
     }
 
-    /// No measure beyond this one stands for the same distance.
+    /// The largest measure that may have the same distance as this one.
     #[inline]
     pub(crate) fn reach(&self, measure: f32) -> f32 {
         match self {
-            // At most four squares next to each other have the same root.
+            // At most four adjacent squares have the same root.
             Ranker::Metric(Metric::Euclidean, _) => measure * (1.0 + 4.0 * f32::EPSILON),
             Ranker::Metric(..) | Ranker::Custom(_) => measure,
         }
     }
 
-    /// The distance a measure stands for.
+    /// The distance of a measure.
     pub(crate) fn distance(&self, measure: f32) -> f32 {
         match self {
             Ranker::Metric(metric, _) => metric.distance(measure),
@@ -88,7 +90,7 @@ impl Ranker {
         }
     }
 
-    /// The score a measure stands for.
+    /// The score of a measure.
     pub(crate) fn score(&self, measure: f32) -> f32 {
         match self {
             Ranker::Metric(metric, _) => metric.score(measure),

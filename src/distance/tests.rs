@@ -1,4 +1,4 @@
-//! Every kernel of every instruction set this machine has, against an obvious twin.
+//! Every kernel of every instruction set of this machine, against a reference implementation.
 
 use super::*;
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -9,7 +9,7 @@ fn runnable() -> impl Iterator<Item = &'static Kernels> {
 
 // Floats.
 
-/// The obvious twin of a metric's kernel, in double precision.
+/// The reference implementation of a metric's kernel, in double precision.
 fn twin(metric: Metric, a: &[f32], b: &[f32]) -> f64 {
     let pairs = || a.iter().zip(b).map(|(&x, &y)| (f64::from(x), f64::from(y)));
     match metric {
@@ -19,7 +19,8 @@ fn twin(metric: Metric, a: &[f32], b: &[f32]) -> f64 {
     }
 }
 
-/// The sum of the sizes of what a metric's kernel adds up: its rounding error is a share of that.
+/// The sum of the absolute values that a metric's kernel adds up. Its rounding error is a fraction
+/// of that.
 fn size(metric: Metric, a: &[f32], b: &[f32]) -> f64 {
     match metric {
         Metric::Cosine | Metric::Dot => a.iter().zip(b).map(|(x, y)| f64::from((x * y).abs())).sum(),
@@ -27,8 +28,8 @@ fn size(metric: Metric, a: &[f32], b: &[f32]) -> f64 {
     }
 }
 
-/// Compares all metrics, within 1e-6 of what is added up: a sum over 4,097 components in at least four lanes rounds
-/// a thousand times, but at random.
+/// Compares all metrics, within 1e-6 of what is added up. A sum over 4,097 components in at least
+/// four lanes rounds a thousand times, in random directions.
 fn check_metrics(kernels: &Kernels, a: &[f32], b: &[f32]) {
     for metric in Metric::ALL {
         let got = f64::from(kernels.kernel(metric)(a, b));
@@ -55,7 +56,7 @@ fn metrics_agree_with_their_twin_at_every_dimension() {
 #[test]
 fn metrics_read_every_component_once_and_nothing_else() {
     for dimension in 1..=200 {
-        // What stands beside a row is not a number, and would show in any sum.
+        // The numbers beside a row are NaN, and would show in any sum.
         let mut row = vec![f32::NAN; dimension + 2];
         row[1..=dimension].fill(0.0);
         let zeros = row.clone();
@@ -100,7 +101,7 @@ impl Case {
         Case { query, rows }
     }
 
-    /// The largest sums there are: up, down, and in turns.
+    /// The largest sums there are: positive, negative, and alternating.
     fn extreme(dimension: usize) -> Vec<Self> {
         let rows = vec![vec![255; dimension], vec![0; dimension], vec![255; dimension]];
         let queries = [|_| 127, |_| -127, |at| if at % 2 == 0 { 127 } else { -127 }];
@@ -112,7 +113,7 @@ impl Case {
         self.rows.iter().map(sum).map(|sum: i64| i32::try_from(sum).expect("fits")).collect()
     }
 
-    /// Runs a kernel over the rows, each laid out as it wants them and shifted to an odd address.
+    /// Runs a kernel over the rows, each in its layout and shifted to an odd address.
     fn run(&self, kernel: BlockKernel, lay_out: impl Fn(&[u8]) -> Vec<u8>) -> Vec<i32> {
         let laid_out: Vec<Vec<u8>> = self.rows.iter().map(|row| [&[0xff], &lay_out(row)[..]].concat()).collect();
         let rows: Vec<*const u8> = laid_out.iter().map(|row| row[1..].as_ptr()).collect();
@@ -138,7 +139,7 @@ impl Case {
 
 #[expect(unsafe_code, reason = "block kernels take raw pointers")]
 fn run(kernel: BlockKernel, query: &[i8], rows: &[*const u8], out: &mut [i32]) {
-    // SAFETY: `Case::run` lays each row out in full.
+    // SAFETY: `Case::run` lays out each row in full.
     unsafe { kernel(query, rows, out) }
 }
 
@@ -292,7 +293,8 @@ fn small_cosine_distances_are_right_and_never_negative() {
                 let mut b = a.clone();
                 b.iter_mut().for_each(|x| *x += shift * rng.random_range(-1.0..1.0) / (dimension as f32).sqrt());
                 normalize(&mut b);
-                // The square of the chord is twice the distance; directly, it drowns in rounding.
+                // The squared chord is twice the distance; computed directly, the distance is lost
+                // in rounding.
                 let chord: f64 = a.iter().zip(&b).map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2)).sum();
                 for kernels in runnable() {
                     let ranker = Ranker::Metric(Metric::Cosine, kernels.kernel(Metric::Cosine));
@@ -315,7 +317,7 @@ fn what_reaches_as_far_is_no_farther() {
         for _ in 0..10_000 {
             let measure = metric.measure(rng.random_range(0.0f32..2.0).powi(rng.random_range(1..9)));
             let mut next = measure;
-            // All that are told apart by nothing that shows lie within reach.
+            // All measures with the same distance lie within reach.
             while ranker.distance(next) == ranker.distance(measure) {
                 assert!(next <= ranker.reach(measure), "{metric}: {next} is as far as {measure}");
                 next = next.next_up();

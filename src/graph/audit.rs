@@ -1,4 +1,4 @@
-//! Proving that a graph is sound, and mending what cannot be reached.
+//! Checking a graph's invariants, and mending points that cannot be reached.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -8,20 +8,20 @@ use super::link::Linking;
 use super::row::Link;
 use super::{Change, Entry, Graph, Space};
 
-/// What an audit found.
+/// The result of an audit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Audit {
     pub(crate) n_points: usize,
     pub(crate) n_twins: usize,
     pub(crate) n_links: usize,
-    /// Points that no walk can reach; each can be mended.
+    /// Points that no walk can reach. [`Graph::mend`] makes each reachable.
     pub(crate) unreachable: Vec<u32>,
-    /// What must never be, in words.
+    /// Violated invariants, in words.
     pub(crate) faults: Vec<String>,
 }
 
 impl Graph {
-    /// Goes through the whole graph. Nothing may be linked meanwhile.
+    /// Checks the whole graph. Nothing may be linked meanwhile.
     pub(crate) fn audit(&self, region_of: impl Fn(u32) -> u32) -> Audit {
         let region_of = |slot: u32| if self.is_undivided() { 0 } else { region_of(slot) };
         let mut audit = Audit { unreachable: self.unreachable(), ..Audit::default() };
@@ -48,7 +48,7 @@ impl Graph {
         audit
     }
 
-    /// Follows every chain of twins, as far as it is sound.
+    /// Follows every chain of twins up to its first fault.
     fn audit_twins(&self, audit: &mut Audit, region_of: &impl Fn(u32) -> u32) {
         let mut listed = vec![false; self.n_slots()];
         for point in self.points() {
@@ -97,19 +97,19 @@ impl Graph {
         (0..self.n_slots() as u32).filter(|&slot| self.row(slot, 0).is_point())
     }
 
-    /// The points that walks may miss: those that links of level 0 do not lead to from an entry. Wherever a walk comes
-    /// down to level 0, it begins at its region's entry too.
+    /// The points that walks may miss: no path of level-0 links leads to them from an entry. Level
+    /// 0 decides alone, because every walk at level 0 begins at its region's entry too.
     pub(crate) fn unreachable(&self) -> Vec<u32> {
         self.missed(self.points(), self.entries().map(|(_, entry)| entry.slot).collect())
     }
 
-    /// The same of a region whose points are `points`, if they still are.
+    /// As [`unreachable`](Graph::unreachable), for one region: `points` that still are points.
     pub(crate) fn unreachable_in(&self, region: u32, points: &[u32]) -> Vec<u32> {
         let points = points.iter().copied().filter(|&slot| self.is_point(slot));
         self.missed(points, self.entry_of(region).map(|entry| entry.slot).into_iter().collect())
     }
 
-    /// Those of some points that links of level 0 do not lead to from any of `pending`.
+    /// The `points` that no path of level-0 links reaches from `pending`.
     fn missed(&self, points: impl Iterator<Item = u32>, mut pending: Vec<u32>) -> Vec<u32> {
         let mut reached = vec![false; self.n_slots()];
         pending.retain(|&slot| reached.get_mut(slot as usize).is_some_and(|reached| !std::mem::replace(reached, true)));
@@ -123,8 +123,8 @@ impl Graph {
         points.filter(|&slot| reached.get(slot as usize) == Some(&false)).collect()
     }
 
-    /// Links to a point that cannot be reached, from the nearest that can, by a link that is never pruned.
-    /// `unreachable` are all that cannot be.
+    /// Adds a link to an unreachable point from the nearest reachable one. Pruning spares this
+    /// link. `unreachable` holds all unreachable points.
     pub(crate) fn mend<S: Space>(
         &self,
         space: &S,
@@ -143,17 +143,17 @@ impl Graph {
             linking.find_from_entry(self, space, slot);
         }
         let mut neighbors: Vec<Found> = std::mem::take(&mut linking.candidates);
-        // A link from one that cannot be reached either would lead nowhere.
+        // A link from another unreachable point would not help.
         neighbors.retain(is_reached);
         self.lead_to(space, slot, &neighbors, linking);
         linking.candidates = neighbors;
     }
 
-    /// Links to a point from the first of some others that has room for that, by a link that is never pruned.
+    /// Adds a link, which pruning spares, to a point from the first of `others` with room.
     pub(super) fn lead_to<S: Space>(&self, space: &S, slot: u32, others: &[Found], linking: &mut Linking<S::Query>) {
         for &Found { slot: from, .. } in others {
             let row = self.row(from, 0).lock();
-            // Half a row may be kept; the other half goes on being chosen.
+            // Pruning spares at most `m` links of a row, and goes on choosing the others.
             if row.links().filter(|link| link.kept).count() >= self.shape.m {
                 continue;
             }

@@ -1,26 +1,26 @@
-//! The frontier of a walk, and what the walk has seen.
+//! The candidates of a beam search (`Beam`), and the slots it has visited (`Visited`).
 
-/// A point and its rank.
+/// A point and its distance (`rank`) from the query.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Found {
     pub(crate) rank: f32,
     pub(crate) slot: u32,
 }
 
-/// The nearest points found so far, nearest first, in one sorted array; each is expanded once.
+/// The nearest points found so far, in one array sorted nearest first. Its limit is HNSW's ef.
 ///
-/// An entry packs the rank's bits, in an order that compares as integers, above the slot and a bit that says whether it
-/// was expanded.
+/// An entry is a `u64`: the rank's bits, mapped so that integers compare like ranks, then the slot,
+/// then in bit 0 whether the point was expanded.
 #[derive(Default)]
 pub(super) struct Beam {
     entries: Vec<u64>,
     limit: usize,
-    /// Everything before this was expanded.
+    /// All entries before this index are expanded.
     cursor: usize,
 }
 
 const EXPANDED: u64 = 1;
-/// Up to this limit moving entries one by one is faster than finding the place first.
+/// Up to this `limit` a linear insertion is faster than a binary search.
 const SHORT: usize = 48;
 
 #[inline(always)]
@@ -38,7 +38,7 @@ fn unpack(entry: u64) -> Found {
 }
 
 impl Beam {
-    /// Empties the beam, to hold at most `limit` points.
+    /// Empties the beam and sets its limit.
     pub(super) fn reset(&mut self, limit: usize) {
         self.entries.clear();
         self.entries.reserve(limit + 1);
@@ -46,7 +46,7 @@ impl Beam {
         self.cursor = 0;
     }
 
-    /// Adds a point if it is among the nearest.
+    /// Adds a point if it is among the `limit` nearest.
     #[inline(always)]
     pub(super) fn offer(&mut self, found: Found) {
         let entry = pack(found);
@@ -60,7 +60,7 @@ impl Beam {
         self.cursor = self.cursor.min(place);
     }
 
-    /// Puts an entry where it belongs, and returns that place.
+    /// Inserts an entry in order and returns its index.
     #[inline(always)]
     fn place_of(&mut self, entry: u64) -> usize {
         if self.limit > SHORT {
@@ -78,7 +78,7 @@ impl Beam {
         place
     }
 
-    /// The nearest point that was not expanded; it is from now on.
+    /// Marks the nearest point that is not yet expanded as expanded, and returns it.
     #[inline(always)]
     pub(super) fn pop(&mut self) -> Option<u32> {
         while let Some(entry) = self.entries.get_mut(self.cursor) {
@@ -91,7 +91,7 @@ impl Beam {
         None
     }
 
-    /// The points that would be popped next, at most two.
+    /// The next points that [`pop`](Beam::pop) would return, at most two.
     #[inline(always)]
     pub(super) fn next_two(&self) -> impl Iterator<Item = u32> {
         let rest = &self.entries[self.cursor.min(self.entries.len())..];
@@ -99,28 +99,29 @@ impl Beam {
         waiting.take(2).map(|&entry| (entry as u32) >> 1)
     }
 
-    /// The points, nearest first.
+    /// All points, nearest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = Found> {
         self.entries.iter().map(|&entry| unpack(entry))
     }
 }
 
-/// Which slots a walk has seen: one bit each, and a journal of all of them, by which they are cleared.
+/// The slots that a walk has visited: one bit each, and a journal of them. A reset clears only the
+/// bits of slots in the journal.
 #[derive(Default)]
 pub(super) struct Visited {
     words: Vec<u64>,
-    /// Longer than what was seen, so that it seldom grows.
+    /// Longer than `n_seen`, so that it seldom grows. Only its first `n_seen` slots count.
     journal: Vec<u32>,
     n_seen: usize,
-    /// How many were seen before those that were marked last.
+    /// The value of `n_seen` before the last [`mark`](Visited::mark).
     n_before: usize,
 }
 
-/// What a journal grows by at least.
+/// The least number of slots by which the journal grows.
 const JOURNAL: usize = 1_024;
 
 impl Visited {
-    /// Forgets everything; from now on slots below `n_slots` can be seen.
+    /// Forgets all visits. From now on slots below `n_slots` can be marked.
     pub(super) fn reset(&mut self, n_slots: usize) {
         for &slot in &self.journal[..self.n_seen] {
             self.words[slot as usize / 64] = 0;
@@ -132,13 +133,13 @@ impl Visited {
         }
     }
 
-    /// The slots that the last [`mark`](Visited::mark) met for the first time.
+    /// The slots that the last [`mark`](Visited::mark) saw for the first time.
     #[inline(always)]
     pub(super) fn fresh(&self) -> &[u32] {
         &self.journal[self.n_before..self.n_seen]
     }
 
-    /// Marks one slot as seen; whether it was not before. One beyond all that can be counts as seen.
+    /// Marks one slot as visited. Returns false if it was visited before or is out of range.
     #[inline(always)]
     pub(super) fn see(&mut self, slot: u32) -> bool {
         let Some(word) = self.words.get_mut(slot as usize / 64) else { return false };
@@ -155,9 +156,9 @@ impl Visited {
         true
     }
 
-    /// Marks slots as seen and returns those that were not before. Slots beyond all that can be are passed over.
+    /// Marks slots as visited and returns those that are new. Slots out of range are skipped.
     ///
-    /// Whether a link was seen is anyone's guess, so no branch depends on it.
+    /// No branch depends on whether a slot was visited, because the processor could not predict it.
     #[inline(always)]
     pub(super) fn mark(&mut self, slots: impl ExactSizeIterator<Item = u32>) -> &[u32] {
         self.n_before = self.n_seen;

@@ -1,9 +1,10 @@
-//! What changed in a graph, as data: small enough to be written for every batch of new points, and enough to make the
-//! same of another graph that was the same before.
+//! Changes of a graph as data: small enough to be logged for every batch of new points, and enough
+//! to replay them on a graph that was equal before.
 //!
-//! While points are linked, [`Change`]s say what was touched. A [`Delta`] says what all of that came to: rows that were
-//! replaced as they are in the end, and links that were merely added. Most of these are links back to a new point from
-//! those it links to, so they are told by one bit each.
+//! While points are linked, a list of [`Change`]s records what was touched. A [`Delta`] holds the
+//! outcome: the final links of each replaced row, and single links that were appended. Most
+//! appended links lead back to a new point from its neighbours, so one bit of the new point's row
+//! stands for each.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -11,58 +12,58 @@ use super::hosts::Hosts;
 use super::row::Link;
 use super::{Entry, Graph};
 
-/// Something that was touched.
+/// One change of a graph, without the new state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// A row was filled anew.
+    /// A row was replaced.
     Row { slot: u32, level: usize },
-    /// A row has one more link, which pruning does not spare.
+    /// A row got one more link, which pruning does not spare.
     Append { slot: u32, level: usize, to: u32 },
-    /// A slot hangs on a point as the same vector.
+    /// A slot became a twin of a point.
     Hang { twin: u32, of: u32 },
-    /// The twins of a point.
+    /// The twins of a point changed.
     Twins { of: u32 },
-    /// A slot is no point any more.
+    /// A slot is no longer a point.
     Gone { slot: u32 },
-    /// Where walks of region 0 begin.
+    /// The entry of region 0 changed.
     Entry,
-    /// Where walks of another region begin.
+    /// The entry of another region changed.
     Gate { region: u32 },
 }
 
 impl Change {
-    /// Where walks of a region begin.
+    /// The change of a region's entry.
     pub(super) fn entry(region: u32) -> Change {
         if region == 0 { Change::Entry } else { Change::Gate { region } }
     }
 }
 
-/// What a batch of changes came to.
+/// The outcome of a list of changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Delta {
     pub(crate) ops: Vec<Op>,
 }
 
-/// One step of a delta. Steps are taken in order.
+/// One step of a delta. A replay applies steps in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Op {
-    /// A row has these links and no others; at level 0 the slot is a point.
+    /// The row has exactly these links. At level 0 the slot becomes a point.
     Row { slot: u32, level: usize, ties: Vec<Tie> },
-    /// A row has one more link.
+    /// The row has one more link.
     Append { slot: u32, level: usize, to: u32 },
-    /// A slot is the first of a point's twins.
+    /// The slot is the first twin of a point.
     Hang { twin: u32, of: u32 },
-    /// A point has these twins and no others, in this order.
+    /// The point has exactly these twins, in this order.
     Twins { of: u32, twins: Vec<u32> },
-    /// A slot is no point any more, and has no twins.
+    /// The slot is no longer a point, and has no twins.
     Gone { slot: u32 },
-    /// Walks of region 0 begin here.
+    /// The entry of region 0.
     Entry(Option<Entry>),
-    /// Walks of another region begin here.
+    /// The entry of another region.
     Gate { region: u32, entry: Option<Entry> },
 }
 
-/// A link, and whether the row it leads to has been given a link back.
+/// A link, and whether the row of the slot it leads to got a link back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tie {
     pub(crate) link: Link,
@@ -70,7 +71,7 @@ pub(crate) struct Tie {
 }
 
 impl Graph {
-    /// What changes came to. Nothing may be linked meanwhile.
+    /// The delta of a list of changes. Nothing may be linked meanwhile.
     pub(crate) fn delta(&self, changes: &[Change]) -> Delta {
         let (mut rows, mut seen) = (Vec::new(), HashSet::new());
         let (mut chains, mut gone, mut moved) = (Vec::new(), HashSet::new(), false);
@@ -121,8 +122,9 @@ impl Graph {
         delta
     }
 
-    /// Makes of this graph what a delta says, as far as there is room for the slots it names. What it says already does
-    /// no harm, as long as all that follows is said too. No one else may use the graph.
+    /// Replays a delta. Skips slots that the graph has no room for. Replaying what the graph
+    /// already contains does no harm, provided that all later deltas are replayed too. Nobody else
+    /// may use the graph.
     pub(crate) fn apply(&self, delta: &Delta, hosts: &mut Hosts) {
         for op in &delta.ops {
             match op {
@@ -149,7 +151,7 @@ impl Graph {
     }
 
     fn put_link(&self, slot: u32, level: usize, to: u32) {
-        // Most links are of level 0, which every slot has.
+        // Level 0 is tested first: most links are of level 0, which every slot has.
         if slot as usize >= self.n_slots() || level > 0 && level > self.level_of(slot) {
             return;
         }

@@ -1,14 +1,15 @@
-//! Which point each slot hangs on as a twin, while a graph is put together from rows and deltas.
+//! Which point each slot is a duplicate (`twin`) of, while a graph is rebuilt from rows and deltas.
 //!
-//! A slot is a point, or hangs on one point, or neither. Chains alone do not tell: a slot that has left one still leads
-//! on to those behind it, for walks that are just there. So whatever makes a graph of what was written down goes
-//! through here, and leaves no chain through a slot that is not in it.
+//! A slot is a point, a twin of one point (its *host*), or neither. The chains of twins alone do
+//! not tell. A slot that left a chain still leads to the slots behind it, for walks that are at it
+//! just then. So every rebuild goes through this module, which leaves no chain through a slot that
+//! is not in it.
 
 use std::sync::atomic::Ordering;
 
 use super::{Graph, NOBODY};
 
-/// The point that each slot hangs on, by slot.
+/// The host of each slot, by slot.
 #[derive(Debug, Default)]
 pub(crate) struct Hosts(Vec<u32>);
 
@@ -17,7 +18,7 @@ impl Hosts {
         self.of(slot).is_some()
     }
 
-    /// The point that a slot hangs on.
+    /// The host of a slot.
     pub(super) fn of(&self, slot: u32) -> Option<u32> {
         self.0.get(slot as usize).copied().filter(|&host| host != NOBODY)
     }
@@ -30,7 +31,7 @@ impl Hosts {
 }
 
 impl Graph {
-    /// The points that slots hang on, as chains have it.
+    /// The hosts of all slots, read from the chains.
     pub(crate) fn hosts(&self) -> Hosts {
         let mut hosts = Hosts(vec![NOBODY; self.n_slots()]);
         for point in self.points() {
@@ -39,7 +40,7 @@ impl Graph {
         hosts
     }
 
-    /// Hangs a slot on a point, first of its twins. Only on a point, and no point hangs itself.
+    /// Makes a slot the first twin of a point. Does nothing if `twin` is a point or `of` is none.
     pub(super) fn hang(&self, twin: u32, of: u32, hosts: &mut Hosts) {
         if hosts.of(twin) == Some(of) || self.is_point(twin) || !self.is_point(of) {
             return;
@@ -51,13 +52,13 @@ impl Graph {
         hosts.set(twin, of);
     }
 
-    /// Gives a point these twins and no others, in this order.
+    /// Gives a point exactly these twins, in this order.
     pub(crate) fn hang_all(&self, twins: &[u32], of: u32, hosts: &mut Hosts) {
         self.let_go(of, hosts);
         twins.iter().rev().for_each(|&twin| self.hang(twin, of, hosts));
     }
 
-    /// Makes a slot a point, without twins unless it is one already.
+    /// Makes a slot a point. A slot that was no point before begins without twins.
     pub(super) fn make_point(&self, slot: u32, hosts: &mut Hosts) {
         self.unhook(slot, hosts);
         if (slot as usize) < self.n_slots() && !self.is_point(slot) {
@@ -66,7 +67,7 @@ impl Graph {
         }
     }
 
-    /// Makes a slot no point, without links and twins.
+    /// Makes a point no point, and removes its links and twins.
     pub(super) fn take_out(&self, slot: u32, hosts: &mut Hosts) {
         if !self.is_point(slot) {
             return;
@@ -78,7 +79,7 @@ impl Graph {
         self.row(slot, 0).lock().set_point(false);
     }
 
-    /// Takes all twins from a point.
+    /// Removes all twins of a point.
     fn let_go(&self, of: u32, hosts: &mut Hosts) {
         if self.is_point(of) {
             let twins: Vec<u32> = self.twins(of).collect();
@@ -90,7 +91,7 @@ impl Graph {
         }
     }
 
-    /// Takes a slot out of the chain that it hangs in, if any; what is behind it stays there.
+    /// Removes a slot from its chain, if it is in one. The slots behind it stay in the chain.
     fn unhook(&self, twin: u32, hosts: &mut Hosts) {
         let (Some(host), Some(own)) = (hosts.of(twin), self.twin_cell(twin)) else { return };
         let is_before = |&slot: &u32| self.twin_cell(slot).is_some_and(|cell| cell.load(Ordering::Relaxed) == twin + 1);

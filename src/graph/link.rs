@@ -1,24 +1,29 @@
-//! Inserting a point: search, choose, link both ways.
+//! Inserting a point into the HNSW graph: search for candidates, choose links, link back.
 //!
 //! # Rows that come in an order
-//! Where rows come in the order of a slow walk, a new point's neighbours are those that came just before. A walk that
-//! begins at one place only may end away from them; the point then links to others, and the next to come that begin
-//! there link to it. Two strands grow beside each other through the same region without a link between them, and a
-//! search finds the points of one. So a walk also begins at the point that the thread linked before: where rows come in
-//! no order this costs one comparison and changes nothing.
+//! Where vectors arrive in the order of a slow drift, a new point's neighbours are the points that
+//! came just before it. A walk from a single start may end away from them. The new point then links
+//! to other points, and later points that start there link to it. Two strands grow side by side
+//! without a link between them, and a search finds the points of one only. So a walk also begins at
+//! the point that the thread linked last (`last`). For vectors in random order this costs one
+//! comparison and changes nothing.
 //!
-//! Where a walk began, above all the nearest points of the level above, is a candidate too. Of many points that are
-//! nearly equal, all other candidates are such points, and nothing would lead out of them.
+//! The starts of a walk, above all the nearest points of the level above, are candidates too. Among
+//! many nearly equal points all other candidates are such points, and no link would lead out of
+//! them.
 //!
 //! # Inner products
-//! Links that are chosen by inner product (ip-NSW: Morozov and Babenko, "Non-metric Similarity Graphs for Maximum Inner
-//! Product Search", 2018) lead to the longest vectors, and most points have no link that leads to them. Links that are
-//! chosen by distance lead everywhere, but a walk that follows them reaches the longest vectors slowly or not. So a
-//! point gets both: [`PLACE_SHARE`] of its links by distance, the others by inner product. Searches compare by inner
-//! product alone. A graph for each (ip-NSW+: Liu et al., "Understanding and Improving Proximity Graph based Maximum
-//! Inner Product Search", 2020) takes twice the memory. One comparison between the two, such as the inner product with
-//! a component that makes all vectors equally long, suits some data: recall was .04 with it where lengths are
-//! lognormal, and .49 without it where one component is a bias.
+//! Links chosen by inner product lead to the longest vectors, and no link leads to most points
+//! (ip-NSW: Morozov and Babenko, "Non-metric Similarity Graphs for Maximum Inner Product Search",
+//! 2018). Links chosen by distance lead everywhere, but walks along them reach the longest vectors
+//! slowly or never. So a point gets both: [`PLACE_SHARE`] of its links by distance, the others by
+//! inner product. Searches compare by inner product alone.
+//!
+//! Two alternatives were rejected. A graph for each comparison takes twice the memory (ip-NSW+: Liu
+//! et al., "Understanding and Improving Proximity Graph based Maximum Inner Product Search", 2020).
+//! A single comparison between the two, such as a component that makes all vectors equally long,
+//! suits only some data. Its recall was .04 where lengths are lognormal; where one component is a
+//! bias, recall without it was .49.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,7 +33,7 @@ use super::select::Selector;
 use super::walk::Walker;
 use super::{Change, Entry, Graph, Space, View};
 
-/// Room for linking, to be used again by one thread, and what its linking changed.
+/// One thread's buffers for linking, and the record of what its linking changed.
 #[derive(Default)]
 pub(crate) struct Linking<Q> {
     walker: Walker,
@@ -38,38 +43,39 @@ pub(crate) struct Linking<Q> {
     pub(super) candidates: Vec<Found>,
     slots: Vec<u32>,
     ranks: Vec<f32>,
-    /// Where walks begin, of each view.
+    /// For each view, the points at which the walk of the next level begins.
     starts: Vec<Vec<Found>>,
     rows: Vec<(usize, Vec<u32>)>,
-    /// The slot that was linked last plus one, if there is any; it may be another graph's.
+    /// The slot linked last plus one; 0 if there is none. It may be a slot of another graph.
     last: u32,
-    /// Everything that was changed since this was last emptied.
+    /// All changes since the caller last emptied this list.
     pub(crate) changes: Vec<Change>,
 }
 
-/// Nearest candidates that are held against a new point to see whether they are the same vector.
+/// Nearest candidates that are tested for being the same vector as the new point.
 const N_TWIN_CANDIDATES: usize = 4;
-/// The share of a point's links that are chosen by place where there is another view: numerator, denominator.
+/// Fraction of a point's links that [`View::Place`] chooses if there is another view: numerator,
+/// denominator.
 const PLACE_SHARE: (usize, usize) = (2, 3);
-/// By another view one in so many of `ef_construction` candidates is kept.
+/// Divisor of `ef_construction` for walks by [`View::Search`].
 const SEARCH_EF_SHARE: usize = 2;
-/// The nearest of where a walk began that are candidates.
+/// The most starts of a walk that become candidates.
 const N_START_CANDIDATES: usize = 8;
 
-/// How many of `most` links are chosen once this view was the last to choose.
+/// The number of links chosen, out of `most`, once `view` has chosen too.
 fn most_after(view: View, views: &[View], most: usize) -> usize {
     if view == View::Place && views.len() > 1 { most * PLACE_SHARE.0 / PLACE_SHARE.1 } else { most }
 }
 
 impl Graph {
-    /// Inserts a slot: as a point, or as a twin of the point that is the same vector. Any number of threads may do so
-    /// at once, for different slots.
+    /// Inserts a slot: as a twin if a point is the same vector, otherwise as a point. Threads may
+    /// insert different slots at the same time.
     pub(crate) fn link<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
         self.clear(slot);
         self.link_unless(space, slot, linking, Self::hang_on_twin);
     }
 
-    /// Takes away the links and twins that a slot had when it was last in the graph.
+    /// Removes the links and twins of the slot's previous use.
     fn clear(&self, slot: u32) {
         for level in 0..=self.level_of(slot) {
             let row = self.row(slot, level);
@@ -82,7 +88,7 @@ impl Graph {
         }
     }
 
-    /// Inserts a slot as a point even if its vector is in the graph already.
+    /// Inserts a slot as a point, even if another point is the same vector.
     pub(super) fn link_as_point<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
         self.link_unless(space, slot, linking, |_, _, _, _| false);
     }
@@ -107,12 +113,13 @@ impl Graph {
         }
         let mut rows = std::mem::take(&mut linking.rows);
         rows.clear();
-        // It is the first so high. That it has no links there has to be said: it may have had some the last time.
+        // Above the entry's level the new point has no neighbours. The delta must list these empty
+        // rows too: a replay may find links of the slot's previous use there.
         rows.extend((entry.level + 1..=level).rev().map(|level| (level, Vec::new())));
         for level in (0..=level.min(entry.level)).rev() {
             linking.selector.begin(std::iter::empty());
             for (place, &view) in views.iter().enumerate() {
-                // One view's query serves all levels.
+                // A single view's query serves all levels.
                 if views.len() > 1 {
                     space.query_of(slot, view, &mut linking.query);
                 }
@@ -126,7 +133,7 @@ impl Graph {
             }
             rows.push((level, linking.selector.taken.clone()));
         }
-        // Level 0 first, so that whoever comes from above finds a way on.
+        // Level 0 is written first, so that a walk from a higher level can go on from the point.
         for (level, links) in rows.iter().rev() {
             self.set_row(slot, *level, links, linking);
         }
@@ -139,7 +146,7 @@ impl Graph {
         (linking.rows, linking.last) = (rows, slot + 1);
     }
 
-    /// Makes the first point of an empty region; otherwise returns the entry.
+    /// Makes a slot the first point of an empty region; otherwise returns the region's entry.
     fn found<Q>(&self, slot: u32, (region, level): (u32, usize), linking: &mut Linking<Q>) -> Option<Entry> {
         self.row(slot, 0).lock().set_point(true);
         let (empty, first) = (Entry::pack(None), Entry { slot, level });
@@ -153,20 +160,20 @@ impl Graph {
                 None
             }
             Err(other) => {
-                // It may yet become a twin of whoever was first.
+                // The slot may still become a twin of the point that came first.
                 self.row(slot, 0).lock().set_point(false);
                 Entry::unpack(other)
             }
         }
     }
 
-    /// If the vector is in the graph already, hangs the slot on its point: any number of the same vector costs the
-    /// graph one point.
+    /// If a point is the same vector, appends the slot to its twins. So any number of equal vectors
+    /// costs the graph one point.
     fn hang_on_twin<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) -> bool {
         let nearest = linking.candidates.iter().take(N_TWIN_CANDIDATES);
         let Some(of) = nearest.map(|found| found.slot).find(|&found| space.is_same(found, slot)) else { return false };
         let (Some(chain), Some(own)) = (self.twin_cell(of), self.twin_cell(slot)) else { return false };
-        // Under the point's lock: a point that was taken out meanwhile takes no one on.
+        // Under the lock: a point that a sweep removed meanwhile must not get twins.
         let row = self.row(of, 0);
         let _locked = row.lock();
         if !row.is_point() {
@@ -188,7 +195,7 @@ impl Graph {
         linking.changes.push(Change::Row { slot, level });
     }
 
-    /// Adds a link from a neighbour to a new point, pruning the neighbour's row if it is full.
+    /// Adds a link from a neighbour to a new point. Prunes the neighbour's row if it is full.
     pub(super) fn link_back<S: Space>(
         &self,
         space: &S,
@@ -209,7 +216,7 @@ impl Graph {
         self.prune(space, from, level, &row, links, linking);
     }
 
-    /// Replaces a row by the best of some links.
+    /// Replaces a row by those of `links` that pruning spares and the best of the others.
     pub(super) fn prune<S: Space>(
         &self,
         space: &S,
@@ -224,7 +231,7 @@ impl Graph {
         self.refill(space, slot, level, row, &kept, links, linking);
     }
 
-    /// Replaces a row by some links and, as far as there is room, the best of others.
+    /// Replaces a row by `links`, then the best of `others` while there is room.
     #[expect(clippy::too_many_arguments, reason = "where, what, and room to do it in")]
     pub(super) fn refill<S: Space>(
         &self,
@@ -252,7 +259,7 @@ impl Graph {
         linking.changes.push(Change::Row { slot, level });
     }
 
-    /// Lets walks of a region begin at a point if it is higher than where they begin now.
+    /// Makes a point the entry of a region if its level is higher than the present entry's.
     fn raise_entry<Q>(&self, region: u32, new: Entry, linking: &mut Linking<Q>) {
         let raise = |packed| match Entry::unpack(packed) {
             Some(entry) if entry.level >= new.level => None,
@@ -267,7 +274,7 @@ impl Graph {
 }
 
 impl<Q: Default + Send> Linking<Q> {
-    /// Finds the points nearest to a slot that may be linked to, from the entry on.
+    /// Searches from the entry for the points nearest to a slot, and makes them candidates.
     pub(super) fn find_neighbors<S: Space<Query = Q>>(&mut self, graph: &Graph, space: &S, slot: u32) {
         space.query_of(slot, View::Place, &mut self.query);
         let region = graph.region_of(space, slot);
@@ -275,7 +282,7 @@ impl<Q: Default + Send> Linking<Q> {
         self.rank_candidates(space, slot);
     }
 
-    /// Searches for a point; the rank of the nearest found, and whether the point was.
+    /// Searches for a point. Returns the nearest distance found, and whether the point was found.
     pub(super) fn search_for<S: Space<Query = Q>>(
         &mut self,
         graph: &Graph,
@@ -289,17 +296,18 @@ impl<Q: Default + Send> Linking<Q> {
         (nearest, self.walker.found().any(|found| found.slot == slot))
     }
 
-    /// What the last walk found, nearest first.
+    /// The points that the last walk found, nearest first.
     pub(super) fn found(&self) -> impl Iterator<Item = Found> {
         self.walker.found()
     }
 
-    /// The query that was made last of a slot to find its neighbours.
+    /// The query made last to find a slot's neighbours.
     pub(super) fn query(&self) -> &Q {
         &self.query
     }
 
-    /// The same among all that links of level 0 lead to from the entry of its region, dead points included.
+    /// Makes candidates of the points found from the region's entry at level 0, dead ones included.
+    /// Uses the last query, and its rough distances.
     pub(super) fn find_from_entry<S: Space<Query = Q>>(&mut self, graph: &Graph, space: &S, slot: u32) {
         let region = graph.region_of(space, slot);
         let Some(entry) = graph.entry_of(region) else { return self.candidates.clear() };
@@ -310,7 +318,8 @@ impl<Q: Default + Send> Linking<Q> {
         self.candidates.extend(self.walker.found().filter(|found| found.slot != slot));
     }
 
-    /// Finds the points of a level nearest to a slot that may be linked to.
+    /// Searches a level for the points nearest to a slot and makes them candidates. The walk's
+    /// start and the entry are candidates too.
     pub(super) fn find_at<S: Space<Query = Q>>(&mut self, graph: &Graph, space: &S, slot: u32, level: usize) {
         let region = graph.region_of(space, slot);
         let Some(entry) = graph.entry_of(region) else { return self.candidates.clear() };
@@ -322,7 +331,7 @@ impl<Q: Default + Send> Linking<Q> {
         self.rank_slots(space);
     }
 
-    /// The same from some points on. The slot's query is made.
+    /// Makes candidates of the points found at a level from `starts`. Uses the last query.
     pub(super) fn find_from<S: Space<Query = Q>>(
         &mut self,
         graph: &Graph,
@@ -338,7 +347,8 @@ impl<Q: Default + Send> Linking<Q> {
         self.rank_candidates(space, slot);
     }
 
-    /// Finds the points of a level nearest to a slot by one view, from where the level above was left.
+    /// Makes candidates of the points found at a level by one view, from the starts that the level
+    /// above left. At level 0 the walk also begins at the point linked last.
     fn find_from_starts<S: Space<Query = Q>>(
         &mut self,
         graph: &Graph,
@@ -369,7 +379,7 @@ impl<Q: Default + Send> Linking<Q> {
         self.rank_slots(space);
     }
 
-    /// Takes the walker's points that may be linked to, closely ranked, nearest first.
+    /// Makes candidates of the points in the walker that may be linked to.
     fn rank_candidates<S: Space<Query = Q>>(&mut self, space: &S, slot: u32) {
         self.take_found(space, slot);
         self.rank_slots(space);
@@ -380,12 +390,12 @@ impl<Q: Default + Send> Linking<Q> {
         let others = || self.walker.found().map(|found| found.slot).filter(|&found| found != slot);
         self.slots.extend(others().filter(|&found| space.is_alive(found)));
         if self.slots.is_empty() {
-            // Where all around are dead, the way leads through them until they are swept.
+            // If all points found are dead, links lead through them until a sweep removes them.
             self.slots.extend(others());
         }
     }
 
-    /// Adds to those what a walk began at.
+    /// Adds the living among `starts` to the slots found.
     fn take_starts<S: Space<Query = Q>>(&mut self, space: &S, slot: u32, starts: &[u32]) {
         for &start in starts {
             if start != slot && space.is_alive(start) && !self.slots.contains(&start) {
@@ -394,7 +404,7 @@ impl<Q: Default + Send> Linking<Q> {
         }
     }
 
-    /// Makes candidates of slots.
+    /// Makes candidates of the slots found: exact distances, nearest first.
     fn rank_slots<S: Space<Query = Q>>(&mut self, space: &S) {
         self.ranks.resize(self.slots.len(), 0.0);
         space.rank_closely(&self.query, &self.slots, &mut self.ranks);
@@ -402,7 +412,7 @@ impl<Q: Default + Send> Linking<Q> {
     }
 }
 
-/// Candidates nearest first; of equal ranks the smaller slot first.
+/// Fills `candidates`, nearest first; equal distances in the order of slots.
 fn sort_into(candidates: &mut Vec<Found>, slots: &[u32], ranks: &[f32]) {
     candidates.clear();
     candidates.extend(slots.iter().zip(ranks).map(|(&slot, &rank)| Found { rank, slot }));

@@ -1,25 +1,28 @@
-//! The graph: hierarchical navigable small worlds over slots.
+//! The HNSW graph (hierarchical navigable small world) over slots.
 //!
-//! After Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable
-//! Small World graphs" (2018). Every point has a row of links at level 0 and, one in `m` of them, at levels above. The
-//! graph knows slots and asks a [`Space`] how near they are; vectors, documents and storage it does not know.
+//! After Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using
+//! Hierarchical Navigable Small World graphs" (2018). A slot that the graph links is a *point*.
+//! Every point has a row of links at level 0; one point in `m` has rows at higher levels too. The
+//! graph knows slots only and asks a [`Space`] for distances (`rank`). It does not know vectors,
+//! documents and storage.
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`row`] | one row of links: reading without a lock, changing under one |
-//! | [`beam`] | the frontier of a walk, and what it has seen |
-//! | [`walk`] | searching |
-//! | [`link`], [`select`] | inserting a point; choosing links |
-//! | [`sweep`] | taking dead points out |
-//! | [`regions`] | parts of the graph that no link joins, and where walks of each begin |
-//! | [`stray`] | points that a search for them misses: telling them, and choosing their links again |
-//! | [`audit`] | proving that it is sound, and finding what cannot be reached |
-//! | [`delta`] | what changed, as data, and making the same of it elsewhere |
-//! | [`hosts`] | hanging twins on points while a graph is put together |
-//! | [`parts`] | all of it as rows or as arrays, to be kept and taken up again |
+//! | [`row`] | one row of links: read without a lock, changed under one |
+//! | [`beam`] | the candidates of a beam search, and the slots it has visited |
+//! | [`walk`] | searching, with and without a filter |
+//! | [`link`], [`select`] | inserting a point; choosing its links |
+//! | [`sweep`] | removing dead points |
+//! | [`regions`] | parts of the graph without links between them, and the entry point of each |
+//! | [`stray`] | points that a search for them misses: detection, and choosing their links again |
+//! | [`audit`] | checking the graph's invariants, and mending unreachable points |
+//! | [`delta`] | changes as data, and replaying them on another graph |
+//! | [`hosts`] | attaching duplicates (`twins`) to points while a graph is rebuilt |
+//! | [`parts`] | the graph as rows or as arrays, to be stored and restored |
 //!
-//! Readers take no lock: a row that is being changed reads as a mix of its links before and after, all of which are
-//! points. A point's links are written before any row names it, and its own row at level 0 before those above.
+//! Readers take no lock. A row that is being changed reads as a mix of its links before and after;
+//! all of them are points. A point's own rows are written before another row names the point, level
+//! 0 first.
 
 pub(crate) mod audit;
 mod beam;
@@ -51,93 +54,95 @@ use self::row::Row;
 pub(crate) use self::walk::{Among, Tally, Walker};
 use crate::arena::Rows;
 
-/// What the graph asks about its points. Ranks compare: smaller is nearer.
+/// Answers the graph's questions about its points. A `rank` is a distance: smaller is nearer.
 pub(crate) trait Space: Sync {
-    /// A vector made ready to be compared with points.
+    /// A vector prepared for comparison with points.
     type Query: Default + Send;
 
-    /// The views by which links are chosen, each after the other.
+    /// The views by which a point's links are chosen, in this order.
     fn views(&self) -> &'static [View] {
         &[View::Place]
     }
 
-    /// Makes a query of a point.
+    /// Prepares the vector of `slot` as a query.
     fn query_of(&self, slot: u32, view: View, query: &mut Self::Query);
 
-    /// Ranks points, roughly and fast.
+    /// Writes the distances of `slots` into `ranks`, rough and fast.
     fn rank(&self, query: &Self::Query, slots: &[u32], ranks: &mut [f32]);
 
-    /// Ranks points closely.
+    /// Writes the distances of `slots` into `ranks`, more exactly than [`rank`](Space::rank).
     fn rank_closely(&self, query: &Self::Query, slots: &[u32], ranks: &mut [f32]);
 
-    /// Whether two points are the same vector.
+    /// Whether two slots hold the same vector.
     fn is_same(&self, a: u32, b: u32) -> bool;
 
-    /// The region that a slot belongs to: points are linked only within theirs.
+    /// The region of a slot. Points are linked only within their region.
     fn region_of(&self, _slot: u32) -> u32 {
         0
     }
 
-    /// Whether a point may be linked to. A point that may not is still walked through.
+    /// Whether new links may lead to a point. Walks pass through other points too.
     fn is_alive(&self, slot: u32) -> bool;
 
-    /// Whether anyone may still want to find a point: those that live, and those that died a moment ago.
+    /// Whether a search may still have to find a point: it lives, or an open view still sees it.
     fn is_needed(&self, slot: u32) -> bool;
 
-    /// Whether the search was cancelled or its deadline has passed: the walk ends at once.
+    /// Whether the search was cancelled or its deadline has passed. The walk then ends early.
     fn is_given_up(&self) -> bool {
         false
     }
 }
 
-/// What a query that is made of a point is compared by.
+/// The comparison for which a point's vector is prepared as a query.
 ///
-/// A metric needs one view: what is near a point is what a search for it wants. The inner product is no metric. A point
-/// need not be nearest to itself, and a few long vectors are nearest to all. See [`link`] for what follows from that.
+/// A metric needs one view: points near a point are what a search for it wants. The inner product
+/// is no metric. A point need not be nearest to itself, and a few long vectors are nearest to all.
+/// [`link`] describes the consequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum View {
-    /// Where points lie: the nearest to a point is itself.
+    /// By place: each point is nearest to itself.
     Place,
-    /// As searches compare.
+    /// By the same comparison as searches.
     Search,
 }
 
-/// How a graph is built.
+/// How a graph is built: HNSW's two parameters.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
-    /// Links that a new point gets at each level.
+    /// HNSW's M: links that a new point gets at each level.
     pub(crate) m: usize,
-    /// Candidates that a new point's links are chosen from.
+    /// HNSW's efConstruction: candidates from which a new point's links are chosen.
     pub(crate) ef_construction: usize,
 }
 
-/// Words of a cache line; rows of level 0 fill whole lines.
+/// Words of 4 bytes in a cache line of 64 bytes. Rows of level 0 fill whole lines.
 const LINE_WORDS: usize = 16;
-/// No point.
+/// The number that stands for "no slot".
 const NOBODY: u32 = u32::MAX;
-/// Levels are bounded by this whatever the hash says.
+/// The highest level, whatever the hash of a slot gives.
 const MAX_LEVEL: usize = 15;
 
 pub(crate) struct Graph {
     shape: Shape,
-    /// Links at level 0, by slot.
+    /// Rows of level 0, by slot.
     base: Rows<AtomicU32>,
-    /// Links at higher levels; a point's rows follow each other.
+    /// Rows of higher levels. A point's rows are adjacent, lowest level first.
     upper: Rows<AtomicU32>,
-    /// Each slot's first row in `upper`.
+    /// The index in `upper` of each slot's first row.
     upper_at: Rows<AtomicU32>,
-    /// Chains of points that are the same vector: of a point in the graph its first twin plus one, of a twin the next.
+    /// Chains of duplicates, by slot: a point's cell holds its first twin plus one, a twin's cell
+    /// the next twin plus one. 0 ends a chain.
     twins: Rows<AtomicU32>,
-    /// The level and slot at which walks of region 0 begin; [`NOBODY`] as long as there is none.
+    /// The packed entry point of region 0; [`NOBODY`] while there is none.
     entry: AtomicU64,
-    /// Where those of other regions do.
+    /// The entry points of all other regions.
     gates: Gates,
     n_reserved: AtomicUsize,
-    /// Rows of `upper` given out.
+    /// Rows of `upper` in use.
     n_upper: Mutex<usize>,
 }
 
-/// Where walks begin.
+/// An entry point: where walks of a region begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) slot: u32,
@@ -157,7 +162,8 @@ impl Entry {
 
 impl Graph {
     pub(crate) fn new(shape: Shape) -> Self {
-        // A quarter more than 2·m, so that rows are pruned seldom; with the header, whole cache lines.
+        // Room for 2.5·m links, a quarter more than the 2·m kept, so that rows are seldom pruned.
+        // With the header, rows fill whole cache lines.
         let base_words = (1 + shape.m * 2 + shape.m / 2).next_multiple_of(LINE_WORDS);
         let upper_words = (1 + shape.m + shape.m / 4).next_multiple_of(4);
         Graph {
@@ -177,7 +183,7 @@ impl Graph {
         self.shape
     }
 
-    /// Makes room for so many slots. On an error what was there stays.
+    /// Makes room for the slots below `n_slots`. After an error the graph keeps the room it had.
     pub(crate) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
         let mut n_upper = self.n_upper.lock();
         let n_reserved = self.n_reserved.load(Ordering::Relaxed);
@@ -199,7 +205,8 @@ impl Graph {
         Ok(())
     }
 
-    /// Bytes that links, twins and places take for so many slots.
+    /// Bytes of memory for the links, chains and row indexes of `n_slots` slots. The rows of higher
+    /// levels are counted in full.
     pub(crate) fn bytes_of(&self, n_slots: usize) -> usize {
         let upper = self.upper.bytes_of(*self.n_upper.lock());
         self.base.bytes_of(n_slots) + upper + n_slots * 2 * size_of::<u32>()
@@ -209,8 +216,8 @@ impl Graph {
         Entry::unpack(self.entry.load(Ordering::Acquire))
     }
 
-    /// The highest level of a slot: level `l` with probability `m⁻ˡ`, by a hash of the slot, so that a slot keeps its
-    /// upper rows when it is used again.
+    /// The highest level of a slot, by a hash of the slot: at least `l` with probability `m⁻ˡ`. A
+    /// slot keeps its level, and so its upper rows, when it is used again.
     pub(crate) fn level_of(&self, slot: u32) -> usize {
         let mut state = (u64::from(slot) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -219,7 +226,7 @@ impl Graph {
         ((-uniform.ln() / (self.shape.m as f64).ln()) as usize).min(MAX_LEVEL)
     }
 
-    /// A slot's row at a level that it has.
+    /// The row of a slot at a level up to its highest.
     #[inline(always)]
     fn row(&self, slot: u32, level: usize) -> Row<'_> {
         if level == 0 {
@@ -229,7 +236,7 @@ impl Graph {
         Row::new(self.upper.shared(at + level as u32 - 1))
     }
 
-    /// Most links a row keeps when it is pruned.
+    /// The most links that pruning leaves in a row: 2·m at level 0, `m` above.
     fn kept_links(&self, level: usize) -> usize {
         if level == 0 { self.shape.m * 2 } else { self.shape.m }
     }
@@ -238,13 +245,13 @@ impl Graph {
         self.twins.get(slot)
     }
 
-    /// The twins of a point in the graph, one after the other.
+    /// The twins of a point, in the order of its chain.
     pub(crate) fn twins(&self, slot: u32) -> impl Iterator<Item = u32> {
         let next = |slot: u32| self.twin_cell(slot)?.load(Ordering::Acquire).checked_sub(1);
         std::iter::successors(next(slot), move |&twin| next(twin))
     }
 
-    /// The links of a slot at a level, as they are now.
+    /// The links of a slot at a level at this moment.
     pub(crate) fn links(&self, slot: u32, level: usize) -> Vec<u32> {
         self.row(slot, level).iter().collect()
     }

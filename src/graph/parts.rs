@@ -1,6 +1,7 @@
-//! A graph taken apart: its rows one by one, or its arrays as they are, to be kept and taken up again.
+//! A graph as its rows, one by one, or as its arrays, to be stored and restored.
 //!
-//! Whoever puts a graph together sees to it that what a row names are points; [`Graph::audit`] tells whether it is so.
+//! A caller that rebuilds a graph must see to it that rows name points only. [`Graph::audit`]
+//! checks that.
 
 use std::collections::HashSet;
 use std::io;
@@ -18,7 +19,7 @@ use crate::arena::Rows;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) n_slots: usize,
-    /// Rows above level 0.
+    /// Rows of all levels above 0.
     pub(crate) n_upper: usize,
     pub(crate) entry: Option<Entry>,
 }
@@ -29,12 +30,12 @@ impl Graph {
         (slot as usize) < self.n_slots() && self.row(slot, 0).is_point()
     }
 
-    /// The links of a row, and which of them pruning spares. Nothing may be linked meanwhile.
+    /// The links of a row with their `kept` flags. Nothing may be linked meanwhile.
     pub(crate) fn row_links(&self, slot: u32, level: usize) -> Vec<Link> {
         self.row(slot, level).lock().links().collect()
     }
 
-    /// Gives a row links, as many as fit; at level 0 the slot becomes a point.
+    /// Replaces a row by as many of `links` as fit. At level 0 the slot becomes a point.
     pub(crate) fn put_row(&self, slot: u32, level: usize, links: impl Iterator<Item = Link>) {
         if slot as usize >= self.n_slots() || level > self.level_of(slot) {
             return;
@@ -46,8 +47,9 @@ impl Graph {
         }
     }
 
-    /// Takes over points, links, twins and entries of another graph of the same shape, as far as there is room. Nothing
-    /// may be linked there meanwhile; walks go on. No one else may use this one.
+    /// Copies points, links, twins and entries of `other`, a graph of the same shape, for the slots
+    /// that this graph has room for. Nothing may be linked in `other` meanwhile; searches may run.
+    /// Nobody else may use this graph.
     pub(crate) fn copy(&self, other: &Graph) {
         let slots = (0..self.n_slots().min(other.n_slots()) as u32).into_par_iter().with_min_len(1_024);
         slots.filter(|&slot| other.is_point(slot)).for_each(|slot| {
@@ -63,8 +65,8 @@ impl Graph {
         other.entries().for_each(|(region, entry)| self.set_entry_of(region, Some(entry)));
     }
 
-    /// Makes slots neither points nor twins, and says what that changed. Links to them stay: see [`tidy`](Graph::tidy).
-    /// No one else may use the graph.
+    /// Removes `slots` as points and as twins, and returns the changes. Links to them stay: see
+    /// [`tidy`](Graph::tidy). Nobody else may use the graph.
     pub(crate) fn forget(&self, slots: &HashSet<u32>, hosts: &mut Hosts) -> Vec<Change> {
         let twins = slots.iter().filter_map(|&slot| hosts.of(slot));
         let mut left: Vec<u32> = twins.filter(|host| !slots.contains(host)).collect();
@@ -85,15 +87,15 @@ impl Graph {
         changes
     }
 
-    /// Drops every link that [`audit`](Graph::audit) would call a fault. Returns the points that lost links by that. No
-    /// one else may use the graph.
+    /// Removes every link that [`audit`](Graph::audit) would report. Returns the points that lost
+    /// links. Nobody else may use the graph.
     pub(crate) fn tidy(&self, region_of: impl Fn(u32) -> u32 + Sync) -> Vec<u32> {
         let region_of = |slot: u32| if self.is_undivided() { 0 } else { region_of(slot) };
         let slots = (0..self.n_slots() as u32).into_par_iter().with_min_len(1_024);
         slots.filter(|&slot| self.is_point(slot) && self.tidy_rows(slot, &region_of)).collect()
     }
 
-    /// Drops a point's links that may not be there; true if there were any.
+    /// Removes a point's faulty links. True if there were any.
     fn tidy_rows(&self, slot: u32, region_of: &impl Fn(u32) -> u32) -> bool {
         let (mut is_short, region) = (false, region_of(slot));
         for level in 0..=self.level_of(slot) {
@@ -114,7 +116,7 @@ impl Graph {
         is_short
     }
 
-    /// How many points there are, and how many twins hang on them.
+    /// The numbers of points and of twins.
     pub(crate) fn counts(&self) -> (usize, usize) {
         self.points().fold((0, 0), |(n_points, n_twins), point| (n_points + 1, n_twins + self.twins(point).count()))
     }
@@ -123,7 +125,7 @@ impl Graph {
         self.entry.store(Entry::pack(entry), Ordering::Release);
     }
 
-    /// Gives a point that has lost links others beside those it has left, and links back.
+    /// Gives a point that has lost links new ones beside those left, and links back.
     pub(crate) fn repair<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
         if !self.is_point(slot) {
             return;
@@ -142,7 +144,7 @@ impl Graph {
         }
     }
 
-    /// The same for a point that has fewer links than a new one gets.
+    /// As [`repair`](Graph::repair), but only for a point with fewer than `m` links at level 0.
     pub(crate) fn repair_short<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
         if self.is_point(slot) && self.row(slot, 0).iter().len() < self.shape.m {
             self.repair(space, slot, linking);
@@ -154,14 +156,14 @@ impl Graph {
         Extent { n_slots: self.n_slots(), n_upper, entry: self.entry() }
     }
 
-    /// The arrays, and how many rows of each an extent takes.
+    /// The arrays, and the number of rows of each that are in use.
     pub(crate) fn arrays(&self, extent: &Extent) -> [(&Rows<AtomicU32>, usize); 4] {
         let Extent { n_slots, n_upper, .. } = *extent;
         [(&self.base, n_slots), (&self.upper, n_upper), (&self.upper_at, n_slots), (&self.twins, n_slots)]
     }
 
-    /// Takes up the arrays of a graph of the same shape, which `fill` brings one after the other. Only for a graph
-    /// without slots.
+    /// Takes over the arrays of a graph of the same shape; `fill` reads one array per call. Only
+    /// for a graph without slots.
     pub(crate) fn adopt(
         &self,
         extent: &Extent,
@@ -176,7 +178,7 @@ impl Graph {
 }
 
 impl Entry {
-    /// As one number; that of no entry is the largest that a slot can be.
+    /// As one number: the level in bits 32–63, the slot in bits 0–31. No entry is `u32::MAX`.
     pub(crate) fn to_bits(entry: Option<Entry>) -> u64 {
         Entry::pack(entry)
     }

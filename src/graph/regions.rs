@@ -1,8 +1,9 @@
-//! Regions: parts of a graph that no link joins. Walks of each begin at an entry of its own.
+//! Regions: parts of a graph without links between them. Each has an entry point of its own.
 //!
-//! A [`Space`] says which region a slot belongs to. Region 0 has its entry in the graph itself; any other has a gate
-//! from its first point on until it is disbanded. In an *undivided* graph, as older versions made them, points of all
-//! regions are linked with each other, and every walk begins at the entry of region 0.
+//! A [`Space`] tells the region of a slot. The entry of region 0 is in the graph itself. Every
+//! other region has a *gate*, which holds its entry, from its first point until it is disbanded.
+//! Older versions made *undivided* graphs: points of all regions are linked with each other, and
+//! every walk begins at the entry of region 0.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,10 +13,10 @@ use arc_swap::ArcSwap;
 
 use super::{Change, Entry, Graph, Space};
 
-/// Where walks begin in regions other than 0.
+/// The entry points of regions other than 0.
 #[derive(Default)]
 pub(super) struct Gates {
-    /// Packed entries, by region. The map is copied when a region comes or goes.
+    /// Packed entries, by region. The map is copied when a region is added or removed.
     by_region: ArcSwap<HashMap<u32, Arc<AtomicU64>>>,
     is_undivided: AtomicBool,
 }
@@ -26,17 +27,17 @@ impl Graph {
         self.gates.is_undivided.load(Ordering::Acquire)
     }
 
-    /// Says that points of all regions are linked with each other. No one else may use the graph.
+    /// Marks the graph as undivided. Nobody else may use the graph.
     pub(crate) fn set_undivided(&self) {
         self.gates.is_undivided.store(true, Ordering::Release);
     }
 
-    /// The region that a slot is linked in.
+    /// The region in which a slot is linked.
     pub(crate) fn region_of<S: Space>(&self, space: &S, slot: u32) -> u32 {
         if self.is_undivided() { 0 } else { space.region_of(slot) }
     }
 
-    /// Where walks of a region begin.
+    /// The entry point of a region.
     pub(crate) fn entry_of(&self, region: u32) -> Option<Entry> {
         match region {
             0 => self.entry(),
@@ -49,7 +50,7 @@ impl Graph {
         self.gates.by_region.load().contains_key(&region)
     }
 
-    /// The regions other than 0 that have a gate, in order.
+    /// The regions other than 0 with a gate, in ascending order.
     pub(crate) fn gates(&self) -> Vec<u32> {
         let mut regions: Vec<u32> = self.gates.by_region.load().keys().copied().collect();
         regions.sort_unstable();
@@ -62,7 +63,7 @@ impl Graph {
         self.entry().map(|entry| (0, entry)).into_iter().chain(others)
     }
 
-    /// Lets walks of a region begin elsewhere. Without an entry the gate of a region other than 0 is gone.
+    /// Sets the entry of a region. Without an entry, a region other than 0 loses its gate.
     pub(crate) fn set_entry_of(&self, region: u32, entry: Option<Entry>) {
         match (region, entry) {
             (0, entry) => self.set_entry(entry),
@@ -71,7 +72,7 @@ impl Graph {
         }
     }
 
-    /// Does something with the packed entry of a region, which has a gate from now on.
+    /// Calls `work` with the packed entry of a region. Adds a gate if the region has none.
     pub(super) fn at_gate<T>(&self, region: u32, work: impl FnOnce(&AtomicU64) -> T) -> T {
         if region == 0 {
             return work(&self.entry);
@@ -84,7 +85,7 @@ impl Graph {
             gates.entry(region).or_insert_with(|| Arc::new(AtomicU64::new(Entry::pack(None))));
             gates
         });
-        // Only the linker closes gates, and not while it links.
+        // Only the linker closes gates, and never while it links.
         match self.gates.by_region.load().get(&region) {
             Some(gate) => work(gate),
             None => work(&AtomicU64::new(Entry::pack(None))),
@@ -98,8 +99,8 @@ impl Graph {
         });
     }
 
-    /// Lets walks of each region begin at the highest of its points, if they do not begin at one of them. Returns what
-    /// changed. No one else may use the graph.
+    /// Makes its highest point the entry of each region whose entry is missing or none of its
+    /// points. Returns the changes. Nobody else may use the graph.
     pub(crate) fn settle_entries(&self, region_of: impl Fn(u32) -> u32) -> Vec<Change> {
         let region_of = |slot: u32| if self.is_undivided() { 0 } else { region_of(slot) };
         let is_sound = |(region, Entry { slot, level }): (u32, Entry)| {
@@ -120,7 +121,7 @@ impl Graph {
         changes
     }
 
-    /// The highest of the points of each region; the lowest slot of several.
+    /// The highest point of each region; of several, the lowest slot.
     pub(super) fn highest(&self, region_of: impl Fn(u32) -> Option<u32>) -> HashMap<u32, Entry> {
         let mut highest: HashMap<u32, Entry> = HashMap::new();
         for slot in self.points() {
@@ -134,8 +135,9 @@ impl Graph {
         highest
     }
 
-    /// Takes all points of some regions out, and their gates. Returns the slots that are gone, twins included, which no
-    /// other point's row names, and what changed. Nothing may be linked meanwhile; walks go on.
+    /// Removes all points and gates of some regions. Returns the removed slots, twins included, and
+    /// the changes. No other point's row names these slots. Nothing may be linked meanwhile;
+    /// searches may run.
     pub(crate) fn disband(&self, regions: &HashSet<u32>, region_of: impl Fn(u32) -> u32) -> (Vec<u32>, Vec<Change>) {
         self.close_gates(regions);
         let points: Vec<u32> = self.points().filter(|&slot| regions.contains(&region_of(slot))).collect();
@@ -143,7 +145,7 @@ impl Graph {
         changes.extend(regions.iter().map(|&region| Change::entry(region)));
         let gone = points.iter().flat_map(|&slot| std::iter::once(slot).chain(self.twins(slot))).collect();
         for slot in points {
-            // Its links and twins stay until it is linked again: walks that are just there go on from it.
+            // Row and twins stay until the slot is linked again, for walks that are at it now.
             self.row(slot, 0).lock().set_point(false);
         }
         (gone, changes)

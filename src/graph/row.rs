@@ -5,8 +5,8 @@
 //! word 1…  a slot in bits 0–30; bit 31: the link is kept when the row is pruned
 //! ```
 //!
-//! Readers load words and never wait. A writer holds the lock bit. A link that is kept is what a point that could not
-//! be reached hangs on.
+//! Readers load words and never wait. A writer holds the lock bit. Kept links make points reachable
+//! that no other link led to.
 
 use crate::sync::{self, AtomicU32, Ordering};
 
@@ -22,7 +22,7 @@ pub(super) struct Row<'g> {
     words: &'g [AtomicU32],
 }
 
-/// A row that no one else changes.
+/// A row locked by this thread: no other thread changes it.
 pub(super) struct LockedRow<'g> {
     row: Row<'g>,
 }
@@ -40,13 +40,13 @@ impl<'g> Row<'g> {
         Row { words }
     }
 
-    /// The words' address, to fetch them early.
+    /// The address and the bytes of the row, for prefetching.
     #[inline(always)]
     pub(super) fn start(self) -> (*const u8, usize) {
         (self.words.as_ptr().cast(), size_of_val(self.words))
     }
 
-    /// Most links the row can hold.
+    /// The most links that fit.
     pub(super) fn capacity(self) -> usize {
         self.words.len() - 1
     }
@@ -56,7 +56,8 @@ impl<'g> Row<'g> {
         ((self.words[0].load(Ordering::Acquire) & COUNT) as usize).min(self.words.len() - 1)
     }
 
-    /// The slots linked to. Loading each with `Acquire` means that whoever sees a link sees what it leads to.
+    /// The slots linked to. Each load is `Acquire`: a reader that sees a link also sees the rows of
+    /// the point it leads to.
     #[inline(always)]
     pub(super) fn iter(self) -> impl ExactSizeIterator<Item = u32> + 'g {
         self.words[1..=self.n_links()].iter().map(|word| word.load(Ordering::Acquire) & !KEPT)
@@ -67,10 +68,10 @@ impl<'g> Row<'g> {
         self.words[0].load(Ordering::Acquire) & POINT != 0
     }
 
-    /// Waits until no one else changes the row.
+    /// Waits until no other thread holds the lock, and takes it.
     pub(super) fn lock(self) -> LockedRow<'g> {
         let backoff = Backoff::new();
-        // Who waits writes nothing: the word is the holder's.
+        // A waiting thread writes nothing, because the header belongs to the lock's holder.
         while !self.try_lock() {
             sync::wait(&backoff);
         }
@@ -93,7 +94,7 @@ impl LockedRow<'_> {
             .map(|word| Link { slot: word & !KEPT, kept: word & KEPT != 0 })
     }
 
-    /// Adds a link at the end; false if the row is full.
+    /// Adds a link at the end. False if the row is full.
     pub(super) fn append(&self, link: Link) -> bool {
         let n_links = self.row.n_links();
         if n_links == self.row.capacity() {
@@ -104,7 +105,7 @@ impl LockedRow<'_> {
         true
     }
 
-    /// Replaces all links.
+    /// Replaces all links, by as many of `links` as fit.
     pub(super) fn replace(&self, links: &[Link]) {
         let links = &links[..links.len().min(self.row.capacity())];
         for (word, link) in self.row.words[1..].iter().zip(links) {
@@ -113,14 +114,14 @@ impl LockedRow<'_> {
         self.set_count(links.len());
     }
 
-    /// Spares a link that is there from pruning; false if it is not there.
+    /// Makes pruning spare a link. False if the row does not have the link.
     pub(super) fn keep(&self, slot: u32) -> bool {
         let words = &self.row.words[1..=self.row.n_links()];
         let found = words.iter().find(|word| word.load(Ordering::Relaxed) & !KEPT == slot);
         found.inspect(|word| word.store(Link { slot, kept: true }.word(), Ordering::Release)).is_some()
     }
 
-    /// Says whether the slot is a point of the graph.
+    /// Records whether the slot is a point of the graph.
     pub(super) fn set_point(&self, is_point: bool) {
         let header = self.row.words[0].load(Ordering::Relaxed);
         self.row.words[0].store(if is_point { header | POINT } else { header & !POINT }, Ordering::Release);

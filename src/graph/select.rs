@@ -1,28 +1,29 @@
-//! Choosing links among candidates: the paper's heuristic (algorithm 4).
+//! Choosing links among candidates: the neighbour selection heuristic of HNSW (Malkov and Yashunin
+//! 2018, algorithm 4).
 //!
-//! A candidate is taken if it is nearer to the point than to every candidate taken before, so that links lead in
-//! different directions rather than all into one cluster.
+//! A candidate is taken unless it is nearer to a candidate taken before than to the point. So links
+//! lead in different directions rather than all into one cluster.
 
 use super::beam::Found;
 use super::{NOBODY, Space, View};
 
-/// Room for choosing, to be used again.
+/// Buffers for choosing links, reused for each choice.
 #[derive(Default)]
 pub(super) struct Selector<Q> {
     query: Q,
     ranks: Vec<f32>,
-    /// The candidates taken; those of one view nearest first.
+    /// The slots taken: those of [`begin`](Selector::begin), then each view's, nearest first.
     pub(super) taken: Vec<u32>,
 }
 
 impl<Q: Default + Send> Selector<Q> {
-    /// Begins with points that are taken whatever they are.
+    /// Starts a choice with points that are taken unconditionally.
     pub(super) fn begin(&mut self, kept: impl Iterator<Item = u32>) {
         self.taken.clear();
         self.taken.extend(kept);
     }
 
-    /// Goes on to take candidates, which stand nearest first by this view, until `most` are taken.
+    /// Takes candidates, sorted nearest first by `view`, until `most` points are taken in all.
     pub(super) fn select<S: Space<Query = Q>>(&mut self, space: &S, view: View, candidates: &[Found], most: usize) {
         let n_before = self.taken.len();
         let mut last = NOBODY;
@@ -46,7 +47,7 @@ impl<Q: Default + Send> Selector<Q> {
         }
         space.query_of(candidate.slot, view, &mut self.query);
         self.ranks.resize(self.taken.len(), 0.0);
-        // Few are needed to turn a candidate down, and they are mostly among the nearest.
+        // Chunks of 8: few taken points are needed to reject a candidate, mostly near ones.
         for (slots, ranks) in self.taken.chunks(CHUNK).zip(self.ranks.chunks_mut(CHUNK)) {
             space.rank_closely(&self.query, slots, ranks);
             if ranks.iter().any(|&rank| rank < candidate.rank) {

@@ -1,27 +1,28 @@
-//! Points that a search for them misses: telling them, and choosing their links again.
+//! Stray points, which a search for them misses: detection, and choosing their links again.
 //!
-//! A graph cannot be walked well where points were linked while most of their neighbours were not there yet, or while
-//! walks could not get to them. So it is where thousands of nearly equal points come before all others: above level 0
-//! too walks end among them, and those that come later are linked to them rather than to each other. No count of links
-//! tells that. A search for a point itself does, at a sixth of what linking it takes. So a few points are searched for
-//! now and then; only if some of them are missed does it become everyone's turn.
+//! Strays arise where points are linked while most of their neighbours are missing, or while walks
+//! cannot get to these. An example is thousands of nearly equal points that arrive before all
+//! others. Walks end among them even above level 0, and later points get links to them rather than
+//! to each other. No count of links shows that. A search for the point itself does, at a sixth of
+//! the cost of linking it. So a sample of points is searched for now and then. Only if too many of
+//! the sample are strays, all points are examined.
 
 use super::beam::Found;
 use super::link::Linking;
 use super::row::Link;
 use super::{Graph, Space};
 
-/// Points that a search for a point may keep.
+/// HNSW's ef of the search for a point.
 const EF: usize = 16;
-/// A point is not missed if one is found that is nearer to it than this part of what the entry is: which of many nearly
-/// equal points is found is all the same.
+/// A point counts as found if the nearest result is nearer to it than this fraction of its distance
+/// to the entry. Among many nearly equal points it does not matter which one is found.
 const NEARLY_EQUAL: f32 = 0.02;
 
-/// Points wherever they lie at which a walk to a stray begins.
+/// Points at arbitrary places from which the second walk to a stray begins.
 const N_SCATTERED: usize = 8;
-/// Slots looked at for those.
+/// The most slots examined to find [`N_SCATTERED`] points.
 const N_TRIES: u64 = 256;
-/// Spreads numbers over 64 bits: 2⁶⁴ by the golden ratio.
+/// Factor of a multiplicative (Fibonacci) hash: 2⁶⁴ divided by the golden ratio.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Graph {
@@ -40,7 +41,8 @@ impl Graph {
         nearest - own > NEARLY_EQUAL * (far - own)
     }
 
-    /// Chooses links again for a point that is above level 0, where walks come by, or that a search for it misses.
+    /// Chooses links again for a point that a search misses, and for every point above level 0,
+    /// since most walks pass there.
     pub(crate) fn straighten<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
         if self.is_point(slot) && (self.level_of(slot) > 0 || self.is_stray(space, slot, linking)) {
             self.relink(space, slot, linking);
@@ -48,10 +50,11 @@ impl Graph {
         }
     }
 
-    /// If a search for a point misses it, links to it from where the search ends, by a link that is never pruned:
-    /// between clusters that lie far apart no other links last, since all that lead to the same are chosen from.
+    /// If a search for a point misses it, adds a link to it from where the search ends. Pruning
+    /// spares this link. Between distant clusters no other links last, because pruning keeps few of
+    /// the links that lead into the same cluster.
     pub(crate) fn lead_to_stray<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
-        // Among inner products a point that nothing is near need not be found.
+        // With inner products, a point that is near to nothing need not be found.
         if space.views().len() > 1 || !self.is_stray(space, slot, linking) {
             return;
         }
@@ -59,13 +62,13 @@ impl Graph {
         self.lead_to(space, slot, &ends, linking);
     }
 
-    /// Chooses a point's links again, from those it has and what is near it now.
+    /// Chooses a point's links again, from its present links and the points near it now.
     fn relink<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
         let Some(entry) = self.entry_of(self.region_of(space, slot)) else { return };
         for level in (0..=self.level_of(slot).min(entry.level)).rev() {
             linking.find_at(self, space, slot, level);
             let mut others: Vec<u32> = linking.candidates.iter().map(|found| found.slot).collect();
-            // A walk that ends among nearly equal points finds no others; one that begins elsewhere may.
+            // A walk that ends among nearly equal points finds no others; one from elsewhere may.
             let scattered: Vec<u32> = self.scattered(space, slot, level).collect();
             linking.find_from(self, space, slot, level, &scattered);
             others.extend(linking.candidates.iter().map(|found| found.slot));
@@ -82,7 +85,7 @@ impl Graph {
         }
     }
 
-    /// A few points of a level wherever they lie in the slot's region; others for each slot.
+    /// Up to 8 points of a level from arbitrary places in the region; each slot has its own.
     fn scattered<S: Space>(&self, space: &S, slot: u32, level: usize) -> impl Iterator<Item = u32> {
         let n_slots = self.n_slots() as u64;
         let spread = move |n: u64| (u64::from(slot) * N_TRIES + n).wrapping_mul(SPREAD) >> 32;
@@ -92,9 +95,9 @@ impl Graph {
         points.filter(move |&far| self.is_point(far) && self.region_of(space, far) == region).take(N_SCATTERED)
     }
 
-    /// About `most` points, spread over all slots below `n_slots`; the same for the same graph.
+    /// About `most` points, spread evenly over the slots below `n_slots`; deterministic.
     pub(crate) fn sample(&self, n_slots: usize, most: usize) -> Vec<u32> {
-        // Steps of the golden ratio: wherever it ends, none are close to each other.
+        // Steps by the golden ratio keep any number of slots well apart.
         let step = (n_slots as f64 * 0.618_033_988_749_895) as usize | 1;
         let slots = (0..most.min(n_slots)).map(|n| (n * step % n_slots) as u32);
         slots.filter(|&slot| self.is_point(slot)).collect()

@@ -1,8 +1,9 @@
-//! Taking dead points out: links that lead to them are led past them.
+//! Removing dead points: links to them are replaced by links past them.
 //!
-//! After FreshDiskANN's consolidation (Singh et al., 2021): a point that links to dead ones takes their links as
-//! candidates to fill its row up again. Unlike there, it keeps its other links: they are not worse than before. Points
-//! are swept many at a time, because each sweep looks at every row of their regions.
+//! After the consolidation of FreshDiskANN (Singh et al., 2021): a point with links to dead points
+//! takes the links of those as candidates to refill its row. Unlike there, the point keeps its
+//! other links, because they are as good as before. A sweep removes many points at once, because it
+//! reads every row of their regions.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -11,18 +12,19 @@ use super::link::Linking;
 use super::row::Link;
 use super::{Change, Entry, Graph, Space};
 
-/// Points to be taken out, and what has to happen before.
+/// The points that a sweep removes, and the work left before it may.
 pub(crate) struct Sweep {
     doomed: HashSet<u32>,
-    /// Slots that no point's row names any more once the sweep is over, twins included.
+    /// Slots, twins included, that no point's row names once the sweep is over.
     gone: Vec<u32>,
-    /// Where walks begin from then on, of regions where they begin at a doomed point now.
+    /// New entries of the regions whose entry is doomed.
     entries: Vec<(u32, Option<Entry>)>,
 }
 
 impl Graph {
-    /// Begins a sweep of what is dead now, of points for which `is_swept` holds: all of some regions. Until it is over
-    /// nothing may be linked; walks go on.
+    /// Begins a sweep of the points that are no longer needed. `is_swept` selects all points of
+    /// some regions. Nothing may be linked until [`finish_sweep`](Graph::finish_sweep); searches
+    /// may run.
     pub(crate) fn begin_sweep<S: Space>(
         &self,
         space: &S,
@@ -41,7 +43,7 @@ impl Graph {
                 heirs.extend(self.twins(slot).next());
             }
         }
-        // A twin takes its point's place, and keeps the twins behind it.
+        // The first twin that is left takes its point's place. The twins behind it stay its twins.
         for heir in heirs {
             self.link_as_point(space, heir, linking);
             linking.changes.push(Change::Twins { of: heir });
@@ -57,7 +59,7 @@ impl Graph {
         sweep
     }
 
-    /// Leads a point's links past the doomed. May run for many points at once.
+    /// Replaces a point's links to doomed points. Threads may do so for different points at once.
     pub(crate) fn bypass<S: Space>(&self, space: &S, sweep: &Sweep, slot: u32, linking: &mut Linking<S::Query>) {
         if sweep.doomed.contains(&slot) {
             return;
@@ -74,21 +76,21 @@ impl Graph {
         }
     }
 
-    /// Takes the doomed out and returns the slots that are gone: no point's row names them.
+    /// Removes the doomed points. Returns the slots that no point's row names any more.
     pub(crate) fn finish_sweep<Q: Default + Send>(&self, sweep: Sweep, linking: &mut Linking<Q>) -> Vec<u32> {
         for &(region, entry) in &sweep.entries {
             self.set_entry_of(region, entry);
             linking.changes.push(Change::entry(region));
         }
         for &slot in &sweep.doomed {
-            // Its links and twins stay until it is linked again: walks that are just there go on from it.
+            // Row and twins stay until the slot is linked again, for walks that are at it now.
             self.row(slot, 0).lock().set_point(false);
             linking.changes.push(Change::Gone { slot });
         }
         sweep.gone
     }
 
-    /// Takes dead twins out of a point's chain; false if there were none.
+    /// Removes dead twins from a point's chain. False if there were none.
     fn drop_dead_twins<S: Space>(&self, space: &S, point: u32, gone: &mut Vec<u32>) -> bool {
         let n_before = gone.len();
         let _locked = self.row(point, 0).lock();
@@ -98,7 +100,7 @@ impl Graph {
             if space.is_needed(twin) {
                 before = next;
             } else {
-                // The twin itself still leads on, for walks that are just there.
+                // The twin's own cell stays, for walks that are at it now.
                 before.store(next.load(Ordering::Acquire), Ordering::Release);
                 gone.push(twin);
             }

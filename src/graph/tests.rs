@@ -1,4 +1,4 @@
-//! The graph against its obvious twins: brute force, counting, plain maps.
+//! The graph against reference implementations: brute force, counting, plain maps.
 
 mod copies;
 mod histories;
@@ -16,7 +16,7 @@ use super::audit::Audit;
 use super::*;
 use crate::distance::{Kernel, Metric};
 
-// The twin of a collection: rows of `f32`, and who lives.
+// A collection in miniature: rows of `f32`, and which slots live.
 
 struct Toy {
     dimension: usize,
@@ -24,9 +24,9 @@ struct Toy {
     alive: Vec<AtomicBool>,
     kernel: Kernel,
     n_ranked: AtomicUsize,
-    /// Gives up the processor every so many ranks, so that threads meet in the middle of what they do.
+    /// Yields the processor after this many comparisons, so that threads interleave.
     restless: Option<usize>,
-    /// Slots belong to so many regions by turns.
+    /// Slots are dealt out to this many regions in turn.
     n_regions: u32,
 }
 
@@ -58,7 +58,7 @@ impl Toy {
         self.alive[slot as usize].store(false, Ordering::Release);
     }
 
-    /// The nearest of some slots that live, as ranks.
+    /// The distances of the `n` nearest living slots of `among`.
     fn nearest(&self, query: &[f32], among: impl Iterator<Item = u32>, n: usize) -> Vec<f32> {
         let mut ranks: Vec<f32> =
             among.filter(|&slot| self.is_alive(slot)).map(|slot| (self.kernel)(query, self.vector(slot))).collect();
@@ -78,7 +78,7 @@ impl Space for Toy {
     fn query_of(&self, slot: u32, view: View, query: &mut Vec<f32>) {
         query.clear();
         query.extend_from_slice(self.vector(slot));
-        // One component more says that places are compared.
+        // An additional component marks a query that compares by place.
         query.extend((view == View::Place && self.is_product()).then_some(0.0));
     }
 
@@ -117,7 +117,7 @@ impl Space for Toy {
     }
 }
 
-/// Vectors in clusters of about forty, with a little noise over all of space.
+/// Vectors in clusters of about 40. One vector in 20 is noise over all of space instead.
 fn clustered(rng: &mut StdRng, n: usize, dimension: usize) -> Vec<f32> {
     let mut row = |centre: &[f32], spread: f32| -> Vec<f32> {
         centre.iter().map(|x| x + spread * (0..4).map(|_| rng.random_range(-0.5..0.5f32)).sum::<f32>()).collect()
@@ -142,7 +142,7 @@ fn empty(shape: Shape, n_slots: u32) -> Graph {
     graph
 }
 
-/// Links slots in turn by some threads, and returns what each changed.
+/// Links slots in turn by `n_threads` threads, and returns the changes of each.
 fn link_all(graph: &Graph, toy: &Toy, slots: &[u32], n_threads: usize) -> Vec<Vec<Change>> {
     let next = AtomicUsize::new(0);
     let worker = || {
@@ -164,7 +164,7 @@ fn built(shape: Shape, toy: &Toy, n_threads: usize) -> Graph {
     graph
 }
 
-/// Slots found, nearest first, each point followed by its twins; the dead are left out.
+/// The slots found, nearest first, each point followed by its twins, without dead ones.
 fn search(graph: &Graph, toy: &Toy, query: &[f32], ef: usize) -> Vec<u32> {
     let mut walker = Walker::default();
     graph.search(toy, &query.to_vec(), (0, ef), &mut walker);
@@ -173,7 +173,7 @@ fn search(graph: &Graph, toy: &Toy, query: &[f32], ef: usize) -> Vec<u32> {
     with_twins.filter(|&slot| toy.is_alive(slot)).collect()
 }
 
-/// The share of the ten nearest, twins included, that searches find.
+/// The fraction of the ten nearest, twins included, that searches find.
 fn recall(graph: &Graph, toy: &Toy, rng: &mut StdRng) -> f64 {
     let n_queries = 200;
     let (mut n_found, mut n_wanted) = (0, 0);
@@ -189,7 +189,7 @@ fn recall(graph: &Graph, toy: &Toy, rng: &mut StdRng) -> f64 {
     n_found as f64 / n_wanted as f64
 }
 
-/// Mends what cannot be reached, and returns how many links that took.
+/// Mends unreachable points, and returns the number of links that took.
 fn mend_all(graph: &Graph, toy: &Toy, linking: &mut Linking<Vec<f32>>) -> usize {
     let mut n_mended = 0;
     for _ in 0..10 {
@@ -203,7 +203,8 @@ fn mend_all(graph: &Graph, toy: &Toy, linking: &mut Linking<Vec<f32>>) -> usize 
     n_mended
 }
 
-/// Proves that the graph holds some slots and no others, each once, and is sound; what cannot be reached is mended.
+/// Checks that the graph is sound and holds exactly the slots `linked`, each once. Unreachable
+/// points are mended.
 fn check_sound(graph: &Graph, toy: &Toy, linked: &BTreeSet<u32>, what: &str) {
     mend_all(graph, toy, &mut Linking::default());
     let Audit { n_points, n_twins, unreachable, faults, .. } = graph.audit(|_| 0);
@@ -243,7 +244,7 @@ fn searches_find_what_brute_force_finds() {
     }
 }
 
-/// Walks among every `share`th slot, and returns the part of the ten nearest of them that it finds.
+/// Searches among every `share`th slot, and returns the recall of the ten nearest.
 fn recall_among(graph: &Graph, toy: &Toy, share: u32, rng: &mut StdRng) -> f64 {
     let mut walker = Walker::default();
     let (mut n_found, mut n_wanted) = (0, 0);
@@ -330,9 +331,9 @@ fn growing_moves_nothing() {
     }
 }
 
-// The same vector many times.
+// Equal vectors.
 
-/// Slots of one vector and slots of others, and their graph.
+/// Slots of one vector and slots of other vectors, and their graph.
 struct Crowd {
     toy: Toy,
     graph: Graph,
@@ -372,7 +373,7 @@ fn the_same_vector_ten_thousand_times_is_one_point() {
 
 // Changes.
 
-/// Holds a graph that deltas made against the one they tell of.
+/// Checks a graph rebuilt from deltas against the original.
 fn check_same(graph: &Graph, replayed: &Graph, what: &str) {
     let entries = |graph: &Graph| graph.entries().collect::<Vec<_>>();
     assert_eq!(entries(graph), entries(replayed), "{what}");
@@ -391,7 +392,7 @@ fn check_same(graph: &Graph, replayed: &Graph, what: &str) {
     }
 }
 
-/// Gives a slot the vector of another, or one of its own.
+/// Gives a slot the vector of another slot, or a new one.
 fn put_some(toy: &mut Toy, slot: u32, rng: &mut StdRng) {
     let own: Vec<f32> = (0..toy.dimension).map(|_| rng.random_range(-1.0..1.0)).collect();
     let vector = if rng.random_bool(0.3) { toy.vector(rng.random_range(0..toy.n_slots())).to_vec() } else { own };
@@ -408,7 +409,7 @@ fn check_deltas(shape: Shape, n_threads: usize, seed: u64) {
     let mut follow = |changes: Vec<Change>, what: &str| {
         let delta = graph.delta(&changes);
         replayed.apply(&delta, &mut hosts);
-        // A second time, as when rows of a later time are read before the deltas that led to them.
+        // A second time, as when rows are read that are newer than the deltas.
         replayed.apply(&delta, &mut hosts);
         check_same(&graph, &replayed, what);
         assert_eq!(replayed.audit(|_| 0).faults, [""; 0], "{what}");
@@ -423,7 +424,7 @@ fn check_deltas(shape: Shape, n_threads: usize, seed: u64) {
         if batch % 2 == 1 {
             let gone = sweeps::sweep(&graph, &toy, &mut linking);
             follow(std::mem::take(&mut linking.changes), &format!("{what}, swept after batch {batch}"));
-            // Their slots are used again, twins' as points' and the other way round.
+            // Slots are used again: those of twins as points and the reverse.
             gone.iter().for_each(|&slot| put_some(&mut toy, slot, &mut rng));
             free.splice(0..0, gone);
         }
@@ -485,7 +486,7 @@ fn what_only_higher_levels_lead_to_is_mended() {
     assert_eq!(missed, [0; 0], "seed {seed}");
 }
 
-/// A graph of the same arrays.
+/// A graph restored from copies of the arrays.
 fn copied(graph: &Graph) -> Graph {
     let (copied, extent) = (Graph::new(graph.shape()), graph.extent());
     let mut arrays = graph.arrays(&extent).into_iter();
@@ -517,7 +518,7 @@ fn arrays_are_taken_up_as_they_were() {
     assert_eq!(taken.audit(|_| 0), graph.audit(|_| 0));
 }
 
-/// Arrays also hold the links that a slot had when it was last a point, until it is one again.
+/// Arrays also hold the links of a slot that is no longer a point, until it is linked again.
 #[test]
 fn deltas_leave_nothing_of_an_earlier_point() {
     let mut rng = StdRng::seed_from_u64(17);

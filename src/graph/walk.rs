@@ -1,48 +1,50 @@
-//! Searching: from the entry point down the levels, then along the beam at level 0, past all points or among some.
+//! Searching the graph: greedy descent from the entry point, then beam search (ef) at level 0, over
+//! all points or only those that a filter admits.
 
 use super::beam::{Beam, Found, Visited};
 use super::{Entry, Graph, Space};
 use crate::distance;
 
-/// What a walk has cost.
+/// The cost of a walk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// Points expanded.
+    /// Points expanded: their rows of links were read.
     pub(crate) n_hops: usize,
-    /// Points ranked.
+    /// Points compared with the query.
     pub(crate) n_ranked: usize,
 }
 
-/// Room for one walk at a time, to be used again: once it has grown, a walk allocates nothing.
+/// Buffers for one walk at a time. Once they have grown, a walk allocates nothing.
 #[derive(Default)]
 pub(crate) struct Walker {
     visited: Visited,
     beam: Beam,
     fresh: Vec<u32>,
     starts: Vec<Found>,
-    /// Links of a point that are wanted.
+    /// Links of the current point that the filter admits.
     wanted: Vec<u32>,
-    /// Points on the way that are not wanted themselves.
+    /// Links of the current point that the filter rejects; the walk steps over them.
     stones: Vec<u32>,
     ranks: Vec<f32>,
     tally: Tally,
-    /// How much was done when it was last asked whether anyone wants what is found.
+    /// `n_ranked + n_hops` when [`Space::is_given_up`] was last called.
     asked_at: usize,
 }
 
-/// Rows of points to be stepped over that are fetched ahead.
+/// Rows of rejected points that are prefetched before they are stepped over.
 const AHEAD: usize = 4;
-/// Points ranked, or stepped over, until a walk asks again whether anyone still wants what it finds.
+/// Points compared or expanded between two calls of [`Space::is_given_up`].
 const UNASKED: usize = 256;
-/// Links that are wanted, in parts of `m`, after which no more points are stepped over.
+/// Factor of `m`: with this many admitted links no more points are stepped over.
 const ENOUGH: usize = 2;
 
-/// Points to be found, and none but those.
+/// The filter of a search: only admitted points are found.
 pub(crate) struct Among<'a, F, G> {
     pub(crate) admits: F,
-    /// The same, asked of so many that it may know less: some points it does not admit are among them.
+    /// A faster form of `admits` for points that are more steps away. It never admits a point that
+    /// `admits` rejects, but may reject points that `admits` admits.
     pub(crate) surely_admits: G,
-    /// Some of them to begin at too.
+    /// Admitted points at which the walk begins too.
     pub(crate) seeds: &'a [u32],
 }
 
@@ -56,7 +58,7 @@ impl Walker {
         self.tally
     }
 
-    /// Whether nobody wants what is found any more, as far as was asked.
+    /// Whether the search was cancelled. Asks the space once per 256 points (`UNASKED`).
     #[inline(always)]
     fn is_given_up<S: Space>(&mut self, space: &S) -> bool {
         let n_done = self.tally.n_ranked + self.tally.n_hops;
@@ -67,7 +69,7 @@ impl Walker {
         space.is_given_up()
     }
 
-    /// Takes the next point and notes those of its links that were not seen before. False if the walk is over.
+    /// Expands the next point and marks its links that are new. False if the walk is over.
     #[inline(always)]
     fn gather(&mut self, graph: &Graph, level: usize) -> bool {
         let Some(slot) = self.beam.pop() else { return false };
@@ -79,7 +81,7 @@ impl Walker {
         true
     }
 
-    /// Ranks what was gathered.
+    /// Compares the newly marked points with the query and offers them to the beam.
     #[inline(always)]
     fn rank<S: Space>(&mut self, space: &S, query: &S::Query) {
         let fresh = self.visited.fresh();
@@ -94,8 +96,8 @@ impl Walker {
         }
     }
 
-    /// Notes the links of a point that are wanted and were not seen before. Where few are wanted, also those behind the
-    /// ones that are not.
+    /// Collects the admitted links of a point that are new. If fewer than `m / 2` links are
+    /// admitted, collects those behind rejected links too.
     #[inline(always)]
     fn gather_among<F: Fn(u32) -> bool, G: Fn(u32) -> bool>(
         &mut self,
@@ -105,7 +107,7 @@ impl Walker {
     ) {
         self.fresh.clear();
         let links = graph.row(slot, 0).iter();
-        // Whether a link is wanted is anyone's guess, so no branch depends on it.
+        // The processor could not predict whether a link is admitted, so no branch depends on it.
         self.wanted.resize(links.len(), 0);
         self.stones.resize(links.len(), 0);
         let (mut n_wanted, mut n_stones) = (0, 0);
@@ -143,7 +145,7 @@ impl Walker {
         self.stones = stones;
     }
 
-    /// Notes the links of a point that is not wanted. Returns how many of them are.
+    /// Collects the new admitted links of a rejected point. Returns the number of admitted links.
     #[inline(always)]
     fn step_over(&mut self, graph: &Graph, stone: u32, admits: &impl Fn(u32) -> bool) -> usize {
         self.tally.n_hops += 1;
@@ -163,7 +165,7 @@ impl Walker {
         n_wanted
     }
 
-    /// Ranks what was noted.
+    /// Compares the collected points with the query and offers them to the beam.
     #[inline(always)]
     fn rank_fresh<S: Space>(&mut self, space: &S, query: &S::Query) {
         self.tally.n_ranked += self.fresh.len();
@@ -177,7 +179,7 @@ impl Walker {
         }
     }
 
-    /// Empties beam and memory, and begins at some points.
+    /// Resets beam and visited slots, and begins at `starts`.
     fn begin(&mut self, graph: &Graph, starts: &[Found], ef: usize) {
         self.visited.reset(graph.n_slots());
         self.beam.reset(ef);
@@ -190,14 +192,14 @@ impl Walker {
 }
 
 impl Graph {
-    /// Begins to fetch a slot's row.
+    /// Prefetches a slot's row.
     #[inline(always)]
     pub(super) fn prefetch(&self, slot: u32, level: usize) {
         let (start, n_bytes) = self.row(slot, level).start();
         distance::prefetch(start, n_bytes);
     }
 
-    /// Finds the points of a region nearest to a query, up to `ef`: none if there are none.
+    /// Finds up to `ef` points of a region nearest to a query; none without an entry point.
     pub(crate) fn search<S: Space>(
         &self,
         space: &S,
@@ -209,18 +211,18 @@ impl Graph {
         walker.beam.reset(ef);
         let Some(entry) = self.entry_of(region) else { return };
         let start = self.descend(space, query, entry, 0, walker);
-        // From the entry every point can be reached; from where the walk came down perhaps not.
+        // Every point can be reached from the entry, but perhaps not from where the descent ended.
         let mut first = Found { rank: 0.0, slot: entry.slot };
         space.rank(query, &[entry.slot], std::slice::from_mut(&mut first.rank));
         self.walk(space, query, &[start, first], 0, ef, walker);
     }
 
-    /// Finds the points nearest to a query among some, up to `ef`. Goes on from what a search among all has left in the
-    /// walker. Points that are not among them are stepped over: where a point has few links to those that are, the
-    /// links of its other neighbours count as its own.
+    /// Finds up to `ef` admitted points nearest to a query. Begins at the points that a search
+    /// without filter has left in the walker. Rejected points are stepped over: where a point has
+    /// few admitted links, the links of its rejected neighbours count as its own.
     ///
-    /// After Patel et al., "ACORN: Performant and Predicate-Agnostic Search Over Vector Embeddings and Structured Data"
-    /// (2024), as the variant that needs no other graph.
+    /// After Patel et al., "ACORN: Performant and Predicate-Agnostic Search Over Vector Embeddings
+    /// and Structured Data" (2024), in the variant that needs no graph of its own (ACORN-1).
     pub(crate) fn search_among<S: Space, F: Fn(u32) -> bool, G: Fn(u32) -> bool>(
         &self,
         space: &S,
@@ -234,7 +236,8 @@ impl Graph {
         starts.extend(walker.beam.iter());
         walker.begin(self, &[], ef);
         walker.fresh.clear();
-        // All of them before any is stepped over, whose links lead to others: a point is in the beam once.
+        // All starts are marked before the first is stepped over: its links may lead to other
+        // starts, and a point may enter the beam only once.
         for start in &starts {
             walker.visited.see(start.slot);
         }
@@ -264,7 +267,7 @@ impl Graph {
         }
     }
 
-    /// Walks greedily from the entry down to just above a level, and returns the nearest point met.
+    /// Descends greedily from `entry` through the levels above `to_level` to the nearest point met.
     pub(super) fn descend<S: Space>(
         &self,
         space: &S,
@@ -297,7 +300,7 @@ impl Graph {
         nearest
     }
 
-    /// Walks a level from some points on, leaving the nearest `ef` in the walker's beam.
+    /// Beam search at one level from `starts`. Leaves the nearest `ef` points in the walker's beam.
     pub(super) fn walk<S: Space>(
         &self,
         space: &S,

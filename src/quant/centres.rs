@@ -1,17 +1,17 @@
-//! What vectors are measured from: namespaces may have a centre of their own, all others share one.
+//! The centres from which vectors are measured. A namespace may have its own; all others share one.
 //!
-//! Vectors of two namespaces are never compared, and a distance is the same wherever both ends are measured from. So
-//! each namespace is measured from where its codes are the most exact.
+//! Vectors of two namespaces are never compared, and a distance is the same from whichever centre
+//! both ends are measured. So each namespace has the centre that makes its codes the most exact.
 
 use std::collections::BTreeMap;
 
 use crate::id::NamespaceId;
 
-/// Centres, each with as many components as vectors have; empty for the origin.
+/// Centres, each with as many components as the vectors. An empty one is the origin.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Centres {
     pub(crate) shared: Vec<f32>,
-    /// Those of namespaces that do not use the shared one.
+    /// The centres of namespaces that do not use the shared one.
     pub(crate) own: BTreeMap<NamespaceId, Vec<f32>>,
 }
 
@@ -21,7 +21,7 @@ impl Centres {
         Centres { shared, own: BTreeMap::new() }
     }
 
-    /// What vectors of a namespace are measured from.
+    /// The centre of a namespace.
     #[inline]
     pub(crate) fn of(&self, namespace: NamespaceId) -> &[f32] {
         if self.own.is_empty() {
@@ -30,12 +30,12 @@ impl Centres {
         self.own.get(&namespace).unwrap_or(&self.shared)
     }
 
-    /// The namespace whose own centre vectors of a namespace are measured from; `None` for the shared one.
+    /// The namespace itself if it has its own centre; `None` if it uses the shared one.
     pub(super) fn owner(&self, namespace: NamespaceId) -> Option<NamespaceId> {
         self.own.contains_key(&namespace).then_some(namespace)
     }
 
-    /// The same centres, each changed.
+    /// All centres, each changed by `change`.
     pub(super) fn map(&self, change: impl Fn(&[f32]) -> Vec<f32>) -> Self {
         let own = self.own.iter().map(|(namespace, centre)| (*namespace, change(centre))).collect();
         Centres { shared: change(&self.shared), own }

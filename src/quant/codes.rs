@@ -1,4 +1,4 @@
-//! The codes of a collection, of whatever kind: all are made of vectors, kept by slot, and ranked against queries.
+//! The codes of a collection: made from vectors, stored by slot, ranked against queries.
 
 use std::fs::File;
 
@@ -9,23 +9,25 @@ use super::wide::WideCodes;
 use crate::distance::Metric;
 use crate::id::NamespaceId;
 
-/// How closely ranks are computed.
+/// How exactly ranks are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Grain {
-    /// From the high plane, where there is one: for walking.
+    /// From the high plane, if codes have planes: for graph walks.
     Coarse,
     /// From whole codes.
     Fine,
 }
 
-/// What ranks need of a vector beside its code: scale, and squared length as its code stands for it, coarse and fine.
+/// The values that ranks need beside a code: scale, squared length of the coarse code, squared
+/// length of the whole code, and 0.
 pub(super) type Facts = [f32; 4];
-/// The variance of the error of rounding to steps of 1, and that of its square, in squares of the former.
+/// The variance of the rounding error, with steps of 1.
 pub(super) const STEP_VARIANCE: f32 = 1.0 / 12.0;
+/// The variance of the squared rounding error, as a multiple of `STEP_VARIANCE` squared.
 pub(super) const SQUARE_VARIANCE: f32 = 0.8;
-/// Bytes of these.
+/// Bytes of [`Facts`].
 pub(crate) const FACTS_BYTES: usize = size_of::<Facts>();
-/// Raised whenever the same vector is given another code by the same book.
+/// Raised whenever the same book would make another code of the same vector.
 pub(crate) const CODES_VERSION: u32 = 2;
 
 /// The codes of a collection, by slot, all made by one book.
@@ -34,7 +36,7 @@ pub(crate) struct Codes {
     rows: Kind,
 }
 
-/// One for each way of making codes.
+/// The two ways of storing codes.
 enum Kind {
     Scalar(Box<ScalarCodes>),
     Wide(Box<WideCodes>),
@@ -45,33 +47,33 @@ enum Kind {
 pub(crate) struct Code {
     pub(super) bytes: Vec<u8>,
     pub(super) facts: Facts,
-    /// That of the book that it was made by.
+    /// The generation of the book that made it.
     pub(super) generation: u32,
-    /// The namespace from whose own centre it was measured; `None` for the shared one.
+    /// The namespace from whose own centre the vector was measured; `None` for the shared centre.
     pub(super) owner: Option<NamespaceId>,
 }
 
-/// A vector to rank codes against.
+/// A vector prepared for ranking codes.
 #[derive(Default)]
 pub(crate) struct CodeQuery {
     pub(super) codes: Vec<i8>,
     pub(super) scale: f32,
     pub(super) sum: f32,
-    /// Its squared length as its code stands for it.
+    /// The squared length that the codes stand for.
     pub(super) square: f32,
-    /// Ranks by distance, also where vectors are compared by products.
+    /// Ranks by distance, even if the metric is the inner product.
     pub(super) by_distance: bool,
-    /// As numbers.
+    /// The components as numbers.
     pub(super) scratch: Vec<f32>,
 }
 
 impl Code {
-    /// A code before it is known what it was made by.
+    /// A code whose book and centre are set later.
     pub(super) fn of(bytes: Vec<u8>, facts: Facts) -> Self {
         Code { bytes, facts, generation: 0, owner: None }
     }
 
-    /// Without what ranks need beside.
+    /// The code without its [`Facts`].
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -87,7 +89,7 @@ macro_rules! of_kind {
 }
 
 impl Codes {
-    /// Codes by a book for vectors under a metric; `None` for a metric that codes do not serve. `unit` says that all
+    /// Codes of vectors under a metric; `None` for a metric that codes do not support. `unit`: all
     /// vectors are of length one.
     pub(crate) fn new(dimension: usize, metric: Metric, unit: bool, book: Book) -> Option<Self> {
         let rows = match book.kind {
@@ -103,17 +105,17 @@ impl Codes {
         &self.book
     }
 
-    /// Makes room for so many slots.
+    /// Makes room for the slots below `n_slots`.
     pub(crate) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
         of_kind!(self, rows => rows.reserve(n_slots))
     }
 
-    /// Slots that there is room for.
+    /// The number of slots there is room for.
     pub(crate) fn room(&self) -> usize {
         of_kind!(self, rows => rows.room())
     }
 
-    /// Bytes that the codes of so many slots take.
+    /// Bytes of the codes of `n_slots` slots.
     pub(crate) fn bytes_of(&self, n_slots: usize) -> usize {
         of_kind!(self, rows => rows.bytes_of(n_slots))
     }
@@ -124,49 +126,50 @@ impl Codes {
         Code { generation: self.book.generation, owner: self.book.centres.owner(namespace), ..code }
     }
 
-    /// Whether a code is one that these make of a vector of a namespace.
+    /// Whether this book made the code, from the centre of this namespace.
     pub(crate) fn have_made(&self, code: &Code, namespace: NamespaceId) -> bool {
         code.generation == self.book.generation && code.owner == self.book.centres.owner(namespace)
     }
 
-    /// The vector of a namespace that a slot's code stands for. The code is written and stays as it is.
+    /// Writes the vector that a slot's code stands for. The code is written and does not change.
     pub(crate) fn decode(&self, slot: u32, namespace: NamespaceId, vector: &mut Vec<f32>) {
         of_kind!(self, rows => rows.decode(slot, namespace, vector));
     }
 
-    /// Stores the code of a slot, made by this book.
+    /// Stores the code of a slot. This book must have made it.
     ///
     /// # Safety
     /// Nobody else reads or writes this slot's code meanwhile.
     #[expect(unsafe_code, reason = "passes the promise on")]
     pub(crate) unsafe fn put(&self, slot: u32, code: &Code) {
-        // SAFETY: the caller promises what is asked for.
+        // SAFETY: the caller makes the same promise to this function.
         unsafe { of_kind!(self, rows => rows.put(slot, code)) }
     }
 
-    /// Stores the code of a slot where nobody else has these codes.
+    /// Stores the code of a slot while nobody else uses these codes.
     #[expect(unsafe_code, reason = "keeps the promise")]
     pub(crate) fn put_alone(&mut self, slot: u32, code: &Code) {
-        // SAFETY: they are borrowed by nobody else.
+        // SAFETY: the borrow is exclusive, so nobody else reads or writes the code.
         unsafe { self.put(slot, code) }
     }
 
-    /// Whether two slots have the same code, as the same vectors do. Their codes are written.
+    /// Whether two slots have the same code, as slots of equal vectors do. Both codes are written.
     pub(crate) fn is_same(&self, a: u32, b: u32) -> bool {
         self.bytes_at(a) == self.bytes_at(b)
     }
 
-    /// The code of a slot, which is written and stays as it is, as bytes: components, then what ranks need beside.
+    /// The bytes of a slot's code, and those of its [`Facts`]. The code is written and does not
+    /// change meanwhile.
     pub(crate) fn bytes_at(&self, slot: u32) -> (&[u8], [u8; FACTS_BYTES]) {
         of_kind!(self, rows => rows.bytes_at(slot))
     }
 
-    /// Whether a slot's code, which is written and stays as it is, is this one.
+    /// Whether a slot has this code. The slot's code is written and does not change meanwhile.
     pub(crate) fn holds(&self, slot: u32, code: &Code) -> bool {
         self.bytes_at(slot).0 == code.bytes
     }
 
-    /// Begins to fetch what a slot is ranked roughly by.
+    /// Prefetches what a coarse rank of a slot needs.
     #[inline(always)]
     pub(crate) fn prefetch(&self, slot: u32) {
         of_kind!(self, rows => rows.prefetch(slot));
@@ -177,7 +180,7 @@ impl Codes {
         matches!(&self.rows, Kind::Wide(rows) if rows.is_whole())
     }
 
-    /// Those of which sketches tell what is far: of vectors of length one.
+    /// The codes for which sketches can be made: `Sq8`, of vectors of length one.
     pub(super) fn sketched(&self) -> Option<&ScalarCodes> {
         match &self.rows {
             Kind::Scalar(rows) => Some(&**rows).filter(|rows| rows.are_of_unit_length()),
@@ -185,8 +188,8 @@ impl Codes {
         }
     }
 
-    /// The signs of a code's components, one bit each, positive ones set; zeros for what pads it. None where there are
-    /// no sketches.
+    /// Writes the signs of a code's components into `signs`, one bit each: 1 if positive. Padding
+    /// has 0. `signs` is empty for codes without sketches.
     pub(crate) fn signs(&self, code: &[u8], signs: &mut Vec<[u64; LINE]>) {
         match self.sketched() {
             Some(rows) => rows.signs(code, signs),
@@ -194,7 +197,7 @@ impl Codes {
         }
     }
 
-    /// The same of a query.
+    /// As [`signs`](Codes::signs), for a query.
     pub(crate) fn signs_of_query(&self, query: &CodeQuery, signs: &mut Vec<[u64; LINE]>) {
         match self.sketched() {
             Some(rows) => rows.signs_of_query(query, signs),
@@ -207,13 +210,13 @@ impl Codes {
         of_kind!(self, rows => rows.width())
     }
 
-    /// Whether ranks need something beside codes.
+    /// Whether ranks need [`Facts`] beside codes.
     pub(crate) fn has_facts(&self) -> bool {
         matches!(&self.rows, Kind::Scalar(rows) if rows.has_facts())
     }
 
-    /// Takes the codes of the first so many slots from a file that holds, each from some byte on, codes one after the
-    /// other, and what ranks need beside.
+    /// Takes over the codes of the first `n_slots` slots from a file. Codes begin at byte
+    /// `codes_at`, [`Facts`] at byte `facts_at`.
     pub(crate) fn adopt(&self, file: &File, codes_at: u64, facts_at: u64, n_slots: usize) -> std::io::Result<()> {
         match &self.rows {
             Kind::Scalar(rows) => rows.adopt(file, codes_at, facts_at, n_slots),
@@ -221,33 +224,34 @@ impl Codes {
         }
     }
 
-    /// Makes a query of a vector, to rank codes of a namespace.
+    /// Prepares a vector for ranking codes of a namespace.
     pub(crate) fn query(&self, vector: &[f32], namespace: NamespaceId, query: &mut CodeQuery) {
         of_kind!(self, rows => rows.query(vector, namespace, query));
     }
 
-    /// Whether codes are ranked by an inner product, which is not the same as by distance.
+    /// Whether ranks are inner products that give another order than the distance.
     pub(crate) fn rank_by_product(&self) -> bool {
         of_kind!(self, rows => rows.ranks_by_product())
     }
 
-    /// Makes a query of a stored code that ranks by distance, whatever the metric.
+    /// Prepares a stored code for ranking by distance, whatever the metric.
     pub(crate) fn place_of(&self, slot: u32, query: &mut CodeQuery) {
         of_kind!(self, rows => rows.place_of(slot, query));
     }
 
-    /// Makes a query of a stored code, to rank codes of its namespace.
+    /// Prepares a stored code for ranking codes of its namespace.
     pub(crate) fn query_of(&self, slot: u32, namespace: NamespaceId, query: &mut CodeQuery) {
         of_kind!(self, rows => rows.query_of(slot, namespace, query));
     }
 
-    /// About how far ranks of equal vectors near a slot are from each other at least, as a standard deviation: what is
-    /// nearer to each other than that codes cannot tell apart. The slot's code is written.
+    /// An estimate of the rounding noise of ranks near a slot, as a standard deviation. Codes
+    /// cannot tell apart vectors whose distances differ by less. The slot's code is written.
     pub(crate) fn noise(&self, query: &CodeQuery, slot: u32) -> f32 {
         of_kind!(self, rows => rows.noise(query, slot))
     }
 
-    /// Ranks codes against a query; smaller is nearer. The slots' codes are written.
+    /// Writes the ranks of the slots' codes against a query into `ranks`; smaller is nearer. All
+    /// these codes are written.
     #[inline]
     pub(crate) fn rank(&self, query: &CodeQuery, grain: Grain, slots: &[u32], ranks: &mut [f32]) {
         match &self.rows {

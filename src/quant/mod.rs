@@ -1,15 +1,16 @@
-//! Codes: vectors in few bytes per component, compared by integer kernels.
+//! Scalar quantisation: vectors as codes of few bytes per component, compared by integer kernels.
 //!
-//! A [`Book`] says of which kind codes are and what vectors are measured from ([`centres`]). All codes of a collection
-//! are made by one book; another takes its place with all codes made again.
+//! A [`Book`] tells the kind of codes and the centres from which vectors are measured
+//! ([`centres`]). One book makes all codes of a collection. Another book takes its place only with
+//! all codes made again.
 //!
-//! By default a vector is rotated ([`rotation`]) and each component is rounded to one of 256 steps. Nothing is trained:
-//! vectors of length one share a scale, others bring their own. All that a rank needs of a vector is computed from what
-//! the code stands for, not from what was rounded away; so a rank is the exact one of a point close by, and the error
-//! falls with the distance.
+//! By default a vector is rotated ([`rotation`]), and each component is rounded to one of 256
+//! steps. Nothing is trained: vectors of length one share a scale, others bring their own. A rank
+//! uses only what the code stands for, not what rounding lost. So it is the exact rank of a point
+//! close to the vector, and its error falls with the distance.
 //!
-//! From 256 components on, a code is two planes of four bits. Walking a graph reads the high plane only: half the
-//! memory, coarse ranks. Where ranks are compared closely, both are read.
+//! From 256 components on, a code is two planes of 4 bits per component. Graph walks read only the
+//! high plane: half the memory, coarse ranks. Close comparisons read both.
 //!
 //! ```text
 //! Bytes    u8 per component, padded to 64

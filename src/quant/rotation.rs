@@ -1,35 +1,36 @@
 //! A fixed random rotation, which spreads every vector's length evenly over its components.
 //!
-//! After it the components of a vector of length one are close to normally distributed with variance `1 / dimension`,
-//! whatever the data, so that one scale suits all and nothing has to be trained. It is made of sign flips and
-//! Walsh–Hadamard transforms over the first and the last components that make up a power of two, twice (the
-//! randomised Hadamard transform of Ailon and Chazelle, "The fast Johnson–Lindenstrauss transform", 2009). Distances
-//! and inner products stay what they are.
+//! After it the components of a vector of length one are nearly normally distributed with variance
+//! `1 / dimension`, whatever the data. So one scale suits all, and nothing has to be trained. The
+//! rotation is a randomised Hadamard transform (Ailon and Chazelle, "The fast Johnson–Lindenstrauss
+//! transform", 2009): sign flips and Walsh–Hadamard transforms. Each transform spans a power of two
+//! of components, at the beginning, the end or the middle of the vector; all are done twice.
+//! Distances and inner products do not change.
 
 use super::centres::Centres;
 use crate::distance::Kernels;
 
-/// Rounds of flipping and transforming.
+/// Rounds of sign flips and transforms.
 const N_ROUNDS: usize = 2;
 
 pub(crate) struct Rotation {
     dimension: usize,
-    /// Length of a transform: the largest power of two within the dimension.
+    /// Components of one transform: the largest power of two up to the dimension.
     span: usize,
-    /// Where the transforms begin, one after the other.
+    /// The first component of each transform, in the order of the transforms.
     places: Vec<usize>,
-    /// One factor for each component, of every transform in turn: a sign, and the transform's scale.
+    /// For each transform in turn, one factor per component: a sign times the transform's scale.
     factors: Vec<f32>,
 }
 
 impl Rotation {
-    /// The rotation of a dimension: always the same one.
+    /// The rotation of a dimension. It is always the same one.
     pub(crate) fn new(dimension: usize) -> Self {
         let span = 1 << dimension.ilog2();
         let rest = dimension - span;
         let places = match rest {
             0 => vec![0],
-            // Both ends, and where they hardly overlap the middle too, so that halves mix.
+            // Both ends; if they overlap little, the middle too, so that the halves mix.
             _ if 2 * rest > span => vec![0, rest, rest / 2],
             _ => vec![0, rest],
         };
@@ -49,7 +50,7 @@ impl Rotation {
         }
     }
 
-    /// Centres as they lie after the rotation.
+    /// All centres, rotated.
     pub(super) fn turn(&self, centres: &Centres, kernels: &Kernels) -> Centres {
         centres.map(|centre| {
             let mut turned = centre.to_vec();
@@ -60,7 +61,7 @@ impl Rotation {
         })
     }
 
-    /// Turns a rotated vector back.
+    /// Reverses the rotation of a vector.
     pub(crate) fn undo(&self, vector: &mut [f32], kernels: &Kernels) {
         for (factors, &from) in self.factors.chunks_exact(self.span).zip(&self.places).rev() {
             let part = &mut vector[from..from + self.span];

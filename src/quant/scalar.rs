@@ -1,8 +1,9 @@
-//! One byte for each component: encoding vectors, and ranking codes against queries.
+//! Scalar quantisation to one byte per component (SQ8): encoding vectors, ranking codes.
 //!
-//! Codes of vectors of length one that are measured from the origin share a scale. All others bring their own, and what
-//! else ranks need beside. Vectors may be measured from a centre instead: distances stay what they are, and inner
-//! products change by the same for all that a query is compared with.
+//! Vectors of length one that are measured from the origin share a scale. All others bring their
+//! own, and the other [`Facts`] that ranks need. Vectors may be measured from a centre instead of
+//! the origin. This changes no distance, and it changes all inner products with one query by the
+//! same amount.
 #![expect(unsafe_code, reason = "codes are read by integer kernels through pointers into the arena")]
 
 use std::fs::File;
@@ -18,14 +19,14 @@ use crate::arena::Rows;
 use crate::distance::{self, Kernels, Metric};
 use crate::id::NamespaceId;
 
-/// From this dimension on codes are kept as two planes.
+/// From this dimension on, codes are two planes.
 const PLANES_FROM: usize = 256;
-/// The largest component that two planes stand for, in standard deviations: more would make the high plane's steps
-/// coarser, less would cut off more.
+/// The largest component of a code in two planes, in standard deviations. A larger limit makes the
+/// steps of the high plane coarser; a smaller one cuts off more.
 const CLIP: f32 = 2.9;
-/// The same of bytes in vectors of length one.
+/// The largest component of a code in bytes, in standard deviations, for vectors of length one.
 const BYTES_CLIP: f32 = 4.0;
-/// From this dimension on codes are made equally long: below it a step of one component counts too much.
+/// From this dimension on, codes of unit vectors get equal length. Below it a step counts too much.
 const LEVEL_FROM: usize = 64;
 /// Codes ranked in one call of a kernel.
 const BLOCK: usize = 64;
@@ -36,10 +37,10 @@ enum Layout {
     Planes,
 }
 
-/// What a rank is made of.
+/// How a rank is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Geometry {
-    /// Vectors of length one: one less the inner product.
+    /// Vectors of length one: 1 minus the inner product.
     Unit,
     /// The negative inner product.
     Dot,
@@ -54,25 +55,26 @@ pub(super) struct ScalarCodes {
     width: usize,
     layout: Layout,
     geometry: Geometry,
-    /// What a step is worth in a vector of length one.
+    /// The size of a step, for vectors of length one.
     pub(super) unit_scale: f32,
     rotation: Rotation,
     centres: Arc<Centres>,
-    /// The same rotated, where ranks are products; otherwise none.
+    /// The rotated centres if ranks are inner products; otherwise none.
     turned: Centres,
     kernels: &'static Kernels,
     rows: Rows<u8>,
-    /// Only where vectors are not of length one.
+    /// Only where vectors are not of length one, or are measured from a centre.
     facts: Option<Rows<Facts>>,
 }
 
 impl ScalarCodes {
-    /// Codes for vectors under a metric; `None` for a metric that codes do not serve. `unit` says that all vectors are
-    /// of length one.
+    /// Codes of vectors under a metric; `None` for a metric that codes do not support. `unit`: all
+    /// vectors are of length one.
     pub(super) fn new(dimension: usize, metric: Metric, unit: bool, book: &Book) -> Option<Self> {
         let geometry = match metric {
             _ if !metric.has_codes() => return None,
-            // Of vectors of length one the nearest are those at the smallest distance, wherever that is measured from.
+            // For vectors of length one the nearest are those at the smallest distance, from
+            // whichever centre they are measured.
             _ if unit && book.kind == CodeKind::Sq8 => Geometry::Unit,
             _ if unit => Geometry::Euclidean,
             // Vectors of any length are not compared by their directions.
@@ -104,18 +106,18 @@ impl ScalarCodes {
         })
     }
 
-    /// Makes room for so many slots.
+    /// Makes room for the slots below `n_slots`.
     pub(super) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
         self.rows.reserve(n_slots)?;
         self.facts.as_ref().map_or(Ok(()), |facts| facts.reserve(n_slots))
     }
 
-    /// Slots that there is room for.
+    /// The number of slots there is room for.
     pub(super) fn room(&self) -> usize {
         self.facts.as_ref().map_or(usize::MAX, Rows::n_rows).min(self.rows.n_rows())
     }
 
-    /// Bytes that the codes of so many slots take.
+    /// Bytes of the codes of `n_slots` slots.
     pub(super) fn bytes_of(&self, n_slots: usize) -> usize {
         self.rows.bytes_of(n_slots) + self.facts.as_ref().map_or(0, |facts| facts.bytes_of(n_slots))
     }
@@ -152,7 +154,7 @@ impl ScalarCodes {
         Code::of(bytes, facts)
     }
 
-    /// The vector of a namespace that a slot's code stands for. The code is written and stays as it is.
+    /// Writes the vector that a slot's code stands for. The code is written and does not change.
     pub(super) fn decode(&self, slot: u32, namespace: NamespaceId, vector: &mut Vec<f32>) {
         let mut query = CodeQuery::default();
         self.place_of(slot, &mut query);
@@ -175,7 +177,7 @@ impl ScalarCodes {
     /// # Safety
     /// Nobody else reads or writes this slot's code meanwhile.
     pub(super) unsafe fn put(&self, slot: u32, code: &Code) {
-        // SAFETY: by the caller's promise the slot is ours alone.
+        // SAFETY: by the caller's promise nobody else reads or writes the slot's rows.
         unsafe { self.rows.write(slot, &code.bytes) };
         if let Some(facts) = &self.facts {
             // SAFETY: as above.
@@ -183,7 +185,8 @@ impl ScalarCodes {
         }
     }
 
-    /// The code of a slot, which is written and stays as it is, as bytes: components, then what ranks need beside.
+    /// The bytes of a slot's code, and those of its [`Facts`]. The code is written and does not
+    /// change meanwhile.
     pub(super) fn bytes_at(&self, slot: u32) -> (&[u8], [u8; FACTS_BYTES]) {
         let mut bytes = [0; FACTS_BYTES];
         if let Some(facts) = &self.facts {
@@ -195,14 +198,14 @@ impl ScalarCodes {
         (unsafe { self.rows.row(slot) }, bytes)
     }
 
-    /// Begins to fetch what a slot is ranked roughly by.
+    /// Prefetches what a coarse rank of a slot needs.
     #[inline(always)]
     pub(super) fn prefetch(&self, slot: u32) {
         let n_bytes = if self.layout == Layout::Planes { self.width / 2 } else { self.width };
         distance::prefetch(self.rows.start(slot).cast(), n_bytes);
     }
 
-    /// Whether all vectors are of length one.
+    /// Whether ranks are those of vectors of length one, measured from the origin.
     pub(super) fn are_of_unit_length(&self) -> bool {
         self.geometry == Geometry::Unit
     }
@@ -211,12 +214,13 @@ impl ScalarCodes {
         self.dimension
     }
 
-    /// Cache lines that the signs of a code take.
+    /// Cache lines of one sketch.
     pub(super) fn n_sign_lines(&self) -> usize {
         self.width.div_ceil(64 * LINE)
     }
 
-    /// The signs of a code's components, one bit each, positive ones set; zeros for what pads it.
+    /// Writes the signs of a code's components into `signs`, one bit each: 1 if positive. Padding
+    /// has 0.
     pub(super) fn signs(&self, code: &[u8], signs: &mut Vec<[u64; LINE]>) {
         match self.layout {
             Layout::Bytes => self.fill(signs, code.as_chunks::<64>().0.iter().map(|block| bits(block, 0x80))),
@@ -227,7 +231,7 @@ impl ScalarCodes {
         }
     }
 
-    /// The same of a query.
+    /// As [`signs`](ScalarCodes::signs), for a query.
     pub(super) fn signs_of_query(&self, query: &CodeQuery, signs: &mut Vec<[u64; LINE]>) {
         let blocks = query.codes.as_chunks::<64>().0.iter();
         self.fill(signs, blocks.map(|block| bits(&block.map(|code| !code as u8), 0x80)));
@@ -237,7 +241,7 @@ impl ScalarCodes {
         signs.clear();
         signs.resize(self.n_sign_lines(), [0; LINE]);
         for (at, (signs, word)) in signs.as_flattened_mut().iter_mut().zip(words).enumerate() {
-            // What pads a code has none.
+            // Padding has no sign.
             *signs = match self.dimension.saturating_sub(at * 64) {
                 0 => 0,
                 n @ 1..64 => word & ((1 << n) - 1),
@@ -251,20 +255,20 @@ impl ScalarCodes {
         self.width
     }
 
-    /// Whether ranks need something beside codes.
+    /// Whether ranks need [`Facts`] beside codes.
     pub(super) fn has_facts(&self) -> bool {
         self.facts.is_some()
     }
 
-    /// Takes the codes of the first so many slots from a file that holds, each from some byte on, codes one after the
-    /// other, and what ranks need beside.
+    /// Takes over the codes of the first `n_slots` slots from a file. Codes begin at byte
+    /// `codes_at`, [`Facts`] at byte `facts_at`.
     pub(super) fn adopt(&self, file: &File, codes_at: u64, facts_at: u64, n_slots: usize) -> std::io::Result<()> {
         self.rows.adopt(file, codes_at, n_slots)?;
         self.facts.as_ref().map_or(Ok(()), |facts| facts.adopt(file, facts_at, n_slots))
     }
 
-    /// A scale for one vector: bytes hold its largest component; planes cut off what is far out, to keep the steps of
-    /// the high plane small.
+    /// The size of a step for one vector. Bytes hold its largest component. Planes cut off
+    /// outliers, to keep the steps of the high plane small.
     pub(super) fn own_scale(&self, rotated: &[f32]) -> f32 {
         let largest = rotated.iter().fold(0.0f32, |largest, component| largest.max(component.abs()));
         let clip = match self.layout {
@@ -277,7 +281,7 @@ impl ScalarCodes {
         clip / 127.5
     }
 
-    /// Makes a query of a vector, to rank codes of a namespace.
+    /// Prepares a vector for ranking codes of a namespace.
     pub(super) fn query(&self, vector: &[f32], namespace: NamespaceId, query: &mut CodeQuery) {
         query.scratch.clear();
         query.scratch.extend_from_slice(vector);
@@ -289,7 +293,7 @@ impl ScalarCodes {
         self.round_query(query);
     }
 
-    /// Rounds what is in a query's scratch.
+    /// Rounds the components in the query's `scratch` to its `codes`.
     fn round_query(&self, query: &mut CodeQuery) {
         let largest = query.scratch.iter().fold(0.0f32, |largest, component| largest.max(component.abs()));
         query.scale = largest / 127.0;
@@ -305,13 +309,13 @@ impl ScalarCodes {
         self.geometry == Geometry::Dot
     }
 
-    /// Makes a query of a stored code, to rank codes of its namespace.
+    /// Prepares a stored code for ranking codes of its namespace.
     pub(super) fn query_of(&self, slot: u32, namespace: NamespaceId, query: &mut CodeQuery) {
         self.place_of(slot, query);
         query.by_distance = self.geometry != Geometry::Dot;
         let turned = self.turned.of(namespace);
         if !turned.is_empty() {
-            // Only rows are measured from the centre.
+            // Only rows are measured from the centre; a query is not.
             let own = query.codes.iter().zip(turned);
             query.scratch.clear();
             query.scratch.extend(own.map(|(&code, centre)| f32::from(code) * query.scale + centre));
@@ -319,7 +323,7 @@ impl ScalarCodes {
         }
     }
 
-    /// Makes a query of a stored code that ranks by distance.
+    /// Prepares a stored code for ranking by distance.
     pub(super) fn place_of(&self, slot: u32, query: &mut CodeQuery) {
         query.by_distance = true;
         // SAFETY: the slot is a point of the graph, and those are not written.
@@ -332,7 +336,7 @@ impl ScalarCodes {
             }
             Layout::Planes => (self.kernels.join_planes)(code, &mut query.codes),
         };
-        // What pads a code stands for nothing.
+        // Padding stands for nothing.
         let padding = &mut query.codes[self.dimension..];
         query.sum = (sum - padding.iter().map(|&code| i32::from(code)).sum::<i32>()) as f32;
         padding.fill(0);
@@ -352,12 +356,12 @@ impl ScalarCodes {
         };
         let step = if self.layout == Layout::Planes { scale * COARSE.0 } else { scale };
         if !query.by_distance {
-            // Of what the products of rounding errors are, half: the nearest by product need not lie near each other.
+            // Half a product's noise: points nearest by product need not lie near each other.
             return (query.square * STEP_VARIANCE).sqrt() * step / 2.0;
         }
         let variance = (step * step + query.scale * query.scale) * STEP_VARIANCE;
         let rounding = variance * (SQUARE_VARIANCE * self.dimension as f32).sqrt();
-        // Squares are large where the centre is far away, and their differences small.
+        // Far from the centre, squares are large and their differences small.
         let arithmetic = query.square * f32::EPSILON;
         match self.geometry {
             Geometry::Unit => rounding.hypot(arithmetic) / 2.0,
@@ -365,7 +369,7 @@ impl ScalarCodes {
         }
     }
 
-    /// Ranks codes against a query; smaller is nearer. The slots' codes are written.
+    /// Writes the ranks of the slots' codes into `ranks`; smaller is nearer. All are written.
     #[inline]
     pub(super) fn rank(&self, query: &CodeQuery, grain: Grain, slots: &[u32], ranks: &mut [f32]) {
         let coarse = self.layout == Layout::Planes && grain == Grain::Coarse;
@@ -384,16 +388,16 @@ impl ScalarCodes {
                 }
             }
             let (starts, sums) = (&starts[..slots.len()], &mut sums[..slots.len()]);
-            // SAFETY: as many starts as there are slots were just written.
+            // SAFETY: one start for each slot was just written.
             let starts = unsafe { assume_written(starts) };
-            // SAFETY: rows are `width` bytes (or two planes of half of it), as long as the query's codes ask for, and
-            // the kernels are those of this machine.
+            // SAFETY: rows are `width` bytes (or two planes of half of it), as the length of the
+            // query's codes requires, and the kernels are those of this machine.
             unsafe { kernel(&query.codes, starts, sums) };
             self.finish(query, coarse, stands_for, slots, sums, ranks);
         }
     }
 
-    /// Ranks, from sums of products.
+    /// Computes ranks from the kernels' sums of products.
     #[inline(always)]
     fn finish(
         &self,
@@ -425,23 +429,27 @@ impl ScalarCodes {
     }
 }
 
-/// What stands for zero in a whole code, and in a high plane (as multiples of 16, from the middle of a step).
+/// The byte that stands for zero in a whole code.
 const FINE_ZERO: f32 = 128.0;
+/// The value that stands for zero in a high plane, whose nibbles count 16 each: the middle of a
+/// coarse step.
 const COARSE_ZERO: f32 = 120.5;
-/// What a step is worth, and zero.
+/// Of a whole code: the size of a step, and its zero.
 const FINE: (f32, f32) = (1.0, FINE_ZERO);
+/// Of a high plane: the size of a step, and its zero.
 const COARSE: (f32, f32) = (16.0, COARSE_ZERO);
 
-/// Elements all of which were written.
+/// The elements of a slice that was written in full.
 ///
 /// # Safety
-/// They were.
+/// Every element was written.
 unsafe fn assume_written<T>(written: &[MaybeUninit<T>]) -> &[T] {
     // SAFETY: `MaybeUninit<T>` is laid out as `T`.
     unsafe { std::slice::from_raw_parts(written.as_ptr().cast(), written.len()) }
 }
 
-/// Computes what ranks need of a query's codes. Sums wrap nowhere: 65,536 products of two bytes fit.
+/// Computes the sum and the squared length of a query's codes. No sum overflows: 65,536 products of
+/// two bytes fit.
 fn finish(query: &mut CodeQuery) {
     let codes = &query.codes;
     let sum = codes.iter().fold(0i32, |sum, &code| sum.wrapping_add(i32::from(code)));
@@ -450,20 +458,20 @@ fn finish(query: &mut CodeQuery) {
     query.square = square as f32 * query.scale * query.scale;
 }
 
-/// Of each of 64 bytes one bit.
+/// One bit of each of 64 bytes: whether it has a bit of `mask`.
 fn bits(block: &[u8; 64], mask: u8) -> u64 {
     block.iter().enumerate().fold(0, |bits, (at, byte)| bits | u64::from(byte & mask != 0) << at)
 }
 
-/// The nearest integer, without a call where there is no instruction for it: adding 1.5 · 2²³ leaves it in the low
-/// bits. For magnitudes below 2²².
+/// The nearest integer, for magnitudes below 2²². Adding 1.5 · 2²³ leaves it in the low bits, so
+/// that no function is called on machines without a rounding instruction.
 #[inline(always)]
 fn round(x: f32) -> i32 {
     const MAGIC: f32 = 12_582_912.0;
     (x + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i32
 }
 
-/// The sum of squares of what steps stand for. Sums of a chunk wrap nowhere.
+/// The sum of the squares of what `steps` stand for. The sum of a chunk does not overflow.
 #[inline(always)]
 fn sum_of_squares(steps: &[u8], stands_for: impl Fn(u8) -> i32) -> i64 {
     const CHUNK: usize = 1 << 14;
@@ -474,13 +482,13 @@ fn sum_of_squares(steps: &[u8], stands_for: impl Fn(u8) -> i32) -> i64 {
     steps.chunks(CHUNK).map(|chunk| i64::from(chunk.iter().fold(0, add))).sum()
 }
 
-/// Moves steps that lie at the border of two coarse ones across it, until the coarse code has a squared length of
-/// `target`, in steps, as nearly as can be.
+/// Moves steps near the border of two coarse steps across it, until the squared length of the
+/// coarse code is close to `target`. The unit is one step.
 ///
-/// Where all codes are equally long, ranking by inner product is ranking by distance, whose error falls with the
-/// distance; and nothing has to be stored beside the code.
+/// If all codes are equally long, the order by inner product is the order by distance, and its
+/// error falls with the distance. No value has to be stored beside the code.
 fn level_coarse(steps: &mut [u8], target: f64) {
-    // Coarse steps stand for halves: all is counted twice, its squares four times.
+    // Coarse zero lies between two steps, so values are doubled here, and squares count four times.
     const TWICE_ZERO: i32 = (2.0 * COARSE_ZERO) as i32;
     let twice = |coarse: u8| (2 * i32::from(coarse)).wrapping_sub(TWICE_ZERO);
     let target = 4.0 * target;
@@ -507,8 +515,8 @@ fn level_coarse(steps: &mut [u8], target: f64) {
     }
 }
 
-/// Moves steps by one, within their coarse step where there are such, until the whole code has a squared length of
-/// `target`, in steps, as nearly as can be.
+/// Moves steps by one until the squared length of the whole code is close to `target`. The unit is
+/// one step. In two planes a step stays within its coarse step.
 fn level_fine(steps: &mut [u8], target: f64, layout: Layout) {
     let stands_for = |step: u8| i32::from(step).wrapping_sub(FINE_ZERO as i32);
     let tolerance = (target * FINE_TOLERANCE) as i64;
@@ -533,16 +541,16 @@ fn level_fine(steps: &mut [u8], target: f64, layout: Layout) {
     }
 }
 
-/// Rounds of moving fine steps: where much was cut off, one is not enough.
+/// Passes over all steps. One is not enough where much was cut off.
 const MOST_ROUNDS: usize = 8;
-/// What squared lengths of whole codes may differ by.
+/// The relative difference allowed between the squared length of a whole code and its target.
 const FINE_TOLERANCE: f64 = 1e-5;
-/// What squared lengths may differ by.
+/// The relative difference allowed between the squared length of a coarse code and its target.
 const TOLERANCE: f64 = 2e-4;
-/// Fine steps from a border within which [`level_coarse`] moves across it.
+/// The largest distance from a border, in fine steps, for [`level_coarse`].
 const MOST_MARGIN: u8 = 4;
 
-/// Steps as two planes of nibbles.
+/// Packs steps into two planes of nibbles.
 pub(super) fn pack(steps: &[u8]) -> Vec<u8> {
     let mut packed = vec![0; steps.len()];
     let (high, low) = packed.split_at_mut(steps.len() / 2);

@@ -1,9 +1,9 @@
-//! Sketches: of each component of a rotated vector its sign, in one bit.
+//! 1-bit sketches (SimHash): the sign of each component of a rotated vector.
 //!
-//! Of two vectors of length one about as large a part of the signs differ as the angle between them is of half a turn
-//! (Charikar, "Similarity estimation techniques from rounding algorithms", 2002). So many differing bits are counted in
-//! a tenth of the time that codes take to be compared, and tell most of what is far away. Sketches follow from codes,
-//! for vectors of length one only.
+//! The fraction of signs in which two vectors of length one differ is about angle / π (Charikar,
+//! "Similarity estimation techniques from rounding algorithms", 2002). Counting differing bits
+//! takes a tenth of the time of comparing codes, and rules out most of the distant vectors.
+//! Sketches are computed from codes: `Sq8` codes of vectors of length one only.
 
 use std::f64::consts::PI;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,13 +12,13 @@ use super::codes::Codes;
 use crate::arena::Rows;
 use crate::distance::{self, Kernels};
 
-/// Of fewer components signs tell too little.
+/// With fewer components, signs tell too little.
 const LEAST_DIMENSION: usize = 256;
-/// Standard deviations of the number of signs that differ, were they independent, beyond which a vector counts as
-/// farther away. As the bound is set from more than the hits that are wanted, this leaves out half of one in a hundred
-/// of them.
+/// Standard deviations added to the expected number of differing signs, as if signs were
+/// independent. A vector with more differing signs counts as farther away. The bound comes from
+/// more candidates than the hits wanted, so this loses about 0.5 % of the hits.
 const DEVIATIONS: f64 = 1.5;
-/// Words of a cache line: sketches have whole ones.
+/// Words of 8 bytes in a cache line. Sketches fill whole lines.
 pub(super) const LINE: usize = 8;
 /// Sketches compared in one call of a kernel.
 const BLOCK: usize = 16;
@@ -33,43 +33,43 @@ pub(crate) struct Sketches {
 }
 
 impl Sketches {
-    /// Sketches of codes, none yet; `None` for codes that they do not serve.
+    /// No sketches yet, with room for those of `codes`; `None` if these codes cannot have sketches.
     pub(crate) fn new(codes: &Codes) -> Option<Self> {
         let codes = codes.sketched().filter(|codes| codes.dimension() >= LEAST_DIMENSION)?;
         let rows = Rows::new(codes.n_sign_lines());
         Some(Sketches { dimension: codes.dimension(), rows, kernels: Kernels::detected() })
     }
 
-    /// Makes room for so many slots.
+    /// Makes room for the slots below `n_slots`.
     pub(crate) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
         self.rows.reserve(n_slots)
     }
 
-    /// Bytes that the sketches of so many slots take.
+    /// Bytes of the sketches of `n_slots` slots.
     pub(crate) fn bytes_of(&self, n_slots: usize) -> usize {
         self.rows.bytes_of(n_slots)
     }
 
-    /// Stores a slot's signs.
+    /// Stores the signs of a slot.
     pub(crate) fn put(&self, slot: u32, signs: &[[u64; LINE]]) {
         let words = self.rows.shared(slot).as_flattened().iter().zip(signs.as_flattened());
         words.for_each(|(word, signs)| word.store(*signs, Ordering::Relaxed));
     }
 
-    /// Whether a slot has these signs.
+    /// Whether a slot has exactly these signs.
     pub(crate) fn holds(&self, slot: u32, signs: &[[u64; LINE]]) -> bool {
         let mut words = self.rows.shared(slot).as_flattened().iter().zip(signs.as_flattened());
         words.all(|(word, signs)| word.load(Ordering::Relaxed) == *signs)
     }
 
-    /// Counts for each slot the signs that differ from some.
+    /// Writes into `counts`, for each slot, the number of its signs that differ from `signs`.
     pub(crate) fn count(&self, signs: &[[u64; LINE]], slots: &[u32], counts: &mut [u32]) {
         counts.fill(0);
         for (line, signs) in signs.iter().enumerate() {
             let mut lines = [[&NONE; BLOCK]; 2];
             self.fetch(line, slots, &mut lines[0]);
             for (block, counts) in counts.chunks_mut(BLOCK).enumerate() {
-                // While those of a block are compared, those of the next are on their way.
+                // The next block is prefetched while this one is compared.
                 let ahead = slots.get((block + 1) * BLOCK..).unwrap_or_default();
                 self.fetch(line, ahead, &mut lines[(block + 1) % 2]);
                 (self.kernels.differing)(signs, &lines[block % 2][..counts.len()], counts);
@@ -85,13 +85,13 @@ impl Sketches {
         });
     }
 
-    /// The most signs in which a vector of this rank or a smaller one differs, but for few.
+    /// The number of differing signs that few vectors at this rank or a smaller one exceed.
     pub(crate) fn most_different(&self, rank: f32) -> u32 {
         let (part, n) = ((1.0 - f64::from(rank)).clamp(-1.0, 1.0).acos() / PI, self.dimension as f64);
         (n * part + DEVIATIONS * (n * part * (1.0 - part)).sqrt()).ceil() as u32
     }
 
-    /// One more than the most signs that can differ.
+    /// One more than the largest possible count.
     pub(crate) fn n_counts(&self) -> usize {
         self.dimension + 1
     }

@@ -1,7 +1,7 @@
 //! Codes and their ranks against vectors and their exact ranks.
 //!
-//! Bounds come from the steps: rounding to steps of size `s` moves a component by `s / √12` at random. What is cut off,
-//! because it lies beyond the last step, is counted as it is.
+//! Bounds follow from the steps: rounding to steps of size `s` moves a component by `s / √12` at
+//! random. What lies beyond the last step and is cut off is counted exactly.
 #![expect(unsafe_code, reason = "codes are stored by a promise, which tests of one thread keep")]
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -76,7 +76,7 @@ impl Store {
         }
     }
 
-    /// The size of a step of a vector's code, by its rotated components.
+    /// The size of a step of a vector's code, from its rotated components.
     fn scale(&self, rotated: &[f32]) -> f32 {
         let scalar = ScalarCodes::new(rotated.len(), self.metric, self.metric.normalizes(), &Book::default()).unwrap();
         if self.metric.normalizes() { scalar.unit_scale } else { scalar.own_scale(rotated) }
@@ -89,7 +89,7 @@ impl Store {
         rotated.into_iter().map(|component| component.clamp(-largest, largest)).collect()
     }
 
-    /// How far rounding moves a rank, as a standard deviation. Both vectors are rotated.
+    /// The standard deviation of a rank's rounding error. Both vectors are rotated.
     fn expected_error(&self, query: &[f32], vector: &[f32], grain: Grain) -> f64 {
         let n = vector.len() as f64;
         let is_coarse = grain == Grain::Coarse && vector.len() >= 256;
@@ -97,7 +97,7 @@ impl Store {
         let of_query = largest / 127.0 / 12f64.sqrt();
         let of_code = f64::from(self.scale(vector)) * if is_coarse { 16.0 } else { 1.0 } / 12f64.sqrt();
         let (a, b) = (distance::norm(query), distance::norm(vector));
-        // Ranks are in single precision.
+        // Ranks are computed in single precision.
         let lost = 1e-6 * (a + b).powi(2);
         match self.metric {
             Metric::Euclidean => {
@@ -115,7 +115,7 @@ fn rotate(vector: &[f32]) -> Vec<f32> {
     rotated
 }
 
-/// Vectors that lie anywhere, near each other, and along few axes.
+/// Random vectors, vectors near each other, and vectors along few axes.
 fn mixed(rng: &mut StdRng, dimension: usize) -> Vec<Vec<f32>> {
     let mut vectors: Vec<Vec<f32>> = (0..40).map(|_| normals(rng, dimension)).collect();
     vectors.extend_from_within(..20);
@@ -127,7 +127,8 @@ fn mixed(rng: &mut StdRng, dimension: usize) -> Vec<Vec<f32>> {
 
 // How exact ranks are.
 
-/// Compares ranks with exact ones: each within twenty times what is expected, and all together as expected.
+/// Compares ranks with exact ones: each error is within twenty times the expected one, and all
+/// errors together are as expected.
 fn check_ranks(metric: Metric, dimension: usize, grain: Grain) {
     let what = format!("{metric} d={dimension} {grain:?}");
     let store = Store::new(metric, mixed(&mut StdRng::seed_from_u64(dimension as u64), dimension));
@@ -137,7 +138,7 @@ fn check_ranks(metric: Metric, dimension: usize, grain: Grain) {
     for query in &store.vectors {
         let (ranks, query) = (store.ranks(&store.query(query), grain), rotate(query));
         for ((vector, kept), rank) in rotated.iter().zip(&kept).zip(ranks) {
-            // Codes of vectors of length one are made as long again where something was cut off.
+            // Codes of vectors of length one regain their length if something was cut off.
             let reference = if metric.normalizes() { vector } else { kept };
             let cut = vector.iter().zip(kept).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>().sqrt();
             let cut = if metric.normalizes() { cut } else { 0.0 };
@@ -150,7 +151,7 @@ fn check_ranks(metric: Metric, dimension: usize, grain: Grain) {
         }
     }
     let ratio = (squares / expected_squares).sqrt();
-    // Making codes equally long moves some steps by one more.
+    // Adjusting codes to equal length moves some steps by one more.
     assert!(ratio < 1.6, "{what}: errors are {ratio} times what is expected");
 }
 
@@ -164,7 +165,7 @@ fn ranks_are_as_exact_as_the_steps_are_fine() {
     }
 }
 
-/// Measures the share of vectors' lengths that codes cut off.
+/// Measures the fraction of the vectors' length that codes cut off.
 fn check_cut(metric: Metric, dimension: usize, vectors: Vec<Vec<f32>>, bound: f64) {
     let store = Store::new(metric, vectors);
     let share_of = |slot: usize| {
@@ -185,7 +186,7 @@ fn codes_cut_off_little() {
     for dimension in [32, 64, 96, 128, 256, 384, 512, 768, 1000, 1024, 1536, 3072] {
         let mut rng = StdRng::seed_from_u64(dimension as u64);
         let spread: Vec<Vec<f32>> = (0..50).map(|_| normals(&mut rng, dimension)).collect();
-        // Most of the length lies in the first components, as where the first ones are meant to be enough.
+        // Most of the length lies in the first components, as in embeddings made to be shortened.
         let fades = |vector: &Vec<f32>| {
             let faded = vector.iter().enumerate().map(|(at, x)| x * (-8.0 * at as f32 / dimension as f32).exp());
             faded.collect::<Vec<f32>>()
@@ -198,8 +199,8 @@ fn codes_cut_off_little() {
     }
 }
 
-/// Looks for the ten nearest among the twenty that codes say are nearest, in clusters that lie so many times their own
-/// distances from the origin.
+/// Looks for the ten nearest among the twenty nearest by codes. Clusters lie at `offset` times
+/// their own distances from the origin.
 fn check_order(metric: Metric, dimension: usize, offset: f32) {
     let mut rng = StdRng::seed_from_u64(dimension as u64);
     let centres: Vec<Vec<f32>> = (0..20).map(|_| normals(&mut rng, dimension)).collect();
@@ -233,15 +234,15 @@ fn the_nearest_are_among_those_that_codes_say_are_nearest() {
             check_order(Metric::Euclidean, dimension, offset);
             check_order(Metric::Dot, dimension, offset);
         }
-        // Directions close together differ by less than codes of length one tell apart.
+        // Directions this close differ by less than codes of length one can tell.
         check_order(Metric::Cosine, dimension, 0.0);
         check_order(Metric::Cosine, dimension, 1.0);
     }
 }
 
-// Queries made of codes.
+// Queries made from codes.
 
-/// A component's step, of a code in two planes.
+/// The step of a component, from a code in two planes.
 fn step_of(planes: &[u8], at: usize) -> u8 {
     let (byte, shift) = (at / 128 * 64 + at % 64, at % 128 / 64 * 4);
     let (high, low) = planes.split_at(planes.len() / 2);
@@ -255,12 +256,13 @@ fn decoded(store: &Store, slot: usize) -> Vec<f32> {
     let is_planes = vector.len() >= 256;
     let step = |at: usize| if is_planes { step_of(&code.bytes, at) } else { code.bytes[at] };
     let rotated: Vec<f32> = (0..vector.len()).map(|at| (f32::from(step(at)) - 128.0) * scale).collect();
-    // A rotation is undone by its transpose.
+    // The transpose of a rotation reverses it.
     let axis = |at: usize| rotate(&(0..vector.len()).map(|i| f32::from(i == at)).collect::<Vec<_>>());
     (0..vector.len()).map(|at| axis(at).iter().zip(&rotated).map(|(x, y)| x * y).sum()).collect()
 }
 
-/// Compares the ranks of a query made of a code with those of the vector that the code stands for.
+/// Compares the ranks of a query made from a code with those of the vector that the code stands
+/// for.
 fn check_query_of(metric: Metric, dimension: usize) {
     let store = Store::new(metric, mixed(&mut StdRng::seed_from_u64(dimension as u64), dimension));
     for slot in [0, 1, 17, 40] {
@@ -301,8 +303,8 @@ fn a_code_is_nearest_to_itself() {
 
 // Centres of namespaces.
 
-/// Vectors of three namespaces, each a cluster far from the others, and codes by a book with a centre for the first and
-/// the second alone.
+/// Vectors of three namespaces, in distant clusters. The book has a centre of its own for the first
+/// two only.
 fn check_centres(metric: Metric, kind: CodeKind) {
     let (dimension, away) = (96, 1_000.0);
     let mut rng = StdRng::seed_from_u64(17);
@@ -338,9 +340,9 @@ fn check_centres(metric: Metric, kind: CodeKind) {
                     true => codes.query_of(*slot, namespace, &mut query),
                 }
                 codes.rank(&query, Grain::Fine, &slots, &mut ranks);
-                // By products all ranks are off by the same.
+                // By products, all ranks are wrong by the same amount.
                 let off = own.iter().zip(&ranks).map(|(truth, rank)| truth - rank).sum::<f32>() / 100.0;
-                // Queries are not measured from the centre there, and their rounding counts.
+                // Such queries are not measured from the centre, so their rounding counts.
                 let most = if metric == Metric::Dot { 0.5 * away } else { 5.0 };
                 let is_off = |(truth, rank): (&f32, &f32)| (truth - rank - off).abs() > most;
                 assert_eq!(own.iter().zip(&ranks).filter(|&pair| is_off(pair)).count(), 0, "{metric} {kind:?}");
@@ -359,7 +361,7 @@ fn vectors_of_each_namespace_are_measured_from_its_own_centre() {
     }
 }
 
-// What is at the edge.
+// Edge cases.
 
 #[test]
 fn zero_vectors_are_where_they_are() {
@@ -456,7 +458,7 @@ fn signs_of_codes_and_queries_are_counted_alike() {
         let is_within = |(rank, count): &(&f32, &u32)| **count <= sketches.most_different(**rank);
         let n_within = ranks.iter().zip(&counts).filter(is_within).count();
         assert!((365..=400).contains(&n_within), "{dimension}: {n_within} of 400");
-        // Not for every bound is as good: half of them lie beyond the middle.
+        // Other bounds are less exact: half of the candidates lie beyond the middle.
         let n_below = ranks.iter().zip(&counts).filter(|(rank, count)| {
             f64::from(**count) * std::f64::consts::PI
                 < f64::from(1.0 - **rank).clamp(-1.0, 1.0).acos() * dimension as f64

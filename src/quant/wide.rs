@@ -1,7 +1,7 @@
-//! Codes that tell apart what bytes cannot: two bytes for each component, or vectors as they are.
+//! Codes that tell apart what one byte per component cannot: two bytes, or the vectors themselves.
 //!
-//! They are ranked by the kernels for vectors. Two bytes are steps of the largest component of each vector, which was
-//! measured from the centre and rotated.
+//! The kernels for vectors rank them. For `Sq16` the vector is measured from the centre and
+//! rotated. Its largest component then sets the size of its steps.
 //!
 //! ```text
 //! Sq16   scale f32, then i16 for each component, padded to 64 bytes
@@ -20,11 +20,11 @@ use crate::arena::Rows;
 use crate::distance::{self, Kernel, Kernels, Metric};
 use crate::id::NamespaceId;
 
-/// Rows ahead of the one being compared that are fetched.
+/// Rows that are prefetched ahead of the one being compared.
 const LOOKAHEAD: usize = 4;
-/// Components that are widened at once.
+/// Components that are converted to `f32` at once.
 const WIDENED: usize = 128;
-/// Bytes before the steps of a row.
+/// Bytes of a row before its steps.
 const SCALE_BYTES: usize = size_of::<f32>();
 /// The largest step.
 const LARGEST: f32 = 32_767.0;
@@ -35,28 +35,28 @@ pub(super) struct WideCodes {
     /// Bytes of a code.
     width: usize,
     is_whole: bool,
-    /// Vectors are compared by products, so that queries are not measured from the centre.
+    /// Whether ranks are inner products. Queries are then not measured from the centre.
     is_product: bool,
     kernel: Kernel,
-    /// Ranks by distance.
+    /// The kernel that ranks by distance.
     distance: Kernel,
     rotation: Rotation,
     centres: Arc<Centres>,
-    /// The same rotated, where ranks are products; otherwise none.
+    /// The rotated centres if ranks are inner products; otherwise none.
     turned: Centres,
     kernels: &'static Kernels,
     rows: Rows<u8>,
 }
 
 impl WideCodes {
-    /// Codes for vectors under a metric; `None` for one that codes do not serve. `unit` says that all vectors are of
-    /// length one.
+    /// Codes of vectors under a metric; `None` for a metric that codes do not support. `unit`: all
+    /// vectors are of length one.
     pub(super) fn new(dimension: usize, metric: Metric, unit: bool, book: &Book) -> Option<Self> {
         if !metric.has_codes() {
             return None;
         }
         let is_whole = book.kind == CodeKind::F32;
-        // Of vectors of length one the nearest by the product are the nearest by distance.
+        // For vectors of length one the distance and the inner product give the same order.
         let compared = if unit && !is_whole { Metric::Euclidean } else { metric };
         let (rotation, kernels) = (Rotation::new(dimension), Kernels::detected());
         let is_product = compared == Metric::Dot && !unit;
@@ -123,7 +123,7 @@ impl WideCodes {
     /// # Safety
     /// Nobody else reads or writes this slot's code meanwhile.
     pub(super) unsafe fn put(&self, slot: u32, code: &Code) {
-        // SAFETY: by the caller's promise the slot is ours alone.
+        // SAFETY: by the caller's promise nobody else reads or writes the slot's row.
         unsafe { self.rows.write(slot, &code.bytes) };
     }
 
@@ -141,12 +141,13 @@ impl WideCodes {
         self.rows.adopt(file, codes_at, n_slots)
     }
 
-    /// A row of vectors as they are.
+    /// The row of a slot as numbers, for codes that are vectors.
     #[inline(always)]
     fn floats(&self, slot: u32) -> &[f32] {
         let start: *const f32 = self.rows.start(slot).cast();
-        // SAFETY: chunks begin at pages and rows are multiples of four bytes, so that all begin at such; each has
-        // `dimension` numbers, and by the caller's promise nobody writes this one.
+        // SAFETY: chunks begin at pages and rows are multiples of four bytes long, so every row is
+        // aligned for `f32`. Each has `dimension` numbers, and by the caller's promise nobody
+        // writes this one.
         unsafe { std::slice::from_raw_parts(start, self.dimension) }
     }
 
@@ -154,14 +155,14 @@ impl WideCodes {
     #[inline(always)]
     fn steps(&self, slot: u32) -> (f32, &[i16]) {
         let start = self.rows.start(slot);
-        // SAFETY: rows begin at multiples of 64 bytes and hold a scale and `dimension` steps; by the caller's promise
-        // nobody writes this one.
+        // SAFETY: rows begin at multiples of 64 bytes and hold a scale and `dimension` steps. By
+        // the caller's promise nobody writes this one.
         unsafe {
             (start.cast::<f32>().read(), std::slice::from_raw_parts(start.add(SCALE_BYTES).cast(), self.dimension))
         }
     }
 
-    /// The vector of a namespace that a slot's code stands for.
+    /// Writes into `vector` what a slot's code stands for.
     pub(super) fn decode(&self, slot: u32, namespace: NamespaceId, vector: &mut Vec<f32>) {
         vector.clear();
         if self.is_whole {
@@ -195,12 +196,12 @@ impl WideCodes {
     pub(super) fn query_of(&self, slot: u32, namespace: NamespaceId, query: &mut CodeQuery) {
         self.place_of(slot, query);
         query.by_distance = !self.is_product;
-        // Only rows are measured from the centre.
+        // Only rows are measured from the centre; a query is not.
         let centre = self.turned.of(namespace);
         query.scratch.iter_mut().zip(centre).for_each(|(component, centre)| *component += centre);
     }
 
-    /// Makes a query of a stored code that ranks by distance.
+    /// Prepares a stored code for ranking by distance.
     pub(super) fn place_of(&self, slot: u32, query: &mut CodeQuery) {
         query.by_distance = true;
         let components = &mut query.scratch;
@@ -221,14 +222,14 @@ impl WideCodes {
         let (step, _) = self.steps(slot);
         match query.by_distance {
             true => step * step * STEP_VARIANCE * (SQUARE_VARIANCE * self.dimension as f32).sqrt(),
-            // Of what the products of rounding errors are, half: the nearest by product need not lie near each other.
+            // Half a product's noise: points nearest by product need not lie near each other.
             false => distance::norm(&query.scratch) as f32 * step * STEP_VARIANCE.sqrt() / 2.0,
         }
     }
 
     #[inline]
     pub(super) fn rank(&self, query: &CodeQuery, slots: &[u32], ranks: &mut [f32]) {
-        // Of vectors of length one the nearest by either are the same.
+        // For vectors of length one both kernels give the same order.
         let kernel = if query.by_distance && self.is_product { self.distance } else { self.kernel };
         slots.iter().take(LOOKAHEAD).for_each(|&slot| self.prefetch(slot));
         for (at, (&slot, rank)) in slots.iter().zip(ranks).enumerate() {

@@ -1,7 +1,8 @@
-//! Whether codes fit the data, and which would fit better: measured in each region as it grows, when what is linked
-//! there last lies elsewhere, and when searches are in doubt.
+//! Whether codes fit the data, and which would fit better. A region is measured as it grows, when
+//! its newest documents lie elsewhere, and when searches are in doubt.
 //!
-//! All regions have codes of one kind, the widest that any of them needs. Of each what it is measured from is its own.
+//! All regions have codes of one kind, the widest that any of them needs. Each may have its own
+//! centre.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -24,22 +25,23 @@ use crate::quant::{Book, Centres, CodeKind, Codes};
 
 /// The least gain in recall for which codes are replaced.
 const BETTER: f32 = 0.005;
-/// Byte codes get another centre if vectors share at least this part of their squared length: the shared part tells no
-/// vector from another.
+/// Byte codes get another centre if vectors share at least this fraction of their squared length:
+/// the shared part does not tell one vector from another.
 const COMMON: f64 = 0.7;
 /// The loss in recall that a new centre may cost.
 const WORSE: f32 = 0.005;
-/// The newest do not fit if codes leave fewer of the nearest among them.
+/// The newest documents do not fit if codes leave a smaller fraction of the nearest among them.
 const SUSPECT: f32 = 0.9;
-/// A region is large if it holds at least one document in `LARGE_SHARE`. A replacement makes the codes of all regions
-/// again, so the linker measures smaller regions only when fewer than a batch of slots wait in the tail.
+/// A region is large if it holds at least one document in `LARGE_SHARE`. A replacement makes the
+/// codes of all regions again, so the linker measures smaller regions only when fewer than a batch
+/// of slots wait in the tail.
 const LARGE_SHARE: usize = 32;
 
-/// What the linker knows of how codes fit.
+/// The linker's state of measuring and replacing codes.
 #[derive(Default)]
 pub(super) struct Adapting {
     pub(super) replacing: Option<Replacing>,
-    /// What a layer is to be made by, once no one holds commits off.
+    /// The book of a layer to build once nobody holds commits off.
     pub(super) wanted: Option<Book>,
     pub(super) watches: Watches,
     n_rounds: u64,
@@ -50,20 +52,20 @@ impl Adapting {
         Adapting { watches, ..Adapting::default() }
     }
 
-    /// Whether all was measured that is to be; small regions wait where there is much else to do.
+    /// Whether every measurement that is due was made. If `is_busy`, small regions may wait.
     fn are_settled(&self, is_busy: bool) -> bool {
         self.wanted.is_none() && self.watches.are_settled(is_busy)
     }
 }
 
 impl Index {
-    /// What codes are made by, and how far they can be trusted; `None` where there are none.
+    /// How codes are made, and their recall; `None` without codes.
     pub(crate) fn codebook(&self) -> Option<Codebook> {
         let book = self.layer.load().codes()?.book().clone();
         Some(Codebook { book, gauges: self.adapting.lock().watches.gauges() })
     }
 
-    /// How far codes of a namespace can be trusted, once that was measured.
+    /// The recall of a namespace's codes, once it was measured.
     pub(crate) fn gauge_of(&self, namespace: NamespaceId) -> Option<Gauge> {
         let region = if self.links(namespace) { namespace } else { LOOSE };
         self.adapting.lock().watches.gauge(region)
@@ -74,25 +76,25 @@ impl Index {
         self.n_replaced.load(Ordering::Acquire)
     }
 
-    /// Whether codes fit as well as they can, as far as that was measured.
+    /// Whether codes fit as well as they can, as far as was measured.
     pub(crate) fn fits(&self) -> bool {
         let is_measured = || !self.is_replacing() && self.adapting.lock().are_settled(self.is_busy());
         self.is_broken() || self.must_hold() || is_measured() && !self.is_outdated()
     }
 
-    /// Whether much waits to be linked.
+    /// Whether at least a batch of slots waits to be linked.
     fn is_busy(&self) -> bool {
         self.tail.len() >= BATCH
     }
 
-    /// Whether codes are what older versions made of vectors that take no more room themselves.
+    /// Whether older versions made codes of vectors that take no more room themselves.
     fn is_outdated(&self) -> bool {
         let kind = self.layer.load().codes().map(|codes| codes.book().kind);
         let begin = Book::of_dimension(self.origin.dimension).kind;
         self.adapts && kind.is_some_and(|kind| kind != CodeKind::F32 && begin == CodeKind::F32)
     }
 
-    /// Whether codes are vectors as they are that take more room than other codes.
+    /// Whether codes are the vectors themselves although narrower codes exist for the dimension.
     fn are_whole(&self) -> bool {
         let kind = self.layer.load().codes().map(|codes| codes.book().kind);
         kind == Some(CodeKind::F32) && Book::of_dimension(self.origin.dimension).kind != CodeKind::F32
@@ -103,7 +105,7 @@ impl Index {
         self.next.load().is_some()
     }
 
-    /// Takes note of slots that were linked.
+    /// Notes slots that were linked.
     pub(super) fn note_linked(&self, slots: &Slots, linked: &[Slot]) {
         let mut adapting = self.adapting.lock();
         if let Some(replacing) = &mut adapting.replacing {
@@ -114,19 +116,19 @@ impl Index {
         }
     }
 
-    /// Takes note of slots whose namespaces have no links.
+    /// Notes slots of namespaces without links.
     pub(super) fn note_loosened(&self, slots: &[Slot]) {
         if !slots.is_empty() {
             self.adapting.lock().watches.note_linked(LOOSE, slots);
         }
     }
 
-    /// Takes note of a search in a namespace that codes could hardly answer. Returns whether the linker is to look.
+    /// Counts a search that codes could hardly answer. Returns whether to wake the linker.
     pub(crate) fn note_doubt(&self, namespace: NamespaceId) -> bool {
         self.doubts.lock().add(namespace)
     }
 
-    /// Takes note of a query in a namespace. Returns whether the linker is to look.
+    /// Offers a query of a namespace for measurements. Returns whether to wake the linker.
     pub(crate) fn note_query(&self, namespace: NamespaceId, query: &[f32], scratch: &mut Scratch) -> bool {
         if !self.asked.is_wanting() || !scratch.is_drawn(OFFERED_SHARE) || !self.asked.offer(namespace, query) {
             return false;
@@ -135,7 +137,7 @@ impl Index {
         true
     }
 
-    /// Does the next piece of work there is for better codes; false if there is none.
+    /// Does the next step for better codes. False if there is none.
     pub(super) fn adapt(&self, bench: &Bench<'_>) -> Result<bool> {
         let layer = self.layer();
         let Points::Codes(codes) = &*layer.points else { return Ok(false) };
@@ -148,12 +150,12 @@ impl Index {
             let is_done = self.replace_some(bench, &layer, &mut replacing);
             match &is_done {
                 Ok(true) => {}
-                // Vectors that cannot be read would keep what was looked at since from being forgotten.
+                // The layer's views keep old versions alive, so an unreadable vector ends the work.
                 Err(error) if error.kind() != ErrorKind::Unavailable => {
                     tracing::warn!("other codes are given up: {error}");
                     self.next.store(None);
                 }
-                // Without room it goes on where it was.
+                // Without memory the layer is kept, to go on later.
                 Ok(false) | Err(_) => self.adapting.lock().replacing = Some(replacing),
             }
             return is_done.map(|_| true);
@@ -184,9 +186,9 @@ impl Index {
         Ok(false)
     }
 
-    /// Measures codes of a region, if that is due. True if that was work.
+    /// Measures the codes of a region, if that is due. Returns whether it did.
     fn look_at_codes(&self, bench: &Bench<'_>, layer: &Layer, region: NamespaceId) -> Result<bool> {
-        // What was linked together with others, as older versions did, or came to be small is no region.
+        // Namespaces that are small, or linked with others as by older versions, are no regions.
         let is_region = region == LOOSE || self.links(region);
         let n_documents = self.n_documents_of(bench, region);
         if is_region {
@@ -196,7 +198,7 @@ impl Index {
             self.leave(region, is_region);
             return Ok(false);
         }
-        // While vectors are on their way into memory, they are read from there soon.
+        // Measuring waits while vectors are loaded, because memory is faster than the disk.
         let may_wait = self.is_busy() && !is_large(bench, n_documents);
         self.adapting.lock().watches.postpone(region, may_wait);
         if !bench.is_settled || may_wait {
@@ -205,8 +207,8 @@ impl Index {
         self.measure_region(bench, layer, region)
     }
 
-    /// Takes note that a region need not be looked at any more, or is gone. Whoever waits for codes that fit looks
-    /// again.
+    /// Notes that a region need not be examined any more, or no longer exists. Wakes the threads
+    /// that wait for codes that fit.
     fn leave(&self, region: NamespaceId, is_there: bool) {
         let mut adapting = self.adapting.lock();
         match is_there {
@@ -222,12 +224,12 @@ impl Index {
         }
     }
 
-    /// Looks at the newest documents of a region, if that is due: they may lie elsewhere than those before.
+    /// Examines the newest documents of a region, if that is due: they may lie elsewhere.
     fn glance_at(&self, bench: &Bench<'_>, layer: &Layer, region: NamespaceId, n_documents: usize) {
         let look = self.adapting.lock().watches.get(region).take_look(n_documents);
         let Some((newest, n_new)) = look else { return };
         if region == LOOSE {
-            // Documents of several namespaces cannot be compared. One of these is small, and soon measured.
+            // Documents of several namespaces cannot be compared. One of these is quickly measured.
             return self.adapting.lock().watches.get(region).measure();
         }
         let kind = layer.codes().map(|codes| codes.book().kind);
@@ -253,7 +255,7 @@ impl Index {
         watch.is_due(n_documents)
     }
 
-    /// Measures how far codes of a region can be trusted, and begins to make others if these do not fit. True if that
+    /// Measures the codes of a region, and begins to make others if they do not fit. True if there
     /// was work.
     fn measure_region(&self, bench: &Bench<'_>, layer: &Layer, region: NamespaceId) -> Result<bool> {
         let (newest, salt) = {
@@ -261,7 +263,7 @@ impl Index {
             adapting.n_rounds += 1;
             (adapting.watches.get(region).newest(), adapting.n_rounds)
         };
-        // As of the commit that is looked at: what came since is not measured.
+        // As of the linker's commit: later documents are not measured.
         let members = Members::of(self, bench, region, &newest, salt);
         let asked = self.asked.complete_of(region);
         let sample_of = |most: usize| match &members {
@@ -296,7 +298,8 @@ impl Index {
         adapting.watches.get(region).note_finding(Finding { gauge, links_fit, are_replaced });
         drop(adapting);
         self.doubts.lock().forget(region);
-        // Once it was measured by some it need not be before it has grown, and then without any first.
+        // A region measured without asked queries wants some. After a measurement with asked
+        // queries, these are dropped; the next follows once the region has grown.
         match asked.is_empty() {
             true if region != LOOSE => self.asked.want(region, bench.memory.slots.exact.dimension()),
             true => {}
@@ -305,7 +308,7 @@ impl Index {
         Ok(true)
     }
 
-    /// Takes note of how far codes of a region can be trusted.
+    /// Notes the measured recall of a region.
     fn note_gauge(&self, region: NamespaceId, gauge: Gauge) {
         let Gauge { code_recall, recall, n_documents } = gauge;
         tracing::debug!(region = region.0, code_recall, recall, n_documents, "measured how far codes can be trusted");
@@ -315,9 +318,9 @@ impl Index {
         }
     }
 
-    /// Whether most of what codes of a sample measure is the same for all, so that they had better be measured from
-    /// another centre. What several namespaces share is not the mean of each; and for a small region codes do as they
-    /// are.
+    /// Whether vectors of a region share most of their distance from the centre, so that another
+    /// centre is better. [`LOOSE`] does not count, because several namespaces share its centre.
+    /// Small regions do not count either.
     fn are_narrow(&self, bench: &Bench<'_>, layer: &Layer, region: NamespaceId, sample: &Sample) -> bool {
         let Some(Book { kind, centres, .. }) = layer.codes().map(Codes::book) else { return false };
         let is_by_bytes = matches!(kind, CodeKind::Sq8 | CodeKind::Sq8Centred);
@@ -325,8 +328,8 @@ impl Index {
         is_asked && sample.centre(bench, centres.of(region)).1 >= COMMON
     }
 
-    /// What codes had better be made by for a sample of a region, and what these would leave of the nearest there: of
-    /// the first kind that is good enough, otherwise of the best. None that leaves less than `least`.
+    /// The book that fits a region's sample better, and its code recall: of the first kind that
+    /// reaches `GOOD`, otherwise of the best. `None` if no kind reaches `least`.
     fn better_book(
         &self,
         bench: &Bench<'_>,
@@ -359,16 +362,16 @@ impl Index {
         Ok(Some((book_of(kind, self.centres(bench)?), then)))
     }
 
-    /// Kinds of codes that may fit a region better than those of a kind, the least wide first.
+    /// The kinds of codes that may fit a region better than the kind `now`, the narrowest first.
     fn kinds_to_try(&self, bench: &Bench<'_>, now: CodeKind, region: NamespaceId) -> Vec<CodeKind> {
         let mut kinds = vec![CodeKind::Sq8Centred, CodeKind::Sq16, CodeKind::F32];
         kinds.retain(|kind| *kind != CodeKind::F32 || bench.may_hold_all);
         if self.has_regions() {
-            // Another may need as wide ones.
+            // Another region may need codes as wide as the present ones.
             kinds.retain(|kind| *kind >= now);
         }
         if region == LOOSE && bench.exact.complete().is_some() {
-            // Searches do without them.
+            // Searches of loose namespaces do without wider codes: they compare vectors.
             kinds.retain(|kind| *kind <= now.max(CodeKind::Sq8Centred));
         }
         kinds

@@ -1,7 +1,8 @@
-//! Queries that users asked. Codes are measured by them too, because queries may lie elsewhere than documents do.
+//! Queries that users asked. Codes are measured by them too: they may lie elsewhere than documents.
 //!
-//! When the codes of a region were measured without such queries, the region *wants* some: of the searches that follow,
-//! some leave their query here. With `N_ASKED` of them the linker measures again and forgets them.
+//! A region whose codes were measured without such queries *wants* some: some of the following
+//! searches leave their query here. Once there are `N_ASKED` queries, the linker measures again and
+//! forgets them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,20 +11,20 @@ use parking_lot::Mutex;
 
 use crate::id::NamespaceId;
 
-/// Queries of a region that are kept.
+/// Queries kept for each region.
 pub(super) const N_ASKED: usize = 24;
 /// One in `OFFERED_SHARE` searches offers its query.
 pub(super) const OFFERED_SHARE: usize = 4;
 
-/// Queries as vectors are compared, by region.
+/// Queries, in the form in which vectors are compared, by region.
 #[derive(Default)]
 pub(super) struct Asked {
-    /// Some region lacks queries.
+    /// Some region wants queries.
     is_wanting: AtomicBool,
     by_region: Mutex<BTreeMap<NamespaceId, Queries>>,
 }
 
-/// Queries one after the other; there is room for all from the beginning.
+/// Queries one after the other. Room for all of them is allocated at once.
 struct Queries {
     dimension: usize,
     components: Vec<f32>,
@@ -36,12 +37,12 @@ impl Queries {
 }
 
 impl Asked {
-    /// Whether queries are kept at all; may be out of date.
+    /// Whether any region wants queries. The answer may be out of date.
     pub(super) fn is_wanting(&self) -> bool {
         self.is_wanting.load(Ordering::Relaxed)
     }
 
-    /// Keeps some that are asked in a region from now on.
+    /// Keeps queries of a region from now on.
     pub(super) fn want(&self, region: NamespaceId, dimension: usize) {
         let room = || Queries { dimension, components: Vec::with_capacity(N_ASKED * dimension) };
         let mut by_region = self.by_region.lock();
@@ -49,7 +50,7 @@ impl Asked {
         self.tell(&by_region);
     }
 
-    /// Offers one that was asked in a region. True once, when there are enough.
+    /// Offers a query of a region. Returns true once, when there are enough.
     pub(super) fn offer(&self, region: NamespaceId, query: &[f32]) -> bool {
         let mut by_region = self.by_region.lock();
         let queries = by_region.get_mut(&region);
@@ -64,25 +65,25 @@ impl Asked {
         are_enough
     }
 
-    /// The regions of which there are enough.
+    /// The regions with enough queries.
     pub(super) fn complete(&self) -> Vec<NamespaceId> {
         let by_region = self.by_region.lock();
         by_region.iter().filter(|(_, queries)| queries.are_enough()).map(|(region, _)| *region).collect()
     }
 
-    /// Whether there are enough of a region.
+    /// Whether a region has enough queries.
     pub(super) fn is_complete(&self, region: NamespaceId) -> bool {
         self.by_region.lock().get(&region).is_some_and(Queries::are_enough)
     }
 
-    /// Those of a region, if there are enough.
+    /// The queries of a region, if there are enough; otherwise none.
     pub(super) fn complete_of(&self, region: NamespaceId) -> Vec<Vec<f32>> {
         let by_region = self.by_region.lock();
         let Some(queries) = by_region.get(&region).filter(|queries| queries.are_enough()) else { return Vec::new() };
         queries.components.chunks(queries.dimension).map(<[f32]>::to_vec).collect()
     }
 
-    /// Keeps none of some regions any longer.
+    /// Drops the queries of the regions for which `is_gone` is true.
     pub(super) fn forget(&self, is_gone: impl Fn(NamespaceId) -> bool) {
         let mut by_region = self.by_region.lock();
         by_region.retain(|region, _| !is_gone(*region));

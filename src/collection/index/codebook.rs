@@ -1,7 +1,7 @@
-//! What codes are made by and how far they can be trusted, together, as it is written down.
+//! The codebook: how codes are made, and their measured recall, as stored on disk.
 //!
-//! One row is the collection's. Each region whose vectors are measured from its own centre, or that was measured apart
-//! from the default namespace, has another.
+//! One row is the collection's. A region has a row of its own if it has its own centre, or if it
+//! was measured and is not the default namespace.
 
 use std::collections::BTreeMap;
 
@@ -16,25 +16,25 @@ use crate::store::graph::CodebookRow;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Codebook {
     pub(crate) book: Book,
-    /// How far codes can be trusted, by region.
+    /// The measured recall of codes, by region.
     pub(crate) gauges: BTreeMap<NamespaceId, Gauge>,
 }
 
 impl Codebook {
-    /// For a collection that nothing is known of.
+    /// The codebook of an empty collection.
     pub(crate) fn begin(config: &CollectionConfig) -> Self {
         Codebook { book: Book::of_dimension(config.dimension), gauges: BTreeMap::new() }
     }
 
-    /// How far codes can be trusted where they can be the least. Namespaces without links do not count where their
-    /// vectors are compared instead.
+    /// The lowest recall of all regions. [`LOOSE`] does not count if its codes do not fit, because
+    /// searches then compare vectors.
     pub(crate) fn worst(&self) -> Option<Gauge> {
         let counts = |(region, gauge): &(&NamespaceId, &Gauge)| **region != LOOSE || gauge.code_recall >= GOOD;
         let gauges = self.gauges.iter().filter(counts).map(|(_, gauge)| *gauge);
         gauges.min_by(|a, b| a.recall.total_cmp(&b.recall).then(a.code_recall.total_cmp(&b.code_recall)))
     }
 
-    /// The collection's row: the shared centre, and how far codes of the default namespace can be trusted.
+    /// The collection's row: the shared centre, and the recall of the default namespace.
     pub(crate) fn row(&self) -> CodebookRow {
         let own = self.gauges.get(&NamespaceId::default()).copied();
         self.row_of(&self.book.centres.shared, own)
@@ -45,7 +45,7 @@ impl Codebook {
         let own = &self.book.centres.own;
         let measured = self.gauges.keys().filter(|region| **region != NamespaceId::default());
         let row = |region: &NamespaceId| {
-            // What the collection's row says is not said twice.
+            // The collection's row has the default namespace's recall already.
             let gauge = self.gauges.get(region).copied().filter(|_| *region != NamespaceId::default());
             self.row_of(own.get(region).map_or(&[], Vec::as_slice), gauge)
         };
@@ -81,7 +81,7 @@ impl Codebook {
         Ok(Codebook { book: Book { kind, generation, centres: Centres::shared_by_all(centre).into() }, gauges })
     }
 
-    /// Adds the rows of regions. Those that are of another book say nothing of this one.
+    /// Adds the rows of regions. Rows of another book's generation are ignored.
     pub(crate) fn add_regions(&mut self, rows: BTreeMap<NamespaceId, CodebookRow>, dimension: usize) -> Result<()> {
         let mut centres = Centres::clone(&self.book.centres);
         for (region, row) in rows.into_iter().filter(|(_, row)| row.generation == self.book.generation) {
@@ -95,7 +95,7 @@ impl Codebook {
         Ok(())
     }
 
-    /// The same without regions that do not count any more.
+    /// Removes the regions for which `counts` is false.
     pub(crate) fn retain(&mut self, counts: impl Fn(NamespaceId) -> bool) {
         self.gauges.retain(|region, _| counts(*region));
         self.book = self.book.only(counts);

@@ -1,5 +1,6 @@
-//! Which way to what is nearest is the fastest: measured on this machine with this collection's own vectors, the first
-//! time it matters, and again once there are many more.
+//! Which way to the nearest is the fastest. Costs are measured on this machine with the
+//! collection's own vectors, the first time they matter, and again once there are four times more
+//! documents.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -13,70 +14,68 @@ use crate::cancel::Stop;
 use crate::graph::{Graph, Space, View, Walker};
 use crate::id::{Commit, Slot};
 
-/// Fewer documents than this are scanned without measuring.
+/// With fewer documents, all are scanned without measuring.
 const FEW: usize = 64;
-/// Bytes of vectors, or of codes, that are compared to measure: more than fit a core's own caches.
+/// Bytes of vectors or codes compared to measure, more than the caches of one core hold.
 const SAMPLE_BYTES: usize = 4 << 20;
-/// The fastest of so many rounds counts.
+/// Rounds of each measurement; the fastest counts.
 const N_ROUNDS: usize = 4;
-/// Walks that are taken to measure, and the points that each keeps.
+/// Walks of one measurement.
 const N_WALKS: usize = 16;
+/// The `ef` of these walks.
 const WALKED: usize = 64;
-/// Once there are so many times more documents, it is measured anew: more of what is compared comes from memory.
+/// Factor of documents after which costs are measured again: more comparisons then miss the caches.
 const GROWTH: usize = 4;
-/// Points that a walk compares for each that its beam holds, in parts of `m`: each brings `2 m` links at most, and most
-/// of those were seen before.
+/// Points that a walk compares per point of its beam, as a fraction of `m`. Each point brings at
+/// most `2 m` links, most of which were seen before.
 const RANKED_SHARE: f64 = 0.7;
-/// Points compared on a walk in the time that reading one vector from disk takes, at best.
+/// Points compared on a walk in the time of reading one vector from disk, at best.
 const FROM_DISK: f64 = 40.0;
-/// What a walk takes for each point that it compares where there is none to be measured yet, as a multiple of
-/// comparing.
+/// The cost of a walk per point, as a multiple of a comparison, if there is no graph to measure.
 const WALKING: f64 = 3.0;
-/// The same of a walk among some, as a multiple of one among all: each link is looked up in the set.
+/// The cost of a walk with a filter, as a multiple of one without: it looks up each link.
 const CHOOSING: f64 = 2.0;
-/// Following the links of a point that is not wanted itself, as a multiple of what a walk takes for each that it
-/// compares.
+/// The cost of stepping over a rejected point, as a multiple of a walk's cost per point.
 const STEP_OVER: f64 = 7.0;
-/// Taking a candidate out of a set, and telling whether it is left, in nanoseconds.
+/// Nanoseconds for reading a candidate from a set and testing its count of differing signs.
 const PICKING: f64 = 5.0;
-/// What comparing by codes takes however few there are: making a query of them and choosing what is compared exactly,
-/// in nanoseconds.
+/// Fixed nanoseconds of comparing by codes: preparing the query and choosing what is rescored.
 const BY_CODES: f64 = 8_000.0;
-/// Fewer candidates than this part of all points are never walked among: they may hang together by nothing.
+/// With candidates below this fraction of all points, no walk is tried: no links may connect them.
 const LEAST_SHARE: f64 = 0.02;
 
-/// How to find the nearest of documents that are known.
+/// How to find the nearest of a set of documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plan {
     /// Compare their vectors.
     Vectors,
-    /// Compare their codes, and the vectors of the best.
+    /// Compare their codes, then the vectors of the best.
     Codes,
-    /// Walk among them.
+    /// Walk the graph among them.
     Walk,
 }
 
-/// Nanoseconds that comparing takes.
+/// Nanoseconds per comparison.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cost {
-    /// One exact vector after the other.
+    /// An exact vector, in the order of slots.
     per_vector: f64,
-    /// One point of the graph, from here and there.
+    /// A point of the graph, in random order.
     per_point: f64,
-    /// One on a walk, and all that is done to get to it.
+    /// A point on a walk, with all work of getting to it.
     per_step: f64,
-    /// Documents when that was measured.
+    /// The number of documents at the measurement.
     n_documents: usize,
 }
 
 impl Index {
-    /// Whether to scan so many documents rather than walk for so many points of the beam.
+    /// Whether to scan `n_scanned` documents rather than walk with a beam of `ef`.
     pub(crate) fn prefers_scan(&self, sight: Sight<'_>, n_scanned: usize, ef: f64) -> bool {
         if n_scanned < FEW || self.is_broken() {
             return true;
         }
         if sight.exact.complete().is_none() {
-            // To read one from disk takes longer than many steps of a walk.
+            // Reading one vector from disk takes longer than many steps of a walk.
             return self.must_hold() || n_scanned as f64 * FROM_DISK <= self.n_ranked(sight, ef);
         }
         match self.scan_or_walk(sight, n_scanned, ef) {
@@ -85,14 +84,14 @@ impl Index {
         }
     }
 
-    /// Nanoseconds that it takes to compare the vectors of so many documents, and to walk for so many points of the
-    /// beam. `None` if neither can be told.
+    /// Nanoseconds for comparing the vectors of `n_scanned` documents, and for a walk with a beam
+    /// of `ef`. `None` if costs are unknown.
     pub(crate) fn scan_or_walk(&self, sight: Sight<'_>, n_scanned: usize, ef: f64) -> Option<[f64; 2]> {
         let cost = self.cost(sight)?;
         Some([n_scanned as f64 * cost.per_vector, self.n_ranked(sight, ef) * cost.per_step])
     }
 
-    /// Points that a walk for so many points of the beam compares.
+    /// The number of points that a walk with a beam of `ef` compares.
     fn n_ranked(&self, sight: Sight<'_>, ef: f64) -> f64 {
         let m = self.layer.load().graph.shape().m as f64;
         let ef = ef.max(self.beam_of(sight, ef as usize) as f64);
@@ -106,9 +105,9 @@ impl Index {
         if is_all { self.n_points(sight.n_documents) } else { sight.n_members }
     }
 
-    /// The ways to the nearest of so many candidates, by a walk that keeps `ef` points or without one, and the
-    /// nanoseconds that each takes, the fastest first. Never empty; without figures where they are not needed or cannot
-    /// be told.
+    /// The ways to the nearest of `n_candidates`, and the nanoseconds of each, the fastest first. A
+    /// walk keeps `ef` points; without `can_walk` there is none. Never empty. Costs are NaN if they
+    /// are not needed or unknown.
     pub(crate) fn plans(&self, sight: Sight<'_>, n_candidates: usize, ef: usize, can_walk: bool) -> Vec<(Plan, f64)> {
         if n_candidates < FEW {
             return vec![(Plan::Vectors, f64::NAN)];
@@ -137,7 +136,8 @@ impl Index {
         }
     }
 
-    /// What comparing the codes of so many candidates takes, in nanoseconds, once those that can be were sifted out.
+    /// Nanoseconds for comparing the codes of `n_candidates`. The prefilter, if any, leaves
+    /// `n_left`.
     fn by_codes(&self, cost: Cost, n_candidates: usize, n_left: f64) -> f64 {
         let n = n_candidates as f64;
         let all = n * cost.per_point;
@@ -147,21 +147,21 @@ impl Index {
         }
     }
 
-    /// Whether to compare the codes of so many candidates, all of which lie away from a query, rather than walk among
-    /// them with a beam of `ef`.
+    /// Whether to compare the codes of `n_candidates`, all away from the query, rather than walk
+    /// among them with a beam of `ef`.
     pub(crate) fn prefers_codes(&self, sight: Sight<'_>, n_candidates: usize, ef: usize) -> bool {
         let Some(cost) = self.known_cost().filter(|_| self.has_codes()) else { return false };
         let walk = self.walk_among(sight, cost, n_candidates, ef);
         walk.is_none_or(|walk| self.by_codes(cost, n_candidates, n_candidates as f64 * LEFT_AWAY) <= walk)
     }
 
-    /// What a walk among so many candidates takes, in nanoseconds; `None` if they are too few.
+    /// Nanoseconds of a walk among `n_candidates`; `None` if they are too few.
     fn walk_among(&self, sight: Sight<'_>, cost: Cost, n_candidates: usize, ef: usize) -> Option<f64> {
         let (n, ef) = (n_candidates as f64, ef as f64);
         let share = n / self.n_linked_with(sight).max(n_candidates) as f64;
         let m = self.layer.load().graph.shape().m as f64;
         let n_ranked = self.n_ranked(sight, ef + NEIGHBOURHOOD as f64);
-        // Where a quarter of the links lead to candidates, no others are followed.
+        // If a quarter of the links lead to candidates, no rejected point is stepped over.
         let n_rows = if share >= 0.25 { 0.0 } else { (1.0 / share).min(2.0 * m) };
         (share >= LEAST_SHARE).then_some((n_ranked * CHOOSING + ef * n_rows * STEP_OVER) * cost.per_step)
     }
@@ -170,7 +170,7 @@ impl Index {
         self.cost.load().as_deref().copied()
     }
 
-    /// What comparing takes, measured if it was not yet. `None` if it cannot be.
+    /// The costs, measured if they are not yet. `None` if they cannot be measured.
     fn cost(&self, sight: Sight<'_>) -> Option<Cost> {
         let is_held = sight.exact.complete().is_some();
         let cost = match self.known_cost() {
@@ -217,7 +217,7 @@ impl Index {
     }
 }
 
-/// Nanoseconds for each of the graph's points: compared one after the other, and on walks.
+/// Nanoseconds per point of the graph: compared one after the other, and on walks.
 fn measure_points<S: Space>(graph: &Graph, space: &S, points: &[u32]) -> [f64; 2] {
     let scattered: Vec<u32> = (0..points.len()).map(|index| points[index * 7_919 % points.len()]).collect();
     let (mut query, mut ranks) = (S::Query::default(), vec![0.0; scattered.len()]);
@@ -235,7 +235,7 @@ fn measure_points<S: Space>(graph: &Graph, space: &S, points: &[u32]) -> [f64; 2
     [per_point, if n_ranked > 0 { walking / n_ranked as f64 } else { per_point * WALKING }]
 }
 
-/// Nanoseconds for one of `n`, in the fastest of some rounds.
+/// Nanoseconds per item of `n`, in the fastest of `N_ROUNDS` rounds.
 pub(super) fn fastest<T>(n: usize, mut work: impl FnMut() -> T) -> f64 {
     let rounds = (0..N_ROUNDS).map(|_| {
         let start = Instant::now();

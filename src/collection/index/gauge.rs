@@ -1,9 +1,10 @@
-//! How far codes can be trusted: measured on some of the collection's own vectors, against all others.
+//! The recall of codes, measured on a sample of the collection's own vectors against all others.
 //!
-//! Queries are made that lie as documents do: at some of these, moved by the difference of two of their links. Half of
-//! them are such as were asked, where some were kept. Of the ten nearest, by exact vectors, those count that codes
-//! leave among what a default search compares exactly; and those that such a search finds, of the half of the queries
-//! for which it finds fewer.
+//! A query is a document's vector, moved by the difference of two of its links, so that queries lie
+//! as documents do. Up to half of the queries are ones that users asked, if some were kept. The
+//! truth is the ten nearest by exact vectors. [`Gauge::code_recall`] is the fraction of the truth
+//! that codes leave among the points that a default search compares exactly. [`Gauge::recall`] is
+//! the fraction that such a search finds, of asked or made queries, whichever is less.
 
 use std::ops::Range;
 
@@ -25,57 +26,59 @@ use crate::limits::MIN_NORM;
 use crate::params::{EF_PER_HIT, LEAST_EF};
 use crate::quant::{Book, Code, CodeQuery, Codes, Grain};
 
-/// Queries.
+/// Queries per measurement.
 const N_QUERIES: usize = 48;
-/// Hits that each should find.
+/// Hits per query.
 const N_HITS: usize = 10;
 /// The beam of a default search for that many hits.
 const WALKED: usize = LEAST_EF + EF_PER_HIT * N_HITS;
 /// The mean is computed from at most this many documents.
 const MOST_AVERAGED: usize = 1 << 12;
-/// A query's true hits should be among the `LINKED_AMONG * N_HITS` nearest by whole codes, by which links are chosen.
+/// A query's true hits should be among the `LINKED_AMONG * N_HITS` nearest by whole codes, by which
+/// links are chosen.
 const LINKED_AMONG: usize = 2;
-/// Documents that they are compared with, at most: where vectors are in memory, and where they are on disk.
+/// The most documents that queries are compared with, if vectors are in memory.
 pub(super) const MOST_COMPARED: usize = 1 << 20;
+/// The most documents that queries are compared with, if vectors are on disk.
 pub(super) const MOST_READ: usize = 1 << 13;
-/// Documents that other codes are tried on, at most.
+/// The most documents on which other codes are tried.
 pub(super) const MOST_TRIED: usize = 1 << 16;
-/// Documents that a thread compares at once, at most.
+/// The most documents that a thread compares at once.
 const CHUNK: usize = 8_192;
 const BLOCK: usize = 16;
-/// The part of a rank by which two that are equally near may differ.
+/// The relative difference within which two ranks count as equal.
 const TIE: f32 = 1e-6;
 
-/// How far the codes of a region can be trusted.
+/// The measured recall of the codes of a region.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Gauge {
-    /// The share of the nearest that codes leave among what is compared exactly.
+    /// The fraction of the nearest that codes leave among the points compared exactly.
     pub(crate) code_recall: f32,
-    /// The share of the nearest that default searches find.
+    /// The fraction of the nearest that default searches find.
     pub(crate) recall: f32,
-    /// Documents when that was measured.
+    /// The number of documents at the measurement.
     pub(crate) n_documents: usize,
 }
 
-/// Documents of one namespace, and queries with what is nearest to these.
+/// Documents of one namespace, and queries with their true hits.
 pub(super) struct Sample {
     dimension: usize,
     namespace: NamespaceId,
     slots: Vec<u32>,
-    /// Vectors one after the other, where they are not held.
+    /// Vectors one after the other, if they are not in memory.
     copied: Vec<f32>,
-    /// Vectors as they are compared, those first that were asked.
+    /// Vectors in the form in which they are compared, asked queries first.
     queries: Vec<Vec<f32>>,
     n_asked: usize,
-    /// For each query its nearest, by exact ranks, nearest first.
+    /// For each query the true hits by exact ranks, nearest first. Their slots are places.
     truth: Vec<Vec<Found>>,
-    /// All documents of the namespace are among the slots.
+    /// The sample has all documents of the namespace.
     is_whole: bool,
 }
 
 impl Sample {
-    /// Takes documents of some. `None` if they are too few. Half of the queries that were not asked lie at some of the
-    /// newest, if any are named.
+    /// Takes a sample of up to about `most` members. `None` if they are too few. Half of the
+    /// queries that were not asked lie at documents of `newest`, if it has that many.
     pub(super) fn take(
         index: &Index,
         bench: &Bench<'_>,
@@ -128,7 +131,7 @@ impl Sample {
         Ok(Some(sample))
     }
 
-    /// The vector at a place.
+    /// The vector at a place of the sample.
     fn row<'r>(&'r self, bench: &'r Bench<'_>, at: usize) -> &'r [f32] {
         match bench.exact.complete() {
             Some(held) if self.copied.is_empty() => held.row(Slot(self.slots[at])),
@@ -136,8 +139,8 @@ impl Sample {
         }
     }
 
-    /// For each query the `n` nearest as ranked, nearest first; their slots are places. `look_up` tells what is ranked
-    /// of some places.
+    /// For each query the `n` nearest places, nearest first. `look_up` returns what `rank` compares
+    /// for a range of places.
     fn nearest<T>(
         &self,
         bench: &Bench<'_>,
@@ -151,7 +154,7 @@ impl Sample {
             let places = start..(start + chunk).min(self.slots.len());
             let mut ranks = [0.0; BLOCK];
             let mut nearest: Vec<Nearest> = self.queries.iter().map(|_| Nearest::of(n)).collect();
-            // All queries are held against some vectors while these are in the processor's cache.
+            // All queries are compared with a block while its vectors are in the processor's cache.
             for from in places.clone().step_by(BLOCK) {
                 let block = look_up(from..(from + BLOCK).min(places.end));
                 let ranks = &mut ranks[..block.len()];
@@ -174,8 +177,7 @@ impl Sample {
         nearest
     }
 
-    /// The share of the nearest that codes leave among what is compared exactly. `code_of` tells where the code of a
-    /// place is.
+    /// The code recall of this sample. `code_of` tells the slot of the code of a place.
     fn code_recall(&self, bench: &Bench<'_>, codes: &Codes, code_of: impl Fn(usize) -> u32 + Sync) -> f32 {
         if codes.are_exact() {
             return 1.0;
@@ -184,7 +186,7 @@ impl Sample {
         self.code_recall_among(bench, codes, &near, code_of)
     }
 
-    /// The same of what is nearest by codes, for each query.
+    /// As [`code_recall`](Sample::code_recall), from each query's nearest by codes.
     fn code_recall_among(
         &self,
         bench: &Bench<'_>,
@@ -203,8 +205,8 @@ impl Sample {
         self.share_of_all(found)
     }
 
-    /// Of what is nearest by codes, for each query, the share of the nearest that are among the nearest by whole codes:
-    /// whether links are chosen by codes as they would be by vectors.
+    /// The fraction of the true hits among the nearest by whole codes. It tells whether codes
+    /// choose links as vectors would. `near` holds each query's nearest by codes.
     fn link_recall_among(&self, bench: &Bench<'_>, codes: &Codes, near: &[(CodeQuery, Vec<Found>)]) -> f32 {
         let found = near.iter().zip(&self.queries).zip(&self.truth).map(|(((as_code, near), query), truth)| {
             let slots: Vec<u32> = near.iter().map(|found| self.slots[found.slot as usize]).collect();
@@ -219,7 +221,7 @@ impl Sample {
         self.share_of_all(found)
     }
 
-    /// For each query, as it is compared with codes, the `n` places that are nearest by these.
+    /// Each query, prepared for codes, and its `n` nearest places by codes.
     fn nearest_by_code(
         &self,
         bench: &Bench<'_>,
@@ -240,18 +242,18 @@ impl Sample {
         queries.into_iter().zip(near).collect()
     }
 
-    /// The share of the nearest that were found, so many for each of some queries.
+    /// The fraction of the true hits of some queries that were found: `n_found` for each query.
     fn share(&self, n_found: &[usize], queries: Range<usize>) -> f32 {
         let n_expected = self.truth[queries.clone()].iter().map(Vec::len).sum::<usize>();
         n_found[queries].iter().sum::<usize>() as f32 / n_expected.max(1) as f32
     }
 
-    /// The same of all queries.
+    /// As [`share`](Sample::share), of all queries.
     fn share_of_all(&self, n_found: impl Iterator<Item = usize>) -> f32 {
         self.share(&n_found.collect::<Vec<_>>(), 0..self.queries.len())
     }
 
-    /// The same by codes that a book would make, if there are such.
+    /// The code recall with codes that `book` would make; `None` if it cannot make any.
     pub(super) fn try_book(&self, index: &Index, bench: &Bench<'_>, book: Book) -> Option<f32> {
         let mut codes = index.origin.codes(book)?;
         codes.reserve(self.slots.len()).ok()?;
@@ -261,8 +263,9 @@ impl Sample {
         Some(self.code_recall(bench, &codes, |at| at as u32))
     }
 
-    /// The mean of the vectors, and the part of what they measure from `origin` that is the same for all: 0 where that
-    /// is their mean, near 1 where they lie far from it in one direction. An empty origin is zero.
+    /// The mean of the vectors, and the fraction of their squared distance from `origin` that all
+    /// share. It is 0 if the origin is their mean, near 1 if they lie far from it in one direction.
+    /// An empty origin is zero.
     pub(super) fn centre(&self, bench: &Bench<'_>, origin: &[f32]) -> (Vec<f32>, f64) {
         let (mut sums, mut squares, mut n) = (vec![0.0f64; self.dimension], 0.0, 0.0);
         for at in (0..self.slots.len()).step_by(self.slots.len().div_ceil(MOST_AVERAGED).max(1)) {
@@ -279,13 +282,13 @@ impl Sample {
         (sums.iter().enumerate().map(|(place, mean)| (mean + from(place)) as f32).collect(), common)
     }
 
-    /// How far a layer's codes can be trusted by this sample.
+    /// The code recall of a layer on this sample.
     pub(super) fn code_recall_of(&self, bench: &Bench<'_>, layer: &Layer) -> f32 {
         layer.codes().map_or(1.0, |codes| self.code_recall(bench, codes, |at| self.slots[at]))
     }
 
-    /// How far a layer's codes can be trusted, and searches by them; `n_documents` are in the region. And whether links
-    /// are chosen by these codes as they would be by vectors.
+    /// The recall of a layer's codes and of searches by them, in a region of `n_documents`. Also
+    /// whether these codes choose links as vectors would.
     pub(super) fn measure(
         &self,
         index: &Index,
@@ -306,8 +309,8 @@ impl Sample {
         Ok((Gauge { code_recall, recall, n_documents }, link_recall >= GOOD))
     }
 
-    /// The share of the nearest that searches find, of queries that were asked or of the others, whichever is less;
-    /// `None` where not all documents of the namespace are in the sample.
+    /// The fraction of the true hits that searches find, of asked or made queries, whichever is
+    /// less. `None` if the sample lacks documents of the namespace, or walks do not reach it.
     pub(super) fn recall(&self, index: &Index, bench: &Bench<'_>) -> Result<Option<f32>> {
         if !self.is_whole {
             return Ok(None);
@@ -355,13 +358,13 @@ impl Sample {
     }
 }
 
-/// Fewer documents are not measured.
+/// With fewer documents, codes are not measured.
 pub(super) const LEAST_DOCUMENTS: usize = 100;
 
 /// A query at a document, moved by the difference of two of its links.
 fn query_at(index: &Index, bench: &Bench<'_>, slot: Slot, random: &mut Random) -> Result<Vec<f32>> {
     let (links, slots) = (index.graph().links(slot.0, 0).into_iter().map(Slot), &bench.memory.slots);
-    // One without links may have some from an earlier life.
+    // A slot without links may have some of an earlier document.
     let namespace = slots.namespace(slot);
     let links: Vec<Slot> = links.filter(|&link| slots.is_visible(link, namespace, bench.commit)).collect();
     let mut named = vec![slot];
@@ -384,16 +387,16 @@ fn query_at(index: &Index, bench: &Bench<'_>, slot: Slot, random: &mut Random) -
     Ok(query)
 }
 
-/// What a glance at the newest documents shows: whether they lie elsewhere than others.
+/// A quick look at the newest documents: whether they lie elsewhere than the others.
 pub(super) struct Glance {
-    /// The share of the nearest among them that codes leave.
+    /// The fraction of the nearest among them that codes leave.
     pub(super) left: f32,
-    /// The share that links are chosen from.
+    /// The fraction of the nearest among them from which links are chosen.
     pub(super) linked: f32,
 }
 
-/// Looks at the newest documents of a namespace by queries at the last `n_new` of them. `None` if there are too few, or
-/// vectors that are not in memory.
+/// Examines the newest documents of a namespace, by queries at the last `n_new` of them. `None` if
+/// they are too few or vectors are not in memory.
 pub(super) fn glance(
     bench: &Bench<'_>,
     layer: &Layer,
@@ -432,7 +435,7 @@ pub(super) fn glance(
     Some(Glance { left: share(n_left), linked: share(n_linked) })
 }
 
-/// How many ranks are as near as the farthest of the nearest.
+/// How many of `ranks` are as near as the farthest true hit.
 fn count_within(ranks: impl Iterator<Item = f32>, truth: &[Found]) -> usize {
     let Some(last) = truth.last() else { return 0 };
     let limit = last.rank + TIE * last.rank.abs();
@@ -446,11 +449,11 @@ fn keep_nearest(found: &mut Vec<Found>, n: usize) {
     }
 }
 
-/// The nearest of what is offered, at first a few more of them.
+/// The `n` nearest of all points offered, and for a while some more.
 struct Nearest {
     n: usize,
     found: Vec<Found>,
-    /// What is farther need not be kept.
+    /// Points farther than this are not kept.
     limit: f32,
 }
 
@@ -474,7 +477,7 @@ impl Nearest {
     }
 }
 
-/// A sequence that is random enough to choose by (SplitMix64).
+/// A pseudo-random sequence, good enough to sample by (SplitMix64).
 pub(super) struct Random(pub(super) u64);
 
 impl Random {

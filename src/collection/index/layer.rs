@@ -1,4 +1,4 @@
-//! What is walked and by what: points, and the graph that was linked by them. Both are replaced together.
+//! A layer: codes or vectors, and the graph that was linked by them. Both are replaced together.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,12 +25,12 @@ pub(super) struct Layer {
     pub(super) sifting: Arc<Sifting>,
 }
 
-/// Of which vectors codes are made.
+/// The vectors of which codes are made.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Origin {
     pub(super) dimension: usize,
     metric: Metric,
-    /// All are of length one.
+    /// All vectors are of length one.
     pub(super) unit: bool,
 }
 
@@ -39,14 +39,14 @@ impl Origin {
         Origin { dimension: config.dimension, metric: config.metric, unit: config.compares_directions() }
     }
 
-    /// Codes by a book; `None` where there are none for the metric.
+    /// Codes by a book; `None` for a metric that codes do not support.
     pub(super) fn codes(self, book: Book) -> Option<Codes> {
         Codes::new(self.dimension, self.metric, self.unit, book)
     }
 }
 
 impl Layer {
-    /// An empty layer, by codes where there are such for the vectors, otherwise by these as they are.
+    /// An empty layer: by codes if `book` is given and supports the metric, otherwise by vectors.
     pub(super) fn new(origin: Origin, ranker: &Ranker, shape: Shape, book: Option<Book>) -> Self {
         let codes = book.and_then(|book| origin.codes(book));
         let points = codes.map_or(Points::Exact(ranker.clone()), |codes| Points::Codes(Box::new(codes)));
@@ -57,7 +57,7 @@ impl Layer {
         Layer { points: Arc::new(points), graph: Arc::new(graph), sifting: Arc::default() }
     }
 
-    /// The same points with another graph.
+    /// This layer with another graph.
     pub(super) fn with_graph(&self, graph: Arc<Graph>) -> Self {
         Layer { graph, ..self.clone() }
     }
@@ -66,15 +66,15 @@ impl Layer {
         self.points.codes()
     }
 
-    /// Makes room for `n_slots` slots.
+    /// Makes room for the slots below `n_slots`.
     pub(super) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
         self.codes().map_or(Ok(()), |codes| codes.reserve(n_slots))?;
         self.sifting.reserve(n_slots)?;
         self.graph.reserve(n_slots)
     }
 
-    /// Stores the code of a slot that is given to a namespace, made anew where it was made by another book or from
-    /// another centre.
+    /// Stores the code of a slot for a document of `namespace`. Makes another code if `code` is
+    /// missing, or of another book or centre.
     ///
     /// # Safety
     /// Nobody else reads or writes this slot's code meanwhile.
@@ -89,13 +89,13 @@ impl Layer {
                 &made
             }
         };
-        // SAFETY: the caller promises what is asked for.
+        // SAFETY: the caller makes the same promise to this function.
         unsafe { codes.put(slot.0, code) };
         self.sifting.put(codes, slot, code);
     }
 
-    /// Gives some slots codes in this layer, which nobody looks at yet: of all that someone may look at, since the
-    /// older view up to the newer. `old` is what is looked at.
+    /// Makes this layer's codes of `slots`, for all documents visible from the older view to the
+    /// newer one. Nobody reads this layer yet. `old` is the layer in use.
     pub(super) fn fill(
         &self,
         bench: &Bench<'_>,
@@ -106,14 +106,14 @@ impl Layer {
         let memory = bench.memory;
         let (Some(codes), Some(old)) = (self.codes(), old.codes()) else { return Ok(()) };
         let needed = slots.map(Slot).filter(|&slot| memory.slots.is_needed(slot, oldest.commit));
-        // What came after the newest has a code already.
+        // Documents after the newest view have a code already.
         let needed: Vec<Slot> = needed.filter(|&slot| memory.slots.existed_by(slot, newest.commit)).collect();
         let put = |slot: Slot, vector: &[f32]| {
             let code = codes.encode(vector, memory.slots.namespace(slot));
             #[expect(unsafe_code, reason = "slots are filled where nobody looks yet")]
-            // SAFETY: nobody looks at the new layer yet. The slot holds a document at a commit that we look at, or
-            // later ones do, so that it is given no other; and whoever gave it this one did so before the new layer was
-            // there.
+            // SAFETY: nobody reads the new layer yet. The slot's document is visible at a commit
+            // since the oldest pinned view, so the slot is given no other document meanwhile. The
+            // thread that gave the slot its document did so before the new layer existed.
             unsafe {
                 codes.put(slot.0, &code);
             }
@@ -123,12 +123,12 @@ impl Layer {
                 put(slot, vector);
                 return Ok(());
             }
-            // It may have died since.
+            // The document may have died since.
             let seen_at = [newest, oldest].into_iter().find(|view| memory.slots.exists_at(slot, view.commit));
             let mut vector = Vec::new();
             match seen_at {
                 Some(view) => (bench.read_at)(view, slot, &mut |row| vector.extend_from_slice(row))?,
-                // It came and went between the two: what its code stands for is close by.
+                // It came and went between the views. Its old code stands for a vector close by.
                 None => old.decode(slot.0, memory.slots.namespace(slot), &mut vector),
             }
             put(slot, &vector);
@@ -139,23 +139,24 @@ impl Layer {
 }
 
 impl Index {
-    /// The layer, as it is now.
+    /// The present layer.
     pub(super) fn layer(&self) -> Arc<Layer> {
         self.layer.load_full()
     }
 
-    /// Whether a layer is the one that is walked now.
+    /// Whether a layer is the present one.
     pub(super) fn is_present(&self, layer: &Arc<Layer>) -> bool {
         Arc::ptr_eq(&self.layer.load(), layer)
     }
 
-    /// Stores the code of a slot that is given to a namespace, also for the layer that is being made.
+    /// Stores the code of a slot for a document of `namespace`, in the present layer and in the one
+    /// being built.
     ///
     /// # Safety
     /// Nobody else reads or writes this slot's code meanwhile.
     #[expect(unsafe_code, reason = "passes the promise on")]
     pub(crate) unsafe fn put_code(&self, slot: Slot, namespace: NamespaceId, vector: &[f32], code: Option<&Code>) {
-        // SAFETY: the caller promises what is asked for.
+        // SAFETY: the caller makes the same promise to this function.
         unsafe { self.layer.load().put(slot, namespace, vector, code) };
         if let Some(next) = &*self.next.load() {
             // SAFETY: as above.

@@ -1,7 +1,8 @@
-//! Where the vectors of each region lie: whose they are, and what their codes had better be measured from.
+//! The members of each region, and the centres from which codes of their vectors are measured.
 //!
-//! A namespace that has links has a centre of its own, the mean of its documents. All others share one, which is
-//! learned from their documents alone; it is the default namespace's own as long as others have none without links.
+//! A namespace with links has its own centre, the mean of its documents. All others share one, the
+//! mean of their documents. While they have too few, the shared centre is the default namespace's
+//! own.
 
 use std::sync::atomic::Ordering;
 
@@ -16,25 +17,26 @@ use crate::error::Result;
 use crate::id::{NamespaceId, Slot};
 use crate::quant::Centres;
 
-/// A mean is computed from at least this many documents, or all there are, if vectors are in memory.
+/// The least number of documents for a mean, or all there are, if vectors are in memory.
 const LEAST_AVERAGED: usize = 1_024;
-/// The same where vectors are read from disk.
+/// The least number of documents for a mean if vectors are on disk.
 const LEAST_READ: usize = 256;
-/// Loose documents that are looked at to find one whose namespace has enough to be measured.
+/// Loose documents examined to find a namespace with enough documents.
 const N_PICKS: usize = 16;
 
 /// The documents of one namespace, as of the commit that the linker looks at.
 pub(super) struct Members {
     pub(super) namespace: NamespaceId,
-    /// In order.
+    /// In ascending order.
     pub(super) slots: Vec<u32>,
-    /// Documents of the region.
+    /// The number of documents of the region.
     pub(super) n_documents: usize,
 }
 
 impl Members {
-    /// Those that a region is measured by: of all namespaces without links one stands for the others, that of the
-    /// newest document or of one chosen at random. `None` if there is none that has enough.
+    /// The documents by which a region is measured. For [`LOOSE`] one namespace stands for all
+    /// without links: that of the newest document, or of one chosen at random. `None` if it finds
+    /// none with enough documents.
     pub(super) fn of(
         index: &Index,
         bench: &Bench<'_>,
@@ -58,8 +60,8 @@ impl Index {
         if region == LOOSE { self.n_loose() } else { bench.memory.n_members(region) }
     }
 
-    /// Whether codes of a namespace may be compared instead of its vectors: not where it has no links, and codes do not
-    /// fit those that have none.
+    /// Whether codes may be compared instead of vectors in a namespace. False if it has no links
+    /// and codes do not fit namespaces without links.
     pub(crate) fn trusts_codes_of(&self, namespace: NamespaceId) -> bool {
         !self.misfits_loose.load(Ordering::Acquire) || self.links(namespace)
     }
@@ -73,11 +75,11 @@ impl Index {
         small.find(|&namespace| bench.memory.n_members(namespace) >= LEAST_DOCUMENTS)
     }
 
-    /// What vectors are measured from by codes that are made now.
+    /// The centres for codes that are made now.
     pub(super) fn centres(&self, bench: &Bench<'_>) -> Result<Centres> {
         let mut regions = self.linked_namespaces();
         let shared = self.loose_centre(bench)?;
-        // Where no others share it, the default namespace's is the shared one.
+        // If no others share it, the shared centre is the default namespace's.
         if shared.is_some() {
             regions.push(NamespaceId::default());
         }
@@ -93,7 +95,7 @@ impl Index {
         Ok(Centres { shared, own: own.into_iter().flatten().collect() })
     }
 
-    /// The mean of documents of namespaces without links; `None` if there are few.
+    /// The mean of documents of namespaces without links; `None` if they are few.
     pub(super) fn loose_centre(&self, bench: &Bench<'_>) -> Result<Option<Vec<f32>>> {
         if self.n_loose() < LEAST_DOCUMENTS {
             return Ok(None);

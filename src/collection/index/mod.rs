@@ -1,21 +1,22 @@
-//! The index of a collection: a graph over its slots, and the tail of slots that are not in it yet.
+//! The vector index of a collection: an HNSW graph over its slots, and the tail, a list of slots
+//! that wait to be linked.
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`codebook`], [`gauge`], [`asked`] | what codes are made by; how far they can be trusted; queries to measure by |
-//! | [`adapt`], [`watch`], [`means`] | whether codes fit the data: all of it, of one region, and where its vectors lie |
-//! | [`replace`] | putting other codes in their place |
-//! | [`layer`] | what is walked and by what, replaced together |
+//! | [`codebook`], [`gauge`], [`asked`] | how codes are made; their measured recall; users' queries to measure by |
+//! | [`adapt`], [`watch`], [`means`] | whether codes fit the data: of the collection, of one region; the regions' centres |
+//! | [`replace`] | replacing codes by better ones |
+//! | [`layer`] | codes or vectors and their graph, replaced together |
 //! | [`space`] | what the graph compares: codes, exact vectors, a user's distance |
 //! | [`namespaces`] | which namespaces have links of their own |
-//! | [`tail`], [`segment`] | slots that wait to be linked; a run of them |
-//! | [`sift`] | sketches, by which most candidates are known to be far |
-//! | [`cost`] | whether a scan is faster than a walk |
-//! | [`seek`], [`rescore`] | finding what is nearest in tail and graph; comparing it again by exact vectors |
+//! | [`tail`], [`segment`] | slots that wait to be linked; one run of them |
+//! | [`sift`] | the 1-bit prefilter (SimHash sketches), which rules out most distant candidates |
+//! | [`cost`] | whether a scan is faster than a graph walk |
+//! | [`seek`], [`rescore`] | searching tail and graph; comparing the results again by exact vectors |
 //! | [`upkeep`] | linking, sweeping, mending |
 //!
-//! Searches and linking share no lock. The graph never tells a slot's document from another's: who asks sees to it that
-//! slots are not used again while they are looked at (`memory`).
+//! Searches and linking share no lock. The graph does not know which document a slot holds. The
+//! caller makes sure that no slot is used again while a search may see it (`memory`).
 
 mod adapt;
 mod asked;
@@ -61,87 +62,90 @@ use crate::id::{Commit, NamespaceId, Slot};
 use crate::limits::MAX_TAIL;
 use crate::quant::Code;
 
-/// Bytes of codes that may wait to be linked where no bound is set.
+/// Bytes of codes that may wait to be linked if [`Index::new`] gets no bound.
 const TAIL_BYTES: usize = 1 << 20;
-/// Slots that may wait however long their codes are.
+/// Slots that may wait, however long their codes are, if there is no bound.
 const LEAST_TAIL: usize = 1_024;
 
 pub(crate) struct Index {
     layer: ArcSwap<Layer>,
-    /// A layer that is being made to take that one's place.
+    /// A layer that is being built to replace `layer`.
     next: ArcSwapOption<Layer>,
     origin: Origin,
-    /// Whether other codes take the place of those that do not fit.
+    /// Whether codes that do not fit are replaced by others.
     adapts: bool,
     adapting: Mutex<Adapting>,
     doubts: Mutex<Doubts>,
     asked: Asked,
-    /// Codes do not fit documents of namespaces without links: their vectors are compared.
+    /// Codes do not fit namespaces without links. Searches compare their vectors instead.
     misfits_loose: AtomicBool,
     n_replaced: AtomicUsize,
     namespaces: Namespaces,
     tail: Tail,
-    /// Slots that may wait before writers do, and how many that is where nobody says so.
+    /// Slots that may wait to be linked before writers have to wait.
     bound: usize,
+    /// The value of `bound` if none is set.
     usual_bound: usize,
-    /// Replaced once there is much more to compare.
+    /// Costs of comparing, measured again once there are four times more documents.
     cost: ArcSwapOption<Cost>,
     /// Slots whose documents died and that are not retired yet.
     n_dead: AtomicUsize,
-    /// Those of them that the last sweep did not find in the graph: they waited in the tail.
+    /// Dead slots that the last sweep left: they waited in the tail, or a view needed them.
     n_dead_waiting: AtomicUsize,
-    /// The oldest commit that was looked at when a sweep left some of them for that; none after one that did not.
+    /// The oldest commit in use at the last sweep, if it kept dead points; otherwise `u64::MAX`.
     swept_at: AtomicU64,
-    /// How many slots had left the tail when the graph was last proven to reach all its points.
+    /// Slots that had left the tail when walks were last checked to reach every point.
     n_proven: AtomicUsize,
-    /// How many have to leave, and be proven, for those who wait.
+    /// Slots that must leave the tail and be checked for [`ask_for_links`](Index::ask_for_links).
     awaited: AtomicUsize,
-    /// Points that have lost links, to be given others.
+    /// Points that have lost links and need new ones.
     short: Mutex<Vec<u32>>,
-    /// Points whose links may have to be chosen again, those to begin with last.
+    /// Points whose links may have to be chosen again. The linker begins at the end.
     strays: Mutex<Vec<u32>>,
-    /// How many slots had left the tail when it was last looked for such.
+    /// Slots that had left the tail when strays were last looked for.
     n_straightened: AtomicUsize,
-    /// A sweep has taken dead points out, and the search for strays after it is not over: walks may miss living points.
+    /// A sweep has removed dead points, and the search for strays after it is not over. Walks may
+    /// miss living points.
     is_unsettled: AtomicBool,
-    /// Turns that the linker has taken while slots waited.
+    /// Turns of the linker while slots waited.
     n_turns: AtomicUsize,
-    /// Points that no walk reaches, since an open and until they are mended; searches compare them one by one.
+    /// Points found unreachable at an open and not yet mended. Searches compare them one by one.
     unreached: ArcSwap<Vec<u32>>,
-    /// The graph is to be made anew.
+    /// The graph is to be rebuilt.
     rebuild: AtomicBool,
-    /// And not to be walked before.
+    /// The graph must not be walked until it is rebuilt.
     distrusted: AtomicBool,
     n_rebuilt: AtomicUsize,
-    /// How often a sweep of what is dead, however little, was asked for, and up to which of these it was done.
+    /// How often a sweep was asked for, however few points are dead.
     n_sweeps_asked: AtomicUsize,
+    /// The requests for a sweep that are done.
     n_sweeps_done: AtomicUsize,
-    /// Held while the graph is changed, audited or written down.
+    /// Held while the graph is changed, audited or written to disk.
     busy: Mutex<()>,
-    /// Comparing panicked: from now on everything is scanned.
+    /// A comparison panicked. From now on searches scan all documents.
     broken: AtomicBool,
     n_links_added: AtomicUsize,
     n_rows_replaced: AtomicUsize,
 }
 
-/// What a search compares, as of the commit that it looks at.
+/// The data that a search compares, as of its commit.
 #[derive(Clone, Copy)]
 pub(crate) struct Sight<'s> {
     pub(crate) slots: &'s Slots,
     pub(crate) exact: &'s Reader<'s>,
     pub(crate) ranker: &'s Ranker,
-    /// Documents of all namespaces.
+    /// The number of documents of all namespaces.
     pub(crate) n_documents: usize,
-    /// Documents of the namespace that is searched.
+    /// The number of documents of the namespace that is searched.
     pub(crate) n_members: usize,
-    /// Its codes may be compared instead of its vectors.
+    /// Codes may be compared instead of vectors in this namespace.
     pub(crate) trusts_codes: bool,
-    /// Every slot that holds a document is below this.
+    /// Every slot with a document is below this number.
     pub(crate) n_slots: usize,
     pub(crate) commit: Commit,
 }
 
-/// Bytes that an index takes, by part.
+/// Bytes of an index, by part.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct IndexBytes {
     pub(crate) codes: usize,
@@ -149,7 +153,8 @@ pub(crate) struct IndexBytes {
 }
 
 impl Index {
-    /// An index without slots. `codebook` is what codes are made by; `None` where the graph is walked by exact vectors.
+    /// An index without slots. `codebook` tells how codes are made; `None` if the graph is walked
+    /// by exact vectors.
     pub(crate) fn new(
         config: &CollectionConfig,
         ranker: &Ranker,
@@ -202,19 +207,19 @@ impl Index {
         }
     }
 
-    /// Makes room for so many slots.
+    /// Makes room for the slots below `n_slots`.
     pub(crate) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
-        // The next first: it may take the other's place in between.
+        // `next` goes first, because it may replace `layer` in between.
         self.next.load().as_ref().map_or(Ok(()), |next| next.reserve(n_slots))?;
         self.layer.load().reserve(n_slots)
     }
 
-    /// The graph, as it is now.
+    /// The present graph.
     pub(crate) fn graph(&self) -> Arc<Graph> {
         self.layer.load().graph.clone()
     }
 
-    /// What the graph is walked by, as it is now.
+    /// The present codes or vectors of the graph.
     pub(crate) fn points(&self) -> Arc<Points> {
         self.layer.load().points.clone()
     }
@@ -224,18 +229,18 @@ impl Index {
         !self.must_hold()
     }
 
-    /// Whether the graph is walked by exact vectors, so that they have to be held.
+    /// Whether the graph is walked by exact vectors, which must then be in memory.
     pub(crate) fn must_hold(&self) -> bool {
         matches!(*self.layer.load().points, Points::Exact(_))
     }
 
-    /// Whether the graph can be walked by what a reader finds.
+    /// Whether searches may walk the graph, given the vectors in `exact`.
     pub(crate) fn can_walk(&self, exact: &Reader<'_>) -> bool {
         let is_held = || exact.complete().is_some() && !self.distrusted.load(Ordering::Acquire);
         !self.is_broken() && (!self.must_hold() || is_held())
     }
 
-    /// Tells which slots are in the graph. Nothing may be linked meanwhile.
+    /// Returns a test whether a slot is in the graph now. Nothing may be linked meanwhile.
     pub(crate) fn held(&self) -> impl Fn(Slot) -> bool + use<> {
         let graph = self.graph();
         let hosts = graph.hosts();
@@ -249,27 +254,27 @@ impl Index {
         waiting
     }
 
-    /// Has points be given links in place of those they have lost.
+    /// Has the linker give new links to points that have lost some.
     pub(crate) fn ask_for_repair(&self, points: Vec<u32>) {
         self.short.lock().extend(points);
     }
 
-    /// Has points that no walk reaches be given a link.
+    /// Has the linker make unreachable points reachable.
     pub(crate) fn ask_for_mending(&self, points: Vec<u32>) {
         self.unreached.store(Arc::new(points));
     }
 
-    /// How many points wait to be given links in place of those they have lost, or other links.
+    /// The number of points that wait for new links.
     pub(crate) fn n_short(&self) -> usize {
         self.short.lock().len() + self.strays.lock().len()
     }
 
-    /// The code of a vector of a namespace; `None` where the graph is walked by exact vectors.
+    /// The code of a vector of a namespace; `None` if the graph is walked by exact vectors.
     pub(crate) fn encode(&self, row: &[f32], namespace: NamespaceId) -> Option<Code> {
         self.layer.load().codes().map(|codes| codes.encode(row, namespace))
     }
 
-    /// Slots that may wait before writers do.
+    /// Slots that may wait to be linked before writers have to wait.
     pub(crate) fn bound(&self) -> usize {
         self.bound
     }
@@ -278,24 +283,24 @@ impl Index {
         &self.tail
     }
 
-    /// A slot that no document is in any more has to be taken out of tail or graph before it is used again.
+    /// Counts a dead slot. The linker must remove it from tail or graph before it is used again.
     pub(crate) fn note_dead_point(&self) {
         self.n_dead.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether comparing panicked, so that there is no graph to rely on.
+    /// Whether a comparison panicked, so that the graph cannot be used.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Acquire)
     }
 
-    /// Whether so many slots wait that writers have to wait too.
+    /// Whether writers have to wait, because the tail has reached its bound.
     pub(crate) fn is_full(&self) -> bool {
-        // While the graph is made anew the tail is long, and no one's fault.
+        // While the graph is rebuilt, the tail may grow to `MAX_TAIL` slots.
         let bound = if self.rebuild.load(Ordering::Relaxed) { MAX_TAIL } else { self.bound };
         self.tail.len() >= bound && !self.is_broken()
     }
 
-    /// Bytes for so many slots.
+    /// Bytes of the codes and links of `n_slots` slots.
     pub(crate) fn n_bytes(&self, n_slots: usize) -> IndexBytes {
         let of_layer = |layer: &Layer| {
             let codes = layer.codes().map_or(0, |codes| codes.bytes_of(n_slots) + codes.book().centres.n_bytes());
@@ -305,7 +310,7 @@ impl Index {
         IndexBytes { codes: now.codes + next.codes, links: now.links + next.links }
     }
 
-    /// Links added, and rows replaced because they were full, since the collection was opened.
+    /// Links added, and full rows replaced, since the collection was opened.
     pub(crate) fn n_changes(&self) -> (usize, usize) {
         (self.n_links_added.load(Ordering::Relaxed), self.n_rows_replaced.load(Ordering::Relaxed))
     }

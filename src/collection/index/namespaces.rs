@@ -1,13 +1,15 @@
-//! Which namespaces have links of their own, and beginning and ending that as they grow and shrink.
+//! Which namespaces have links of their own: they get links as they grow and lose them as they
+//! shrink.
 //!
-//! The default namespace always has them. Any other one has once it is large enough that walking is faster than
-//! comparing the codes of all its members. Slots of smaller ones are *loose*: they have left the tail and are not in
-//! the graph, and searches go through the members one by one. Links of a namespace lead to its own points alone: it is
-//! a region of the graph.
+//! The default namespace always has links. Any other gets them when it is so large that walking is
+//! faster than comparing the codes of all members. Slots of smaller namespaces are *loose*: they
+//! have left the tail and are not in the graph, and searches compare the members one by one. Links
+//! of a namespace lead only to its own points: the namespace is a region of the graph.
 //!
-//! The linker alone changes any of this. When a namespace begins to be linked, its loose slots go back to the tail
-//! before anyone looks for them in the graph. When it ends, it is struck off the list before any point is taken out,
-//! and a walk that finds it struck off afterwards counts for nothing.
+//! Only the linker changes this. When a namespace gets links, its loose slots return to the tail
+//! before any search looks for them in the graph. When it loses them, it leaves the list of linked
+//! namespaces before its points leave the graph. A walk that finds it gone from the list afterwards
+//! does not count.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -23,13 +25,14 @@ use crate::failpoint;
 use crate::graph::{Change, Graph};
 use crate::id::{Commit, NamespaceId, Slot};
 
-/// Documents of a namespace from which on it is linked. With 384 components comparing the codes of 1,000 documents
-/// takes 20 to 30 µs, as a walk does; with 128 comparing the vectors of 1,000 takes 15 µs, a walk 20.
+/// The number of documents from which a namespace has links. With 384 components, comparing the
+/// codes of 1,000 documents takes 20 to 30 µs, as a walk does. With 128 components, comparing 1,000
+/// vectors takes 15 µs, a walk 20 µs.
 const USUAL: usize = 1_024;
-/// A namespace that has fewer than one part in so many of these is not linked any more.
+/// A namespace with fewer than 1 / `KEPT_SHARE` of that number loses its links.
 const KEPT_SHARE: usize = 2;
 
-/// Documents of a namespace from which on it is linked.
+/// The number of documents from which a namespace has links.
 pub(crate) fn least_linked() -> usize {
     failpoint::least_linked(USUAL)
 }
@@ -38,40 +41,40 @@ fn least_kept() -> usize {
     least_linked() / KEPT_SHARE
 }
 
-/// What an index knows of namespaces other than the default one.
+/// The state of the namespaces other than the default one.
 #[derive(Default)]
 pub(super) struct Namespaces {
-    /// Those whose documents are all in graph or tail, as far as searches of this commit or a later one see them.
+    /// Namespaces whose documents are all in graph or tail, for searches since the given commit.
     linked: ArcSwap<Linked>,
     loose: Mutex<Loose>,
     n_loose: AtomicUsize,
-    /// How often namespaces ended to be linked.
+    /// How often namespaces lost their links.
     n_endings: AtomicUsize,
     /// Documents that died since the linker last looked.
     deaths: Mutex<Vec<(Slot, NamespaceId)>>,
-    /// By namespace with links, how much died since its last sweep. Some of it died before it was linked.
+    /// Dead documents of namespaces since their last sweep. Some died before they were linked.
     dead: Mutex<HashMap<NamespaceId, Dead>>,
     /// Documents of the default namespace that died since the linker last looked.
     n_dead_in_default: AtomicUsize,
     due: Mutex<Due>,
-    /// All namespaces were looked at since the collection was opened.
+    /// All namespaces were examined since the collection was opened.
     is_surveyed: AtomicBool,
-    /// Some were begun since all points were last proven to be reached.
+    /// Some namespaces got links since walks were last checked to reach all points.
     has_begun: AtomicBool,
 }
 
-/// Namespaces, each with a commit.
+/// Namespaces with links, each with the commit from which on walks find its documents.
 type Linked = HashMap<NamespaceId, Commit>;
 
-/// What has died of a namespace.
+/// The dead documents of a namespace.
 #[derive(Default)]
 struct Dead {
     n: usize,
-    /// The oldest commit that anyone looked at when the namespace was last swept: what lived then was left.
+    /// The oldest commit in use at its last sweep. Documents visible then were left.
     swept_at: Commit,
 }
 
-/// What is to be begun and ended.
+/// The namespaces that are to get links or lose them.
 #[derive(Default)]
 struct Due {
     begin: BTreeSet<NamespaceId>,
@@ -83,7 +86,7 @@ struct Due {
 struct Loose(Vec<u64>);
 
 impl Loose {
-    /// Adds a slot; false if it was there.
+    /// Adds a slot. False if it was there.
     fn insert(&mut self, slot: Slot) -> bool {
         let (word, bit) = (slot.0 as usize / 64, 1 << (slot.0 % 64));
         if self.0.len() <= word {
@@ -94,7 +97,7 @@ impl Loose {
         is_new
     }
 
-    /// Takes a slot out; false if it was not there.
+    /// Removes a slot. False if it was not there.
     fn remove(&mut self, slot: Slot) -> bool {
         let was_there = self.contains(slot);
         if was_there {
@@ -120,7 +123,7 @@ impl Namespaces {
         namespace == NamespaceId::default() || self.linked.load().contains_key(&namespace)
     }
 
-    /// The same for searches of a commit.
+    /// As [`has_links`](Namespaces::has_links), for searches of a commit.
     fn has_links_at(&self, namespace: NamespaceId, commit: Commit) -> bool {
         let is_since = || self.linked.load().get(&namespace).is_some_and(|since| *since <= commit);
         namespace == NamespaceId::default() || is_since()
@@ -154,12 +157,12 @@ impl Namespaces {
         self.loose.lock().contains(slot)
     }
 
-    /// Whether any but the default namespace has links.
+    /// Whether a namespace other than the default one has links.
     pub(super) fn are_several(&self) -> bool {
         !self.linked.load().is_empty()
     }
 
-    /// Takes note of what died.
+    /// Counts documents that died.
     fn note_dead(&self, deaths: &[(Slot, NamespaceId)]) {
         if !self.are_several() {
             return;
@@ -171,14 +174,15 @@ impl Namespaces {
         dead.entry(NamespaceId::default()).or_default().n += in_default;
     }
 
-    /// Takes note that all is being swept, or made anew.
+    /// Forgets the counts of dead documents: all regions are being swept, or the graph rebuilt.
     pub(super) fn forget_dead(&self) {
         self.dead.lock().clear();
         self.n_dead_in_default.store(0, Ordering::Relaxed);
     }
 
-    /// A namespace that is to be swept by itself: at least `least` of its points have died, `are_many` holds of their
-    /// number, and `oldest`, the oldest commit that anyone looks at, is later than when it was last swept.
+    /// A namespace that needs a sweep of its own. At least `least` of its documents are dead,
+    /// `are_many` holds for their number, and no view of its last sweep is in use any more:
+    /// `oldest`, the oldest commit in use, is later.
     pub(super) fn crowded(
         &self,
         least: usize,
@@ -192,24 +196,25 @@ impl Namespaces {
         dead.iter().find(|(namespace, dead)| is_crowded(**namespace, dead)).map(|(namespace, _)| *namespace)
     }
 
-    /// Notes that a namespace was swept, and the dead points that stayed because someone looks at `oldest`.
+    /// Notes that a namespace was swept, and how many dead points stayed for a view of `oldest`.
     pub(super) fn note_swept(&self, namespace: NamespaceId, oldest: Commit, n_left: usize) {
         self.dead.lock().insert(namespace, Dead { n: n_left, swept_at: oldest });
     }
 
-    /// Whether some were begun since this was last asked.
+    /// Whether namespaces got links since the last call.
     pub(super) fn take_begun(&self) -> bool {
         self.has_begun.swap(false, Ordering::Relaxed)
     }
 }
 
-/// The region that a namespace's points are linked in.
+/// The region in which a namespace's points are linked.
 pub(super) fn region_in(graph: &Graph, namespace: NamespaceId) -> u32 {
     if graph.is_undivided() { 0 } else { namespace.0 }
 }
 
 impl Index {
-    /// Whether what documents a namespace had at a commit are all in graph or tail, so that a walk finds them.
+    /// Whether all documents that a namespace had at a commit are in graph or tail, so that a walk
+    /// finds them.
     pub(crate) fn is_linked(&self, namespace: NamespaceId, commit: Commit) -> bool {
         self.is_linked_in(&self.layer.load().graph, namespace, commit)
     }
@@ -218,7 +223,7 @@ impl Index {
         self.namespaces.has_links_at(namespace, commit) || graph.is_undivided()
     }
 
-    /// Whether documents of a namespace that are put now are linked.
+    /// Whether new documents of a namespace are linked.
     pub(crate) fn links(&self, namespace: NamespaceId) -> bool {
         self.namespaces.has_links(namespace) || self.is_undivided()
     }
@@ -228,17 +233,17 @@ impl Index {
         self.layer.load().graph.is_undivided()
     }
 
-    /// Whether namespaces are linked apart, or will never be.
+    /// Whether namespaces are linked apart from each other, or never will be.
     pub(crate) fn is_divided(&self) -> bool {
         self.is_broken() || !self.is_undivided()
     }
 
-    /// Documents that are in neither graph nor tail.
+    /// The number of documents in neither graph nor tail.
     pub(crate) fn n_loose(&self) -> usize {
         self.namespaces.n_loose()
     }
 
-    /// Takes note of which namespaces the graph has links of. Only while loading.
+    /// Notes which namespaces have links in the graph. Only while loading.
     pub(crate) fn note_regions(&self) {
         let linked = self.graph().gates().into_iter().map(|region| (NamespaceId(region), Commit(0))).collect();
         self.set_linked(linked);
@@ -249,18 +254,18 @@ impl Index {
         self.namespaces.linked.load().keys().copied().collect()
     }
 
-    /// The slots whose namespaces have none.
+    /// The slots whose namespaces have no links.
     pub(super) fn loose_slots(&self) -> Vec<Slot> {
         self.namespaces.loose.lock().iter().collect()
     }
 
-    /// Takes note of a document that is in neither graph nor tail. Only while loading.
+    /// Notes a document that is in neither graph nor tail. Only while loading.
     pub(crate) fn note_loose(&self, slot: Slot) {
         self.namespaces.loosen(slot);
     }
 
-    /// A slot's document has died: the slot has to be taken out of tail or graph, if it is there, before it is used
-    /// again.
+    /// Notes that a slot's document has died. The linker must remove the slot from tail or graph
+    /// before it is used again.
     pub(crate) fn note_death(&self, slot: Slot, namespace: NamespaceId) {
         self.note_dead_point();
         match namespace == NamespaceId::default() {
@@ -269,7 +274,8 @@ impl Index {
         }
     }
 
-    /// Looks at what died and at all namespaces, once, and begins or ends to link some. True if that was work.
+    /// Examines deaths, and once all namespaces. Gives links to some, or takes them away. True if
+    /// there was work.
     pub(super) fn keep_namespaces(&self, graph: &Graph, bench: &Bench<'_>) -> bool {
         let Bench { memory, .. } = *bench;
         let deaths = std::mem::take(&mut *self.namespaces.deaths.lock());
@@ -286,14 +292,14 @@ impl Index {
             let linked: Vec<NamespaceId> = self.namespaces.linked.load().keys().copied().collect();
             self.look_at(linked.into_iter().map(|namespace| (namespace, memory.n_members(namespace))));
         }
-        // What it made of the old graph's points would be taken out in one graph and not in the other.
+        // Slots that the new layer copied would be removed from one graph only.
         if !self.is_replacing() && self.end_some(graph, bench) {
             return true;
         }
         self.begin_some(memory)
     }
 
-    /// Has namespaces of such sizes begin or end to be linked.
+    /// Notes which namespaces are due to get links or lose them, from their sizes.
     fn look_at(&self, sizes: impl Iterator<Item = (NamespaceId, usize)>) {
         let mut due = self.namespaces.due.lock();
         let others = sizes.filter(|(namespace, _)| *namespace != NamespaceId::default());
@@ -304,8 +310,8 @@ impl Index {
         });
     }
 
-    /// Sorts slots that are about to leave the tail into those to be linked and those that are not. Namespaces that
-    /// have become large begin to be linked.
+    /// Divides slots about to leave the tail into those to link and loose ones. Namespaces that
+    /// have become large get links first.
     pub(super) fn sort_out(&self, graph: &Graph, memory: &Memory, slots: Vec<Slot>) -> (Vec<Slot>, Vec<Slot>) {
         if graph.is_undivided() {
             return (slots, Vec::new());
@@ -322,7 +328,7 @@ impl Index {
         slots.into_iter().partition(|&slot| self.namespaces.has_links(memory.slots.namespace(slot)))
     }
 
-    /// Lets slots that left the tail without being linked be loose, if they have a document; others are used again.
+    /// Makes slots that left the tail unlinked loose, if they have a document. Retires the others.
     pub(super) fn let_loose(&self, bench: &Bench<'_>, slots: Vec<Slot>) {
         let (alive, dead): (Vec<Slot>, Vec<Slot>) =
             slots.into_iter().partition(|&slot| bench.memory.slots.is_alive(slot));
@@ -331,9 +337,9 @@ impl Index {
         self.retire(bench, dead);
     }
 
-    /// Begins to link a namespace, unless much waits already. False if there is none to begin.
+    /// Gives links to one namespace, unless the tail is too long. False if none is due.
     fn begin_some(&self, memory: &Memory) -> bool {
-        // Some of those that wait may have left the tail and be there again.
+        // Some waiting slots may have left the tail before and be in it again.
         if self.tail.len() > self.bound {
             return false;
         }
@@ -342,11 +348,12 @@ impl Index {
             return true;
         }
         let since = {
-            // Before it is on the list: whoever finds it there finds all its documents in the tail.
+            // This precedes the change of the list: a search that finds the namespace there finds
+            // its documents in the tail.
             let still = memory.still();
             let loose = still.members(namespace).iter().filter(|&&slot| self.namespaces.bind(slot));
             loose.for_each(|&slot| self.tail.push(slot));
-            // Those that were loose and died before are seen by searches of earlier commits alone.
+            // Only searches of earlier commits see loose documents that died before.
             still.census().since
         };
         self.adapting.lock().watches.note_fewer_loose(self.n_loose());
@@ -356,7 +363,7 @@ impl Index {
         true
     }
 
-    /// Takes the points of namespaces that have become small out of the graph. False if there are none.
+    /// Removes the points of namespaces that have become small. False if there are none.
     fn end_some(&self, graph: &Graph, bench: &Bench<'_>) -> bool {
         let mut due = std::mem::take(&mut self.namespaces.due.lock().end);
         due.retain(|&namespace| {
@@ -379,8 +386,8 @@ impl Index {
         true
     }
 
-    /// The slots of a graph that another is made of: those that are to be linked there, and those that are to be loose;
-    /// and the namespaces whose documents are linked.
+    /// Divides the slots of a graph from which another is built: those to link, loose ones, and the
+    /// namespaces with links.
     pub(super) fn divide(&self, memory: &Memory, slots: Vec<Slot>) -> (Vec<Slot>, Vec<Slot>, Linked) {
         let mut linked = HashMap::clone(&self.namespaces.linked.load());
         if self.is_undivided() {
@@ -403,7 +410,7 @@ impl Index {
         self.namespaces.is_surveyed.store(false, Ordering::Relaxed);
     }
 
-    /// Counts what changed in a graph, and has it written down.
+    /// Counts the changes of a graph and has them logged.
     pub(super) fn note_changes(&self, graph: &Graph, bench: &Bench<'_>, changes: &[Change]) {
         let n_rows = changes.iter().filter(|change| matches!(change, Change::Row { .. })).count();
         let n_links = changes.iter().filter(|change| matches!(change, Change::Append { .. })).count();
@@ -413,7 +420,7 @@ impl Index {
     }
 }
 
-/// Tells the regions of slots by their namespaces.
+/// The region of each slot, by its namespace.
 pub(crate) fn region_of(slots: &Slots) -> impl Fn(u32) -> u32 + Sync {
     |slot| slots.namespace(Slot(slot)).0
 }

@@ -1,12 +1,12 @@
-//! Putting other codes in the place of those that do not fit.
+//! Replacing codes that do not fit by others.
 //!
-//! A new layer is made beside the one that is walked: first the codes of all documents, then a graph. That begins with
-//! the links there are. Only slots that were linked since codes were last seen to fit are linked anew, or all of a
-//! small collection. Whoever gives a slot a document meanwhile gives it a code in both layers, and what is linked in
-//! the one is linked in the other after. All is done a little at a time, between other work. Then the new layer takes
-//! the other's place at once.
+//! A new layer is built beside the one in use: first the codes of all documents, then a graph. The
+//! graph begins with a copy of the present links. Slots are linked again if they were linked since
+//! codes were last seen to fit. In a small collection all are. Meanwhile each new document gets a
+//! code in both layers, and each slot linked in the present layer is linked in the new one later.
+//! All this is done in small steps. Then the new layer replaces the other at once.
 //!
-//! A crash on the way costs what was done of it: what is on disk is the old layer until a save has written the new one.
+//! A crash loses the work done so far: until a save writes the new layer, the old one is on disk.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -25,40 +25,41 @@ use crate::id::Slot;
 use crate::quant::Book;
 use crate::store::View;
 
-/// Codes made at once.
+/// Codes made in one step.
 const FILLED: usize = 4_096;
 
-/// Below this many slots all are linked anew, which takes less than a second.
+/// With fewer slots, all are linked again, which takes less than a second.
 const LEAST_KEPT: usize = 4_096;
-/// Slots searched for at once.
+/// Slots searched for in one step.
 const LED_TO: usize = 8 * BATCH;
 
-/// A layer on its way.
+/// A layer that is being built.
 pub(super) struct Replacing {
     layer: Arc<Layer>,
-    /// Kept until all codes are there, so that no slot that has none yet is given another document: the oldest view
-    /// that anyone looked at when this was begun, and the newest.
+    /// The oldest view in use when this was begun, and the newest. They are kept until all codes
+    /// are made. So no slot without a code is given another document.
     views: Option<[Arc<View>; 2]>,
-    /// Slots that have a code, and those that there were.
+    /// Slots that have a code.
     n_filled: usize,
+    /// Slots at the beginning.
     n_slots: usize,
-    /// Slots to link once all codes are there, in order.
+    /// Slots to link once all codes are made, in this order.
     waiting: VecDeque<Slot>,
-    /// Points that lost links to such, to be given others if too few come back.
+    /// Points that lost links to such slots. They get new links if too few come back.
     short: Vec<Slot>,
-    /// Slots that were linked, each to be searched for once.
+    /// Slots that were linked; each is then searched for once.
     linked: Vec<Slot>,
 }
 
 impl Replacing {
-    /// Takes note of slots that were linked in the layer that is walked.
+    /// Notes slots that were linked in the present layer.
     pub(super) fn note_linked(&mut self, slots: &[Slot]) {
         self.waiting.extend(slots);
     }
 }
 
 impl Index {
-    /// Gives up a layer that is being made. Codes are measured again, and another is begun if they still do not fit.
+    /// Gives up the layer being built. Codes are measured again, and another layer may be begun.
     pub(super) fn stop_replacing(&self) {
         let mut adapting = self.adapting.lock();
         if adapting.replacing.take().is_some() | adapting.wanted.take().is_some() {
@@ -67,7 +68,7 @@ impl Index {
         self.next.store(None);
     }
 
-    /// Begins to make a layer by a book, or takes note that one is to be made.
+    /// Begins to build a layer by a book, or notes that it is wanted.
     pub(super) fn begin_replacing(&self, bench: &Bench<'_>, book: Book) -> Result<()> {
         let slots = &bench.memory.slots;
         let layer = Arc::new(Layer::new(self.origin, bench.ranker, self.graph().shape(), Some(book.clone())));
@@ -77,7 +78,7 @@ impl Index {
         failpoint::hit("codes.begun");
         let mut n_then = n_slots;
         let mut failed = None;
-        // No commit comes between: what is put from here on is given a code there too.
+        // No commit comes between: every later document gets a code in the new layer too.
         let views = (bench.pin)(&mut || {
             n_then = slots.n_slots();
             match layer.reserve(n_then) {
@@ -99,7 +100,7 @@ impl Index {
         Ok(())
     }
 
-    /// Does a little more for a layer that is being made. Returns whether it has taken the other's place.
+    /// Does one step of building a layer. Returns whether it has replaced the old one.
     pub(super) fn replace_some(&self, bench: &Bench<'_>, old: &Layer, replacing: &mut Replacing) -> Result<bool> {
         failpoint::hit("codes.some");
         if let Some(views) = &replacing.views {
@@ -119,7 +120,7 @@ impl Index {
         let crew = Crew { graph: &replacing.layer.graph, linking: &OVER_CODES, bench };
         let n_slots = memory.slots.n_slots();
         replacing.layer.reserve(n_slots).map_err(|source| Error::OutOfMemory { n_documents: n_slots, source })?;
-        // More than is linked in the other meanwhile, so that it comes to an end however much is written.
+        // More than the present layer links meanwhile, so that it ends at any rate of writes.
         let batch: Vec<Slot> = replacing.waiting.drain(..(2 * BATCH).min(replacing.waiting.len())).collect();
         let needed: Vec<Slot> = batch.into_iter().filter(|slot| space.is_needed(slot.0)).collect();
         let _: Vec<Change> = crew.each(&needed, |graph, slot, linking| graph.link(&space, slot.0, linking));
@@ -142,7 +143,7 @@ impl Index {
         Ok(true)
     }
 
-    /// Gives a new layer the links there are, and has those slots wait that are to be linked anew.
+    /// Copies the present links into the new layer, and lists the slots to link again.
     fn begin_links(&self, bench: &Bench<'_>, old: &Layer, replacing: &mut Replacing) -> Result<()> {
         let (slots, graph) = (&bench.memory.slots, &replacing.layer.graph);
         let n_slots = slots.n_slots();
@@ -159,7 +160,7 @@ impl Index {
             return Ok(());
         }
         let oldest = replacing.views.as_ref().map_or(bench.oldest, |[oldest, _]| oldest.commit);
-        // What no one may look at has no code.
+        // A document that nobody can see has no code.
         let mut anew: HashSet<u32> = all().filter(|&slot| !slots.is_needed(slot, oldest)).map(|slot| slot.0).collect();
         anew.extend(unsure.iter().map(|slot| slot.0));
         let points = anew.iter().filter(|&&slot| old.graph.is_point(slot));
@@ -178,16 +179,16 @@ impl Index {
         Ok(())
     }
 
-    /// Puts a layer that is done in the other's place.
+    /// Makes a finished layer the present one.
     fn take_place(&self, bench: &Bench<'_>, layer: &Arc<Layer>) {
         failpoint::hit("codes.made");
         let held = self.held();
         {
-            // Whoever gives a slot a code gives it one in both, or in the new one.
+            // Until here each new document got a code in both layers; from here on in the new one.
             let _still = bench.memory.still();
             self.layer.store(layer.clone());
-            // By other codes everything may be otherwise: measured again, and once more as they grow. Before whoever
-            // waits can see that nothing is being made any more.
+            // With other codes all measurements are void, and are repeated as the collection grows.
+            // Done before waiting threads can see that no layer is being built.
             self.adapting.lock().watches.begin_anew();
             self.doubts.lock().begin_anew();
             self.next.store(None);

@@ -1,6 +1,6 @@
-//! Comparing again, by exact vectors, what was found by codes: hits are told apart by their measures.
+//! Rescoring: results found by codes are compared again by exact vectors, which give the measures.
 //!
-//! How many are compared follows from how wrong codes were about those before: each search measures that itself.
+//! Each search decides how many to rescore, by how wrong codes were about those before.
 
 use super::Sight;
 use super::seek::{Look, Scratch, Target, Wanted, cut, gather, in_order, sort};
@@ -14,26 +14,27 @@ use crate::quant::{CodeQuery, Codes};
 
 /// At least one in `RESCORED_SHARE` of the points in the beam is compared by its exact vector.
 pub(super) const RESCORED_SHARE: usize = 5;
-/// Standard deviations of the codes' errors within which the next candidate is in doubt.
+/// The next candidate is in doubt within this many standard deviations of the codes' errors.
 const DOUBT: f64 = 2.25;
-/// As long as the next candidate is in doubt, one more is compared for every `STEP` compared before.
+/// As long as the next candidate is in doubt, one more is compared for every `STEP` compared
+/// before.
 const STEP: usize = 4;
-/// Codes are blind if the variance of their errors is at least this part of the variance of the exact ranks. Where
-/// codes rank everything alike, the two are equal.
+/// Codes are blind if the variance of their errors is at least this fraction of the variance of the
+/// exact ranks. The two are equal if codes rank everything alike.
 const BLIND: f64 = 0.9;
 
-/// What codes leave in doubt.
+/// The doubt that codes leave about the hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doubt {
     No,
-    /// Whether what comes after all that were compared belongs among the hits.
+    /// Whether the candidate after all compared ones is a hit.
     Next,
-    /// Which are the nearest at all.
+    /// Which candidates are the nearest at all.
     Nearest,
 }
 
-/// Compares the nearest by codes by their exact vectors: `n_least`, and more as long as the codes' own errors say that
-/// the next may belong among the hits.
+/// Rescores the `n_least` nearest by codes. Rescores more as long as the codes' errors suggest that
+/// the next candidate may be a hit.
 pub(super) fn rescore_while_doubted(
     look: Look<'_>,
     (codes, query): (&Codes, &CodeQuery),
@@ -42,7 +43,7 @@ pub(super) fn rescore_while_doubted(
 ) -> Result<Doubt> {
     let Look { layer, sight: Sight { slots, exact, ranker, .. }, wanted } = look;
     let at_most = scratch.pool.most;
-    // With the one after them.
+    // The candidate after these is needed too.
     gather(&layer.graph, slots, wanted, &Target::All, (n_least + 1).min(at_most), scratch);
     let (mut all, mut pairs) = (std::mem::take(&mut scratch.rough), std::mem::take(&mut scratch.pairs));
     std::mem::swap(&mut all, &mut scratch.found);
@@ -50,7 +51,7 @@ pub(super) fn rescore_while_doubted(
     let (mut n, mut has_all) = (n_least, all.len() <= n_least);
     scratch.found.clear();
     pairs.clear();
-    // So that searches that come to need it allocate nothing.
+    // Reserved now, so that later searches allocate nothing.
     scratch.ranks.clear();
     scratch.ranks.reserve(at_most);
     pairs.reserve(at_most);
@@ -65,7 +66,7 @@ pub(super) fn rescore_while_doubted(
             gather(&layer.graph, slots, wanted, &Target::All, at_most, scratch);
             std::mem::swap(&mut all, &mut scratch.found);
             has_all = true;
-            // From the beginning: some may have come to be linked in between.
+            // Starts again, because some candidates may have been linked in between.
             scratch.found.clear();
             pairs.clear();
         }
@@ -80,8 +81,7 @@ pub(super) fn rescore_while_doubted(
     compared.map(|()| doubt)
 }
 
-/// Compares by their exact vectors those of some candidates that come after as many as there are pairs of ranks, and
-/// puts them in order among those found.
+/// Rescores the candidates that `pairs` does not hold yet, and sorts them into `scratch.found`.
 fn compare_more(
     exact: &Reader<'_>,
     ranker: &Ranker,
@@ -108,8 +108,8 @@ fn compare_more(
     Ok(())
 }
 
-/// What is in doubt once all candidates for `n` hits were compared; `has_more` says that there are farther ones,
-/// `ranks` is room for ranks.
+/// The doubt left after all candidates for `n` hits were compared. `has_more`: there are farther
+/// ones. `ranks` is a buffer.
 fn doubt_of(pairs: &[(f32, f32)], noise: f32, n: usize, has_more: bool, ranks: &mut Vec<f32>) -> Doubt {
     ranks.clear();
     ranks.extend(pairs.iter().map(|(_, exact)| *exact));
@@ -124,18 +124,19 @@ fn doubt_of(pairs: &[(f32, f32)], noise: f32, n: usize, has_more: bool, ranks: &
     }
 }
 
-/// Whether the next candidate, of this rank by its code, may be nearer than the farthest of the hits so far, by what
-/// codes were wrong about the candidates before: pairs of ranks by code and exact ranks.
+/// Whether the next candidate may be nearer than the farthest hit so far. `next` is its rank by
+/// code. `pairs` holds the ranks by code and the exact ranks of the candidates before.
 fn is_doubted(pairs: &[(f32, f32)], noise: f32, next: f32, farthest: f32) -> bool {
     let errors = pairs.iter().map(|&(by_code, exact)| f64::from(exact) - f64::from(by_code));
     let mean = errors.clone().sum::<f64>() / pairs.len().max(1) as f64;
-    // Those nearest by code may all be so by a like error, and tell nothing of it.
+    // The nearest by code may share one error, so their errors alone could be too small.
     let deviation = variance(errors).sqrt().max(f64::from(noise));
     f64::from(next) + mean - DOUBT * deviation < f64::from(farthest)
 }
 
-/// Whether codes told next to nothing about which of some candidates for `n` hits are the nearest: they were wrong by
-/// as much as there was to tell, or cannot tell apart what is nearest. `ranks` are the exact ones in order.
+/// Whether codes told almost nothing about which candidates are the `n` nearest. Their errors vary
+/// as much as the exact ranks do, or their noise hides the differences between the nearest. `ranks`
+/// holds the exact ranks in order.
 fn are_blind(pairs: &[(f32, f32)], ranks: &[f32], noise: f32, n: usize) -> bool {
     if pairs.len() <= n {
         return false;
@@ -146,7 +147,7 @@ fn are_blind(pairs: &[(f32, f32)], ranks: &[f32], noise: f32, n: usize) -> bool 
     if all > 0.0 && variance(errors) >= BLIND * all {
         return true;
     }
-    // What else is among the candidates may lie far away, so that it is told from those easily.
+    // Other candidates may lie far away and are easily told apart, so only the nearest half counts.
     let near = to_tell(&ranks[..(pairs.len() / 2).max(n + 1).min(ranks.len())]);
     near > 0.0 && f64::from(noise).powi(2) >= BLIND * near
 }
@@ -157,7 +158,7 @@ fn variance(values: impl Iterator<Item = f64> + Clone) -> f64 {
     values.map(|value| (value - mean).powi(2)).sum::<f64>() / n
 }
 
-/// How many of some candidates, nearest first by code, a search for the nearest `n` compares by their exact vectors.
+/// How many of `pairs`, nearest first by code, a search for the nearest `n` rescores.
 pub(super) fn n_trusted(pairs: &[(f32, f32)], noise: f32, n: usize) -> usize {
     let mut n_compared = (pairs.len() / RESCORED_SHARE).max(n);
     let mut nearest: Vec<f32> = Vec::new();
@@ -174,7 +175,7 @@ pub(super) fn n_trusted(pairs: &[(f32, f32)], noise: f32, n: usize) -> usize {
     n_compared.min(pairs.len())
 }
 
-/// Compares what was found by its exact vectors.
+/// Rescores all of `scratch.found`.
 fn rescore(exact: &Reader<'_>, ranker: &Ranker, wanted: Wanted<'_>, scratch: &mut Scratch) -> Result<()> {
     let Scratch { found, effort, slots, .. } = scratch;
     effort.n_rescored = found.len();
@@ -189,13 +190,13 @@ fn rescore(exact: &Reader<'_>, ranker: &Ranker, wanted: Wanted<'_>, scratch: &mu
     Ok(())
 }
 
-/// Leaves of what was found, in the order of ranks that are those of vectors themselves, the nearest by their measures,
-/// and those that are as near as the last of them. Vectors are looked at only where ranks are too rough.
+/// Sorts `scratch.found`, whose ranks are those of vectors, by measures. Leaves the nearest `n` and
+/// those as near as the last of them. Reads vectors only where ranks are too rough.
 pub(super) fn measure_ranked(look: Look<'_>, scratch: &mut Scratch) -> Result<()> {
     let (Sight { exact, ranker, slots: seen, .. }, wanted) = (look.sight, look.wanted);
     let Wanted { query, n, .. } = wanted;
     let Scratch { found, slots, .. } = scratch;
-    // What was compared one by one may not be seen any more.
+    // Slots that were compared one by one may no longer be visible.
     found.retain(|found| look.wanted.may_be(seen, found.slot));
     found.iter_mut().for_each(|found| found.rank = ranker.measure_of(found.rank));
     slots.clear();
@@ -209,9 +210,8 @@ pub(super) fn measure_ranked(look: Look<'_>, scratch: &mut Scratch) -> Result<()
     Ok(())
 }
 
-/// Compares what was found by its exact vectors, those that are nearest by their codes first, until those that come
-/// later make no difference. What matches a filter may lie far from the query, where codes can hardly tell one from
-/// another.
+/// Rescores `scratch.found` in rounds, nearest by codes first, until a round changes no hit.
+/// Matches of a filter may be far from the query, where codes can hardly tell one from another.
 pub(super) fn rescore_until_sure(
     (slots, exact): (&Slots, &Reader<'_>),
     ranker: &Ranker,

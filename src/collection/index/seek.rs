@@ -1,7 +1,7 @@
-//! Finding what is nearest: through the tail, then along the graph; or one by one.
+//! Searching the index: the tail, then the graph; or candidates one by one.
 //!
-//! In this order, because a slot leaves the tail only after it is linked. What is found by codes is compared again by
-//! its exact vector (`rescore`).
+//! The tail goes first, because a slot leaves it only after it is linked. Results found by codes
+//! are rescored by exact vectors (`rescore`).
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -27,49 +27,48 @@ use crate::params::n_oversampled;
 use crate::quant::CodeQuery;
 use crate::sync::Ordering;
 
-/// Where none of so many points around the query match a filter, what does lies away from it,
+/// Points nearest to the query that are tested against a filter. If none matches, matches lie away.
 pub(super) const NEIGHBOURHOOD: usize = 16;
-/// and a walk keeps so many times more.
+/// The factor by which `ef` then grows.
 pub(crate) const WIDER: usize = 12;
-/// Where codes can hardly tell the nearest, a walk keeps so many times more.
+/// The factor by which `ef` grows if codes can hardly tell the nearest ([`Doubt::Nearest`]).
 const WIDER_IN_DOUBT: usize = 8;
-/// Where only the next after all that were compared may belong among the hits, a walk keeps twice as many, and at most
-/// so many times more.
+/// The largest factor of `ef` for [`Doubt::Next`], where `ef` doubles each time.
 const MOST_WIDENED: usize = 4;
-/// Where not even the widest walk can tell them, all vectors are compared if that takes no longer than so many of such.
+/// If the widest walk leaves doubt, a scan of all vectors may take as long as this many such walks.
 const WORTH_SCANNING: usize = 4;
-/// Of what matches a filter so many times more is kept, to be compared by exact vectors where codes cannot tell.
+/// The factor by which more candidates are kept than `ef`, for rescoring where codes cannot tell.
 const DOUBTED: usize = 8;
-/// So many more than are wanted are looked at where walks go by vectors themselves: those that are as near as the last.
+/// Points beyond the hits wanted that a walk by vectors keeps: they may be as near as the last hit.
 const TIED: usize = 16;
-/// Where those are not enough, or all are compared, a search looks at up to `MOST_TIED` points beyond the hits wanted.
+/// The most points beyond the hits wanted, if `TIED` are not enough or all candidates are compared.
 const MOST_TIED: usize = 1_024;
 /// Each further walk keeps `MORE_TIED` times as many points as the one before.
 const MORE_TIED: usize = 4;
 /// Slots of the tail ranked at once.
 const BLOCK: usize = 64;
 
-/// What to find.
+/// The request of a search.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'q> {
-    /// The query as vectors are compared.
+    /// The query, in the form in which vectors are compared.
     pub(crate) query: &'q [f32],
     pub(crate) n: usize,
     pub(crate) ef: usize,
-    /// Whether a walk may keep more where codes can hardly tell the nearest.
+    /// Whether a walk may use a larger `ef` if codes can hardly tell the nearest.
     pub(crate) widens: bool,
     pub(crate) oversampling: f32,
-    /// Documents that are not to be found, in the order of their slots.
+    /// Documents that must not be found, in ascending order of slots.
     pub(crate) excluded: &'q [Slot],
     pub(crate) namespace: NamespaceId,
     pub(crate) commit: Commit,
-    /// What ends the search early.
+    /// Ends the search early.
     pub(crate) stop: &'q Stop,
 }
 
 impl Wanted<'_> {
-    /// How many to look at where ranks are those of vectors: with some that may be as near as the last; of a walk no
-    /// more than it keeps.
+    /// How many points to keep if ranks are those of vectors: some beyond the hits, which may be as
+    /// near as the last hit. A walk cannot keep more than `ef`.
     fn n_by_vectors(&self, target: &Target<'_>) -> usize {
         match target {
             Target::Each { .. } => self.n.saturating_add(MOST_TIED),
@@ -82,7 +81,7 @@ impl Wanted<'_> {
     }
 }
 
-/// What a search looks at and for.
+/// A search on one layer.
 #[derive(Clone, Copy)]
 pub(super) struct Look<'l> {
     pub(super) layer: &'l Arc<Layer>,
@@ -90,25 +89,25 @@ pub(super) struct Look<'l> {
     pub(super) wanted: Wanted<'l>,
 }
 
-/// How near the farthest of what was found is, where ranks are those of vectors.
+/// How the farthest point found compares with the last hit wanted, if ranks are those of vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Closeness {
     Apart,
-    /// As near as the last that is wanted, as copies are.
+    /// As near as the last hit wanted, as copies are.
     Equal,
-    /// So near that rounding alone may have put all of it in this order: what is nearest may not be among it.
+    /// So near that rounding may have decided the order. The nearest points may be missing.
     Rounded,
 }
 
-/// Where to find it.
+/// Where to search.
 pub(crate) enum Target<'t> {
-    /// Among all documents of the namespace; where those around the query are dead, past them.
+    /// All documents of the namespace. The walk goes on past dead points around the query.
     All,
-    /// Among those that have a bit; by a walk, which begins at the seeds too. If none of them is near the query, the
-    /// walk keeps more, or there is none where it may be given up.
+    /// The documents in `bits`, by a walk that begins at `seeds` too. If none of them is near the
+    /// query, the walk keeps more, or gives up if `may_give_up`.
     Among { bits: &'t Bits, seeds: &'t [u32], may_give_up: bool },
-    /// These, one by one, by their codes; those that sketches say are far away are sifted out before, if that is worth
-    /// it.
+    /// These documents, one by one, by their codes. With `sifts` the 1-bit prefilter removes
+    /// distant ones first, if that is worth it.
     Each { slots: &'t mut Picks<'t>, sifts: bool },
 }
 
@@ -121,11 +120,11 @@ impl Target<'_> {
     }
 }
 
-/// What finding cost.
+/// The cost of a search, and how it went.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Effort {
     pub(crate) walk: Tally,
-    /// Points that the walk kept; 0 without a walk.
+    /// Points that the walk kept (`ef`); 0 without a walk.
     pub(crate) ef: usize,
     /// Slots of the tail that were compared.
     pub(crate) n_tail: usize,
@@ -133,21 +132,21 @@ pub(crate) struct Effort {
     pub(crate) n_rescored: usize,
     /// Codes that were compared one by one.
     pub(crate) n_codes: usize,
-    /// Sketches that were compared before.
+    /// Sketches that were compared by the 1-bit prefilter.
     pub(crate) n_sifted: usize,
-    /// What was found does not count: none of what may be is near the query, no walk leads there, or codes are too
-    /// coarse and all vectors had better be compared.
+    /// The results do not count: no candidate is near the query, no walk reaches the namespace, or
+    /// `wants_vectors`.
     pub(crate) was_given_up: bool,
-    /// And all vectors had better be compared.
+    /// Codes are too coarse: comparing all vectors is better.
     pub(crate) wants_vectors: bool,
-    /// The walk went on past dead points, or kept more where some were just taken out.
+    /// The walk went on past dead points, or used a larger `ef` after a sweep.
     pub(crate) was_widened: bool,
     /// Codes were too coarse to tell which of the points found are the nearest.
     pub(crate) is_doubtful: bool,
 }
 
 impl Effort {
-    /// Adds what an earlier walk of the same search took.
+    /// Adds the cost of an earlier walk of the same search.
     fn add(&mut self, other: Effort) {
         self.walk.n_hops += other.walk.n_hops;
         self.walk.n_ranked += other.walk.n_ranked;
@@ -155,7 +154,7 @@ impl Effort {
     }
 }
 
-/// Room for one search at a time on a thread, to be used again: once it has grown, finding allocates nothing.
+/// A thread's buffers for one search at a time. Once they have grown, a search allocates nothing.
 #[derive(Default)]
 pub(crate) struct Scratch {
     walker: Walker,
@@ -166,17 +165,17 @@ pub(crate) struct Scratch {
     pub(super) slots: Vec<Slot>,
     pub(super) rough: Vec<Found>,
     pub(super) nearest: Vec<Found>,
-    /// Ranks by codes, and exact ones.
+    /// Ranks by codes, and exact ranks.
     pub(super) pairs: Vec<(f32, f32)>,
     pub(super) ranks: Vec<f32>,
     sampling: Sampling,
-    /// What was found, nearest first. Once a search is over, by their measures.
+    /// The points found, nearest first. After a search their ranks are measures.
     pub(crate) found: Vec<Found>,
-    /// What the last walk cost.
+    /// The cost of the last search.
     pub(crate) effort: Effort,
 }
 
-/// What searches are drawn by: otherwise for each thread.
+/// Random numbers by which searches are sampled. Each thread has its own sequence.
 struct Sampling(Random);
 
 impl Default for Sampling {
@@ -191,7 +190,8 @@ thread_local! {
 }
 
 impl Scratch {
-    /// Lends the thread's own; a new one to a search within a search, as a user's distance may run one.
+    /// Lends the thread's scratch; a new one to a search that a user's distance runs inside a
+    /// search.
     pub(crate) fn with<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
         SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
             Ok(mut scratch) => work(&mut scratch),
@@ -201,13 +201,13 @@ impl Scratch {
 }
 
 impl Scratch {
-    /// True of one search in so many, by chance.
+    /// True for one search in `share`, at random.
     pub(super) fn is_drawn(&mut self, share: usize) -> bool {
         self.sampling.0.below(share) == 0
     }
 
-    /// Leaves the nearest `n` of what is offered by its measure in `found`, and all that are as near as the last of
-    /// them, in order.
+    /// Leaves in `found` the `n` nearest of all points offered, in order, and those as near as the
+    /// last of them. Ranks are measures.
     pub(crate) fn collect_nearest<T>(
         &mut self,
         n: usize,
@@ -220,8 +220,9 @@ impl Scratch {
         offered
     }
 
-    /// Leaves the nearest `n` of what is offered in `found`, and some that are farther, in no order; of what a ranker
-    /// has measured all that are as near as the last of them.
+    /// Leaves in `found` the `n` nearest of all points offered, in no order, and some that are
+    /// farther. With a ranker, ranks are measures, and all points as near as the last of them are
+    /// kept.
     fn collect_near<T>(
         &mut self,
         n: usize,
@@ -251,11 +252,11 @@ impl Scratch {
     }
 }
 
-/// The nearest so many of what is offered.
+/// The nearest `most` of all points offered.
 #[derive(Default)]
 pub(super) struct Pool {
     pub(super) most: usize,
-    /// Sorted, nearest first.
+    /// Nearest first.
     found: Vec<Found>,
     slots: Vec<u32>,
     ahead: Vec<u32>,
@@ -268,7 +269,7 @@ impl Pool {
         self.found.clear();
     }
 
-    /// Whether a rank is too far to be taken.
+    /// Whether a rank is too far to be kept.
     fn is_beyond(&self, rank: f32) -> bool {
         self.found.len() >= self.most && self.found.last().is_none_or(|last| last.rank <= rank)
     }
@@ -284,8 +285,8 @@ impl Pool {
 }
 
 impl Index {
-    /// Leaves in `scratch.found` the nearest that a walk finds, by their measures: `wanted.n`, and those found that are
-    /// as near as the last of them.
+    /// Searches `target`. Leaves the nearest `wanted.n` in `scratch.found`, and those found that
+    /// are as near as the last of them. Ranks are measures.
     pub(crate) fn seek(
         &self,
         sight: Sight<'_>,
@@ -326,7 +327,7 @@ impl Index {
         }
     }
 
-    /// The same by the vectors themselves. False if another layer has taken the place of the one looked at.
+    /// As [`seek`](Index::seek), by vectors. False if another layer has replaced this one.
     fn seek_by_vectors<S: Space + Seen>(
         &self,
         mut look: Look<'_>,
@@ -364,7 +365,7 @@ impl Index {
         Ok(true)
     }
 
-    /// The same by codes. False if another layer has taken the place of the one looked at.
+    /// As [`seek`](Index::seek), by codes. False if another layer has replaced this one.
     fn seek_by_codes(
         &self,
         look: Look<'_>,
@@ -379,7 +380,7 @@ impl Index {
             return self.seek_by_vectors(look, space, query, target, scratch);
         }
         let oversampled = n_oversampled(wanted.n, wanted.oversampling);
-        // Codes of few components are coarse, and their vectors quickly compared: all are.
+        // Short vectors have coarse codes and are quickly compared: the whole beam is rescored.
         let is_short = size_of_val(wanted.query) <= codes.width();
         let n_least = oversampled.max(if is_short { wanted.ef } else { wanted.ef / RESCORED_SHARE });
         if let Target::All = target {
@@ -400,8 +401,9 @@ impl Index {
         Ok(true)
     }
 
-    /// The same among all documents of the namespace: by a wider walk where codes leave it in doubt what is nearest, or
-    /// by giving up where comparing all vectors takes no longer.
+    /// As [`seek_by_codes`](Index::seek_by_codes), among all documents of the namespace. Uses a
+    /// larger `ef` if codes leave the nearest in doubt, or gives up if comparing all vectors takes
+    /// no longer.
     fn seek_all(
         &self,
         mut look: Look<'_>,
@@ -413,7 +415,7 @@ impl Index {
         let Wanted { n, widens, .. } = look.wanted;
         let is_unsettled = widens && self.is_unsettled.load(Ordering::Acquire);
         if is_unsettled {
-            // A narrow walk may end where dead points were just taken out, before what lies beyond.
+            // A narrow walk may end where a sweep has just removed points.
             look.wanted.ef = (look.wanted.ef * WIDER_IN_DOUBT).min(MAX_EF).max(look.wanted.ef);
         }
         let asked = look.wanted.ef;
@@ -453,9 +455,9 @@ impl Index {
         }
     }
 
-    /// Finds the nearest `n_kept` of tail and graph, ranked as the graph ranks: they are in `scratch.found` where each
-    /// is ranked, otherwise [`gather`] puts them there. False if another layer has taken the place of the one looked
-    /// at: what has left the tail may be in that one alone.
+    /// Finds the nearest `n_kept` points of tail and graph, ranked as the graph ranks. For
+    /// [`Target::Each`] they are in `scratch.found`; otherwise [`gather`] puts them there. False if
+    /// another layer has replaced this one: slots that have left the tail may be only in the other.
     fn collect<S: Space + Seen>(
         &self,
         Look { layer, sight, wanted }: Look<'_>,
@@ -483,11 +485,11 @@ impl Index {
             return give_up(scratch);
         }
         let n_tail = self.scan_tail(space, query, wanted, target, &mut scratch.pool);
-        // After the tail: what has left it is in this graph.
+        // Checked after the tail: slots that have left it are in this graph.
         if !self.is_present(layer) {
             return false;
         }
-        // Among some, what is kept beyond the beam comes from the tail.
+        // With a filter, points kept beyond the beam come from the tail.
         let ef = if let Target::Among { .. } = target { wanted.ef } else { wanted.ef.max(n_kept) };
         let ef = self.beam_of(sight, ef);
         let region = region_in(graph, wanted.namespace);
@@ -521,7 +523,7 @@ impl Index {
                 }
             }
         }
-        // What was taken out of the graph meanwhile was not found.
+        // A namespace that lost its links during the walk may have been missed.
         if n_endings != self.namespaces.n_endings() && !graph.is_undivided() {
             return give_up(scratch);
         }
@@ -530,8 +532,7 @@ impl Index {
         true
     }
 
-    /// Puts together all that the tail and a walk have found, if there was one, and in order what was compared one by
-    /// one.
+    /// Joins the results of tail and walk in order, or sorts candidates compared one by one.
     fn gather_all(&self, look: Look<'_>, target: &Target<'_>, scratch: &mut Scratch) {
         if matches!(target, Target::Each { .. }) {
             sort(&mut scratch.found);
@@ -540,7 +541,7 @@ impl Index {
         }
     }
 
-    /// How the farthest of what was found stands to the last that is wanted.
+    /// How the farthest point found compares with the last hit wanted.
     fn closeness_of(look: Look<'_>, scratch: &Scratch) -> Closeness {
         let (found, ranker, dimension) = (&scratch.found, look.sight.ranker, look.wanted.query.len());
         let Some(last) = found.last() else { return Closeness::Apart };
@@ -552,7 +553,7 @@ impl Index {
         if wanted.rank == last.rank { Closeness::Equal } else { Closeness::Apart }
     }
 
-    /// Compares what waits to be linked, and what no walk reaches. Returns how many those were.
+    /// Compares the slots of the tail and the unreachable points. Returns their number.
     fn scan_tail<S: Space + Seen>(
         &self,
         space: &S,
@@ -562,7 +563,8 @@ impl Index {
         pool: &mut Pool,
     ) -> usize {
         let mut n_scanned = 0;
-        // What was put since the layer was replaced may have no room in it, and is not seen at the commit either.
+        // Slots pushed since the layer was replaced may have no room in it. They are too new to be
+        // seen.
         let room = space.room();
         let (mut slots, mut ranks) = (std::mem::take(&mut pool.slots), std::mem::take(&mut pool.ranks));
         let mut compare = |slots: &[u32]| {
@@ -591,19 +593,18 @@ impl Index {
         n_scanned
     }
 
-    /// A beam that holds so many living points where some are dead.
+    /// The `ef` with which a beam holds about `n_points` living points beside dead ones.
     pub(super) fn beam_of(&self, sight: Sight<'_>, n_points: usize) -> usize {
         let n_linked = self.n_points(sight.n_documents).max(1);
         let n_dead = self.n_dead().min(n_linked);
-        // Where most are dead, as while someone looks at a commit of long ago, each that lives takes the room of
-        // several.
+        // If most are dead, as for a view of long ago, each living point needs the room of several.
         let by_share = n_points * n_linked / (n_linked - n_dead).max(1);
         let widened = (n_points + n_points * n_dead * 2 / n_linked).max(by_share);
         widened.min(MAX_EF * 4)
     }
 }
 
-/// Whether dead points fill a beam of `ef`, so that fewer others than wanted are among those found.
+/// Whether dead points fill a beam of `ef`, so that it holds fewer admitted points than wanted.
 fn is_starved(wanted: Wanted<'_>, ef: usize, admits: &impl Fn(u32) -> bool, scratch: &Scratch) -> bool {
     let (mut n_met, mut n_left) = (0, wanted.n.saturating_sub(scratch.pool.found.len()));
     for point in scratch.walker.found() {
@@ -616,8 +617,8 @@ fn is_starved(wanted: Wanted<'_>, ef: usize, admits: &impl Fn(u32) -> bool, scra
     n_left > 0 && n_met >= ef
 }
 
-/// Compares slots one by one, leaving the nearest in `scratch.found`, in no order, and some that are farther or not
-/// seen any more. Returns how many were compared.
+/// Compares slots one by one. Leaves the nearest `n_kept` in `scratch.found`, in no order, and some
+/// that are farther or no longer visible. Returns the number compared.
 fn scan_each<S: Space + Seen>(
     space: &S,
     query: &S::Query,
@@ -628,7 +629,7 @@ fn scan_each<S: Space + Seen>(
     let mut n_scanned = 0;
     let (mut slots, mut ranks) = (std::mem::take(&mut scratch.pool.slots), std::mem::take(&mut scratch.pool.ranks));
     let mut ahead = std::mem::take(&mut scratch.pool.ahead);
-    // Rows lie apart: while those of a block are compared, those of the next are on their way.
+    // Rows lie apart: the next block is prefetched while this one is compared.
     let mut fetch = |block: &mut Vec<u32>| {
         each.take_present_into(BLOCK / 2, block);
         block.iter().for_each(|&slot| space.prefetch(slot));
@@ -650,7 +651,7 @@ fn scan_each<S: Space + Seen>(
     n_scanned
 }
 
-/// Puts together the nearest of what the tail and the walk have found, at most so many.
+/// Puts the nearest points of tail and walk together, at most `most` of each.
 pub(super) fn gather(
     graph: &Graph,
     slots: &Slots,
@@ -671,7 +672,8 @@ pub(super) fn gather(
         }
         let same = std::iter::once(point.slot).chain(graph.twins(point.slot));
         let hits = same.filter(|&slot| target.admits(slot) && wanted.may_be(slots, slot));
-        // A walk that began at a twin meets it at its point too, and one that takes a dead point's place twice.
+        // A walk that began at a twin meets it at its point too. A walk meets a twin twice if it
+        // takes a dead point's place.
         let mut as_near = found.len();
         while as_near > n_tail && found[as_near - 1].rank == point.rank {
             as_near -= 1;
@@ -686,7 +688,7 @@ pub(super) fn gather(
             }
         }
     }
-    // A slot that was just linked was met in both.
+    // A slot that was just linked is in both.
     sort(found);
     found.dedup_by_key(|found| found.slot);
     found.truncate(most);
@@ -699,7 +701,7 @@ pub(super) trait Seen {
     /// Slots below this can be ranked.
     fn room(&self) -> usize;
 
-    /// Begins to fetch what a slot is ranked by.
+    /// Prefetches what a rank of the slot needs.
     fn prefetch(&self, slot: u32);
 }
 
@@ -733,7 +735,7 @@ impl Seen for ExactSpace<'_> {
     }
 }
 
-/// Cuts what was found, in order of measures, after the nearest `n` and those that are as near as the last of them.
+/// Cuts `found`, in order of measures, after the nearest `n` and those as near as the last of them.
 pub(crate) fn cut(found: &mut Vec<Found>, n: usize, ranker: &Ranker) {
     let Some(last) = n.checked_sub(1).map(|last| found.get(last)) else { return found.clear() };
     let Some(last) = last.map(|last| ranker.distance(last.rank)) else { return };
@@ -741,7 +743,7 @@ pub(crate) fn cut(found: &mut Vec<Found>, n: usize, ranker: &Ranker) {
     found.truncate(n + n_tied);
 }
 
-/// Nearest first; of equal ranks the smaller slot first.
+/// Sorts nearest first; equal ranks in the order of slots.
 pub(crate) fn sort(found: &mut [Found]) {
     found.sort_unstable_by(in_order);
 }

@@ -1,21 +1,22 @@
-//! A run of slots that wait to be linked, as many as there is room for.
+//! A run of slots that wait to be linked, of fixed capacity.
 //!
-//! One thread at a time pushes at the end, the linker lets slots leave at the front, and any number of searches read
-//! what lies between without a lock. A place is used once. What comes after a segment that is full is not known here.
+//! One thread at a time pushes at the end, and the linker removes slots at the front. Any number of
+//! searches read the slots between without a lock. A place is used once. A segment does not know
+//! its successor.
 
 use crate::id::Slot;
 use crate::sync::{AtomicU32, AtomicUsize, Ordering};
 
 pub(super) struct Segment {
     slots: Box<[AtomicU32]>,
-    /// Slots before this have left.
+    /// Slots before this index have left.
     first: AtomicUsize,
-    /// Slots before this have come.
+    /// Slots before this index were pushed.
     end: AtomicUsize,
 }
 
 impl Segment {
-    /// An empty segment with room for so many slots.
+    /// An empty segment with room for `n_slots` slots.
     pub(super) fn new(n_slots: usize) -> Self {
         Segment {
             slots: (0..n_slots).map(|_| AtomicU32::new(0)).collect(),
@@ -24,7 +25,7 @@ impl Segment {
         }
     }
 
-    /// Adds a slot at the end; false if the segment is full.
+    /// Adds a slot at the end. False if the segment is full.
     pub(super) fn push(&self, slot: Slot) -> bool {
         let end = self.end.load(Ordering::Relaxed);
         let Some(place) = self.slots.get(end) else { return false };
@@ -33,13 +34,14 @@ impl Segment {
         true
     }
 
-    /// The slots that wait. Whoever sees that a slot has left sees what was done before.
+    /// The slots that wait. A reader that sees that a slot has left also sees the linker's writes
+    /// before.
     pub(super) fn waiting(&self) -> &[AtomicU32] {
         let first = self.first.load(Ordering::Acquire);
         &self.slots[first..self.end.load(Ordering::Acquire).max(first)]
     }
 
-    /// Lets the first so many slots go, or as many as wait. Returns how many left.
+    /// Removes the first `n` slots, or all if fewer wait. Returns how many left.
     pub(super) fn leave(&self, n: usize) -> usize {
         let n_leaving = self.waiting().len().min(n);
         let first = self.first.load(Ordering::Relaxed) + n_leaving;
@@ -47,7 +49,7 @@ impl Segment {
         n_leaving
     }
 
-    /// Whether all slots that there is room for have come and left.
+    /// Whether the segment was full and all its slots have left.
     pub(super) fn is_used_up(&self) -> bool {
         self.first.load(Ordering::Acquire) == self.slots.len()
     }

@@ -1,7 +1,8 @@
-//! Telling from sketches most of what is far from a query, before codes are compared.
+//! The 1-bit prefilter (SimHash), which rules out most distant candidates before codes are
+//! compared.
 //!
-//! Sketches are made when a search first wants them, in the background, of what is seen from then on: a search that
-//! looks at an earlier commit does without.
+//! The first search that could use sketches asks for them. They are made in the background, for all
+//! documents visible from then on. A search of an earlier commit does without.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -17,30 +18,32 @@ use crate::graph::{Found, Space};
 use crate::id::{Commit, Slot};
 use crate::quant::{Code, CodeQuery, Codes, Sketches};
 
-/// Fewer candidates are compared by their codes right away.
+/// With fewer candidates, their codes are compared right away.
 pub(crate) const LEAST_SIFTED: usize = 512;
-/// Candidates whose codes are compared all the same, about: measured on embeddings of short texts. Of those that lie
-/// away from the query, such a part.
+/// About how many candidates the prefilter leaves, measured on embeddings of short texts.
 pub(super) const SIFTED: f64 = 400.0;
+/// The fraction of candidates left if all of them are away from the query.
 pub(super) const LEFT_AWAY: f64 = 0.2;
-/// Candidates sifted at once.
+/// Candidates filtered at once.
 const CHUNK: usize = 1 << 15;
-/// Of these so many are looked at to know how near the nearest are, about.
+/// Of each chunk, about this many counts are sampled to estimate how near the nearest are.
 const SAMPLED: usize = 4_096;
 /// Counts compared at once.
 const LANES: usize = 16;
-/// Counts that slots are chosen by before these are put with the others.
+/// Counts that are filtered into a buffer of this size before the result is copied.
 const CHOSEN: usize = 32 * LANES;
-/// For each hit so many codes are compared to know how near hits are, and so many more.
+/// Codes compared per hit, to learn how near the hits are.
 const FIRST_PER_HIT: usize = 3;
+/// Codes compared in addition, whatever the number of hits.
 const FIRST: usize = 16;
 /// Codes ranked at once.
 const BLOCK: usize = 32;
-/// Sketches that are compared to measure, at most: of one slot in so many.
+/// The most sketches compared to measure their cost.
 const N_SAMPLES: usize = 1 << 16;
+/// One in this many slots gives a sketch for that.
 const SAMPLED_SHARE: u32 = 4;
 
-/// The sketches of an index, if anyone wanted some.
+/// The sketches of a layer, if a search asked for them.
 #[derive(Default)]
 pub(super) struct Sifting {
     sketched: OnceLock<Sketched>,
@@ -50,7 +53,7 @@ pub(super) struct Sifting {
 
 struct Sketched {
     sketches: Sketches,
-    /// The commit from which on all that is seen has a sketch, and the nanoseconds that comparing one takes.
+    /// The first commit whose documents all have sketches, and the nanoseconds per comparison.
     since: OnceLock<(Commit, f64)>,
 }
 
@@ -63,7 +66,7 @@ impl Sifting {
         self.sketched.get().map_or(0, |sketched| sketched.sketches.bytes_of(n_slots))
     }
 
-    /// Makes the sketch of a slot's new code, where there are such.
+    /// Stores the sketch of a slot's new code, if there are sketches.
     pub(super) fn put(&self, codes: &Codes, slot: Slot, code: &Code) {
         if let Some(Sketched { sketches, .. }) = self.sketched.get() {
             let mut signs = Vec::new();
@@ -77,23 +80,23 @@ impl Sifting {
         since.get().map(|(commit, nanoseconds)| (sketches, *commit, *nanoseconds))
     }
 
-    /// The sketches of all that is seen at a commit, if there are such.
+    /// The sketches, if all documents visible at `commit` have one.
     pub(super) fn at(&self, commit: Commit) -> Option<&Sketches> {
         self.ready().filter(|(_, since, _)| *since <= commit).map(|(sketches, ..)| sketches)
     }
 
-    /// Nanoseconds that comparing a sketch takes, once there are such.
+    /// Nanoseconds per comparison of a sketch, once there are sketches.
     pub(super) fn cost(&self) -> Option<f64> {
         self.ready().map(|(.., nanoseconds)| nanoseconds)
     }
 }
 
 impl Index {
-    /// Has sketches be made, if that was not asked for before; false if it was.
+    /// Asks for sketches. False if they were asked for before.
     pub(crate) fn ask_for_sketches(&self) -> bool {
         let layer = self.layer.load();
         let Sifting { was_asked_for, is_wanted, .. } = &*layer.sifting;
-        // Mostly it was: a look is cheap.
+        // Usually they were: the load is cheap.
         if was_asked_for.load(Ordering::Relaxed) || was_asked_for.swap(true, Ordering::AcqRel) {
             return false;
         }
@@ -101,13 +104,13 @@ impl Index {
         true
     }
 
-    /// Whether sketches are to be made. That is told once.
+    /// Whether sketches were asked for. Returns true once.
     pub(crate) fn takes_sketches(&self) -> bool {
         self.layer.load().sifting.is_wanted.swap(false, Ordering::AcqRel)
     }
 
-    /// From now on what is put is given a sketch. No commit may be applied meanwhile. False if there is nothing to
-    /// fill.
+    /// From now on new codes get sketches. No commit may be applied meanwhile. False if none can be
+    /// made.
     pub(crate) fn begin_sketches(&self, n_slots: usize) -> std::io::Result<bool> {
         let layer = self.layer.load();
         let Some(sketches) = layer.codes().and_then(Sketches::new) else { return Ok(false) };
@@ -115,8 +118,8 @@ impl Index {
         Ok(layer.sifting.sketched.set(Sketched { sketches, since: OnceLock::new() }).is_ok())
     }
 
-    /// Makes the sketches of all that is seen at a commit, the last one when they were begun; someone looks at it
-    /// meanwhile.
+    /// Makes the sketches of all documents visible at `commit`, the last commit before sketches
+    /// were begun. The caller keeps a view of it.
     pub(crate) fn fill_sketches(&self, slots: &Slots, commit: Commit) {
         let layer = self.layer();
         let (Some(sketched), Some(codes)) = (layer.sifting.sketched.get(), layer.codes()) else { return };
@@ -134,7 +137,7 @@ impl Index {
         _ = sketched.since.set((commit, nanoseconds));
     }
 
-    /// Whether a slot's sketch, if there are such, is that of its code. It has a document that stays meanwhile.
+    /// Whether a slot's sketch matches its code; true without sketches. The slot stays in use.
     pub(crate) fn sketch_follows(&self, slot: Slot) -> bool {
         let layer = self.layer();
         let (Some((sketches, ..)), Some(codes)) = (layer.sifting.ready(), layer.codes()) else { return true };
@@ -144,8 +147,8 @@ impl Index {
     }
 }
 
-/// Leaves in `scratch.found` the nearest `n_kept` by their codes, in no order, but for few that are farther than the
-/// nearest `n`; some may not be seen any more. Returns what that took.
+/// Leaves the `n_kept` nearest by codes in `scratch.found`, in no order. Few of those beyond the
+/// nearest `n` may be missing. Some may no longer be visible. Returns the cost.
 pub(super) fn sift(
     (space, sketches): (&CodeSpace<'_>, &Sketches),
     query: &CodeQuery,
@@ -170,12 +173,12 @@ pub(super) fn sift(
         sketches.count(signs, slots, counts);
         let mut rank = |found: &mut Vec<Found>, counted: Range<u32>| {
             choose(counts, slots, counted, chosen);
-            // Only now: whoever reads a sketch is not disturbed by those who write it.
+            // Tested only now: sketches, unlike codes, may be read while they are written.
             each.keep_present(chosen);
             effort.n_codes += chosen.len();
             rank_all(space, query, chosen, ranks, found);
         };
-        // Those that differ in fewer signs were ranked.
+        // Candidates below this count of differing signs are ranked already.
         let mut next = 0;
         if found.len() < n {
             histogram.resize(sketches.n_counts(), 0);
@@ -195,7 +198,7 @@ pub(super) fn sift(
     effort
 }
 
-/// Room for sifting.
+/// Buffers of the prefilter.
 #[derive(Default)]
 pub(super) struct Sieve {
     signs: Vec<[u64; 8]>,
@@ -206,7 +209,7 @@ pub(super) struct Sieve {
     ranks: Vec<f32>,
 }
 
-/// Leaves in a buffer the slots whose counts lie within a range.
+/// Copies the slots whose counts lie in `range` into `chosen`.
 fn choose(counts: &[u32], slots: &[u32], range: Range<u32>, chosen: &mut Vec<u32>) {
     let width = range.end - range.start;
     let is_within = |count: &u32| count.wrapping_sub(range.start) < width;
@@ -215,8 +218,9 @@ fn choose(counts: &[u32], slots: &[u32], range: Range<u32>, chosen: &mut Vec<u32
     for (counts, slots) in counts.chunks(CHOSEN).zip(slots.chunks(CHOSEN)) {
         let mut n = 0;
         for (counts, slots) in counts.chunks(LANES).zip(slots.chunks(LANES)) {
-            // Of most blocks none is, which is told of all at once; of others each is taken, and left again if it is
-            // not: which are cannot be foreseen.
+            // Most blocks have none, which one test of the whole block shows. In the others, every
+            // slot is written to the buffer and kept only if it is in range. The processor could
+            // not predict which.
             if counts.iter().fold(false, |any, count| any | is_within(count)) {
                 for (count, slot) in counts.iter().zip(slots) {
                     buffer[n % CHOSEN] = *slot;
@@ -228,7 +232,7 @@ fn choose(counts: &[u32], slots: &[u32], range: Range<u32>, chosen: &mut Vec<u32
     }
 }
 
-/// A number below which lie about `n` counts; beyond all if there are not so many.
+/// A bound below which lie about `n` counts; `u32::MAX` if there are fewer.
 fn count_of_nearest(counts: &[u32], histogram: &mut [usize], n: usize) -> u32 {
     let step = counts.len().div_ceil(SAMPLED);
     histogram.fill(0);

@@ -1,4 +1,4 @@
-//! What the graph compares: codes, or exact vectors by a metric or a user's distance.
+//! The spaces of the graph: codes, or exact vectors by a metric or a user's distance.
 
 use super::super::exact::{Held, Reader};
 use super::super::memory::Slots;
@@ -8,7 +8,7 @@ use crate::graph::{Space, View};
 use crate::id::{Commit, Slot};
 use crate::quant::{CodeQuery, Codes, Grain};
 
-/// What an index's graph is walked by.
+/// The points of a graph, as walks compare them.
 pub(crate) enum Points {
     Codes(Box<Codes>),
     Exact(Ranker),
@@ -26,39 +26,40 @@ impl Points {
 pub(super) struct CodeSpace<'m> {
     pub(super) codes: &'m Codes,
     pub(super) slots: &'m Slots,
-    /// Says whether vectors with the same code are the same.
+    /// Tells whether vectors with equal codes are equal.
     pub(super) exact: &'m Reader<'m>,
     /// The oldest commit that anyone looks at.
     pub(super) oldest: Commit,
-    /// Links lead to the dead too whom someone may look at: a graph is made anew, and none were made while they lived.
+    /// Links may lead to dead points that an open view still sees. This is so while a graph is
+    /// built, because it has no links made while those points lived.
     pub(super) reaches_dead: bool,
-    /// What ends a search early.
+    /// Ends a search early.
     pub(super) stop: &'m Stop,
 }
 
 pub(super) struct ExactSpace<'m> {
     pub(super) ranker: &'m Ranker,
     pub(super) slots: &'m Slots,
-    /// All vectors.
+    /// The vectors, all in memory.
     pub(super) held: &'m Held,
     /// The oldest commit that anyone looks at.
     pub(super) oldest: Commit,
-    /// Links lead to the dead too whom someone may look at: a graph is made anew, and none were made while they lived.
+    /// As [`CodeSpace::reaches_dead`].
     pub(super) reaches_dead: bool,
-    /// What ends a search early.
+    /// Ends a search early.
     pub(super) stop: &'m Stop,
 }
 
-/// A vector to compare others with.
+/// A vector with which others are compared.
 #[derive(Default)]
 pub(super) struct ExactQuery {
     vector: Vec<f32>,
-    /// What compares, if not what searches do.
+    /// The kernel, if it is not that of searches.
     kernel: Option<Kernel>,
 }
 
 impl ExactQuery {
-    /// Makes this the query of a search.
+    /// Makes `vector` the query of a search.
     pub(super) fn set(&mut self, vector: &[f32]) {
         self.vector.clear();
         self.vector.extend_from_slice(vector);
@@ -66,12 +67,12 @@ impl ExactQuery {
     }
 }
 
-/// The views by which links are chosen. An inner product needs two.
+/// The views by which links are chosen. Inner products need two.
 fn views(rank_by_product: bool) -> &'static [View] {
     if rank_by_product { &[View::Place, View::Search] } else { &[View::Place] }
 }
 
-/// Rows ahead of the one being compared that are fetched.
+/// Vectors that are prefetched ahead of the one being compared.
 const LOOKAHEAD: usize = 3;
 
 impl Space for CodeSpace<'_> {
@@ -125,10 +126,10 @@ impl ExactSpace<'_> {
         matches!(self.ranker, Ranker::Metric(Metric::Dot, _))
     }
 
-    /// The vector of a point.
+    /// The vector of a slot.
     #[inline(always)]
     fn vector(&self, slot: u32) -> &[f32] {
-        // All are held, as long as the space is.
+        // All vectors stay in memory as long as the space exists.
         self.held.row(Slot(slot))
     }
 }
@@ -177,7 +178,8 @@ impl Space for ExactSpace<'_> {
     }
 
     fn is_needed(&self, slot: u32) -> bool {
-        // One that died before its vector was brought is compared by those who look at an earlier commit, one by one.
+        // A document may die before its vector is loaded. It is not linked; searches of earlier
+        // commits compare it one by one.
         self.slots.is_needed(Slot(slot), self.oldest) && self.held.is_present(Slot(slot))
     }
 

@@ -1,8 +1,9 @@
-//! Slots that wait to be linked, in the order in which they came.
+//! The tail: slots that wait to be linked, in the order of their arrival.
 //!
-//! A list of segments. One thread pushes at the end, the linker takes from the front, and any number of searches read
-//! what lies between without a lock. A slot leaves the front only after it is linked: a search that goes through the
-//! tail first and walks the graph then misses none.
+//! It is a list of segments. One thread at a time pushes at the end, and the linker takes from the
+//! front. Any number of searches read the slots between without a lock. A slot leaves the front
+//! only after it is linked. So a search that scans the tail first and then walks the graph misses
+//! no slot.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,20 +15,20 @@ use crate::collection::waiting::Waiting;
 use crate::id::Slot;
 use crate::sync::{AtomicU32, AtomicUsize, Ordering};
 
-/// Slots that a segment has room for.
+/// Slots per segment.
 const SEGMENT: usize = 4_096;
 
 pub(crate) struct Tail {
-    /// The first segment with a slot that is not linked, or the last one.
+    /// The first segment with a waiting slot, or the last segment.
     front: ArcSwap<Node>,
     back: Mutex<Arc<Node>>,
     n_pushed: AtomicUsize,
     n_left: AtomicUsize,
-    /// Rung when slots leave.
+    /// Notified when slots leave.
     left: Waiting,
 }
 
-/// A segment, and the one after it.
+/// A segment and its successor.
 struct Node {
     segment: Segment,
     next: OnceLock<Arc<Node>>,
@@ -40,7 +41,7 @@ impl Node {
 }
 
 impl Drop for Node {
-    /// One after the other, where dropping each would drop the next inside.
+    /// Drops the list in a loop. Dropping each node inside the one before could overflow the stack.
     fn drop(&mut self) {
         let mut next = self.next.take();
         while let Some(mut node) = next.and_then(Arc::into_inner) {
@@ -71,23 +72,23 @@ impl Tail {
         self.n_pushed.fetch_add(1, Ordering::Release);
     }
 
-    /// How many slots wait.
+    /// The number of slots that wait.
     pub(crate) fn len(&self) -> usize {
         let n_left = self.n_left.load(Ordering::Acquire);
         self.n_pushed.load(Ordering::Acquire).saturating_sub(n_left)
     }
 
-    /// How many slots were ever added.
+    /// The number of slots ever pushed.
     pub(crate) fn n_pushed(&self) -> usize {
         self.n_pushed.load(Ordering::Acquire)
     }
 
-    /// How many slots have left.
+    /// The number of slots that have left.
     pub(crate) fn n_left(&self) -> usize {
         self.n_left.load(Ordering::Acquire)
     }
 
-    /// Shows all slots that wait, in runs. Some may have been linked by then.
+    /// Calls `visit` with runs of all waiting slots. Some may be linked by then.
     pub(crate) fn each_run(&self, mut visit: impl FnMut(&[AtomicU32])) {
         let mut node = self.front.load_full();
         loop {
@@ -102,8 +103,8 @@ impl Tail {
         }
     }
 
-    /// The first slots that wait, up to so many. Only the linker takes, and says with [`leave`](Tail::leave) when they
-    /// are linked.
+    /// Copies the first `most` waiting slots into `taken`. Only the linker calls this. It calls
+    /// [`leave`](Tail::leave) when they are linked.
     pub(crate) fn take(&self, most: usize, taken: &mut Vec<Slot>) {
         taken.clear();
         self.each_run(|run| {
@@ -112,7 +113,7 @@ impl Tail {
         });
     }
 
-    /// Lets the first so many slots go: they are linked, or need not be.
+    /// Removes the first `n` slots: they are linked, or need not be.
     pub(crate) fn leave(&self, n: usize) {
         let mut node = self.front.load_full();
         let mut rest = n;
@@ -129,12 +130,12 @@ impl Tail {
         self.left.ring();
     }
 
-    /// Where to wait until slots have left.
+    /// The condition on which threads wait for slots to leave.
     pub(crate) fn waiting(&self) -> &Waiting {
         &self.left
     }
 
-    /// Lets those who wait look again.
+    /// Wakes the waiting threads, so that they check again.
     pub(crate) fn ring(&self) {
         self.left.ring();
     }

@@ -1,6 +1,6 @@
-//! Keeping the graph: linking what waits, sweeping what died, mending what cannot be reached.
+//! Upkeep of the graph: linking what waits, sweeping what died, mending what cannot be reached.
 //!
-//! All of it is done by one linker at a time, which may share the work among threads.
+//! One linker at a time does all of it. It may share the work among threads.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -24,35 +24,37 @@ use crate::id::{Commit, Slot};
 use crate::quant::CodeQuery;
 use crate::store::View;
 
-/// Slots linked before the linker looks up again.
+/// Slots linked in one step of the linker.
 pub(super) const BATCH: usize = 512;
-/// Batches up to this long are linked without handing work to other threads.
+/// Up to this many slots are linked without other threads.
 const ALONE: usize = 2;
-/// While slots wait to be linked, one turn in so many is for points whose links have to be chosen again.
+/// While slots wait to be linked, one step in this many serves points that need other links.
 const TURNS: usize = 8;
-/// While codes are replaced, as much of what may wait to be linked as one part in so many does.
+/// While codes are replaced, slots stay in the tail until it holds this fraction (1 /
+/// `HELD_BACK_SHARE`) of its bound.
 const HELD_BACK_SHARE: usize = 2;
-/// Dead slots are swept when they are more than one in so many...
+/// The graph is swept when at least one slot in this many is dead, and at least [`LEAST_DEAD`] are.
 const DEAD_SHARE: usize = 5;
-/// ...and at least so many. Those of one namespace are swept when that is so of its own...
+/// The least number of dead slots for a sweep, of the graph or of one namespace.
 const LEAST_DEAD: usize = 256;
-/// ...and at least one slot in so many of the collection is among them: finding them takes a look at all slots.
+/// A namespace is swept alone if its dead are at least one in this many slots of the collection,
+/// because finding them examines all slots.
 const SLOTS_PER_DEAD: usize = 1_024;
-/// Mending is given up after so many rounds, until there are new points.
+/// Rounds after which mending is given up until there are new points.
 const MOST_ROUNDS: usize = 8;
-/// The graph is looked through when one slot in so many is new...
+/// Walks are checked to reach all points when one in this many is new, at least [`LEAST_UNPROVEN`].
 const UNPROVEN_SHARE: usize = 20;
-/// ...and at least so many.
+/// The least number of new slots for that check.
 const LEAST_UNPROVEN: usize = 1_024;
-/// Strays are looked for when one slot in so many is new, and at least [`LEAST_UNPROVEN`] are...
+/// Strays are looked for when one slot in this many is new, and at least [`LEAST_UNPROVEN`] are.
 const UNSTRAIGHTENED_SHARE: usize = 8;
-/// ...by searches for one point for every so many new ones...
+/// One point is searched for per this many new slots.
 const PER_SAMPLE: usize = 16;
-/// ...and at most for so many.
+/// The most points searched for.
 const MOST_SAMPLED: usize = 256;
-/// Of sampled points one in so many may be a stray.
+/// If one sampled point in this many is a stray, all points are examined.
 const STRAY_SHARE: usize = 100;
-/// So few strays are chance.
+/// Up to this many strays in a sample count as chance.
 const FEW_STRAYS: usize = 1;
 
 thread_local! {
@@ -60,42 +62,43 @@ thread_local! {
     static OVER_VECTORS: RefCell<Linking<ExactQuery>> = RefCell::default();
 }
 
-/// Does something while nothing is committed, and has views looked at: the oldest that anyone looks at, and the newest.
-/// `None`, and nothing done, where others hold commits off: they may be waiting for the linker.
+/// Calls a function while no commit can happen. Returns the oldest view in use and the newest.
+/// Returns `None`, without the call, if others hold commits off: they may be waiting for the
+/// linker.
 type Pin<'p> = dyn Fn(&mut dyn FnMut()) -> Option<[Arc<View>; 2]> + Sync + 'p;
 
-/// Shows the vector of a slot that holds a document at a view.
+/// Calls a function with the vector of a slot that holds a document at a view.
 type ReadAt<'r> = dyn Fn(&View, Slot, &mut dyn FnMut(&[f32])) -> Result<()> + Sync + 'r;
 
-/// What the linker works on and with.
+/// The data and services that the linker works with.
 pub(crate) struct Bench<'w> {
     pub(crate) memory: &'w Memory,
-    /// Vectors as of a commit that the linker looks at meanwhile.
+    /// Vectors as of the linker's commit.
     pub(crate) exact: &'w Reader<'w>,
     pub(crate) pool: &'w rayon::ThreadPool,
     pub(crate) ranker: &'w Ranker,
-    /// No one looks at a commit before this one.
+    /// Nobody looks at a commit before this one.
     pub(crate) oldest: Commit,
-    /// The commit that the linker looks at.
+    /// The linker's commit.
     pub(crate) commit: Commit,
-    /// No vectors are on their way into memory.
+    /// No vectors are being loaded into memory.
     pub(crate) is_settled: bool,
-    /// Whoever opened the database wants exact vectors to stay on disk.
+    /// The user wants exact vectors to stay on disk.
     pub(crate) is_on_disk: bool,
-    /// All exact vectors may be in memory once more.
+    /// There is room in memory for all exact vectors once more.
     pub(crate) may_hold_all: bool,
     pub(crate) pin: &'w Pin<'w>,
     pub(crate) read_at: &'w ReadAt<'w>,
-    /// Tells the commit that searches which begin from now on look at, at least.
+    /// Tells the oldest commit that a search beginning now may see.
     pub(crate) now: &'w (dyn Fn() -> Commit + Sync),
     /// Tells whether the linker is to stop.
     pub(crate) is_stopped: &'w (dyn Fn() -> bool + Sync),
-    /// Takes note of what changed, before slots are used again because of it.
+    /// Logs changes of the graph, before slots are used again because of them.
     pub(crate) record: &'w (dyn Fn(&Graph, &[Change]) + Sync),
 }
 
 impl Index {
-    /// Does the next piece of work there is; false if there is none.
+    /// Does the next step of work. False if there is none.
     ///
     /// # Errors
     /// `OutOfMemory` if there is no room for links.
@@ -137,7 +140,7 @@ impl Index {
         })
     }
 
-    /// Makes room for `n_slots` slots.
+    /// Makes room for the slots below `n_slots`.
     fn make_room(&self, n_slots: usize) -> Result<()> {
         failpoint::refuse("link")?;
         self.reserve(n_slots).map_err(|source| Error::OutOfMemory { n_documents: n_slots, source })
@@ -157,12 +160,12 @@ impl Index {
             match self.make_anew(space, &crew) {
                 Ok(()) => return Ok(true),
                 Err(error) if self.distrusted.load(Ordering::Acquire) => return Err(error),
-                // The graph there is does as before: what waits is linked to it.
+                // The present graph stays in use: waiting slots are linked to it.
                 Err(error) => refused = Some(error),
             }
         }
         if !self.unreached.load().is_empty() {
-            // Before anything else: none of them is taken out and used again while it is listed.
+            // Before anything else: no slot may be used again while it is listed.
             self.mend(space, &crew);
             self.unreached.store(Arc::default());
             self.tail.ring();
@@ -171,7 +174,7 @@ impl Index {
         if self.keep_namespaces(&graph, bench) {
             return Ok(true);
         }
-        // What waits to be linked goes first, but for one turn in so many: some writers never pause.
+        // Waiting slots go first, except in one step of `TURNS`, because some writers never pause.
         let is_turn = self.tail.len() == 0 || self.n_turns.fetch_add(1, Ordering::Relaxed).is_multiple_of(TURNS);
         if is_turn && (self.repair(space, &crew) || self.straighten(space, &crew)) {
             return Ok(true);
@@ -183,7 +186,7 @@ impl Index {
         }
         let n_points = self.n_points(memory.census().n_documents);
         if bench.oldest > Commit(self.swept_at.load(Ordering::Relaxed)) {
-            // What the last sweep left for those who looked at earlier commits may be nobody's by now.
+            // Views that kept dead points at the last sweep may be closed by now.
             self.n_dead_waiting.fetch_min(self.tail.len(), Ordering::Relaxed);
         }
         let n_doomed = self.n_dead().saturating_sub(self.n_dead_waiting.load(Ordering::Relaxed));
@@ -196,7 +199,7 @@ impl Index {
             self.tail.ring();
             return Ok(true);
         }
-        // A layer that is being made may lead to what died since.
+        // A layer that is being built may have links to slots that died since.
         if n_doomed >= LEAST_DEAD && n_doomed * DEAD_SHARE >= n_points && !self.is_replacing() {
             self.sweep(space, &crew);
             return Ok(true);
@@ -206,22 +209,21 @@ impl Index {
         }
         let mut waiting = Vec::new();
         failpoint::hit("link.take");
-        // By codes that do not fit it would be linked badly, and again by others soon: as long as there is room, it
-        // waits.
+        // Codes that do not fit would link them badly, so they wait while there is room.
         if !self.is_replacing() || self.tail.len() * HELD_BACK_SHARE >= self.bound.min(self.usual_bound) {
             self.tail.take(BATCH, &mut waiting);
         }
         if !waiting.is_empty() {
-            // Room was made in the graph there was when a commit was planned, which may have been another one.
+            // The commit reserved room in the graph of its time, which may have been another one.
             let last = waiting.iter().max().map_or(0, |slot| slot.0 as usize);
             self.make_room(last + 1)?;
-            // What died a moment ago is linked all the same, as long as a search may look at a commit at which it
+            // Dead documents are linked as long as a search may look at a commit at which they
             // lived.
             let (needed, dead): (Vec<Slot>, Vec<Slot>) = waiting.iter().partition(|slot| space.is_needed(slot.0));
             let (needed, loose) = self.sort_out(&graph, memory, needed);
             let mut changes = crew.each(&needed, |graph, slot, linking| graph.link(space, slot.0, linking));
             if n_points < LEAST_UNPROVEN {
-                // A small graph is looked through every time, before anything relies on it.
+                // A small graph is checked every time, before anything relies on it.
                 changes.extend(self.mend_in(space, &crew));
             }
             self.note(&crew, &changes);
@@ -238,14 +240,14 @@ impl Index {
             return Ok(true);
         }
         if n_left > self.n_proven() && self.namespaces.take_begun() {
-            // A namespace that was just linked is looked through soon.
+            // A namespace that was just linked is checked soon.
             self.mend(space, &crew);
             return Ok(true);
         }
         refused.map_or(Ok(false), Err)
     }
 
-    /// Gives links to some points that have lost theirs; false if there are none.
+    /// Gives new links to some points that have lost theirs. False if there are none.
     fn repair<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> bool {
         let short: Vec<Slot> = {
             let short = self.short.lock();
@@ -262,13 +264,13 @@ impl Index {
             n_left
         };
         if n_left == 0 {
-            // Their links may have been what others hung on.
+            // Other points may have been reachable only by the lost links.
             self.mend(space, crew);
         }
         true
     }
 
-    /// Chooses links again for some points for which that may be needed; false if there are none.
+    /// Chooses links again for some of the points in `strays`. False if there are none.
     fn straighten<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> bool {
         let batch: Vec<Slot> = self.strays.lock().iter().rev().take(BATCH).copied().map(Slot).collect();
         if batch.is_empty() {
@@ -282,19 +284,20 @@ impl Index {
             n_left
         };
         if n_left == 0 {
-            // Links that were given up may have been what others hung on.
+            // Other points may have been reachable only by links that are gone.
             self.mend(space, crew);
             self.is_unsettled.store(!self.strays.lock().is_empty(), Ordering::Release);
         }
         true
     }
 
-    /// Once the graph has grown, searches for some of its points; if too many are missed, has all of them looked at.
+    /// Once the graph has grown, searches for a sample of points. If too many are missed, has all
+    /// points examined.
     fn look_for_strays<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) {
         let n_left = self.tail.n_left();
         let n_new = n_left.saturating_sub(self.n_straightened.load(Ordering::Relaxed));
         let n_slots = crew.bench.memory.slots.n_slots();
-        // Among inner products a point that nothing is near need not be found.
+        // With inner products, a point that is near to nothing need not be found.
         let is_metric = space.views().len() == 1;
         let is_new = n_new >= LEAST_UNPROVEN.max(n_slots / UNSTRAIGHTENED_SHARE);
         if !is_metric || !is_new || !self.strays.lock().is_empty() {
@@ -305,7 +308,7 @@ impl Index {
         self.look_for_strays_in(space, crew, sample, || crew.graph.points().collect());
     }
 
-    /// Searches for some points of a sample; if too many are missed, has all points that a function tells looked at.
+    /// Searches for the points of a sample. If too many are missed, has all of `points` examined.
     fn look_for_strays_in<S: Space>(
         &self,
         space: &S,
@@ -323,26 +326,26 @@ impl Index {
             return;
         }
         tracing::debug!(n_strays, n_sampled = sample.len(), "choosing links again of points that searches miss");
-        // Those above level 0 first: walks to the others come by them.
+        // The linker takes from the end: points above level 0 first, where walks pass.
         let mut points = points();
         points.sort_by_key(|&point| crew.graph.level_of(point));
         self.strays.lock().extend(points);
     }
 
-    /// Takes dead points out of the graph and lets their slots be used again.
+    /// Removes dead points from the graph and lets their slots be used again.
     fn sweep<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) {
         self.namespaces.forget_dead();
         self.sweep_among(space, crew, |_| true);
         self.n_dead_waiting.store(self.n_dead(), Ordering::Relaxed);
-        // Until whoever looks at the oldest commit is gone, another sweep would leave as much.
+        // Another sweep would keep the same points until the oldest view is closed.
         let (now, oldest) = ((crew.bench.now)(), crew.bench.oldest);
         self.swept_at.store(if oldest < now { oldest.0 } else { u64::MAX }, Ordering::Relaxed);
         self.mend(space, crew);
         self.look_at_swept(space, crew, crew.graph.points().collect());
     }
 
-    /// The same of a namespace that has lost many of its points: it does not wait for the others. False if there is
-    /// none.
+    /// As [`sweep`](Index::sweep), for one namespace that has lost many points, without waiting for
+    /// the others. False if there is none.
     fn sweep_crowded<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> bool {
         if crew.graph.is_undivided() || !self.namespaces.are_several() {
             return false;
@@ -362,11 +365,11 @@ impl Index {
         true
     }
 
-    /// Looks for strays among the points that a sweep has left. Where whole clusters are gone, walks may end before they
-    /// get to the clusters behind these.
+    /// Looks for strays among the points left by a sweep. Where whole clusters are gone, walks may
+    /// end before the clusters behind them.
     fn look_at_swept<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>, mut points: Vec<u32>) {
         if space.views().len() > 1 {
-            // Among inner products a point that nothing is near need not be found.
+            // With inner products, a point that is near to nothing need not be found.
             return self.is_unsettled.store(false, Ordering::Release);
         }
         points.retain(|&slot| crew.graph.is_point(slot));
@@ -377,12 +380,12 @@ impl Index {
         self.tail.ring();
     }
 
-    /// Takes dead points out of the graph, of all points for which `is_swept` holds, and lets their slots be used
-    /// again. Returns these points. They are those of some regions.
+    /// Removes the dead among all points for which `is_swept` holds, which are those of some
+    /// regions. Lets their slots be used again. Returns the points left.
     fn sweep_among<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>, is_swept: impl Fn(u32) -> bool) -> Vec<Slot> {
         self.is_unsettled.store(true, Ordering::Release);
         let (sweep, mut changes) = crew.alone(|graph, linking| graph.begin_sweep(space, &is_swept, linking));
-        // With those that took the place of dead ones.
+        // Points that took the place of dead ones are included.
         let points: Vec<Slot> = crew.graph.points().filter(|&slot| is_swept(slot)).map(Slot).collect();
         changes.extend(crew.each(&points, |graph, slot, linking| graph.bypass(space, &sweep, slot.0, linking)));
         let (gone, last) = crew.alone(|graph, linking| graph.finish_sweep(sweep, linking));
@@ -393,7 +396,7 @@ impl Index {
         points
     }
 
-    /// Makes a graph of all that is in the one there is, and puts it in its place. Searches walk the old one meanwhile.
+    /// Replaces the graph by a new one of the same slots. Searches walk the old one meanwhile.
     fn make_anew<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> Result<()> {
         let (slots, anew) = (&crew.bench.memory.slots, Arc::new(Graph::new(crew.graph.shape())));
         let n_slots = slots.n_slots();
@@ -419,11 +422,11 @@ impl Index {
         self.n_straightened.store(0, Ordering::Relaxed);
         self.namespaces.forget_dead();
         self.is_unsettled.store(false, Ordering::Release);
-        // Before their slots are used again: they are linked now, or dead.
+        // Before their slots are used again: these points are linked now, or dead.
         self.unreached.store(Arc::default());
         self.retire(crew.bench, dead);
         self.let_loose(crew.bench, loose);
-        // By whatever codes there are.
+        // The codes that linked them may not fit.
         self.adapting.lock().watches.doubt_links();
         self.distrusted.store(false, Ordering::Release);
         self.rebuild.store(false, Ordering::Release);
@@ -432,38 +435,39 @@ impl Index {
         Ok(())
     }
 
-    /// Asks the linker to rebuild the graph. The function returned tells whether that is done.
+    /// Asks the linker to rebuild the graph. The returned function tells whether that is done.
     pub(crate) fn ask_for_rebuild(&self) -> impl Fn() -> bool {
         let n_before = self.n_rebuilt.load(Ordering::Acquire);
         self.rebuild.store(true, Ordering::Release);
         move || self.is_broken() || self.n_rebuilt.load(Ordering::Acquire) > n_before
     }
 
-    /// Asks for dead points to be taken out of the graph, however few they are. The function returned tells whether
-    /// that is done.
+    /// Asks for a sweep, however few points are dead. The returned function tells whether it is
+    /// done.
     pub(crate) fn ask_for_sweep(&self) -> impl Fn() -> bool {
         let n_asked = self.n_sweeps_asked.fetch_add(1, Ordering::AcqRel) + 1;
         move || self.is_broken() || self.n_sweeps_done.load(Ordering::Acquire) >= n_asked
     }
 
-    /// Keeps searches from walking the graph until it is rebuilt: some of its points have no vectors.
+    /// Keeps searches from walking the graph until it is rebuilt: some points have no vectors.
     pub(crate) fn distrust(&self) {
         self.distrusted.store(true, Ordering::Release);
         self.rebuild.store(true, Ordering::Release);
     }
 
-    /// How often the graph was made anew.
+    /// How often a new graph has replaced the old one.
     pub(crate) fn n_rebuilt(&self) -> usize {
         self.n_rebuilt.load(Ordering::Acquire)
     }
 
     pub(super) fn retire(&self, bench: &Bench<'_>, slots: Vec<Slot>) {
         self.n_dead.fetch_sub(slots.len().min(self.n_dead()), Ordering::Relaxed);
-        // Only now, after nothing leads to them any more: searches that began before look at this commit or earlier.
+        // No link leads to them any more. Searches that began before look at this commit or an
+        // earlier one.
         bench.memory.retire(slots, (bench.now)());
     }
 
-    /// Links to points that no walk reaches, until there are none.
+    /// Makes unreachable points reachable, and looks for strays.
     fn mend<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) {
         let changes = self.mend_in(space, crew);
         self.note(crew, &changes);
@@ -472,12 +476,12 @@ impl Index {
         self.tail.ring();
     }
 
-    /// The same in a graph that may be another one. Returns what changed.
+    /// Makes unreachable points of the crew's graph reachable. Returns the changes.
     pub(super) fn mend_in<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> Vec<Change> {
         self.mend_until_none(space, crew, || crew.graph.unreachable())
     }
 
-    /// The same of what a function says cannot be reached.
+    /// As [`mend_in`](Index::mend_in), for the points that `unreachable` returns.
     fn mend_until_none<S: Space>(
         &self,
         space: &S,
@@ -498,12 +502,12 @@ impl Index {
         changes
     }
 
-    /// Counts what changed, and has it written down.
+    /// Counts the changes and has them logged.
     fn note<Q: Default + Send>(&self, crew: &Crew<'_, Q>, changes: &[Change]) {
         self.note_changes(crew.graph, crew.bench, changes);
     }
 
-    /// Keeps the graph from being changed as long as the guard is held.
+    /// Keeps the graph from changing until the guard is dropped.
     pub(crate) fn hold(&self) -> parking_lot::MutexGuard<'_, ()> {
         self.busy.lock()
     }
@@ -521,12 +525,12 @@ impl Index {
         self.n_proven.load(Ordering::Acquire)
     }
 
-    /// About how many slots the graph of `n_documents` documents holds, dead ones included.
+    /// About how many slots the graph holds in a collection of `n_documents`, dead ones included.
     pub(super) fn n_points(&self, n_documents: usize) -> usize {
         (n_documents + self.n_dead()).saturating_sub(self.tail.len() + self.namespaces.n_loose())
     }
 
-    /// Proves that the graph is sound and that graph and tail hold every document.
+    /// Checks that the graph is sound, and that every document is in graph or tail, or loose.
     pub(crate) fn audit(&self, memory: &Memory) -> Result<(), String> {
         let _busy = self.busy.lock();
         if self.is_broken() {
@@ -556,8 +560,8 @@ impl Index {
         Ok(())
     }
 
-    /// Asks for all that was put before to be linked, and to be reached by walks. Returns whether that is done,
-    /// whenever it is asked.
+    /// Asks for all slots pushed so far to be linked and checked to be reachable. The returned
+    /// function tells whether that is done.
     pub(crate) fn ask_for_links(&self) -> impl Fn() -> bool {
         let n_pushed = self.tail.n_pushed();
         self.awaited.fetch_max(n_pushed, Ordering::AcqRel);
@@ -568,7 +572,7 @@ impl Index {
     }
 }
 
-/// Those who change a graph together, each with room of its own.
+/// The threads that change one graph together, each with buffers of its own.
 pub(super) struct Crew<'c, Q: Default + Send + 'static> {
     pub(super) graph: &'c Graph,
     pub(super) linking: &'static std::thread::LocalKey<RefCell<Linking<Q>>>,
@@ -576,7 +580,7 @@ pub(super) struct Crew<'c, Q: Default + Send + 'static> {
 }
 
 impl<Q: Default + Send> Crew<'_, Q> {
-    /// Does something for each slot, on all threads where there are several. Returns what changed.
+    /// Calls `work` for each slot, on several threads if there are many. Returns the changes.
     pub(super) fn each(&self, slots: &[Slot], work: impl Fn(&Graph, Slot, &mut Linking<Q>) + Sync) -> Vec<Change> {
         let (graph, key) = (self.graph, self.linking);
         let one = |slot: &Slot| {
@@ -592,7 +596,7 @@ impl<Q: Default + Send> Crew<'_, Q> {
         all.concat()
     }
 
-    /// Does something alone. Returns what came of it, and what changed.
+    /// Calls `work` on this thread. Returns its result and the changes.
     fn alone<T>(&self, work: impl FnOnce(&Graph, &mut Linking<Q>) -> T) -> (T, Vec<Change>) {
         self.linking.with_borrow_mut(|linking| {
             let done = work(self.graph, linking);

@@ -1,78 +1,82 @@
-//! What is known of how codes fit one region of the graph, and when that is to be looked at again.
+//! The state of each region: how its codes fit, and when to measure them again.
 //!
-//! A region is named by its namespace. All namespaces that have no links are watched together, as [`LOOSE`].
+//! A region is named by its namespace. All namespaces without links are watched together, as
+//! [`LOOSE`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use super::gauge::{Gauge, LEAST_DOCUMENTS};
 use crate::id::{NamespaceId, Slot};
 
-/// The namespaces without links, all together.
+/// All namespaces without links, as one region.
 pub(crate) const LOOSE: NamespaceId = NamespaceId::UNUSED;
 
-/// Codes that leave fewer of the nearest are replaced.
+/// Codes with a lower code recall are replaced.
 pub(super) const GOOD: f32 = 0.99;
-/// Codes are measured again once there are so many times more documents.
+/// The factor of documents after which codes are measured again.
 const GROWTH: usize = 2;
-/// Of the documents linked last so many are taken note of.
+/// The newest linked documents that are remembered.
 pub(super) const NEWEST: usize = 512;
-/// The newest are looked at whenever one document in so many was linked, in any case after as many as are noted and not
-/// before so many: if codes leave fewer of the nearest among them, all is measured.
+/// The newest are examined whenever one document in this many was linked, within the limits
+/// [`LEAST_LOOKED_AT`] and [`NEWEST`]. If codes leave too few of the nearest among them, the region
+/// is measured.
 const LOOKED_AT_SHARE: usize = 8;
+/// The least number of linked documents between two such looks.
 const LEAST_LOOKED_AT: usize = 64;
-/// So many searches that codes could hardly answer have them measured, if there are so many times more documents than
-/// when that was last done.
+/// Searches in doubt after which codes are measured, given [`DOUBT_GROWTH`] times more documents.
 const DOUBTS: usize = 8;
+/// The factor of documents since the last measurement for that.
 const DOUBT_GROWTH: f64 = 1.1;
 
-/// Of fewer slots none are struck off a list.
+/// In shorter lists no duplicates are removed.
 const LEAST_UNSURE: usize = 1 << 16;
 
-/// What came of measuring codes of a region.
+/// The result of measuring the codes of a region.
 pub(super) struct Finding {
     pub(super) gauge: Gauge,
-    /// Links are chosen by these codes as they would be by vectors.
+    /// These codes choose links as vectors would.
     pub(super) links_fit: bool,
-    /// Others are made because of it.
+    /// Other codes are being made because of it.
     pub(super) are_replaced: bool,
 }
 
-/// What is known of one region.
+/// The state of one region.
 #[derive(Default)]
 pub(super) struct Watch {
-    /// How far codes can be trusted, once that was measured.
+    /// The measured recall of its codes.
     pub(super) gauge: Option<Gauge>,
-    /// Documents when codes were last measured.
+    /// The number of documents at the last measurement.
     n_measured: usize,
-    /// Slots that were linked last, and how many were since these were last looked at.
+    /// The slots linked last.
     newest: VecDeque<Slot>,
+    /// How many slots were linked since `newest` was last examined.
     n_linked: usize,
-    /// Slots that were linked since links were last seen to be chosen by codes that fit: perhaps badly. `None` says
-    /// that all may have been.
+    /// Slots linked since codes were last seen to choose links well: perhaps badly. `None` means
+    /// that all may be linked badly.
     unsure: Option<Vec<Slot>>,
-    /// Once there are so many, those that are listed twice are struck off.
+    /// The length of `unsure` at which its duplicates are removed.
     most_unsure: usize,
-    /// A look at the newest since then did not see that.
+    /// A look at the newest since then found that links are chosen badly.
     was_unsure: bool,
-    /// The newest documents say that codes do not fit any more.
+    /// The newest documents suggest that codes no longer fit.
     is_suspected: bool,
-    /// Searches do.
+    /// Searches suggest that codes no longer fit.
     is_doubted: bool,
-    /// Documents when codes were last seen not to fit, and none were found that fit better.
+    /// The number of documents when codes were last seen not to fit and no better ones were found.
     n_refused: usize,
-    /// Documents when others were last made because of this region.
+    /// The number of documents when this region last caused a replacement.
     n_replaced: usize,
 }
 
 impl Watch {
-    /// As it was written down. Where codes did not fit they are measured again: what was to take their place was lost
-    /// with the last opening.
+    /// A watch as it was stored. Codes that did not fit are measured again, because the last close
+    /// lost the layer that was to replace them.
     fn of(gauge: Gauge, adapts: bool) -> Self {
         let n_measured = if adapts && gauge.code_recall < GOOD { 0 } else { gauge.n_documents };
         Watch { gauge: Some(gauge), n_measured, ..Watch::default() }
     }
 
-    /// Takes note of slots that were linked.
+    /// Notes slots that were linked.
     fn note_linked(&mut self, slots: &[Slot]) {
         self.n_linked += slots.len();
         self.note_unsure(slots);
@@ -84,7 +88,7 @@ impl Watch {
     fn note_unsure(&mut self, slots: &[Slot]) {
         let Some(unsure) = &mut self.unsure else { return };
         unsure.extend(slots);
-        // Slots are used again and again: the list is as long as there are others at most.
+        // Slots are used again; without duplicates the list has at most one entry per slot.
         if unsure.len() >= self.most_unsure.max(LEAST_UNSURE) {
             unsure.sort_unstable();
             unsure.dedup();
@@ -92,7 +96,8 @@ impl Watch {
         }
     }
 
-    /// The newest, and how many of them were not looked at, if that is due among so many documents.
+    /// The newest, and how many of them were not examined before, if a look at them is due among
+    /// `n_documents`.
     pub(super) fn take_look(&mut self, n_documents: usize) -> Option<(Vec<Slot>, usize)> {
         let is_look_due = self.n_linked >= (n_documents / LOOKED_AT_SHARE).clamp(LEAST_LOOKED_AT, NEWEST);
         let was_refused = n_documents < self.n_refused.saturating_mul(GROWTH);
@@ -109,18 +114,18 @@ impl Watch {
         n_documents >= LEAST_DOCUMENTS && n_documents >= self.n_measured.saturating_mul(GROWTH)
     }
 
-    /// Has codes be measured.
+    /// Has codes measured.
     pub(super) fn measure(&mut self) {
         self.n_measured = 0;
     }
 
-    /// Has codes be measured: something says that they do not fit any more.
+    /// Has codes measured, because something suggests that they no longer fit.
     pub(super) fn suspect(&mut self) {
         (self.is_suspected, self.was_unsure) = (true, true);
         self.n_measured = 0;
     }
 
-    /// The same of so many searches in doubt, among so many documents.
+    /// Has codes measured if `n_doubts` searches in doubt are enough among `n_documents`.
     pub(super) fn note_doubts(&mut self, n_doubts: usize, n_documents: usize) {
         if n_doubts >= DOUBTS && n_documents as f64 >= self.n_measured as f64 * DOUBT_GROWTH {
             self.is_doubted = true;
@@ -128,20 +133,21 @@ impl Watch {
         }
     }
 
-    /// Whether codes of the same kind from another centre may be made among so many documents. Where they were made a
-    /// moment ago, and do not fit as well as it seemed, they are not made again and again.
+    /// Whether codes of the same kind may be made from another centre, among `n_documents`. Codes
+    /// that were made recently and fit less well than expected are not made again and again.
     pub(super) fn may_repeat(&self, n_documents: usize) -> bool {
         self.is_suspected || self.is_doubted || n_documents >= self.n_replaced.saturating_mul(GROWTH)
     }
 
-    /// Takes note that links are chosen by codes that fit, as far as the newest are concerned too.
+    /// Notes that codes choose links well, also those of the newest.
     fn note_good(&mut self) {
         self.was_unsure = false;
-        // Some of the newest were perhaps not among what was measured.
+        // Some of the newest may not have been in the sample.
         self.unsure = Some(self.newest());
     }
 
-    /// Takes note whether that is so of the newest, which says nothing of those before unless these were looked at too.
+    /// Notes whether links of the newest are chosen well. That tells nothing of earlier ones unless
+    /// these were examined too.
     pub(super) fn note_look(&mut self, is_good: bool) {
         match is_good {
             true if !self.was_unsure && self.unsure.is_some() => self.note_good(),
@@ -150,12 +156,12 @@ impl Watch {
         }
     }
 
-    /// Takes note that codes were measured with so many documents.
+    /// Notes that codes were measured with `n_documents`.
     pub(super) fn note_measured(&mut self, n_documents: usize) {
         self.n_measured = n_documents;
     }
 
-    /// Takes note of what was measured.
+    /// Notes the result of a measurement.
     pub(super) fn note_finding(&mut self, Finding { gauge, links_fit, are_replaced }: Finding) {
         if links_fit {
             self.note_good();
@@ -171,20 +177,20 @@ impl Watch {
     }
 }
 
-/// What is known of all regions.
+/// The state of all regions.
 #[derive(Default)]
 pub(super) struct Watches {
     by_region: BTreeMap<NamespaceId, Watch>,
-    /// Regions that something happened in since they were last looked at. All others need not be.
+    /// Regions in which something happened since they were last examined. Only these are examined.
     touched: BTreeSet<NamespaceId>,
-    /// Those of them that are measured when little else waits.
+    /// The regions of `touched` that are measured when little else waits.
     postponed: BTreeSet<NamespaceId>,
-    /// Other codes take the place of those that do not fit, so that it counts which slots were linked by these.
+    /// Codes that do not fit are replaced, so it counts which slots they linked.
     adapts: bool,
 }
 
 impl Watches {
-    /// As it was written down.
+    /// The watches as they were stored.
     pub(super) fn of(gauges: &BTreeMap<NamespaceId, Gauge>, adapts: bool) -> Self {
         let mut watches = Watches { adapts, ..Watches::default() };
         let known = gauges.iter().map(|(region, gauge)| (*region, Watch::of(*gauge, adapts)));
@@ -209,7 +215,7 @@ impl Watches {
         self.touched.extend(regions);
     }
 
-    /// From now on these namespaces and the default one have links, and no others.
+    /// Only these namespaces and the default one have links from now on.
     pub(super) fn begin_with(&mut self, linked: BTreeSet<NamespaceId>) {
         let is_gone =
             |region: &NamespaceId| !linked.contains(region) && ![NamespaceId::default(), LOOSE].contains(region);
@@ -218,17 +224,17 @@ impl Watches {
         self.touch(linked);
     }
 
-    /// The regions to look at.
+    /// The regions to examine.
     pub(super) fn touched(&self) -> Vec<NamespaceId> {
         self.touched.iter().copied().collect()
     }
 
-    /// Whether there are none, but for those that wait where much else does.
+    /// Whether no region has to be examined. If `is_busy`, postponed ones may wait.
     pub(super) fn are_settled(&self, is_busy: bool) -> bool {
         self.touched.iter().all(|region| is_busy && self.postponed.contains(region))
     }
 
-    /// Takes note whether a region waits until little else does.
+    /// Notes whether a region waits until little else does.
     pub(super) fn postpone(&mut self, region: NamespaceId, waits: bool) {
         match waits {
             true => _ = self.postponed.insert(region),
@@ -236,54 +242,54 @@ impl Watches {
         }
     }
 
-    /// Takes note that all slots may have been linked badly.
+    /// Notes that all slots may be linked badly.
     pub(super) fn doubt_links(&mut self) {
         self.by_region.values_mut().for_each(|watch| watch.unsure = None);
     }
 
-    /// Takes note that a region need not be looked at any more.
+    /// Notes that a region need not be examined any more.
     pub(super) fn leave(&mut self, region: NamespaceId) {
         self.touched.remove(&region);
     }
 
-    /// Takes note of slots of a region that were linked, or of loose ones.
+    /// Notes slots of a region that were linked, or loose ones.
     pub(super) fn note_linked(&mut self, region: NamespaceId, slots: &[Slot]) {
         let adapts = self.adapts;
         let watch = self.get(region);
         watch.note_linked(slots);
         if region == LOOSE || !adapts {
-            // They have no links, or keep those they have.
+            // Loose slots have no links; without adaptation slots keep theirs.
             watch.unsure = None;
         }
         self.touched.insert(region);
     }
 
-    /// Has codes of all regions be measured.
+    /// Has the codes of all regions measured.
     pub(super) fn measure_all(&mut self) {
         self.by_region.values_mut().for_each(|watch| watch.n_measured = 0);
         self.touched.extend(self.by_region.keys());
     }
 
-    /// Forgets what was measured: other codes are in place.
+    /// Forgets all measurements, because other codes are in place.
     pub(super) fn begin_anew(&mut self) {
         self.by_region.values_mut().for_each(|watch| watch.gauge = None);
         self.measure_all();
     }
 
-    /// Forgets regions that are gone.
+    /// Forgets regions that no longer exist.
     pub(super) fn forget(&mut self, regions: &BTreeSet<NamespaceId>) {
         self.by_region.retain(|region, _| !regions.contains(region));
         self.touched.retain(|region| !regions.contains(region));
     }
 
-    /// Takes note that so many are loose now, others being linked since: what comes is measured again sooner.
+    /// Notes that only `n_loose` slots are still loose, so that new ones are measured sooner.
     pub(super) fn note_fewer_loose(&mut self, n_loose: usize) {
         let watch = self.get(LOOSE);
         watch.n_measured = watch.n_measured.min(n_loose);
         watch.n_refused = watch.n_refused.min(n_loose);
     }
 
-    /// Of some slots, those that were perhaps linked by codes that did not fit.
+    /// The given slots that may have been linked by codes that did not fit.
     pub(super) fn unsure_among(&self, slots: impl Iterator<Item = (Slot, NamespaceId)>) -> Vec<Slot> {
         let lists = self.by_region.iter().filter_map(|(region, watch)| Some((*region, watch.unsure.as_ref()?)));
         let mut unsure: HashMap<NamespaceId, HashSet<Slot>> = HashMap::new();
@@ -294,16 +300,16 @@ impl Watches {
     }
 }
 
-/// Searches that codes could hardly answer, since they were last measured.
+/// Searches in doubt by region, since its codes were last measured.
 #[derive(Default)]
 pub(super) struct Doubts {
     by_region: HashMap<NamespaceId, usize>,
-    /// Regions in which there are enough of them to look, and which were not looked at for it.
+    /// Regions with enough of them that were not examined yet.
     told: Vec<NamespaceId>,
 }
 
 impl Doubts {
-    /// Takes note of another. Whether the linker is to look.
+    /// Counts a search in doubt. Returns whether the linker is to examine the region.
     pub(super) fn add(&mut self, region: NamespaceId) -> bool {
         let n = self.by_region.entry(region).or_default();
         *n += 1;
@@ -324,7 +330,7 @@ impl Doubts {
         self.by_region.remove(&region);
     }
 
-    /// Forgets all: other codes are in place.
+    /// Forgets all counts, because other codes are in place.
     pub(super) fn begin_anew(&mut self) {
         *self = Doubts::default();
     }

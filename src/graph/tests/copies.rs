@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// A copy holds what the other holds; without some of its slots it is sound, and as good as before once they are linked
-/// anew.
+/// Checks that a copy equals the original. A copy without some slots must be sound, and as good as
+/// before once these are linked again.
 fn check_copy(shape: Shape, n_anew: usize, seed: u64) {
     let what = format!("m={}, {n_anew} anew, seed {seed}", shape.m);
     let mut rng = StdRng::seed_from_u64(seed);
@@ -27,7 +27,7 @@ fn check_copy(shape: Shape, n_anew: usize, seed: u64) {
     let before = recall(&graph, &toy, &mut StdRng::seed_from_u64(seed));
     let mut slots: Vec<u32> = all.iter().copied().collect();
     slots.shuffle(&mut rng);
-    // The entry's among them.
+    // The entry must be among the slots that are linked again.
     slots.retain(|&slot| graph.entry().is_none_or(|entry| entry.slot != slot));
     let mut anew: HashSet<u32> = slots[..n_anew].iter().copied().chain(graph.entry().map(|entry| entry.slot)).collect();
     anew.extend(anew.clone().iter().flat_map(|&slot| graph.twins(slot)));

@@ -1,20 +1,20 @@
-//! Random histories of several threads, each followed by a proof that the graph is sound.
+//! Random histories of several threads. Each ends with a check that the graph is sound.
 //!
-//! `HISTORIES` says how many, `SEED` with which to begin; a failure names its seed.
+//! `HISTORIES` is the number of histories, `SEED` the seed of the first. A failure names its seed.
 
 use super::*;
 
 const N_THREADS: usize = 3;
 const N_SLOTS: u32 = 90;
 const N_ROUNDS: usize = 4;
-/// Few vectors, so that many are the same.
+/// Few vectors, so that many slots hold equal ones.
 const N_VECTORS: usize = 40;
 
 fn from_environment(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }
 
-/// Runs something on several threads that go off together.
+/// Runs `work` on several threads that begin at the same moment.
 fn together(rng: &mut StdRng, work: impl Fn(usize, &mut StdRng) + Sync) {
     let n_ready = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -23,7 +23,7 @@ fn together(rng: &mut StdRng, work: impl Fn(usize, &mut StdRng) + Sync) {
             let (n_ready, work) = (&n_ready, &work);
             scope.spawn(move || {
                 n_ready.fetch_add(1, Ordering::Relaxed);
-                // Awake, so that none is late.
+                // Threads spin instead of sleeping, so that none begins late.
                 while n_ready.load(Ordering::Relaxed) < N_THREADS {
                     std::thread::yield_now();
                 }
@@ -40,7 +40,7 @@ struct Slots<'a> {
 }
 
 impl Slots<'_> {
-    /// Searches for a slot; whatever is found was given to the graph.
+    /// Searches for a slot. Every slot found must have been given to the graph.
     fn check_search(&self, graph: &Graph, toy: &Toy, slot: u32) {
         for found in search(graph, toy, toy.vector(slot), 10) {
             assert!(self.linked.contains(&found) || self.fresh.contains(&found), "slot {found} was never linked");
@@ -61,7 +61,7 @@ fn link(graph: &Graph, toy: &Toy, slots: &Slots<'_>, rng: &mut StdRng) {
     });
 }
 
-/// Takes out what is dead, kills and searches, and returns the slots that are gone.
+/// Removes dead slots, kills and searches. Returns the removed slots.
 fn sweep(graph: &Graph, toy: &Toy, linked: &BTreeSet<u32>, rng: &mut StdRng) -> BTreeSet<u32> {
     let mut linking = Linking::default();
     let sweep = graph.begin_sweep(toy, |_| true, &mut linking);
@@ -103,7 +103,7 @@ fn check_history(seed: u64) {
         }
         let dead: BTreeSet<u32> = linked.iter().copied().filter(|&slot| !toy.is_alive(slot)).collect();
         let gone = sweep(&graph, &toy, &linked, &mut rng);
-        // Who dies meanwhile may stay for another time.
+        // Slots that die during the sweep may stay until the next.
         assert!(gone.is_superset(&dead), "SEED={seed}, round {round}: expected {dead:?} to be gone, got {gone:?}");
         assert!(!gone.iter().any(|&slot| toy.is_alive(slot)), "SEED={seed}, round {round}");
         linked.retain(|slot| !gone.contains(slot));

@@ -1,8 +1,8 @@
-//! Rows that come in an order, and inner products.
+//! Vectors in the order of a drift, and inner products.
 
 use super::*;
 
-/// Rows of a walk that goes to and fro, with noise that is wider than many of its steps.
+/// Vectors of a walk to and fro, with noise wider than many of its steps.
 fn drifting(rng: &mut StdRng, n: usize, dimension: usize) -> Vec<Vec<f32>> {
     let paces: Vec<(f32, f32)> =
         (0..dimension).map(|_| (rng.random_range(-6.0..6.0), rng.random_range(0.0..6.3))).collect();
@@ -32,7 +32,7 @@ fn rows_in_order_are_found_as_if_shuffled() {
     assert!(in_order >= shuffled - 0.005, "seed {seed}: {in_order} in order, {shuffled} shuffled");
 }
 
-/// The share of the ten greatest inner products that searches find.
+/// The recall of the ten greatest inner products.
 fn recall_by_product(rows: Vec<f32>, dimension: usize, queries: &[Vec<f32>]) -> f64 {
     let mut toy = Toy::new(dimension, rows);
     toy.kernel = Metric::Dot.kernel();
@@ -52,12 +52,12 @@ fn the_greatest_products_are_found_whatever_the_lengths() {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut row =
         |dimension: usize, spread: f32| -> Vec<f32> { (0..dimension).map(|_| spread * noise(&mut rng)).collect() };
-    // One component that is a bias, which every query asks for.
+    // One component is a bias, which every query asks for.
     let biased = (0..5_000).flat_map(|_| [row(15, 1.0), row(1, 4.0)].concat()).collect();
     let queries: Vec<Vec<f32>> = (0..100).map(|_| [row(15, 2.0), vec![0.5]].concat()).collect();
     let recall = recall_by_product(biased, 16, &queries);
     assert!(recall >= 0.95, "seed {seed}: {recall} with a bias");
-    // Lengths that differ by orders of magnitude.
+    // Lengths differ by orders of magnitude.
     let lengths: Vec<f32> = (0..5_000).map(|_| (2.0 * row(1, 1.0)[0]).exp()).collect();
     let scaled = lengths.iter().flat_map(|&length| row(16, length)).collect();
     let queries: Vec<Vec<f32>> = (0..100).map(|_| row(16, 1.0)).collect();
@@ -84,11 +84,12 @@ fn a_stray_is_told_and_found_again() {
     graph.straighten(&toy, stray, &mut linking);
     assert!(!graph.is_stray(&toy, stray, &mut linking), "seed {seed}");
     check_sound(&graph, &toy, &(0..1_000).collect(), &format!("seed {seed}"));
-    // What is no point of the graph is none.
+    // A slot that is no point is no stray.
     assert!(!empty(SHAPE, 10).is_stray(&toy, 3, &mut linking));
 }
 
-/// Three clusters far apart, of which the last came to low slots too.
+/// Three distant clusters, and the order of linking. The cluster linked last has the 200 lowest
+/// slots too.
 fn far_apart(rng: &mut StdRng) -> (Toy, Vec<u32>) {
     let mut rows: Vec<f32> = Vec::new();
     let mut normal = || (0..12).map(|_| rng.random_range(-0.5..0.5f32)).sum::<f32>();

@@ -1,16 +1,16 @@
-//! Parts of a graph that no link joins.
+//! Regions of a graph: no link joins them.
 
 use super::*;
 
 const N_REGIONS: u32 = 4;
-/// Queries for each region: a single one that ends in the wrong cluster is no more than a part in a few hundred.
+/// Queries for each region. A single query that ends in the wrong cluster counts little among 200.
 const N_QUERIES: usize = 200;
 
 fn region(slot: u32) -> u32 {
     slot % N_REGIONS
 }
 
-/// The nearest of a region that a search finds, as ranks.
+/// The distances of the nearest points that a search of a region finds.
 fn found_in(graph: &Graph, toy: &Toy, of: u32, query: &[f32]) -> Vec<f32> {
     let mut walker = Walker::default();
     graph.search(toy, &query.to_vec(), (of, EF), &mut walker);
@@ -20,7 +20,7 @@ fn found_in(graph: &Graph, toy: &Toy, of: u32, query: &[f32]) -> Vec<f32> {
     toy.nearest(query, own, 10)
 }
 
-/// Proves that regions hold what lives of them and nothing else, and that a search finds it.
+/// Checks that regions hold exactly their living slots, and that searches find them.
 fn check_regions(graph: &Graph, toy: &Toy, rng: &mut StdRng, inhabited: &[u32], what: &str) {
     mend_all(graph, toy, &mut Linking::default());
     let Audit { unreachable, faults, .. } = graph.audit(region);
@@ -44,7 +44,7 @@ fn check_region_histories(n_threads: usize, seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut toy = Toy::new(6, clustered(&mut rng, 2_000, 6));
     toy.n_regions = N_REGIONS;
-    // The same vectors in all regions.
+    // All regions hold the same vectors.
     for slot in (0..400).step_by(N_REGIONS as usize) {
         let vector = toy.vector(slot / 8 * 8).to_vec();
         (0..N_REGIONS).for_each(|region| toy.put(slot + region, &vector));
@@ -64,7 +64,7 @@ fn check_region_histories(n_threads: usize, seed: u64) {
     check_regions(&graph, &toy, &mut rng, &[0, 1, 2, 3], &what);
     assert!(graph.counts().1 > 100 && graph.gates() == [1, 2, 3], "{what}");
 
-    // Some of two regions die, their entries too, and one of these is swept.
+    // Some points of two regions die, their entries too. Only one of these regions is swept.
     let is_dying = |slot: &u32| [1, 3].contains(&region(*slot)) && slot.is_multiple_of(3);
     let entry_of = |region: u32| graph.entry_of(region).map(|entry| entry.slot);
     let dying: Vec<u32> = (0..2_000).filter(|slot| is_dying(slot) || entry_of(region(*slot)) == Some(*slot)).collect();
@@ -74,7 +74,7 @@ fn check_region_histories(n_threads: usize, seed: u64) {
     assert_eq!(gone, dying.iter().copied().filter(|slot| region(*slot) == 1).collect::<Vec<_>>(), "{what}");
     check_regions(&graph, &toy, &mut rng, &[0, 1, 2, 3], &format!("{what}, one swept"));
 
-    // One region dies, and the entries of all others.
+    // All points of one region die, and the entries of all others.
     let entries: Vec<u32> = graph.entries().map(|(_, entry)| entry.slot).collect();
     (0..2_000).filter(|slot| region(*slot) == 2 || entries.contains(slot)).for_each(|slot| toy.kill(slot));
     sweeps::sweep(&graph, &toy, &mut linking);
@@ -93,7 +93,7 @@ fn check_region_histories(n_threads: usize, seed: u64) {
     follow(std::mem::take(&mut linking.changes), &graph);
     check_regions(&graph, &toy, &mut rng, &[0, 1, 3], &format!("{what}, linked again"));
 
-    // Entries that were lost are told from the points.
+    // Lost entries are found again from the points.
     graph.set_entry_of(3, None);
     graph.set_entry_of(1, Some(Entry { slot: alive[0], level: 0 }));
     assert_eq!(graph.settle_entries(region).len(), 2, "{what}");

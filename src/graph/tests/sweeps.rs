@@ -1,13 +1,13 @@
-//! Taking dead points out, and using their slots again.
+//! Removing dead points, and using their slots again.
 
 use super::*;
 
-/// Takes out what is dead, and returns the slots that are gone, in order.
+/// Sweeps all regions and returns the removed slots, in ascending order.
 pub(super) fn sweep(graph: &Graph, toy: &Toy, linking: &mut Linking<Vec<f32>>) -> Vec<u32> {
     sweep_among(graph, toy, |_| true, linking)
 }
 
-/// The same of some points: all of some regions.
+/// Sweeps some regions and returns the removed slots, in ascending order.
 pub(super) fn sweep_among(
     graph: &Graph,
     toy: &Toy,
@@ -22,7 +22,7 @@ pub(super) fn sweep_among(
     gone
 }
 
-/// Sweeps, and proves that exactly the dead are gone and that nothing leads to them.
+/// Sweeps, and checks that exactly the dead slots are gone and that no link leads to them.
 fn check_sweep(graph: &Graph, toy: &Toy, linked: &mut BTreeSet<u32>, what: &str) -> Vec<u32> {
     let dead: Vec<u32> = linked.iter().copied().filter(|&slot| !toy.is_alive(slot)).collect();
     let gone = sweep(graph, toy, &mut Linking::default());
@@ -42,7 +42,7 @@ fn kill_some(toy: &Toy, linked: &BTreeSet<u32>, share: f64, rng: &mut StdRng) {
     linked.iter().filter(|_| rng.random_bool(share)).for_each(|&slot| toy.kill(slot));
 }
 
-/// The recall of a graph of the living alone, built anew.
+/// The recall of a new graph of the living slots alone.
 fn recall_anew(shape: Shape, toy: &Toy, rng: &mut StdRng) -> f64 {
     let living = (0..toy.n_slots()).filter(|&slot| toy.is_alive(slot));
     let anew = Toy::new(toy.dimension, living.flat_map(|slot| toy.vector(slot)).copied().collect());
@@ -99,7 +99,7 @@ fn churn_wears_nothing_out() {
     check_recall_as_anew(&graph, SHAPE, &toy, &mut rng, &format!("seed {seed}"));
 }
 
-/// Kills some of a crowd and sweeps, twice over.
+/// Kills some slots of a crowd and sweeps, twice.
 fn check_crowd(what: &str, kill: impl Fn(&Crowd, &mut StdRng)) {
     let seed = 23;
     let mut rng = StdRng::seed_from_u64(seed);
@@ -164,7 +164,7 @@ fn the_slot_of_a_dead_twin_starts_without_twins() {
     check_sound(&graph, &toy, &linked, &format!("seed {seed}"));
 }
 
-/// A walk that came to a point before it was taken out goes on from there.
+/// A walk that reached a point before its removal continues from there.
 #[test]
 fn what_is_taken_out_still_leads_on() {
     let seed = 27;
@@ -186,7 +186,7 @@ fn what_is_taken_out_still_leads_on() {
     check_sound(&graph, &toy, &linked, &format!("seed {seed}"));
 }
 
-// The entry.
+// The entry point dies too.
 
 #[test]
 fn a_dead_entry_still_leads_on() {
