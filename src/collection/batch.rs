@@ -1,4 +1,4 @@
-//! Operations gathered into a batch, before anything is checked.
+//! Batches: operations that are gathered, and then committed together or not at all.
 
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -16,10 +16,11 @@ use crate::limits::{MAX_BATCH_BYTES, MAX_BATCH_OPERATIONS};
 use crate::process;
 use crate::store::Store;
 
-/// Writes over any collections and namespaces of one database that happen together or not at all.
+/// An atomic batch of writes to any collections and namespaces of one database.
 ///
-/// Operations take effect in order: a later one sees what an earlier one did. If one fails, or an expectation does not
-/// hold, nothing happened and the error says which: [`Error::InBatch`] carries its position.
+/// Operations take effect in order: a later one sees what an earlier one did. If an operation fails
+/// or an expectation does not hold, nothing happens. The error is [`Error::InBatch`], with the
+/// position of the operation.
 ///
 /// ```
 /// # let folder = tempfile::tempdir()?;
@@ -40,11 +41,11 @@ use crate::store::Store;
 pub struct Batch {
     store: Weak<Store>,
     writes: Vec<Write>,
-    /// About how many bytes of vectors, metadata and text the writes hold.
+    /// Approximate bytes of vectors, metadata and text in the writes.
     n_bytes: usize,
     operation_id: Option<Uuid>,
     durability: Option<Durability>,
-    /// What ends the wait for its turn.
+    /// The deadline or flag that ends the wait before the commit.
     stop: Stop,
     _keeper: Keeper,
 }
@@ -64,7 +65,7 @@ enum Action {
 }
 
 impl Action {
-    /// About how many bytes the action holds.
+    /// Approximate bytes of the action.
     fn size_hint(&self) -> usize {
         match self {
             Action::Insert(document) | Action::Upsert(document) => document.size_hint(),
@@ -74,7 +75,7 @@ impl Action {
     }
 }
 
-/// What a write takes for granted.
+/// A condition on the stored document (optimistic concurrency control).
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Expectation {
     MustExist,
@@ -95,36 +96,37 @@ impl Batch {
         }
     }
 
-    /// Inserts a document; fails if its id exists.
+    /// Adds an insert. The batch fails with `DocumentExists` if the document's id exists.
     pub fn insert(&mut self, namespace: &Namespace, document: Document) -> &mut Write {
         self.add(namespace, Action::Insert(document))
     }
 
-    /// Inserts a document, or replaces the one with its id.
+    /// Adds an upsert: an insert, or the replacement of the document with its id.
     pub fn upsert(&mut self, namespace: &Namespace, document: Document) -> &mut Write {
         self.add(namespace, Action::Upsert(document))
     }
 
-    /// Changes a document; fails if it does not exist.
+    /// Adds an update. The batch fails with `DocumentNotFound` if the document does not exist.
     pub fn update(&mut self, namespace: &Namespace, update: Update) -> &mut Write {
         self.add(namespace, Action::Update(update))
     }
 
-    /// Deletes a document if it exists.
+    /// Adds a delete. A document that does not exist is no error.
     pub fn delete(&mut self, namespace: &Namespace, id: impl Into<DocId>) -> &mut Write {
         self.add(namespace, Action::Delete(id.into()))
     }
 
-    /// Makes a second try harmless: if a batch with this id was committed before, nothing is written and the receipt
-    /// names that commit. A batch that had nothing to change is not remembered: it has nothing to change the second
-    /// time either. The id is remembered for the newest [`Options::log_retention`](crate::Options) commits.
+    /// Makes a retry harmless (idempotency key). If a batch with this id was committed before,
+    /// nothing is written, and the receipt names that commit. The id is remembered for the newest
+    /// [`Options::log_retention`](crate::Options) commits. A batch that had nothing to change is
+    /// not remembered: the retry has nothing to change either.
     pub fn operation_id(&mut self, id: Uuid) -> &mut Self {
         self.operation_id = Some(id);
         self
     }
 
-    /// When the batch is acknowledged, whatever the handles say that it writes through. Default: as
-    /// [`Options::durability`](crate::Options::durability) says.
+    /// When the batch is acknowledged, whatever durability its handles have. Default:
+    /// [`Options::durability`](crate::Options::durability).
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -142,16 +144,17 @@ impl Batch {
         self
     }
 
-    /// Ends the commit with `Deadline`, and nothing written, if its turn to write comes later than this. A commit waits
-    /// while too many documents wait to be linked, and then for the commits before it; the second wait is not cut short.
-    /// A batch that was written is acknowledged, however late. So is a batch whose
-    /// [`operation_id`](Batch::operation_id) was committed before. Default: never.
+    /// Ends the commit with `Deadline`, and nothing written, if its turn to write comes later than
+    /// `deadline`. A commit first waits while too many documents wait to be linked, and then for
+    /// the commits before it; the second wait is not cut short. A batch that was written is
+    /// acknowledged, however late. So is a batch whose [`operation_id`](Batch::operation_id) was
+    /// committed before. Default: never.
     pub fn deadline(&mut self, deadline: Instant) -> &mut Self {
         self.stop.set_deadline(deadline);
         self
     }
 
-    /// Gives up once the flag is set, with `Cancelled` and nothing written; otherwise as
+    /// Ends the commit with `Cancelled`, and nothing written, once the flag is set; otherwise as
     /// [`deadline`](Batch::deadline). Default: never.
     pub fn cancel(&mut self, cancel: &Cancel) -> &mut Self {
         self.stop.set_cancel(cancel);
@@ -171,9 +174,9 @@ impl Batch {
     /// Commits everything, or nothing.
     ///
     /// # Errors
-    /// [`Error::InBatch`] for an operation that cannot be done; `LimitExceeded` for more than 100,000 operations or
-    /// 256 MiB; `Deadline` or `Cancelled` if it was given up; `ReadOnly`, `Closed` and [`Error::Commit`] as for every
-    /// write.
+    /// [`Error::InBatch`] for an operation that cannot be done; `LimitExceeded` for more than
+    /// 100,000 operations or 256 MiB; `Deadline` or `Cancelled` if one of these ended the commit;
+    /// `ReadOnly`, `Closed` and [`Error::Commit`] as for every write.
     pub fn commit(self) -> Result<Receipt> {
         process::check()?;
         let store = self.store.upgrade().ok_or(Error::Closed)?;
@@ -183,7 +186,8 @@ impl Batch {
         commit::commit(&store, work, self.operation_id, self.durability, &self.stop)
     }
 
-    /// Refuses more than a batch may hold. Those who gather many ask after each, before memory is spent on the rest.
+    /// Refuses a batch over its limits. Callers that gather many operations check after each one,
+    /// before memory is spent on the rest.
     pub(crate) fn check_size(&self) -> Result<()> {
         let bounds = [
             ("operations in the batch", MAX_BATCH_OPERATIONS, self.writes.len()),
@@ -213,8 +217,8 @@ impl Write {
         self.expect(Expectation::MustNotExist)
     }
 
-    /// Fails the batch with `VersionMismatch` if the document was changed by another commit than this, or does not
-    /// exist.
+    /// Fails the batch with `VersionMismatch` if the document does not exist, or was last changed
+    /// by another commit than `version`.
     pub fn expect_version(&mut self, version: Commit) -> &mut Self {
         self.expect(Expectation::Version(version))
     }

@@ -1,6 +1,8 @@
-//! Sets of documents to search, and going through one. A set is told by the slots it has, or by those it has not.
+//! Candidates: sets of documents to search, and iterating over them. A set lists the slots in it,
+//! or those not in it.
 //!
-//! All of them are of one namespace at one commit: they are made of a [`Moment`], or are a part of others that were.
+//! All candidates are of one namespace at one commit: they are made from a [`Moment`], or are a
+//! part of other candidates.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,41 +12,43 @@ use super::moment::Moment;
 use crate::filter::slots::{Bits, SlotSet};
 use crate::id::Slot;
 
-/// A set that has one slot in so many is gone through by its bits.
+/// A set with fewer than one slot in `DENSE_SHARE` is iterated by its list of slots, others by
+/// their bits.
 const DENSE_SHARE: usize = 64;
-/// Slots taken out at once where they are asked for one by one.
+/// Slots taken at once for callers that ask for them one by one.
 const BUFFER: usize = 64;
 
 /// A set of documents to search.
 pub(crate) struct Candidates {
     slots: SlotSet,
     n: usize,
-    /// The slots themselves, where they were told by those that are not among them and are few. Some may have no
+    /// The slots in the set, where `slots` lists those not in it and they are few. Some may have no
     /// document.
     few: Option<RoaringBitmap>,
     bits: OnceLock<Bits>,
 }
 
 impl Candidates {
-    /// The documents of a moment's namespace whose slots are in a set. Every slot that the set lists has to hold a
-    /// document.
+    /// The documents of the moment's namespace whose slots are in `slots`. Every slot that `slots`
+    /// lists as in it must hold a document.
     pub(super) fn new(slots: SlotSet, moment: &Moment) -> Self {
         Candidates::of_own(own(slots, moment), moment)
     }
 
-    /// Those of them whose slots are in another set too.
+    /// The candidates whose slots are in `slots` too.
     pub(super) fn narrowed(&self, slots: SlotSet, moment: &Moment) -> Self {
         Candidates::of_own(self.slots.clone().and(slots), moment)
     }
 
-    /// Of slots of the moment's namespace, or, if that has all documents, all but some.
+    /// Makes candidates of `slots`, which lists slots of the moment's namespace. If that has all
+    /// documents, `slots` may list those not in the set.
     fn of_own(slots: SlotSet, moment: &Moment) -> Self {
         let (mut few, n_documents) = (None, moment.n_documents());
         let n = match &slots {
             SlotSet::Only(slots) => slots.len() as usize,
             SlotSet::AllBut(others) => {
                 let n = n_documents.saturating_sub(others.len() as usize);
-                // Few are gone through faster than many are passed over.
+                // Going through few slots is faster than skipping many.
                 few = (n * 2 <= n_documents).then(|| {
                     let mut few = RoaringBitmap::new();
                     few.insert_range(0..moment.n_slots() as u32);
@@ -56,17 +60,17 @@ impl Candidates {
         Candidates { slots, n, few, bits: OnceLock::new() }
     }
 
-    /// How many there are.
+    /// The number of documents in the set.
     pub(super) fn n(&self) -> usize {
         self.n
     }
 
-    /// Their slots. Where they are told by those that are not among them, slots without a document are among them.
+    /// The slots of the set. If it lists those not in it, it also has slots without a document.
     pub(super) fn slots(&self) -> &SlotSet {
         &self.slots
     }
 
-    /// The slots, if they are known one by one.
+    /// The slots in the set, if they are listed.
     pub(super) fn listed(&self) -> Option<&RoaringBitmap> {
         match &self.slots {
             SlotSet::Only(slots) => Some(slots),
@@ -74,12 +78,12 @@ impl Candidates {
         }
     }
 
-    /// The set, to ask for many slots one by one.
+    /// The set as bits, for callers that test many slots.
     pub(super) fn bits(&self) -> &Bits {
         self.bits.get_or_init(|| Bits::new(&self.slots))
     }
 
-    /// Some of them, from all over, to begin a walk at.
+    /// Up to `n` candidates from all over the set, as entry points of a walk.
     pub(super) fn spread(&self, n: usize, moment: &Moment) -> Vec<u32> {
         let end = moment.n_slots() as u32;
         let starts = (0..end).step_by((end as usize).div_ceil(n).max(1));
@@ -89,21 +93,21 @@ impl Candidates {
         spread
     }
 
-    /// All of them, in order.
+    /// All candidates, in the order of their slots.
     pub(super) fn each<'c>(&'c self, moment: &'c Moment) -> Picks<'c> {
         let n_slots = moment.n_slots();
         let set = match self.listed() {
             Some(listed) if self.n < n_slots / DENSE_SHARE => Set::Listed(listed.iter()),
             _ => Set::Bits { bits: self.bits(), next_word: 0, n_slots: n_slots as u32 },
         };
-        // What is told by the slots it has has documents.
+        // A set that lists its slots has no others than those with documents.
         let may_be_absent = matches!(self.slots, SlotSet::AllBut(_));
         Picks { set, present_at: may_be_absent.then_some(moment), buffer: Vec::new(), n_returned: 0 }
     }
 }
 
-/// The slots of a set that belong to a moment's namespace. Where that has all documents, a set of all but some stays
-/// one.
+/// The slots of a set that belong to the moment's namespace. If that has all documents, a list of
+/// slots not in the set stays one.
 fn own(slots: SlotSet, moment: &Moment) -> SlotSet {
     let own: RoaringBitmap = match (moment.members(), &slots) {
         _ if moment.n_members() == 0 => return SlotSet::none(),
@@ -117,10 +121,10 @@ fn own(slots: SlotSet, moment: &Moment) -> SlotSet {
     SlotSet::Only(Arc::new(own))
 }
 
-/// Goes through a set: one by one those that have a document, or many at once.
+/// An iterator over a set: one by one over slots that have a document, or over many slots at once.
 pub(crate) struct Picks<'c> {
     set: Set<'c>,
-    /// Where some slots may have no document: what tells.
+    /// The moment that tells which slots have a document; `None` if all do.
     present_at: Option<&'c Moment>,
     buffer: Vec<u32>,
     n_returned: usize,
@@ -133,13 +137,13 @@ enum Set<'c> {
 }
 
 impl<'c> Picks<'c> {
-    /// Goes through slots that are listed, all of which have a document.
+    /// Iterates over listed slots, all of which have a document.
     pub(super) fn of(slots: &'c [Slot]) -> Self {
         Picks { set: Set::Slots(slots.iter()), present_at: None, buffer: Vec::new(), n_returned: 0 }
     }
 
-    /// Leaves the next slots in a buffer, about `n`; none once all were. Those that have no document are among them.
-    /// Not to be mixed with asking for slots one by one.
+    /// Puts about `n` next slots into a buffer, with and without documents; none after the last.
+    /// Must not be mixed with [`next`](Iterator::next).
     pub(crate) fn take_into(&mut self, n: usize, slots: &mut Vec<u32>) {
         slots.clear();
         match &mut self.set {
@@ -150,20 +154,20 @@ impl<'c> Picks<'c> {
                     bits.take_word(*next_word, slots);
                     *next_word += 1;
                 }
-                // Those that are not among others go on beyond the last slot.
+                // A list of slots not in the set lets the set go on beyond the last slot.
                 slots.truncate(slots.partition_point(|slot| slot < n_slots));
             }
         }
     }
 
-    /// Leaves those slots that have a document.
+    /// Removes slots that have no document.
     pub(crate) fn keep_present(&self, slots: &mut Vec<u32>) {
         if let Some(moment) = self.present_at {
             slots.retain(|slot| moment.has(Slot(*slot)));
         }
     }
 
-    /// Leaves the next slots that have a document in a buffer, about `n`; none once all were.
+    /// Puts about `n` next slots that have a document into a buffer; none after the last.
     pub(crate) fn take_present_into(&mut self, n: usize, slots: &mut Vec<u32>) {
         loop {
             self.take_into(n, slots);

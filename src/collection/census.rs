@@ -1,17 +1,18 @@
-//! The counts of a collection, all of one commit.
+//! The counts of a collection (census), all as of one commit.
 //!
-//! A commit replaces the census as a whole before its view is published, and the one before stays beside it. Whoever
-//! loads a view first and the censuses after it finds that view's own, unless two more commits have come between.
+//! A commit replaces the census before its view is published, and the census before stays beside
+//! it. A reader loads a view first and the censuses after it. It finds the view's own census,
+//! unless two more commits came between.
 
 use crossbeam::utils::Backoff;
 
 use crate::id::{Commit, NamespaceId};
 use crate::sync::{self, AtomicU64, AtomicUsize, Ordering, fence};
 
-/// How many documents, namespaces and slots a collection has from one commit on, until the next census.
+/// The documents, namespaces and slots of a collection from one commit on, until the next census.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Census {
-    /// The commit that made the counts what they are.
+    /// The commit since which the counts hold.
     pub(crate) since: Commit,
     /// Documents of all namespaces.
     pub(crate) n_documents: usize,
@@ -19,7 +20,7 @@ pub(crate) struct Census {
     pub(crate) n_namespaces: usize,
     /// Every slot that was ever given a document is below this.
     pub(crate) n_slots: usize,
-    /// The namespace that holds all documents; `None` if there are none, or several namespaces share them.
+    /// The namespace that holds all documents; `None` without documents, or if several share them.
     pub(crate) sole: Option<NamespaceId>,
 }
 
@@ -35,13 +36,14 @@ impl Census {
     }
 }
 
-/// The newest census of a collection and the one before: a sequence lock, which one writer at a time enters and any
-/// number read.
+/// The newest census of a collection and the one before, in a sequence lock (seqlock): one writer
+/// at a time, any number of readers.
 ///
 /// After H.-J. Boehm, "Can seqlocks get along with programming language memory models?" (2012).
 #[derive(Default)]
 pub(crate) struct Register {
-    /// Twice the number of censuses entered; one more while another is being entered, in the place of the older one.
+    /// Twice the number of censuses entered, plus one while another is being entered in the place
+    /// of the older one.
     sequence: AtomicU64,
     places: [Place; 2],
 }
@@ -52,23 +54,25 @@ struct Place {
     n_documents: AtomicUsize,
     n_namespaces: AtomicUsize,
     n_slots: AtomicUsize,
-    /// One more than the number; 0 for none.
+    /// The namespace's number plus one; 0 for none.
     sole: AtomicU64,
 }
 
 impl Register {
-    /// The newest census. Of a commit that may not be published yet.
+    /// The newest census. Its commit may not be published yet.
     pub(crate) fn newest(&self) -> Census {
         self.read(|newest, _| newest)
     }
 
-    /// The census as of a commit that was published before this is asked; `None` if it is gone by now.
+    /// The census as of a commit that was published before the call; `None` if later censuses have
+    /// replaced it.
     pub(crate) fn at(&self, commit: Commit) -> Option<Census> {
         let fits = |census: Census| (census.since <= commit).then_some(census);
         self.read(|newest, before| fits(newest).or_else(|| fits(before)))
     }
 
-    /// Whether several namespaces share the documents. A hint: it may be of another commit than all else.
+    /// Whether several namespaces share the documents. A hint: the answer may be of another commit
+    /// than the caller's view.
     pub(crate) fn hints_at_several(&self) -> bool {
         let newest = self.newest_place(self.sequence.load(Ordering::Relaxed));
         self.places[newest].n_namespaces.load(Ordering::Relaxed) > 1
@@ -88,7 +92,7 @@ impl Register {
         }
     }
 
-    /// Takes a census in place of the one before. Nobody else does meanwhile.
+    /// Enters a census in the place of the older one. One thread at a time.
     pub(crate) fn enter(&self, census: Census) {
         let before = self.sequence.load(Ordering::Relaxed);
         self.sequence.store(before + 1, Ordering::Relaxed);
@@ -97,7 +101,7 @@ impl Register {
         self.sequence.store(before + 2, Ordering::Release);
     }
 
-    /// Where the newest census stands.
+    /// The place of the newest census.
     fn newest_place(&self, sequence: u64) -> usize {
         (sequence / 2 % 2) as usize
     }

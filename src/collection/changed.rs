@@ -1,4 +1,5 @@
-//! What has changed since an image: slots that the commit log names, read one by one, and held against it.
+//! Incremental catch-up at open: slots that the commit log names after an image are read and
+//! checked against the log.
 
 use std::collections::HashSet;
 
@@ -15,29 +16,31 @@ use crate::store::record::{DocumentHeader, VectorRow, read_u32, seal_of};
 use crate::store::rocks::Family;
 use crate::store::storage;
 
-/// Values of some keys, where there are such.
+/// The values of some keys; `None` for a key without one.
 type Values = Vec<Option<Vec<u8>>>;
 
-/// What has changed since an image.
+/// The slots whose document is another one than in an image, or none.
 #[derive(Default)]
 pub(super) struct Changed {
-    /// Slots that have been given another document, or none, since.
+    /// Slots that have been given another document, or none, since the image.
     pub(super) moved: HashSet<Slot>,
-    /// Those of them whose code is not known, because their last document came and went since.
+    /// Slots in `moved` whose code is unknown, because their last document came and went since the
+    /// image.
     pub(super) bare: HashSet<Slot>,
 }
 
 /// What a slot holds now.
 enum Now {
     Free,
-    /// The document that the image has in it, as a later commit left it.
+    /// The document that the image has in it, last changed by this commit.
     Stayed(Commit),
     /// A document that the image does not have, and the commit that last changed it.
     Put(Box<NewRow>, Commit),
 }
 
 impl Source<'_> {
-    /// Brings slots that have changed since an image up to date, and holds them against the log.
+    /// Brings slots that have changed since an image up to date in memory, and checks them against
+    /// the log.
     pub(super) fn read_changed(
         self,
         slots: &[Slot],
@@ -69,7 +72,7 @@ impl Source<'_> {
         Ok(changed)
     }
 
-    /// Reads what some slots hold now; those that hold nothing at all are left out.
+    /// Reads what `slots` hold now. Slots without any row are left out.
     fn look_up(
         self,
         slots: &[Slot],
@@ -106,7 +109,7 @@ impl Source<'_> {
         let keys: Vec<_> = empty.iter().map(|&(slot, _)| key::free(slot)).collect();
         let free = rocks.get_many(&families.documents, snapshot, &keys).map_err(&reading)?;
         for ((slot, _), row) in empty.into_iter().zip(free) {
-            // What is missing is found missing when all have been confirmed.
+            // A missing slot shows once all others have been confirmed.
             let Some(row) = row else { continue };
             let generation = read_u32("a free slot's generation", &row)?;
             found.push((slot, FoundSlot { generation, row_crc: None, vector_crc: None }, Now::Free));
@@ -114,7 +117,7 @@ impl Source<'_> {
         Ok(found)
     }
 
-    /// Looks up rows of slots that ascend; a run of neighbours is read through, which takes less.
+    /// Looks up rows of ascending slots. A run of neighbours is scanned, which is faster.
     fn values<const N: usize>(self, family: &Family, slots: &[Slot], key: impl Fn(Slot) -> [u8; N]) -> Result<Values> {
         let reading = storage("reading what has changed");
         let ([first, .., last] | [first @ last]) = slots else { return Ok(Vec::new()) };

@@ -1,4 +1,4 @@
-//! The door: everything a caller hands in is checked here, before anything is read or locked.
+//! Input checks: everything a caller hands in is checked here, before anything is read or locked.
 
 use super::Live;
 use super::memory::Comparable;
@@ -32,7 +32,7 @@ pub(crate) struct CheckedVector {
     pub(crate) comparable: Comparable,
 }
 
-/// An update that may be applied; its metadata steps are checked, their result is not yet.
+/// An update that may be applied. Its metadata steps are checked; planning checks their result.
 #[derive(Debug)]
 pub(crate) struct CheckedUpdate {
     pub(crate) id: DocId,
@@ -106,7 +106,8 @@ pub(crate) fn id(id: &DocId) -> Result<()> {
     Err(Error::InvalidId { reason })
 }
 
-/// Refuses a vector, stored or query, that the collection cannot compare; returns its norm.
+/// Refuses a vector, stored or query, that the collection cannot compare. Returns its norm
+/// (Euclidean length).
 pub(crate) fn vector(collection: impl Fn() -> String, config: &CollectionConfig, vector: &[f32]) -> Result<f64> {
     if vector.len() != config.dimension {
         let (collection, expected, got) = (collection(), config.dimension, vector.len());
@@ -145,7 +146,8 @@ fn check_text(text: Option<&str>) -> Result<()> {
     }
 }
 
-/// Refuses a collection's name that is not 1 to 128 ASCII letters, digits, `_` and `-`, or begins with `-`.
+/// Refuses a collection's name that is not 1 to 128 ASCII letters, digits, `_` and `-`, or begins
+/// with `-`.
 pub(crate) fn collection_name(name: &str) -> Result<()> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     let reason = if name.is_empty() || name.len() > MAX_NAME_BYTES {
@@ -168,7 +170,7 @@ pub(crate) fn namespace_name(name: &str) -> Result<()> {
     Err(invalid_name(name, format!("expected 1 to {MAX_NAMESPACE_BYTES} bytes, got {}", name.len())))
 }
 
-/// Refuses a path of metadata that no filter can name.
+/// Refuses a metadata path that is empty or longer than [`MAX_PATH_BYTES`]: no filter can name it.
 pub(crate) fn path(path: &str) -> Result<()> {
     if (1..=MAX_PATH_BYTES).contains(&path.len()) {
         return Ok(());

@@ -1,7 +1,8 @@
 //! Committing: check, plan, write once, apply.
 //!
-//! Everything up to the write may fail and leaves no trace; the write is atomic; applying cannot fail. Searches of the
-//! default namespace go on meanwhile, where that has all documents; others wait while it is applied.
+//! Everything before the write may fail, and leaves no trace. The write is atomic, and applying it
+//! cannot fail. Searches of the default namespace go on meanwhile if it has all documents. Others
+//! wait while the commit is applied.
 
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ pub(crate) struct Operation {
     pub(crate) expectations: Vec<Expectation>,
 }
 
-/// Checked writes, and about how many bytes they hold.
+/// Checked writes, and approximately how many bytes they hold.
 pub(crate) struct Work {
     pub(crate) operations: Vec<Operation>,
     pub(crate) n_bytes: usize,
@@ -62,8 +63,9 @@ impl Prepared {
     }
 }
 
-/// Commits operations of one database, all or none. If they bring vectors, it waits first while too many documents wait
-/// to be linked, unless nothing can be written, or the call has to end: that leaves no trace.
+/// Commits operations of one database, all or none. Operations with vectors wait first while too
+/// many documents wait to be linked. The wait fails, and leaves no trace, if nothing can be written
+/// or `stop` ends the call.
 pub(crate) fn commit(
     store: &Arc<Store>,
     work: Work,
@@ -71,10 +73,10 @@ pub(crate) fn commit(
     durability: Option<Durability>,
     stop: &Stop,
 ) -> Result<Receipt> {
-    // A batch that was committed before needs no room, and is not given up.
+    // A batch that was committed before needs no room, and `stop` does not end it.
     if let Some(id) = operation_id {
         let last = store.hold();
-        // Of a commit that failed and is there all the same nobody has seen anything yet.
+        // A commit later than `last` failed and is on disk all the same: no view shows it.
         let found = store.find_operation(id)?.filter(|commit| *commit <= *last);
         drop(last);
         if let Some(commit) = found {
@@ -96,14 +98,15 @@ fn ids_of(operations: &[Operation]) -> Vec<DocId> {
     operations.iter().map(|operation| operation.prepared.id().clone()).collect()
 }
 
-/// Acknowledges once more what an earlier try has committed.
+/// Acknowledges again what an earlier try has committed.
 fn repeat(store: &Store, commit: Commit, ids: Vec<DocId>, durability: Option<Durability>) -> Result<Receipt> {
     store.acknowledge(commit, durability.unwrap_or(store.options().durability))?;
     Ok(Receipt { commit, ids, n_changed: 0, repeated: true })
 }
 
-/// Commits operations that are worked out inside the committer section, where nothing can change under them. Without a
-/// durability that of this opening counts. Ends before anything is written if the call has to.
+/// Commits operations that `work` computes inside the committer section, where no other commit
+/// comes between. Without a `durability`, that of the options counts. If `stop` ends the call,
+/// nothing is written.
 pub(crate) fn commit_with(
     store: &Arc<Store>,
     operation_id: Option<Uuid>,
@@ -131,8 +134,8 @@ pub(crate) fn commit_with(
     if !draft.is_empty() {
         draft.operation_id(operation_id);
         let lives: Vec<_> = changes.iter().map(|change| change.live.clone()).collect();
-        // Searches go on: they look at an earlier commit until this one is visible. Who counts waits, so that what is
-        // counted in memory and seen on disk is one commit.
+        // Searches go on: they use an earlier commit until this one is visible. Readers of counts
+        // wait, so that counts in memory and rows on disk are of one commit.
         turn.commit(draft, |commit| apply(changes, &lives, commit))?;
         lives.iter().for_each(|live| live.bell.ring());
     }
@@ -145,7 +148,8 @@ pub(crate) fn commit_with(
     Ok(Receipt { commit, ids, n_changed, repeated: false })
 }
 
-/// Applies a commit's changes to the memory of their collections. Returns the ledgers of these, held for writing.
+/// Applies a commit's changes to the memory of their collections. Returns the collections' ledgers,
+/// held for writing.
 fn apply(changes: Vec<CollectionChanges>, lives: &[Arc<Live>], commit: Commit) -> Vec<Applying<'_>> {
     changes.iter().for_each(|change| change.live.note_change(commit, change.memory.slots()));
     let mut writers: Vec<_> = lives.iter().map(|live| live.memory.write()).collect();
@@ -160,7 +164,7 @@ fn apply(changes: Vec<CollectionChanges>, lives: &[Arc<Live>], commit: Commit) -
     writers
 }
 
-/// Applies steps in order. The result still has to be checked as a whole: merging can make metadata too large.
+/// Applies steps in order, and checks the result as a whole: merging can make metadata too large.
 pub(crate) fn change_metadata(metadata: &mut Value, steps: Vec<MetadataStep>) -> Result<()> {
     for step in steps {
         match step {

@@ -1,6 +1,6 @@
-//! Choosing hits that differ from each other, by maximal marginal relevance.
+//! Diverse hits by maximal marginal relevance (MMR; Carbonell and Goldstein 1998).
 //!
-//! Owns the choice and nothing else: what may be chosen was found before, nearest first.
+//! This module owns only the choice. The candidates were found before, nearest first.
 
 use super::exact::Reader;
 use crate::cancel::Stop;
@@ -10,8 +10,8 @@ use crate::graph::Found;
 use crate::id::Slot;
 use crate::params::Mmr;
 
-/// Puts the `n` of what was found in front that are near and unlike each other, in the order in which they are chosen,
-/// and drops the others.
+/// Keeps the `n` candidates of `found` that MMR chooses, in the order of the choice, and drops the
+/// others.
 pub(super) fn choose(
     ranker: &Ranker,
     exact: &Reader<'_>,
@@ -24,14 +24,14 @@ pub(super) fn choose(
     let mut vectors = vec![Vec::new(); found.len()];
     exact.each(stop, &slots, |place, vector| vectors[place] = vector.to_vec())?;
     let near: Vec<f32> = found.iter().map(|found| ranker.score(found.rank)).collect();
-    // How like what was chosen each is; nothing was yet.
+    // Each candidate's greatest score against those chosen; `None` before the first choice.
     let mut like = vec![None::<f32>; found.len()];
     let mut rest: Vec<usize> = (0..found.len()).collect();
     let mut chosen = Vec::with_capacity(n.min(found.len()));
     while chosen.len() < n && !rest.is_empty() {
-        // Adding zero makes both zeros one.
+        // Adding zero turns -0.0 into 0.0, so that both compare as equal.
         let worth = |place: usize| mmr.lambda * near[place] - (1.0 - mmr.lambda) * like[place].unwrap_or(0.0) + 0.0;
-        // Of equals the first, which is the nearest.
+        // Of equally good candidates the first is taken, which is the nearest.
         let best = (0..rest.len()).rev().max_by(|&a, &b| worth(rest[a]).total_cmp(&worth(rest[b])));
         let Some(best) = best else { break };
         let place = rest.remove(best);

@@ -1,9 +1,12 @@
-//! Exact vectors, as they are compared: in memory, in a mapped file, or only in the `vectors` family.
+//! Exact vectors, as they are compared: in memory, in a mapped file, or only in the `vectors`
+//! family.
 //!
-//! What is held here is a copy of rows on disk. It may be incomplete, as after an open, and may be let go at any time:
-//! whoever does not find a vector here reads it from disk ([`Exact::reader`] does). Searches take no lock.
+//! Vectors held here are copies of rows on disk. They may be incomplete, as after an open, and may
+//! be let go at any time. [`Exact::reader`] reads from disk any vector that is not held. Searches
+//! take no lock.
 //!
-//! A mapped file begins anew with every open: what an earlier one left may be of commits that were lost.
+//! Every open begins with an empty mapped file, because an earlier one may hold vectors of commits
+//! that were lost.
 #![expect(unsafe_code, reason = "vectors are written in place, where nobody can be reading")]
 
 use std::fs::File;
@@ -30,7 +33,7 @@ use crate::store::storage;
 const FETCH: usize = 256;
 const FILE_NAME: &str = "vectors";
 
-/// A commit that has not come.
+/// A commit number that is never reached.
 const NEVER: u64 = u64::MAX;
 
 /// The exact vectors of a collection.
@@ -39,27 +42,27 @@ pub(crate) struct Exact {
     held: ArcSwapOption<Held>,
 }
 
-/// Vectors that are held in memory or mapped, by slot.
+/// Vectors held in memory or in a mapped file, by slot.
 pub(crate) struct Held {
     rows: Rows<f32>,
     dimension: usize,
     is_mapped: bool,
     /// The first commit whose documents all have their vectors here; [`NEVER`] until there is one.
     complete_since: AtomicU64,
-    /// Those that are there, one bit each.
+    /// The slots whose vectors are held, one bit each.
     present: Rows<AtomicU32>,
-    /// Slots below this were looked at by whoever brings them here.
+    /// Slots below this have been visited by the loading of vectors after an open.
     n_brought: AtomicUsize,
 }
 
 impl Exact {
-    /// None are held.
+    /// No vectors are held yet.
     pub(crate) fn new(dimension: usize) -> Self {
         Exact { dimension, held: ArcSwapOption::empty() }
     }
 
-    /// From now on vectors are held as a residency asks for, with room for so many slots; those that there are already
-    /// have to be brought. `folder` is where a mapped file is, and made if need be.
+    /// Holds vectors from now on as `residency` asks, with room for `n_slots` slots. Vectors that
+    /// exist already have to be loaded. A mapped file is in `folder`, which is created if need be.
     pub(crate) fn hold(&self, residency: Residency, folder: &Path, n_slots: usize) -> Result<()> {
         let held = match residency {
             Residency::Ram => Held::new(self.dimension, Rows::new(self.dimension), false),
@@ -69,7 +72,7 @@ impl Exact {
         let reserved = held.rows.reserve(n_slots).and_then(|()| held.present.reserve(n_slots.div_ceil(32)));
         if let Err(source) = reserved {
             if held.is_mapped {
-                // What there was room for is of no use.
+                // The file with the room reserved so far is of no use.
                 _ = std::fs::remove_file(folder.join(FILE_NAME));
             }
             return Err(no_room(n_slots, source));
@@ -82,17 +85,17 @@ impl Exact {
         self.dimension
     }
 
-    /// What is held, as it is now.
+    /// The vectors held now.
     pub(crate) fn held(&self) -> Guard<Option<Arc<Held>>> {
         self.held.load()
     }
 
-    /// Whether this is what is held now.
+    /// Whether `held` is what is held now.
     pub(crate) fn holds(&self, held: &Arc<Held>) -> bool {
         self.held().as_ref().is_some_and(|now| Arc::ptr_eq(now, held))
     }
 
-    /// Lets go of what is held. Whoever looks at it still does.
+    /// Lets go of the held vectors. Readers that use them keep them.
     pub(crate) fn let_go(&self) {
         self.held.store(None);
     }
@@ -106,7 +109,7 @@ impl Exact {
         }
     }
 
-    /// Bytes in memory, and bytes mapped, for so many slots.
+    /// Bytes in memory, and bytes in a mapped file, for `n_slots` slots.
     pub(crate) fn n_bytes(&self, n_slots: usize) -> (usize, usize) {
         match &*self.held() {
             Some(held) if held.is_mapped => (held.present.bytes_of(n_slots.div_ceil(32)), held.rows.bytes_of(n_slots)),
@@ -115,12 +118,12 @@ impl Exact {
         }
     }
 
-    /// Of so many slots, how many have their vectors where they are held.
+    /// Of `n_slots` slots, the number whose vectors have been loaded.
     pub(crate) fn n_loaded(&self, n_slots: usize) -> usize {
         self.held().as_ref().map_or(0, |held| if held.is_complete() { n_slots } else { held.n_brought() })
     }
 
-    /// Makes room for so many slots.
+    /// Reserves room for `n_slots` slots.
     pub(crate) fn reserve(&self, n_slots: usize) -> Result<()> {
         let held = self.held();
         let Some(held) = &*held else { return Ok(()) };
@@ -128,18 +131,18 @@ impl Exact {
         reserved.map_err(|source| no_room(n_slots, source))
     }
 
-    /// Holds the vector of a slot, where vectors are held.
+    /// Holds the vector of a slot, if vectors are held.
     ///
     /// # Safety
     /// Nobody else reads or writes this slot's vector meanwhile.
     pub(crate) unsafe fn put(&self, slot: Slot, row: &[f32]) {
         if let Some(held) = &*self.held() {
-            // SAFETY: the caller promises what is asked for.
+            // SAFETY: the caller promises what `Held::put` asks for.
             unsafe { held.put(slot, row) };
         }
     }
 
-    /// Reads vectors as of a commit, from here or from disk. `disk` is as of that commit.
+    /// Reads vectors as of `commit`, from here or from `disk`, which must be as of that commit.
     pub(crate) fn reader<'r>(&self, disk: Disk<'r>, commit: Commit) -> Reader<'r> {
         let held = self.held();
         let is_complete = held.as_ref().is_some_and(|held| held.is_complete_at(commit));
@@ -147,7 +150,8 @@ impl Exact {
     }
 }
 
-/// Why there is no room for the vectors of so many slots: the disk of a mapped file is full, or there is no memory.
+/// The error for a lack of room for the vectors of `n_slots` slots: on the disk of a mapped file,
+/// or in memory.
 fn no_room(n_slots: usize, source: std::io::Error) -> Error {
     match source.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::ReadOnly {
@@ -159,7 +163,7 @@ fn no_room(n_slots: usize, source: std::io::Error) -> Error {
     }
 }
 
-/// The file of a collection's mapped vectors, as rows.
+/// The file of a collection's mapped vectors, emptied, as rows.
 fn mapped(dimension: usize, folder: &Path) -> Result<Rows<f32>> {
     std::fs::create_dir_all(folder).map_err(|error| Error::io("creating", folder, error))?;
     let path = folder.join(FILE_NAME);
@@ -174,22 +178,22 @@ impl Held {
         Held { rows, dimension, is_mapped, complete_since, present, n_brought: AtomicUsize::new(0) }
     }
 
-    /// Whether the vectors of all documents that exist at some commit are there.
+    /// Whether there is a commit whose documents all have their vectors here.
     pub(crate) fn is_complete(&self) -> bool {
         self.complete_since.load(Ordering::Acquire) != NEVER
     }
 
-    /// Whether the vectors of all documents that exist at a commit are there.
+    /// Whether all documents that exist at `commit` have their vectors here.
     fn is_complete_at(&self, commit: Commit) -> bool {
         self.complete_since.load(Ordering::Acquire) <= commit.0
     }
 
-    /// Says that the vectors of all documents are there that exist at a commit, or at any later one.
+    /// Records that all documents that exist at `since` or a later commit have their vectors here.
     pub(crate) fn set_complete(&self, since: Commit) {
         self.complete_since.store(since.0, Ordering::Release);
     }
 
-    /// Slots that have been looked at by whoever brings vectors here.
+    /// Slots below this have been visited by the loading of vectors after an open.
     pub(crate) fn n_brought(&self) -> usize {
         self.n_brought.load(Ordering::Acquire)
     }
@@ -204,16 +208,16 @@ impl Held {
         word.is_some_and(|word| word.load(Ordering::Acquire) >> (slot.0 % 32) & 1 == 1)
     }
 
-    /// The vector of a slot that is a point, waits to be linked, or holds a document at a commit that the caller looks
-    /// at. It has to be here: present, or of a commit as of which all are.
+    /// The vector of a slot that is a point, waits to be linked, or holds a document at a commit in
+    /// the caller's view. It must be here: present, or of a commit as of which all are.
     #[inline(always)]
     pub(crate) fn row(&self, slot: Slot) -> &[f32] {
-        // SAFETY: such a slot is not written: it is retired before it is used again, and that only once it is none of
-        // these (see `Memory::reclaim`, `Index::sweep`).
+        // SAFETY: such a slot is not written. It is retired before it is used again, and that only
+        // once it is none of these (see `Memory::reclaim`, `Index::sweep`).
         unsafe { &self.rows.row(slot.0)[..self.dimension] }
     }
 
-    /// Begins to fetch a vector.
+    /// Prefetches a vector into the CPU cache.
     #[inline(always)]
     pub(crate) fn prefetch(&self, slot: Slot) {
         distance::prefetch(self.rows.start(slot.0).cast(), self.dimension * size_of::<f32>());
@@ -224,7 +228,7 @@ impl Held {
     /// # Safety
     /// Nobody else reads or writes this slot's vector meanwhile.
     pub(crate) unsafe fn put(&self, slot: Slot, row: &[f32]) {
-        // SAFETY: the caller promises what is asked for.
+        // SAFETY: nobody else reads or writes this vector, by the caller's promise.
         unsafe { self.rows.write(slot.0, row) };
         self.set_present(slot);
     }
@@ -236,7 +240,7 @@ impl Held {
     }
 }
 
-/// Where vectors are on disk, as of when, and how they are compared.
+/// Where vectors are on disk, at which snapshot, and how they are compared.
 #[derive(Clone, Copy)]
 pub(crate) struct Disk<'r> {
     pub(crate) rocks: &'r Rocks,
@@ -255,7 +259,7 @@ pub(crate) struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    /// What is held.
+    /// The held vectors, complete or not.
     #[inline(always)]
     pub(crate) fn held(&self) -> Option<&Held> {
         self.held.as_deref()
@@ -267,15 +271,16 @@ impl Reader<'_> {
         self.held().filter(|_| self.is_complete)
     }
 
-    /// The vector, if it is held, of a slot that is a point, waits to be linked, or holds a document at the commit.
+    /// The vector of a slot, if it is held. The slot is a point, waits to be linked, or holds a
+    /// document at the commit.
     #[inline(always)]
     pub(crate) fn get(&self, slot: Slot) -> Option<&[f32]> {
         let held = self.held()?;
         (self.is_complete || held.is_present(slot)).then(|| held.row(slot))
     }
 
-    /// Shows the vectors of slots that hold a document at the commit that is looked at, each with its place among them,
-    /// in no order; unless the call has to end before.
+    /// Shows the vectors of slots, each with its place in `slots`, in no order. The slots hold a
+    /// document at the reader's commit. Fails if `stop` ends the call.
     pub(crate) fn each(&self, stop: &Stop, slots: &[Slot], mut visit: impl FnMut(usize, &[f32])) -> Result<()> {
         let mut missing: Vec<usize> = Vec::new();
         for (place, &slot) in slots.iter().enumerate() {
@@ -302,10 +307,11 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Whether two slots have the same vector. False if one of them has none, as one whose document died, on disk.
+    /// Whether two slots have the same vector. False if one of them has none on disk, as after its
+    /// document died.
     pub(crate) fn is_same(&self, a: Slot, b: Slot) -> bool {
-        // By those that are here for certain: a slot may have been put after this reader began, where others are held
-        // by now.
+        // Only vectors marked as present count, even in a complete reader. A slot may have been put
+        // after the reader began, into other held vectors.
         if let Some(held) = self.held().filter(|held| held.is_present(a) && held.is_present(b)) {
             return held.row(a) == held.row(b);
         }
@@ -322,7 +328,8 @@ impl Reader<'_> {
 }
 
 impl Disk<'_> {
-    /// Shows the vectors of slots as they are compared, in order; `None` for a slot without one.
+    /// Shows the vectors of slots as they are compared, in the order of `slots`; `None` for a slot
+    /// without one.
     pub(crate) fn each(
         &self,
         slots: &[Slot],
@@ -337,7 +344,7 @@ impl Disk<'_> {
         Ok(())
     }
 
-    /// A row as vectors are compared.
+    /// Decodes a row into a vector as it is compared.
     pub(crate) fn decode(&self, row: &[u8]) -> Result<Vec<f32>> {
         let mut components = VectorRow::decode(row)?.components;
         if self.normalizes {

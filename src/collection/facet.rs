@@ -1,4 +1,4 @@
-//! Counting the documents that have each value of a field.
+//! Facets: how many documents have each value of a metadata field.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -22,7 +22,7 @@ use crate::id::{FieldId, Slot};
 use crate::store::postings::{n_slots, n_slots_among};
 
 impl Namespace {
-    /// How many documents have each value of a metadata field, given by its path.
+    /// Counts how many documents have each value of a metadata field. `field` is its path.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -43,7 +43,7 @@ impl Namespace {
     }
 }
 
-/// Values to be counted; made by [`Namespace::facet`].
+/// A facet count to be run; made by [`Namespace::facet`].
 #[must_use = "nothing is counted until `run`"]
 #[derive(Debug, Clone)]
 pub struct Facet {
@@ -59,37 +59,38 @@ impl Facet {
         Facet { place, field, filter: Filter::everything(), limit: 100, stop: Stop::default() }
     }
 
-    /// Only documents that match. Default: all of the namespace.
+    /// Counts only documents that match `filter`. Default: all of the namespace.
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.filter = filter.into();
         self
     }
 
-    /// Most values to return. Default: 100.
+    /// The most values to return. Default: 100.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Ends the counting at a time, with `Deadline` and nothing of the answer. Default: never.
+    /// Ends the count with `Deadline`, and no partial answer, at `deadline`. Default: never.
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.stop.set_deadline(deadline);
         self
     }
 
-    /// Ends the counting early once the flag is set, with `Cancelled` and nothing of the answer. Default: never.
+    /// Ends the count with `Cancelled`, and no partial answer, once the flag is set. Default:
+    /// never.
     pub fn cancel(mut self, cancel: &Cancel) -> Self {
         self.stop.set_cancel(cancel);
         self
     }
 
-    /// Counts: the values that most documents have come first, equally frequent ones in the order of values. A document
-    /// counts once for each different element of an array. Equal numbers are one value however they are written; times
-    /// are counted as they are spelled.
+    /// Runs the count. The values that most documents have come first, equally frequent ones in the
+    /// order of values. A document counts once for each different element of an array. Equal
+    /// numbers are one value however they are written; times count as they are spelled.
     ///
     /// # Errors
-    /// `InvalidFilter` or `LimitExceeded` for the filter; `Deadline` or `Cancelled` if it was ended early; otherwise as
-    /// for every read.
+    /// `InvalidFilter` or `LimitExceeded` for the filter; `Deadline` or `Cancelled` if one of these
+    /// ended the count; otherwise as for every read.
     pub fn run(self) -> Result<Vec<FacetCount>> {
         self.filter.check()?;
         self.stop.check()?;
@@ -121,7 +122,7 @@ impl Facet {
         lookup: &Lookup<'_>,
         field: FieldId,
     ) -> Result<Best> {
-        // Those with values that are not indexed are looked at themselves.
+        // Documents with values that are not indexed are read and counted themselves.
         let incomplete = &*lookup.term(field, &Term::incomplete())? | &*lookup.overflowing()?;
         let doubtful: Vec<Slot> =
             incomplete.iter().filter(|slot| matching.possible.bits().contains(*slot)).map(Slot).collect();
@@ -147,10 +148,10 @@ fn count_values(counts: &mut Counts, values: impl IntoIterator<Item = Term>) {
     values.into_iter().for_each(|term| *counts.entry(term.bytes().into()).or_default() += 1);
 }
 
-/// The terms that most documents have, of all that were offered.
+/// The `n_most` terms that most documents have, of those offered.
 struct Best {
     n_most: usize,
-    /// The worst on top.
+    /// The term to drop first is on top.
     found: BinaryHeap<(Reverse<usize>, Box<[u8]>)>,
 }
 
@@ -168,7 +169,7 @@ impl Best {
     }
 }
 
-/// Shows every value of a field in the order of terms, with how many of some slots have it.
+/// Shows every value of a field in the order of terms, with the number of `slots` that have it.
 fn each_count(
     lookup: &Lookup<'_>,
     field: FieldId,

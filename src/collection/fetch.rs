@@ -1,5 +1,5 @@
-//! Rows of documents and vectors, by id or by slot: as of a view, or, for whoever is about to change them, as they
-//! are now.
+//! Rows of documents and vectors, by id or by slot. They are read as of a view, or as they are now
+//! by a writer that is about to change them.
 
 use std::ops::ControlFlow;
 

@@ -6,25 +6,29 @@ use super::Namespace;
 use super::moment::Listing;
 use crate::error::Result;
 
-/// Figures of a namespace, at one moment. Those of its collection are in [`CollectionStats`](crate::CollectionStats).
+/// Figures of a namespace, taken at one time. [`CollectionStats`](crate::CollectionStats) has those
+/// of its collection.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct NamespaceStats {
-    /// Documents in it.
+    /// Documents in the namespace.
     pub n_documents: usize,
-    /// Whether it has links of its own: searches walk these. In a smaller one they go through all documents.
+    /// Whether the namespace has links of its own, which searches walk. In one without, they
+    /// compare all documents.
     pub is_linked: bool,
-    /// Of the ten nearest of some documents, the share that codes leave among what a default search compares exactly, 0
-    /// to 1; `None` until it is measured, and where there are no codes. Namespaces without links are measured together.
+    /// How far codes can be trusted: of the 10 nearest to sample queries, the share that codes
+    /// leave among what a default search compares exactly, 0 to 1. `None` before it is measured,
+    /// and where there are no codes. Namespaces without links are measured together.
     pub code_recall: Option<f32>,
-    /// Of the same, the share that such a search finds.
+    /// Of the 10 nearest as in `code_recall`, the share that a default search finds, 0 to 1.
     pub sampled_recall: Option<f32>,
-    /// Documents when that was measured, of all namespaces without links for one of these; 0 if it was not yet.
+    /// Documents when `code_recall` was measured; without links, those of all such namespaces. 0 if
+    /// it was not.
     pub n_measured: usize,
 }
 
 impl Namespace {
-    /// Figures of the namespace, at this moment. A collection speaks of its default namespace.
+    /// Figures of the namespace as it is now. For a collection, those of its default namespace.
     ///
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.

@@ -1,8 +1,9 @@
-//! A collection's image: which arrays it holds in which order, writing them, and taking them up.
+//! A collection's image: which arrays it holds in which order, writing them, and taking them up at
+//! open.
 //!
-//! An image says what one commit left: of a slot that has no document then, it holds the generation and the last
-//! document's namespace, and the code if the graph leads there or may come to. What later commits changed, the commit
-//! log tells.
+//! An image shows what one commit left. Of a slot without a document then, it holds the generation
+//! and the last document's namespace. It also holds that slot's code if a link of the graph leads
+//! there or may come to. The commit log tells what later commits changed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -21,7 +22,7 @@ use crate::store::View;
 use crate::store::image::{self, Image, ImageWriter, Images, Tag};
 use crate::store::key;
 
-/// Sections, in order.
+/// The first section. The others follow in this order.
 const CELLS: usize = 0;
 const ID_OFFSETS: usize = 1;
 const IDS: usize = 2;
@@ -29,12 +30,13 @@ const CODES: usize = 3;
 const FACTS: usize = 4;
 const GRAPH: usize = 5;
 
-/// Raised whenever the arrays mean something else.
+/// Raised whenever the meaning of the arrays changes.
 const ARRAYS_VERSION: u32 = 1;
-/// Rows that are put together before they are written.
+/// Rows of the graph that are gathered before a write.
 const ROWS: u32 = 4_096;
 
-/// A number that differs where arrays would be made otherwise. `book` is what codes are made by, where there are such.
+/// A number that differs where arrays would be made differently (a fingerprint). `book` says how
+/// codes are made, where there are codes.
 pub(super) fn shape_of(config: &CollectionConfig, book: Option<&Book>) -> u64 {
     let CollectionConfig { dimension, metric, index, m, ef_construction, quantization, distance, .. } = config;
     let unit = config.compares_directions();
@@ -46,7 +48,7 @@ pub(super) fn shape_of(config: &CollectionConfig, book: Option<&Book>) -> u64 {
     versions << 32 | u64::from(crc32c::crc32c(text.as_bytes()))
 }
 
-/// What tells a book from another.
+/// The codebook's part of the text that `shape_of` hashes.
 fn text_of(Book { kind, generation, centres }: &Book) -> String {
     let mut text = format!(" Book {{ kind: {kind:?}, generation: {generation}, centre: {:?} }}", centres.shared);
     for (namespace, centre) in &centres.own {
@@ -56,12 +58,12 @@ fn text_of(Book { kind, generation, centres }: &Book) -> String {
     text
 }
 
-/// The numbers of an image.
+/// The collection's own numbers in an image's header.
 #[derive(Debug, Clone, Copy)]
 struct Numbers {
     n_slots: usize,
     extent: Extent,
-    /// The graph was looked through for points that no walk reaches, and none was left.
+    /// Whether the graph was searched for points that no walk reaches, and none was left.
     is_proven: bool,
 }
 
@@ -79,9 +81,9 @@ impl Numbers {
 }
 
 impl Live {
-    /// Writes an image of what a commit left and of the graph, which a delta left and no one changes. The caller looks
-    /// at the commit. `regions` have a codebook on disk; what that does not say the image does not rely on. Returns how
-    /// many bytes the image has.
+    /// Writes an image of what the view's commit left and of the graph, which `delta` was the last
+    /// to change. Nothing is linked meanwhile. `regions` have a codebook on disk; the image relies
+    /// on no other region's. Returns the image's size in bytes.
     pub(super) fn write_image(
         &self,
         view: &View,
@@ -115,9 +117,11 @@ impl Live {
         let held = memory.index.as_ref().map(Index::held);
         let points = memory.index.as_ref().map(Index::points);
         let codes = points.as_ref().and_then(|points| points.codes());
-        // A slot that was being given a document while cells were written waits by now.
+        // This waits for a commit under way. A slot that got a document while cells were written is
+        // in the tail after it.
         drop(memory.still());
-        // What waits to be linked may be linked although it died before the commit: a later delta leads there.
+        // A slot in the tail may be linked although its document died before the commit. A later
+        // delta then leads there.
         let waiting: HashSet<Slot> = memory.index.as_ref().map(Index::waiting).unwrap_or_default();
         let is_held = |slot: Slot| held.as_ref().is_some_and(|held| held(slot)) || waiting.contains(&slot);
         let has_code = |slot: Slot| slots.exists_at(slot, view.commit) || is_held(slot);
@@ -158,7 +162,7 @@ impl Live {
 }
 
 impl Live {
-    /// The commit that had last changed a slot's document at a view.
+    /// The commit that had last changed a slot's document as of a view.
     fn version_at(&self, view: &View, slot: Slot) -> Result<Commit> {
         let version = self.memory.slots.version(slot);
         if version <= view.commit || !self.memory.slots.exists_at(slot, view.commit) {
@@ -182,7 +186,7 @@ fn write_codes(
     })
 }
 
-/// Finds a collection's image, if it is one of what the collection is.
+/// Finds a collection's image; `None` if it is damaged, or has another store, collection or shape.
 pub(crate) fn find(images: &mut Images, (store, id): (Uuid, CollectionId), shape: u64) -> Option<Image> {
     let image = match images.take(id) {
         Ok(image) => image?,
@@ -195,7 +199,8 @@ pub(crate) fn find(images: &mut Images, (store, id): (Uuid, CollectionId), shape
     fits.then_some(image)
 }
 
-/// Whether an image has every section in full.
+/// Whether every section of an image has its full length, and no version is later than the image's
+/// commit.
 pub(crate) fn is_sound(image: &Image, memory: &Memory) -> bool {
     let Numbers { n_slots, extent, .. } = Numbers::read(image.tag.numbers);
     let has = |section: usize, n_bytes: usize| image.section(section).1 == n_bytes;
@@ -211,12 +216,12 @@ pub(crate) fn is_sound(image: &Image, memory: &Memory) -> bool {
         && !memory::has_later_versions(image.bytes(CELLS), image.tag.commit)
 }
 
-/// Slots that an image has.
+/// The number of slots in an image.
 pub(crate) fn n_slots(image: &Image) -> usize {
     Numbers::read(image.tag.numbers).n_slots
 }
 
-/// Whether walks reach every point of the graph that an image has.
+/// Whether the image's graph was verified to have no point that walks miss.
 pub(super) fn is_proven(image: &Image) -> bool {
     Numbers::read(image.tag.numbers).is_proven
 }
@@ -251,7 +256,7 @@ mod tests {
             let centres = Centres { shared: vec![1.0, -2.5], own }.into();
             text_of(&Book { kind: CodeKind::Sq8Centred, generation: 1, centres })
         };
-        // As images were told apart before namespaces had centres.
+        // This is the text of images from before namespaces had centres.
         assert_eq!(book(&[]), " Book { kind: Sq8Centred, generation: 1, centre: [1.0, -2.5] }");
         let all = [book(&[]), book(&[(1, 2.0)]), book(&[(2, 2.0)]), book(&[(1, 3.0)]), book(&[(1, 2.0), (2, 2.0)])];
         assert!(all.iter().enumerate().all(|(at, text)| !all[..at].contains(text)), "{all:?}");

@@ -1,5 +1,5 @@
-//! The verbs on a collection's indexes. No one has to call any of them but those that say what metadata is indexed:
-//! indexes keep themselves.
+//! Maintenance verbs of a collection's indexes. `add_index` and `drop_index` choose the indexed
+//! metadata. No one has to call any other: indexes keep themselves up to date.
 
 use super::persist::Saving;
 use super::waiting::Task;
@@ -8,13 +8,13 @@ use crate::config::Residency;
 use crate::error::{Error, Result};
 
 impl Collection {
-    /// Has a path of metadata indexed, with all below it: from now on in every document that is written, and in the
-    /// background in those that are there. Until that is done filters on it look at documents themselves, as before.
-    /// One that is indexed stays so.
+    /// Indexes a path of metadata, and all paths below it. From now on every written document is
+    /// indexed; existing ones follow in the background. Until that is done, filters on the path
+    /// read the documents themselves, as before. A path that is indexed already stays so.
     ///
     /// # Errors
-    /// `InvalidConfig` for a path that is empty, too long, or below one that is not indexed; otherwise as for every
-    /// write.
+    /// `InvalidConfig` for a path that is empty, longer than 512 bytes, or below one that is not
+    /// indexed; otherwise as for every write.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -36,17 +36,18 @@ impl Collection {
         self.state.live()?.add_index(path)
     }
 
-    /// Has a path of metadata not indexed any more, nor what is below it. Filters on it look at documents themselves
-    /// from then on.
+    /// Stops indexing a path of metadata, and all paths below it. From then on filters on it read
+    /// the documents themselves.
     ///
     /// # Errors
-    /// `InvalidConfig` for a path that is empty or too long; otherwise as for every write.
+    /// `InvalidConfig` for a path that is empty or longer than 512 bytes; otherwise as for every
+    /// write.
     pub fn drop_index(&self, path: &str) -> Result<()> {
         check::path(path)?;
         self.state.live()?.drop_index(path)
     }
 
-    /// The paths of metadata that filters are told of by the index, in order: of every document that has them.
+    /// The paths of metadata whose index covers every document that has them, in order.
     ///
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
@@ -54,14 +55,15 @@ impl Collection {
         Ok(self.state.live()?.fields.indexed())
     }
 
-    /// Waits until every document written before is linked into the graph, and can be reached there, and until the
-    /// indexes of metadata and of words are whole. No one has to: what is not linked or indexed yet is found all the
-    /// same. Where the database was opened read-only it does not wait: nothing is linked there.
+    /// Waits until every document written before is linked into the graph and can be reached there,
+    /// and until the indexes of metadata and words are complete. No one has to wait: searches find
+    /// documents that are not linked or indexed yet. In a database opened read-only nothing is
+    /// linked, and the call returns at once.
     ///
     /// # Errors
-    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile; what keeps the
-    /// work from going on, such as `ReadOnly` for a full disk, `OutOfMemory` or `MemoryLimit`. The work goes on by
-    /// itself once that is gone.
+    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also
+    /// during the wait; the error that keeps the work from going on, such as `ReadOnly` for a full
+    /// disk, `OutOfMemory` or `MemoryLimit`. The work goes on by itself once the cause is gone.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -82,14 +84,16 @@ impl Collection {
         self.state.live().map(drop)
     }
 
-    /// Waits until all exact vectors are where [`residency`](crate::CollectionConfig::residency) asks for, and says
-    /// where they are then. After an open they are brought there in the background; until they are, searches read those
-    /// that they compare from disk. [`Residency::Disk`] says that nothing is to be brought, or that there was no room
+    /// Waits until all exact vectors are where [`residency`](crate::CollectionConfig::residency)
+    /// asks for them, and returns where they are then. After an open they are loaded in the
+    /// background. Until then, searches read the vectors that they compare from disk.
+    /// [`Residency::Disk`] means that nothing is to be loaded, or that there was no room
     /// ([`Options::memory_limit`](crate::Options::memory_limit)). No one has to wait.
     ///
     /// # Errors
-    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile; where searches
-    /// go by vectors alone, what keeps them from being brought: `OutOfMemory`, `MemoryLimit`, `ReadOnly` or `Storage`.
+    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also
+    /// during the wait; in a collection without codes, the error that keeps vectors from being
+    /// loaded: `OutOfMemory`, `MemoryLimit`, `ReadOnly` or `Storage`.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -111,15 +115,15 @@ impl Collection {
         self.state.live().map(|_| residency)
     }
 
-    /// Makes the graph and the indexes of metadata and of words anew from the documents, and waits until they are there
-    /// and written down. Searches and writes go on meanwhile, by the graph there was. No one has to do this; it takes
-    /// as long as linking all documents did.
+    /// Rebuilds the graph and the indexes of metadata and words from the documents. Waits until
+    /// they are ready and written to disk. Searches and writes go on meanwhile, with the old graph.
+    /// No one has to call this. It takes as long as linking all documents did.
     ///
     /// # Errors
-    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also meanwhile; `ReadOnly` or
-    /// `Storage` if it could not be written down or comparing vectors panicked, `OutOfMemory` if there is no room for
-    /// another graph. What was begun goes on by itself once the cause is gone; until then searches are as right as
-    /// before, and perhaps slower.
+    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was, also
+    /// during the wait; `ReadOnly` or `Storage` if writing failed or comparing vectors panicked;
+    /// `OutOfMemory` if there is no room for another graph. The rebuild goes on by itself once the
+    /// cause is gone. Until then searches are as right as before, and perhaps slower.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;

@@ -1,8 +1,8 @@
-//! The linker: a thread that keeps the graphs of a database's collections, with others to help where there is much to
-//! do.
+//! The linker: a background thread that maintains the graphs of a database's collections, with a
+//! pool of threads for large work.
 //!
-//! It sleeps until a commit rings its bell. While it works it looks at the last commit, so that no slot it walks over
-//! is used for another document meanwhile.
+//! It sleeps until a commit rings its bell. While it works it holds a view of the last commit, so
+//! that no slot it walks over is given another document.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -20,11 +20,13 @@ use crate::config::Options;
 use crate::error::{Error, Result};
 use crate::heap;
 
-/// How much nicer than others the linker's threads are: they get about a tenth of a core that someone else wants too.
+/// Niceness of the linker's threads on Linux. With 10 they get about a tenth of a core that another
+/// thread wants too.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
-/// How long the linker waits for a moment without commits. Whoever holds them off may be waiting for the linker.
+/// The longest wait for a moment without commits. Whoever holds commits off may be waiting for the
+/// linker.
 const STILL: Duration = Duration::from_millis(10);
 
 /// Wakes the linker.
@@ -47,7 +49,7 @@ impl Bell {
         self.stopped.load(Ordering::Acquire)
     }
 
-    /// Refuses once the linker has stopped: nothing will be linked any more.
+    /// Fails once the linker has stopped: nothing will be linked any more.
     pub(crate) fn check(&self) -> Result<()> {
         let gone = || Error::Storage { doing: "working in the background", source: "the linker had panicked".into() };
         match self.is_stopped() {
@@ -57,7 +59,7 @@ impl Bell {
         }
     }
 
-    /// Sleeps until it is rung, or for so long.
+    /// Sleeps until the bell is rung, for at most `most`.
     fn wait(&self, most: Option<Duration>) {
         let until = most.map(|most| Instant::now() + most);
         let mut rung = self.rung.lock();
@@ -72,7 +74,7 @@ impl Bell {
     }
 }
 
-/// Stops and joins the thread when dropped.
+/// The linker's thread. Dropping this stops and joins it.
 pub(crate) struct Linker {
     bell: Arc<Bell>,
     lives: Arc<RwLock<Vec<Weak<Live>>>>,
@@ -92,7 +94,7 @@ impl Linker {
             let (bell, lives) = (bell.clone(), lives.clone());
             move || {
                 be_nice();
-                // Also where the thread panics: nobody waits for a linker that is gone.
+                // This also runs if the thread panics: nobody waits for a linker that is gone.
                 let _stopping = Stopping { bell: &bell, lives: &lives };
                 while !bell.is_stopped() {
                     if heap::answer() {
@@ -110,21 +112,21 @@ impl Linker {
         Ok(Linker { bell, lives, thread: Some(thread) })
     }
 
-    /// Takes on a collection.
+    /// Adds a collection to the linker's work.
     pub(crate) fn add(&self, live: &Arc<Live>) {
         self.lives.write().push(Arc::downgrade(live));
         self.bell.ring();
     }
 }
 
-/// How far the linker has got.
+/// The result of one round of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Progress {
     /// There was nothing to do.
     Done,
-    /// There is something that could not be done.
+    /// Some work could not be done.
     Blocked,
-    /// Something was done, and there may be more.
+    /// Some work was done, and there may be more.
     Worked,
 }
 
@@ -147,7 +149,7 @@ fn work(lives: &RwLock<Vec<Weak<Live>>>, pool: &rayon::ThreadPool, bell: &Bell) 
     progress
 }
 
-/// How long it takes until an image of a collection is due if nothing more is written.
+/// The time until the image of some collection is due if nothing more is written.
 fn image_due_in(lives: &RwLock<Vec<Weak<Live>>>) -> Option<Duration> {
     lives.read().iter().filter_map(|live| live.upgrade()?.image_due_in()).min()
 }
@@ -198,7 +200,7 @@ fn work_on(live: &Live, pool: &rayon::ThreadPool) -> Progress {
     }
 }
 
-/// Makes the sketches of a collection.
+/// Makes the 1-bit sketches (SimHash) of a collection.
 fn sketch(live: &Live, index: &Index) -> std::io::Result<()> {
     let slots = &live.memory.slots;
     let view = {
@@ -222,7 +224,7 @@ impl Drop for Linker {
     }
 }
 
-/// Says that the linker is gone, however it went, and has those look again who wait for it.
+/// Marks the linker as gone when dropped, also by a panic, and wakes those who wait for it.
 struct Stopping<'l> {
     bell: &'l Bell,
     lives: &'l RwLock<Vec<Weak<Live>>>,
@@ -242,7 +244,7 @@ impl Drop for Stopping<'_> {
     }
 }
 
-/// Lets others go first.
+/// Lowers the calling thread's priority.
 fn be_nice() {
     // On Linux niceness is a thread's own; elsewhere it would be the whole process's.
     #[cfg(target_os = "linux")]

@@ -1,8 +1,9 @@
-//! Making a collection's memory at open, and proving while at it that its rows belong together.
+//! Recovery of a collection at open: making its memory, and verifying meanwhile that its rows
+//! belong together.
 //!
-//! The quick way takes up the image and reads only what the commit log says has changed since
-//! ([`changed`](super::changed)). The long way reads every row ([`rows`](super::rows)). Either way the graph is then
-//! brought up to date ([`regraph`](super::regraph)).
+//! The fast way takes up the image, and reads only the slots that the commit log names after it
+//! ([`changed`](super::changed)). The slow way reads every row ([`rows`](super::rows)). Either way
+//! the graph is then brought up to date ([`regraph`](super::regraph)).
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
@@ -39,31 +40,33 @@ use crate::store::rocks::{EngineSnapshot, Family, Rocks};
 use crate::store::storage;
 use crate::store::words::WordsRow;
 
-/// Slots that are brought up to date one by one, however few an image has...
+/// An open reads up to this number of changed slots one by one, however small the image is.
 const MOST_CHANGED: usize = 16_384;
-/// ...and how many for each one that it has.
+/// Changed slots that an open reads one by one per slot of the image, if that is more than
+/// `MOST_CHANGED`.
 const CHANGED_SHARE: usize = 1;
-/// Vectors and codes of the slots that are brought up to date take at most `MOST_CHANGED_BYTES` of memory.
+/// Bytes of vectors and codes that bound the changed slots above `MOST_CHANGED`.
 const MOST_CHANGED_BYTES: usize = 512 << 20;
 
-/// Of the memory for caches, one part in so many may be postings of a collection.
+/// Of the memory for caches, one part in `POSTINGS_SHARE` is for postings of a collection's
+/// metadata, and one for those of its words.
 const POSTINGS_SHARE: usize = 8;
 
 /// A collection's memory, read from its families.
 pub(crate) struct Loaded {
     pub(crate) memory: Memory,
     pub(crate) namespaces: Names,
-    /// What metadata is indexed; `None` if that cannot be read.
+    /// The indexed fields; `None` if they cannot be read.
     pub(crate) fields: Option<Known>,
-    /// How far words are indexed; `None` if that cannot be read.
+    /// The progress of the full-text index; `None` if it cannot be read.
     pub(crate) words: Option<WordsRow>,
-    /// What is on disk of the graph.
+    /// The state of the graph on disk.
     pub(crate) state: State,
-    /// What is on disk of the graph is of no use.
+    /// Whether the graph on disk is of no use.
     pub(crate) begins_anew: bool,
-    /// A commit up to which all that changed the collection is known to lie.
+    /// An upper bound of the last commit that changed the collection.
     pub(crate) last_change: Commit,
-    /// What had to be changed in the graph, and is not on disk.
+    /// Changes to the graph that are not on disk yet.
     pub(crate) changes: Vec<Change>,
     pub(crate) opening: Opening,
 }
@@ -121,7 +124,7 @@ impl Loaded {
             opening: self.opening,
         };
         if live.opening.way != OpenedBy::Image && live.store.is_writable() {
-            // An image that was not taken up, or a mapped file, may be of a time that never was.
+            // An image that was not taken up, or a mapped file, may show commits that were lost.
             live.remove_images()?;
         }
         if self.begins_anew && live.store.is_writable() {
@@ -134,7 +137,7 @@ impl Loaded {
     }
 }
 
-/// An image that may be taken up, and up to which commit it says what is there.
+/// An image that may be taken up, and the commit up to which it is valid.
 pub(crate) struct Candidate {
     pub(crate) image: Image,
     pub(crate) covers: Commit,
@@ -145,29 +148,29 @@ pub(crate) struct Candidate {
 pub(crate) struct Source<'a> {
     pub(crate) rocks: &'a Rocks,
     pub(crate) families: &'a Families,
-    /// `None` reads what is there now.
+    /// The snapshot to read; `None` reads the present rows.
     pub(crate) snapshot: Option<&'a EngineSnapshot>,
     pub(crate) config: &'a CollectionConfig,
-    /// Ends reading early.
+    /// The flag that ends reading early.
     pub(crate) cancel: Option<&'a Cancel>,
 }
 
 impl Candidate {
-    /// How many slots may have changed since: where it is more, rows are read faster all together.
+    /// The most slots that may have changed since the image. With more, reading all rows is faster.
     fn most_changed(&self, dimension: usize) -> usize {
-        // Vectors of all of them are held at once, with their codes.
+        // The vectors of all changed slots are held at once, with their codes.
         let most_by_memory = MOST_CHANGED_BYTES / (dimension * size_of::<f32>() * 2);
         (image::n_slots(&self.image) * CHANGED_SHARE).max(MOST_CHANGED).min(most_by_memory)
     }
 
-    /// The image of a collection, if there is one that goes on from where its graph is.
+    /// The image of a collection, if the graph on disk continues from it.
     pub(crate) fn find(source: Source<'_>, images: &mut Images, store: Uuid, id: CollectionId) -> Option<Self> {
         let codebook = source.codebook();
         let shape = image::shape_of(source.config, codebook.as_ref().map(|codebook| &codebook.book));
         let image = image::find(images, (store, id), shape)?;
         let cursor = source.cursor().inspect_err(|error| tracing::warn!("{error}")).ok()??;
-        // Rows may be newer, if every delta in between is still there: the last one tells, for they are dropped all at
-        // once.
+        // Rows may be newer than the image if every delta between is still there. Deltas are
+        // dropped all at once, so the last one tells.
         if image.tag.delta < cursor.delta && !source.has_delta(cursor.delta) {
             tracing::info!(collection = id.0, "an image is older than the rows of the graph");
             return None;
@@ -177,11 +180,13 @@ impl Candidate {
     }
 }
 
-/// Reads a collection into an empty memory, by its image if there is a sound one. `last` is the last commit, `expected`
-/// what the log says of the collection: after the candidate's commit, or in all.
+/// Reads a collection into an empty memory, by its image if there is a sound one. `last` is the
+/// last commit. `expected` is what the log says of the collection, after the candidate's commit or
+/// in all.
 ///
 /// # Errors
-/// `Corruption` for rows that do not belong together; `DataLoss` where the log speaks of rows that are not there.
+/// `Corruption` for rows that do not belong together; `DataLoss` if rows are missing that the log
+/// names.
 pub(crate) fn load(
     source: Source<'_>,
     memory: impl Fn(Option<Codebook>) -> Result<Memory>,
@@ -248,7 +253,7 @@ fn load_by_rows(source: Source<'_>, memory: Memory, mut expected: Expected, last
     let namespaces = source.check_names(&mut expected)?;
     let last_change = expected.last_change().unwrap_or(last);
     read_rows(source, &memory, &namespaces, expected, last)?;
-    // Where they are held by now, they have to be: all were read into place.
+    // Vectors that are held by now are complete: all rows were read into place.
     memory.slots.exact.held().iter().for_each(|held| held.set_complete(Commit(0)));
     let (fields, words) = source.indexes();
     let mut loaded = Loaded { namespaces, fields, words, last_change, ..Loaded::empty(memory, source.config) };
@@ -271,12 +276,12 @@ impl<'a> Source<'a> {
         scanned.map_err(storage("reading a collection"))?
     }
 
-    /// Refuses to go on once reading is to end early.
+    /// Fails once the flag that ends reading is set.
     pub(super) fn check_cancel(self) -> Result<()> {
         self.cancel.map_or(Ok(()), Cancel::check)
     }
 
-    /// What codes are made by, as it is written down.
+    /// The codebook on disk.
     pub(super) fn stored_codebook(self) -> Result<Option<Codebook>> {
         let row = self.rocks.get(&self.families.graph, self.snapshot, key::CODEBOOK);
         let row = row.map_err(storage("reading the graph"))?;
@@ -286,7 +291,7 @@ impl<'a> Source<'a> {
         Ok(Some(codebook))
     }
 
-    /// What codes of regions are made by, where it can be read; others are measured again.
+    /// The codebooks of regions, where they can be read. Other regions are measured again.
     fn region_rows(self) -> Result<BTreeMap<NamespaceId, CodebookRow>> {
         let mut rows = BTreeMap::new();
         self.scan(&self.families.graph, key::codebook_range(), |key, value| {
@@ -300,7 +305,8 @@ impl<'a> Source<'a> {
         Ok(rows)
     }
 
-    /// The regions that have a codebook. One that cannot be read is written again, or removed.
+    /// The regions that have a codebook on disk. A save replaces or removes one that cannot be
+    /// read.
     fn region_keys(self) -> Result<BTreeMap<NamespaceId, u64>> {
         let mut regions = BTreeMap::new();
         self.scan(&self.families.graph, key::codebook_range(), |key, _| {
@@ -310,7 +316,7 @@ impl<'a> Source<'a> {
         Ok(regions)
     }
 
-    /// What codes are made by: of a graph, what it was linked by. `None` where there are no codes.
+    /// The codebook: for a graph, the one it was linked by. `None` where there are no codes.
     pub(crate) fn codebook(self) -> Option<Codebook> {
         if !self.config.has_codes() {
             return None;
@@ -327,21 +333,21 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// What is known of the indexes of metadata and of words, as far as it can be read.
+    /// The states of the metadata and full-text indexes; `None` for one that cannot be read.
     fn indexes(self) -> (Option<Known>, Option<WordsRow>) {
         let fields = self.fields().inspect_err(|error| tracing::warn!("metadata is indexed anew: {error}")).ok();
         let words = self.words().inspect_err(|error| tracing::warn!("words are indexed anew: {error}"));
         (fields, words.ok().flatten())
     }
 
-    /// The cursor of the graph; `None` where nothing was ever written of one.
+    /// The cursor of the graph; `None` if none was ever written.
     pub(crate) fn cursor(self) -> Result<Option<Cursor>> {
         let row = self.rocks.get(&self.families.graph, self.snapshot, key::CURSOR);
         let row = row.map_err(storage("reading the graph"))?;
         row.map(|bytes| Cursor::decode(&bytes)).transpose()
     }
 
-    /// Where walks of regions other than 0 begin, as of the rows.
+    /// The entry points of regions other than 0, as of the rows.
     pub(crate) fn regions(self) -> Result<RegionsRow> {
         let row = self.rocks.get(&self.families.graph, self.snapshot, key::REGIONS);
         let row = row.map_err(storage("reading the graph"))?;
@@ -359,7 +365,7 @@ impl<'a> Source<'a> {
         Disk { rocks, families, snapshot, normalizes: config.compares_directions() }
     }
 
-    /// The names of namespaces, held against the log.
+    /// The names of namespaces, checked against the log.
     fn check_names(self, expected: &mut Expected) -> Result<Names> {
         let namespaces = self.names()?;
         namespaces.iter().for_each(|(_, number)| _ = expected.namespaces.remove(&number));

@@ -1,6 +1,7 @@
-//! Which documents of a namespace match a filter, at one commit.
+//! The documents of a namespace that match a filter, at one commit.
 //!
-//! Postings tell of most; those they leave in doubt are looked at themselves, all at once or when someone asks.
+//! Postings of the metadata index decide most documents. Those left in doubt are read and tested,
+//! all at once or on demand.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -17,25 +18,26 @@ use crate::id::Slot;
 use crate::store::key;
 use crate::store::record::{DocumentHeader, DocumentRow};
 
-/// Documents of a namespace that match a filter, or may.
+/// Possible and definite matches of a filter in a namespace.
 pub(crate) struct Matching {
-    /// All that may.
+    /// All possible matches.
     pub(crate) possible: Candidates,
-    /// Of those, the ones that do; `None` where all do.
+    /// The definite matches; `None` if all possible ones are.
     sure: Option<SlotSet>,
     /// Documents that were read to tell.
     pub(crate) n_read: usize,
 }
 
-/// So many documents in doubt are looked at right away.
+/// Up to this number of documents in doubt, all are tested right away.
 const FEW_DOUBTS: usize = 256;
-/// Documents looked at at once.
+/// Documents read at once.
 const FETCH: usize = 256;
-/// All rows are read in their order where one in so many is wanted.
+/// All rows are scanned in order if at least one document in `MOST_SHARE` is wanted.
 const MOST_SHARE: usize = 4;
 
 impl Moment {
-    /// The documents that match a filter, as far as can be told quickly.
+    /// The documents that match a filter, as postings tell. Up to [`FEW_DOUBTS`] documents in doubt
+    /// are tested.
     pub(crate) fn matching(&self, filter: &Filter, stop: &Stop) -> Result<Matching> {
         let matching = self.matching_within(None, filter);
         match matching.is_settled() || matching.n_doubtful() > FEW_DOUBTS {
@@ -44,7 +46,7 @@ impl Moment {
         }
     }
 
-    /// Of the documents that match a filter, or of all, those that match another too, as far as postings tell.
+    /// The documents of `matching`, or of the namespace, that match `filter` too, as postings tell.
     pub(crate) fn matching_within(&self, matching: Option<&Matching>, filter: &Filter) -> Matching {
         let Bounds { sure, possible } = self.bounds(filter);
         let (all, certain) = (possible.clone().unwrap_or_else(|| sure.clone()), possible.map(|_| sure));
@@ -58,13 +60,13 @@ impl Moment {
         Matching { possible: matching.possible.narrowed(all, self), sure, n_read: 0 }
     }
 
-    /// The documents that match a filter, without doubt.
+    /// The documents that match a filter, with none left in doubt.
     pub(crate) fn settled(&self, filter: &Filter, stop: &Stop) -> Result<Matching> {
         let matching = self.matching(filter, stop)?;
         if matching.is_settled() { Ok(matching) } else { self.settle(filter, &matching, stop) }
     }
 
-    /// Looks at every document in doubt, so that none is left.
+    /// Tests every document in doubt.
     pub(crate) fn settle(&self, filter: &Filter, matching: &Matching, stop: &Stop) -> Result<Matching> {
         let doubtful: Vec<Slot> = matching.possible.narrowed(matching.doubtful(), self).each(self).collect();
         let mut found = RoaringBitmap::new();
@@ -96,7 +98,7 @@ impl Moment {
         })
     }
 
-    /// Shows every document that may match.
+    /// Shows every possible match.
     pub(crate) fn each_of(
         &self,
         matching: &Matching,
@@ -128,12 +130,12 @@ impl Moment {
 }
 
 impl Matching {
-    /// Whether it is known of all whether they match.
+    /// Whether no document is left in doubt.
     pub(crate) fn is_settled(&self) -> bool {
         self.sure.is_none()
     }
 
-    /// Slots of documents of which it is not known whether they match, and others that are not candidates.
+    /// The slots of documents in doubt. Some may be no candidates.
     fn doubtful(&self) -> SlotSet {
         self.sure.clone().map_or_else(SlotSet::none, SlotSet::complement)
     }

@@ -1,12 +1,14 @@
-//! What a collection holds in memory, by slot: whose document it is, its vector, code and links, and which slots are
-//! free.
+//! A collection's state in memory, by slot: whose document it is, its vector, code and links, and
+//! which slots are free.
 //!
-//! Everything here is derived from the store and taken up or remade at open. It changes only by [`Applying::apply`],
-//! which cannot fail and runs after its commit is written.
+//! All of it is derived from the store: an open takes it from an image or makes it again. Later,
+//! documents change only by [`Applying::apply`], which cannot fail and runs after its commit is
+//! written.
 //!
-//! Searches read without a lock. A slot says from which commit and up to which its document exists, so a search that
-//! looks at one commit sees exactly that one, whatever is applied meanwhile. A slot is written again only once no one
-//! looks at a commit at which its document existed, and no link leads to it.
+//! Searches read without a lock (multi-version concurrency control, MVCC). Each slot has a
+//! visibility interval ([`Life`]): the commits at which its document exists. So a search at one
+//! commit sees exactly that commit, whatever is applied meanwhile. A slot is written again only
+//! when no view shows its last document and no link leads to it.
 #![expect(unsafe_code, reason = "ids, vectors and codes are written in place, where nobody can be reading")]
 
 use std::cell::UnsafeCell;
@@ -34,24 +36,25 @@ pub(crate) struct Memory {
     pub(crate) index: Option<Index>,
     census: Register,
     ledger: RwLock<Ledger>,
-    /// Slots that may be used again once no one looks at the commit any more, in the order of the commits.
+    /// Slots to be reused once the oldest view is later than their commit, in the order of commits.
     retired: Mutex<VecDeque<(Commit, Slot)>>,
 }
 
-/// The slots as searches see them.
+/// The slots: what searches read without a lock.
 pub(crate) struct Slots {
-    /// Vectors as they are compared: of unit length in a normalising collection.
+    /// Exact vectors as they are compared: at unit length where only directions count.
     pub(crate) exact: Exact,
     cells: Rows<Cell>,
-    /// Ids of documents that were put since the collection was opened, or read one by one.
+    /// Ids of documents that were put, or read as rows, since the collection was opened.
     ids: Cells<IdCell>,
-    /// Ids of all others.
+    /// Ids of all other documents: those of the image.
     kept_ids: OnceLock<KeptIds>,
-    /// Slots below this were put at some time.
+    /// One more than the highest slot ever put.
     n_slots: AtomicUsize,
 }
 
-/// Whose a slot is. Laid out as in an image: 32 bytes without padding, zeros where there never was a document.
+/// The document of a slot. The layout is that of images: 32 bytes without padding, all zero for a
+/// slot that never had a document.
 #[repr(C)]
 struct Cell {
     life: Life,
@@ -64,19 +67,19 @@ struct Cell {
 impl Plain for Cell {}
 impl Shared for Cell {}
 
-/// What an image holds of a slot: life, version, generation and namespace.
+/// Bytes of a slot's [`Cell`] in an image: visibility interval, version, generation and namespace.
 pub(crate) const CELL_BYTES: usize = size_of::<Cell>();
 
-/// Written as vectors are: while nobody can be reading.
+/// A slot's id. Like a vector, it is written only while nobody can be reading.
 #[derive(Default)]
 struct IdCell(UnsafeCell<HeldId>);
 
-/// Bytes of a string that is held in its cell. The cell is no larger for it.
+/// Most bytes of a string that is held in its cell. With 22 the cell stays as large as a [`DocId`].
 const SHORT: usize = 22;
 const _: () = assert!(size_of::<IdCell>() == size_of::<DocId>());
 
-/// An id as a slot holds it. Short strings have no piece of memory of their own: one of a few bytes would keep from the
-/// operating system a whole page of what was freed around it.
+/// An id as a slot holds it. A short string has no allocation of its own: a block of a few bytes
+/// would keep a whole page of freed memory from the operating system.
 #[derive(Default)]
 enum HeldId {
     #[default]
@@ -112,10 +115,11 @@ impl HeldId {
     }
 }
 
-// SAFETY: ids are read and written under the rules for slots.
+// SAFETY: ids are read and written under the rules for slots that the module's documentation
+// states.
 unsafe impl Sync for IdCell {}
 
-/// The ids in an image: where each begins, and all of them.
+/// The ids in an image. `offsets` and `bytes` are its sections: where each id begins, and all ids.
 struct KeptIds {
     image: Image,
     offsets: usize,
@@ -130,17 +134,19 @@ impl KeptIds {
     }
 }
 
-/// Which slots are free, and which belong to whom.
+/// The free slots, and the members of each namespace.
 #[derive(Default)]
 struct Ledger {
     free: Vec<Slot>,
     members: HashMap<NamespaceId, Vec<Slot>>,
-    /// Each slot's place in its namespace's members; `None` without a document.
+    /// Each slot's namespace and its place among the namespace's members; `None` without a
+    /// document.
     homes: Vec<Option<(NamespaceId, u32)>>,
     n_documents: usize,
 }
 
-/// A slot at one time of its life: if the generation has moved on, the slot holds another document.
+/// A slot and the generation of its document. Once the generation has moved on, the slot holds
+/// another document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tenancy {
     pub(crate) slot: Slot,
@@ -154,7 +160,7 @@ pub(crate) struct Comparable {
     pub(crate) code: Option<Code>,
 }
 
-/// What a commit changes in memory.
+/// The changes of one commit to memory.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     pub(crate) freed: Vec<Slot>,
@@ -171,7 +177,7 @@ impl Changes {
     }
 }
 
-/// A slot that is given a document.
+/// A document to be put into a slot.
 #[derive(Debug)]
 pub(crate) struct NewRow {
     pub(crate) tenancy: Tenancy,
@@ -180,20 +186,21 @@ pub(crate) struct NewRow {
     pub(crate) comparable: Comparable,
 }
 
-/// Slots to give out in one commit. Nothing is taken until the commit is applied.
+/// Slots to give out in one commit. None is taken until the commit is applied.
 pub(crate) struct Allocation<'m> {
     slots: &'m Slots,
     ledger: RwLockReadGuard<'m, Ledger>,
     n_taken: usize,
 }
 
-/// Memory that a commit is being applied to. Whoever wants the members of a namespace waits until it is dropped.
+/// Memory while commits are applied to it. Readers of a namespace's members wait until this is
+/// dropped.
 pub(crate) struct Applying<'m> {
     memory: &'m Memory,
     ledger: RwLockWriteGuard<'m, Ledger>,
 }
 
-/// Memory that no commit is being applied to: the store's view is of the same commit.
+/// Memory while no commit is applied to it: the store's view and memory show the same commit.
 pub(crate) struct Still<'m> {
     memory: &'m Memory,
     ledger: RwLockReadGuard<'m, Ledger>,
@@ -223,18 +230,20 @@ impl Memory {
         Memory { slots, index, census, ledger, retired }
     }
 
-    /// Makes free what no one looks at any more. `oldest` is the oldest commit that anyone looks at.
+    /// Frees retired slots that no view shows any more. `oldest` is the commit of the oldest view.
     pub(crate) fn reclaim(&self, oldest: Commit) {
         let mut retired = self.retired.lock();
         let n_ripe = retired.iter().take_while(|(commit, _)| *commit < oldest).count();
         if n_ripe > 0 {
             let ripe = retired.drain(..n_ripe).map(|(_, slot)| slot);
-            // Never in use: a slot that two documents were given could not be told from damage.
+            // A slot in use is never freed: a slot given to two documents could not be told from
+            // damage.
             self.ledger.write().free.extend(ripe.filter(|&slot| !self.slots.is_alive(slot)));
         }
     }
 
-    /// Lets slots that no link leads to be used again, once no one looks at this commit or an earlier one.
+    /// Retires slots that no link leads to. They become free once the oldest view is later than
+    /// `seen_until`.
     pub(crate) fn retire(&self, slots: impl IntoIterator<Item = Slot>, seen_until: Commit) {
         self.retired.lock().extend(slots.into_iter().map(|slot| (seen_until, slot)));
     }
@@ -244,7 +253,7 @@ impl Memory {
         Allocation { slots: &self.slots, ledger: self.ledger.read(), n_taken: 0 }
     }
 
-    /// Makes room for slots that will be put. On an error what was there stays.
+    /// Reserves room for slots that will be put. After an error, what was there stays.
     pub(crate) fn reserve(&self, slots: impl Iterator<Item = Slot>) -> Result<()> {
         let n_slots = slots.map(|slot| slot.0 as usize + 1).max().unwrap_or(0);
         let failed = |source| Error::OutOfMemory { n_documents: n_slots, source };
@@ -258,12 +267,13 @@ impl Memory {
         Applying { memory: self, ledger: self.ledger.write() }
     }
 
-    /// The counts as of a commit that was published before; `None` if two others came since.
+    /// The counts as of a published commit; `None` if two later commits have replaced them.
     pub(crate) fn census_at(&self, commit: Commit) -> Option<Census> {
         self.census.at(commit)
     }
 
-    /// Whether several namespaces share the documents. A hint: it may be of another commit than all else.
+    /// Whether several namespaces share the documents. A hint: the answer may be of another commit
+    /// than the caller's view.
     pub(crate) fn hints_at_several(&self) -> bool {
         self.census.hints_at_several()
     }
@@ -273,7 +283,7 @@ impl Memory {
         self.census.newest()
     }
 
-    /// Keeps commits from being applied as long as it is held.
+    /// Keeps commits from being applied while the guard is held.
     pub(crate) fn still(&self) -> Still<'_> {
         Still { memory: self, ledger: self.ledger.read() }
     }
@@ -293,12 +303,13 @@ impl Memory {
         self.ledger.read().members.iter().map(|(namespace, members)| (*namespace, members.len())).collect()
     }
 
-    /// Whether a slot holds a document now, and of which namespace.
+    /// The namespace of the document that a slot holds now; `None` without a document.
     pub(crate) fn namespace_of(&self, slot: Slot) -> Option<NamespaceId> {
         self.ledger.read().homes.get(slot.0 as usize)?.map(|(namespace, _)| namespace)
     }
 
-    /// Puts rows while loading, in any order, also where an image has another document; no one reads yet.
+    /// Puts rows while loading, in any order. A row replaces the document that an image has in its
+    /// slot. No search reads yet.
     pub(super) fn load_rows(&self, rows: impl IntoIterator<Item = (NewRow, Commit)>) -> Result<()> {
         let mut writer = self.write();
         for (new, version) in rows {
@@ -313,7 +324,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Notes a slot without a document while loading.
+    /// Records while loading that a slot has no document.
     pub(super) fn load_free(&self, Tenancy { slot, generation }: Tenancy) -> Result<()> {
         self.reserve(std::iter::once(slot))?;
         let mut writer = self.write();
@@ -328,13 +339,14 @@ impl Memory {
         Ok(())
     }
 
-    /// Says while loading that a document in its slot has another version.
+    /// Sets the version of the document in a slot, while loading.
     pub(super) fn load_version(&self, slot: Slot, version: Commit) {
         self.slots.touch(slot, version);
     }
 
-    /// Takes up the cells and ids of an image from its file, which has so many slots: the sections with these numbers
-    /// are cells, where ids begin, and ids. Only for a memory without slots; no one reads yet.
+    /// Takes up the cells and ids of an image of `n_slots` slots from its file. The last argument
+    /// numbers its sections: cells, where ids begin, and ids. The memory must have no slots, and no
+    /// search reads yet.
     pub(super) fn adopt(
         &self,
         image: Image,
@@ -345,8 +357,8 @@ impl Memory {
         self.slots.cells.adopt(file, image.section(cells).0, n_slots)?;
         self.slots.exact.reserve(n_slots).map_err(std::io::Error::other)?;
         self.slots.n_slots.store(n_slots, Ordering::Release);
-        // It was read through to be checked. From here on its arrays are looked at, which are maps of their own, and few
-        // of its ids.
+        // The check of the image has read all of it into memory. From now on only its arrays are
+        // read, through maps of their own, and few of its ids.
         for section in (0..).take_while(|&section| image.section(section).0 > 0) {
             // SAFETY: an image's bytes are a view of its file.
             unsafe { arena::let_go(image.bytes(section)) };
@@ -355,7 +367,7 @@ impl Memory {
         let mut writer = self.write();
         let ledger = &mut *writer.ledger;
         ledger.homes.resize(n_slots, None);
-        // Neighbours are mostly of one namespace: it is looked up once for all of them.
+        // Neighbouring slots are mostly of one namespace, which is looked up once for all of them.
         let (mut namespace, mut members) = (NamespaceId::default(), Vec::with_capacity(n_slots));
         for slot in 0..n_slots as u32 {
             let Some(cell) = self.slots.cell(Slot(slot)).filter(|cell| cell.life.goes_on()) else { continue };
@@ -375,8 +387,9 @@ impl Memory {
         Ok(())
     }
 
-    /// Ends loading: what has a document and is not held by the graph waits to be linked, if its namespace is; what has
-    /// none is free, unless a walk may still pass through it.
+    /// Ends loading by sorting all slots. A document that the graph does not hold (`is_held`) waits
+    /// in the tail, or is loose if its namespace has no links. A slot without a document is free,
+    /// unless the graph holds it: a walk may still pass through it.
     pub(super) fn settle(&self, is_held: impl Fn(Slot) -> bool) {
         let index = self.index.as_ref();
         let mut ledger = self.ledger.write();
@@ -389,11 +402,11 @@ impl Memory {
                 (true, ..) => {}
             }
         }
-        // They are used from the end.
+        // Slots are given out from the end of `free`: the lowest comes first.
         ledger.free.reverse();
     }
 
-    /// Bytes that bookkeeping takes, beside vectors, codes and links.
+    /// Bytes of bookkeeping: all but vectors, codes and links.
     pub(crate) fn n_bytes_of_rest(&self) -> usize {
         let ledger = self.ledger.read();
         let members = ledger.n_documents * size_of::<Slot>() + ledger.members.len() * BYTES_OF_A_NAMESPACE;
@@ -403,7 +416,7 @@ impl Memory {
     }
 }
 
-/// About what a namespace takes beside its members' slots.
+/// Approximate bytes of a namespace beside its members' slots.
 const BYTES_OF_A_NAMESPACE: usize = 64;
 
 impl Slots {
@@ -437,7 +450,7 @@ impl Slots {
         NamespaceId(self.cell(slot).map_or(0, |cell| cell.namespace.load(Ordering::Relaxed)))
     }
 
-    /// Whether a slot's document exists as far as is known now.
+    /// Whether a slot's document exists as of the newest commit applied.
     pub(crate) fn is_alive(&self, slot: Slot) -> bool {
         self.cell(slot).is_some_and(|cell| cell.life.goes_on())
     }
@@ -447,13 +460,13 @@ impl Slots {
         self.cell(slot).is_some_and(|cell| cell.life.goes_beyond(oldest.0))
     }
 
-    /// Whether a slot's document was there by a commit.
+    /// Whether a slot's document was put at `commit` or before.
     pub(crate) fn existed_by(&self, slot: Slot, commit: Commit) -> bool {
         self.cell(slot).is_some_and(|cell| cell.life.began_by(commit.0))
     }
 
-    /// The id and version of a slot's document, which exists at a commit that the caller looks at; `None` if it has
-    /// changed since.
+    /// The id and version of a slot's document; `None` if it has changed since `commit`. The
+    /// document exists at `commit`, and the caller holds a view of that commit.
     pub(crate) fn identity(&self, slot: Slot, commit: Commit) -> Option<(DocId, Commit)> {
         let cell = self.cell(slot)?;
         let version = Commit(cell.version.load(Ordering::Acquire));
@@ -461,14 +474,15 @@ impl Slots {
         Some((self.id(slot)?, version))
     }
 
-    /// The id of a slot's document, which exists at a commit that the caller looks at.
+    /// The id of a slot's document. It exists at a commit of which the caller holds a view.
     pub(crate) fn id(&self, slot: Slot) -> Option<DocId> {
-        // SAFETY: the document exists at a commit that the caller looks at, so that its slot is not written.
+        // SAFETY: the document exists at a commit of which the caller holds a view, so its slot is
+        // not written.
         let id = self.id_cell(slot).and_then(|id| unsafe { &*id.0.get() }.id());
         id.or_else(|| self.kept_ids.get()?.find(slot))
     }
 
-    /// Whether a slot's document exists at a commit, in whatever namespace.
+    /// Whether a slot's document exists at a commit, in any namespace.
     pub(crate) fn exists_at(&self, slot: Slot, commit: Commit) -> bool {
         self.cell(slot).is_some_and(|cell| cell.life.exists_at(commit.0))
     }
@@ -478,8 +492,9 @@ impl Slots {
         Commit(self.cell(slot).map_or(0, |cell| cell.version.load(Ordering::Acquire)))
     }
 
-    /// A slot as an image holds it, of a commit that the caller looks at; without a document then, generation and
-    /// namespace. `version` is the document's at that commit.
+    /// A slot as an image of `commit` holds it. `version` is the document's at that commit. Without
+    /// a document then, only generation and namespace are set. The caller holds a view of the
+    /// commit.
     pub(crate) fn cell_bytes(&self, slot: Slot, commit: Commit, version: Commit) -> [u8; CELL_BYTES] {
         let mut bytes = [0; CELL_BYTES];
         let Some(cell) = self.cell(slot) else { return bytes };
@@ -515,7 +530,7 @@ impl Slots {
         }
     }
 
-    /// Begins to fetch whose a slot is.
+    /// Prefetches a slot's cell into the CPU cache.
     #[inline(always)]
     pub(crate) fn prefetch_cell(&self, slot: Slot) {
         if let Some(cell) = self.cell(slot) {
@@ -523,13 +538,13 @@ impl Slots {
         }
     }
 
-    /// The first slot below the highest that was neither put nor noted as free; `None` if there is none.
+    /// The first slot below the highest that was neither put nor noted as free.
     pub(super) fn first_unknown(&self) -> Option<Slot> {
         (0..self.n_slots() as u32).map(Slot).find(|&slot| self.tenancy(slot).generation == 0)
     }
 }
 
-/// Whether cells of an image have a version that its commit could not know.
+/// Whether a document in an image's cells has a later version than the image's commit.
 pub(super) fn has_later_versions(cells: &[u8], commit: Commit) -> bool {
     let word = |cell: &[u8], at: usize| cell[at..].first_chunk::<8>().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
     let (version, died) = (std::mem::offset_of!(Cell, version), 8);
@@ -571,8 +586,8 @@ impl Ledger {
 }
 
 impl Applying<'_> {
-    /// Applies a commit that is not published yet. New slots must come from one [`Allocation`] made since the last
-    /// call, in its order, and room for them be reserved.
+    /// Applies a commit that is not published yet. New slots come, in order, from one
+    /// [`Allocation`] made since the last call. Room for them is reserved.
     pub(crate) fn apply(&mut self, changes: Changes, commit: Commit) {
         let n_reused = changes.put.len().min(self.ledger.free.len());
         let n_free = self.ledger.free.len() - n_reused;
@@ -598,7 +613,7 @@ impl Applying<'_> {
         let NewRow { tenancy: Tenancy { slot, generation }, namespace, id, comparable } = new;
         let slots = &self.memory.slots;
         let Some(cell) = slots.cell(slot) else { return };
-        // SAFETY: the slot was never used, or was retired: no view that its last document existed in is looked at any
+        // SAFETY: the slot was never used, or was retired: no view shows its last document any
         // more, and no link leads to it. Only the committer writes slots, and it holds the ledger.
         unsafe { slots.exact.put(slot, &comparable.row) };
         if let Some(index) = &self.memory.index {
@@ -615,7 +630,7 @@ impl Applying<'_> {
         slots.n_slots.fetch_max(slot.0 as usize + 1, Ordering::Release);
     }
 
-    /// Takes a slot's document away, from a commit on.
+    /// Ends a slot's document from `commit` on.
     fn release(&mut self, slot: Slot, commit: Commit) {
         if !self.ledger.dismiss(slot) {
             return;
@@ -624,13 +639,13 @@ impl Applying<'_> {
             cell.life.end(commit.0);
         }
         match &self.memory.index {
-            // The linker retires it, once no link leads to it.
+            // The linker retires the slot once no link leads to it.
             Some(index) => index.note_death(slot, self.memory.slots.namespace(slot)),
             None => self.memory.retire([slot], Commit(commit.0 - 1)),
         }
     }
 
-    /// Takes a census as of a commit.
+    /// Enters the counts as of a commit into the census.
     fn count(&self, since: Commit) {
         let (ledger, n_slots) = (&self.ledger, self.memory.slots.n_slots());
         let n_namespaces = ledger.members.len();

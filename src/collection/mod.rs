@@ -1,31 +1,35 @@
-//! One collection: where documents meet the store and memory.
+//! One collection: its documents, their rows in the store, and its state in memory.
 //!
-//! [`Collection`] and [`Namespace`] are handles; [`State`] is the collection they share; [`Live`] is what it consists
-//! of while it is open. Only this floor knows both vectors in memory and rows on disk.
+//! [`Collection`] and [`Namespace`] are handles. All handles of a collection share one [`State`].
+//! It points to [`Live`], the parts of the open collection. Only this floor knows both vectors in
+//! memory and rows on disk.
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`check`] | what may come in |
-//! | [`batch`], [`plan`], [`commit`] | operations; folding them into one draft; committing it |
-//! | [`mod@write`], [`writer`], [`read`], [`facet`], [`search`], [`query`], [`diversity`], [`figures`] | the verbs |
+//! | [`check`] | input checks |
+//! | [`batch`], [`plan`], [`commit`] | gathering operations; folding them into one draft; committing it |
+//! | [`mod@write`], [`writer`], [`read`], [`order`], [`facet`], [`sample`], [`search`], [`query`], [`diversity`], [`figures`], [`indexes`] | the verbs |
 //! | [`fetch`] | rows, by id or by slot |
-//! | [`memory`], [`names`], [`census`] | what is held in memory |
-//! | [`moment`], [`snapshot`] | a namespace at one commit: what the verbs that read are given; reading one more than once |
-//! | [`life`] | when a slot's document exists |
-//! | [`fields`], [`matching`] | the index of metadata; which documents match a filter |
-//! | [`schema`], [`own_metadata`] | what metadata documents may have; the collection's own |
-//! | [`exact`], [`residency`] | exact vectors, wherever they are; how much is in memory |
-//! | [`index`], [`linker`], [`waiting`] | graph and tail; who links; waiting for that, and what keeps it from going on |
-//! | [`persist`], [`image`] | writing down the graph, and all that is in memory |
-//! | [`load`], [`rows`], [`changed`], [`regraph`] | taking it up at open |
+//! | [`memory`], [`names`], [`census`] | state in memory: slots; names of namespaces; counts |
+//! | [`moment`], [`snapshot`] | a namespace at one commit, which every read verb gets; reading one commit more than once |
+//! | [`life`] | the visibility interval of a slot's document |
+//! | [`fields`], [`words`], [`shelf`] | the metadata index; the full-text index; the LRU cache of both |
+//! | [`matching`] | which documents match a filter |
+//! | [`schema`], [`own_metadata`] | which metadata documents may have; the collection's own metadata |
+//! | [`exact`], [`residency`] | exact vectors, wherever they are; the memory limit |
+//! | [`index`], [`linker`], [`waiting`] | graph and tail; the thread that links; waiting for it, and what keeps it from going on |
+//! | [`persist`], [`image`] | writing the graph, and images of all memory |
+//! | [`load`], [`rows`], [`changed`], [`regraph`] | recovery at open |
 //! | [`vacuum`] | giving space back at once |
 //! | [`verify`] | comparing all of it |
 //!
-//! Locks, in the order in which they may be taken: `Admission::changing`, the store's committer section, `Index::busy`,
-//! `Persist::state`, a memory's ledger (several collections' by number), a memory's retired slots. `Live::namespaces`
-//! is held only to read or replace its value, and so are what is known of fields and words; their caches only to look
-//! something up or to change one entry. A search of the only namespace, if that is the default one, takes none but
-//! these, and without filter and words none at all.
+//! Threads take locks in this order: `Admission::changing`, the store's committer section,
+//! `Index::busy`, `Persist::state`, a memory's ledger (of several collections by their number), a
+//! memory's retired slots. Three locks are held only to read or replace their value:
+//! `Live::namespaces`, the field catalog, and the progress of the full-text index. The caches of
+//! both indexes are locked only to look something up or to change one entry. Where the default
+//! namespace holds all documents, a search takes no lock but these. Without filter and words it
+//! takes none at all, unless two commits come between its view and its counts.
 
 pub(crate) mod batch;
 mod candidates;
@@ -113,32 +117,32 @@ use crate::value::Value;
 /// Keeps the database open as long as a handle holds it.
 pub(crate) type Keeper = Arc<dyn Any + Send + Sync>;
 
-/// A named set of documents with one configuration, and its default namespace.
+/// A named set of documents with one configuration, and a handle to its default namespace.
 ///
-/// A handle, cheap to clone and to send between threads. Documents live in namespaces, whose ids are apart from each
-/// other: a `Collection` speaks to its default namespace, and through it has all the verbs of [`Namespace`];
-/// [`namespace`](Collection::namespace) speaks to another.
+/// The handle is cheap to clone and to send between threads. Documents live in namespaces, and each
+/// namespace has ids of its own. A `Collection` has all verbs of [`Namespace`], which act on its
+/// default namespace; [`namespace`](Collection::namespace) returns a handle to another one.
 #[derive(Clone)]
 pub struct Collection {
     default: Namespace,
 }
 
-/// A partition of a collection, such as one agent's or one session's documents.
+/// A partition of a collection, such as the documents of one agent or one session.
 ///
-/// Namespaces share their collection's configuration and cost nothing while empty; there may be millions. A namespace
-/// sees only its own documents: an id in one has nothing to do with the same id in another. It comes into being with
-/// its first document.
+/// Namespaces share the configuration of their collection. A collection may have millions of them,
+/// and an empty one costs nothing. A namespace sees only its own documents: the same id in two
+/// namespaces names two documents. The first document written to a namespace creates it.
 #[derive(Clone)]
 pub struct Namespace {
     state: Arc<State>,
     /// Empty for the default namespace.
     name: Arc<str>,
-    /// When what is written through the handle is acknowledged, if not as the database's options say.
+    /// The durability of writes through this handle; `None` takes that of the database's `Options`.
     durability: Option<Durability>,
     keeper: Keeper,
 }
 
-/// A collection as all its handles see it.
+/// The part of a collection that all its handles share.
 pub(crate) struct State {
     pub(crate) id: CollectionId,
     pub(crate) config: CollectionConfig,
@@ -153,12 +157,12 @@ enum Presence {
     Closed,
 }
 
-/// What an open collection consists of.
+/// The parts of an open collection.
 pub(crate) struct Live {
     pub(crate) id: CollectionId,
     pub(crate) config: CollectionConfig,
     pub(crate) created_at_ms: u64,
-    /// The collection's own; an object. Changed in the committer section.
+    /// The collection's own metadata, an object. It changes only in the committer section.
     metadata: ArcSwap<Value>,
     pub(crate) store: Arc<Store>,
     pub(crate) families: Families,
@@ -170,20 +174,20 @@ pub(crate) struct Live {
     pub(crate) admission: Admission,
     /// Wakes the linker.
     pub(crate) bell: Arc<Bell>,
-    /// What keeps work in the background from going on.
+    /// The errors that keep background work from going on.
     obstacles: Obstacles,
     pub(crate) persist: Persist,
     pub(crate) budget: Arc<Budget>,
-    /// Exact vectors that are on their way to where they are held.
+    /// The loading of exact vectors that is under way.
     bringing: Mutex<Option<Bringing>>,
-    /// Rung when they are there, or will not come.
+    /// Rung when `bringing` ends, whether or not all vectors came.
     brought: Waiting,
-    /// A commit up to which all that changed the collection lies.
+    /// An upper bound of the last commit that changed the collection.
     last_change: AtomicU64,
     pub(crate) opening: Opening,
 }
 
-/// What all collections of a database have in common.
+/// The parts that all collections of a database share.
 #[derive(Clone)]
 pub(crate) struct Common {
     pub(crate) store: Arc<Store>,
@@ -196,17 +200,20 @@ impl Collection {
         Collection { default: Namespace { state, name: "".into(), durability: None, keeper } }
     }
 
-    /// The collection's name, as it is now.
+    /// The collection's current name.
     pub fn name(&self) -> String {
         self.state.name()
     }
 
-    /// What the collection is, for ever. What metadata it indexes and admits is what it began with.
+    /// The configuration of the collection. Its indexed paths are those of the creation, and its
+    /// schema is that of the last opening. [`indexed_fields`](Collection::indexed_fields) and
+    /// [`schema`](Collection::schema) return the current ones.
     pub fn config(&self) -> &CollectionConfig {
         &self.state.config
     }
 
-    /// The namespace with a name of 1 to 256 bytes. It need not exist yet.
+    /// A handle to the namespace with this name of 1 to 256 bytes. The namespace need not exist
+    /// yet.
     ///
     /// # Errors
     /// `InvalidName` for an empty or overlong name.
@@ -215,21 +222,21 @@ impl Collection {
         Ok(Namespace { name: name.into(), ..self.default.clone() })
     }
 
-    /// The same collection, through a handle whose writes, and those of its namespaces, are acknowledged otherwise; see
-    /// [`Namespace::with_durability`].
+    /// A handle to the same collection whose writes use `durability`, also those through its
+    /// namespaces; see [`Namespace::with_durability`].
     #[must_use]
     pub fn with_durability(&self, durability: Durability) -> Collection {
         Collection { default: self.default.with_durability(durability) }
     }
 
-    /// The names of the namespaces that hold documents and begin with a prefix, in order; with an empty one, of all.
-    /// The default namespace has no name and is not listed.
+    /// The names of the namespaces that hold documents and begin with `prefix`, in byte order. An
+    /// empty prefix lists all of them. The default namespace has no name and is not listed.
     ///
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
     pub fn namespaces(&self, prefix: &str) -> Result<Vec<String>> {
         let live = self.state.live()?;
-        // In this order: a namespace has its name before it has a document.
+        // Documents first, names second: a namespace gets its name before its first document.
         let inhabited: std::collections::HashSet<_> = live.memory.inhabited().into_iter().collect();
         let namespaces = live.namespaces.read();
         let named = namespaces.from(prefix).take_while(|(name, _)| name.starts_with(prefix));
@@ -237,8 +244,8 @@ impl Collection {
         Ok(named.map(|(name, _)| name.to_string()).collect())
     }
 
-    /// Deletes every document of a namespace, all in one commit; there is no such namespace then. One that has none is
-    /// no error.
+    /// Deletes every document of a namespace in one commit, and with them the namespace. A
+    /// namespace without documents is no error.
     ///
     /// # Errors
     /// `InvalidName` for an empty or overlong name; otherwise as for every write.
@@ -287,10 +294,10 @@ impl Namespace {
         &self.name
     }
 
-    /// The same namespace, through a handle whose writes are acknowledged otherwise than
-    /// [`Options::durability`](crate::Options::durability) says: those of its own verbs and of its
-    /// [`writer`](Namespace::writer). A [`Batch`](crate::Batch) has a
-    /// [durability of its own](crate::Batch::durability).
+    /// A handle to the same namespace whose writes use `durability` instead of
+    /// [`Options::durability`](crate::Options::durability). This holds for its own verbs and for
+    /// its [`writer`](Namespace::writer). A [`Batch`](crate::Batch) has a [durability of its
+    /// own](crate::Batch::durability).
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -336,7 +343,8 @@ impl State {
         String::clone(&self.name.load())
     }
 
-    /// From now on every handle looks at this; calls under way go on with what they began with.
+    /// Makes every handle use `live` from now on. Calls under way finish with the one they began
+    /// with.
     pub(crate) fn look_at(&self, live: Arc<Live>) {
         self.presence.store(Arc::new(Presence::Here(live)));
     }
@@ -345,7 +353,8 @@ impl State {
         self.name.store(Arc::new(name.to_owned()));
     }
 
-    /// The open collection, or why there is none. Every verb comes by here before it takes a lock.
+    /// The open collection, or the error that says why there is none. Every verb calls this before
+    /// it takes a lock.
     pub(crate) fn live(&self) -> Result<Arc<Live>> {
         process::check()?;
         match &**self.presence.load() {
@@ -355,12 +364,13 @@ impl State {
         }
     }
 
-    /// From now on every handle says that the collection was dropped. Returns what it consisted of.
+    /// Marks the collection as dropped, for every handle. Returns its parts if it was open.
     pub(crate) fn leave_dropped(&self) -> Option<Arc<Live>> {
         self.leave(Presence::Dropped)
     }
 
-    /// From now on every handle says that the database is closed.
+    /// Marks the database as closed, for every handle. Returns the collection's parts if it was
+    /// open.
     pub(crate) fn leave_closed(&self) -> Option<Arc<Live>> {
         self.leave(Presence::Closed)
     }
@@ -390,23 +400,23 @@ impl Live {
         Loaded::empty(memory, &entry.config).into_live(common, id, entry, families)
     }
 
-    /// Where the collection's rows are read from.
+    /// The rows of the collection: those of the snapshot, or without one the present ones.
     pub(crate) fn source<'l>(&'l self, snapshot: Option<&'l EngineSnapshot>) -> Source<'l> {
         Source { rocks: self.store.rocks(), families: &self.families, snapshot, config: &self.config, cancel: None }
     }
 
-    /// Takes note of a commit that changed the collection, and these of its slots. In the committer section.
+    /// Records that `commit` changed these slots of the collection. Only in the committer section.
     pub(crate) fn note_change(&self, commit: Commit, slots: impl Iterator<Item = Slot>) {
         self.persist.note_changed(slots);
         self.last_change.fetch_max(commit.0, Ordering::AcqRel);
     }
 
-    /// A commit up to which all that changed the collection lies.
+    /// An upper bound of the last commit that changed the collection.
     pub(crate) fn last_change(&self) -> Commit {
         Commit(self.last_change.load(Ordering::Acquire))
     }
 
-    /// The number of a namespace; one that nothing has if the name has never had a document.
+    /// The number of a namespace; [`NamespaceId::UNUSED`] if the name never had a document.
     pub(crate) fn find_namespace(&self, name: &str) -> NamespaceId {
         if name.is_empty() {
             return NamespaceId::default();
@@ -414,11 +424,12 @@ impl Live {
         self.namespaces.read().find(name).unwrap_or(NamespaceId::UNUSED)
     }
 
-    /// Waits while too many documents wait to be linked.
+    /// Waits while too many documents wait to be linked: while the tail is full.
     ///
     /// # Errors
-    /// What keeps writing or linking from going on: `ReadOnly`, `OutOfMemory`, `MemoryLimit`; what ends the wait:
-    /// `Deadline`, `Cancelled`.
+    /// The error that keeps writing or linking from going on, such as `ReadOnly`, `OutOfMemory` or
+    /// `MemoryLimit`; `Closed` or `Storage` if the linker has stopped; `Deadline` or `Cancelled` if
+    /// `stop` ends the wait.
     pub(crate) fn wait_for_room(&self, stop: &Stop) -> Result<()> {
         self.store.check_writable()?;
         match &self.memory.index {
@@ -437,10 +448,11 @@ impl Live {
         }
     }
 
-    /// Waits until work in the background is done.
+    /// Waits until `is_done` holds. `waiting` is rung by the background work that makes it hold.
     ///
     /// # Errors
-    /// What one of the tasks that it takes has met since; `Closed` if the linker has stopped.
+    /// The error that one of `tasks` met since the call began; `Closed` or `Storage` if the linker
+    /// has stopped.
     fn wait_for_work(&self, waiting: &Waiting, tasks: &[Task], is_done: impl Fn() -> bool) -> Result<()> {
         let began = Instant::now();
         self.bell.ring();
@@ -451,15 +463,16 @@ impl Live {
         })
     }
 
-    /// A vector of a namespace as it is compared, and its code. That is made again when it is put, should codes or the
-    /// namespace's number be other ones by then.
+    /// A vector of a namespace as it is compared, and its code. Putting the vector encodes it again
+    /// if the codebook or the namespace's number has changed by then.
     pub(crate) fn prepare(&self, namespace: NamespaceId, vector: &[f32], norm: f64) -> Comparable {
         let row = self.comparable_by(vector.to_vec(), norm);
         let code = self.memory.index.as_ref().and_then(|index| index.encode(&row, namespace));
         Comparable { row, code }
     }
 
-    /// A vector whose norm is known, as it is compared.
+    /// A vector as it is compared: at unit length where only directions count. `norm` is its
+    /// length.
     pub(crate) fn comparable_by(&self, mut vector: Vec<f32>, norm: f64) -> Vec<f32> {
         if self.config.compares_directions() {
             distance::normalize_by(&mut vector, norm);
@@ -468,7 +481,7 @@ impl Live {
     }
 }
 
-/// How a collection compares vectors.
+/// The distance function by which a collection compares vectors.
 ///
 /// # Errors
 /// `InvalidConfig` for a distance that is not registered.
@@ -484,9 +497,9 @@ pub(crate) fn ranker_of(config: &CollectionConfig, options: &Options) -> Result<
     Ok(Ranker::Custom(distance))
 }
 
-/// Memory for a collection without documents. `folder` is the database's, `codebook` what codes are made by, where
-/// there are some. Vectors are held where nothing else can be compared; elsewhere once it is known that there is room
-/// for them (`Budget::add`).
+/// Memory for a collection without documents. `folder` is the database's; `codebook` says how codes
+/// are made, where there are codes. Vectors are held from the start where nothing else can be
+/// compared. Elsewhere [`Budget::add`] decides whether there is room for them.
 pub(crate) fn new_memory(
     config: &CollectionConfig,
     options: &Options,

@@ -1,7 +1,8 @@
 //! One namespace of a collection as of one commit: all that a reader may ask for.
 //!
-//! A [`Moment`] takes its view and its counts together, and holds exactly one namespace. What the collection is now
-//! is not in reach of whoever has one: an answer cannot mix two commits or two namespaces.
+//! A [`Moment`] takes its view and its counts together, and holds exactly one namespace. It gives
+//! no access to the collection's present state. So an answer cannot mix two commits or two
+//! namespaces.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -32,26 +33,29 @@ const SMALL_SHARE: usize = 8;
 
 /// One namespace of an open collection at one commit.
 pub(crate) struct Moment {
-    // Goes first: who closes waits until the collection is no one's any more, and the view holds the engine.
+    // The view is dropped before `live`: closing waits until nobody holds the collection, and by
+    // then no view may hold the storage engine.
     view: Arc<View>,
     live: Arc<Live>,
     namespace: NamespaceId,
     n_members: usize,
     n_documents: usize,
     n_slots: usize,
-    /// The slots of the namespace, in no order, where they were listed.
+    /// The slots of the namespace, in no order, if they were listed.
     members: Option<Box<[Slot]>>,
 }
 
-/// How a moment lists the slots of its namespace.
+/// When a moment lists the slots of its namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Listing {
     Never,
-    /// Where the collection has others, and they are too few to be linked.
+    /// If the collection has other documents, and the namespace has at most `least_linked()` of its
+    /// own.
     IfSmall,
-    /// There too, and where they are a small part of the collection's.
+    /// As `IfSmall`, and if the namespace has at most one in `SMALL_SHARE` of the collection's
+    /// documents.
     IfFew,
-    /// Where the collection has others.
+    /// If the collection has other documents.
     IfShared,
 }
 
@@ -67,15 +71,15 @@ impl Listing {
 }
 
 impl Moment {
-    /// A namespace as of the last commit. Takes no lock where one namespace has all documents of the collection, if
-    /// that is the default one.
+    /// A namespace as of the last commit. Takes no lock for the default namespace if that has all
+    /// documents of the collection, unless two commits come between its view and its counts.
     pub(super) fn last(live: Arc<Live>, name: &str, listing: Listing) -> Moment {
-        // Those several share are counted under the lock in any case.
+        // Namespaces that share documents are counted under the lock in any case.
         if live.memory.hints_at_several() {
             return Moment::last_still(live, name, listing);
         }
-        // In this order. A namespace that is found later than the view has documents from a later commit on at the
-        // earliest.
+        // The view comes first. A namespace found after it has documents from a later commit on at
+        // the earliest.
         let view = live.store.view();
         failpoint::hit("moment.viewed");
         let (namespace, census) = (live.find_namespace(name), live.memory.census_at(view.commit));
@@ -88,10 +92,10 @@ impl Moment {
         }
     }
 
-    /// The same under the lock that commits are applied under.
+    /// As [`Moment::last`], under the lock that commits are applied under.
     fn last_still(live: Arc<Live>, name: &str, listing: Listing) -> Moment {
         let still = live.memory.still();
-        // Nothing is half applied now: view, names and counts are of one commit.
+        // No commit is half applied now: view, names and counts are of one commit.
         let (view, namespace, census) = (live.store.view(), live.find_namespace(name), still.census());
         let members = still.members(namespace);
         let n_members = members.len();
@@ -150,7 +154,7 @@ impl Moment {
         self.slots().is_visible(slot, self.namespace, self.view.commit)
     }
 
-    /// Those of some slots that hold a document of the namespace.
+    /// The slots that hold a document of the namespace.
     pub(super) fn those_of(&self, mut slots: Vec<Slot>) -> Vec<Slot> {
         slots.retain(|slot| self.has(*slot));
         slots
@@ -161,12 +165,13 @@ impl Moment {
         self.index().is_none_or(|index| index.is_linked(self.namespace, self.commit()))
     }
 
-    /// How many documents are linked with each other where those of the namespace are.
+    /// The number of documents in the part of the graph that a walk in the namespace covers.
     pub(super) fn n_walked(&self) -> usize {
         if self.index().is_some_and(Index::is_undivided) { self.n_documents } else { self.n_members }
     }
 
-    /// The slots of the namespace, in no order: listed now, if there was no commit since, or found by looking at all.
+    /// The slots of the namespace, in no order. If commits came since, they are found by looking at
+    /// all slots.
     pub(super) fn list(&self) -> Vec<Slot> {
         if let Some(members) = self.members() {
             return members.to_vec();
@@ -184,7 +189,7 @@ impl Moment {
         (0..self.n_slots as u32).map(Slot).filter(|slot| self.has(*slot))
     }
 
-    /// The id and version of a slot's document, if it has not changed since.
+    /// The id and version of a slot's document, if it has not changed since the moment's commit.
     pub(super) fn unchanged(&self, slot: Slot) -> Option<(DocId, Commit)> {
         self.slots().identity(slot, self.view.commit)
     }
@@ -205,17 +210,18 @@ impl Moment {
         self.live.memory.index.as_ref()
     }
 
-    /// A vector whose norm is known, as it is compared.
+    /// A vector as it is compared: at unit length where only directions count. `norm` is its
+    /// length.
     pub(super) fn comparable_by(&self, vector: Vec<f32>, norm: f64) -> Vec<f32> {
         self.live.comparable_by(vector, norm)
     }
 
-    /// Exact vectors.
+    /// Reads exact vectors as of the commit.
     pub(super) fn reader(&self) -> Reader<'_> {
         self.live.reader(&self.view)
     }
 
-    /// What searches compare.
+    /// What a search of the index sees.
     pub(super) fn sight<'m>(&'m self, exact: &'m Reader<'m>) -> Sight<'m> {
         let (slots, ranker) = (self.slots(), self.ranker());
         let Moment { n_documents, n_members, n_slots, .. } = *self;
@@ -227,12 +233,12 @@ impl Moment {
         &self.live.memory.slots
     }
 
-    /// What the database's clock says, as times are compared.
+    /// The time of the database's clock in nanoseconds, as filters compare times.
     pub(super) fn now_ns(&self) -> i128 {
         self.live.store.options().clock.now_ns()
     }
 
-    /// Has the linker look for work.
+    /// Wakes the linker.
     pub(super) fn ring(&self) {
         self.live.bell.ring();
     }
@@ -258,7 +264,7 @@ impl Moment {
         }
     }
 
-    /// What tells the collection from all others: its number, and when it was created.
+    /// The collection's number and its time of creation, which tell it from all others.
     pub(super) fn origin(&self) -> (u32, u64) {
         (self.live.id.0, self.live.created_at_ms)
     }
@@ -273,7 +279,7 @@ impl Moment {
         self.live.fetch(&self.view.snapshot, slots)
     }
 
-    /// The same, unless the call has to end before.
+    /// As [`fetch`](Moment::fetch), unless `stop` ends the call.
     pub(super) fn fetch_unless(&self, stop: &Stop, slots: &[Slot]) -> Result<Vec<(Slot, DocumentRow)>> {
         let mut rows = Vec::with_capacity(slots.len());
         for slots in slots.chunks(Stop::EVERY) {
@@ -297,12 +303,13 @@ impl Moment {
         self.live.scan(&self.view.snapshot, range, visit)
     }
 
-    /// The slots that match a filter, as far as postings tell. Those of all namespaces.
+    /// The slots of all namespaces that match a filter, as postings tell.
     pub(super) fn bounds(&self, filter: &Filter) -> Bounds {
         self.live.bounds(&self.view, filter)
     }
 
-    /// What postings tell of a field, of all namespaces; `None` where it is not indexed, or they cannot be read.
+    /// What postings of a field tell, of all namespaces; `None` if it is not indexed, or they
+    /// cannot be read.
     pub(super) fn told_of_field<T>(
         &self,
         path: &str,
@@ -311,14 +318,14 @@ impl Moment {
         self.live.told_of_field(&self.view, path, tell)
     }
 
-    /// The fields that a filter tests and no document of any namespace has, as far as postings tell. Those that
-    /// documents had once are left out where only new ones are asked for.
+    /// The fields that a filter tests and no document of any namespace has, as postings tell. With
+    /// `only_new`, fields that documents once had are left out.
     pub(super) fn absent_fields(&self, filter: &Filter, only_new: bool) -> Vec<String> {
         let paths = filter.paths().into_iter();
         paths.filter(|path| self.live.is_absent(&self.view, path, only_new)).map(str::to_owned).collect()
     }
 
-    /// What documents of all namespaces have of the words that are asked for.
+    /// The postings of a query's words, in documents of all namespaces.
     pub(super) fn ask(&self, parsed: &Parsed, stop: &Stop) -> Result<Asked> {
         self.live.ask(&self.view, parsed, stop)
     }

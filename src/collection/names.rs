@@ -1,4 +1,5 @@
-//! The names of a collection's namespaces and their numbers, which are given out in order and never taken back.
+//! The names of a collection's namespaces and their numbers. Numbers are given out in order and
+//! never reused.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -40,7 +41,7 @@ impl Names {
         self.numbers.range::<str, _>(range).map(|(name, number)| (name, *number))
     }
 
-    /// The `n`th number that is still to be given out.
+    /// The unused number `n` places after the next one.
     pub(crate) fn free(&self, n: usize) -> NamespaceId {
         NamespaceId(self.next + n as u32)
     }

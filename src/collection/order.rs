@@ -1,7 +1,8 @@
 //! Scrolling in the order of a field's values.
 //!
-//! Postings lie in that order already: they are gone through value by value, from where the page before ended.
-//! Documents whose values are not all indexed are looked at themselves, as all are where the field is not.
+//! Postings are in that order already. They are read value by value, from where the page before
+//! ended. Documents whose values are not all indexed are read themselves, as are all if the field
+//! is not indexed.
 
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
@@ -26,7 +27,7 @@ use crate::value::Value;
 /// Where a document stands: the bytes that order its value, and its id.
 type Place = (Box<[u8]>, DocId);
 
-/// Values and documents in one direction or the other.
+/// The order of values and documents: ascending or descending.
 #[derive(Clone, Copy)]
 struct Direction {
     is_back: bool,
@@ -37,7 +38,7 @@ impl Direction {
         if self.is_back { b.cmp(a) } else { a.cmp(b) }
     }
 
-    /// What tells the order by a field from others.
+    /// A digest that tells the order by a field from others.
     fn digest(self, path: &str) -> u128 {
         let mut digest = Digest::new();
         digest.add(path.as_bytes());
@@ -45,7 +46,7 @@ impl Direction {
         digest.finish()
     }
 
-    /// The bytes that order a document by a field; `None` if it has nothing there that has an order.
+    /// The bytes that order a document by a field; `None` if no value there has an order.
     fn order(self, metadata: &Value, path: &str) -> Option<Box<[u8]>> {
         let values = values_of(metadata, path);
         let orders = values.iter().map(Term::bytes).filter_map(order_of);
@@ -53,7 +54,7 @@ impl Direction {
     }
 }
 
-/// The page as far as it has been found, in order, with one more if there is a next page.
+/// The page found so far, in order. It has one document more if there is a next page.
 struct Found {
     direction: Direction,
     after: Option<Place>,
@@ -62,7 +63,7 @@ struct Found {
 }
 
 impl Found {
-    /// Takes documents that come after all that were taken before, in any order.
+    /// Adds documents, in any order, that come after all that were added before.
     fn extend(&mut self, mut places: Vec<(Place, Slot)>) {
         let direction = self.direction;
         places.retain(|(place, _)| self.after.as_ref().is_none_or(|after| direction.compare(place, after).is_gt()));
@@ -129,7 +130,7 @@ impl Scroll {
             Some(((value, id), _)) if is_more => {
                 Some(Cursor { id: id.clone(), value: Some(OrderedValue { order, bytes: value.clone() }) })
             }
-            // A page of nothing gets no further.
+            // An empty page gets no further.
             None if is_more => self.after.clone(),
             _ => None,
         };
@@ -160,7 +161,8 @@ impl Scroll {
         let path = self.order_by.as_deref().unwrap_or_default();
         let direction = found.direction;
         let is_wanted = |slot: &u32| matching.possible.bits().contains(*slot) && moment.has(Slot(*slot));
-        // Those with values that are not indexed are looked at themselves, and let in where they belong.
+        // Documents with values that are not indexed are read themselves, and added where they
+        // belong.
         let incomplete = &*lookup.term(field, &Term::incomplete())? | &*lookup.overflowing()?;
         let doubtful: Vec<Slot> = incomplete.iter().filter(is_wanted).map(Slot).collect();
         let mut others: Vec<(Place, Slot)> = Vec::new();
@@ -172,7 +174,8 @@ impl Scroll {
             }
         }
         others.sort_unstable_by(|(a, _), (b, _)| direction.compare(b, a));
-        // Those that come before a value are let in, those that have it are returned.
+        // Of `others`, documents that come before `order` are added, and those that have it are
+        // returned.
         let mut take_others = |found: &mut Found, order: Option<&[u8]>| -> Vec<(Place, Slot)> {
             let mut same = Vec::new();
             while let Some((place, slot)) = others.pop() {
@@ -188,7 +191,7 @@ impl Scroll {
             }
             same
         };
-        // Slots of the value that is being gone through.
+        // The value being read, and its slots.
         let (mut order, mut slots) = (Box::<[u8]>::default(), RoaringBitmap::new());
         let start = found.after.as_ref().map(|(value, _)| value.clone());
         let mut settle = |found: &mut Found, order: &[u8], slots: &mut RoaringBitmap| -> Result<()> {
@@ -225,7 +228,7 @@ impl Scroll {
         Ok(())
     }
 
-    /// Where those of some slots stand that have this value and none that comes before it.
+    /// The places of those slots that have the value `order` and none that comes before it.
     fn places_of(
         &self,
         moment: &Moment,

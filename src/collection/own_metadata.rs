@@ -1,4 +1,4 @@
-//! The metadata of a collection itself: what programs note about it, such as which model made its vectors.
+//! The metadata of a collection itself: notes of programs, such as which model made its vectors.
 
 use std::sync::Arc;
 
@@ -18,13 +18,14 @@ impl Collection {
         Ok(Value::clone(&self.state().live()?.metadata.load()))
     }
 
-    /// Replaces the collection's own metadata, while reads and writes go on. The new metadata is an object of at most
-    /// 64 KiB as JSON ([`MAX_COLLECTION_METADATA_BYTES`]), nested at most as deeply as documents' metadata. Backups
-    /// contain it, and a rename keeps it. When the call returns, the change is on the disk.
+    /// Replaces the collection's own metadata, while reads and writes go on. The new metadata is an
+    /// object of at most 64 KiB as JSON ([`MAX_COLLECTION_METADATA_BYTES`]), nested at most as
+    /// deeply as documents' metadata. Backups contain it, and a rename keeps it. When the call
+    /// returns, the change is on the disk.
     ///
     /// # Errors
-    /// `InvalidMetadata` if it is neither an object nor null, which stands for the empty object; `LimitExceeded` if it is
-    /// too large or too deep; otherwise as for every write.
+    /// `InvalidMetadata` if `metadata` is neither an object nor null, which stands for the empty
+    /// object; `LimitExceeded` if it is too large or too deep; otherwise as for every write.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -42,7 +43,7 @@ impl Collection {
         let live = self.state().live()?;
         live.store.check_writable()?;
         let mut turn = live.store.turn()?;
-        // It may have been dropped before the section was entered.
+        // The collection may have been dropped before the section was entered.
         self.state().live()?;
         let (mut draft, mut entry) = (Draft::default(), live.entry(&self.name()));
         entry.metadata = metadata.clone();

@@ -1,17 +1,18 @@
-//! Writing the graph down: deltas as it changes, now and then a checkpoint of its rows, and an image of all that is in
-//! memory.
+//! Writing the graph to disk: a delta for each change, now and then a checkpoint of its rows, and
+//! an image of all memory.
 //!
-//! A delta is written for each batch of documents linked, to the same log as they were, by the linker and so never
-//! before the documents. A *save* writes the rows that have changed since the last one, with the cursor that says so;
-//! then the image; then it drops the deltas that both hold. Up to that moment the image before is still good with the
-//! deltas after it, so that a kill at any point costs nothing but the time to go through those deltas.
+//! The linker writes a delta for each batch of documents it has linked. The delta goes to the same
+//! write-ahead log (WAL) as the documents, and never before them. A *save* is a checkpoint. It
+//! writes the rows that have changed since the last save, with the cursor that says so, and then an
+//! image. Then it drops the deltas that both hold. Until then the image before is good with the
+//! deltas after it. So a kill at any point costs only the time to replay those deltas.
 //!
-//! In the background an image is written alone: when the collection has grown to a multiple of what the last one holds,
-//! and when nothing has been written for [`REST`]. Rows then stay as they are, and so do the deltas that lead on from
-//! them: an open without the image goes through these.
+//! In the background an image may be written alone. This happens when the collection has grown to a
+//! multiple of the last image, and when nothing has been written for [`REST`]. Rows then stay as
+//! they are, and so do the deltas after them: an open without the image replays these.
 //!
-//! If a delta cannot be written, none is until a save has made up for it: deltas have no gaps. What is written here is
-//! derived; failing to write it fails nothing else.
+//! Deltas have no gaps. If one cannot be written, none is until a save has made up for it.
+//! Everything written here is derived data: failing to write it fails nothing else.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,23 +35,25 @@ use crate::store::draft::Derived;
 use crate::store::graph::{CodebookRow, Cursor, GraphRow, RegionsRow, encode_delta};
 use crate::store::{image, key};
 
-/// A save is due when the deltas have grown by so many bytes...
+/// A save needs at least this number of bytes of deltas.
 const LEAST_BYTES: u64 = 64 << 20;
-/// ...and by this part of the image.
+/// A save also needs deltas of one byte for `IMAGE_SHARE` bytes of the image.
 const IMAGE_SHARE: u64 = 2;
 /// An image is due when `GROWTH` times as many slots have changed since the last image as it holds.
 const GROWTH: u64 = 3;
-/// Once nothing was written for [`REST`], an image is due when one slot in `REST_SHARE` has changed.
+/// In a collection at [`REST`], an image is due when one slot in `REST_SHARE` of the last image has
+/// changed.
 const REST_SHARE: u64 = 8;
-/// No image is due while fewer slots have changed: an open reads them as fast as an image.
+/// No image is due while fewer slots have changed: an open reads that many rows as fast as an
+/// image.
 const LEAST_CHANGED: usize = 4_096;
-/// How long nothing is written before a collection is at rest.
+/// A collection is at rest when nothing has been written for this time.
 const REST: Duration = Duration::from_secs(3);
-/// Bytes of deltas that an open goes through in the time that one changed slot takes.
+/// Bytes of deltas that an open replays in the time that reading one changed slot takes.
 const BYTES_PER_SLOT: u64 = 1 << 10;
-/// How long to wait between two saves that are due.
+/// The least time between two tries of a save that is due.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Bytes of rows written in one batch.
+/// Bytes of rows at which a batch is written.
 const BATCH_BYTES: usize = 4 << 20;
 
 /// What a save writes.
@@ -58,16 +61,17 @@ const BATCH_BYTES: usize = 4 << 20;
 pub(crate) enum Saving {
     /// Rows of the graph, and an image.
     All,
-    /// An image alone, where rows and the deltas that follow them are sound.
+    /// An image alone, if the rows and the deltas after them are sound.
     Image,
 }
 
-/// What has been written of a graph, and what has not.
+/// What of a collection's graph has been written to disk, and what has not.
 pub(crate) struct Persist {
     state: Mutex<State>,
-    /// Slots that commits have changed since the newest image. A leaf among locks.
+    /// Slots that commits have changed since the newest image. A leaf among locks: no other is
+    /// taken under it.
     changed: Mutex<RoaringBitmap>,
-    /// Bytes that an open would have to go through, as far as they come from deltas.
+    /// Bytes of deltas that an open without the image would replay.
     delta_bytes: AtomicU64,
     n_deltas: AtomicU64,
     n_delta_bytes_in_all: AtomicU64,
@@ -82,39 +86,45 @@ pub(crate) struct State {
     pub(crate) last_delta: u64,
     /// Slots whose rows have changed since the last checkpoint, one bit each.
     pub(crate) dirty: Dirty,
-    /// Deltas are not written until the next save.
+    /// Whether a delta is missing. None is written until the next save.
     pub(crate) lagging: bool,
-    /// Rows and deltas on disk are of no use, and are removed by the next save.
+    /// Whether rows and deltas on disk are of no use. The next save removes them.
     pub(crate) wipe: bool,
-    /// How often the graph had been made anew when this was last looked at.
+    /// The index's count of rebuilds when this was last compared.
     pub(crate) n_rebuilt: usize,
     pub(crate) cursor: Cursor,
-    /// The generation of the codebook that is written down; none where there is none, which says bytes from the origin.
+    /// The generation of the codebook on disk. `None` without one, which means bytes measured from
+    /// the origin.
     pub(crate) codebook: Option<u32>,
-    /// The regions that have a codebook there, and how many documents each had when it was measured.
+    /// The regions that have a codebook on disk, and how many documents each had when it was
+    /// measured.
     pub(crate) regions: BTreeMap<NamespaceId, u64>,
-    /// The same two as they were, until it is known that others were written.
+    /// `codebook` and `regions` as they were before a batch changed them, until that batch is known
+    /// to be written.
     told_before: Option<(Option<u32>, BTreeMap<NamespaceId, u64>)>,
-    /// The newest image is of other ones.
+    /// Whether the newest image was made with other codebooks than these.
     is_image_outdated: bool,
-    /// The delta that the newest image holds, and how many bytes it has.
+    /// The last delta that the newest image holds.
     pub(crate) imaged_delta: u64,
+    /// The newest image's size in bytes.
     pub(crate) image_bytes: u64,
-    /// How many slots it has, and how many had changed after it when the collection was opened.
+    /// The number of slots in the newest image.
     pub(crate) n_imaged: usize,
+    /// How many slots had changed after the newest image when the collection was opened.
     pub(crate) n_changed: usize,
-    /// How many of its codes are of no use, because others have taken their place.
+    /// How many codes in the newest image are of no use, because others have replaced them.
     n_outdated: usize,
-    /// Bytes of deltas that it holds, of those that are counted.
+    /// Bytes of deltas that the newest image holds, of those counted in `Persist::delta_bytes`.
     pub(crate) imaged_bytes: u64,
-    /// Bytes of deltas that were there at open.
+    /// Bytes of deltas that were found at open.
     pub(crate) delta_bytes: u64,
-    /// The last change that was seen, and when it was seen first.
+    /// The last change that was seen.
     seen: Commit,
+    /// When `seen` was seen first.
     seen_at: Option<Instant>,
-    /// When a save was last tried that was due.
+    /// When a due save was last tried.
     tried_at: Option<Instant>,
-    /// The collection was dropped: nothing more is written.
+    /// Whether the collection was dropped: nothing more is written.
     ended: bool,
 }
 
@@ -163,7 +173,7 @@ impl Dirty {
 }
 
 impl State {
-    /// Takes note of the last change. Returns how long it has been the last.
+    /// Notes the last change. Returns how long it has been the last.
     fn rests_for(&mut self, last_change: Commit) -> Duration {
         if self.seen != last_change {
             (self.seen, self.seen_at) = (last_change, None);
@@ -171,7 +181,8 @@ impl State {
         self.seen_at.get_or_insert_with(Instant::now).elapsed()
     }
 
-    /// If the last batch that told of codebooks was not written, it is yet to be told.
+    /// Takes back what the last batch told of codebooks, if that batch was not written, so that the
+    /// next one tells it again.
     fn untell(&mut self) {
         if let Some(before) = self.told_before.take() {
             (self.codebook, self.regions) = before;
@@ -193,24 +204,24 @@ impl Persist {
         }
     }
 
-    /// The commit up to which the newest image says what is there; `None` without one.
+    /// The commit up to which the newest image is valid; `None` without an image.
     pub(crate) fn imaged(&self) -> Option<Commit> {
         let cursor = self.state.lock().cursor;
         (cursor.image.0 > 0).then(|| cursor.image.max(cursor.covers))
     }
 
-    /// Takes note of slots that a commit changes.
+    /// Notes the slots that a commit changes.
     pub(crate) fn note_changed(&self, slots: impl Iterator<Item = Slot>) {
         self.changed.lock().extend(slots.map(|slot| slot.0));
     }
 
-    /// What an open would have to go through after the image, in changed slots.
+    /// What an open would have to read and replay after taking up the image, in changed slots.
     fn n_behind(&self, state: &State) -> u64 {
         let n_bytes = self.delta_bytes.load(Ordering::Relaxed).saturating_sub(state.imaged_bytes);
         self.changed.lock().len() + (state.n_changed + state.n_outdated) as u64 + n_bytes / BYTES_PER_SLOT
     }
 
-    /// Whether an image is worth it once the collection is at rest.
+    /// Whether an image is worth writing once the collection is at rest.
     fn is_behind(&self, state: &State) -> bool {
         self.n_behind(state) >= (state.n_imaged as u64 / REST_SHARE).max(least_changed())
     }
@@ -237,12 +248,13 @@ fn least_changed() -> u64 {
 }
 
 impl Live {
-    /// Whether the graph is written down at all.
+    /// Whether the graph is written to disk at all: if the options ask for it, and this process is
+    /// the writer.
     fn is_persisted(&self) -> bool {
         self.store.options().persist_graph && !self.store.is_beside()
     }
 
-    /// Takes note of what changed in the graph, and writes it down.
+    /// Notes what changed in the graph, and writes it as a delta.
     pub(crate) fn record(&self, graph: &Graph, changes: &[Change]) {
         if changes.is_empty() || !self.is_persisted() {
             return;
@@ -253,7 +265,7 @@ impl Live {
             return;
         }
         state.dirty.note(&delta);
-        // A graph made anew does not go on from what is on disk.
+        // A rebuilt graph does not continue the one on disk.
         if state.lagging || self.is_rebuilt(&state) || !failpoint::allows("delta") {
             state.lagging = true;
             return;
@@ -280,8 +292,8 @@ impl Live {
         failpoint::hit("delta.written");
     }
 
-    /// The save that is due: so much has been written since the last one that another is worth it, or one has to make
-    /// up for deltas that were not written.
+    /// The save that is due, if any. A save is due when enough bytes of deltas have been written,
+    /// when it has to make up for missing deltas, or when an image is due.
     pub(crate) fn saving_due(&self) -> Option<Saving> {
         let n_bytes = self.persist.delta_bytes.load(Ordering::Relaxed);
         let mut state = self.persist.state.try_lock().filter(|state| !state.ended)?;
@@ -302,9 +314,9 @@ impl Live {
         })
     }
 
-    /// How long it takes until an image is due if nothing more is written; `None` if none will be.
+    /// The time until an image is due if nothing more is written; `None` if none will be.
     pub(crate) fn image_due_in(&self) -> Option<Duration> {
-        // Whoever has it may be about to change that.
+        // The holder of the lock may be about to change the answer.
         let Some(mut state) = self.persist.state.try_lock() else { return Some(PATIENCE) };
         if state.ended || !self.persist.is_behind(&state) || !self.store.is_writable() || !self.is_persisted() {
             return None;
@@ -314,36 +326,37 @@ impl Live {
         Some(rest.max(patience.unwrap_or_default()))
     }
 
-    /// Whether documents wait to be linked: what is written of the graph is soon out of date.
+    /// Whether documents wait to be linked. A graph written now would soon be out of date.
     fn is_linking(&self) -> bool {
         self.memory.index.as_ref().is_some_and(|index| index.tail().len() > 0)
     }
 
-    /// Whether rows and deltas on disk are the graph in memory, as long as nothing is linked.
+    /// Whether rows and deltas on disk equal the graph in memory. The answer holds while nothing is
+    /// linked.
     pub(super) fn is_written_down(&self) -> bool {
         let state = self.persist.state.lock();
         !state.lagging && !self.is_rebuilt(&state) && self.is_persisted()
     }
 
-    /// Whether the graph has been made anew since it was last written down.
+    /// Whether the graph has been rebuilt since its rows were last written.
     fn is_rebuilt(&self, state: &State) -> bool {
         self.memory.index.as_ref().is_some_and(|index| index.n_rebuilt() != state.n_rebuilt)
     }
 
-    /// How far the rows on disk have got.
+    /// The cursor of the rows on disk.
     pub(super) fn cursor(&self) -> Cursor {
         self.persist.state.lock().cursor
     }
 
-    /// Removes what is in files beside the engine's.
+    /// Removes the collection's image and its mapped vectors.
     pub(crate) fn remove_images(&self) -> Result<()> {
         let folder = self.store.folder();
         image::remove(folder, self.id).map_err(|error| Error::io("removing an image in", folder, error))
     }
 
-    /// Removes what is on disk of a graph that is of no use, so that the deltas of a new one follow.
+    /// Removes an unusable graph from disk, so that the deltas of a new one can follow.
     pub(crate) fn begin_graph_anew(&self) -> Result<()> {
-        // First, so that no later delta is taken to go on from it.
+        // Images go first, so that no later delta is taken to continue one of them.
         self.remove_images()?;
         let mut state = self.persist.state.lock();
         let last_delta = state.last_delta + 1;
@@ -362,8 +375,8 @@ impl Live {
         Ok(())
     }
 
-    /// Has what codes are made by be written too, unless what is there says the same; `always` also for how far they
-    /// can be trusted.
+    /// Adds the codebook to `batch`, unless the one on disk has the same generation. With `always`,
+    /// it is added in any case, because its measured recall may differ.
     fn put_codebook(&self, state: &mut State, batch: &mut Derived, always: bool) {
         state.untell();
         let points = self.memory.index.as_ref().map(Index::points);
@@ -396,8 +409,8 @@ impl Live {
         state.codebook = Some(codebook.book.generation);
     }
 
-    /// What codes are made by, without namespaces that have no documents any more. Those of their points that are still
-    /// in the graph lead nowhere but to each other.
+    /// The codebook without namespaces that have no documents any more. Points of such a namespace
+    /// that are still in the graph lead only to each other.
     fn codebook(&self) -> Option<Codebook> {
         let mut codebook = self.memory.index.as_ref()?.codebook()?;
         let is_group = |region: NamespaceId| region == NamespaceId::default() || region == LOOSE;
@@ -405,19 +418,20 @@ impl Live {
         Some(codebook)
     }
 
-    /// Whether there is something else to say of regions than is written down.
+    /// Whether the measured regions differ from those on disk.
     fn has_other_regions(&self, state: &State) -> bool {
         let regions = self.codebook().map(|codebook| measured(codebook.rows_of_regions()));
         regions.unwrap_or_default() != state.regions
     }
 
-    /// Writes down what has changed since the last time, and an image, unless there is one of the same. Linking waits
-    /// meanwhile.
+    /// Writes what has changed since the last save, and an image unless the newest one shows the
+    /// same. Linking waits meanwhile.
     pub(crate) fn save(&self, saving: Saving) -> Result<()> {
         if !self.is_persisted() || !failpoint::allows("save") {
             return Ok(());
         }
-        // While the lock is held no commit is under way, so that the view below shows all changes noted so far.
+        // No commit is under way while the guard is held, so the view taken later shows all changes
+        // noted so far.
         let last = self.store.hold();
         let changed = std::mem::take(&mut *self.persist.changed.lock());
         drop(last);
@@ -428,7 +442,8 @@ impl Live {
         saved.map(drop)
     }
 
-    /// The same. Returns whether there is an image of all that the last commit before the call left.
+    /// As [`save`](Self::save), without noting what it saves. Returns whether there is an image of
+    /// all that the last commit before the call left.
     fn save_changed(&self, saving: Saving) -> Result<bool> {
         let index = self.memory.index.as_ref().filter(|index| !index.is_broken());
         let _held = index.map(Index::hold);
@@ -436,7 +451,8 @@ impl Live {
         if state.ended {
             return Ok(false);
         }
-        // Only now: what is linked was written before this commit was looked at, or is told of by the log after it.
+        // The view is taken only now. What is linked was written before its commit, or the log
+        // after that tells of it.
         let view = self.store.view();
         let graph = index.map(Index::graph);
         let is_bare = saving == Saving::Image && graph.as_ref().is_some_and(|graph| self.may_skip_rows(graph, &state));
@@ -451,13 +467,13 @@ impl Live {
         let delta = if is_bare { state.last_delta } else { delta };
         let is_outdated = state.imaged_delta != delta || state.is_image_outdated;
         if image.0 == 0 || self.last_change() > image.max(covers) || is_outdated {
-            // A disk that is filled to the last byte by what is derived takes no documents.
+            // Derived data must not fill the disk: no document could be written then.
             let Footprint { index, rest, .. } = self.footprint();
             self.store.check_space(index.codes + index.links + rest)?;
-            // Everything that the image holds is in files then, so that the log need not vouch for it.
+            // Everything in the image is in files after this, so the log need not keep it.
             self.store.flush_families(std::iter::once(&self.families))?;
             failpoint::hit("save.flushed");
-            // It has more if there are more by the time it is written.
+            // The image has more slots than this if some are added while it is written.
             let n_slots = self.memory.slots.n_slots();
             state.image_bytes = self.write_image(&view, delta, graph.as_deref(), &state.regions)?;
             (state.imaged_delta, state.cursor.image) = (delta, view.commit);
@@ -469,7 +485,7 @@ impl Live {
         let cursor = Cursor { covers: view.commit, ..state.cursor };
         let mut batch = Derived::default();
         batch.put(&self.families.graph, key::CURSOR, &cursor.encode());
-        // A cursor without it would tell of a graph that an older version made.
+        // A cursor without a codebook would mean a graph that an older version made.
         self.put_codebook(&mut state, &mut batch, false);
         if !is_bare {
             batch.delete_range(&self.families.graph, &key::delta(0), &key::delta(cursor.delta + 1));
@@ -483,19 +499,21 @@ impl Live {
             state.imaged_bytes = 0;
             self.persist.delta_bytes.store(0, Ordering::Relaxed);
         }
-        // Whether it was made now or had nothing to be made for: the image is of the codes there are.
+        // A new image was written, or the old one still fits. Either way its codes are the present
+        // ones.
         (state.n_changed, state.n_outdated) = (0, 0);
         Ok(true)
     }
 
-    /// Whether an image may be written without the rows: these are sound, all deltas that follow them are there, and
-    /// where walks of regions begin, which images do not hold, is nothing but what deltas tell.
+    /// Whether an image may be written without the rows. The rows must be sound and followed by all
+    /// deltas. Images do not hold the entry points of regions, so neither the rows nor the graph
+    /// may have any.
     fn may_skip_rows(&self, graph: &Graph, state: &State) -> bool {
         let is_sound = !state.lagging && !state.wipe && !self.is_rebuilt(state);
         is_sound && !state.cursor.is_divided && graph.gates().is_empty()
     }
 
-    /// The commit up to which the newest image says what is there; `None` without one.
+    /// The commit up to which the newest image is valid; `None` without an image.
     pub(crate) fn imaged(&self) -> Option<Commit> {
         self.persist.imaged()
     }
@@ -505,8 +523,8 @@ impl Live {
         self.persist.state.lock().ended
     }
 
-    /// Has nothing more be written of graph and image, and the log not be kept for their sake. Waits for a save under
-    /// way.
+    /// Ends the writing of graph and image, and lets the log be trimmed without them. Waits for a
+    /// save under way.
     pub(crate) fn end_saving(&self) {
         self.persist.state.lock().ended = true;
         self.store.note_image(self.id, None);
@@ -519,8 +537,9 @@ impl Live {
         }
         failpoint::hit("rows.before");
         if state.lagging || state.wipe {
-            // Rows now hold what no delta tells: an image from before may not go on from here; and if they cannot be
-            // written, no delta goes on from there either.
+            // Rows will hold changes that no delta tells, so an image from before may not be
+            // continued from here. If the rows cannot be written, no delta continues from here
+            // either.
             state.last_delta += 1;
             state.lagging = true;
         }
@@ -533,7 +552,7 @@ impl Live {
             batch.delete_range(&self.families.graph, &key::row_range().0, &key::row_range().1);
             batch.delete_range(&self.families.graph, &key::delta(0), &key::delta_range(0).1);
         }
-        // With the first rows, which were linked by it.
+        // The codebook goes with the first rows, which were linked by it.
         self.put_codebook(state, &mut batch, true);
         let n_slots = graph.extent().n_slots as u32;
         let mut n_bytes = 0;
@@ -554,7 +573,8 @@ impl Live {
             }
             if batch.n_bytes() >= BATCH_BYTES {
                 n_bytes += batch.n_bytes();
-                // Rows ahead of the cursor do no harm: the deltas in between are still there, and say the same again.
+                // Rows ahead of the cursor do no harm: the deltas between are still there, and tell
+                // the same changes.
                 self.store.write_derived(std::mem::take(&mut batch))?;
                 failpoint::hit("rows.some");
             }
@@ -589,7 +609,7 @@ impl Live {
     }
 }
 
-/// How many documents each region had when it was measured.
+/// The number of documents that each region had when it was measured.
 pub(crate) fn measured(rows: BTreeMap<NamespaceId, CodebookRow>) -> BTreeMap<NamespaceId, u64> {
     rows.into_iter().map(|(region, row)| (region, row.n_measured)).collect()
 }

@@ -1,8 +1,9 @@
-//! Folding a batch into one draft.
+//! Planning: folding a batch into one draft.
 //!
-//! Operations apply one after another to what they touch, starting from what is stored; only the difference between
-//! the first and the last state of each document is written. Planning reads, inside the committer section, and changes
-//! nothing: a plan that fails or is dropped leaves no trace.
+//! Operations apply one after another to the documents they name, starting from the stored ones.
+//! Only the difference between the first and the last state of each document is written. Planning
+//! reads, inside the committer section, and changes no document: a plan that fails or is dropped
+//! leaves no trace.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -26,19 +27,19 @@ use crate::value::Value;
 pub(crate) struct Plan {
     commit: Commit,
     now_ms: u64,
-    /// About how many bytes the draft will hold.
+    /// Approximate bytes of the draft.
     n_bytes: usize,
     collections: BTreeMap<CollectionId, CollectionPlan>,
 }
 
-/// A batch ready to be written, and what memory has to take over from it.
+/// A batch ready to be written, and the changes to apply to memory.
 pub(crate) struct Planned {
     pub(crate) draft: Draft,
     pub(crate) changes: Vec<CollectionChanges>,
     pub(crate) n_changed: usize,
 }
 
-/// What one collection's memory has to take over.
+/// The changes to apply to one collection in memory.
 pub(crate) struct CollectionChanges {
     pub(crate) live: Arc<Live>,
     pub(crate) memory: Changes,
@@ -68,20 +69,20 @@ struct Touched {
 
 /// A document as operations leave it.
 struct After {
-    /// `None` while it is the one that is stored.
+    /// The new vector; `None` while it is the stored one.
     vector: Option<CheckedVector>,
     metadata: Value,
     text: Option<String>,
-    /// `None` while they are those that are stored, or not worked out yet.
+    /// The words; `None` while they are the stored ones, or until they are counted.
     words: Option<WordCounts>,
-    /// Whether the words may not be those that are stored.
+    /// Whether the words may differ from the stored ones.
     has_new_words: bool,
     created_at_ms: u64,
     version: Commit,
 }
 
 impl Plan {
-    /// A plan for the commit with this number, made now, of about so many bytes.
+    /// A plan for the commit number `commit`, made at `now_ms`, with a draft of about `n_bytes`.
     pub(crate) fn new(commit: Commit, now_ms: u64, n_bytes: usize) -> Self {
         Plan { commit, now_ms, n_bytes, collections: BTreeMap::new() }
     }
@@ -140,7 +141,7 @@ impl Plan {
         Ok(())
     }
 
-    /// Gives out slots and drafts the difference.
+    /// Allocates slots and drafts the difference.
     pub(crate) fn finish(self) -> Result<Planned> {
         let Plan { commit, now_ms, n_bytes, collections } = self;
         let mut planned = Planned { draft: Draft::with_capacity(n_bytes), changes: Vec::new(), n_changed: 0 };
@@ -173,7 +174,8 @@ impl CollectionPlan {
         Ok(&mut self.touched[position])
     }
 
-    /// A namespace's number, a new one if it has none yet. It is written only if the batch puts a document there.
+    /// A namespace's number, or a new one. A new number is written only if the batch puts a
+    /// document there.
     fn namespace(&mut self, name: &Arc<str>) -> NamespaceId {
         let names = self.live.namespaces.read();
         let free = names.free(self.new_namespaces.len());
@@ -182,7 +184,8 @@ impl CollectionPlan {
 
     fn draft_into(self, planned: &mut Planned, commit: Commit, now_ms: u64) -> Result<()> {
         let CollectionPlan { live, new_namespaces, mut touched, .. } = self;
-        // Searches stay within a namespace: its documents share pages of memory where their slots follow each other.
+        // Searches stay within a namespace: its documents share pages of memory if their slots are
+        // neighbours.
         touched.sort_by_key(|document| document.namespace.0);
         let here = (live.id, &live.families);
         let (draft, mut changes, mut puts) = (&mut planned.draft, Changes::default(), Vec::new());
@@ -234,7 +237,7 @@ impl CollectionPlan {
                     draft.change(here, slot, &row(before.generation, metadata));
                     changes.touched.push(slot);
                 }
-                // A document that is not stored got its vector from the operation that put it there.
+                // A document that is not stored got its vector from the operation that put it.
                 (None, None) => {}
             }
         }

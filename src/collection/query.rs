@@ -1,6 +1,6 @@
-//! What to search for: a vector, examples of what is wanted and of what is not, words, or both.
+//! Queries: a vector, examples of what is wanted and of what is not, words, or both.
 //!
-//! Owns how examples become one vector. Knows nothing of how the nearest are found.
+//! This module makes one vector of examples. It does not know how the nearest are found.
 
 use super::check;
 use super::moment::Moment;
@@ -17,12 +17,12 @@ pub struct Query {
     pub(crate) text: Option<String>,
 }
 
-/// A query with its examples looked up. What it holds is not checked yet.
+/// A query whose examples are looked up. Its vector and text are not checked yet.
 pub(super) struct Resolved {
-    /// `None` for one in words alone.
+    /// `None` for a query of words alone.
     pub(super) vector: Option<Vec<f32>>,
     pub(super) text: Option<String>,
-    /// The slots of the examples, in order.
+    /// The slots of the examples that are stored documents, in order.
     pub(super) examples: Vec<Slot>,
 }
 
@@ -37,13 +37,14 @@ pub(crate) enum Source {
 }
 
 impl Query {
-    /// Documents like the one with this id, which itself is left out.
+    /// Documents like the one with this id, which itself is left out of the hits.
     pub fn like(id: impl Into<DocId>) -> Self {
         Query { positive: vec![Example(Source::Document(id.into()))], negative: Vec::new(), text: None }
     }
 
-    /// Documents like all of these examples: those nearest to their mean, in which vectors count at unit length where
-    /// only directions are compared. Examples that are stored documents are left out. At most 1,024, with those of
+    /// Documents like all of these examples: those nearest to the examples' mean. Where only
+    /// directions are compared, each vector counts at unit length. Examples that are stored
+    /// documents are left out of the hits. At most 1,024 examples, with those of
     /// [`negative`](Query::negative).
     ///
     /// ```
@@ -65,22 +66,23 @@ impl Query {
         Query { positive: positive.into_iter().map(Into::into).collect(), negative: Vec::new(), text: None }
     }
 
-    /// Also away from these examples: the mean `p` of the positive ones is moved to `2·p - n`, where `n` is the mean of
-    /// these (after Rocchio, "Relevance feedback in information retrieval", 1971). Examples that are stored documents
-    /// are left out.
+    /// Moves the query away from these examples (Rocchio, "Relevance feedback in information
+    /// retrieval", 1971). The mean `p` of the positive examples is moved to `2·p - n`, where `n` is
+    /// the mean of the negative ones. Examples that are stored documents are left out of the hits.
     #[must_use]
     pub fn negative<E: Into<Example>>(mut self, examples: impl IntoIterator<Item = E>) -> Self {
         self.negative.extend(examples.into_iter().map(Into::into));
         self
     }
 
-    /// Documents that have some of these words, those first that score best by BM25; with
-    /// [`with_text`](Query::with_text) words go together with a vector.
+    /// Documents that have some of these words, those with the best BM25 score first (full-text
+    /// search). [`with_text`](Query::with_text) adds words to a vector.
     ///
-    /// Phrases `"in quotation marks"` must occur word by word; a text may have up to 8 stop words more between two of
-    /// their words. A quotation mark without a counterpart is punctuation, as is that of `24"`. For `beginning*` any
-    /// word counts that begins so, and where words have stems, any that has the stem of `beginning`. Stop words are
-    /// left out where anything else is asked for. Words are taken apart as the collection's are
+    /// A phrase `"in quotation marks"` must occur word by word; a text may have up to 8 more stop
+    /// words between two of its words. A quotation mark without a counterpart is punctuation, as is
+    /// that of `24"`. `beginning*` stands for any word that begins so (prefix search). Where words
+    /// have stems, it also stands for any word with the stem of `beginning`. Stop words are left
+    /// out if anything else is asked for. Words are taken apart as the collection's are
     /// ([`Analyzer`](crate::Analyzer)). At most 64 KiB.
     ///
     /// ```
@@ -100,7 +102,8 @@ impl Query {
         Query { positive: Vec::new(), negative: Vec::new(), text: Some(text.into()) }
     }
 
-    /// Also by these words: what is near and what has them are fused into one answer ([`Fusion`](crate::Fusion)).
+    /// Adds words to the query (hybrid search). The nearest documents and those with the words are
+    /// fused into one answer ([`Fusion`](crate::Fusion)).
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -120,7 +123,7 @@ impl Query {
         self
     }
 
-    /// What tells the query from others.
+    /// Adds to a digest everything that tells this query from others.
     pub(super) fn add_to(&self, digest: &mut Digest) {
         let Query { positive, negative, text } = self;
         for examples in [positive, negative] {
@@ -197,7 +200,7 @@ fn mean(
     Ok(Some(mean))
 }
 
-/// Makes a query and an example of a vector in whatever it comes.
+/// Implements `From` for [`Example`] and [`Query`], for types of vectors.
 macro_rules! from_vectors {
     ($($type:ty $([$n:ident])?),*) => {$(
         impl$(<const $n: usize>)? From<$type> for Example {
@@ -228,7 +231,7 @@ impl From<&Vec<f32>> for Query {
     }
 }
 
-/// Makes an example of an id in whatever it comes.
+/// Implements `From` for [`Example`], for types of ids.
 macro_rules! from_ids {
     ($($type:ty),*) => {$(
         impl From<$type> for Example {

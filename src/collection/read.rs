@@ -1,4 +1,4 @@
-//! Reading documents: by id, by filter, and page by page.
+//! Read verbs: by id, by filter, and page by page.
 //!
 //! Every read sees one commit and nothing later.
 
@@ -17,14 +17,15 @@ use crate::paging::Cursor;
 use crate::store::key;
 use crate::store::record::{DocumentRow, read_u32};
 
-/// Rows fetched at once where many are.
+/// Rows fetched at once.
 const FETCH: usize = 256;
 
-/// Reading.
+/// Read verbs.
 ///
 /// # Errors
-/// All of them: `CollectionNotFound` if the collection was dropped, `Closed` if the database was, `Corruption` if a
-/// row is damaged.
+/// All read verbs: `CollectionNotFound` if the collection was dropped, `Closed` if the database
+/// was, `Corruption` if a row is damaged. Those that take ids: `InvalidId` for an empty or overlong
+/// id. Those that take a filter: `InvalidFilter` or `LimitExceeded` for it.
 impl Namespace {
     /// The document with this id, vector included; `None` if there is none.
     pub fn get(&self, id: impl Into<DocId>) -> Result<Option<StoredDocument>> {
@@ -32,7 +33,8 @@ impl Namespace {
         Ok(documents.pop().flatten())
     }
 
-    /// The documents with these ids, in their order, `None` where there is none; all as of one commit.
+    /// The documents with these ids, in their order; `None` where there is none. All are of one
+    /// commit.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -50,7 +52,8 @@ impl Namespace {
         ids.into_iter().map(|id| moment.document(&id.into(), true)).collect()
     }
 
-    /// The same without their vectors, which are not read: [`StoredDocument::vector`] is empty.
+    /// As [`get_many`](Namespace::get_many), without vectors. These are not read:
+    /// [`StoredDocument::vector`] is empty.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -95,8 +98,9 @@ impl Namespace {
         self.moment(listing)?.count(filter)
     }
 
-    /// The fields that a filter names and no document of the collection has, in order: misspelt, perhaps. Fields that
-    /// are not indexed, or not yet, are not among them. [`Hits::absent_fields`](crate::Hits) says the same of a search.
+    /// The fields that a filter names and no document of the collection has, in order: misspelt,
+    /// perhaps. Fields that are not indexed, or not yet, are not listed.
+    /// [`Hits::absent_fields`](crate::Hits) lists them for a search.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -159,19 +163,19 @@ impl Scroll {
         Scroll { place, filter, limit, after, with_vector: false, order_by, descending: false, stop }
     }
 
-    /// Only documents that match. Default: all.
+    /// Returns only documents that match `filter`. Default: all.
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.filter = filter.into();
         self
     }
 
-    /// Most documents on the page. Default: 100.
+    /// The most documents on the page. Default: 100.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Where to go on: the `next` of the page before. Default: at the beginning.
+    /// Continues after another page, whose `next` is the cursor. Default: from the beginning.
     pub fn after(mut self, cursor: impl Into<Option<Cursor>>) -> Self {
         self.after = cursor.into();
         self
@@ -183,11 +187,12 @@ impl Scroll {
         self
     }
 
-    /// In the order of a metadata field's values, and of ids where those are equal, instead of that of ids alone.
+    /// Orders documents by a metadata field's values, and by id where these are equal. Default: by
+    /// id alone.
     ///
-    /// Null comes before booleans, those before numbers, texts and times. Of an array the least element counts, in
-    /// descending order the greatest. Documents that do not have the field, or nothing in it that has an order, are
-    /// left out.
+    /// Null comes before booleans, booleans before numbers, then texts and times. Of an array the
+    /// least element counts, in descending order the greatest. Documents without a value in the
+    /// field that has an order are left out.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -206,19 +211,20 @@ impl Scroll {
         self
     }
 
-    /// The greatest first; of equal ones the greatest id first. Only with [`order_by`](Scroll::order_by).
+    /// Puts the greatest value first; of equal ones the greatest id first. Only with
+    /// [`order_by`](Scroll::order_by).
     pub fn descending(mut self) -> Self {
         self.descending = true;
         self
     }
 
-    /// Ends the fetching at a time, with `Deadline` and nothing of the answer. Default: never.
+    /// Ends the call with `Deadline`, and no partial answer, at `deadline`. Default: never.
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.stop.set_deadline(deadline);
         self
     }
 
-    /// Ends the fetching early once the flag is set, with `Cancelled` and nothing of the answer. Default: never.
+    /// Ends the call with `Cancelled`, and no partial answer, once the flag is set. Default: never.
     pub fn cancel(mut self, cancel: &Cancel) -> Self {
         self.stop.set_cancel(cancel);
         self
@@ -227,9 +233,9 @@ impl Scroll {
     /// Fetches the page.
     ///
     /// # Errors
-    /// `InvalidFilter` or `LimitExceeded` for a filter; `InvalidConfig` for a field that no filter can name, for
-    /// descending order without a field, and for a cursor of another order; `Deadline` or `Cancelled` if it was ended
-    /// early; otherwise as for every read.
+    /// `InvalidFilter` or `LimitExceeded` for a filter; `InvalidConfig` for a field that no filter
+    /// can name, for descending order without a field, and for a cursor of another order;
+    /// `Deadline` or `Cancelled` if one of these ended the call; otherwise as for every read.
     pub fn run(self) -> Result<Page> {
         self.filter.check()?;
         self.stop.check()?;
@@ -257,7 +263,7 @@ impl Scroll {
                 if !moment.words().match_filter(&self.filter, &row) {
                     continue;
                 }
-                // One more than fits: there is a next page.
+                // One document more than fits: there is a next page.
                 if page.documents.len() == self.limit {
                     page.next = page.documents.last().map_or(self.after, |last| Some(Cursor::after(last.id.clone())));
                     return Ok(page);
@@ -296,7 +302,7 @@ impl Moment {
         }
     }
 
-    /// A row as it is handed out.
+    /// A row as callers get it.
     pub(super) fn stored(&self, slot: Slot, row: DocumentRow, with_vector: bool) -> Result<StoredDocument> {
         let vector = if with_vector { self.vector(slot)? } else { Vec::new() };
         Ok(StoredDocument {
@@ -310,7 +316,7 @@ impl Moment {
         })
     }
 
-    /// Up to `limit` ids after one, in order, and their slots.
+    /// Up to `limit` ids after `after`, in order, and their slots.
     fn ids_after(&self, after: Option<&DocId>, limit: usize) -> Result<Vec<(DocId, Slot)>> {
         let (from, to) = key::id_range(self.namespace(), after);
         let mut found = Vec::new();

@@ -1,8 +1,10 @@
-//! Bringing a collection's graph up to date at open: from an image or from rows, by the deltas that follow.
+//! Recovery of a collection's graph at open: from an image or from rows, and by the deltas that
+//! follow.
 //!
-//! Nothing is invented: a link to a slot that has no document, or another one than it was made for, is dropped, and the
-//! point that lost it gets others later. What is on disk of the graph is derived; where it is damaged or has a gap, the
-//! graph is as it was before that, and what it misses is linked again.
+//! No link is invented. A link to a slot without a document, or with another one than it was made
+//! for, is dropped. The point that lost it gets other links later. The graph on disk is derived
+//! data. Where it is damaged or has a gap, the graph is as it was before that. What it misses is
+//! linked again.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -22,7 +24,8 @@ use crate::id::Slot;
 use crate::store::graph::{Cursor, GraphRow, Known, RegionsRow, decode_delta};
 use crate::store::{key, storage};
 
-/// Brings the graph of an image up to date, which holds all deltas up to one, and may be proven to be reached by walks.
+/// Brings the graph of an image up to date. The image holds all deltas up to `delta`; `is_proven`
+/// says that walks reach all of its points.
 pub(super) fn follow(
     source: Source<'_>,
     loaded: &mut Loaded,
@@ -34,7 +37,8 @@ pub(super) fn follow(
     if let Some(index) = &loaded.memory.index {
         let (slots, graph) = (&loaded.memory.slots, index.graph());
         graph.reserve(slots.n_slots()).map_err(|source| out_of_memory(&loaded.memory, source))?;
-        // Whether something is left to compare a slot by: its code, or, of a document that exists, its vector.
+        // Whether a slot can still be compared: by its code, or by the vector of a document that
+        // exists.
         let can_compare = |slot: Slot| slots.is_alive(slot) || !(index.must_hold() || changed.bare.contains(&slot));
         let known = |slot: u32, tag: u8| {
             let slot = Slot(slot);
@@ -44,7 +48,8 @@ pub(super) fn follow(
         open_gates(source, &graph, &loaded.state.cursor);
         replay.read(source);
         tell_division(&graph, slots, &loaded.state.cursor);
-        // What the image has in a slot is another document than now, or one that nothing is left to compare by.
+        // A slot is stale if the image has another document in it than there is now, or one that
+        // can no longer be compared.
         let is_held = |slot: Slot| graph.is_point(slot.0) || replay.hosts.is_twin(slot.0);
         let has_moved = |slot: Slot| slots.is_alive(slot) && changed.moved.contains(&slot);
         let is_stale =
@@ -62,9 +67,11 @@ pub(super) fn follow(
         changes.extend(changes_of(&graph, &read.short, &read.strange));
         finish(loaded, read, changes, is_proven);
         if delta > loaded.state.cursor.delta {
-            // Which rows are older than the image only the deltas before it tell, and these are not gone through.
+            // Only the deltas before the image tell which rows are older than it, and these are not
+            // replayed.
             loaded.state.dirty.insert_all(loaded.memory.slots.n_slots());
-            // They are still there, until rows are written: about as many bytes as the graph's files have.
+            // The deltas before the image stay until rows are written: about as many bytes as the
+            // graph's files have.
             let n_bytes = source.rocks.family_bytes(&source.families.graph);
             loaded.state.delta_bytes += n_bytes;
             loaded.state.imaged_bytes = n_bytes;
@@ -74,7 +81,7 @@ pub(super) fn follow(
     settle(source, loaded, &Hosts::default())
 }
 
-/// Reads the graph from its rows, and the deltas after them.
+/// Reads the graph from its rows, and replays the deltas after them.
 pub(super) fn read(source: Source<'_>, loaded: &mut Loaded) -> Result<()> {
     let Some(index) = &loaded.memory.index else { return settle(source, loaded, &Hosts::default()) };
     let (slots, graph) = (&loaded.memory.slots, index.graph());
@@ -117,7 +124,7 @@ pub(super) fn read(source: Source<'_>, loaded: &mut Loaded) -> Result<()> {
     settle(source, loaded, &hosts)
 }
 
-/// Lets walks of each region begin where the rows say.
+/// Sets the entry points of regions to those on disk.
 fn open_gates(source: Source<'_>, graph: &Graph, cursor: &Cursor) {
     if !cursor.is_divided {
         return;
@@ -126,13 +133,13 @@ fn open_gates(source: Source<'_>, graph: &Graph, cursor: &Cursor) {
         Ok(RegionsRow(regions)) => {
             regions.into_iter().for_each(|(region, entry)| graph.set_entry_of(region, Entry::from_bits(entry)));
         }
-        // The highest of each do as well.
+        // The highest point of each region serves as well.
         Err(error) => tracing::warn!("where walks begin is told anew: {error}"),
     }
 }
 
-/// Takes note of a graph in which points of several namespaces are linked with each other: some are in a region that no
-/// delta opened, and no row.
+/// Marks the graph as undivided if points of several namespaces are linked with each other. Some of
+/// its points are then in a region that neither a delta nor a row opened.
 fn tell_division(graph: &Graph, slots: &Slots, cursor: &Cursor) {
     let region_of = region_of(slots);
     let is_strange = |slot: u32| Some(region_of(slot)).is_some_and(|region| region != 0 && !graph.has_gate(region));
@@ -141,7 +148,8 @@ fn tell_division(graph: &Graph, slots: &Slots, cursor: &Cursor) {
     }
 }
 
-/// What has to be written because points lost links or twins, and slots are no points that on disk are some.
+/// The changes to write because points lost links or twins (duplicates), and because points on disk
+/// are none any more.
 fn changes_of(graph: &Graph, short: &[u32], strange: &[u32]) -> Vec<Change> {
     let rows = |&slot: &u32| {
         let rows = (0..=graph.level_of(slot)).map(move |level| Change::Row { slot, level });
@@ -151,7 +159,8 @@ fn changes_of(graph: &Graph, short: &[u32], strange: &[u32]) -> Vec<Change> {
     short.iter().filter(|&&slot| graph.is_point(slot)).flat_map(rows).chain(gone).collect()
 }
 
-/// The graph as rows and deltas on disk have it, dead points included. An error says that something cannot be read.
+/// The graph as rows and deltas on disk have it, dead points included. Fails if a row or delta
+/// cannot be read.
 pub(super) fn stored(source: Source<'_>, memory: &Memory, shape: Shape, cursor: &Cursor) -> Result<Graph> {
     let graph = Graph::new(shape);
     graph.reserve(memory.slots.n_slots()).map_err(|source| out_of_memory(memory, source))?;
@@ -165,8 +174,8 @@ pub(super) fn stored(source: Source<'_>, memory: &Memory, shape: Shape, cursor: 
     }
 }
 
-/// Takes note of how far the deltas have got, and of what is to be done. `is_proven` says that walks reached every
-/// point before those deltas.
+/// Records how far the deltas have got, and what is left to do. `is_proven` says that walks reached
+/// every point before those deltas.
 fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<Change>, is_proven: bool) {
     if let Some(index) = &loaded.memory.index {
         let short: HashSet<u32> = read.short.into_iter().collect();
@@ -175,10 +184,12 @@ fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<Change>, is_prov
         let is_doubtful = !read.is_whole || !changes.is_empty() || loaded.opening.way == OpenedBy::Rows;
         if is_doubtful || !is_proven || read.n_deltas > 0 {
             let unreachable = graph.unreachable();
-            // A delta may be of links lost, and the next, which would have made up for them, was not written. Where it
-            // is more than one batch that cannot be reached, the linker gets to it in its own time.
+            // A delta may tell of lost links, while the next, which would have made up for them,
+            // was not written. If more than one batch of points cannot be reached, the linker gets
+            // to them in its own time.
             if is_doubtful || unreachable.len() <= MOST_UNREACHED {
-                // What no walk reaches is compared one by one, until it has the link it needs.
+                // A point that no walk reaches is compared one by one, until it has the link it
+                // needs.
                 index.ask_for_mending(unreachable);
             }
         }
@@ -194,12 +205,12 @@ fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<Change>, is_prov
     (loaded.state.last_delta, loaded.state.delta_bytes) = (read.last, read.n_bytes);
     loaded.state.dirty = read.dirty;
     if !read.is_whole {
-        // What is on disk leads elsewhere: the next save makes up for it.
+        // The deltas on disk lead elsewhere: the next save makes up for them.
         (loaded.state.lagging, loaded.state.wipe) = (true, true);
     }
 }
 
-/// Sorts slots into those that are linked, wait, or are free; and reads vectors where they have to be in memory.
+/// Sorts slots into linked, waiting and free ones. Reads vectors if they have to be in memory.
 fn settle(source: Source<'_>, loaded: &mut Loaded, hosts: &Hosts) -> Result<()> {
     let memory = &loaded.memory;
     let graph = memory.index.as_ref().map(Index::graph);
@@ -234,20 +245,20 @@ fn last_delta(source: Source<'_>) -> Result<u64> {
     Ok(last)
 }
 
-/// What came of reading the rows of a graph.
+/// The result of reading a graph's rows.
 #[derive(Default)]
 struct ReadRows {
-    /// Points that lost links, because what these led to is not known any more.
+    /// Points that lost links, because the slots that these led to hold something else now.
     short: Vec<u32>,
-    /// Slots whose rows are someone else's, or those of a document that is gone.
+    /// Slots whose rows belong to another document, or to one that is gone.
     strange: Vec<u32>,
-    /// Points that have twins, and these.
+    /// Points that have twins, with these.
     twins: Vec<(u32, Vec<u32>)>,
-    /// All could be read.
+    /// Whether all rows could be read.
     is_whole: bool,
 }
 
-/// Reads the rows of a graph, side by side.
+/// Reads the rows of a graph in parallel.
 fn read_rows(source: Source<'_>, graph: &Graph, memory: &Memory, known: Known<'_>) -> (ReadRows, Hosts) {
     let n_slots = memory.slots.n_slots() as u32;
     let part_size = n_slots.div_ceil(N_PARTS).max(1);
@@ -301,33 +312,34 @@ fn read_rows(source: Source<'_>, graph: &Graph, memory: &Memory, known: Known<'_
     (read, hosts)
 }
 
-/// Points that no walk reaches, and that are compared one by one from an open on, where nothing else is amiss.
+/// The most points out of reach that are compared one by one after an open, if nothing else is
+/// amiss.
 const MOST_UNREACHED: usize = 512;
-/// Parts that rows are read in side by side.
+/// Parts of the rows that are read in parallel.
 const N_PARTS: u32 = 16;
 
-/// Going through deltas.
+/// The replay of deltas.
 struct Replay<'r> {
     graph: &'r Graph,
     known: Known<'r>,
     hosts: Hosts,
-    /// Slots that were linked or hung on a point on the way.
+    /// Slots that were linked or hung on a point (as its twins) by the replay.
     linked: HashSet<u32>,
     /// Points that lost links.
     short: Vec<u32>,
-    /// Slots that were linked on the way and are no one's any more.
+    /// Slots that the replay linked and that have no known document any more.
     strange: Vec<u32>,
-    /// What was gone through is not in rows on disk.
+    /// Slots whose rows on disk lack what was replayed.
     dirty: Dirty,
-    /// The last delta gone through.
+    /// The last delta replayed.
     last: u64,
     n_read: u64,
     n_bytes: u64,
-    /// There was neither a gap nor damage.
+    /// Whether there was neither a gap nor damage.
     is_whole: bool,
 }
 
-/// What came of going through deltas.
+/// The result of a replay.
 struct Followed {
     short: Vec<u32>,
     strange: Vec<u32>,
@@ -339,7 +351,7 @@ struct Followed {
 }
 
 impl<'r> Replay<'r> {
-    /// To go on after a delta.
+    /// A replay of the deltas after `last`.
     fn new(graph: &'r Graph, known: Known<'r>, last: u64, hosts: Hosts) -> Self {
         Replay {
             graph,
@@ -361,7 +373,7 @@ impl<'r> Replay<'r> {
         (Followed { short, strange, dirty, last, n_deltas, n_bytes, is_whole }, hosts)
     }
 
-    /// Goes through all deltas that follow, up to the first that is missing or damaged.
+    /// Replays all deltas that follow, up to the first that is missing or damaged.
     fn read(&mut self, source: Source<'_>) {
         let (from, to) = key::delta_range(self.last + 1);
         let scanned = source.rocks.scan(&source.families.graph, source.snapshot, (&from, &to), |key, value| {

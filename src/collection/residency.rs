@@ -1,7 +1,8 @@
-//! How much is in memory: the limit for a whole database, bringing exact vectors in, and letting them go.
+//! The memory limit of a whole database, loading exact vectors, and letting go of them.
 //!
-//! Exact vectors are the one thing that memory can do without. They are let go as a whole, those of the largest
-//! collection first, and searches that began before go on with them.
+//! Exact vectors are the part of memory that can be let go to stay within the limit. They are let
+//! go as a whole, those of the largest collection first. Searches that began before go on with
+//! them.
 #![expect(unsafe_code, reason = "vectors are brought to where nobody can be reading")]
 
 use std::ops::Range;
@@ -19,23 +20,24 @@ use crate::id::Slot;
 use crate::store::family::Families;
 use crate::store::{Store, View, image, key};
 
-/// Slots whose vectors are brought in before the linker looks up again.
+/// Slots whose vectors are loaded before the linker looks for other work.
 const BATCH: usize = 4_096;
 
-/// Exact vectors on their way to where they are held: those of all documents that exist at one commit, also of those
-/// that die meanwhile. Searches that look at an earlier commit read from disk what they do not find.
+/// The loading of exact vectors: of all documents that exist at the view's commit, also of those
+/// that die meanwhile. Searches at an earlier commit read from disk what they do not find.
 pub(crate) struct Bringing {
     held: Arc<Held>,
-    /// Looked at until all are there, so that none of these slots is given another document.
+    /// Kept until all vectors are there, so that none of these slots is given another document.
     view: Arc<View>,
-    /// Slots that may hold a document at the view are below this.
+    /// Slots below this may hold a document at the view's commit.
     n_slots: usize,
 }
 
-/// The cache has room for one byte in `FILTERS_SHARE` of the vectors' files: their filters and indexes.
+/// The block cache gets room for one byte in `FILTERS_SHARE` of the files of held vectors: for
+/// their filters and indexes.
 const FILTERS_SHARE: u64 = 16;
 
-/// How much a database may have in memory, and whose it is.
+/// The memory limit of a database, and the collections that share it.
 pub(crate) struct Budget {
     limit: Option<usize>,
     engine_bytes: usize,
@@ -47,7 +49,7 @@ pub(crate) struct Budget {
 pub(crate) struct Footprint {
     /// Exact vectors in memory.
     pub(crate) vectors: usize,
-    /// Exact vectors in a mapped file; not counted among the others.
+    /// Exact vectors in a mapped file; not part of the total.
     pub(crate) mapped: usize,
     pub(crate) index: IndexBytes,
     /// Postings that are held.
@@ -67,11 +69,11 @@ impl Budget {
         Budget { limit: options.memory_limit, engine_bytes: options.memory_bytes, lives: Mutex::default() }
     }
 
-    /// Takes a collection on, to which nobody writes yet. Its exact vectors come into memory only if there is room
-    /// for them.
+    /// Adds a collection that nobody writes to yet. Its exact vectors come into memory only if
+    /// there is room for them.
     ///
     /// # Errors
-    /// `MemoryLimit` if there is none even for the rest.
+    /// `MemoryLimit` if there is no room even for the rest.
     pub(crate) fn add(&self, live: &Arc<Live>) -> Result<()> {
         {
             let mut lives = self.lives.lock();
@@ -86,10 +88,10 @@ impl Budget {
         Ok(())
     }
 
-    /// Holds a collection's exact vectors where its residency asks for.
+    /// Holds a collection's exact vectors where its residency asks for them.
     ///
     /// # Errors
-    /// `MemoryLimit` if there is no room; `OutOfMemory`, `ReadOnly` or `Io` if the system gives none.
+    /// `MemoryLimit` if there is no room; `OutOfMemory`, `ReadOnly` or `Io` if the system has none.
     fn hold(&self, live: &Live) -> Result<()> {
         let (slots, wanted) = (&live.memory.slots, live.store.options().residency_of(&live.config));
         if slots.exact.residency() != Residency::Disk {
@@ -108,12 +110,12 @@ impl Budget {
         self.lives.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Bytes of memory that all of the database takes: collections, and what the engine may use.
+    /// Bytes of memory that the database takes: its collections, and what the engine may use.
     pub(crate) fn used(&self) -> usize {
         self.engine_bytes + self.lives().iter().map(|live| live.footprint().total()).sum::<usize>()
     }
 
-    /// Has the engine's cache fit the files that are read through it.
+    /// Resizes the engine's block cache to the files that are read through it.
     pub(crate) fn fit_cache(&self, store: &Store) {
         let lives = self.lives();
         let own = lives.iter().filter(|live| std::ptr::eq(&*live.store, store));
@@ -124,7 +126,8 @@ impl Budget {
         self.limit.is_none_or(|limit| self.used().saturating_add(n_bytes) <= limit)
     }
 
-    /// Makes room for so many bytes more, by letting go of exact vectors if need be.
+    /// Makes room for `n_bytes` more, if need be by letting go of exact vectors that searches can
+    /// do without.
     pub(crate) fn admit(&self, n_bytes: usize) -> Result<()> {
         failpoint::refuse("memory")?;
         let Some(limit) = self.limit else { return Ok(()) };
@@ -165,8 +168,9 @@ impl Live {
         }
     }
 
-    /// Bytes of the files that are read while the collection is used. Links are read when it is opened. Where vectors are
-    /// held they are read for those who want them with a document: of their files filters and index have to fit.
+    /// Bytes of the files that are read while the collection is used. Files of links are read at
+    /// open only. Vectors that are held are read from files only along with documents: the cache
+    /// needs their filters and indexes.
     fn n_bytes_read(&self) -> u64 {
         let Families { vectors, documents, postings, .. } = &self.families;
         let n_bytes = |family| self.store.rocks().family_bytes(family);
@@ -176,7 +180,7 @@ impl Live {
         n_bytes(documents) + n_bytes(postings) + n_vectors
     }
 
-    /// Makes room in memory for new slots up to one.
+    /// Makes room in memory for `n_slots` slots in all.
     pub(crate) fn admit(&self, n_slots: usize) -> Result<()> {
         if self.budget.limit.is_none() {
             return Ok(());
@@ -184,7 +188,7 @@ impl Live {
         let n_new = n_slots.saturating_sub(self.memory.slots.n_slots());
         let Footprint { vectors, index: IndexBytes { codes, links }, rest, .. } = self.footprint();
         let n_before = self.memory.slots.n_slots().max(1);
-        // What a slot has taken so far on average is what another will take.
+        // Another slot will take what a slot has taken so far on average.
         let each = (vectors + codes + links + rest) / n_before;
         let least = self.config.dimension * if vectors > 0 { 5 } else { 1 };
         self.budget.admit(n_new.saturating_mul(each.max(least)))
@@ -195,8 +199,8 @@ impl Live {
         self.memory.slots.exact.reader(self.source(Some(&view.snapshot)).disk(), view.commit)
     }
 
-    /// Begins to bring exact vectors to where they are held, if some are missing there. The caller sees to it that
-    /// nothing is committed meanwhile.
+    /// Begins to load exact vectors, if some are missing where they are held. The caller keeps
+    /// commits out meanwhile.
     fn begin_bringing(&self) {
         let (slots, held) = (&self.memory.slots, self.memory.slots.exact.held());
         if let Some(held) = held.as_ref().filter(|held| !held.is_complete()) {
@@ -207,34 +211,34 @@ impl Live {
         }
     }
 
-    /// Whether exact vectors are on their way to where they are held.
+    /// Whether exact vectors are being loaded.
     pub(crate) fn is_bringing(&self) -> bool {
         self.bringing.lock().is_some()
     }
 
-    /// Whether all exact vectors are where they will be held, or stay on disk because there is no room for them and
-    /// searches do without.
+    /// Whether no exact vectors are being loaded. In a collection without codes, all have to be
+    /// held too.
     pub(crate) fn is_settled(&self) -> bool {
         let is_held = || self.memory.slots.exact.held().as_ref().is_some_and(|held| held.is_complete());
         !self.is_bringing() && (self.config.has_codes() || is_held())
     }
 
-    /// Whether whoever opened the database wants exact vectors to stay on disk.
+    /// Whether the opening keeps exact vectors on disk.
     pub(crate) fn keeps_on_disk(&self) -> bool {
         self.store.options().residency_of(&self.config) == Residency::Disk
     }
 
-    /// Whether there is room in memory for all vectors once more.
+    /// Whether vectors are held and there is room in memory for all of them once more.
     pub(crate) fn may_hold_all(&self) -> bool {
         let slots = &self.memory.slots;
         let n_bytes = slots.n_slots() * slots.exact.dimension() * size_of::<f32>();
         slots.exact.residency() != Residency::Disk && self.budget.has_room(n_bytes)
     }
 
-    /// Brings some exact vectors to where they are held, if some are missing there. Returns whether it did.
+    /// Loads some exact vectors, if some are missing where they are held. Returns whether it did.
     ///
     /// # Errors
-    /// Where nothing can be linked without them: what keeps them from being held or read.
+    /// In a collection without codes: the error that keeps vectors from being held or read.
     pub(crate) fn bring_vectors(&self) -> Result<bool> {
         let is_walked_by_codes = self.config.has_codes();
         if !is_walked_by_codes && self.memory.slots.exact.residency() == Residency::Disk && !self.has_ended() {
@@ -242,8 +246,8 @@ impl Live {
         }
         let brought = self.bring_some();
         if brought.is_err() {
-            // A failed read must not pin one commit. Where the graph needs vectors, the next try begins with another
-            // view.
+            // A failed read must not keep its view. Where the graph needs vectors, the next try
+            // begins with another view.
             self.memory.slots.exact.let_go();
             *self.bringing.lock() = None;
         }
@@ -259,13 +263,13 @@ impl Live {
         }
     }
 
-    /// Holds exact vectors that could not be held when the collection was opened. Some points of the graph may have
-    /// died since, whose vectors are nowhere.
+    /// Holds exact vectors that could not be held when the collection was opened. Points of the
+    /// graph that died since may have no vector anywhere.
     fn hold_late(&self) -> Result<()> {
         if self.store.options().residency_of(&self.config) == Residency::Mapped {
             self.store.check_space(self.memory.slots.n_slots() * self.config.dimension * size_of::<f32>())?;
         }
-        // No commit may come between: what is put from here on is put where vectors are held.
+        // No commit may come between: from here on, commits put vectors where they are held.
         let _held = self.store.hold();
         if self.has_ended() {
             return Ok(());
@@ -294,11 +298,11 @@ impl Live {
             held.set_complete(view.commit);
         }
         *bringing = None;
-        // Whoever waited for vectors has work to do.
+        // Work that needed these vectors can go on.
         Ok(true)
     }
 
-    /// Brings the vectors of slots that hold a document at a view.
+    /// Loads the vectors of slots that hold a document at a view.
     fn bring(&self, held: &Held, view: &View, slots: Range<u32>) -> Result<()> {
         let is_here = |slot: Slot| !self.memory.slots.exists_at(slot, view.commit) || held.is_present(slot);
         if slots.clone().map(Slot).all(is_here) {
@@ -309,8 +313,9 @@ impl Live {
         source.scan(&self.families.vectors, range, |key, value| {
             let (slot, row) = (key::read_vector(key)?.0, source.disk().decode(value)?);
             if !held.is_present(slot) {
-                // SAFETY: the slot holds a document at a commit that we look at, so that no commit writes it; nobody
-                // reads here what is not said to be here; and nobody else brings vectors.
+                // SAFETY: the slot holds a document at a commit of which we hold a view, so no
+                // commit writes it. Nobody reads a vector here that is not marked present. Nobody
+                // else loads vectors.
                 unsafe { held.put(slot, &row) };
             }
             Ok(())

@@ -1,5 +1,5 @@
-//! Reading every row of a collection side by side, and holding documents, vectors, ids and free slots against each
-//! other and the commit log.
+//! Full scan of a collection at open, in parallel: documents, vectors, ids and free slots are
+//! checked against each other and the commit log.
 #![expect(unsafe_code, reason = "ids and vectors are written in place, where nobody reads yet")]
 
 use std::collections::HashSet;
@@ -18,14 +18,14 @@ use crate::store::log::{Expected, FoundSlot};
 use crate::store::record::{DocumentHeader, VectorRow, read_u32, seal_of};
 use crate::store::storage;
 
-/// Rows looked up at once, or handed on at once.
+/// Rows looked up or handed on at once.
 pub(super) const FETCH: usize = 256;
-/// Parts that families are read in side by side, for each thread.
+/// Parts for each thread that families are read in, in parallel.
 const PARTS: usize = 4;
 
-/// Reads documents, vectors, ids and free slots into an empty memory: every document has one vector of its own
-/// generation, every id leads to the document that bears it, every slot is used or free, and what the log says was
-/// written is there.
+/// Reads documents, vectors, ids and free slots into an empty memory. Checks that every document
+/// has one vector of its own generation, and every id leads to the document that bears it. Every
+/// slot must be used or free, and what the log says was written must be there.
 pub(super) fn read_rows(
     source: Source<'_>,
     memory: &Memory,
@@ -65,13 +65,13 @@ pub(super) fn read_rows(
     }
 }
 
-/// What is remembered of a document row until its vector comes.
+/// The parts of a document row that are needed until its vector is read.
 struct FoundDocument {
     header: DocumentHeader,
     crc: u32,
 }
 
-/// The documents, by slot, read side by side.
+/// The documents by slot, read in parallel.
 fn read_documents(source: Source<'_>, known: &HashSet<NamespaceId>) -> Result<Vec<Option<FoundDocument>>> {
     let (rocks, family) = (source.rocks, &source.families.documents);
     let (from, to) = key::document_range();
@@ -98,7 +98,7 @@ fn read_documents(source: Source<'_>, known: &HashSet<NamespaceId>) -> Result<Ve
     Ok(documents)
 }
 
-/// Does something for parts of so many slots, side by side.
+/// Runs `work` on parts of `n_slots` slots, in parallel.
 fn in_parts<T: Send>(n_slots: u32, work: impl Fn(std::ops::Range<u32>) -> Result<T> + Sync) -> Result<Vec<T>> {
     let part_size = n_slots.div_ceil((rayon::current_num_threads() * PARTS) as u32).max(1);
     let part = |from: u32| work(from..n_slots.min(from + part_size));
@@ -112,7 +112,7 @@ pub(super) fn check_namespace(slot: Slot, namespace: NamespaceId, known: &HashSe
     Err(damaged(slot, format!("namespace number {} has no name", namespace.0)))
 }
 
-/// Reads vectors, side by side, into memory. Returns what was found in each slot.
+/// Reads vectors into memory, in parallel. Returns what was found in each slot.
 fn read_vectors(
     source: Source<'_>,
     memory: &Memory,
@@ -142,7 +142,7 @@ fn read_vectors(
                 let vector_crc = Some(seal_of(value));
                 found.push((slot, FoundSlot { generation, row_crc: Some(document.crc), vector_crc }));
                 let comparable = comparable(memory, source.config, namespace, row.components);
-                // The id follows when ids are read.
+                // `check_ids` sets the id.
                 let id = DocId::U64(0);
                 rows.push((NewRow { tenancy: Tenancy { slot, generation }, namespace, id, comparable }, commit));
                 if rows.len() == FETCH {
@@ -184,7 +184,8 @@ fn read_ids(source: Source<'_>) -> Result<Vec<FoundId>> {
     Ok(ids)
 }
 
-/// Every id leads to a slot of its namespace, and there are as many ids as documents; so each document has its own.
+/// Checks that every id leads to a slot of its namespace, and that there are as many ids as
+/// documents. So each document has an id of its own.
 fn check_ids(ids: Vec<FoundId>, memory: &Memory) -> Result<()> {
     let (mut seen, got) = (vec![false; memory.slots.n_slots()], ids.len());
     for (namespace, id, slot) in ids {
@@ -192,7 +193,7 @@ fn check_ids(ids: Vec<FoundId>, memory: &Memory) -> Result<()> {
         if memory.namespace_of(slot) != Some(namespace) || !is_first {
             return Err(damaged(slot, format!("id {id} leads to it, but it is not that document's")));
         }
-        // SAFETY: this memory is being made, and is no one else's yet.
+        // SAFETY: this memory is being made, and nobody else uses it yet.
         unsafe { memory.slots.load_id(slot, id) };
     }
     match memory.census().n_documents {
@@ -217,7 +218,7 @@ pub(super) fn damaged(slot: Slot, detail: impl Into<String>) -> Error {
 }
 
 impl Source<'_> {
-    /// Reads every vector into where vectors are held.
+    /// Reads every vector into the held vectors.
     pub(super) fn hold_vectors(self, memory: &Memory) -> Result<()> {
         let held = memory.slots.exact.held();
         let Some(held) = &*held else { return Ok(()) };
@@ -227,7 +228,7 @@ impl Source<'_> {
             let row = VectorRow::decode(value)?;
             check_vector(slot, &row, generation, self.config)?;
             let row = comparable(memory, self.config, memory.slots.namespace(slot), row.components).row;
-            // SAFETY: this memory is being made, and is no one else's yet.
+            // SAFETY: this memory is being made, and nobody else uses it yet.
             unsafe { held.put(slot, &row) };
             Ok(())
         })?;

@@ -1,4 +1,4 @@
-//! Documents drawn at random.
+//! Random samples of documents.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Instant;
@@ -13,7 +13,7 @@ use crate::filter::Filter;
 use crate::id::Slot;
 
 impl Namespace {
-    /// So many documents drawn at random, each as likely as any other and none twice.
+    /// Draws `n` documents at random, each as likely as any other and none twice.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -32,7 +32,7 @@ impl Namespace {
     }
 }
 
-/// Documents to be drawn; made by [`Namespace::sample`].
+/// A sample to be drawn; made by [`Namespace::sample`].
 #[must_use = "nothing is drawn until `run`"]
 #[derive(Debug, Clone)]
 pub struct Sample {
@@ -49,13 +49,13 @@ impl Sample {
         Sample { place, n, filter: Filter::everything(), seed: None, with_vector: false, stop: Stop::default() }
     }
 
-    /// Only documents that match. Default: all of the namespace.
+    /// Draws only documents that match `filter`. Default: all of the namespace.
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.filter = filter.into();
         self
     }
 
-    /// Draws the same documents whenever the same are there. Default: others each time.
+    /// Draws the same documents each time, as long as nothing is written. Default: a random seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
@@ -67,24 +67,24 @@ impl Sample {
         self
     }
 
-    /// Ends the drawing at a time, with `Deadline` and nothing of the answer. Default: never.
+    /// Ends the draw with `Deadline`, and no partial answer, at `deadline`. Default: never.
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.stop.set_deadline(deadline);
         self
     }
 
-    /// Ends the drawing early once the flag is set, with `Cancelled` and nothing of the answer. Default: never.
+    /// Ends the draw with `Cancelled`, and no partial answer, once the flag is set. Default: never.
     pub fn cancel(mut self, cancel: &Cancel) -> Self {
         self.stop.set_cancel(cancel);
         self
     }
 
-    /// Draws, in random order: all there are, if they are no more than that. Reads only the documents that are drawn,
-    /// and those of which postings do not tell whether they match.
+    /// Draws the documents, in random order; all of them if there are at most `n`. Reads only the
+    /// documents drawn, and those that postings leave in doubt.
     ///
     /// # Errors
-    /// `InvalidFilter` or `LimitExceeded` for the filter; `Deadline` or `Cancelled` if it was ended early; otherwise as
-    /// for every read.
+    /// `InvalidFilter` or `LimitExceeded` for the filter; `Deadline` or `Cancelled` if one of these
+    /// ended the draw; otherwise as for every read.
     pub fn run(self) -> Result<Vec<StoredDocument>> {
         self.filter.check()?;
         self.stop.check()?;
@@ -92,7 +92,7 @@ impl Sample {
         let matching = moment.settled(&self.filter, &self.stop)?;
         let mut slots: Vec<Slot> = matching.possible.each(&moment).collect();
         let mut random = Random(self.seed.unwrap_or_else(|| RandomState::new().hash_one(0)));
-        // Fisher and Yates, as far as it is needed.
+        // The first `n` steps of a Fisher–Yates shuffle.
         let n = self.n.min(slots.len());
         for place in 0..n {
             let other = place + random.below(slots.len() - place);
@@ -104,7 +104,7 @@ impl Sample {
     }
 }
 
-/// Random numbers (SplitMix64).
+/// A generator of random numbers (SplitMix64).
 struct Random(u64);
 
 impl Random {
@@ -116,7 +116,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below another, each as likely as any other but for one part in 2³² at most.
+    /// A number below `most`, each as likely as any other but for one part in 2³² at most.
     fn below(&mut self, most: usize) -> usize {
         ((u128::from(self.next()) * most as u128) >> 64) as usize
     }

@@ -1,8 +1,10 @@
-//! What metadata the collection admits, and changing that while documents are written.
+//! The schema of a collection: which metadata it admits, and changing that while documents are
+//! written.
 //!
-//! A schema that may refuse what the present one admits is announced first: from then on writers have to satisfy both.
-//! So the documents that are there can be looked at as of that moment, without anyone waiting, and none that the new
-//! schema refuses can come after. Only then is it committed, as part of the catalog entry.
+//! A schema that may refuse what the present one admits is announced first: from then on writers
+//! have to satisfy both. So the documents of that moment can be checked while nobody waits, and
+//! none that the new schema refuses can come after. Only then is the schema committed, as part of
+//! the catalog entry.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -20,19 +22,19 @@ use crate::store::record::{CatalogEntry, CollectionState, DocumentRow};
 use crate::store::{View, key};
 use crate::value::Value;
 
-/// What a collection asks of metadata.
+/// The schemas that a collection's writes have to satisfy.
 pub(crate) struct Admission {
     rules: RwLock<Rules>,
-    /// Held by whoever changes the schema, from the first look until the change is on the disk.
+    /// Held while the schema is changed, from the first look until the change is on disk.
     changing: Mutex<()>,
 }
 
 /// The schemas that metadata has to satisfy.
 #[derive(Clone, Default)]
 pub(crate) struct Rules {
-    /// The one that is written down.
+    /// The committed schema.
     present: Option<Arc<Schema>>,
-    /// The one that has been announced.
+    /// The announced schema.
     next: Option<Arc<Schema>>,
 }
 
@@ -47,18 +49,18 @@ impl Admission {
         Admission { rules: Rules { present: schema.map(Arc::new), next: None }.into(), changing: Mutex::default() }
     }
 
-    /// What has to be satisfied. Nobody changes it as long as the caller is in the committer section.
+    /// The schemas to satisfy. Nobody changes them while the caller is in the committer section.
     pub(crate) fn rules(&self) -> Rules {
         self.rules.read().clone()
     }
 
-    /// The schema that is written down.
+    /// The committed schema.
     pub(crate) fn present(&self) -> Option<Arc<Schema>> {
         self.rules.read().present.clone()
     }
 }
 
-/// An announced schema, which is forgotten with this unless it was committed.
+/// An announced schema. Dropping this withdraws it, unless it was committed.
 struct Announced<'a>(&'a Admission);
 
 impl Drop for Announced<'_> {
@@ -67,9 +69,9 @@ impl Drop for Announced<'_> {
     }
 }
 
-/// The schema.
+/// The schema verbs.
 impl Collection {
-    /// What metadata the collection admits; `None` if all.
+    /// The schema that metadata has to satisfy; `None` if all metadata is admitted.
     ///
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
@@ -77,15 +79,16 @@ impl Collection {
         Ok(self.state().live()?.admission.present().map(Arc::unwrap_or_clone))
     }
 
-    /// Has the collection admit what a schema says, and nothing else, or with `None` everything.
+    /// Replaces the schema. With `None` the collection admits all metadata.
     ///
-    /// One that admits all that the present one does takes effect at once. With any other, all documents are looked at
-    /// first, those of all namespaces: if one does not satisfy it, the error names it and nothing has changed. Searches
-    /// and writes go on meanwhile, but writes have to satisfy both schemas. A change that returned is on the disk.
+    /// A schema that admits all that the present one does takes effect at once. For any other, all
+    /// documents of all namespaces are checked first. If one violates it, the error names that
+    /// document and nothing has changed. Searches and writes go on meanwhile, but writes have to
+    /// satisfy both schemas. When the call returns, the change is on the disk.
     ///
     /// # Errors
-    /// `SchemaViolation` with the first document that does not satisfy it; `InvalidConfig` for a schema that is too
-    /// large or contradicts itself; otherwise as for every write.
+    /// `SchemaViolation` with the first document that violates the schema; `InvalidConfig` for a
+    /// schema that is too large or contradicts itself; otherwise as for every write.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -128,7 +131,7 @@ impl State {
         self.commit_schema(&live, schema)
     }
 
-    /// Has writers satisfy a schema too, and refuses it if a document does not that was there before.
+    /// Announces a schema to writers, and refuses it if a document from before violates it.
     fn announce<'l>(&self, live: &'l Live, schema: &Arc<Schema>) -> Result<Announced<'l>> {
         let turn = live.store.turn()?;
         live.admission.rules.write().next = Some(schema.clone());
@@ -142,7 +145,7 @@ impl State {
 
     fn commit_schema(&self, live: &Live, schema: Option<Arc<Schema>>) -> Result<()> {
         let mut turn = live.store.turn()?;
-        // It may have been dropped before the section was entered.
+        // The collection may have been dropped before the section was entered.
         self.live()?;
         let (mut draft, mut entry) = (Draft::default(), live.entry(&self.name()));
         entry.config.schema = schema.as_deref().cloned();
@@ -152,18 +155,18 @@ impl State {
     }
 }
 
-/// Whether a schema admits all that another does; without another, all there is.
+/// Whether `schema` admits all that `present` does. Without `present`, all metadata is admitted.
 fn is_wider(schema: &Schema, present: Option<&Schema>) -> bool {
     schema.includes(present.unwrap_or(&Schema::default()))
 }
 
 impl Live {
-    /// The configuration with the schema there is now.
+    /// The configuration with the present schema.
     pub(crate) fn present_config(&self) -> CollectionConfig {
         CollectionConfig { schema: self.admission.present().map(Arc::unwrap_or_clone), ..self.config.clone() }
     }
 
-    /// The collection as the catalog knows it, by this name.
+    /// The collection's catalog entry under this name.
     pub(crate) fn entry(&self, name: &str) -> CatalogEntry {
         CatalogEntry {
             name: name.to_owned(),
@@ -174,7 +177,7 @@ impl Live {
         }
     }
 
-    /// The first document of a view that does not satisfy a schema, and its namespace.
+    /// The first document of a view that violates a schema, with its namespace.
     fn first_violation(&self, view: &View, schema: &Schema) -> Result<Option<(String, DocId, Fault)>> {
         let (mut found, (from, to)) = (None, key::document_range());
         self.scan(&view.snapshot, (&from, &to), |_, row| {
@@ -191,7 +194,7 @@ impl Live {
 }
 
 impl Fault {
-    /// The error of the document that has this fault.
+    /// The error for the document that has this fault.
     pub(crate) fn of(self, collection: String, namespace: &str, id: DocId) -> Error {
         let Fault { field, expected, got } = self;
         let namespace = namespace.to_owned();

@@ -1,4 +1,5 @@
-//! What is held in memory of rows that are asked for often: each says since which commit it has been as it is.
+//! A least-recently-used cache (LRU) of rows. Each entry says since which commit it has been as it
+//! is.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,10 +7,10 @@ use std::sync::Arc;
 
 use crate::id::Commit;
 
-/// About what anything held takes beside its slots.
+/// Approximate bytes of an entry beside its slots.
 pub(super) const OVERHEAD: usize = 160;
 
-/// Things of one kind.
+/// Cached values of one kind.
 pub(super) struct Shelf<K, V> {
     pub(super) held: HashMap<K, Held<V>>,
     pub(super) n_bytes: usize,
@@ -19,7 +20,7 @@ pub(super) struct Held<V> {
     pub(super) value: Arc<V>,
     pub(super) since: Commit,
     pub(super) n_bytes: usize,
-    /// The number of the question that asked for it last.
+    /// The number of the request that used the entry last.
     pub(super) asked: u64,
 }
 
@@ -51,12 +52,12 @@ impl<K: Hash + Eq + Clone, V> Shelf<K, V> {
         gone.iter().for_each(|key| self.remove(key));
     }
 
-    /// When each was asked for last, and its bytes.
+    /// When each entry was used last, and its bytes.
     pub(super) fn ages(&self) -> impl Iterator<Item = (u64, usize)> {
         self.held.values().map(|held| (held.asked, held.n_bytes))
     }
 
-    /// Lets go of what was not asked for the longest, until no more is left than this.
+    /// Evicts the least recently used entries, until at most `most_bytes` are left.
     pub(super) fn shrink(&mut self, most_bytes: usize) {
         let mut all: Vec<(u64, usize)> = self.ages().collect();
         all.sort_unstable();
@@ -71,7 +72,7 @@ impl<K: Hash + Eq + Clone, V> Shelf<K, V> {
         }
     }
 
-    /// Changes what is held under a key, if anything is. Whoever looks at it goes on with what it was.
+    /// Changes the value under a key, if there is one. Whoever holds the value keeps the old one.
     pub(super) fn change(
         &mut self,
         key: &K,

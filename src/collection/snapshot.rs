@@ -1,7 +1,7 @@
-//! Reading one commit more than once.
+//! Snapshots: reading one commit more than once.
 //!
-//! A [`Snapshot`] is a moment that stays. It has to be let go when its collection goes: closing a database waits for
-//! nobody who only holds one.
+//! A [`Snapshot`] holds a moment. A collection that is dropped or closed takes the moments of its
+//! snapshots away: closing a database does not wait for whoever holds one.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -22,31 +22,31 @@ use crate::filter::Filter;
 use crate::id::{Commit, DocId};
 use crate::process;
 
-/// A namespace as of one commit: every verb that reads, with answers that belong together.
+/// A namespace as of one commit, with every verb that reads. All answers belong together.
 ///
-/// It shows what [`Namespace::snapshot`] found, whatever is written later. Cheap to clone and to send between threads.
-/// As long as it is held, documents that were deleted or replaced since keep their memory and their place on the disk:
-/// hold it for seconds or minutes, not for days.
+/// It shows what [`Namespace::snapshot`] found, whatever is written later. It is cheap to clone and
+/// to send between threads. While it is held, documents that were deleted or replaced since keep
+/// their memory and disk space. Hold it for seconds or minutes, not for days.
 ///
 /// # Errors
-/// All verbs: `CollectionNotFound` once the collection was dropped, `Closed` once the database was; otherwise as the
-/// verbs of [`Namespace`].
+/// All verbs: `CollectionNotFound` once the collection was dropped, `Closed` once the database was;
+/// otherwise as the verbs of [`Namespace`].
 #[derive(Clone)]
 pub struct Snapshot {
-    // Goes before the namespace, whose end may close the database.
+    // This is dropped before the namespace, whose end may close the database.
     held: Arc<Held>,
     commit: Commit,
     namespace: Namespace,
 }
 
-/// A moment, until it is let go.
+/// A moment, until its collection takes it away.
 type Held = ArcSwapOption<Moment>;
 
 /// The snapshots of a collection.
 #[derive(Default)]
 pub(crate) struct Snapshots(Mutex<Vec<Weak<Held>>>);
 
-/// How many are listed before those that are gone are taken out.
+/// Snapshots that are gone leave the list only when it has at least this length.
 const LEAST_LISTED: usize = 64;
 
 impl Snapshots {
@@ -58,21 +58,21 @@ impl Snapshots {
         all.push(Arc::downgrade(held));
     }
 
-    /// How many are held, and the earliest commit that one of them sees.
+    /// The number of snapshots held, and the earliest commit that one of them shows.
     pub(crate) fn held(&self) -> (usize, Option<Commit>) {
         let all = self.0.lock();
         let commits = all.iter().filter_map(|held| Some(held.upgrade()?.load().as_ref()?.commit()));
         commits.fold((0, None), |(n, first), commit| (n + 1, Some(first.map_or(commit, |first| commit.min(first)))))
     }
 
-    /// Lets all of them go. Calls under way go on with what they began with.
+    /// Takes the moments of all snapshots away. Calls under way finish with theirs.
     pub(super) fn let_go(&self) {
         self.0.lock().drain(..).filter_map(|held| held.upgrade()).for_each(|held| held.store(None));
     }
 }
 
 impl Namespace {
-    /// The namespace as of the last commit, to be asked as often as needed.
+    /// A snapshot of the namespace as of the last commit.
     ///
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
@@ -95,14 +95,14 @@ impl Namespace {
         let commit = moment.commit();
         let held = Arc::new(Held::new(Some(Arc::new(moment))));
         self.state.snapshots.add(&held);
-        // If the collection went before that, nobody lets go of this one.
+        // If the collection was dropped or closed before `add`, nobody takes this moment away.
         self.state.live()?;
         Ok(Snapshot { held, commit, namespace: self.clone() })
     }
 }
 
 impl Snapshot {
-    /// The commit that is seen: that one and all before it, and nothing later.
+    /// The commit that the snapshot shows: that one and all before it, and nothing later.
     pub fn commit(&self) -> Commit {
         self.commit
     }
@@ -112,13 +112,15 @@ impl Snapshot {
         self.moment()?.document(&id.into(), true)
     }
 
-    /// The documents with these ids, in their order, `None` where there is none. See [`Namespace::get_many`].
+    /// The documents with these ids, in their order; `None` where there is none. See
+    /// [`Namespace::get_many`].
     pub fn get_many<I: Into<DocId>>(&self, ids: impl IntoIterator<Item = I>) -> Result<Vec<Option<StoredDocument>>> {
         let moment = self.moment()?;
         ids.into_iter().map(|id| moment.document(&id.into(), true)).collect()
     }
 
-    /// The same without their vectors. See [`Namespace::get_many_without_vectors`].
+    /// As [`get_many`](Snapshot::get_many), without vectors. See
+    /// [`Namespace::get_many_without_vectors`].
     pub fn get_many_without_vectors<I: Into<DocId>>(
         &self,
         ids: impl IntoIterator<Item = I>,
@@ -137,7 +139,7 @@ impl Snapshot {
         self.moment()?.count(filter.into())
     }
 
-    /// Goes through documents in id order, or in that of a field. See [`Namespace::scroll`].
+    /// Goes through documents in the order of ids, or of a field. See [`Namespace::scroll`].
     pub fn scroll(&self) -> Scroll {
         Scroll::of(self.into())
     }
@@ -152,12 +154,13 @@ impl Snapshot {
         Sample::of(self.into(), n)
     }
 
-    /// The documents nearest to a vector, to a stored document, or with words. See [`Namespace::search`].
+    /// The documents nearest to a vector or to examples, or with words. See [`Namespace::search`].
     pub fn search(&self, query: impl Into<Query>) -> Search {
         Search::of(self.into(), query.into())
     }
 
-    /// The same for each of several queries, worked out on all cores. See [`Namespace::search_many`].
+    /// As [`search`](Snapshot::search) for each of several queries, on all cores. See
+    /// [`Namespace::search_many`].
     pub fn search_many<Q: Into<Query>>(&self, queries: impl IntoIterator<Item = Q>) -> Search<Vec<Query>> {
         Search::of(self.into(), queries.into_iter().map(Into::into).collect())
     }
@@ -166,7 +169,7 @@ impl Snapshot {
         process::check()?;
         match self.held.load_full() {
             Some(moment) => Ok(moment),
-            // It was let go because the collection went.
+            // The collection was dropped or closed.
             None => self.namespace.state.live().and(Err(Error::Closed)),
         }
     }

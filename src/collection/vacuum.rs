@@ -1,7 +1,8 @@
-//! Giving back what deleted and replaced documents took, in memory and on disk, at once.
+//! Vacuum: giving back what deleted and replaced documents took, in memory and on disk, at once.
 //!
-//! All of it also happens by itself in time: dead points are swept when they are many, files are merged as they grow,
-//! and freed memory is given back now and then. No one has to ask.
+//! All of it also comes back by itself. The linker sweeps dead points when they are many, the
+//! engine compacts files as they grow, and freed memory is given back now and then. No one has to
+//! call this.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -16,7 +17,8 @@ use crate::error::{Error, Result};
 use crate::store::{Store, storage};
 use crate::{heap, process};
 
-/// Space to be given back; made by [`Collection::vacuum`] and [`Database::vacuum`](crate::Database::vacuum).
+/// A vacuum to be run; made by [`Collection::vacuum`] and
+/// [`Database::vacuum`](crate::Database::vacuum).
 #[must_use = "nothing is given back until `run`"]
 #[derive(Clone)]
 pub struct Vacuum {
@@ -27,27 +29,29 @@ pub struct Vacuum {
     _keeper: Keeper,
 }
 
-/// What a vacuum went through, and what it left.
+/// The result of a vacuum.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Vacuumed {
-    /// Collections that were gone through.
+    /// Collections that were vacuumed.
     pub n_collections: usize,
-    /// Bytes of their files before, without images and the log.
+    /// Bytes of the collections' files before, without images and the log.
     pub disk_bytes_before: u64,
-    /// Bytes of the same afterwards.
+    /// Bytes of the collections' files afterwards, without images and the log.
     pub disk_bytes_after: u64,
 }
 
 impl Collection {
-    /// Gives back the space of deleted and replaced documents: takes them out of the graph, rewrites the collection's
-    /// files without them, writes its image, empties the database's cache, and returns freed memory to the operating
-    /// system. Searches and writes go on meanwhile. The slots of deleted documents keep their memory, for documents to
+    /// Gives back the space of deleted and replaced documents. It takes their points out of the
+    /// graph, rewrites (compacts) the collection's files without them, and writes its image. It
+    /// empties the database's cache, and returns freed memory to the operating system. Searches and
+    /// writes go on meanwhile. The slots of deleted documents keep their memory, for documents to
     /// come.
     ///
-    /// Takes about as long as reading and writing all files of the collection, and needs as much free space as its
-    /// largest family of files. What an older [`Snapshot`](crate::Snapshot) shows stays. No one has to call it: space
-    /// comes back by itself while documents are written.
+    /// A vacuum takes about as long as reading and writing all files of the collection. It needs as
+    /// much free space as the largest family of its files. Documents that an older
+    /// [`Snapshot`](crate::Snapshot) shows stay. No one has to call it: space comes back by itself
+    /// while documents are written.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -70,8 +74,9 @@ impl Vacuum {
         Vacuum { states, store, cancel: Cancel::default(), _keeper: keeper }
     }
 
-    /// Ends it early once the flag is set: before the next family of files, or while points are taken out of the graph.
-    /// Space that was given back before stays given back.
+    /// Ends the vacuum early with `Cancelled` once the flag is set: before the next family of
+    /// files, or while points are taken out of the graph. Space that was given back before stays
+    /// given back.
     pub fn cancel(mut self, cancel: &Cancel) -> Self {
         self.cancel = cancel.clone();
         self
@@ -81,9 +86,10 @@ impl Vacuum {
     ///
     /// # Errors
     /// `ReadOnly` while nothing can be written, or where rewriting would leave less free space than
-    /// [`Options::min_free_bytes`](crate::Options::min_free_bytes); `Cancelled`; `CollectionNotFound` if the one
-    /// collection was dropped; `Closed`; `Storage` if the engine fails; what keeps linking from going on
-    /// (`OutOfMemory`, `MemoryLimit`, `Io`): nothing more is rewritten then.
+    /// [`Options::min_free_bytes`](crate::Options::min_free_bytes); `Cancelled`;
+    /// `CollectionNotFound` if the one collection was dropped; `Closed`; `Storage` if the engine
+    /// fails; the error that keeps linking from going on (`OutOfMemory`, `MemoryLimit`, `Io`),
+    /// after which nothing more is rewritten.
     pub fn run(self) -> Result<Vacuumed> {
         process::check()?;
         let store = self.store.as_ref().map(|store| store.upgrade().ok_or(Error::Closed)).transpose()?;
@@ -91,7 +97,7 @@ impl Vacuum {
         for state in &self.states {
             self.cancel.check()?;
             let live = match state.live() {
-                // Of a whole database, one that was dropped meanwhile is of no interest.
+                // A vacuum of the whole database skips a collection that was dropped meanwhile.
                 Err(Error::CollectionNotFound { .. }) if store.is_some() => continue,
                 live => live?,
             };
@@ -120,7 +126,7 @@ impl Vacuum {
 }
 
 impl Live {
-    /// Bytes of its files; what is still in the log or in write buffers is not counted.
+    /// Bytes of the collection's files, without the write-ahead log (WAL) and memtables.
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.families.all().iter().map(|family| self.store.rocks().family_bytes(family)).sum()
     }
@@ -139,7 +145,7 @@ impl Live {
             cancel.check()?;
             let n_bytes = self.store.rocks().family_bytes(family);
             self.store.check_space(usize::try_from(n_bytes).unwrap_or(usize::MAX))?;
-            // Those who rewrite files give back what that took.
+            // This asks the threads that rewrite files to give back what that took.
             heap::ask();
             self.store.rocks().compact(family).map_err(storage("rewriting files"))?;
         }

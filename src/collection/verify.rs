@@ -1,5 +1,5 @@
-//! Proving that an open collection is what it should be: rows against rows, memory against rows, the graph in memory
-//! against the one on disk. Postings are proven where they are kept ([`fields`](super::fields),
+//! Verification of an open collection: rows against rows, memory against rows, the graph in memory
+//! against the one on disk. Postings are verified where they are kept ([`fields`](super::fields),
 //! [`words`](super::words)).
 
 use std::collections::BTreeSet;
@@ -19,12 +19,12 @@ use crate::store::record::{DocumentRow, read_u32};
 use crate::store::{View, key};
 
 impl Live {
-    /// Reads every row of the collection as of now and compares all with all. Writes wait meanwhile: the caller holds
-    /// the committer section.
+    /// Reads every row of the collection as of now and compares all with all. Returns the number of
+    /// documents. The caller holds the committer section, so writes wait meanwhile.
     pub(crate) fn verify(&self, cancel: &Cancel) -> Result<usize> {
         let view = self.store.view();
         let source = Source { cancel: Some(cancel), ..self.source(Some(&view.snapshot)) };
-        // Without vectors and codes: those are compared row by row.
+        // This memory has no vectors and codes: those are compared row by row.
         let fresh = Memory::new(Exact::new(self.config.dimension), None);
         let namespaces = source.names()?;
         rows::read_rows(source, &fresh, &namespaces, Expected::default(), view.commit)?;
@@ -40,12 +40,12 @@ impl Live {
             index.audit(&self.memory).map_err(|detail| Error::corruption("the graph", detail))?;
             self.verify_graph(source)?;
         }
-        // What reads the graph may take a read that was ended early for damage that costs nothing.
+        // A read of the graph that was cancelled may have been taken for harmless damage.
         cancel.check()?;
         Ok(self.memory.census().n_documents)
     }
 
-    /// Every vector that is held, and every code, is what the row on disk makes it.
+    /// Checks that every held vector, every code and every sketch is what the row on disk makes it.
     fn verify_vectors(&self, source: Source<'_>, view: &View) -> Result<()> {
         let (exact, disk) = (self.reader(view), source.disk());
         source.scan(&self.families.vectors, key::vector_range(), |key, value| {
@@ -65,7 +65,8 @@ impl Live {
         })
     }
 
-    /// Rows and deltas on disk are the graph in memory, unless it is known that they are not yet.
+    /// Checks that rows and deltas on disk give the graph in memory, unless they are known to lag
+    /// behind.
     fn verify_graph(&self, source: Source<'_>) -> Result<()> {
         // A graph that comparing panicked in is neither walked nor kept.
         let Some(index) = self.memory.index.as_ref().filter(|index| !index.is_broken()) else { return Ok(()) };
@@ -73,7 +74,7 @@ impl Live {
         let Some((graph, cursor)) = self.is_written_down().then(|| (index.graph(), self.cursor())) else {
             return Ok(());
         };
-        // What was written since the snapshot counts too.
+        // The graph on disk is read as it is now, not as of the snapshot.
         let stored = regraph::stored(Source { snapshot: None, ..source }, &self.memory, graph.shape(), &cursor)?;
         self.verify_codebook(index, source)?;
         let points: [BTreeSet<u32>; 2] = [&*graph, &stored].map(|graph| graph.points().collect());
@@ -100,11 +101,11 @@ impl Live {
         Ok(())
     }
 
-    /// What is written down of what codes are made by is what they are made by.
+    /// Checks that the codebook on disk is the one in use.
     fn verify_codebook(&self, index: &Index, source: Source<'_>) -> Result<()> {
         let stored = Source { snapshot: None, ..source }.stored_codebook()?;
         let (Some(stored), Some(codebook)) = (stored, index.codebook()) else { return Ok(()) };
-        // Namespaces that had no documents at the last save are not there.
+        // The stored codebook lacks namespaces that had no documents at the last save.
         let book = codebook.book.only(|namespace| stored.book.centres.own.contains_key(&namespace));
         if stored.book == book {
             return Ok(());
@@ -114,8 +115,8 @@ impl Live {
         Err(Error::corruption("the codebook on disk", detail))
     }
 
-    /// Every id is the one its document bears, every document's body can be read, and its metadata satisfies the
-    /// schema.
+    /// Checks that every id is the one its document bears, that every document can be decoded, and
+    /// that its metadata satisfies the schema.
     fn verify_ids(&self, source: Source<'_>) -> Result<()> {
         let schema = self.admission.present();
         source.scan(&self.families.documents, key::all_ids_range(), |key, value| {

@@ -1,7 +1,7 @@
-//! Waiting for work that others do in the background, and what keeps that work from going on.
+//! Waiting for background work, and the errors that keep that work from going on.
 //!
-//! Nobody waits for what cannot come. Whoever waits gives up with the error that the work met since, and looks again
-//! [`LOOK_AGAIN`] later at the latest, whether or not anyone rings.
+//! Nobody waits for what cannot come. A waiting thread gives up with the error that the work met
+//! since. It looks again after [`LOOK_AGAIN`] at the latest, whether or not anyone rings.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use crate::error::{Error, Result};
 
 /// How long a waiting thread sleeps at most before it looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// How long work that could not be done is left alone before it is tried again.
+/// How long work that failed is left alone before it is tried again.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(200);
 
-/// Where to wait, and where to ring.
+/// A condition that threads wait for and others ring.
 #[derive(Default)]
 pub(crate) struct Waiting {
     lock: Mutex<()>,
@@ -24,7 +24,8 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Waits until there is something to return. Looks at the time that a call has to end at, too.
+    /// Waits until `look` returns something. It also looks at the time at which `stop` ends the
+    /// call.
     pub(crate) fn wait<T>(&self, stop: &Stop, look: impl Fn() -> Option<T>) -> T {
         let mut guard = self.lock.lock();
         loop {
@@ -36,7 +37,7 @@ impl Waiting {
         }
     }
 
-    /// Has those who wait look again.
+    /// Makes waiting threads look again.
     pub(crate) fn ring(&self) {
         drop(self.lock.lock());
         self.changed.notify_all();
@@ -48,19 +49,19 @@ impl Waiting {
 pub(crate) enum Task {
     /// Linking documents into the graph.
     Link,
-    /// Bringing exact vectors to where they are held.
+    /// Loading exact vectors.
     BringVectors,
     /// Indexing metadata.
     IndexFields,
     /// Indexing words.
     IndexWords,
-    /// Writing graph and image down.
+    /// Writing graph and image.
     Save,
 }
 
 const N_TASKS: usize = 5;
 
-/// What keeps a collection's work in the background from going on, as of when it was last tried.
+/// The errors that keep a collection's background work from going on, as of the last try of each.
 #[derive(Default)]
 pub(crate) struct Obstacles(Mutex<[Option<Obstacle>; N_TASKS]>);
 
@@ -68,13 +69,13 @@ struct Obstacle {
     error: Arc<Error>,
     /// When the last try began.
     began: Instant,
-    /// When it ended.
+    /// When the last try ended.
     ended: Instant,
 }
 
 impl Obstacles {
-    /// Tries a piece of work, unless it could not be done a moment ago. Returns what came of it; `None` if it was not
-    /// done.
+    /// Tries a piece of work, unless it failed less than [`PATIENCE`] ago. Returns its result;
+    /// `None` if it was not tried or failed.
     pub(crate) fn attempt<T>(&self, task: Task, work: impl FnOnce() -> Result<T>) -> Option<T> {
         let place = task as usize;
         if self.0.lock()[place].as_ref().is_some_and(|obstacle| obstacle.ended.elapsed() < PATIENCE) {
@@ -100,7 +101,7 @@ impl Obstacles {
         }
     }
 
-    /// What one of these tasks met in a try that began since a moment.
+    /// The error that one of `tasks` met in a try that began at `moment` or later.
     pub(crate) fn met_since(&self, moment: Instant, tasks: &[Task]) -> Option<Error> {
         let all = self.0.lock();
         let met = |task: &Task| all[*task as usize].as_ref().filter(|obstacle| obstacle.began >= moment);

@@ -1,4 +1,4 @@
-//! The write verbs: each is a batch of its own.
+//! Write verbs: each call is a batch of its own.
 
 use std::sync::Arc;
 
@@ -12,18 +12,20 @@ use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::id::DocId;
 
-/// Bytes that deleting one document adds to a commit.
+/// Approximate bytes that deleting one document adds to a commit.
 const BYTES_OF_A_DELETE: usize = 128;
 
-/// Writing. Every call is atomic and returns once it is durable as the handle
-/// ([`with_durability`](Namespace::with_durability)) or [`Options::durability`](crate::Options::durability) says; what
-/// it wrote is found by the next search.
+/// Write verbs. Every call is atomic. It returns once the write is as durable as the handle
+/// ([`with_durability`](Namespace::with_durability)) or
+/// [`Options::durability`](crate::Options::durability) asks. The next search finds what it wrote.
 ///
 /// # Errors
-/// All of them: `CollectionNotFound` if the collection was dropped; `Closed` if the database was; `ReadOnly` while the
-/// disk is full or failing; [`Error::Commit`], whose [`outcome`](Error::outcome) says what became of the write. Those
-/// that take documents: `DimensionMismatch`, `InvalidVector`, `InvalidId`, `InvalidMetadata`, `SchemaViolation` and
-/// `LimitExceeded`. Those that take many: the same inside [`Error::InBatch`], with the position; nothing happened then.
+/// All write verbs: `CollectionNotFound` if the collection was dropped; `Closed` if the database
+/// was; `ReadOnly` while the disk is full or failing; `MemoryLimit` or `OutOfMemory` if there is no
+/// memory for documents; [`Error::Commit`], whose [`outcome`](Error::outcome) says what became of
+/// the write. Those that take documents: `DimensionMismatch`, `InvalidVector`, `InvalidId`,
+/// `InvalidMetadata`, `SchemaViolation` and `LimitExceeded`. Those that take many: the same inside
+/// [`Error::InBatch`], with the position; nothing was written then.
 impl Namespace {
     /// Inserts a document.
     ///
@@ -48,12 +50,14 @@ impl Namespace {
     /// Inserts documents, all or none.
     ///
     /// # Errors
-    /// `DocumentExists`, with the position, if the namespace has one of the ids, or one is given twice.
+    /// `DocumentExists`, with the position, if the namespace has one of the ids or one is given
+    /// twice.
     pub fn insert_many(&self, documents: impl IntoIterator<Item = Document>) -> Result<Receipt> {
         self.together(documents, |batch, document| batch.insert(self, document))
     }
 
-    /// Inserts a document, or replaces the one with its id; the time of its creation is kept.
+    /// Inserts a document, or replaces the one with its id. A replaced document keeps its time of
+    /// creation.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -69,12 +73,12 @@ impl Namespace {
         self.alone(|batch| _ = batch.upsert(self, document))
     }
 
-    /// Inserts or replaces documents, all or none. Of several with one id the last stays.
+    /// Inserts or replaces documents, all or none. Of several with the same id the last stays.
     pub fn upsert_many(&self, documents: impl IntoIterator<Item = Document>) -> Result<Receipt> {
         self.together(documents, |batch, document| batch.upsert(self, document))
     }
 
-    /// Changes a document's vector, metadata or text; what the update does not name stays.
+    /// Changes a document's vector, metadata or text. Parts that the update does not name stay.
     ///
     /// # Errors
     /// `DocumentNotFound` if the namespace has no such document.
@@ -94,7 +98,7 @@ impl Namespace {
         self.alone(|batch| _ = batch.update(self, update))
     }
 
-    /// Deletes a document. Deleting what is not there is no error: the receipt counts nothing then.
+    /// Deletes a document. A document that does not exist is no error: `n_changed` is 0 then.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -115,8 +119,8 @@ impl Namespace {
         self.together(ids, |batch, id| batch.delete(self, id))
     }
 
-    /// Deletes every document that matches a filter, in one commit: those that match when it is made, whatever is
-    /// written at the same time.
+    /// Deletes every document that matches a filter, in one commit. The filter is evaluated inside
+    /// that commit, whatever is written at the same time. The receipt names no ids.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -152,7 +156,7 @@ impl Namespace {
         Ok(batch)
     }
 
-    /// Commits one operation; its error is the operation's own.
+    /// Commits one operation. Its error is returned without [`Error::InBatch`] around it.
     fn alone(&self, add: impl FnOnce(&mut Batch)) -> Result<Receipt> {
         let mut batch = self.batch()?;
         add(&mut batch);

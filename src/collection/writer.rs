@@ -1,7 +1,8 @@
-//! A stream of documents into a namespace: a bounded queue in, batches inside, an acknowledgement for each document.
+//! A stream of documents into a namespace: a bounded queue, batches, and an acknowledgement for
+//! each document.
 //!
-//! One thread takes what has gathered and commits it together. While it waits for the disk the next batch gathers, so
-//! the slower the disk, the larger the batches.
+//! One thread takes the documents that have gathered and commits them together. While it waits for
+//! the disk the next batch gathers: the slower the disk, the larger the batches.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,47 +16,48 @@ use crate::document::{Document, Receipt};
 use crate::error::{Error, Result};
 use crate::process;
 
-/// Documents that may be queued.
+/// The most documents in the queue.
 const QUEUE: usize = 1_024;
-/// Bytes that may be queued, unless one document alone has more.
+/// The most bytes in the queue, unless one document alone has more.
 const QUEUE_BYTES: usize = 64 << 20;
-/// Most documents committed together.
+/// The most documents committed together.
 const BATCH: usize = 1_000;
-/// Bytes after which a batch takes no more.
+/// Bytes at which a batch takes no more.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// A stream into a namespace, made by [`Namespace::writer`]. Dropping it waits until everything sent is committed.
+/// A stream into a namespace, made by [`Namespace::writer`]. Dropping it waits until all that was
+/// sent is committed or refused.
 ///
-/// Shared between threads, it serves many writers at once. Documents of one thread are committed in the order in which
-/// they were sent.
+/// Threads may share a writer. Documents of one thread are committed in the order in which they
+/// were sent.
 pub struct Writer {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// A document on its way: what [`Writer::send`] returns.
+/// A document on its way; returned by [`Writer::send`].
 #[must_use = "a document that is not waited for may not be written yet"]
 pub struct Ticket {
     answer: Receiver<Result<Receipt>>,
 }
 
-/// What [`Writer::try_send`] says if the document was not taken.
+/// Why [`Writer::try_send`] did not take the document.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrySendError {
-    /// The queue is full. Here is the document again.
+    /// The queue is full. The document is given back.
     #[error("the writer's queue is full")]
     Full(Document),
-    /// The writer has stopped: see the error.
+    /// The writer has stopped, for this reason.
     #[error(transparent)]
     Stopped(#[from] Error),
 }
 
 struct Shared {
     queue: Mutex<Queue>,
-    /// Rung when something comes, or the end.
+    /// Notified when a document comes, or the end.
     came: Condvar,
-    /// Rung when something goes.
+    /// Notified when documents leave the queue.
     went: Condvar,
 }
 
@@ -64,7 +66,7 @@ struct Queue {
     sent: VecDeque<Sent>,
     n_bytes: usize,
     ended: bool,
-    /// The thread is gone.
+    /// Whether the thread is gone.
     stopped: bool,
 }
 
@@ -75,13 +77,14 @@ struct Sent {
 }
 
 impl Namespace {
-    /// A stream into this namespace, for programs that write all the time: documents are upserted in batches, each is
-    /// acknowledged for itself, as durable as the handle's writes are
-    /// ([`with_durability`](Namespace::with_durability)). At most 1,024 documents or 64 MiB wait in its queue.
+    /// Starts a stream into this namespace, for programs that write all the time. Documents are
+    /// upserted in batches, and each is acknowledged on its own, as durable as the handle asks
+    /// ([`with_durability`](Namespace::with_durability)). At most 1,024 documents or 64 MiB wait in
+    /// its queue.
     ///
     /// # Errors
-    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was; `Io` if no thread can be
-    /// started.
+    /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was; `Io` if no
+    /// thread can be started.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -119,7 +122,7 @@ impl Writer {
     /// Sends a document, waiting while the queue is full.
     ///
     /// # Errors
-    /// `Closed` if the writer has stopped. What is wrong with the document its ticket says.
+    /// `Closed` if the writer has stopped. Errors of the document itself come from its ticket.
     pub fn send(&self, document: Document) -> Result<Ticket> {
         process::check()?;
         let n_bytes = document.size_hint();
@@ -133,8 +136,8 @@ impl Writer {
     /// Sends a document if there is room in the queue.
     ///
     /// # Errors
-    /// [`Full`](TrySendError::Full), with the document, if there is none; [`Stopped`](TrySendError::Stopped) if the
-    /// writer has stopped.
+    /// [`Full`](TrySendError::Full), with the document, if the queue has no room;
+    /// [`Stopped`](TrySendError::Stopped) if the writer has stopped.
     pub fn try_send(&self, document: Document) -> Result<Ticket, TrySendError> {
         process::check()?;
         let n_bytes = document.size_hint();
@@ -145,7 +148,7 @@ impl Writer {
         Ok(self.push(&mut queue, document, n_bytes)?)
     }
 
-    /// How many documents wait in the queue. In a forked child none do.
+    /// How many documents wait in the queue; 0 in a forked child.
     pub fn len(&self) -> usize {
         if process::is_forked() {
             return 0;
@@ -171,11 +174,12 @@ impl Writer {
 }
 
 impl Ticket {
-    /// Waits until the document is committed, and as durable as the writer's handle says
+    /// Waits until the document is committed, and as durable as the writer's handle asks
     /// ([`Namespace::with_durability`]).
     ///
     /// # Errors
-    /// As [`upsert`](Namespace::upsert); an error that met several documents at once is [`Error::Shared`].
+    /// As [`upsert`](Namespace::upsert); an error of several documents at once is
+    /// [`Error::Shared`].
     pub fn wait(self) -> Result<Receipt> {
         process::check()?;
         self.answer.recv().unwrap_or(Err(Error::Closed))
@@ -210,7 +214,7 @@ impl Shared {
     }
 }
 
-/// Says that the thread is gone, however it went.
+/// Marks the thread as gone when dropped, also by a panic.
 struct Stopping<'s>(&'s Shared);
 
 impl Drop for Stopping<'_> {
@@ -222,7 +226,7 @@ impl Drop for Stopping<'_> {
     }
 }
 
-/// Commits a batch. What is refused is taken out and told, and the rest goes on.
+/// Commits a batch. A refused document is taken out and its sender told; the others go on.
 fn commit(namespace: &Namespace, mut batch: Vec<Sent>) {
     while !batch.is_empty() {
         match namespace.upsert_many(batch.iter().map(|sent| sent.document.clone())) {
@@ -244,7 +248,7 @@ fn commit(namespace: &Namespace, mut batch: Vec<Sent>) {
 }
 
 impl Sent {
-    /// Tells whoever waits. No one need to.
+    /// Answers the ticket, whether or not its holder waits.
     fn answer(self, answer: Result<Receipt>) {
         _ = self.answer.send(answer);
     }
@@ -253,7 +257,7 @@ impl Sent {
 impl Drop for Writer {
     fn drop(&mut self) {
         if process::is_forked() {
-            // The thread is not there, and may have held the lock.
+            // A forked child does not have the thread, which may have held the lock.
             std::mem::forget(self.thread.take());
             return;
         }

@@ -26,8 +26,7 @@
 //! ```
 //!
 //! bincode writes the bodies of document rows and catalog entries, with one fixed configuration,
-//! and nothing else. To replace it, raise the versions of these two records. Document rows need a
-//! version of their own first: they share `VERSION` with other records.
+//! and nothing else. To replace it, raise the versions of these two records.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
