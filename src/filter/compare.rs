@@ -1,7 +1,8 @@
-//! When two scalars are equal, and which is the greater.
+//! Equality and order of scalars.
 //!
-//! Owns the prepared form of a scalar, in which equal values have equal parts: whole numbers are integers however they
-//! were written, times are instants. Knows nothing of fields, operators or JSON.
+//! Owns the prepared form of a scalar, in which equal values have equal parts: whole numbers are
+//! integers however they were written, times are instants. Knows nothing of fields, operators or
+//! JSON.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -28,7 +29,7 @@ pub(super) enum Scalar<'a> {
     Integer(i128),
     /// Any other number, but never NaN.
     Float(f64),
-    /// A string, not taken for a time.
+    /// A string that is not read as a time.
     Text(Cow<'a, str>),
     /// A time, in nanoseconds since 1970, with its spelling.
     Time(i128, Cow<'a, str>),
@@ -71,7 +72,8 @@ impl Scalar<'static> {
 }
 
 impl<'a> Scalar<'a> {
-    /// Reads a stored value; its strings as times only where asked to, for that is the one costly step.
+    /// Reads a stored value. Reads strings as times only if `times` asks for it, since that is the
+    /// one costly step.
     pub(super) fn read(value: &'a Value, times: bool) -> Option<Self> {
         match value {
             Value::String(text) => Some(Scalar::string(Cow::Borrowed(text), times)),
@@ -113,7 +115,8 @@ impl<'a> Scalar<'a> {
         matches!(self, Scalar::Time(..))
     }
 
-    /// Sets the kinds of scalar apart. A time never equals a text, as the text would be that time too.
+    /// A number for each kind of scalar. A time never equals a text, since the text would be that
+    /// time too.
     fn kind(&self) -> u8 {
         match self {
             Scalar::Null => 0,
@@ -126,7 +129,7 @@ impl<'a> Scalar<'a> {
 }
 
 impl Ord for Scalar<'_> {
-    /// An order of all scalars, for lookups. Within one kind it is the order that filters see.
+    /// A total order of scalars, for lookups. Within one kind it is the order of filters.
     fn cmp(&self, other: &Self) -> Ordering {
         match (self, other) {
             (Scalar::Bool(a), Scalar::Bool(b)) => a.cmp(b),
@@ -155,12 +158,13 @@ impl PartialEq for Scalar<'_> {
 
 impl Eq for Scalar<'_> {}
 
-/// Compares without rounding. A float that is no [`Scalar::Integer`] equals no integer, and the cast saturates.
+/// Compares without rounding. A float that is no [`Scalar::Integer`] equals no integer, and the
+/// cast saturates.
 fn integer_to_float(integer: i128, float: f64) -> Ordering {
     if integer <= float.floor() as i128 { Ordering::Less } else { Ordering::Greater }
 }
 
-/// Whether a string is taken for a time.
+/// Whether a string is read as a time.
 pub(crate) fn is_time(text: &str) -> bool {
     instant(text).is_some()
 }
@@ -173,8 +177,8 @@ pub(crate) fn whole(value: &Value) -> Option<i128> {
     }
 }
 
-/// The instant that a time names: in RFC 3339, or written as [`in_full`] completes it. The shape is looked at first:
-/// most strings are no times.
+/// The instant of a time in RFC 3339, or in a form that [`in_full`] completes. The shape is checked
+/// first, since most strings are no times.
 pub(crate) fn instant(text: &str) -> Option<i128> {
     let has = |position: usize, byte: u8| text.as_bytes().get(position) == Some(&byte);
     if !(has(4, b'-') && has(7, b'-') && (text.len() == DATE_BYTES || has(13, b':'))) {
@@ -185,8 +189,9 @@ pub(crate) fn instant(text: &str) -> Option<i128> {
     Some(time.or_else(|| read(&in_full(text)?))?.unix_timestamp_nanos())
 }
 
-/// A time in RFC 3339 where parts are left out: a date alone begins its day, seconds are 0, and what has no zone is in
-/// UTC. The zone may have no colon or no minutes, a space may stand before it and between date and time.
+/// Completes a time to RFC 3339: a date alone is the beginning of its day, missing seconds are 0,
+/// and a missing zone is UTC. The zone may lack its colon or its minutes. A space may stand before
+/// the zone, and between date and time.
 fn in_full(text: &str) -> Option<String> {
     let (date, rest) = text.split_at_checked(DATE_BYTES)?;
     let Some(rest) = rest.strip_prefix(['T', 't', ' ']) else {
@@ -204,7 +209,7 @@ fn in_full(text: &str) -> Option<String> {
     Some(format!("{date}T{time}{seconds}{zone}"))
 }
 
-/// The list of an operator, in which a value is found without walking it.
+/// The operands of an operator, sorted for binary search.
 #[derive(Debug, Clone)]
 pub(super) struct Set {
     sorted: Vec<Scalar<'static>>,
@@ -212,7 +217,8 @@ pub(super) struct Set {
 }
 
 impl Set {
-    /// Prepares a list of scalars; takes no more from the iterator than a filter may hold.
+    /// Prepares a list of scalars. Fails at the first value beyond `MAX_FILTER_VALUES`, without
+    /// taking more from the iterator.
     pub(super) fn operand(values: impl IntoIterator<Item = Unchecked>) -> Result<Self, Refusal> {
         let mut sorted = Vec::new();
         for (position, value) in values.into_iter().enumerate() {

@@ -1,8 +1,9 @@
 //! Other spellings of filters, read into the same tree.
 //!
-//! Operators may stand without their dollar sign, and groups of conditions as Qdrant has them: `must`, `should`,
-//! `must_not`. Owns telling such names from fields of the same name: a field takes no array, and no object but one of
-//! operators, so whatever is neither is meant otherwise. Knows nothing of evaluation.
+//! Operators may lack their dollar sign, and conditions may come in Qdrant's groups: `must`,
+//! `should`, `must_not`. Owns the distinction between such names and fields of the same name. A
+//! field takes no array, and no object except one of operators; any other operand belongs to such a
+//! name. Knows nothing of evaluation.
 
 use serde_json::{Map, Value as Json};
 
@@ -11,7 +12,7 @@ use super::json::{filter, is_operator, join, set, type_name, value};
 use super::refusal::Refusal;
 use super::tree::{Bound, Check, Rule, Tree, check_depth};
 
-/// What a connective is called with its dollar sign; any other key as it is.
+/// A connective's name with its dollar sign; any other key as it is.
 pub(super) fn connective<'k>(key: &'k str, operand: &Json) -> &'k str {
     match key {
         "and" if operand.is_array() => "$and",
@@ -22,7 +23,7 @@ pub(super) fn connective<'k>(key: &'k str, operand: &Json) -> &'k str {
     }
 }
 
-/// Whether an operand is a filter, or several, and not what a field must be.
+/// Whether an operand is one filter or several, which no field takes.
 pub(super) fn holds_filters(operand: &Json) -> bool {
     operand.is_array() || is_filter(operand)
 }
@@ -31,7 +32,8 @@ fn is_filter(operand: &Json) -> bool {
     operand.as_object().is_some_and(|object| object.keys().any(|key| !is_operator(key)))
 }
 
-/// Conditions of which all, some or none must match. Without conditions everything does.
+/// Reads a group: conditions of which all, some or none must match. A group without conditions
+/// matches everything.
 pub(super) fn group(name: &str, operand: &Json, level: usize) -> Result<Tree, Refusal> {
     check_depth(level)?;
     let conditions = operand.as_array().map_or(std::slice::from_ref(operand), Vec::as_slice);
@@ -44,7 +46,7 @@ pub(super) fn group(name: &str, operand: &Json, level: usize) -> Result<Tree, Re
     joined.negate_unless(name != "must_not" || conditions.is_empty())
 }
 
-/// A condition on the field that `key` names, or a filter of any spelling.
+/// Reads a condition on the field that `key` names, or a filter in any spelling.
 fn condition(json: &Json, level: usize) -> Result<Tree, Refusal> {
     let Json::Object(parts) = json else { return Err(Refusal::expected("an object", type_name(json))) };
     let key = |parts: &Map<String, Json>| parts.get("key").and_then(Json::as_str).map(|key| key.replace("[]", ""));
@@ -63,7 +65,7 @@ fn condition(json: &Json, level: usize) -> Result<Tree, Refusal> {
     }
 }
 
-/// A field equals a value, or one of several.
+/// Reads `match`: a field equals a value, or one of several.
 fn matched(path: &str, json: &Json) -> Result<Tree, Refusal> {
     let expected = "an object with a \"value\", or with values in \"any\"";
     let Json::Object(parts) = json else { return Err(Refusal::expected(expected, type_name(json))) };
@@ -81,7 +83,7 @@ fn matched(path: &str, json: &Json) -> Result<Tree, Refusal> {
     Tree::test(path, check)
 }
 
-/// A field lies within bounds; those that are null are none.
+/// Reads `range`: a field lies within bounds. Bounds that are null do not count.
 fn range(path: &str, json: &Json) -> Result<Tree, Refusal> {
     let Json::Object(bounds) = json else { return Err(Refusal::expected("an object of bounds", type_name(json))) };
     let read = |(name, limit): (&String, &Json)| {

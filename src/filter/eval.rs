@@ -1,7 +1,8 @@
-//! What a filter means: whether a document's metadata matches it.
+//! Evaluates filters: whether a document's metadata matches.
 //!
-//! Owns the reach of paths and the meaning of every test. Knows neither how a filter was written nor its limits, but
-//! relies on them: no tree is deeper than [`MAX_FILTER_DEPTH`](crate::limits::MAX_FILTER_DEPTH).
+//! Owns the reach of paths and the meaning of every test. Knows neither how a filter was written
+//! nor its limits, but relies on them: no tree is deeper than
+//! [`MAX_FILTER_DEPTH`](crate::limits::MAX_FILTER_DEPTH).
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -10,10 +11,10 @@ use super::compare::Scalar;
 use super::tree::{Bound, Check, Node, Rule, Test, subtrees};
 use crate::value::Value;
 
-/// Whether a document has all that is asked for in words.
+/// Whether a document has everything that a text query asks for.
 pub(super) type HasText<'d> = &'d dyn Fn(&str) -> bool;
 
-/// Whether a document matches the tree whose nodes these are.
+/// Whether a document matches the tree with these nodes.
 pub(super) fn matches(nodes: &[Node], metadata: &Value, has_text: HasText<'_>) -> bool {
     let Some((root, below)) = nodes.split_first() else { return false };
     let holds = |subtree| matches(subtree, metadata, has_text);
@@ -51,12 +52,12 @@ fn passes(test: &Test, metadata: &Value) -> bool {
     }
 }
 
-/// What a test on single values sees of a value: an array's elements, or the value itself.
+/// The values that a test checks one by one: an array's elements, or the value itself.
 pub(super) fn elements(value: &Value) -> &[Value] {
     value.as_array().unwrap_or(std::slice::from_ref(value))
 }
 
-/// Whether a string has a part, or an array an element.
+/// Whether a string contains a part, or an array contains an element.
 fn contains(value: &Value, part: &Scalar<'_>) -> bool {
     match value {
         Value::String(text) => part.text().is_some_and(|part| text.contains(part)),
@@ -78,10 +79,12 @@ impl Bound {
 
 /// The values that a path reaches, in the order of the document.
 ///
-/// In each object the whole path is a key if there is one, so that keys with dots can be named; otherwise the part
-/// before the first dot leads on. An array on the way is looked through for objects.
+/// If an object has the whole path as a key, that key counts, so that keys with dots can be named.
+/// Otherwise the part before the first dot leads on. If it leads to an array, the path goes on in
+/// each object of the array.
 pub(super) struct Found<'a> {
-    /// The object to look into next. Kept apart from the others so that a path through objects allocates nothing.
+    /// The object to look into next. It is kept apart from the others, so that a path through
+    /// objects allocates nothing.
     next: Option<Step<'a>>,
     others: Vec<Step<'a>>,
 }

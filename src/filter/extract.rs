@@ -1,7 +1,8 @@
-//! What of a document's metadata an index keeps: every path that a filter can name, with the values it reaches.
+//! Extracts what an index keeps of a document's metadata: every path that a filter can name, with
+//! the values that the path reaches.
 //!
-//! Which those are is asked of [`eval`](super::eval), so that an index and a filter never mean different things. Knows
-//! nothing of how fields are numbered or postings kept.
+//! The values come from [`eval`](super::eval), so that an index and a filter never mean different
+//! things. Knows nothing of how fields are numbered or postings stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,23 +12,23 @@ use super::term::{Term, order_of};
 use crate::limits::MAX_PATH_BYTES;
 use crate::value::Value;
 
-/// Most terms of one document that are indexed; one that has more is looked at itself.
+/// Most terms of one document that are indexed. Searches read a document with more.
 pub(crate) const MAX_TERMS: usize = 1_024;
 
 /// The terms of each path of a document.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) by_path: BTreeMap<Box<str>, BTreeSet<Term>>,
-    /// The document has too many: none are kept.
+    /// Whether the document has too many terms; then none are kept.
     pub(crate) overflows: bool,
 }
 
-/// The terms of metadata, of those paths that are wanted.
+/// The terms of metadata, for the wanted paths; none if they are more than [`MAX_TERMS`].
 pub(crate) fn terms_of(metadata: &Value, wants: impl Fn(&str) -> bool) -> Terms {
     terms_up_to(MAX_TERMS, metadata, wants)
 }
 
-/// The same, however many they are.
+/// As [`terms_of`], however many terms there are.
 pub(crate) fn all_terms_of(metadata: &Value, wants: impl Fn(&str) -> bool) -> Terms {
     terms_up_to(usize::MAX, metadata, wants)
 }
@@ -61,7 +62,7 @@ fn terms_up_to(most: usize, metadata: &Value, wants: impl Fn(&str) -> bool) -> T
     terms
 }
 
-/// The different values of one path, whatever their length.
+/// The different values of one path, of any length.
 pub(crate) fn values_of(metadata: &Value, path: &str) -> BTreeSet<Term> {
     Found::new(metadata, path).flat_map(elements).filter_map(Term::of_long_value).collect()
 }
@@ -87,16 +88,18 @@ pub(crate) fn first_scalar<'m>(metadata: &'m Value, path: &'m str) -> Option<&'m
     (value.as_array().is_none() && value.as_object().is_none()).then_some(value)
 }
 
-/// What tells a scalar from all that a filter does not call equal to it; `None` for arrays and objects.
+/// Bytes that are equal for two scalars if a filter calls these equal; `None` for arrays and
+/// objects.
 pub(crate) fn key_of(value: &Value) -> Option<Box<[u8]>> {
     Term::of_long_value(value).and_then(|term| order_of(term.bytes()).map(Into::into))
 }
 
-/// Every way to spell a place below an object. Some may lead elsewhere, where keys hold dots, or nowhere.
+/// Collects every spelling of a path below an object. Some may lead elsewhere, where keys contain
+/// dots, or nowhere.
 fn collect_paths(value: &Value, above: Option<&str>, paths: &mut BTreeSet<String>) {
     for (key, inner) in value.as_object().into_iter().flatten() {
         let path = above.map_or_else(|| key.clone(), |above| format!("{above}.{key}"));
-        // No filter can name a longer one, nor any below it.
+        // No filter can name a longer path, nor one below it.
         if path.len() > MAX_PATH_BYTES {
             continue;
         }

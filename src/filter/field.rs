@@ -1,7 +1,7 @@
 //! The typed builder of tests.
 //!
-//! Owns the methods that Rust programs write tests with. Knows nothing of JSON; a wrong operand is kept as a refusal
-//! for [`Filter::check`], since builders do not fail.
+//! Owns the methods by which Rust programs write tests. Knows nothing of JSON. Builders do not
+//! fail, so a wrong operand is kept as a refusal for [`Filter::check`].
 
 use super::Filter;
 use super::compare::{Scalar, Set};
@@ -25,8 +25,9 @@ pub fn field(path: impl Into<String>) -> Field {
 
 /// A metadata field about to be tested, made by [`field`].
 ///
-/// A field that holds an array matches if any of its elements does. An operand may be null, a boolean, a finite number
-/// or a string; a filter with another one is refused when it is used.
+/// A field that holds an array matches if any of its elements does. An operand may be null, a
+/// boolean, a finite number or a string. A filter with any other operand is refused when it is
+/// used.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Field {
@@ -34,7 +35,7 @@ pub struct Field {
 }
 
 impl Field {
-    /// The field equals the value. Equal to null is a field that is there and null, not one that is missing.
+    /// The field equals the value. A missing field does not equal null.
     pub fn eq(self, value: impl Into<Value>) -> Filter {
         self.test("$eq", equal(value))
     }
@@ -49,7 +50,7 @@ impl Field {
         self.test("$gt", order(Bound::Gt, value))
     }
 
-    /// The field is greater than the value, a number or a string, or equals it.
+    /// The field is greater than or equal to the value, a number or a string.
     pub fn gte(self, value: impl Into<Value>) -> Filter {
         self.test("$gte", order(Bound::Gte, value))
     }
@@ -59,34 +60,36 @@ impl Field {
         self.test("$lt", order(Bound::Lt, value))
     }
 
-    /// The field is less than the value, a number or a string, or equals it.
+    /// The field is less than or equal to the value, a number or a string.
     pub fn lte(self, value: impl Into<Value>) -> Filter {
         self.test("$lte", order(Bound::Lte, value))
     }
 
-    /// The field lies between two numbers or strings, or equals one of them. Nothing lies between them if the low one
-    /// is the greater.
+    /// The field lies between two numbers or strings, or equals one of them. No field matches if
+    /// `low` is greater than `high`.
     pub fn between(self, low: impl Into<Value>, high: impl Into<Value>) -> Filter {
         self.test("$between", between(Unchecked(low.into()), Unchecked(high.into())))
     }
 
-    /// The field equals one of the values; never, if there are none.
+    /// The field equals one of the values. Without values no field matches.
     pub fn is_in(self, values: impl IntoIterator<Item = impl Into<Value>>) -> Filter {
         self.test("$in", set(values).map(Check::In))
     }
 
-    /// The field equals none of the values, or is missing: the exact opposite of [`is_in`](Self::is_in).
+    /// The field equals none of the values, or is missing: the exact opposite of
+    /// [`is_in`](Self::is_in).
     pub fn not_in(self, values: impl IntoIterator<Item = impl Into<Value>>) -> Filter {
         !self.test("$nin", set(values).map(Check::In))
     }
 
-    /// Some element of the field equals one of the values. Another name for [`is_in`](Self::is_in) that reads better
-    /// on arrays.
+    /// Some element of the field equals one of the values. Another name for [`is_in`](Self::is_in)
+    /// that reads better on arrays.
     pub fn any(self, values: impl IntoIterator<Item = impl Into<Value>>) -> Filter {
         self.test("$any", set(values).map(Check::In))
     }
 
-    /// Each of the values equals some element of the field. If there are none, the field must only exist.
+    /// Each of the values equals some element of the field. Without values the field need only
+    /// exist.
     pub fn all(self, values: impl IntoIterator<Item = impl Into<Value>>) -> Filter {
         self.test("$all", set(values).map(Check::All))
     }
@@ -101,13 +104,13 @@ impl Field {
         self.test("$contains", Scalar::operand(Unchecked(part.into())).map(Check::Contains))
     }
 
-    /// The field is there, be it null or an empty array; or, with `false`, it is missing.
+    /// The field exists, even if it is null or an empty array; or, with `false`, it is missing.
     pub fn exists(self, exists: bool) -> Filter {
         let filter = self.test("$exists", Ok(Check::Exists));
         if exists { filter } else { !filter }
     }
 
-    /// The field is there and null; or, with `false`, it is missing or something else.
+    /// The field exists and is null; or, with `false`, it is missing or something else.
     pub fn is_null(self, is_null: bool) -> Filter {
         let filter = self.test("$isNull", Ok(Check::Equal(Scalar::Null)));
         if is_null { filter } else { !filter }
@@ -130,7 +133,7 @@ fn order(bound: Bound, value: impl Into<Value>) -> Result<Check, Refusal> {
     Scalar::ordered(Unchecked(value.into())).map(|limit| Check::Order(bound, limit))
 }
 
-/// Prepares a range; each refusal says which end it is about.
+/// Prepares a range. A refusal names the end of the range that it is about.
 pub(super) fn between(low: Unchecked, high: Unchecked) -> Result<Check, Refusal> {
     let low = Scalar::ordered(low).map_err(|refusal| refusal.within_item(0))?;
     let high = Scalar::ordered(high).map_err(|refusal| refusal.within_item(1))?;
@@ -138,7 +141,8 @@ pub(super) fn between(low: Unchecked, high: Unchecked) -> Result<Check, Refusal>
 }
 
 fn set(values: impl IntoIterator<Item = impl Into<Value>>) -> Result<Set, Refusal> {
-    // All are taken before one is looked at: what a refusal left in the iterator would be dropped by recursion.
+    // All values are taken before any is checked. A refusal would leave the others in the iterator,
+    // which drops them by recursion.
     let values: Vec<Unchecked> =
         values.into_iter().take(MAX_FILTER_VALUES + 1).map(|value| Unchecked(value.into())).collect();
     Set::operand(values)

@@ -1,8 +1,8 @@
 //! The JSON grammar of filters, read and written.
 //!
-//! Owns the operators' names, and what may stand where; other spellings are read by [`dialect`]. Leaves it to the tree
-//! and the scalars to refuse what does not fit them, and knows nothing of evaluation. Reading goes no deeper than
-//! [`MAX_FILTER_DEPTH`](crate::limits::MAX_FILTER_DEPTH), whatever it is given.
+//! Owns the operators' names, and where each may stand; [`dialect`] reads other spellings. The tree
+//! and the scalars refuse operands that do not fit. Knows nothing of evaluation. Reading goes no
+//! deeper than [`MAX_FILTER_DEPTH`](crate::limits::MAX_FILTER_DEPTH), whatever the input.
 
 use serde_json::Value as Json;
 
@@ -13,10 +13,10 @@ use super::refusal::{Refusal, shown};
 use super::tree::{Bound, Check, Node, Rule, Test, Tree, check_depth, check_path, subtrees};
 use crate::value::{Unchecked, Value};
 
-/// The operators that stand outside fields: those that join whole filters, and the one that asks for words.
+/// Operators that stand outside fields: those that join filters, and `$text`.
 const CONNECTIVES: &[&str] = &["$and", "$or", "$nor", "$not", "$text"];
 
-/// The operators that stand inside a field.
+/// Operators that stand inside a field.
 const OPERATORS: &[&str] = &[
     "$eq",
     "$ne",
@@ -41,14 +41,14 @@ pub(super) fn read(json: &Json) -> Result<Tree, Refusal> {
     filter(json, 1)
 }
 
-/// An object each of whose keys is a clause.
+/// Reads an object, each key of which is a clause.
 pub(super) fn filter(json: &Json, level: usize) -> Result<Tree, Refusal> {
     check_depth(level)?;
     let Json::Object(clauses) = json else { return Err(Refusal::expected("an object", type_name(json))) };
     join(Rule::All, clauses.iter().map(|(key, operand)| clause(key, operand, level)))
 }
 
-/// A connective with its filters, or a field with its tests.
+/// Reads a clause: a connective with its filters, or a field with its tests.
 fn clause(key: &str, operand: &Json, level: usize) -> Result<Tree, Refusal> {
     let tree = match dialect::connective(key, operand) {
         "$and" => filters(Rule::All, operand, level + 1),
@@ -63,7 +63,8 @@ fn clause(key: &str, operand: &Json, level: usize) -> Result<Tree, Refusal> {
         )),
         _ if key.starts_with('$') => Err(unknown(key, CONNECTIVES)),
         path => {
-            // A bad path would not help to name the place, so the refusal stays with the object around it.
+            // A bad path would not help to name the place, so the refusal names the object around
+            // it.
             check_path(path)?;
             tests(path, operand, level)
         }
@@ -71,13 +72,13 @@ fn clause(key: &str, operand: &Json, level: usize) -> Result<Tree, Refusal> {
     tree.map_err(|refusal| refusal.within_key(key))
 }
 
-/// An array of filters under one connective.
+/// Reads an array of filters under one connective.
 fn filters(rule: Rule, json: &Json, level: usize) -> Result<Tree, Refusal> {
     let read = |(position, json)| filter(json, level).map_err(|refusal| refusal.within_item(position));
     join(rule, array(json, "filters")?.iter().enumerate().map(read))
 }
 
-/// What a field must be: a scalar to equal, or an object of operators.
+/// Reads a field's operand: a scalar to equal, or an object of operators.
 fn tests(path: &str, json: &Json, level: usize) -> Result<Tree, Refusal> {
     match json {
         Json::Object(_) => operators(path, json, level),
@@ -86,7 +87,7 @@ fn tests(path: &str, json: &Json, level: usize) -> Result<Tree, Refusal> {
     }
 }
 
-/// An object each of whose keys is an operator.
+/// Reads an object, each key of which is an operator.
 fn operators(path: &str, json: &Json, level: usize) -> Result<Tree, Refusal> {
     check_depth(level)?;
     let Json::Object(operators) = json else {
@@ -115,7 +116,7 @@ fn bare(name: &str) -> &str {
     name.strip_prefix('$').unwrap_or(name)
 }
 
-/// One operator of a field, by its name without the dollar sign, with its operand.
+/// Reads one operator of a field, by its name without the dollar sign.
 fn operator(path: &str, name: &str, operand: &Json, level: usize) -> Result<Tree, Refusal> {
     let test = |check| Tree::test(path, check);
     let scalar = || Scalar::operand(value(operand));
@@ -174,7 +175,7 @@ fn flag(json: &Json) -> Result<bool, Refusal> {
     json.as_bool().ok_or_else(|| Refusal::expected("true or false", type_name(json)))
 }
 
-/// An operand as a value; an array or object without what is in it, since no operand may be one.
+/// An operand as a value. Arrays and objects lose their contents, since no operand may be one.
 pub(super) fn value(json: &Json) -> Unchecked {
     Unchecked(match json {
         Json::Array(_) => Value::Array(Vec::new()),
@@ -187,7 +188,7 @@ pub(super) fn type_name(json: &Json) -> &'static str {
     value(json).0.type_name()
 }
 
-/// Refuses an operator that is none, and names the one that was probably meant.
+/// Refuses an unknown operator, and names the one that was probably meant.
 fn unknown(name: &str, known: &[&str]) -> Refusal {
     let expected = match known.iter().min_by_key(|known| n_edits(name, known)) {
         Some(nearest) if n_edits(name, nearest) <= 2 => format!("a known operator, perhaps {nearest}"),
@@ -196,10 +197,11 @@ fn unknown(name: &str, known: &[&str]) -> Refusal {
     Refusal::expected(expected, shown(name))
 }
 
-/// How many letters must be added, removed or changed to make one name of the other, whatever their case.
+/// The edit distance (Levenshtein) of two names, whatever their case.
 fn n_edits(name: &str, known: &str) -> usize {
     let mut row: Vec<usize> = (0..=known.len()).collect();
-    // Names much longer than any operator are far from all of them; there is no need to see how far.
+    // Names much longer than any operator are far from all of them, so the exact distance does not
+    // matter.
     for (i, letter) in name.bytes().take(32).enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], i + 1);
         for (j, other) in known.bytes().enumerate() {
@@ -211,7 +213,7 @@ fn n_edits(name: &str, known: &str) -> usize {
     row[known.len()]
 }
 
-/// Writes the tree whose nodes these are.
+/// Writes the tree with these nodes.
 pub(super) fn write(nodes: &[Node]) -> Json {
     let Some((root, below)) = nodes.split_first() else { return nothing() };
     match root {

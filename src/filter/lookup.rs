@@ -1,8 +1,8 @@
-//! Which slots match a filter, told from postings instead of documents.
+//! Evaluates filters on postings instead of documents: which slots match.
 //!
-//! Owns which postings a test asks for and what they prove. What postings cannot tell, such as what stands in the
-//! middle of a string, or values too long to be indexed, stays open: [`Bounds`] say for which slots. Knows neither
-//! where postings come from nor what becomes of the answer.
+//! Owns which postings a test needs and what they prove. Postings cannot decide some tests: on the
+//! middle of a string, or on values too long to be indexed. [`Bounds`] keep the slots in doubt as
+//! possible matches. Knows neither where postings come from nor how the answer is used.
 
 use std::ops::Bound as Limit;
 use std::sync::Arc;
@@ -16,21 +16,21 @@ use super::tree::{Bound, Check, Node, Rule, Test, subtrees};
 use crate::error::Result;
 use crate::id::FieldId;
 
-/// Parts of a disjunction that are joined at once.
+/// Parts of a disjunction that are united at once.
 const AT_ONCE: usize = 64;
 
-/// What an index knows of a path.
+/// How an index covers a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coverage {
-    /// It has postings of all documents, as far as they are complete.
+    /// The path has postings of all documents; those with unindexed values are marked.
     Indexed(FieldId),
-    /// No indexed document has it.
+    /// No indexed document has the path.
     Absent,
-    /// It has no postings, or not of all documents.
+    /// The path has no postings, or not of all documents.
     Unindexed,
 }
 
-/// An index as lookups see it, at one commit.
+/// An index at one commit.
 pub(crate) trait Postings {
     fn coverage(&self, path: &str) -> Coverage;
 
@@ -40,14 +40,14 @@ pub(crate) trait Postings {
     /// The slots of all of a field's terms in a range.
     fn range(&self, field: FieldId, range: &Range) -> Result<Arc<RoaringBitmap>>;
 
-    /// The slots whose documents have all that is asked for in words.
+    /// The slots whose documents have everything that a text query asks for.
     fn text(&self, text: &str) -> Result<Bounds>;
 
-    /// The slots of documents that have more than is indexed.
+    /// The slots of documents that have more terms than are indexed.
     fn overflowing(&self) -> Result<Arc<RoaringBitmap>>;
 }
 
-/// The slots that match the tree whose nodes these are.
+/// The slots that match the tree with these nodes.
 pub(super) fn bounds(nodes: &[Node], index: &dyn Postings) -> Result<Bounds> {
     let Some((root, below)) = nodes.split_first() else { return Ok(Bounds::exactly(SlotSet::none())) };
     match root {
@@ -57,7 +57,7 @@ pub(super) fn bounds(nodes: &[Node], index: &dyn Postings) -> Result<Bounds> {
         }
         Node::Join { rule: Rule::All, .. } => {
             subtrees(below).try_fold(Bounds::exactly(SlotSet::all()), |all, subtree| {
-                // Nothing can be added to nothing.
+                // No further condition can add to an empty set.
                 if all.possible().is_none() { Ok(all) } else { Ok(all.and(bounds(subtree, index)?)) }
             })
         }
@@ -87,7 +87,7 @@ fn test_bounds(test: &Test, index: &dyn Postings) -> Result<Bounds> {
     let bounds = field.check(&test.check)?;
     let incomplete = field.term(&Term::incomplete())?.or(SlotSet::Only(index.overflowing()?));
     Ok(match test.check {
-        // That a field is there is known also of values that are not indexed.
+        // The existence of a field is indexed even where its values are not.
         Check::Exists => bounds.or_perhaps(SlotSet::Only(index.overflowing()?)),
         _ => bounds.or_perhaps(incomplete),
     })
@@ -127,9 +127,10 @@ impl Field<'_> {
             Check::Between(low, high) => self.between(Limit::Included(low), Limit::Included(high))?,
             Check::Prefix(prefix) => self.prefix(prefix)?,
             Check::Contains(part) => match part.text() {
-                // An element that has the part is no match, and a string that has it is.
+                // A string matches if it contains the part, an array's element only if it equals
+                // the part.
                 Some(_) => Bounds::at_most(self.strings()?),
-                // A number that is no array's element is no match.
+                // A scalar that is no string matches only as an element of an array.
                 None => Bounds::at_most(self.equal(part)?),
             },
             Check::Text(text) => self.index.text(text)?,
@@ -146,12 +147,12 @@ impl Field<'_> {
             return Ok(Bounds::exactly(self.range(&Range::between(Kind::Number, low, high))?));
         }
         if kinds.contains(&Kind::Number) {
-            // Nothing is comparable to both a number and a string.
+            // No value is comparable to both a number and a string.
             return Ok(Bounds::exactly(SlotSet::none()));
         }
         let texts = Bounds::exactly(self.range(&Range::between(Kind::Text, low, high))?);
         let times = match kinds.contains(&Kind::Text) {
-            // Times are then compared by their spelling, by which they are not ordered.
+            // Times then compare by their spelling, and postings do not order them so.
             true => Bounds::at_most(self.range(&Range::all(Kind::Time))?),
             false => Bounds::exactly(self.range(&Range::between(Kind::Time, low, high))?),
         };
@@ -162,7 +163,7 @@ impl Field<'_> {
         let texts = Bounds::exactly(self.range(&Range::prefix(prefix))?);
         match prefix.bytes().next() {
             None => Ok(Bounds::exactly(self.strings()?)),
-            // A time begins with its year.
+            // A time begins with its year, so its spelling may have the prefix.
             Some(first) if first.is_ascii_digit() => {
                 Ok(texts.or(Bounds::at_most(self.range(&Range::all(Kind::Time))?)))
             }
@@ -170,14 +171,14 @@ impl Field<'_> {
         }
     }
 
-    /// The documents that have a string.
+    /// The documents that have a string in the field.
     fn strings(&self) -> Result<SlotSet> {
         Ok(self.range(&Range::all(Kind::Text))?.or(self.range(&Range::all(Kind::Time))?))
     }
 
     fn equal(&self, scalar: &Scalar<'_>) -> Result<SlotSet> {
         match scalar {
-            // However it is spelled.
+            // A time is found in any spelling.
             Scalar::Time(..) => {
                 self.range(&Range::between(Kind::Time, Limit::Included(scalar), Limit::Included(scalar)))
             }

@@ -1,16 +1,16 @@
 //! Filters: conditions on a document's metadata.
 //!
-//! Owns the expression, its JSON grammar, and what matches it: a metadata object, yes or no, or whatever slots an index
-//! tells. Knows nothing of documents, of search, or of where an index is kept. What is prepared once per filter is
-//! never done again per document.
+//! Owns the expression, its JSON grammar, and its evaluation: on a metadata object, or on the
+//! postings of an index. Knows nothing of documents, of search, or of where an index is stored.
+//! What is prepared once per filter is never done again per document.
 //!
 //! | file | owns |
 //! |---|---|
 //! | [`tree`], [`compare`] | the expression; its operands |
 //! | [`field`](mod@field), [`json`], [`dialect`], [`refusal`] | how one is built, read and refused |
-//! | [`eval`] | what it means for one document |
+//! | [`eval`] | evaluation on one document |
 //! | [`term`], [`extract`] | values as an index keeps them; those of a document |
-//! | [`lookup`], [`slots`] | what it means for an index; sets of slots |
+//! | [`lookup`], [`slots`] | evaluation on an index; sets of slots |
 
 mod compare;
 mod dialect;
@@ -58,9 +58,9 @@ pub use field::{Field, field};
 ///
 /// # JSON
 ///
-/// A filter is an object whose clauses must all match. A clause is a field with what it must be, or a connective:
-/// `$and`, `$or` and `$nor` with an array of filters, `$not` with one. What a field must be is a scalar to equal, or an
-/// object of operators that must all match:
+/// A filter is an object whose clauses must all match. A clause is a connective or a field. The
+/// connectives `$and`, `$or` and `$nor` take an array of filters, `$not` takes one. A field takes a
+/// scalar that it must equal, or an object of operators that must all match:
 ///
 /// | operator | operand | matches if |
 /// |---|---|---|
@@ -71,37 +71,39 @@ pub use field::{Field, field};
 /// | `$all` | array of scalars | each of them equals some element of the field |
 /// | `$prefix` | string | the field is a string that starts with it |
 /// | `$contains` | scalar | the field is a string with this part, or an array with this element |
-/// | `$exists` | boolean | the field is there, be it null or an empty array; or is missing |
-/// | `$isNull` | boolean | the field is there and null; or is not |
+/// | `$exists` | boolean | the field exists, even if it is null or an empty array; or is missing |
+/// | `$isNull` | boolean | the field exists and is null; or is missing or something else |
 /// | `$not` | object of operators | they do not all match |
 ///
 /// `{"$text": "words"}` asks for words of the document's text; see [`Filter::text`].
 ///
-/// The dollar signs may be left out where no field can be meant: a field takes no array, and of objects only those of
-/// operators. Groups as Qdrant has them are read too: `must`, `should` and `must_not` with an array of filters or of
-/// conditions `{"key": …, "match": {"value": …}}`, `{"key": …, "match": {"any": […]}}`, `{"key": …, "range": {"gte":
-/// …}}` and `{"is_null": {"key": …}}`. All of it is written back in the first spelling.
+/// The dollar signs may be left out where no field can be meant: a field takes no array, and no
+/// object except one of operators. Qdrant's groups are read too: `must`, `should` and `must_not`
+/// take an array of filters or conditions. A condition is `{"key": …, "match": {"value": …}}`,
+/// `{"key": …, "match": {"any": […]}}`, `{"key": …, "range": {"gte": …}}` or `{"is_null": {"key":
+/// …}}`. Filters are always written with dollar signs, and without groups.
 ///
 /// # Meaning
 ///
-/// - **Paths.** Dots reach into objects, and through arrays into the objects they hold. A key that itself contains dots
-///   comes before a path.
-/// - **Arrays.** A field that holds an array matches if any of its elements does; arrays within it are not opened.
-/// - **Missing is not null.** A missing field matches only `$ne`, `$nin`, `$exists: false`, `$isNull: false` and what
-///   stands under a `$not`: these are exact opposites.
+/// - **Paths.** Dots reach into objects, and through arrays into the objects they hold. A key that
+///   itself contains dots comes before a path.
+/// - **Arrays.** A field that holds an array matches if any of its elements does. Arrays within it
+///   are not opened.
+/// - **Missing is not null.** A missing field matches only `$ne`, `$nin`, `$exists: false`,
+///   `$isNull: false` and conditions under a `$not`, which are exact opposites.
 /// - **Numbers** compare as numbers, without rounding: `1` equals `1.0`.
-/// - **Strings** compare as instants if both are times, otherwise by their bytes. A time is one of RFC 3339, such as
-///   `2026-01-01T09:30:00+02:00`. Parts may be left out: `2026-01-01` is the beginning of that day, `2026-01-01T09:30`
-///   has no seconds, and **a time without a zone is in UTC**. Zones may be written `+0200` or `+02`, and a space may
-///   stand between date and time.
+/// - **Strings** compare as instants if both are times, otherwise by their bytes. A time is one of
+///   RFC 3339, such as `2026-01-01T09:30:00+02:00`. Parts may be left out: `2026-01-01` is the
+///   beginning of that day, `2026-01-01T09:30` has no seconds, and **a time without a zone is in
+///   UTC**. Zones may be written `+0200` or `+02`, and a space may stand between date and time.
 /// - **Different types** are not equal, and neither is greater.
 ///
-/// Sizes are bounded by the [`limits`](crate::limits) on filters. A chain of one connective is one level, and `$nor`
-/// counts as `$not` and `$or`.
+/// The [`limits`](crate::limits) on filters bound their size. A chain of one connective is one
+/// level, and `$nor` counts as `$not` and `$or`.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Filter {
-    /// Builders do not fail: what they refuse is kept for [`Filter::check`], and no nodes with it.
+    /// Builders do not fail: a refusal is kept for [`Filter::check`], in place of the tree.
     tree: Result<Tree, Refusal>,
 }
 
@@ -111,30 +113,33 @@ impl Filter {
         Filter { tree: Ok(Tree::empty(Rule::All)) }
     }
 
-    /// Matches what both filters match.
+    /// Matches documents that both filters match.
     pub fn and(self, other: Filter) -> Self {
         self.join(Rule::All, other)
     }
 
-    /// Matches what either filter matches.
+    /// Matches documents that either filter matches.
     pub fn or(self, other: Filter) -> Self {
         self.join(Rule::Any, other)
     }
 
-    /// Whether a metadata object matches. Never does if the filter is one that searches refuse: too large, too deep, or
-    /// with an operand of the wrong type. Metadata alone has no text: what is asked for in words is not there.
+    /// Whether a metadata object matches. A filter that searches refuse never matches: one that is
+    /// too large, too deep, or has an operand of the wrong type. Metadata alone has no text, so no
+    /// condition of [`text`](Filter::text) holds.
     pub fn matches(&self, metadata: &Value) -> bool {
         self.matches_with(metadata, &|_| false)
     }
 
-    /// Whether a document matches, of whose text is known whether it has what is asked for in words.
+    /// Whether a document matches. `has_text` tells whether its text has everything that a text
+    /// query asks for.
     pub(crate) fn matches_with(&self, metadata: &Value, has_text: &dyn Fn(&str) -> bool) -> bool {
         self.tree.as_ref().is_ok_and(|tree| eval::matches(tree.nodes(), metadata, has_text))
     }
 
-    /// Matches documents whose text has everything that is asked for: all words, `"phrases in quotation marks"`, and
-    /// for each `beginning*` some word that begins so. What is asked for is read as that of a search is
-    /// ([`Query::text`](crate::Query::text)). Nothing matches if there is no word.
+    /// Matches documents whose text has everything that `text` asks for: all words, all `"phrases
+    /// in quotation marks"`, and for each `beginning*` some word that begins so. `text` is parsed
+    /// like the text of a search ([`Query::text`](crate::Query::text)). No document matches if it
+    /// has no word.
     pub fn text(text: impl AsRef<str>) -> Self {
         Filter { tree: Tree::text(text.as_ref()) }
     }
@@ -151,18 +156,18 @@ impl Filter {
         Ok(filter)
     }
 
-    /// Writes JSON that reads as a filter of the same meaning, if not of the same words. A filter that searches refuse
-    /// becomes one that matches nothing.
+    /// Writes JSON that reads as a filter of the same meaning, perhaps in other words. A filter
+    /// that searches refuse is written as one that matches nothing.
     pub fn to_json(&self) -> serde_json::Value {
         self.tree.as_ref().map_or_else(|_| json::nothing(), |tree| json::write(tree.nodes()))
     }
 
-    /// Refuses a filter that its builder could not make.
+    /// Fails if the builder refused the filter.
     pub(crate) fn check(&self) -> Result<()> {
         self.tree.as_ref().map(|_| ()).map_err(|refusal| refusal.clone().into())
     }
 
-    /// The slots that match, as far as an index can tell.
+    /// The slots that match, as definite and possible matches.
     pub(crate) fn bounds(&self, index: &dyn Postings) -> Result<Bounds> {
         match &self.tree {
             Ok(tree) => lookup::bounds(tree.nodes(), index),
@@ -170,7 +175,7 @@ impl Filter {
         }
     }
 
-    /// The fields that are tested, each once, in order.
+    /// The fields that the filter tests, each once, in order.
     pub(crate) fn paths(&self) -> Vec<&str> {
         let nodes = self.tree.as_ref().map_or(&[][..], Tree::nodes);
         let mut paths: Vec<&str> = nodes.iter().filter_map(Node::path).collect();
@@ -206,7 +211,7 @@ impl From<&Filter> for Option<Filter> {
 impl Not for Filter {
     type Output = Filter;
 
-    /// Matches what the filter does not. A filter that searches refuse stays one.
+    /// Matches documents that the filter does not match. A filter that searches refuse stays one.
     fn not(self) -> Filter {
         Filter { tree: self.tree.and_then(Tree::negate) }
     }
@@ -215,7 +220,7 @@ impl Not for Filter {
 impl BitAnd for Filter {
     type Output = Filter;
 
-    /// The same as [`Filter::and`].
+    /// As [`Filter::and`].
     fn bitand(self, other: Filter) -> Filter {
         self.and(other)
     }
@@ -224,7 +229,7 @@ impl BitAnd for Filter {
 impl BitOr for Filter {
     type Output = Filter;
 
-    /// The same as [`Filter::or`].
+    /// As [`Filter::or`].
     fn bitor(self, other: Filter) -> Filter {
         self.or(other)
     }
@@ -242,7 +247,7 @@ impl FromStr for Filter {
 }
 
 impl fmt::Display for Filter {
-    /// As JSON, on one line.
+    /// Writes JSON on one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.to_json().fmt(f)
     }

@@ -1,10 +1,10 @@
-//! Sets of slots, and what is known of a set before documents are looked at.
+//! Sets of slots, and the bounds of a filter's matches before documents are read.
 
 use std::sync::Arc;
 
 use roaring::{MultiOps, RoaringBitmap};
 
-/// A set of slots, by those in it or by those that are not.
+/// A set of slots: `Only` these (a Roaring bitmap), or `AllBut` these.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum SlotSet {
     Only(Arc<RoaringBitmap>),
@@ -29,7 +29,7 @@ impl SlotSet {
         }
     }
 
-    /// Whether no slot is in it for certain.
+    /// Whether the set is certainly empty.
     pub(crate) fn is_none(&self) -> bool {
         matches!(self, Only(slots) if slots.is_empty())
     }
@@ -38,7 +38,7 @@ impl SlotSet {
         matches!(self, AllBut(slots) if slots.is_empty())
     }
 
-    /// Those that are not in it.
+    /// The slots that are not in the set.
     pub(crate) fn complement(self) -> Self {
         match self {
             Only(slots) => AllBut(slots),
@@ -46,7 +46,7 @@ impl SlotSet {
         }
     }
 
-    /// Those that are in both.
+    /// The slots that are in both sets.
     pub(crate) fn and(self, other: Self) -> Self {
         if self.is_none() || other.is_all() {
             return self;
@@ -61,12 +61,12 @@ impl SlotSet {
         }
     }
 
-    /// Those that are in either.
+    /// The slots that are in either set.
     pub(crate) fn or(self, other: Self) -> Self {
         self.complement().and(other.complement()).complement()
     }
 
-    /// Those that are in any.
+    /// The slots that are in any of the sets.
     pub(crate) fn any(sets: impl IntoIterator<Item = Self>) -> Self {
         let (mut lists, mut rest) = (Vec::new(), SlotSet::none());
         for set in sets.into_iter().filter(|set| !set.is_none()) {
@@ -77,17 +77,17 @@ impl SlotSet {
         }
         rest.or(Only(match lists.as_slice() {
             [one] => one.clone(),
-            // Many are joined faster at once than one by one.
+            // Uniting many bitmaps at once is faster than one by one.
             _ => Arc::new(lists.iter().map(|slots| &**slots).union()),
         }))
     }
 }
 
-/// A set of slots to ask for one at a time, many times: a bit for each.
+/// A set of slots with one bit for each, for many lookups of single slots.
 #[derive(Debug, Default)]
 pub(crate) struct Bits {
     words: Vec<u64>,
-    /// Slots in the set have a bit of zero, and so have those beyond the end.
+    /// Whether slots of the set have a bit of zero; slots beyond the end are then in the set.
     is_inverse: bool,
 }
 
@@ -104,7 +104,7 @@ impl Bits {
         self.word(slot / 64) >> (slot % 64) & 1 == 1
     }
 
-    /// The first slot of the set at or after one, if there is one below an end.
+    /// The first slot of the set from `slot` on and below `end`.
     pub(crate) fn first_from(&self, slot: u32, end: u32) -> Option<u32> {
         let mut word = self.word(slot / 64) & !0 << (slot % 64);
         for at in slot / 64..end.div_ceil(64) {
@@ -116,7 +116,7 @@ impl Bits {
         None
     }
 
-    /// Adds to a buffer the slots of the set among 64 that follow each other.
+    /// Adds the slots of the set in word `at`, which has 64 slots, to `slots`.
     #[inline(always)]
     pub(crate) fn take_word(&self, at: u32, slots: &mut Vec<u32>) {
         const FEW: u32 = 12;
@@ -133,12 +133,12 @@ impl Bits {
         }
         let mut buffer = [0; 64];
         buffer[..n as usize].iter_mut().for_each(|slot| *slot = next());
-        // All of it and back again: so many bytes as are known beforehand are copied at once.
+        // The whole buffer is appended and then cut, since a copy of constant size is faster.
         slots.extend_from_slice(&buffer);
         slots.truncate(slots.len() - 64 + n as usize);
     }
 
-    /// Bits of 64 slots that follow each other, set for those in the set.
+    /// Word `at`: the bits of 64 slots, set for those in the set.
     #[inline(always)]
     fn word(&self, at: u32) -> u64 {
         let word = self.words.get(at as usize).copied().unwrap_or(0);
@@ -146,7 +146,7 @@ impl Bits {
     }
 }
 
-/// Slots of a chunk of 65,536, as words.
+/// Words of 64 bits in a chunk of 65,536 slots.
 const CHUNK_WORDS: usize = 1_024;
 
 fn words_of(slots: &RoaringBitmap) -> Vec<u64> {
@@ -158,8 +158,9 @@ fn words_of(slots: &RoaringBitmap) -> Vec<u64> {
     words
 }
 
-/// Takes whole chunks out of the portable form, which is many times faster than going through slots. `None` if there is
-/// something else in it than lists and bits; what was copied until then is right.
+/// Copies whole chunks out of the portable Roaring format, which is many times faster than going
+/// through slots. Returns `None` if it finds anything but lists and bitmaps, such as runs. The bits
+/// set until then are right.
 fn copy_chunks(slots: &RoaringBitmap, words: &mut [u64]) -> Option<()> {
     const WITHOUT_RUNS: u32 = 12_346;
     const MOST_LISTED: usize = 4_096;
@@ -192,32 +193,32 @@ fn copy_chunks(slots: &RoaringBitmap, words: &mut [u64]) -> Option<()> {
     Some(())
 }
 
-/// Which slots match a filter, as far as an index can tell.
+/// The definite and the possible matches of a filter.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Bounds {
-    /// These do.
+    /// The definite matches.
     pub(crate) sure: SlotSet,
-    /// No others do; `None` where those are all of them.
+    /// The possible matches, with the definite ones; `None` if all are definite.
     pub(crate) possible: Option<SlotSet>,
 }
 
 impl Bounds {
-    /// Exactly these.
+    /// Exactly these slots match.
     pub(crate) fn exactly(slots: SlotSet) -> Self {
         Bounds { sure: slots, possible: None }
     }
 
-    /// None for sure, these perhaps.
+    /// No slot matches for sure, and only these may.
     pub(crate) fn at_most(slots: SlotSet) -> Self {
         if slots.is_none() { Bounds::exactly(slots) } else { Bounds { sure: SlotSet::none(), possible: Some(slots) } }
     }
 
-    /// All that may match.
+    /// All slots that may match.
     pub(crate) fn possible(&self) -> &SlotSet {
         self.possible.as_ref().unwrap_or(&self.sure)
     }
 
-    /// These too, perhaps.
+    /// Adds slots that may match.
     pub(crate) fn or_perhaps(self, slots: SlotSet) -> Self {
         if slots.is_none() {
             return self;
@@ -241,7 +242,7 @@ impl Bounds {
         self.join(other, SlotSet::or)
     }
 
-    /// Those that match in any.
+    /// The bounds of a disjunction.
     pub(crate) fn any(each: &[Self]) -> Self {
         let sure = SlotSet::any(each.iter().map(|bounds| bounds.sure.clone()));
         if each.iter().all(|bounds| bounds.possible.is_none()) {

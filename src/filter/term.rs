@@ -1,7 +1,7 @@
-//! Values as an index knows them: bytes that are equal where filters call values equal, and ordered as filters order
-//! them.
+//! Terms: values as an index stores them. Their bytes have the order of filters. Values that
+//! filters call equal have equal terms, except that the term of a time ends with its spelling.
 //!
-//! Owns those bytes. Knows neither fields nor slots, and nothing of how postings are kept.
+//! Owns the bytes of terms. Knows neither fields nor slots, nor how postings are stored.
 //!
 //! ```text
 //! OFFSET SIZE FIELD
@@ -13,7 +13,7 @@
 //!             time     9 bytes: nanoseconds since 1970 and 2⁷¹; then its spelling as a text
 //! ```
 //!
-//! All of it big-endian. A string that filters take for a time is a time and no text.
+//! Numbers are big-endian. A string that filters read as a time is a time and no text.
 
 use std::borrow::Cow;
 use std::ops::Bound;
@@ -21,17 +21,17 @@ use std::ops::Bound;
 use super::compare::Scalar;
 use crate::value::Value;
 
-/// Longest string that is indexed, in bytes; a document with a longer one is looked at itself.
+/// Longest string that is indexed, in bytes. Searches read a document with a longer one.
 pub(crate) const MAX_INDEXED_BYTES: usize = 256;
 
-/// Raised when the same document would get other terms.
+/// Raised whenever the same document would get other terms.
 pub(crate) const TERMS_VERSION: u8 = 2;
 
 const INSTANT_BYTES: usize = 9;
 const NUMBER_BYTES: usize = 10;
 const INSTANT_OFFSET: i128 = 1 << 71;
 
-/// What a value is, as far as the order of terms goes.
+/// The kind of a term, in the order of terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -44,17 +44,17 @@ pub(crate) enum Kind {
     Time = 6,
 }
 
-/// A value of some field.
+/// A value of some field, or a mark such as [`Kind::Exists`], as bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Term(Box<[u8]>);
 
 impl Term {
-    /// Of every document that has the field.
+    /// The term of every document that has the field.
     pub(crate) fn exists() -> Self {
         Term([Kind::Exists as u8].into())
     }
 
-    /// Of every document that has values in the field which are not indexed.
+    /// The term of every document that has unindexed values in the field.
     pub(crate) fn incomplete() -> Self {
         Term([Kind::Incomplete as u8].into())
     }
@@ -74,12 +74,12 @@ impl Term {
         Term(bytes.into())
     }
 
-    /// The term of a stored value: `None` for one that is too long, and for arrays and objects.
+    /// The term of a stored value; `None` for one that is too long, and for arrays and objects.
     pub(super) fn of_value(value: &Value) -> Option<Self> {
         Term::of(&Scalar::read(value, true)?)
     }
 
-    /// The term of a stored value of whatever length: to tell values apart, not to look them up.
+    /// The term of a stored value of any length: to tell values apart, not to look them up.
     pub(super) fn of_long_value(value: &Value) -> Option<Self> {
         Some(Term::of_any(&Scalar::read(value, true)?))
     }
@@ -89,7 +89,7 @@ impl Term {
     }
 }
 
-/// What follows the kind, without the spelling of a time.
+/// The bytes that follow the kind, without the spelling of a time.
 fn value_bytes(scalar: &Scalar<'_>) -> (Kind, Vec<u8>) {
     let mut bytes = Vec::with_capacity(16);
     let kind = match scalar {
@@ -146,7 +146,7 @@ fn read_text(bytes: &[u8]) -> Option<Cow<'_, str>> {
     Some(if text.contains('\0') { Cow::Owned(text.replace("\0\u{1}", "\0")) } else { Cow::Borrowed(text) })
 }
 
-/// What kind of value the bytes of a term are.
+/// The kind of a term.
 pub(crate) fn kind_of(term: &[u8]) -> Option<Kind> {
     Some(match term.first()? {
         0 => Kind::Exists,
@@ -160,7 +160,7 @@ pub(crate) fn kind_of(term: &[u8]) -> Option<Kind> {
     })
 }
 
-/// The value whose term has these bytes; `None` where they are none of a value.
+/// The value of a term; `None` if the bytes are not those of a value.
 pub(crate) fn value_of(term: &[u8]) -> Option<Value> {
     let (kind, bytes) = (kind_of(term)?, term.get(1..)?);
     Some(match kind {
@@ -184,7 +184,8 @@ pub(crate) fn value_of(term: &[u8]) -> Option<Value> {
     })
 }
 
-/// A number or an instant as one integer, in their order; `None` for the terms of other kinds.
+/// The ordinal of a number or an instant: an integer that keeps their order. `None` for other
+/// kinds.
 pub(crate) fn ordinal(term: &[u8]) -> Option<u128> {
     let n_bytes = match kind_of(term)? {
         Kind::Number => NUMBER_BYTES,
@@ -195,7 +196,7 @@ pub(crate) fn ordinal(term: &[u8]) -> Option<u128> {
     Some(bytes.iter().fold(0, |number, &byte| number << 8 | u128::from(byte)))
 }
 
-/// The front of a term that orders it: of a time without its spelling. `None` for terms that are of no value.
+/// The bytes that order a term: a time lacks its spelling. `None` for terms that are no values.
 pub(crate) fn order_of(term: &[u8]) -> Option<&[u8]> {
     match kind_of(term)? {
         Kind::Exists | Kind::Incomplete => None,
@@ -204,7 +205,8 @@ pub(crate) fn order_of(term: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Terms of one kind that lie between two limits, each of them as what follows the kind, or the front of it.
+/// Terms of one kind between two limits. A limit has the bytes that follow the kind, or the first
+/// of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Range {
     pub(crate) kind: Kind,
@@ -218,7 +220,8 @@ impl Range {
         Range { kind, low: Bound::Unbounded, high: Bound::Unbounded }
     }
 
-    /// The terms of a kind between two scalars. A limit of another kind of string is compared by its spelling.
+    /// The terms of a kind between two scalars. Texts are compared with the spelling of a limit
+    /// that is a time.
     pub(super) fn between(kind: Kind, low: Bound<&Scalar<'_>>, high: Bound<&Scalar<'_>>) -> Self {
         let limit = |scalar: &Scalar<'_>| -> Box<[u8]> {
             match (kind, scalar.text()) {
@@ -249,7 +252,7 @@ impl Range {
         Range { kind: Kind::Text, low: Bound::Included(low.into()), high }
     }
 
-    /// The front that all terms of the range have from here on: where a scan in the order of bytes begins.
+    /// The bytes at which a scan in the order of bytes begins.
     pub(crate) fn start(&self) -> Vec<u8> {
         let low: &[u8] = match &self.low {
             Bound::Included(low) | Bound::Excluded(low) => low,
@@ -258,7 +261,7 @@ impl Range {
         [&[self.kind as u8], low].concat()
     }
 
-    /// Whether a term, whose kind is the range's, lies within.
+    /// Whether a term of the range's kind lies within the range.
     pub(crate) fn admits(&self, term: &[u8]) -> bool {
         let value = term.get(1..).unwrap_or_default();
         // A time is compared by its instant, without its spelling.
@@ -271,7 +274,7 @@ impl Range {
         is_above && !self.is_passed_by(value)
     }
 
-    /// Whether a term, whose kind is the range's, lies beyond its end.
+    /// Whether a term of the range's kind lies beyond the end of the range.
     pub(crate) fn is_passed(&self, term: &[u8]) -> bool {
         let value = term.get(1..).unwrap_or_default();
         let value = if self.kind == Kind::Time { value.get(..INSTANT_BYTES).unwrap_or(value) } else { value };
@@ -286,8 +289,8 @@ impl Range {
         }
     }
 
-    /// The range as integers, from the first to the last within; `None` where it is not of numbers or instants. Empty
-    /// if the first is greater.
+    /// The first and the last ordinal of the range; `None` if it is not of numbers or instants. The
+    /// range is empty if the first is greater.
     pub(crate) fn ordinals(&self) -> Option<(u128, u128)> {
         let n_bytes = match self.kind {
             Kind::Number => NUMBER_BYTES,

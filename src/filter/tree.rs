@@ -1,8 +1,9 @@
-//! The form of a filter: connectives and tests in one flat list.
+//! The filter tree: connectives and tests in one flat list.
 //!
-//! Owns the layout, how trees are put together, and the limits: a tree that exists is within them. Parents come before
-//! their children, and each connective knows how many nodes lie below it. So nothing here recurses, and a chain of one
-//! connective grows at its end. Knows neither what a test means nor how a filter is written.
+//! Owns the layout, how trees are put together, and the limits: every tree is within them. Parents
+//! come before their children, and each connective has the number of nodes below it. So nothing
+//! here recurses, and a chain of one connective grows at its end. Knows neither what a test means
+//! nor how a filter is written.
 
 use super::compare::{Scalar, Set};
 use super::refusal::Refusal;
@@ -10,12 +11,12 @@ use crate::limits::{
     MAX_FILTER_BYTES, MAX_FILTER_DEPTH, MAX_FILTER_NODES, MAX_FILTER_VALUES, MAX_PATH_BYTES, MAX_TEXT_QUERY_BYTES,
 };
 
-/// How a connective decides from what lies below it.
+/// How a connective combines its children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rule {
-    /// Every child must match; so it does where there is none.
+    /// Every child must match. Without children everything matches.
     All,
-    /// Some child must match; so it does not where there is none.
+    /// Some child must match. Without children nothing matches.
     Any,
     /// The one child must not match.
     Not,
@@ -33,11 +34,11 @@ pub(super) enum Node {
 pub(super) struct Test {
     pub(super) path: Box<str>,
     pub(super) check: Check,
-    /// Whether the document matches if the check fails; only where the operator has a name for that.
+    /// Whether the document matches if the check fails. Only operators with a name for that set it.
     pub(super) negated: bool,
 }
 
-/// What a test asks of a field, with its operand prepared.
+/// The condition of a test, with its operand prepared.
 #[derive(Debug, Clone)]
 pub(super) enum Check {
     Exists,
@@ -48,11 +49,11 @@ pub(super) enum Check {
     All(Set),
     Prefix(Box<str>),
     Contains(Scalar<'static>),
-    /// Of the document's words, not of a field.
+    /// A condition on the document's text, not on a field.
     Text(Box<str>),
 }
 
-/// On which side of its operand a value must lie.
+/// The side of its operand on which a value must lie.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Bound {
     Gt,
@@ -62,7 +63,7 @@ pub(super) enum Bound {
 }
 
 impl Node {
-    /// The field that is tested; `None` of a connective, and of a test of words.
+    /// The field that is tested; `None` for a connective, and for a test of the text.
     pub(super) fn path(&self) -> Option<&str> {
         match self {
             Node::Join { .. } | Node::Test(Test { check: Check::Text(_), .. }) => None,
@@ -94,14 +95,15 @@ impl Tree {
         Tree { nodes: vec![Node::Test(test)], depth: 1, n_values, n_bytes }.within_limits()
     }
 
-    /// What a document's text must have.
+    /// One test of a document's text.
     pub(super) fn text(text: &str) -> Result<Self, Refusal> {
         Refusal::check("query in words, in bytes", MAX_TEXT_QUERY_BYTES, text.len())?;
         let test = Test { path: "".into(), check: Check::Text(text.into()), negated: false };
         Tree { nodes: vec![Node::Test(test)], depth: 1, n_values: 0, n_bytes: text.len() }.within_limits()
     }
 
-    /// Both trees under one connective. What already is such a connective gives up its children to it.
+    /// Both trees under one connective. A tree whose root is such a connective already gives up its
+    /// children to it.
     pub(super) fn join(mut self, rule: Rule, other: Tree) -> Result<Self, Refusal> {
         if self.is_empty(rule) {
             return Ok(other);
@@ -124,7 +126,7 @@ impl Tree {
         self.within_limits()
     }
 
-    /// The tree that matches what this one does not. Grows only where there is nothing to turn round.
+    /// The tree that matches what this one does not. Adds a node only if none can be inverted.
     pub(super) fn negate(mut self) -> Result<Self, Refusal> {
         match self.nodes.first_mut() {
             Some(Node::Join { rule: Rule::Not, .. }) => {
@@ -140,17 +142,17 @@ impl Tree {
         self.within_limits()
     }
 
-    /// This tree, or the opposite one.
+    /// This tree if `upright`, else its opposite.
     pub(super) fn negate_unless(self, upright: bool) -> Result<Self, Refusal> {
         if upright { Ok(self) } else { self.negate() }
     }
 
-    /// Whether this is the connective without children.
+    /// Whether this is the connective `rule` without children.
     pub(super) fn is_empty(&self, rule: Rule) -> bool {
         self.nodes.len() == 1 && self.is_rooted_in(rule)
     }
 
-    /// The nodes, root first.
+    /// The nodes, beginning with the root.
     pub(super) fn nodes(&self) -> &[Node] {
         &self.nodes
     }
@@ -182,7 +184,7 @@ impl Check {
         }
     }
 
-    /// Bytes of the strings, which alone can be large.
+    /// Bytes of the operand's strings, which alone can be large.
     fn n_bytes(&self) -> usize {
         let length = |scalar: &Scalar<'_>| scalar.text().map_or(0, str::len);
         match self {
@@ -195,7 +197,7 @@ impl Check {
     }
 }
 
-/// Cuts nodes that lie side by side into their trees.
+/// Splits nodes that lie side by side into their trees.
 pub(super) fn subtrees(mut nodes: &[Node]) -> impl Iterator<Item = &[Node]> {
     std::iter::from_fn(move || {
         let n_nodes = match nodes.first()? {
@@ -208,12 +210,12 @@ pub(super) fn subtrees(mut nodes: &[Node]) -> impl Iterator<Item = &[Node]> {
     })
 }
 
-/// Refuses a nesting that is too deep; a single test is level 1.
+/// Refuses a nesting that is too deep. A single test is level 1.
 pub(super) fn check_depth(level: usize) -> Result<(), Refusal> {
     Refusal::check("filter depth in levels", MAX_FILTER_DEPTH, level)
 }
 
-/// Refuses a path that is empty, overlong, or would read as an operator.
+/// Refuses a path that is empty, too long, or would read as an operator.
 pub(super) fn check_path(path: &str) -> Result<(), Refusal> {
     if path.is_empty() || path.len() > MAX_PATH_BYTES {
         return Err(Refusal::expected(format_args!("a field path of 1 to {MAX_PATH_BYTES} bytes"), path.len()));

@@ -1,6 +1,7 @@
-//! Whether metadata satisfies a schema, and if not, where it first does not.
+//! Whether metadata satisfies a schema, and where it first does not.
 //!
-//! One walk over what is there, one look for what is required. Neither goes deeper than metadata may be.
+//! One pass visits the fields that exist, another looks for required ones. Neither goes deeper than
+//! metadata may be.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use super::rule::shown;
 use super::{Schema, shortened};
 use crate::value::Value;
 
-/// Where metadata does not satisfy a schema.
+/// The first place where metadata does not satisfy a schema.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) field: String,
@@ -35,7 +36,7 @@ impl Schema {
 /// A walk over metadata.
 struct Walk<'s> {
     schema: &'s Schema,
-    /// Where it is; ends with a dot between the parts.
+    /// The path of the current place; ends with a dot between two parts.
     path: String,
 }
 
@@ -69,14 +70,14 @@ impl Walk<'_> {
         if is_known { Ok(()) } else { Err(self.fault("no undeclared field", value)) }
     }
 
-    /// What is wrong with a value, after whose path a dot has been written.
+    /// The fault of a value, after whose path a dot has been written.
     fn fault(&self, expected: &str, got: &Value) -> Fault {
         let path = self.path.strip_suffix('.').unwrap_or(&self.path);
         Fault { field: shortened(path), expected: expected.to_owned(), got: shown(got) }
     }
 }
 
-/// The value that filters find at a path that leads through objects alone.
+/// The value at a path through objects alone, as filters find it.
 fn find<'v>(mut object: &'v BTreeMap<String, Value>, mut path: &str) -> Option<&'v Value> {
     loop {
         if let Some(value) = object.get(path) {

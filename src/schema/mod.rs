@@ -1,11 +1,11 @@
 //! Schemas: what metadata a collection admits.
 //!
-//! Owns declared fields, their JSON and their bounds, what it means to satisfy them, and whether one schema admits all
-//! that another does. Knows nothing of documents, ids, or where a schema is kept.
+//! Owns declared fields, their JSON and limits, the check of metadata, and whether one schema
+//! admits all that another does. Knows nothing of documents, ids, or where a schema is stored.
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`rule`] | what is declared of one field |
+//! | [`rule`] | the declaration of one field |
 //! | [`check`] | whether metadata satisfies a schema |
 //! | [`widening`] | whether a schema admits all that another does |
 
@@ -27,10 +27,11 @@ use crate::limits::{MAX_METADATA_DEPTH, MAX_PATH_BYTES, MAX_SCHEMA_BYTES, MAX_SC
 
 pub use rule::{Choice, FieldRule, Type};
 
-/// Parts of a path that metadata can be as deep as.
+/// Most parts of a declared path: as many as metadata can be deep.
 const MAX_PARTS: usize = MAX_METADATA_DEPTH - 1;
 
-/// What metadata the documents of a collection must have, made with setters or read from JSON.
+/// The metadata that documents of a collection must have. A schema is made with setters or read
+/// from JSON.
 ///
 /// ```
 /// use serde_json::json;
@@ -58,20 +59,22 @@ const MAX_PARTS: usize = MAX_METADATA_DEPTH - 1;
 ///
 /// # Meaning
 ///
-/// - **Paths.** Dots reach into objects, not through arrays: what leads to a declared field must be an object. A key that
-///   itself contains dots is the field of that path, as it is for filters.
-/// - **Null is missing.** A declared field may be null or missing unless it is required; then it may be neither. An element
-///   of an array is never null, except where [`Type::Any`] is declared.
+/// - **Paths.** Dots reach into objects, not through arrays. Fields on the way to a declared field
+///   must be objects. A key that itself contains dots is the field of that path, as it is for
+///   filters.
+/// - **Null is missing.** A declared field may be null or missing, but a required one may be
+///   neither. An element of an array is never null, except where [`Type::Any`] is declared.
 /// - **Below a declared field** other fields may be declared only if it is a [`Type::Object`].
-/// - **Strict** schemas refuse fields that are neither declared, nor lead to a declared one, nor are below one that may be an
-///   object. Others admit what they do not name.
+/// - **Strict** schemas refuse a field unless it is declared, leads to a declared one, or lies
+///   below one that may be an object. Others admit fields that they do not name.
 ///
-/// A schema has at most 1,024 fields and 1 MiB as JSON; a path 512 bytes and 31 parts, none of them empty.
+/// A schema has at most 1,024 fields and 1 MiB as JSON. A path has at most 512 bytes and 31 parts,
+/// none of them empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Schema {
-    /// What is declared of the field with each path. Default: nothing.
+    /// The declaration of each field, by its path. Default: none.
     #[serde(default)]
     pub fields: BTreeMap<String, FieldRule>,
     /// Whether fields that are not declared are refused. Default: false.
@@ -85,7 +88,8 @@ impl Schema {
         Schema::default()
     }
 
-    /// Declares a field: a [`Type`], or what its setters make of it. What was declared of the path before is forgotten.
+    /// Declares a field by a [`Type`], or by a [`FieldRule`] made with its setters. Replaces an
+    /// earlier declaration of the path.
     #[must_use]
     pub fn field(mut self, path: impl Into<String>, rule: impl Into<FieldRule>) -> Self {
         self.fields.insert(path.into(), rule.into());
@@ -102,9 +106,9 @@ impl Schema {
     /// Reads a schema from parsed JSON.
     ///
     /// # Errors
-    /// `InvalidConfig` for what is no schema, or exceeds its bounds.
+    /// `InvalidConfig` for JSON that is no schema, or exceeds its limits.
     pub fn from_json(json: &serde_json::Value) -> Result<Self> {
-        // Where an object is expected, an array would be taken for its values.
+        // Serde would take an array for the values of an expected object.
         let fields = json.get("fields").and_then(|fields| fields.as_object());
         let rules = fields.into_iter().flatten().map(|(_, rule)| rule);
         if let Some(other) = std::iter::once(json).chain(rules).find(|json| !json.is_object()) {
@@ -117,7 +121,7 @@ impl Schema {
 
     /// Writes JSON that reads as the same schema.
     pub fn to_json(&self) -> serde_json::Value {
-        // Keys are strings, and no value is a number that JSON lacks.
+        // This cannot fail: keys are strings, and no value is a number that JSON lacks.
         serde_json::to_value(self).unwrap_or_default()
     }
 
@@ -143,7 +147,7 @@ impl Schema {
         }
     }
 
-    /// Whether a path leads to a declared field below it. Takes the path with a dot at its end.
+    /// Whether a path leads to a declared field below it. The path is given with a dot at its end.
     fn leads_on(&self, path_and_dot: &str) -> bool {
         let after = self.fields.range::<str, _>((Bound::Excluded(path_and_dot), Bound::Unbounded));
         after.take(1).any(|(next, _)| next.starts_with(path_and_dot))
@@ -169,7 +173,7 @@ impl FromStr for Schema {
 }
 
 impl fmt::Display for Schema {
-    /// As JSON, on one line; cut to the precision, if one is given.
+    /// Writes JSON on one line, cut to the precision if one is given.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
     }
@@ -193,12 +197,12 @@ fn check_path(path: &str) -> Result<()> {
     Err(invalid(reason))
 }
 
-/// The paths above a path, the uppermost first; no more than can be declared.
+/// The paths above a path, the uppermost first; at most `MAX_PARTS`.
 fn above(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('.').map(|(dot, _)| &path[..dot]).take(MAX_PARTS)
 }
 
-/// Text as messages show it.
+/// The first 60 characters of a text, for messages.
 fn shortened(text: &str) -> String {
     const MOST: usize = 60;
     match text.char_indices().nth(MOST) {

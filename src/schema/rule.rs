@@ -1,4 +1,4 @@
-//! What is declared of one field: its type, whether it is required, and the values it is chosen from.
+//! The declaration of one field: its type, whether it is required, and the values to choose from.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use crate::filter::{is_time, whole};
 use crate::limits::MAX_CHOICES;
 use crate::value::Value;
 
-/// Values that a message lists of those that can be chosen.
+/// Most choices that a message lists.
 const MOST_SHOWN: usize = 8;
 
-/// What a field of metadata holds.
+/// The type of a metadata field.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -28,19 +28,19 @@ pub enum Type {
     Number,
     /// A string.
     String,
-    /// A string that [filters](crate::Filter) take for a time: RFC 3339, such as `2026-11-22T10:00:00Z`, or with parts
-    /// left out, such as `2026-11-22`.
+    /// A string that [filters](crate::Filter) read as a time: RFC 3339, such as
+    /// `2026-11-22T10:00:00Z`, or with parts left out, such as `2026-11-22`.
     Time,
-    /// An object, with any fields that are not declared themselves.
+    /// An object; its fields need not be declared.
     Object,
 }
 
-/// What is declared of one field.
+/// The declaration of one field.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct FieldRule {
-    /// What the field holds, or each of its elements. Default: anything.
+    /// The type of the field, or of each of its elements. Default: any.
     #[serde(rename = "type", default)]
     pub kind: Type,
     /// Whether the field holds an array. Default: false.
@@ -49,13 +49,13 @@ pub struct FieldRule {
     /// Whether the field must be there and not null. An empty array is there. Default: false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
-    /// The only values of the field, or of its elements: 1 to 1,024, of a string or an integer. Default: all of its
-    /// type.
+    /// The only values of the field, or of its elements: 1 to 1,024 strings or integers, as the
+    /// type is. Default: all values of the type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub one_of: Option<BTreeSet<Choice>>,
 }
 
-/// A value that a field may be declared to have.
+/// A value to choose from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected strings or integers in `one_of`")]
 pub enum Choice {
@@ -78,7 +78,8 @@ impl Type {
         FieldRule::from(self).required()
     }
 
-    /// A field that has one of these values: strings for [`Type::String`], integers for [`Type::Integer`].
+    /// A field with one of these values: strings for [`Type::String`], integers for
+    /// [`Type::Integer`].
     #[must_use]
     pub fn one_of<C: Into<Choice>>(self, values: impl IntoIterator<Item = C>) -> FieldRule {
         FieldRule::from(self).one_of(values)
@@ -96,7 +97,7 @@ impl Type {
         }
     }
 
-    /// One of it and several, in words.
+    /// The names of a value and of an array of them, for messages.
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Type::Any => ("a value", "an array"),
@@ -109,7 +110,7 @@ impl Type {
         }
     }
 
-    /// Whether everything of another type is of this one.
+    /// Whether every value of the type `other` is also of this one.
     pub(super) fn includes(self, other: Type) -> bool {
         match (self, other) {
             (Type::Any, _) | (Type::Number, Type::Integer) | (Type::String, Type::Time) => true,
@@ -125,29 +126,29 @@ impl From<Type> for FieldRule {
 }
 
 impl FieldRule {
-    /// Has the field hold an array. Default: it does not.
+    /// Makes the field an array. Default: it is no array.
     #[must_use]
     pub fn array(mut self) -> Self {
         self.array = true;
         self
     }
 
-    /// Has the field be there in every document, and not null. Default: it may be missing.
+    /// Makes the field required: there in every document, and not null. Default: it may be missing.
     #[must_use]
     pub fn required(mut self) -> Self {
         self.required = true;
         self
     }
 
-    /// The only values of the field, or of its elements: strings for [`Type::String`], integers for [`Type::Integer`].
-    /// Default: all of its type.
+    /// Sets the only values of the field, or of its elements: strings for [`Type::String`],
+    /// integers for [`Type::Integer`]. Default: all values of the type.
     #[must_use]
     pub fn one_of<C: Into<Choice>>(mut self, values: impl IntoIterator<Item = C>) -> Self {
         self.one_of = Some(values.into_iter().map(Into::into).collect());
         self
     }
 
-    /// What is wrong with the rule itself, if anything.
+    /// Refuses a rule that contradicts itself.
     pub(super) fn validate(&self) -> Result<(), String> {
         let Some(choices) = &self.one_of else { return Ok(()) };
         if !(1..=MAX_CHOICES).contains(&choices.len()) {
@@ -167,17 +168,17 @@ impl FieldRule {
         }
     }
 
-    /// Whether the field is an object that others may be declared below.
+    /// Whether other fields may be declared below the field: it is an object, not an array.
     pub(super) fn leads_on(&self) -> bool {
         self.kind == Type::Object && !self.array
     }
 
-    /// Whether the field may be an object with whatever in it.
+    /// Whether the field may be an object with any fields.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.kind, Type::Object | Type::Any) && !self.array
     }
 
-    /// What a value is that the field may not have; `None` if it may.
+    /// Describes a value that the field may not have; `None` if it may.
     pub(super) fn refused(&self, value: &Value) -> Option<String> {
         match value {
             Value::Null => None,
@@ -194,7 +195,7 @@ impl FieldRule {
         self.kind.admits(value) && self.one_of.as_ref().is_none_or(|choices| contains(choices, value))
     }
 
-    /// What the field is to be, in words.
+    /// Describes what the field must be.
     pub(super) fn expected(&self) -> String {
         let (one, several) = self.kind.words();
         let what = if self.array { several } else { one };
@@ -214,7 +215,7 @@ fn contains(choices: &BTreeSet<Choice>, value: &Value) -> bool {
     choice.is_some_and(|choice| choices.contains(&choice))
 }
 
-/// A value as messages show it.
+/// Describes a value for messages.
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => Choice::from(shortened(text)).shown(),

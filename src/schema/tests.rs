@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::value::Value;
 
-/// What is wrong with metadata, as `field: expected, got`; empty if nothing.
+/// The fault of metadata, as `field: expected, got`; empty if there is none.
 fn fault(schema: &Schema, metadata: &Json) -> String {
     match schema.check(&Value::from(metadata.clone())) {
         Ok(()) => String::new(),
@@ -251,7 +251,7 @@ fn random_object(rng: &mut StdRng, depth: u32) -> Json {
     Json::Object(chosen.into_iter().map(|key| (key.to_owned(), random_value(rng, depth))).collect())
 }
 
-/// What a wider schema admits is held against what documents say.
+/// Checks `includes` on random schemas and metadata.
 #[test]
 fn whatever_satisfies_a_schema_satisfies_a_wider_one() {
     let mut rng = StdRng::seed_from_u64(20_261_122);

@@ -1,19 +1,20 @@
-//! Whether a schema admits all that another admits, told from the schemas alone.
+//! Whether one schema admits all that another admits, decided from the schemas alone.
 //!
-//! Yes is certain; no may be wrong where two rules say the same in different ways, and then documents tell.
+//! A yes is certain. A no may be wrong where two rules say the same in different ways; then
+//! documents decide.
 
 use super::rule::{FieldRule, Type};
 use super::{Schema, above};
 
-/// What a schema says of a path.
+/// A schema's statement about a path.
 enum Said<'s> {
-    /// It is declared.
+    /// The path is declared.
     Declared(&'s FieldRule),
-    /// It leads to a declared field: an object, or missing.
+    /// The path leads to a declared field: its value is an object, or missing.
     Leads,
-    /// Nothing: whatever may be there.
+    /// The schema says nothing: any value may be there.
     Nothing,
-    /// Nothing may be there.
+    /// No value may be there.
     Closed,
 }
 
@@ -25,7 +26,7 @@ impl Schema {
         admits_values.all(|(ours, theirs)| ours.includes(&theirs)) && self.knows_all_of(other)
     }
 
-    /// Whether nothing that the other schema admits is unknown to this one.
+    /// Whether this schema knows all fields that the other admits.
     fn knows_all_of(&self, other: &Schema) -> bool {
         let knows = |(path, theirs): (&String, &FieldRule)| match self.said_of(path) {
             Said::Declared(ours) => ours.is_open() || !theirs.is_open(),
@@ -50,7 +51,7 @@ impl Schema {
 }
 
 impl Said<'_> {
-    /// Whether all that the other admits there is admitted.
+    /// Whether all values that `other` admits are admitted.
     fn includes(&self, other: &Said<'_>) -> bool {
         match (self, other) {
             (Said::Declared(ours), Said::Declared(theirs)) => ours.includes(theirs),

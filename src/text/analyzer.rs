@@ -1,7 +1,8 @@
-//! Text as words: split by the rules of Unicode, in lower case, and if wished reduced to their stems.
+//! Text analysis: splits text into words by the rules of Unicode, in lower case, and reduces them
+//! to stems if asked to.
 //!
-//! A document and a query are taken apart by the same code. When its results change, [`VERSION`] does, and what was
-//! indexed before is indexed anew. All words are indexed; a query leaves stop words out (`query.rs`).
+//! The same code takes documents and queries apart. When its results change, [`VERSION`] does, and
+//! older indexes are rebuilt. All words are indexed; queries leave out stop words (`query.rs`).
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,21 +14,24 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::fold::{folded, is_picture, is_unspaced};
 use crate::limits::MAX_WORD_BYTES;
 
-/// By which rules text was taken apart. 2: every word is indexed, also pairs of characters where there are no spaces,
-/// emoji, and forms beside their stems; marks and what is not seen are left out.
+/// The version of the rules by which text is split. 2: every word is indexed. So are pairs of
+/// characters in scripts without spaces, emoji, and forms beside their stems. Marks and invisible
+/// characters are left out.
 pub(crate) const VERSION: u8 = 2;
 
-/// What stands before a form where it is indexed beside its stem: no word begins with it.
+/// Stands before a form that is indexed beside its stem. No word begins with it.
 pub(crate) const FORM: &str = "\u{1}";
 
-/// How the text of a collection is taken apart into words, for ever.
+/// How a collection splits its text into words. It is fixed when the collection is created.
 ///
-/// Words are those of Unicode (UAX #29), normalised (NFKC) and in lower case; of a longer one only the first 64 bytes
-/// count. An emoji is a word. Soft hyphens and other characters that are not seen are left out, as are marks that a
-/// text may have or not: points of Hebrew and Arabic, and accents for which there is no composed letter.
+/// Words are those of Unicode (UAX #29), normalised (NFKC) and in lower case. Only the first 64
+/// bytes of a longer word count. An emoji is a word. Soft hyphens and other invisible characters
+/// are left out. So are marks that texts may omit: points of Hebrew and Arabic, and accents for
+/// which there is no composed letter.
 ///
-/// Chinese, Japanese, Korean, Thai, Lao, Burmese and Khmer are indexed by single characters and by pairs of neighbours.
-/// A query is found by its pairs, and a single character by itself.
+/// Chinese, Japanese, Korean, Thai, Lao, Burmese and Khmer are indexed by single characters and by
+/// pairs of neighbours (bigrams). A query searches for its pairs, and for a single character where
+/// that stands alone.
 ///
 /// ```
 /// use vectrove::{Analyzer, CollectionConfig, Language};
@@ -37,13 +41,14 @@ pub(crate) const FORM: &str = "\u{1}";
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Analyzer {
-    /// The language by whose rules words are reduced to their stems (the Snowball algorithms), so that "indexing" finds
-    /// "indexes". French and Italian words are also parted at apostrophes, so that "homme" finds "l'homme". Default:
-    /// none; words are found as they are.
+    /// The language whose stemmer (Snowball) reduces words, so that "indexing" finds "indexes".
+    /// French and Italian words are also split at apostrophes, so that "homme" finds "l'homme".
+    /// Default: none; words are found as they are.
     pub stem: Option<Language>,
-    /// The language whose most frequent words, such as "the", a query leaves out where it has others. They are indexed
-    /// and found like any word where a query has no others, and in phrases. Lists are the Snowball project's as NLTK
-    /// has them, of 94 to 313 words; [`Language::has_stop_words`] says which languages have one. Default: none.
+    /// The language whose stop words, such as "the", a query leaves out if it has other words. They
+    /// are indexed like any word. They are found in phrases, and by queries that have no other
+    /// words. The lists are the Snowball project's as NLTK has them, of 94 to 313 words.
+    /// [`Language::has_stop_words`] tells which languages have one. Default: none.
     pub stop_words: Option<Language>,
 }
 
@@ -53,7 +58,7 @@ impl Analyzer {
         *self == Analyzer::default()
     }
 
-    /// Words as they are, in lower case.
+    /// An analyzer that leaves words as they are, in lower case.
     pub fn new() -> Self {
         Analyzer::default()
     }
@@ -65,14 +70,14 @@ impl Analyzer {
         self
     }
 
-    /// Leaves the most frequent words of a language out of queries that have others. Default: none.
+    /// Leaves the stop words of a language out of queries that have other words. Default: none.
     #[must_use]
     pub fn stop_words(mut self, language: Language) -> Self {
         self.stop_words = Some(language);
         self
     }
 
-    /// The words of a text in order, as they are indexed and looked for in phrases.
+    /// The words of a text in order, as they are indexed and as phrases are matched.
     ///
     /// ```
     /// use vectrove::{Analyzer, Language};
@@ -88,11 +93,11 @@ impl Analyzer {
     }
 }
 
-/// Names each language by the name that stems go by, and by the code (ISO 639-1) of its list of stop words if it has
-/// one.
+/// Declares languages by the names of their stemmers. Each has the code (ISO 639-1) of its list of
+/// stop words, if it has one.
 macro_rules! languages {
     ($($name:ident $code:expr,)*) => {
-        /// A language, as far as stems and stop words go.
+        /// A language for stems and stop words.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "lowercase")]
         #[non_exhaustive]
@@ -101,7 +106,7 @@ macro_rules! languages {
         }
 
         impl Language {
-            /// All of them.
+            /// All languages.
             pub const ALL: &'static [Language] = &[$(Language::$name),*];
 
             fn algorithm(self) -> Algorithm {
@@ -141,31 +146,31 @@ languages!(
 );
 
 impl Language {
-    /// Whether there is a list of its stop words. Arabic, Greek, Romanian and Turkish have none: of these languages no
-    /// word is left out of a query.
+    /// Whether there is a list of the language's stop words. Arabic, Greek, Romanian and Turkish
+    /// have none: queries keep all of their words.
     pub fn has_stop_words(self) -> bool {
         !self.stop_words().is_empty()
     }
 
-    /// Whether a word is put before another with an apostrophe.
+    /// Whether the language puts a word before another with an apostrophe (elision).
     fn elides(self) -> bool {
         matches!(self, Language::French | Language::Italian)
     }
 }
 
-/// What a text is made of, as far as searches go.
+/// A token: a piece of text as it is indexed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Token<S> {
-    /// A word by its stem, and as it stands there.
+    /// A word by its stem, and its form in the text.
     Word { stem: S, form: S, is_stop: bool },
     /// A character of a script that is written without spaces.
     Unit(S),
-    /// Two such characters, after the second of them.
+    /// Two such characters that are neighbours. The pair follows the second of them.
     Pair(S),
 }
 
 impl<S: AsRef<str>> Token<S> {
-    /// What it has in the order of a text, and whether that is a stop word.
+    /// The token's word in the order of a text, and whether that is a stop word; `None` for a pair.
     pub(crate) fn in_order(&self) -> Option<(&str, bool)> {
         match self {
             Token::Word { stem, is_stop, .. } => Some((stem.as_ref(), *is_stop)),
@@ -174,19 +179,20 @@ impl<S: AsRef<str>> Token<S> {
         }
     }
 
-    /// What it adds to the length of a document.
+    /// How much the token adds to the length of a document.
     pub(crate) fn length(&self) -> u32 {
         self.in_order().is_some().into()
     }
 
-    /// Whether it is a word.
+    /// Whether the token is this indexed word.
     pub(crate) fn is(&self, word: &str) -> bool {
         match self {
             Token::Word { stem: own, .. } | Token::Unit(own) | Token::Pair(own) => own.as_ref() == word,
         }
     }
 
-    /// Whether it begins so, in its form or by its stem, or has the stem of what it should begin with.
+    /// Whether the token matches `form*`: its form or stem begins with `form`, or it has the stem
+    /// `stem`.
     pub(crate) fn begins(&self, form: &str, stem: &str) -> bool {
         match self {
             Token::Word { stem: own, form: own_form, .. } => {
@@ -208,16 +214,16 @@ impl<S: AsRef<str>> Token<S> {
     }
 }
 
-/// Whether a word's stem alone makes it one that begins so.
+/// Whether a word with the stem `own` matches `form*` by that stem alone.
 pub(crate) fn stem_begins(own: &str, form: &str, stem: &str) -> bool {
     own.starts_with(form) || own == stem
 }
 
-/// An analyzer made ready.
+/// An analyzer with its stemmer and stop words loaded.
 pub(crate) struct Analysis {
     stemmer: Option<Stemmer>,
     stop_words: HashSet<&'static str>,
-    /// Whether words are parted at apostrophes.
+    /// Whether words are split at apostrophes.
     elides: bool,
 }
 
@@ -230,13 +236,13 @@ impl Analysis {
         }
     }
 
-    /// Shows what a text is made of, in order.
+    /// Shows the tokens of a text, in order.
     pub(crate) fn each_token(&self, text: &str, mut show: impl FnMut(Token<&str>)) {
         let text = folded(text);
         if text.is_ascii() {
             return text.unicode_words().for_each(|word| self.show_word(word, &mut show));
         }
-        // The character without spaces that ends right here, and room for a pair.
+        // The character of a script without spaces that ends right here, and a buffer for a pair.
         let (mut before, mut pair) = (None::<&str>, String::new());
         for piece in text.split_word_bounds().flat_map(pieces) {
             if !piece.starts_with(is_unspaced) {
@@ -271,7 +277,7 @@ impl Analysis {
         }
     }
 
-    /// The stem of a word, which is the word itself where stems are not wished.
+    /// The stem of a word; without a stemmer the word itself.
     pub(crate) fn stem<'w>(&self, form: &'w str) -> Cow<'w, str> {
         match self.stemmer.as_ref().map(|stemmer| stemmer.stem(form)) {
             Some(Cow::Owned(stem)) if !stem.is_empty() => Cow::Owned(cut(&stem).to_owned()),
@@ -285,7 +291,7 @@ impl Analysis {
         self.stemmer.is_some()
     }
 
-    /// What a text is made of, in order.
+    /// The tokens of a text, in order.
     pub(crate) fn tokens(&self, text: &str) -> Vec<Token<Box<str>>> {
         let mut tokens = Vec::new();
         self.each_token(text, |token| tokens.push(token.to_boxed()));
@@ -293,7 +299,7 @@ impl Analysis {
     }
 }
 
-/// Cuts a piece of text where a script that is written without spaces begins or ends.
+/// Cuts a piece of text wherever a script without spaces begins or ends.
 fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         let is_first_unspaced = is_unspaced(text.chars().next()?);
@@ -304,7 +310,7 @@ fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The beginning of a word that is too long.
+/// The first `MAX_WORD_BYTES` bytes of a word, cut between characters.
 fn cut(word: &str) -> &str {
     let ends = (0..=word.len().min(MAX_WORD_BYTES)).rev();
     ends.into_iter().find_map(|end| word.get(..end)).unwrap_or_default()
@@ -318,7 +324,7 @@ mod tests {
         analyzer.words(text)
     }
 
-    /// Pairs are in parentheses, stop words in braces, forms after a colon.
+    /// Shows pairs in parentheses, stop words in braces, forms after a colon.
     fn tokens(analyzer: Analyzer, text: &str) -> String {
         let shown = |token: Token<Box<str>>| match token {
             Token::Word { stem, is_stop: true, .. } => format!("{{{stem}}}"),
@@ -403,7 +409,7 @@ mod tests {
         let word = format!("a{}", "é".repeat(40));
         let expected = format!("a{}", "é".repeat(31));
         assert_eq!(words(Analyzer::new(), &word), [expected]);
-        // Cut first, then reduced.
+        // The word is cut before it is reduced to its stem.
         let stems = |word: String| words(Analyzer::new().stem(Language::English), &word);
         assert_eq!(stems("ba".repeat(30) + "ing"), ["ba".repeat(30)]);
         assert_eq!(stems("ba".repeat(31) + "ing"), ["ba".repeat(31) + "in"]);

@@ -1,18 +1,18 @@
-//! Many words in any order, each with something: gathered in one piece of memory, then sorted.
+//! A bag of words in any order, each with a value: gathered in one buffer, then sorted.
 
-/// Words, each with something.
+/// Words, each with a value.
 #[derive(Debug, Clone)]
 pub(crate) struct Bag<T> {
     text: String,
     entries: Vec<Entry<T>>,
 }
 
-/// One of them.
+/// A word of a bag.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry<T> {
-    /// Its first eight bytes as a number, so that most words are compared without being looked at.
+    /// The word's first 8 bytes as a number, so that most comparisons need not read the word.
     head: u64,
-    /// Where in the text it begins.
+    /// The place in `text` at which the word begins.
     start: usize,
     n_bytes: u8,
     pub(crate) with: T,
@@ -25,7 +25,7 @@ impl<T> Default for Bag<T> {
 }
 
 impl<T: Copy + Ord> Bag<T> {
-    /// Makes room for so many more words of so many bytes together.
+    /// Reserves room for `n_words` more words, of `n_bytes` bytes together.
     pub(crate) fn reserve(&mut self, n_words: usize, n_bytes: usize) {
         self.entries.reserve(n_words);
         self.text.reserve(n_bytes);
@@ -41,7 +41,7 @@ impl<T: Copy + Ord> Bag<T> {
         self.entries.push(Entry { head: head(word), start, n_bytes, with });
     }
 
-    /// Puts words in order, and those that are alike in the order of what they come with.
+    /// Sorts by word, and equal words by value.
     pub(crate) fn sort(&mut self) {
         let text = &self.text;
         self.entries.sort_unstable_by(|a, b| {
@@ -53,26 +53,26 @@ impl<T: Copy + Ord> Bag<T> {
         self.entries.len()
     }
 
-    /// Each word once, with all of its entries. Sorted before.
+    /// Each word once, with all of its entries. The bag must be sorted.
     pub(crate) fn groups(&self) -> impl Iterator<Item = (&str, &[Entry<T>])> {
         let is_same = |a: &Entry<T>, b: &Entry<T>| a.head == b.head && word(&self.text, a) == word(&self.text, b);
         self.entries.chunk_by(is_same).map(|group| (word(&self.text, &group[0]), group))
     }
 
-    /// The entries of a word. Sorted before.
+    /// The entries of a word. The bag must be sorted.
     pub(crate) fn find(&self, wanted: &str) -> &[Entry<T>] {
         let from = self.first_from(wanted);
         let n = self.entries[from..].iter().take_while(|entry| word(&self.text, entry) == wanted).count();
         &self.entries[from..from + n]
     }
 
-    /// Whether any word begins so. Sorted before.
+    /// Whether any word begins with `beginning`. The bag must be sorted.
     pub(crate) fn has_beginning(&self, beginning: &str) -> bool {
         let first = self.entries.get(self.first_from(beginning));
         first.is_some_and(|entry| word(&self.text, entry).starts_with(beginning))
     }
 
-    /// Where the first word is that is not less.
+    /// The place of the first word that is not less than `wanted`.
     fn first_from(&self, wanted: &str) -> usize {
         let of_wanted = head(wanted);
         let is_less =

@@ -1,22 +1,23 @@
-//! How often a document has each word.
+//! Term frequencies: how often a document has each word.
 
 use super::analyzer::{Analysis, FORM, Token};
 use super::bag::Bag;
 
-/// The words of a document with how often it has each, in order: stems, characters and pairs of them, and after
-/// [`FORM`] the forms that differ from their stems.
+/// The words of a document in order, with their frequencies: stems, characters, pairs of them, and
+/// after [`FORM`] the forms that differ from their stems.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct WordCounts {
-    /// All of them, one right after the other.
+    /// The words, one right after the other.
     text: String,
-    /// Where each ends, and how often the document has it; the largest number stands for all above it.
+    /// The end of each word in `text`, and how often the document has it; `u16::MAX` stands for
+    /// more.
     counts: Vec<(usize, u16)>,
-    /// How many words there are in all. Pairs do not count.
+    /// How many words the document has in all. Pairs do not count.
     pub(crate) length: u32,
 }
 
 impl WordCounts {
-    /// Of a document's texts.
+    /// Counts the words of a document's texts.
     pub(crate) fn of<'t>(analysis: &Analysis, texts: impl Iterator<Item = &'t str>) -> Self {
         let (mut bag, mut length) = (Bag::default(), 0u32);
         let mut add = |token: Token<&str>| {
@@ -41,7 +42,7 @@ impl WordCounts {
         counts
     }
 
-    /// How many different words, and how many bytes they have together.
+    /// The number of different words, and their bytes together.
     pub(crate) fn size(&self) -> (usize, usize) {
         (self.counts.len(), self.text.len())
     }

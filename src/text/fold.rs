@@ -1,11 +1,11 @@
-//! Text as it is compared: normalised (NFKC), in lower case, without marks and without characters that are not seen;
-//! and what kinds of characters there are, as far as words go.
+//! Text folding: normalised (NFKC), in lower case, without marks and invisible characters. Also
+//! owns the kinds of characters that decide how text is split.
 
 use std::borrow::Cow;
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
-/// A text as it is compared.
+/// A text in the form in which it is compared.
 pub(super) fn folded(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
@@ -28,8 +28,9 @@ fn lower(chars: impl Iterator<Item = char>) -> String {
     chars.flat_map(char::to_lowercase).filter(|c| !is_mark(*c)).map(unify).collect()
 }
 
-/// Whether a character is not seen, or says only how the one before it looks: Unicode's
-/// `Default_Ignorable_Code_Point`, and the colours of skin. The zero width space is none of them: it parts words.
+/// Whether a character is invisible, or only changes how the one before it looks: Unicode's
+/// `Default_Ignorable_Code_Point`, and skin tones. The zero width space is not among them, since it
+/// separates words.
 fn is_unseen(c: char) -> bool {
     c >= '\u{ad}'
         && matches!(c,
@@ -40,9 +41,9 @@ fn is_unseen(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Whether a character is a mark on the one before it that texts have or have not: accents for which there is no
-/// composed letter, points of Hebrew, Arabic and Syriac, and what stretches Arabic words. Vowels that are marks in
-/// other scripts, such as those of India, are none of them.
+/// Whether a character is a mark that texts may omit. Such marks are accents for which there is no
+/// composed letter, points of Hebrew, Arabic and Syriac, and the sign that stretches Arabic words
+/// (tatweel). Vowels that are marks in other scripts, such as those of India, are not among them.
 fn is_mark(c: char) -> bool {
     c >= '\u{300}'
         && matches!(c,
@@ -58,8 +59,9 @@ fn is_mark(c: char) -> bool {
             | '\u{711}' | '\u{730}'..='\u{74a}')
 }
 
-/// Whether a character is of a script that is written without spaces, or as good as: Han, kana, Bopomofo, Hangul (whose
-/// words bear particles), Thai, Lao, Burmese, Khmer and the scripts of the Tai.
+/// Whether a character is of a script without spaces, or of one indexed likewise: Han, kana,
+/// Bopomofo, Hangul (whose words bear particles), Thai, Lao, Burmese, Khmer and the scripts of the
+/// Tai.
 pub(super) fn is_unspaced(c: char) -> bool {
     c >= '\u{e00}'
         && matches!(c,
@@ -71,8 +73,8 @@ pub(super) fn is_unspaced(c: char) -> bool {
             | '\u{17000}'..='\u{18dff}' | '\u{1aff0}'..='\u{1b2ff}' | '\u{20000}'..='\u{3ffff}')
 }
 
-/// Whether a character is an emoji or a picture like one: Unicode's `Extended_Pictographic`, flags, and the blocks in
-/// which most of them lie.
+/// Whether a character is an emoji or a similar picture: Unicode's `Extended_Pictographic`, flags,
+/// and the blocks in which most of them lie.
 pub(super) fn is_picture(c: char) -> bool {
     matches!(c,
         '\u{a9}' | '\u{ae}' | '\u{203c}' | '\u{2049}' | '\u{2194}'..='\u{2199}' | '\u{21a9}'..='\u{21aa}'
@@ -97,7 +99,7 @@ mod tests {
             ("ΟΔΟΣ οδος", "οδοσ οδοσ"),
             ("Straße", "straße"),
             ("l’homme l'homme", "l'homme l'homme"),
-            // What is not seen.
+            // Invisible characters.
             ("da\u{ad}ta\u{2060}base\u{feff}", "database"),
             ("\u{200e}می\u{200c}خواهم", "میخواهم"),
             ("❤\u{fe0f} 👍🏽", "❤ 👍"),

@@ -1,46 +1,48 @@
-//! The documents that have a word: how often each has it, and how many words it has in all.
+//! Posting lists: the documents that have a word, how often each has it, and how many words each
+//! has in all.
 //!
-//! Slots lie in chunks, so that a commit replaces but one of them, and chunks in ranges, each of which knows the most
-//! that a document in it can count for.
+//! Slots lie in chunks, so that a commit replaces only a chunk. Chunks are divided into ranges.
+//! Each range has its highest frequency and its least length, which bound the scores of its
+//! documents.
 
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-/// Slots of a chunk.
+/// Slots in a chunk.
 pub(crate) const CHUNK: u32 = 4_096;
-/// Slots of a range.
+/// Slots in a range.
 pub(crate) const RANGE: u16 = 64;
 
-/// The chunk that a slot lies in, and its place there.
+/// The chunk that a slot lies in, and the slot's place there.
 pub(crate) fn split(slot: u32) -> (u32, u16) {
     (slot / CHUNK, (slot % CHUNK) as u16)
 }
 
-/// A document that has a word.
+/// A posting: a document that has a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Posting {
-    /// Where in the chunk.
+    /// The slot's place in the chunk.
     pub(crate) place: u16,
-    /// How often it has the word; the largest number stands for all above it.
+    /// How often the document has the word; `u16::MAX` stands for more.
     pub(crate) n_times: u16,
-    /// How many words it has in all.
+    /// How many words the document has in all.
     pub(crate) length: u32,
 }
 
-/// Those of one chunk.
+/// The postings of one chunk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Chunk {
-    /// In the order of their places, which differ.
+    /// In the order of their places; no place comes twice.
     postings: Vec<Posting>,
-    /// In order, without empty ones.
+    /// In order; no range is empty.
     ranges: Vec<Range>,
 }
 
-/// Those of one range, and the most and least of them.
+/// The postings of one range, with the highest frequency and the least length among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Range {
-    /// Where in the chunk, counted in ranges.
+    /// The range's place in the chunk, counted in ranges.
     pub(crate) number: u16,
     end: u16,
     pub(crate) most_times: u16,
@@ -48,7 +50,7 @@ pub(crate) struct Range {
 }
 
 impl Chunk {
-    /// Of postings in the order of their places.
+    /// A chunk of postings, which come in the order of their places.
     pub(crate) fn new(postings: Vec<Posting>) -> Self {
         let mut ranges: Vec<Range> = Vec::new();
         for (at, posting) in (1..).zip(&postings) {
@@ -81,16 +83,16 @@ impl Chunk {
     }
 }
 
-/// The documents that have a word.
+/// The posting list of a word.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct List {
-    /// In order, without empty ones.
+    /// In order; no chunk is empty.
     chunks: Vec<(u32, Arc<Chunk>)>,
     n_postings: usize,
 }
 
 impl List {
-    /// Of chunks with their numbers, in order.
+    /// A list of numbered chunks, which come in order.
     pub(crate) fn new(chunks: Vec<(u32, Arc<Chunk>)>) -> Self {
         let n_postings = chunks.iter().map(|(_, chunk)| chunk.postings.len()).sum();
         List { chunks, n_postings }
@@ -105,7 +107,7 @@ impl List {
         Some(&self.chunks[at].1)
     }
 
-    /// How many documents.
+    /// How many documents have the word.
     pub(crate) fn len(&self) -> usize {
         self.n_postings
     }
@@ -115,7 +117,7 @@ impl List {
         self.chunks.iter().map(|(_, chunk)| of_chunk(chunk)).sum()
     }
 
-    /// What a slot has of it.
+    /// The posting of a slot.
     pub(crate) fn find(&self, slot: u32) -> Option<&Posting> {
         let (number, place) = split(slot);
         let postings = self.chunk(number)?.postings();
@@ -135,7 +137,7 @@ impl List {
         self.slots().collect()
     }
 
-    /// Puts something else in the place of a chunk.
+    /// Replaces a chunk; an empty `chunk` removes it.
     pub(crate) fn replace(&mut self, number: u32, chunk: Chunk) {
         let at = self.chunks.binary_search_by_key(&number, |(number, _)| *number);
         self.n_postings += chunk.postings.len();
@@ -148,7 +150,7 @@ impl List {
         }
     }
 
-    /// Documents that have any of several words, as if they were one.
+    /// The union of posting lists, as if they were of one word: frequencies are added up.
     pub(crate) fn union(lists: &[Arc<List>]) -> List {
         let mut numbers: Vec<u32> = lists.iter().flat_map(|list| &list.chunks).map(|(number, _)| *number).collect();
         numbers.sort_unstable();
@@ -168,8 +170,8 @@ impl List {
     }
 }
 
-/// What a commit does to a chunk: slots that have the word now, and slots that have it no longer; each in the order of
-/// places, none in both.
+/// The change of a commit to a chunk: slots that have the word now, and slots that have it no
+/// longer. Both are in the order of places, and no place is in both.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ChunkChange {
     pub(crate) put: Vec<Posting>,
@@ -177,7 +179,8 @@ pub(crate) struct ChunkChange {
 }
 
 impl ChunkChange {
-    /// Sorts what was gathered in any order; of several for one place the last counts.
+    /// Sorts what was gathered in any order. The last `put` for a place counts, and takes
+    /// precedence over a removal.
     pub(crate) fn settle(&mut self) {
         self.put.reverse();
         self.put.sort_by_key(|posting| posting.place);
@@ -188,7 +191,7 @@ impl ChunkChange {
         self.removed.retain(|place| put.binary_search_by_key(place, |posting| posting.place).is_err());
     }
 
-    /// Whether places are in order and of a chunk, and none in both.
+    /// Whether places are in order and none is in both lists. Removed places must lie in a chunk.
     pub(crate) fn is_settled(&self) -> bool {
         let is_put = |place: &u16| self.put.binary_search_by_key(place, |posting| posting.place).is_ok();
         self.put.is_sorted_by(|a, b| a.place < b.place)
@@ -196,7 +199,7 @@ impl ChunkChange {
             && self.removed.iter().all(|place| u32::from(*place) < CHUNK && !is_put(place))
     }
 
-    /// What postings in order become.
+    /// The postings after the change; `before` is in order.
     pub(crate) fn apply(&self, before: &[Posting]) -> Vec<Posting> {
         let mut after = Vec::with_capacity(before.len() + self.put.len());
         let mut put = self.put.iter().peekable();

@@ -1,4 +1,4 @@
-//! Words: how text becomes words, what a query asks of them, and how documents are ranked by them.
+//! Text: how it becomes words, how queries are parsed, and how documents are ranked (BM25).
 //!
 //! | file | owns |
 //! |---|---|
@@ -6,11 +6,11 @@
 //! | [`analyzer`] | text as words |
 //! | [`bag`] | many words, gathered and sorted |
 //! | [`counts`] | how often a document has each word |
-//! | [`query`] | words, phrases and beginnings of words that are asked for |
-//! | [`list`] | the documents that have a word |
-//! | [`rank`] | BM25, and finding the best by it without scoring all |
+//! | [`query`] | parsed queries: words, phrases and beginnings of words |
+//! | [`list`] | posting lists |
+//! | [`rank`] | BM25, and finding the best without scoring all |
 //!
-//! It knows slots, but neither documents nor where lists are kept.
+//! It knows slots, but neither documents nor where posting lists are stored.
 
 pub(crate) mod analyzer;
 pub(crate) mod bag;

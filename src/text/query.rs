@@ -1,41 +1,41 @@
-//! What is asked for in words: single ones, phrases in quotation marks, and beginnings of words with an asterisk.
+//! Parses full-text queries: words, phrases in quotation marks, and beginnings with an asterisk.
 
 use super::analyzer::{Analysis, Token};
 use super::fold::is_unspaced;
 
-/// A query in words.
+/// A parsed query.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Parsed {
     pub(crate) items: Vec<Item>,
 }
 
-/// Something that a text may have.
+/// A part of a query, which a text may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Item {
     Word(Box<str>),
-    /// A text must have it.
+    /// A text must have it to be a hit.
     Phrase(Phrase),
-    /// Any word that begins so, and any that has the stem of this one.
+    /// Any word that begins with `form`, and any that has the stem `stem`.
     Beginning {
         form: Box<str>,
         stem: Box<str>,
     },
 }
 
-/// One word or more, one after the other. A text may have some stop words between.
+/// One or more words in order. A text may have up to `MOST_BETWEEN` stop words between two of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Phrase {
     in_order: Vec<Box<str>>,
-    /// The words by which it is found.
+    /// The indexed words by which texts with the phrase are found.
     pub(crate) words: Vec<Box<str>>,
 }
 
-/// Stop words that a text may have between two words of a phrase.
+/// Most stop words that a text may have between two words of a phrase.
 const MOST_BETWEEN: usize = 8;
 
 impl Parsed {
-    /// What stands between quotation marks is a phrase; `word*` is a beginning. Stop words count only where nothing
-    /// else is asked for.
+    /// Parses a query: text in quotation marks is a phrase, and `word*` is a beginning. Stop words
+    /// count only if the query has nothing else.
     pub(crate) fn new(analysis: &Analysis, text: &str) -> Self {
         let (mut items, mut stop_words) = (Vec::new(), Vec::new());
         for part in parts(text) {
@@ -64,17 +64,17 @@ impl Parsed {
         })
     }
 
-    /// Whether it takes a look at texts to know whether they have its phrases.
+    /// Whether a text must be read to know whether it has the query's phrases.
     pub(crate) fn has_long_phrases(&self) -> bool {
         self.phrases().any(|phrase| phrase.in_order.len() > 1)
     }
 
-    /// Whether texts have everything that is asked for. Without anything they do not.
+    /// Whether texts have everything that the query asks for. An empty query matches nothing.
     pub(crate) fn is_all_in(&self, texts: &[Vec<Token<Box<str>>>]) -> bool {
         !self.items.is_empty() && self.items.iter().all(|item| item.is_in(texts))
     }
 
-    /// Whether texts have all of its phrases, where they have all words of these.
+    /// Whether texts that have all words of the phrases have the phrases too.
     pub(crate) fn has_phrases_in(&self, texts: &[Vec<Token<Box<str>>>]) -> bool {
         self.phrases().all(|phrase| phrase.is_in(texts))
     }
@@ -125,8 +125,9 @@ enum Part<'q> {
     Plain(&'q str),
 }
 
-/// Cuts a query at its quotations. A quotation mark begins one where no word ends and ends one where no word begins;
-/// any other, such as that of `24"`, or one without a counterpart, is punctuation.
+/// Splits a query at its quotations. A quotation mark opens a quotation where no word ends, and
+/// closes one where no word begins. Any other is punctuation, such as that of `24"` or one without
+/// a counterpart.
 fn parts(text: &str) -> Vec<Part<'_>> {
     let is_of_word = |c: char| c.is_alphanumeric() && !is_unspaced(c);
     let (mut parts, mut done, mut open) = (Vec::new(), 0, None);
@@ -146,23 +147,24 @@ fn parts(text: &str) -> Vec<Part<'_>> {
     parts
 }
 
-/// What a piece of a query without spaces is made of, without the beginning that it ends in.
+/// The tokens of a piece of a query without spaces, except for the beginning that it may end with.
 fn read(analysis: &Analysis, piece: &str) -> (Vec<Token<Box<str>>>, Option<Item>) {
     let is_beginning = piece.trim_end_matches(|c: char| c.is_ascii_punctuation() && c != '*').ends_with('*');
     let mut tokens = analysis.tokens(piece);
-    // Characters and pairs find whatever begins with them as they are.
+    // Characters and pairs need no beginning: they find every text that has them.
     match tokens.pop_if(|token| is_beginning && matches!(token, Token::Word { .. })) {
         Some(Token::Word { stem, form, .. }) => (tokens, Some(Item::Beginning { form, stem })),
         _ => (tokens, None),
     }
 }
 
-/// The words by which a text is found, and whether each is a stop word: pairs of characters where there are any.
+/// The indexed words by which a text is found, and whether each is a stop word. Pairs replace the
+/// characters in them.
 fn words_of(tokens: Vec<Token<Box<str>>>) -> Vec<(Box<str>, bool)> {
     let mut words: Vec<Token<Box<str>>> = Vec::with_capacity(tokens.len());
     for token in tokens {
         if matches!(token, Token::Pair(_)) {
-            // Its second character, and its first one if that is not in a pair yet.
+            // The pair replaces its second character, and its first one if no pair has replaced it.
             words.pop();
             words.pop_if(|token| matches!(token, Token::Unit(_)));
         }
@@ -180,7 +182,7 @@ mod tests {
     use super::*;
     use crate::text::analyzer::{Analyzer, Language};
 
-    /// Phrases are in quotation marks, beginnings have an asterisk.
+    /// Shows phrases in quotation marks, and beginnings with an asterisk.
     #[track_caller]
     fn check(analyzer: Analyzer, text: &str, expected: &str) {
         let shown = |item: Item| match item {

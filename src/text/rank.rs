@@ -1,4 +1,4 @@
-//! Ranking documents by the words they have: BM25, and the best by it without scoring all.
+//! BM25: scores documents by the words of a query, and finds the best without scoring all.
 //!
 //! The score of a document of `l` words for a query is the sum over the query's words of
 //!
@@ -6,14 +6,15 @@
 //! ln(1 + (N - n + ½) / (n + ½)) · t / (t + k1 · (1 - b + b · l / L))
 //! ```
 //!
-//! where `n` of `N` documents have the word, the document has it `t` times, and documents have `L` words on average
-//! (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009, in the form that Lucene gave it: never
-//! negative, and without a constant factor that changes no order).
+//! where `n` of `N` documents have the word, the document has it `t` times, and documents have `L`
+//! words on average. Source: Robertson and Zaragoza, "The Probabilistic Relevance Framework"
+//! (2009). The form is Lucene's: never negative, and without a constant factor that changes no
+//! order.
 //!
-//! Slots lie in ranges of 64. Of each range it is known how much a word can count for at most, so that a range is
-//! passed over if its words together cannot reach the last of the best so far; those that promise most are looked at
-//! first (after Mallia and others, "Faster Learned Sparse Retrieval with Block-Max Pruning", 2024). What is found is
-//! exactly what scoring every document would find.
+//! Slots lie in ranges of 64, and each range has an upper bound for the scores of its documents.
+//! Ranges with the highest bounds are scored first. A range is skipped if its bound is below the
+//! last of the best so far. This is block-max pruning (Mallia and others, "Faster Learned Sparse
+//! Retrieval with Block-Max Pruning", 2024). The result is exactly that of scoring every document.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -23,31 +24,32 @@ use super::list::{CHUNK, List, RANGE};
 use crate::cancel::Stop;
 use crate::error::Result;
 
-/// How BM25 weighs.
+/// The parameters of BM25.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Bm25 {
-    /// How slowly a word that comes again and again counts for less.
+    /// How slowly repetitions of a word saturate.
     pub(crate) k1: f64,
-    /// How much long documents count for less.
+    /// How much the length of a document counts against it: 0 to 1.
     pub(crate) b: f64,
 }
 
-/// What is known of all documents that have words.
+/// The statistics of all documents that have words.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub(crate) n_documents: u64,
     pub(crate) n_words: u64,
 }
 
-/// The words of a query, ready to rank documents by.
+/// The words of a query, ready to score documents.
 pub(crate) struct Ranking {
     words: Vec<Weighted>,
     k1: f64,
-    /// What `k1` is multiplied by: this, and so much for each word of the document.
+    /// The normalisation by length, a factor of `k1`: a constant, and a part for each word of a
+    /// document.
     norm: (f64, f64),
 }
 
-/// A word, and what it counts for.
+/// A word with its weight: its rarity (IDF) times how often the query has it.
 struct Weighted {
     list: Arc<List>,
     weight: f64,
@@ -61,7 +63,7 @@ pub(crate) struct Scored {
 }
 
 impl Scored {
-    /// The score as hits show it: what differs by less is equal.
+    /// The score as hits show it; scores that are equal so are ties.
     fn shown(&self) -> f32 {
         self.score as f32
     }
@@ -74,26 +76,26 @@ impl Scored {
 impl Eq for Scored {}
 
 impl Ord for Scored {
-    /// The better one is greater, of equal ones that with the lower slot.
+    /// The higher score is greater; of equal ones, the lower slot.
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.shown().total_cmp(&other.shown()).then(other.slot.cmp(&self.slot))
     }
 }
 
-/// The best documents as far as scores tell.
+/// The best documents by scores, before ties are sorted.
 #[derive(Debug, Default)]
 pub(crate) struct Top {
-    /// As many as were wanted, if there are so many; best first.
+    /// The best first: as many as were wanted, or fewer if there are no more.
     best: Vec<Scored>,
-    /// Others that may be and are as good as the last of these, in no order; whether they are admitted was not asked of
-    /// all.
+    /// Others that tie with the last of `best`, in no order. `may_be` admits all of them; `admits`
+    /// was not asked about all.
     tied: Vec<Scored>,
     /// Documents that were scored.
     pub(crate) n_scored: usize,
 }
 
 impl Top {
-    /// The best, those that are equally good in the order that `sort` puts them in.
+    /// The best documents in order; `sort` puts tied ones in order.
     pub(crate) fn in_order(
         self,
         mut sort: impl FnMut(&mut [Scored]) -> Result<()>,
@@ -102,7 +104,7 @@ impl Top {
         let Top { mut best, tied, .. } = self;
         let n = best.len();
         if let Some(last) = best.last().copied().filter(|_| !tied.is_empty()) {
-            // Which of these are among the best is for their order to say.
+            // Only their order tells which of these are among the best.
             let mut rivals = best.split_off(best.partition_point(|scored| scored.shown() > last.shown()));
             rivals.extend(tied);
             sort(&mut rivals)?;
@@ -128,20 +130,20 @@ impl PartialOrd for Scored {
     }
 }
 
-/// Ranges whose promises are looked at first.
+/// Ranges that are scored first, those with the highest bounds.
 const FIRST: usize = 32;
-/// Ranges after which it is asked again whether the search has to end.
+/// Ranges scored between two checks whether the search has to end.
 const RANGES_UNASKED: usize = Stop::EVERY / RANGE as usize;
-/// Keeps bounds above what they bound, however sums are rounded.
+/// Factor that keeps bounds above the scores they bound, however sums are rounded.
 const SLACK: f64 = 1.0 + 1e-12;
 
 impl Ranking {
-    /// By these words, each with how often the query has it.
+    /// A ranking by `words`, each with how often the query has it.
     pub(crate) fn new(words: Vec<(Arc<List>, usize)>, totals: Totals, Bm25 { k1, b }: Bm25) -> Self {
         let average = totals.n_words as f64 / totals.n_documents.max(1) as f64;
         let weighted = |(list, n_asked): (Arc<List>, usize)| {
             let n = list.len() as f64;
-            // More may have it than there are only if what is known of them is of another moment.
+            // Only totals of another commit can be less than the number of documents with the word.
             let rarity = (1.0 + (totals.n_documents as f64 - n + 0.5).max(0.0) / (n + 0.5)).ln();
             Weighted { list, weight: rarity * n_asked as f64 }
         };
@@ -149,7 +151,8 @@ impl Ranking {
         Ranking { words, k1, norm: (1.0 - b, b / average.max(f64::MIN_POSITIVE)) }
     }
 
-    /// What a word counts for that a document of so many has so many times.
+    /// The share of a word in the score of a document with `length` words, `n_times` of them this
+    /// one.
     fn share(&self, weight: f64, n_times: u16, length: u32) -> f64 {
         let n_times = f64::from(n_times);
         let norm = self.k1 * (self.norm.0 + self.norm.1 * f64::from(length));
@@ -165,8 +168,9 @@ impl Ranking {
         self.words.iter().filter_map(share).sum()
     }
 
-    /// The best `n` documents that `may_be` and `admits` do not refuse. Both are asked only of those that would be among
-    /// the best so far, and `admits`, which may take longer, not of those that are only as good as the last of them.
+    /// The best `n` documents that neither `may_be` nor `admits` refuses. Both are asked only about
+    /// documents that would be among the best so far. `admits`, which may take longer, is not asked
+    /// about ties with the last of those.
     pub(crate) fn best(
         &self,
         n: usize,
@@ -224,12 +228,12 @@ impl Ranking {
         Ok(Top { best, tied, n_scored })
     }
 
-    /// How many entries the lists of its words have.
+    /// How many postings the lists of the words have.
     pub(crate) fn n_postings(&self) -> usize {
         self.words.iter().map(|word| word.list.len()).sum()
     }
 
-    /// The same as [`best`](Ranking::best) of some slots alone.
+    /// As [`best`](Ranking::best), among `slots` alone.
     pub(crate) fn best_of(
         &self,
         slots: &[u32],
@@ -252,7 +256,7 @@ impl Ranking {
         Ok(top)
     }
 
-    /// The ranges that have any of the words, and the most that a document in each can score.
+    /// The ranges that have any of the words, each with an upper bound for its documents' scores.
     fn promises(&self) -> Vec<Promise> {
         let mut promises = Vec::new();
         let mut at = vec![0; self.words.len()];
@@ -274,7 +278,7 @@ impl Ranking {
         }
     }
 
-    /// The scores of a range's documents, and which of them have any of the words.
+    /// The scores of a range's documents, and a bit for each that has any of the words.
     fn score_range(&self, promise: &Promise) -> ([f64; RANGE as usize], u64) {
         let (mut scores, mut touched) = ([0.0; RANGE as usize], 0u64);
         for word in &self.words {
@@ -289,7 +293,7 @@ impl Ranking {
     }
 }
 
-/// The most that a document of a range can score.
+/// An upper bound for the scores of a range's documents.
 struct Promise {
     chunk: u32,
     range: u16,
@@ -302,7 +306,7 @@ mod tests {
     use crate::text::list::{Chunk, Posting};
     use rand::{Rng, SeedableRng, rngs::StdRng};
 
-    /// A list of random slots, one in so many.
+    /// A list of random slots; `share` is the probability of each.
     fn list(rng: &mut StdRng, lengths: &[u32], share: f64) -> Arc<List> {
         let n_chunks = lengths.len() as u32 / CHUNK;
         let chunk = |number: u32| {
@@ -363,7 +367,7 @@ mod tests {
     #[test]
     fn of_equally_good_ones_those_that_come_first_in_whatever_order_are_best() {
         let mut rng = StdRng::seed_from_u64(9);
-        // Few lengths, so that most scores are those of many.
+        // Few different lengths, so that most scores are those of many documents.
         let lengths: Vec<u32> = (0..4 * CHUNK).map(|_| rng.random_range(1..4)).collect();
         let totals = Totals { n_documents: lengths.len() as u64, n_words: lengths.iter().map(|n| u64::from(*n)).sum() };
         for round in 0..60 {

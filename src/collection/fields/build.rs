@@ -1,7 +1,8 @@
-//! Indexing documents that were there before: a piece at a time, each a commit of its own, so that a kill loses nothing
-//! but the piece under way.
+//! Indexes the metadata of documents that existed before the index. Each piece is a commit of its
+//! own, so a kill loses only the piece under way.
 //!
-//! Documents that are written meanwhile are indexed as they are written; to index one twice changes nothing.
+//! Documents written meanwhile are indexed as they are written. Indexing a document twice changes
+//! nothing.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
@@ -20,7 +21,7 @@ use crate::store::{Turn, View, key};
 const PIECE: usize = 1_000;
 
 impl Live {
-    /// Indexes the next documents that are not; false if there are none.
+    /// Indexes the next documents without postings. Returns false if there was nothing to do.
     pub(crate) fn build_fields(&self) -> Result<bool> {
         if !self.fields.is_building() || self.store.is_beside() {
             return Ok(false);
@@ -51,7 +52,7 @@ impl Live {
         Ok(true)
     }
 
-    /// Has a path indexed, from now on and in the documents that are there.
+    /// Indexes a path from now on, and in existing documents.
     pub(crate) fn add_index(&self, path: &str) -> Result<()> {
         let mut turn = self.store.turn()?;
         let mut known = self.fields.known.read().clone();
@@ -69,7 +70,7 @@ impl Live {
         self.store.acknowledge_as_configured(commit)
     }
 
-    /// Has a path not indexed any more.
+    /// Stops indexing a path.
     pub(crate) fn drop_index(&self, path: &str) -> Result<()> {
         let mut turn = self.store.turn()?;
         let mut known = self.fields.known.read().clone();
@@ -81,7 +82,7 @@ impl Live {
         self.store.acknowledge_as_configured(commit)
     }
 
-    /// Has all postings made anew, in the background.
+    /// Rebuilds all postings in the background.
     pub(crate) fn rebuild_fields(&self) {
         self.fields.is_damaged.store(true, Ordering::Release);
         self.bell.ring();
@@ -94,8 +95,8 @@ impl Live {
         self.commit_fields(turn, draft, Entries::default(), known)
     }
 
-    /// Gathers the entries of documents from the cursor on. Returns where the next begin; the end of all slots after
-    /// the last.
+    /// Gathers the entries of the next documents from the cursor on. Returns the slot at which the
+    /// next piece begins, or `u32::MAX` after the last document.
     fn index_piece(&self, view: &View, known: &Known, entries: &mut Entries) -> Result<u32> {
         let (from, to) = (key::document(Slot(known.row.cursor)), key::document_range().1);
         let (mut n_documents, mut next) = (0, u32::MAX);
@@ -112,12 +113,12 @@ impl Live {
         Ok(next)
     }
 
-    /// Commits postings and what is known of fields by then.
+    /// Commits postings together with the field catalog.
     fn commit_fields(&self, turn: &mut Turn<'_>, mut draft: Draft, entries: Entries, mut known: Known) -> Result<()> {
         let applied = entries.draft_into(&mut draft, &self.families);
         turn.commit(draft, |commit| {
             self.note_change(commit, std::iter::empty());
-            // Rows of an earlier commit do not have what was written now.
+            // Rows as of an earlier commit lack the postings written now.
             known.since = commit;
             *self.fields.known.write() = known;
             self.fields.apply(applied, commit);

@@ -1,7 +1,9 @@
-//! Postings held in memory: those that were asked for, kept up to date by every commit, and let go when there are too
-//! many.
+//! The cache of postings that searches asked for. Each commit updates terms and columns, and drops
+//! ranges and value counts that it changes. If entries take too many bytes, the least recently used
+//! ones go.
 //!
-//! What is held says since which commit it has been as it is. A search that looks at an earlier commit does not use it.
+//! Each entry has the commit since which it has not changed. A search at an earlier commit does not
+//! use it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -27,11 +29,11 @@ struct Everything {
     columns: Shelf<(FieldId, Kind), Column>,
     ranges: Shelf<(FieldId, Range), RoaringBitmap>,
     tallies: Shelf<FieldId, Tally>,
-    /// Columns and tallies that are more than may be held.
+    /// Columns and value counts that are too large to be cached.
     too_large: HashSet<(FieldId, Option<Kind>)>,
-    /// The last commit that changed something.
+    /// The last commit that was applied.
     applied: Commit,
-    /// How often something was asked for.
+    /// Requests so far; they order entries by their last use.
     n_asked: u64,
 }
 
@@ -60,32 +62,33 @@ impl Cache {
         self.held.lock().ask(|all, asked| all.tallies.find(&field, commit, asked))
     }
 
-    /// Whether a column, or without a kind a tally, was once too large to be held.
+    /// Whether a column, or without a `kind` the value counts, was once too large to be cached.
     pub(super) fn is_too_large(&self, field: FieldId, kind: Option<Kind>) -> bool {
         self.held.lock().too_large.contains(&(field, kind))
     }
 
-    /// Most bytes that a single thing may have.
+    /// Most bytes that a single entry may have.
     pub(super) fn most_bytes_of_one(&self) -> usize {
         self.most_bytes / 2
     }
 
-    /// Notes what is too large.
+    /// Notes that a column, or without a `kind` the value counts, is too large.
     pub(super) fn note_too_large(&self, field: FieldId, kind: Option<Kind>) {
         self.held.lock().too_large.insert((field, kind));
     }
 
-    /// Holds a term's slots as of a commit, if nothing has changed since.
+    /// Caches a term's slots read at `commit`, unless a later commit was applied.
     pub(super) fn put_term(&self, entry: Entry, slots: &Arc<RoaringBitmap>, commit: Commit) {
         self.put(bytes_of(slots), commit, |all, held| all.terms.insert(entry, held(slots.clone())));
     }
 
-    /// The same for a range, as it follows from a column.
+    /// Caches a range's slots, under the condition of [`put_term`](Cache::put_term).
     pub(super) fn put_range(&self, key: (FieldId, Range), slots: &Arc<RoaringBitmap>, commit: Commit) {
         self.put(bytes_of(slots), commit, |all, held| all.ranges.insert(key, held(slots.clone())));
     }
 
-    /// The same for a column.
+    /// Caches a column, under the condition of [`put_term`](Cache::put_term), or notes that it is
+    /// too large.
     pub(super) fn put_column(&self, key: (FieldId, Kind), column: &Arc<Column>, commit: Commit) {
         if column.n_bytes() > self.most_bytes_of_one() {
             self.note_too_large(key.0, Some(key.1));
@@ -94,7 +97,7 @@ impl Cache {
         self.put(column.n_bytes(), commit, |all, held| all.columns.insert(key, held(column.clone())));
     }
 
-    /// The same for a tally.
+    /// Caches value counts, under the condition of [`put_term`](Cache::put_term).
     pub(super) fn put_tally(&self, field: FieldId, tally: &Arc<Tally>, commit: Commit) {
         self.put(tally.n_bytes(), commit, |all, held| all.tallies.insert(field, held(tally.clone())));
     }
@@ -112,11 +115,11 @@ impl Cache {
         }
     }
 
-    /// Brings what is held up to a commit that is not published yet. One thing after the other, so that a search waits
-    /// for one of them at most: each says since when it is as it is, and nobody looks at the commit before all are
-    /// done.
+    /// Updates cached entries to `commit`, which is not published yet. The lock is taken for one
+    /// entry at a time, so a search waits for one entry at most. Each entry has its own `since`,
+    /// and no search looks at `commit` before all entries are updated.
     pub(super) fn apply(&self, changes: &HashMap<Entry, SlotChange>, commit: Commit) {
-        // First: what is read of an earlier commit is not held from now on.
+        // First, so that entries read at an earlier commit are not cached from now on.
         self.held.lock().applied = commit;
         for (entry, change) in changes {
             let mut all = self.held.lock();
@@ -142,12 +145,12 @@ impl Cache {
         }
     }
 
-    /// Lets go of everything; what is read of an earlier commit than this is not held.
+    /// Drops everything. Entries read at a commit before `commit` are not cached from now on.
     pub(super) fn clear(&self, commit: Commit) {
         *self.held.lock() = Everything { applied: commit, ..Everything::default() };
     }
 
-    /// Shows every term that is held.
+    /// Shows every cached term.
     pub(super) fn each_term(&self, mut show: impl FnMut(&Entry, &Arc<RoaringBitmap>)) {
         self.held.lock().terms.held.iter().for_each(|(entry, held)| show(entry, &held.value));
     }
@@ -164,7 +167,7 @@ impl Everything {
         find(self, asked)
     }
 
-    /// Lets go of what was not asked for the longest, until no more is left than this.
+    /// Drops the least recently used entries, until at most `most_bytes` are left.
     fn shrink(&mut self, most_bytes: usize) {
         let mut all: Vec<(u64, usize)> = self.terms.ages().chain(self.columns.ages()).collect();
         all.extend(self.ranges.ages().chain(self.tallies.ages()));

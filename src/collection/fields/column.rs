@@ -1,17 +1,18 @@
-//! A field's numbers or times in their order, so that a range is told without going through every value.
+//! A column: a field's numbers or times in order, so that a range is found without going through
+//! every value.
 //!
-//! Entries lie sorted in blocks, each of which also knows the set of its slots: a range is the union of the blocks
-//! within, and of single entries of the two at its ends.
+//! Entries lie sorted in blocks, and each block also has the set of its slots. A range is the union
+//! of the blocks within it, and of single entries of the two blocks at its ends.
 
 use roaring::{MultiOps, RoaringBitmap};
 
-/// Entries of a block before it is parted in two.
+/// Most entries of a block; a larger one is split in two.
 const MOST: usize = 4_096;
 
 /// A field's values of one kind, as [ordinals](crate::filter::term::ordinal), with their slots.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Column {
-    /// None is empty.
+    /// In order; no block is empty.
     blocks: Vec<Block>,
     n_entries: usize,
 }
@@ -54,7 +55,7 @@ impl Column {
         self.n_entries * (size_of::<Entry>() + size_of::<u32>())
     }
 
-    /// The block that an entry belongs into; the first where there is none yet.
+    /// The block that an entry belongs to; 0 where there is none yet.
     fn block_of(&self, entry: &Entry) -> usize {
         self.blocks.partition_point(|block| block.first().is_some_and(|first| first <= entry)).saturating_sub(1)
     }
@@ -90,7 +91,7 @@ impl Column {
         }
     }
 
-    /// The slots of the entries from one ordinal up to another.
+    /// The slots of the entries from ordinal `first` to `last`, both included.
     pub(super) fn range(&self, first: u128, last: u128) -> RoaringBitmap {
         let is_before = |block: &Block| block.last().is_none_or(|entry| entry.0 < first);
         let from = self.blocks.partition_point(is_before);

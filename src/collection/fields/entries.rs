@@ -1,5 +1,5 @@
-//! What a commit changes in the index: gathered document by document, written as one change for each chunk of each
-//! term.
+//! The changes that a commit makes to the metadata index. They are gathered document by document,
+//! and written as one change for each chunk of each term.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,7 +13,7 @@ use crate::store::family::Families;
 use crate::store::postings::{ChunkChange, Rule, split};
 use crate::value::Value;
 
-/// The changes of a commit in the making.
+/// The changes of a commit that is being made.
 #[derive(Default)]
 pub(crate) struct Entries {
     new_fields: HashMap<Box<str>, FieldId>,
@@ -23,34 +23,34 @@ pub(crate) struct Entries {
 /// A term of a field.
 pub(super) type Entry = (FieldId, Term);
 
-/// Slots that are given a term, and slots that lose it.
+/// Slots that gain a term, and slots that lose it.
 #[derive(Debug, Default)]
 pub(super) struct SlotChange {
     pub(super) added: Vec<u32>,
     pub(super) removed: Vec<u32>,
 }
 
-/// What memory has to take over from a commit.
+/// The changes that memory takes over from a commit.
 #[derive(Default)]
 pub(crate) struct Applied {
     pub(super) new_fields: Vec<(Box<str>, FieldId)>,
     pub(super) changes: HashMap<Entry, SlotChange>,
 }
 
-/// Of every document that has more than is indexed.
+/// The entry of every document that has more terms than are indexed.
 fn overflow() -> Entry {
     (FieldId::default(), Term::incomplete())
 }
 
 impl Entries {
-    /// A slot is given a document with this metadata.
+    /// Adds the entries of a slot's document with this metadata.
     pub(crate) fn add(&mut self, fields: &Fields, slot: Slot, metadata: &Value) {
         let known = fields.known.read();
         let entries = self.entries_of(&known, metadata);
         self.add_all(slot, entries);
     }
 
-    /// The same for the fields that are being built, of a document that may have been indexed before.
+    /// Adds entries for the fields that are being built. The document may have been indexed before.
     pub(super) fn build(&mut self, known: &Known, slot: Slot, metadata: &Value) {
         let mut terms = terms_of(metadata, |path| wants(&known.row.rule, path));
         terms.by_path.retain(|path, _| is_building(&known.row.rule, path));
@@ -58,12 +58,12 @@ impl Entries {
         self.add_all(slot, entries);
     }
 
-    /// A slot loses its document.
+    /// Removes the entries of a slot's document.
     pub(crate) fn remove(&mut self, fields: &Fields, slot: Slot, metadata: &Value) {
         self.replace(fields, slot, metadata, None);
     }
 
-    /// A slot's document is given other metadata, or none.
+    /// Changes the entries of a slot from those of metadata `before` to those of `after`, if any.
     pub(crate) fn replace(&mut self, fields: &Fields, slot: Slot, before: &Value, after: Option<&Value>) {
         let known = fields.known.read();
         let new = after.map_or_else(BTreeSet::new, |after| self.entries_of(&known, after));
@@ -72,7 +72,7 @@ impl Entries {
         for entry in old.difference(&new) {
             self.changes.entry(entry.clone()).or_default().removed.push(slot.0);
         }
-        // Under another rule some of them may be missing.
+        // Under another rule some old entries may be missing, so all new ones are added.
         let added: Vec<Entry> = new.into_iter().filter(|entry| !is_plain || !old.contains(entry)).collect();
         self.add_all(slot, added);
     }
@@ -83,14 +83,14 @@ impl Entries {
         }
     }
 
-    /// The entries of a document. Paths that have no number yet are given one.
+    /// The entries of a document. Paths without a number are given one.
     fn entries_of(&mut self, known: &Known, metadata: &Value) -> BTreeSet<Entry> {
         let terms = terms_of(metadata, |path| wants(&known.row.rule, path));
         self.number_all(known, terms)
     }
 
-    /// All that a document may have, whatever the rule was when it was indexed: what was too much then may not be now,
-    /// and the other way round.
+    /// All entries that a document may have, whatever the rule was when it was indexed. Documents
+    /// with too many terms then may not have too many now, and the other way round.
     fn entries_under_any_rule(&mut self, known: &Known, metadata: &Value) -> BTreeSet<Entry> {
         let terms = all_terms_of(metadata, |path| wants(&known.row.rule, path) && known.find(path).is_some());
         let mut entries = self.number_all(known, terms);
@@ -121,7 +121,7 @@ impl Entries {
         Some(number)
     }
 
-    /// Puts the changes into a draft, and returns them for memory.
+    /// Writes the changes to `draft`, and returns them for memory.
     pub(crate) fn draft_into(self, draft: &mut Draft, families: &Families) -> Applied {
         for (path, id) in &self.new_fields {
             draft.field(families, path, *id);

@@ -1,7 +1,7 @@
-//! Telling from postings which documents match a filter, as of one commit.
+//! Decides from postings which documents match a filter, as of one commit.
 //!
-//! What was held in memory since before that commit is used; everything else is read from the rows of the commit, and
-//! held from then on.
+//! Entries that are cached since before that commit are used. Others are read from the rows of the
+//! commit, and cached.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -20,21 +20,23 @@ use crate::id::FieldId;
 use crate::store::postings::read_chunk;
 use crate::store::{View, key, storage};
 
-/// Chunks looked up one by one; more are scanned.
+/// Up to `FEW_CHUNKS` chunks are read one by one; more are scanned.
 const FEW_CHUNKS: usize = 64;
 
 impl Live {
-    /// The slots that match a filter at a commit, as far as postings tell. All of the collection's namespaces together.
+    /// The definite and possible matches of a filter at a commit, in all namespaces of the
+    /// collection.
     pub(crate) fn bounds(&self, view: &View, filter: &Filter) -> Bounds {
         let told = self.told(view, |lookup| filter.bounds(lookup)).unwrap_or_else(|error| {
             tracing::error!("postings cannot be read, documents are looked at: {error}");
             None
         });
-        // Nothing is known then.
+        // Without postings every document may match.
         told.unwrap_or_else(|| Bounds::at_most(SlotSet::all()))
     }
 
-    /// What postings tell of a field; `None` where it is not indexed, or they cannot be read.
+    /// The result of `tell` on a field's postings; `None` if the field is not indexed, or its
+    /// postings are damaged.
     pub(crate) fn told_of_field<T>(
         &self,
         view: &View,
@@ -44,14 +46,14 @@ impl Live {
         let field = match (Lookup { live: self, view }).coverage(path) {
             Coverage::Unindexed => return Ok(None),
             Coverage::Indexed(field) => field,
-            // Who has it has more than is indexed.
+            // Only documents with more terms than are indexed can have the field.
             Coverage::Absent => FieldId::default(),
         };
         self.told(view, |lookup| tell(lookup, field))
     }
 
-    /// Whether no document of any namespace has a field, as far as postings tell. One that was known once has to be
-    /// looked up, unless only new ones are asked for.
+    /// Whether postings show that no document of any namespace has a field. A field that has a
+    /// number must be looked up; `only_new` skips the lookup and returns false.
     pub(crate) fn is_absent(&self, view: &View, path: &str, only_new: bool) -> bool {
         let told = self.told(view, |lookup| {
             let has_no_more = || lookup.overflowing().map(|slots| slots.is_empty());
@@ -65,7 +67,7 @@ impl Live {
         told.unwrap_or_default().unwrap_or(false)
     }
 
-    /// What postings tell; `None` where they cannot be read, and are made anew.
+    /// The result of `tell` on postings; `None` if they are damaged, and are then rebuilt.
     fn told<T>(&self, view: &View, tell: impl FnOnce(&Lookup<'_>) -> Result<T>) -> Result<Option<T>> {
         if self.fields.is_damaged() {
             return Ok(None);
@@ -147,7 +149,7 @@ impl Lookup<'_> {
         Ok(column)
     }
 
-    /// A field's values with their slots; `None` if that is more than may be held.
+    /// A field's values with their slots; `None` if they are too large to be cached.
     pub(crate) fn tally(&self, field: FieldId) -> Result<Option<Arc<Tally>>> {
         let (cache, commit) = (&self.live.fields.cache, self.view.commit);
         if cache.is_too_large(field, None) {
@@ -236,7 +238,8 @@ impl Lookup<'_> {
         self.each_row_within((&from, &to), visit)
     }
 
-    /// The same for all of a field's terms, from those on that begin with `start`, forwards or backwards.
+    /// Shows the rows of a field's terms, forwards or backwards, until `visit` breaks or fails. The
+    /// scan begins at the terms that begin with `start`, or at the first or last term.
     pub(crate) fn each_row_from(
         &self,
         field: FieldId,
@@ -273,7 +276,7 @@ impl Lookup<'_> {
     }
 }
 
-/// Whether a term is of a value, and not of what is known of a document beside its values.
+/// Whether a term is a value, not a mark such as [`Kind::Exists`].
 fn is_value(term: &[u8]) -> bool {
     kind_of(term).is_some_and(|kind| kind > Kind::Incomplete)
 }

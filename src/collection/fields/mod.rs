@@ -1,17 +1,18 @@
-//! The index of metadata: which slots have which value in which field.
+//! The metadata index: an inverted index from the values of fields to the slots that have them.
 //!
-//! Postings are written in the batch of the documents they are of, and read as of the commit that a search sees; what
-//! is asked for often is held in memory. All of it is derived: what is not indexed, or damaged, is told from the
-//! documents themselves, and never counts as missing.
+//! Postings are written in the batch of their documents, and read as of the commit that a search
+//! sees. Postings that are asked for are cached. The index is derived data: where a field is not
+//! indexed, or postings are damaged, the documents themselves are read. An unindexed value never
+//! counts as missing.
 //!
 //! | file | owns |
 //! |---|---|
 //! | [`rule`] | which fields are indexed, and their numbers |
-//! | [`entries`] | what a commit changes |
-//! | [`cache`], [`mod@column`], [`tally`] | what is held in memory |
-//! | [`lookup`] | telling which documents match a filter |
-//! | [`build`] | indexing documents that were there before |
-//! | [`proof`] | holding postings against documents |
+//! | [`entries`] | the changes of a commit |
+//! | [`cache`], [`mod@column`], [`tally`] | cached postings; ordered values; value counts |
+//! | [`lookup`] | which documents match a filter |
+//! | [`build`] | indexing documents that existed before the index |
+//! | [`proof`] | verifying postings against documents |
 //!
 //! It knows metadata, slots and rows of the store, but neither vectors nor the graph.
 
@@ -36,26 +37,26 @@ use crate::config::CollectionConfig;
 use crate::filter::lookup::Coverage;
 use crate::id::Commit;
 
-/// A collection's index of metadata, as far as it is in memory.
+/// The in-memory part of a collection's metadata index.
 pub(crate) struct Fields {
     known: RwLock<Known>,
     cache: Cache,
-    /// A row could not be read: nothing is told from postings until they have been made anew.
+    /// Whether a row could not be read. Searches then use no postings until all are rebuilt.
     is_damaged: AtomicBool,
-    /// Rung when postings have been made.
+    /// Notified when postings have been built.
     built: Waiting,
 }
 
 impl Fields {
-    /// What is known of a collection's fields, and room for so many bytes of postings. Without anything known all is
-    /// made anew.
+    /// An index with the field catalog `known`, and a cache of `most_bytes` bytes. Without a
+    /// catalog the index is rebuilt.
     pub(crate) fn new(known: Option<Known>, config: &CollectionConfig, most_bytes: usize) -> Self {
         let is_damaged = known.is_none().into();
         let known = known.unwrap_or_else(|| Known::begin(config));
         Fields { known: RwLock::new(known), cache: Cache::new(most_bytes), is_damaged, built: Default::default() }
     }
 
-    /// Takes over what a commit that is not published yet has changed.
+    /// Takes over the changes of a commit that is not published yet.
     pub(crate) fn apply(&self, applied: Applied, commit: Commit) {
         if !applied.new_fields.is_empty() {
             let mut known = self.known.write();
@@ -64,17 +65,17 @@ impl Fields {
         self.cache.apply(&applied.changes, commit);
     }
 
-    /// Whether some postings are still being made.
+    /// Whether some postings are still being built.
     pub(crate) fn is_building(&self) -> bool {
         self.known.read().is_building() || self.is_damaged()
     }
 
-    /// Where to wait until postings have been made.
+    /// Where callers wait until postings are built.
     pub(crate) fn waiting(&self) -> &Waiting {
         &self.built
     }
 
-    /// Has those who wait look again.
+    /// Wakes waiting callers, so that they look again.
     pub(crate) fn ring(&self) {
         self.built.ring();
     }
@@ -83,12 +84,12 @@ impl Fields {
         self.is_damaged.load(Ordering::Acquire)
     }
 
-    /// Bytes of memory for postings that are held.
+    /// Bytes of memory that cached postings take.
     pub(crate) fn n_bytes(&self) -> usize {
         self.cache.n_bytes()
     }
 
-    /// The paths that have postings of every document that has them, in order.
+    /// The paths whose postings are complete, in order.
     pub(crate) fn indexed(&self) -> Vec<String> {
         let known = self.known.read();
         let is_whole = |path: &str| matches!(known.coverage(path, Commit(u64::MAX)), Coverage::Indexed(_));
@@ -123,7 +124,7 @@ mod tests {
         assert!(scanned.unwrap().is_ok() && derived.n_bytes() > 0);
         live.store.write_derived(derived).unwrap();
         live.fields.cache.clear(live.store.view().commit);
-        // From the next commit on the rows are seen.
+        // The next commit makes the damaged rows visible.
         collection.insert(Document::new([0.5])).unwrap();
     }
 

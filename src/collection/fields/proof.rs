@@ -1,7 +1,8 @@
-//! Proving that postings and documents say the same, both ways.
+//! Verifies that postings and documents agree on metadata, both ways.
 //!
-//! Each side is summed up field by field: how many entries there are, and a sum of their hashes that does not depend on
-//! their order. Documents with more than is indexed are left out: they may have any of their entries.
+//! Each side is summed up field by field, as the number of entries and a sum of their hashes that
+//! does not depend on their order. Documents with more terms than are indexed are left out: they
+//! may have any of their entries.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -22,19 +23,19 @@ use crate::store::record::{DocumentRow, read_u32};
 use crate::store::storage;
 use crate::value::Value;
 
-/// The entries of a field, summed up.
+/// The number of a field's entries, and the sum of their hashes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Sum {
     n_entries: u64,
     of_hashes: u128,
 }
 
-/// Both sides, and by what their entries are hashed.
+/// The sums of both sides, and the hasher for their entries.
 struct Sums {
     hasher: RandomState,
     of_documents: BTreeMap<FieldId, Sum>,
     of_postings: BTreeMap<FieldId, Sum>,
-    /// Documents that have more than is indexed.
+    /// Documents that have more terms than are indexed.
     overflowing: RoaringBitmap,
 }
 
@@ -59,8 +60,8 @@ impl Sum {
 }
 
 impl Live {
-    /// Holds every posting against the documents, and every document against the postings. The caller sees to it that
-    /// nothing is committed meanwhile.
+    /// Verifies every posting against the documents, and every document against the postings. The
+    /// caller ensures that nothing is committed meanwhile.
     pub(crate) fn verify_fields(&self, source: Source<'_>) -> Result<()> {
         if self.fields.is_damaged() {
             return Ok(());
@@ -123,7 +124,7 @@ impl Live {
         Ok(())
     }
 
-    /// Adds the entries that there are.
+    /// Adds the entries that the postings have.
     fn sum_up_rows(&self, source: Source<'_>, sums: &mut Sums) -> Result<()> {
         source.scan(&self.families.postings, key::all_postings_range(), |key, row| {
             let (field, term, chunk) = key::read_postings(key)?;
@@ -139,7 +140,7 @@ impl Live {
         })
     }
 
-    /// What is held in memory is what is on disk.
+    /// Verifies that cached terms are those on disk.
     fn verify_held(&self, source: Source<'_>) -> Result<()> {
         let mut held = Vec::new();
         self.fields.cache.each_term(|entry, slots| held.push((entry.clone(), slots.clone())));
@@ -162,7 +163,7 @@ impl Live {
 }
 
 impl Source<'_> {
-    /// What was written of fields. A state that cannot be read is none: all is then built anew.
+    /// The stored field catalog. If its state cannot be read, everything is rebuilt.
     pub(crate) fn fields(self) -> Result<Known> {
         let mut fields = Vec::new();
         self.scan(&self.families.postings, key::field_range(), |key, value| {

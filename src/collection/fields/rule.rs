@@ -1,4 +1,4 @@
-//! Which fields a collection indexes, what numbers they have, and which of them are still being built.
+//! Which fields a collection indexes, their numbers, and which of them are still being built.
 
 use std::collections::HashMap;
 
@@ -9,30 +9,31 @@ use crate::id::{Commit, FieldId};
 use crate::limits::MAX_INDEXED_FIELDS;
 use crate::store::postings::{IndexRow, Rule};
 
-/// What is known of a collection's fields.
+/// The field catalog of a collection.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known {
     numbers: HashMap<Box<str>, FieldId>,
     next: u32,
     pub(super) row: IndexRow,
-    /// From this commit on all is indexed that is not being built.
+    /// The commit from which on every field that is not being built is indexed.
     pub(super) since: Commit,
 }
 
 impl Known {
-    /// Of a collection without documents: nothing is left to be built.
+    /// The catalog of a collection without documents, which has nothing to build.
     pub(crate) fn begin(config: &CollectionConfig) -> Self {
         let only = config.index_only.as_ref().map(|paths| paths.iter().cloned().collect());
         let rule = Rule { only, never: config.no_index.iter().cloned().collect(), ..Rule::default() };
         Known { row: IndexRow { terms_version: TERMS_VERSION, cursor: 0, rule }, ..Known::default() }
     }
 
-    /// How far the index is, as it is written down.
+    /// How far the index is, as it is stored.
     pub(crate) fn row(&self) -> &IndexRow {
         &self.row
     }
 
-    /// As it was written. Without a state, or with one of other rules, everything is built anew.
+    /// The catalog as it was stored. Without a `row`, or with one of another `TERMS_VERSION`,
+    /// everything is rebuilt.
     pub(crate) fn read(fields: Vec<(String, FieldId)>, row: Option<IndexRow>, config: &CollectionConfig) -> Self {
         let mut known = Known::begin(config);
         match row {
@@ -43,21 +44,21 @@ impl Known {
         known
     }
 
-    /// By the same rule, with nothing built and no field known.
+    /// A catalog with the same rule, nothing built and no field known.
     pub(super) fn forgotten(&self) -> Self {
         let mut anew = Known { row: self.row.clone(), ..Known::default() };
         anew.begin_anew();
         anew
     }
 
-    /// From now on everything is to be built.
+    /// Marks everything to be built.
     fn begin_anew(&mut self) {
         self.row.rule.building = [String::new()].into();
         (self.row.cursor, self.row.terms_version) = (0, TERMS_VERSION);
     }
 
-    /// From now on a path is indexed; it is to be built where it was not. False if it was, and the path above that
-    /// stands in the way if there is one.
+    /// Adds a path to the indexed ones, to be built. Returns false if it was indexed already. Fails
+    /// with the path above it, if that one is not indexed.
     pub(super) fn add(&mut self, path: &str) -> Result<bool, String> {
         let rule = &mut self.row.rule;
         if let Some(above) = rule.never.iter().find(|above| *above != path && is_within(path, above)) {
@@ -79,7 +80,7 @@ impl Known {
         Ok(true)
     }
 
-    /// From now on a path is not indexed, nor what is below it. Returns the fields that this takes the postings of.
+    /// Stops indexing a path and those below it. Returns the fields that lose their postings.
     pub(super) fn remove(&mut self, path: &str) -> Vec<FieldId> {
         let rule = &mut self.row.rule;
         rule.only.iter_mut().for_each(|only| only.retain(|below| !is_within(below, path)));
@@ -102,7 +103,7 @@ impl Known {
         self.numbers.get(path).copied()
     }
 
-    /// The `n`th number that is still to be given out; `None` where there are enough.
+    /// The `n`th free number, counted from 0; `None` if the collection has `MAX_INDEXED_FIELDS`.
     pub(super) fn free(&self, n: usize) -> Option<FieldId> {
         (self.numbers.len() + n < MAX_INDEXED_FIELDS).then(|| FieldId(self.next + 1 + n as u32))
     }
@@ -116,7 +117,7 @@ impl Known {
         !self.row.rule.building.is_empty()
     }
 
-    /// What postings tell of a path at a commit.
+    /// How postings cover a path at a commit.
     pub(super) fn coverage(&self, path: &str, commit: Commit) -> Coverage {
         if commit < self.since || !wants(&self.row.rule, path) || is_building(&self.row.rule, path) {
             return Coverage::Unindexed;
@@ -136,7 +137,7 @@ pub(super) fn is_building(rule: &Rule, path: &str) -> bool {
     rule.building.iter().any(|above| is_within(path, above))
 }
 
-/// Whether a path is another, or leads below it.
+/// Whether a path equals `above` or lies below it; every path lies below the empty one.
 pub(super) fn is_within(path: &str, above: &str) -> bool {
     above.is_empty() || path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

@@ -1,16 +1,16 @@
-//! A field's values with the slots that have each, to be counted without going through rows.
+//! Value counts: a field's values with the slots that have each, for counting without reading rows.
 
-/// In the order of terms, written one after the other.
+/// Values in the order of their terms, and their slots, each written one after the other.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Tally {
     terms: Vec<u8>,
     slots: Vec<u32>,
-    /// Where each term ends, and where its slots do.
+    /// For each term, the end of its bytes in `terms` and of its slots in `slots`.
     ends: Vec<(u32, u32)>,
 }
 
 impl Tally {
-    /// Takes one more slot of a term; terms come in order.
+    /// Adds a slot of a term. Terms come in order.
     pub(super) fn push(&mut self, term: &[u8], slot: u32) {
         let (begin, _) = self.ends.len().checked_sub(2).map_or((0, 0), |at| self.ends[at]);
         if self.ends.is_empty() || self.terms[begin as usize..] != *term {

@@ -1,7 +1,8 @@
-//! Adding to scores, before the best are cut off.
+//! Boosts: what a search adds to scores before it cuts off the best `n`.
 //!
-//! More than is wanted is found by the plain score, and put in the order of the boosted one. Where it is known how much
-//! boosts can add at most, more and more is found until nothing else could be among the best.
+//! A boosted search finds more candidates than it needs by their plain scores, and sorts them by
+//! their boosted ones. Where boosts have an upper bound, it finds more until no unseen document
+//! could be among the best.
 
 use std::collections::HashMap;
 
@@ -11,20 +12,22 @@ use crate::error::Result;
 use crate::id::Slot;
 use crate::route::Route;
 
-/// Found before boosts are added: so many for each hit wanted, and at least so many.
+/// Candidates found for each hit wanted, before boosts are added.
 const PER_HIT: usize = 10;
+/// Fewest candidates found before boosts are added.
 const LEAST: usize = 100;
-/// How much more is found each time that was not enough.
+/// Factor by which the number of candidates grows while they are not enough.
 const MORE: usize = 4;
 
 impl Round {
-    /// The best `n` by their scores with boosts.
+    /// The best `n` answers by their boosted scores.
     pub(super) fn boosted(&self, asked: &Asked, n: usize) -> Result<Best> {
         if self.params.boosts.is_empty() {
             return self.best(asked, n);
         }
         let most: Option<f64> = self.params.boosts.iter().map(Boost::most).sum();
-        // What ranks add up to says nothing of what was not found.
+        // The fused score of the last candidate does not bound those of documents that were not
+        // found.
         let most = most.filter(|_| !matches!(asked, Asked::Both(..)));
         let n_slots = self.moment.n_members();
         let (mut boosts, now) = (HashMap::new(), self.moment.now_ns());
@@ -40,7 +43,7 @@ impl Round {
             }
             self.order(&mut answers)?;
             let last = n.checked_sub(1).and_then(|at| answers.get(at)).map(|answer| answer.score);
-            // One that scores as the last may come before it by its id.
+            // A document that scores as the last one may come before it by its id.
             let is_sure = unseen.zip(last).is_some_and(|(unseen, last)| (unseen as f32) < last);
             let route = route.with(spent);
             if is_all || is_sure || most.is_none() || n == 0 || n_found >= n_slots {
@@ -53,7 +56,7 @@ impl Round {
         }
     }
 
-    /// What boosts add for slots that have not been looked at yet.
+    /// Looks up what boosts add for slots that are not in `known` yet.
     fn look_up_boosts(
         &self,
         slots: impl Iterator<Item = Slot>,
@@ -71,7 +74,7 @@ impl Round {
 }
 
 impl Route {
-    /// What this and an earlier search took together.
+    /// This search's route with the costs of an `earlier` one added; `ef` is the larger of both.
     pub(super) fn with(self, earlier: Route) -> Self {
         Route {
             n_scanned: self.n_scanned + earlier.n_scanned,

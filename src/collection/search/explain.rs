@@ -1,4 +1,4 @@
-//! Saying why a search went the way it did.
+//! Explains why a search went the way it did.
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ impl Plan {
 }
 
 impl Round {
-    /// What is to be said of a search that went so; it was over after the first time, and its hits were there after the
-    /// second.
+    /// Explains a finished search. `searched` and `done` are durations since the search began:
+    /// until its answers were found, and until its hits were complete.
     pub(super) fn explain(&self, route: Route, (searched, done): (Duration, Duration)) -> Result<Explanation> {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let estimates = match route.way {
@@ -38,7 +38,7 @@ impl Round {
         })
     }
 
-    /// The ways there are to what may be a hit, the fastest first.
+    /// The possible ways to search, with the time each was expected to take, the fastest first.
     fn estimates(&self) -> Vec<Estimate> {
         let (moment, exact) = (&self.moment, self.moment.reader());
         let (sight, n) = (moment.sight(&exact), self.params.n_nearest().min(moment.n_members()));
@@ -72,7 +72,7 @@ impl Round {
         ways.into_iter().map(estimate).collect()
     }
 
-    /// How many documents match the filter. Looks at all of which postings do not tell.
+    /// How many documents match the filter. Reads every document that postings leave in doubt.
     fn figures(&self) -> Result<Option<FilterFigures>> {
         let Field::Matching(matching) = &self.field else { return Ok(None) };
         let (n_possible, n_doubtful) = (matching.possible.n(), matching.n_doubtful());

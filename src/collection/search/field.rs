@@ -1,13 +1,13 @@
-//! Which documents may be hits: all of a namespace, or those that match a filter.
+//! The search scope: all documents of a namespace, or those that match a filter.
 
 use crate::collection::matching::Matching;
 
-/// What may be a hit: documents of the namespace that the search's moment is of.
+/// The documents that may be hits, among those of the namespace of the search's `Moment`.
 pub(super) enum Field {
-    /// All of them.
+    /// All documents of the namespace.
     All,
-    /// All of them, which the moment lists, compared one by one.
+    /// All documents of the namespace, which the moment lists; each is compared.
     Listed,
-    /// Those that match the filter, as far as postings tell.
+    /// Documents that match the filter, definitely or possibly, by postings.
     Matching(Matching),
 }

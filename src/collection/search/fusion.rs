@@ -1,4 +1,5 @@
-//! Making one answer of what is near to a vector and what has the words.
+//! Hybrid search: fuses the best answers by vector and by words, by their ranks (reciprocal rank
+//! fusion, RRF) or by their scaled scores.
 
 use super::hits::Answer;
 use super::round::{Best, Prepared, Round};
@@ -14,7 +15,8 @@ use crate::route::Route;
 use crate::text::query::Parsed;
 
 impl Round {
-    /// Those that are best by a vector and by words together.
+    /// Fuses the best candidates by a vector and by words. Returns all of them, which may be more
+    /// than `n`.
     pub(super) fn fused(&self, query: &Prepared, parsed: &Parsed, n: usize) -> Result<Best> {
         if self.params.mmr.is_some() {
             self.refuse_with_words("mmr")?;
@@ -50,7 +52,7 @@ impl Round {
         Ok(Best { answers, route: Route { n_visited, n_checked, ..route }, is_all })
     }
 
-    /// Measures the exact vectors of some slots.
+    /// Measures the exact vectors of `slots`, which are in order. Returns them in that order.
     fn compare(&self, query: &Prepared, slots: &[Slot]) -> Result<Vec<Found>> {
         let exact = self.moment.reader();
         let (mut found, mut absent) = (Vec::with_capacity(slots.len()), Vec::new());
@@ -72,7 +74,8 @@ impl Round {
     }
 }
 
-/// Notes the places of slots, best first, in answers, which are in the order of slots.
+/// Notes the rank of each slot, 1 for the best, in its answer. `slots` begin with the best;
+/// `answers` are in the order of slots.
 fn set_ranks(answers: &mut [Answer], slots: impl Iterator<Item = u32>, part: impl Fn(&mut Parts) -> &mut Part) {
     for (rank, slot) in (1..).zip(slots) {
         let at = answers.binary_search_by_key(&slot, |answer| answer.slot.0);
@@ -82,7 +85,7 @@ fn set_ranks(answers: &mut [Answer], slots: impl Iterator<Item = u32>, part: imp
     }
 }
 
-/// Gives answers their scores.
+/// Gives answers their fused scores.
 fn fuse(fusion: &Fusion, answers: &mut [Answer]) {
     let parts = |answer: &Answer| answer.parts.unwrap_or_default();
     let weights = (fusion.vector_weight, fusion.text_weight);
@@ -105,7 +108,7 @@ fn fuse(fusion: &Fusion, answers: &mut [Answer]) {
     }
 }
 
-/// Moves and scales scores to lie between 0 and 1.
+/// Min-max scaling: moves and scales scores to lie between 0 and 1.
 struct Scale {
     least: f32,
     most: f32,
@@ -117,7 +120,7 @@ impl Scale {
         scores.fold(start, |Scale { least, most }, score| Scale { least: least.min(score), most: most.max(score) })
     }
 
-    /// Scores that are all alike are 1, if they are more than 0.
+    /// Scales a score. Scores that are all equal become 1 if they are above 0, else 0.
     fn apply(&self, score: f32) -> f32 {
         match self.most > self.least {
             true => (score - self.least) / (self.most - self.least),

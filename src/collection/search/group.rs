@@ -1,7 +1,8 @@
-//! Hits in groups that have the same value in a field.
+//! Grouping: hits in groups that have the same value in a metadata field.
 //!
-//! The best are found, then the best of those that are in none of the groups found so far, until there are enough
-//! groups; then the best of each group that is not full. So nothing is missed for being cut off too early.
+//! A grouped search finds the best hits, then the best outside the groups found so far, until there
+//! are enough groups. Then it fills each group that has fewer than `per_group` hits. So no group is
+//! missed because candidates were cut off too early.
 
 use std::sync::Arc;
 
@@ -16,21 +17,22 @@ use crate::params::GroupBy;
 use crate::route::Route;
 use crate::value::Value;
 
-/// Found for each group that is still wanted.
+/// Candidates found at first for each group; `per_group` of them if that is less.
 const PER_GROUP: usize = 4;
-/// How much more is found where that shows no new group.
+/// Factor by which the number of candidates grows while they show no new group or do not fill a
+/// group.
 const MORE: usize = 4;
 
 /// Hits that have the same value.
 struct Group {
     value: Arc<Value>,
-    /// Matches its documents.
+    /// Matches the group's documents.
     filter: Filter,
     answers: Vec<Answer>,
 }
 
 impl Round {
-    /// The best `n` groups, one after the other: that with the best hit first.
+    /// The best `n` groups, at most `MAX_GROUPS`; the group with the best hit comes first.
     pub(super) fn grouped(&self, asked: &Asked, group_by: &GroupBy, n: usize) -> Result<Best> {
         let n_groups = n.min(MAX_GROUPS);
         let (mut groups, mut spent) = (Vec::<Group>::new(), Route::default());
@@ -55,7 +57,8 @@ impl Round {
         }
         let is_all = groups.len() < n;
         for group in &mut groups {
-            // Among those with the value are some that only have it in an array.
+            // The filter also matches documents that have the value within an array; these are
+            // dropped.
             let mut n_found = group_by.per_group;
             while group.answers.len() < group_by.per_group {
                 let Best { mut answers, route, is_all } =
@@ -74,7 +77,7 @@ impl Round {
                 n_found = n_found.saturating_mul(MORE);
             }
         }
-        // Each was made for an answer.
+        // No group is empty: each was made for an answer.
         self.order_by(&mut groups, |group| &group.answers[0])?;
         let shown = groups.into_iter().flat_map(|group| {
             let value = group.value;
@@ -83,7 +86,7 @@ impl Round {
         Ok(Best { answers: shown.collect(), route: spent, is_all })
     }
 
-    /// Puts answers into their groups, with new groups up to so many.
+    /// Sorts answers into their groups, and adds groups up to `n_most`.
     fn sort_in(&self, answers: Vec<Answer>, group_by: &GroupBy, n_most: usize, groups: &mut Vec<Group>) -> Result<()> {
         let slots: Vec<Slot> = answers.iter().map(|answer| answer.slot).collect();
         for (answer, (_, row)) in answers.into_iter().zip(self.moment.fetch_unless(&self.stop, &slots)?) {
@@ -101,7 +104,7 @@ impl Round {
         Ok(())
     }
 
-    /// Those whose value is the group's, and not an array that holds it.
+    /// Keeps answers whose own value is the group's, and drops those with an array that holds it.
     fn of_group(&self, answers: Vec<Answer>, group_by: &GroupBy, filter: &Filter) -> Result<Vec<Answer>> {
         let slots: Vec<Slot> = answers.iter().map(|answer| answer.slot).collect();
         let rows = self.moment.fetch_unless(&self.stop, &slots)?;

@@ -1,4 +1,4 @@
-//! Making hits of what was found: from the documents of the commit that is looked at, or, where only ids are wanted,
+//! Makes hits of answers: from the documents at the search's commit, or, where only ids are wanted,
 //! from memory.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::id::Slot;
 use crate::store::record::DocumentRow;
 use crate::value::Value;
 
-/// What was found, on its way to be a hit.
+/// A scored slot that a search has found, before it becomes a hit.
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
     pub(super) slot: Slot,
@@ -22,14 +22,14 @@ pub(super) struct Answer {
 }
 
 impl Round {
-    /// What was found by a vector.
+    /// The answer for a slot that was found by its vector.
     pub(super) fn answer_of(&self, found: &Found) -> Answer {
         let ranker = self.moment.ranker();
         let (score, distance) = (ranker.score(found.rank), ranker.distance(found.rank));
         Answer { slot: Slot(found.slot), score, distance, parts: None, group: None }
     }
 
-    /// Makes hits of what was found.
+    /// Makes hits of answers, in their order.
     pub(super) fn complete(&self, answers: Vec<Answer>) -> Result<Vec<Hit>> {
         if self.params.with_document {
             let slots: Vec<Slot> = answers.iter().map(|answer| answer.slot).collect();
@@ -39,7 +39,8 @@ impl Round {
         answers.into_iter().map(|answer| self.bare_hit(answer)).collect()
     }
 
-    /// A hit without its document, from memory where it has not changed since.
+    /// A hit without its document: from memory if the document has not changed since the commit,
+    /// else from its row.
     fn bare_hit(&self, answer: Answer) -> Result<Hit> {
         self.stop.check()?;
         let slot = answer.slot;
@@ -73,7 +74,7 @@ impl Round {
     }
 }
 
-/// The fields of metadata that were asked for.
+/// Metadata reduced to the top-level `fields` that were asked for.
 fn select(metadata: Value, fields: Option<&[String]>) -> Value {
     match (metadata, fields) {
         (Value::Object(map), Some(fields)) => {

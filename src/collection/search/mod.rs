@@ -1,17 +1,17 @@
-//! Searching: what can be asked for, and running it.
+//! Searching: the builder [`Search`], and running it.
 //!
 //! A search sees one commit.
 //!
 //! | file | owns |
 //! |---|---|
 //! | [`round`] | what the searches of one call share; finding and answering |
-//! | [`field`] | which documents may be hits |
-//! | [`words`] | finding by words |
-//! | [`fusion`] | making one answer of what is near and what has the words |
-//! | [`boost`], [`group`] | adding to scores; putting hits into groups |
-//! | [`ties`], [`pages`] | the order of an answer; parts of it that follow each other |
-//! | [`explain`] | saying why it went so |
-//! | [`hits`] | making hits of what was found |
+//! | [`field`] | the search scope: which documents may be hits |
+//! | [`words`] | full-text search |
+//! | [`fusion`] | fusing answers by vector and by words (RRF) |
+//! | [`boost`], [`group`] | adding to scores; grouping hits |
+//! | [`ties`], [`pages`] | the order of an answer; its pages |
+//! | [`explain`] | why a search went the way it did |
+//! | [`hits`] | making hits of answers |
 
 mod boost;
 mod explain;
@@ -42,7 +42,8 @@ use crate::params::{Fusion, GroupBy, Mmr, SearchParams};
 use crate::route::Way;
 
 impl Namespace {
-    /// The documents nearest to a vector, or to a stored document.
+    /// Searches for documents: those nearest to a vector, like a stored document, or with some
+    /// words.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -64,7 +65,7 @@ impl Namespace {
         Search::of(self.into(), query.into())
     }
 
-    /// The documents nearest to each of several queries, worked out on all cores.
+    /// Searches for each of several queries, in parallel on all cores.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -81,16 +82,16 @@ impl Namespace {
     }
 }
 
-/// A search to be run; made by [`Namespace::search`] and [`Namespace::search_many`].
+/// A search to be run, made by [`Namespace::search`] or [`Namespace::search_many`].
 #[must_use = "nothing is searched until `run`"]
 #[derive(Debug, Clone)]
 pub struct Search<Q = Query> {
     place: Place,
     query: Q,
     params: SearchParams,
-    /// Where to go on, if pages are asked for.
+    /// The cursor to continue after, if pages are asked for; `Some(None)` is the first page.
     after: Option<Option<SearchCursor>>,
-    /// What ends it early.
+    /// The flag or deadline that ends the search early.
     stop: Stop,
 }
 
@@ -99,38 +100,41 @@ impl<Q> Search<Q> {
         Search { place, query, params: SearchParams::default(), after: None, stop: Stop::default() }
     }
 
-    /// Most hits to return. Default: 10.
+    /// Most hits, or groups, to return. Default: 10.
     pub fn limit(mut self, limit: usize) -> Self {
         self.params.limit = limit;
         self
     }
 
-    /// How many of the nearest hits, or groups, to leave out first. Default: 0.
+    /// How many of the best hits, or groups, to skip. Default: 0.
     ///
-    /// Pages with one `limit`, at offsets that lie at least so far apart, repeat nothing where they see one commit, as
-    /// in a [`Snapshot`](crate::Snapshot), and the same links: nothing is linked between them
-    /// ([`wait_indexed`](crate::Collection::wait_indexed)), or vectors are compared one by one
-    /// ([`exact`](Search::exact)). For that the hits before the page are found again, by walks that widen `ef`; so a
-    /// page at offset `n` takes up to about four times as long as a search for `n` hits. [`after`](Search::after) has
-    /// none of these conditions.
+    /// Pages repeat no hit if three conditions hold. They have one `limit`, at offsets at least
+    /// `limit` apart. They see one commit, as in a [`Snapshot`](crate::Snapshot). They see the same
+    /// links: nothing is linked between them ([`wait_indexed`](crate::Collection::wait_indexed)),
+    /// or vectors are compared one by one ([`exact`](Search::exact)).
+    ///
+    /// The search finds the hits before its page again, by walks that widen `ef`. So a page at
+    /// offset `n` takes up to about four times as long as a search for `n` hits.
+    /// [`after`](Search::after) has none of these conditions.
     pub fn offset(mut self, offset: usize) -> Self {
         self.params.offset = offset;
         self
     }
 
-    /// Only documents that match a filter, given by value or by reference. Default: all of the namespace.
+    /// Returns only documents that match a filter, given by value or by reference. Default: all of
+    /// the namespace.
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.params.filter = filter.into();
         self
     }
 
-    /// Only hits with at least this score. Default: any.
+    /// Returns only hits with at least this score. Default: any.
     pub fn min_score(mut self, score: f32) -> Self {
         self.params.min_score = Some(score);
         self
     }
 
-    /// Only hits at most this far away, in the metric's own distance. Default: any.
+    /// Returns only hits at most this far away, in the metric's own distance. Default: any.
     pub fn max_distance(mut self, distance: f32) -> Self {
         self.params.max_distance = Some(distance);
         self
@@ -142,30 +146,35 @@ impl<Q> Search<Q> {
         self
     }
 
-    /// The metadata fields hits carry, by their names at the top level. Default: all.
+    /// The top-level metadata fields that hits carry, by name. Default: all.
     pub fn fields<F: Into<String>>(mut self, fields: impl IntoIterator<Item = F>) -> Self {
         self.params.fields = Some(fields.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Whether hits carry their metadata and text. Default: yes. Without them a search reads nothing from disk.
+    /// Whether hits carry their metadata and text. Default: yes. Without these a search need not
+    /// read its hits' documents from disk.
     pub fn with_document(mut self, with_document: bool) -> Self {
         self.params.with_document = with_document;
         self
     }
 
-    /// How many points the walk through the graph keeps: more find more of the nearest, and take longer. 1 to 4,096.
-    /// Less than 1.5 times the hits wanted ([`oversampling`](Search::oversampling)) counts as that, where the walk is
-    /// by codes and without a filter; elsewhere less than the hits wanted counts as these. Default: 48 and twice the
-    /// hits wanted, and more where codes leave in doubt what is nearest. [`Route::ef`](crate::Route) says what a search
-    /// used; [`SearchParams::default_ef`] and [`SearchParams::least_ef`] compute both bounds.
+    /// HNSW's `ef` (beam width): how many points the graph walk keeps, 1 to 4,096. A larger `ef`
+    /// finds more of the nearest and takes longer. Default: 48 plus twice the hits wanted, and more
+    /// where codes leave in doubt what is nearest.
+    ///
+    /// An `ef` below the hits wanted counts as their number. In a walk by codes without a filter, a
+    /// smaller `ef` is raised to [`oversampling`](Search::oversampling) times the hits wanted.
+    /// [`Route::ef`](crate::Route) is the `ef` that a search used. [`SearchParams::default_ef`] and
+    /// [`SearchParams::least_ef`] compute both bounds.
     pub fn ef(mut self, ef: usize) -> Self {
         self.params.ef = Some(ef);
         self
     }
 
-    /// Whether to compare every vector, so that the hits are the nearest for certain. Default: no. `exact(true)` is
-    /// `way(Way::Exact)`; `exact(false)` takes that back, and leaves any other [`way`](Search::way) as it is.
+    /// Whether to compare every vector, which finds the nearest for certain. Default: no.
+    /// `exact(true)` is `way(Way::Exact)`. `exact(false)` takes that back, and leaves any other
+    /// [`way`](Search::way) as it is.
     pub fn exact(mut self, exact: bool) -> Self {
         self.params.way = match exact {
             true => Some(Way::Exact),
@@ -174,22 +183,24 @@ impl<Q> Search<Q> {
         self
     }
 
-    /// Which way to go, whatever is faster. Default: whichever is faster.
+    /// The way to search, even if another is faster. Default: the fastest.
     pub fn way(mut self, way: Way) -> Self {
         self.params.way = Some(way);
         self
     }
 
-    /// How many times as many documents as are wanted are compared once more, by their exact vectors, after a walk by
-    /// codes: 1 to 100. A fifth of `ef` are in any case, and more as long as codes leave in doubt what is nearest.
-    /// Default: 1.5.
+    /// After a walk by codes, the nearest are compared again by their exact vectors: `oversampling`
+    /// times the hits wanted, 1 to 100. At least a fifth of `ef` are compared, and more while codes
+    /// leave in doubt what is nearest. Default: 1.5.
     pub fn oversampling(mut self, oversampling: f32) -> Self {
         self.params.oversampling = oversampling;
         self
     }
 
-    /// Has hits differ from each other: they are chosen from so many `candidates`, by how near they are and how unlike
-    /// those chosen before ([`Mmr`]). Default: the nearest, however like each other they are.
+    /// Returns hits that differ from each other, by maximal marginal relevance ([`Mmr`]). Hits are
+    /// chosen one by one from the nearest `candidates`, 1 to 4,096. `lambda`, 0 to 1, weighs
+    /// nearness to the query against unlikeness to hits chosen before. Default: the nearest,
+    /// however alike they are.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -208,13 +219,13 @@ impl<Q> Search<Q> {
         self
     }
 
-    /// Has hits come in groups that have the same value in a metadata field: `limit` groups, each of its best
-    /// `per_group` hits, 1 to 4,096, those groups first whose best hit is best, at most 4,096.
-    /// [`Hit::group`](crate::Hit) is the value; hits of a group stand together. Groups are those there are: not only
-    /// those among what was found first.
+    /// Groups hits that have the same value in a metadata field. Returns the best `limit` groups,
+    /// at most 4,096, each with its best `per_group` hits, 1 to 4,096.
     ///
-    /// Equal values are those that a filter calls equal. Documents that do not have the field are left out, and so are
-    /// those in which it is an array or an object.
+    /// The group with the best hit comes first, and the hits of a group stand together.
+    /// [`Hit::group`](crate::Hit) is the value. Groups come from all documents that may be hits,
+    /// not only from those found first. Values are equal if a filter calls them equal. Documents
+    /// without the field are left out, and so are those where it is an array or an object.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -233,12 +244,12 @@ impl<Q> Search<Q> {
         self
     }
 
-    /// Adds to the score of each hit ([`Boost`]); may be called again for others. [`Hit::score`](crate::Hit) is the
-    /// sum, the distance stays what it is.
+    /// Adds a [`Boost`] to the score of each hit; each call adds another.
+    /// [`Hit::score`](crate::Hit) is the sum; the distance does not change.
     ///
-    /// Boosts are added before the best are cut off. Where all are decays and filters, and the search is by a vector or
-    /// by words alone, what is found is what adding to the scores of all documents would find, as far as the search
-    /// itself finds what is nearest. Otherwise they are added to so many of the best by the plain score
+    /// Boosts are added before the best are cut off. In a search by a vector or by words alone,
+    /// decays and filters give what boosting every document would give, apart from what the search
+    /// itself misses. Otherwise only the best candidates by plain score are boosted
     /// ([`boosted_candidates`](Search::boosted_candidates)).
     ///
     /// ```
@@ -259,28 +270,30 @@ impl<Q> Search<Q> {
         self
     }
 
-    /// How many of the best are found before boosts are added: 1 to 4,096. Default: ten for each hit wanted, and at
-    /// least 100.
+    /// How many candidates are found by plain score before boosts are added: 1 to 4,096. Default:
+    /// ten for each hit wanted, and at least 100.
     pub fn boosted_candidates(mut self, candidates: usize) -> Self {
         self.params.boosted_candidates = Some(candidates);
         self
     }
 
-    /// How BM25 weighs in a search by words: `k1` says how slowly a word that comes again and again counts for less,
-    /// `b`, 0 to 1, how much long documents do. Default: 1.2 and 0.75.
+    /// The parameters of BM25 in a search by words. `k1`, 0 to 1,000,000, is how slowly repetitions
+    /// of a word saturate. `b`, 0 to 1, is how much the length of a document counts against it.
+    /// Default: 1.2 and 0.75.
     pub fn bm25(mut self, k1: f32, b: f32) -> Self {
         (self.params.k1, self.params.b) = (k1, b);
         self
     }
 
-    /// How a search by a vector and by words makes one answer of both. Default: by ranks, both alike.
+    /// How a search by a vector and by words fuses the answers of both. Default: by ranks (RRF),
+    /// with equal weights.
     pub fn fusion(mut self, fusion: Fusion) -> Self {
         self.params.fusion = fusion;
         self
     }
 
-    /// Whether the answer says why it was found as it was: the ways there were, what each was expected to take, how
-    /// many documents match the filter in truth ([`Hits::explanation`]). Default: no.
+    /// Whether the answer explains how it was found ([`Hits::explanation`]): the possible ways, the
+    /// time each was expected to take, and how many documents match the filter. Default: no.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -300,8 +313,9 @@ impl<Q> Search<Q> {
         self
     }
 
-    /// Ends the search at a time, with `Deadline` and nothing of the answer. It looks at the time every few hundred
-    /// distances, or documents; while it looks up postings, only before and after. Default: never.
+    /// Ends the search at a time, with the error `Deadline` and no hits. The search checks the time
+    /// every few hundred distances or documents; for postings, only before and after reading them.
+    /// Default: never.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -321,14 +335,14 @@ impl<Q> Search<Q> {
         self
     }
 
-    /// Ends the search early once the flag is set, with `Cancelled` and nothing of the answer. It looks at the flag as
-    /// often as at the [`deadline`](Search::deadline). Default: never.
+    /// Ends the search early once the flag is set, with the error `Cancelled` and no hits. The
+    /// search checks the flag as often as the [`deadline`](Search::deadline). Default: never.
     pub fn cancel(mut self, cancel: &Cancel) -> Self {
         self.stop.set_cancel(cancel);
         self
     }
 
-    /// Sets everything at once, but for what ends the search.
+    /// Replaces all parameters at once, but not `after`, `deadline` and `cancel`.
     pub fn params(mut self, params: SearchParams) -> Self {
         self.params = params;
         self
@@ -336,19 +350,20 @@ impl<Q> Search<Q> {
 }
 
 impl Search<Query> {
-    /// Also by these words; see [`Query::with_text`].
+    /// Searches by these words too; see [`Query::with_text`].
     pub fn text(mut self, text: impl Into<String>) -> Self {
         self.query = self.query.with_text(text);
         self
     }
 
-    /// Has the answer come in pages: `limit` hits, or groups, after those that earlier pages gave. `None` begins with
-    /// the first page; each page says where to go on ([`Hits::next`]).
+    /// Returns the answer in pages: `limit` hits, or groups, after those that earlier pages gave.
+    /// `None` asks for the first page. Each page has the cursor of the next ([`Hits::next`]).
     ///
-    /// No hit is on two pages, whatever is written in between and however it is found: documents that were deleted
-    /// since are left out, new ones may appear. Query, parameters and namespace stay the same, `limit` and what hits
-    /// carry may change. The pages of one search give at most 4,096 hits
-    /// ([`MAX_PAGED`](crate::limits::MAX_PAGED)); a page beyond is refused with `LimitExceeded`.
+    /// No hit is on two pages, whatever is written between them and whichever way they are found.
+    /// Documents deleted since are left out; new ones may appear. Query, parameters and namespace
+    /// must stay the same; `limit` and what hits carry may change. The pages of one search give at
+    /// most 4,096 hits, or groups ([`MAX_PAGED`](crate::limits::MAX_PAGED)). A page beyond fails
+    /// with `LimitExceeded`.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -376,10 +391,14 @@ impl Search<Query> {
     /// Runs the search.
     ///
     /// # Errors
-    /// `DimensionMismatch` or `InvalidVector` for the query; `DocumentNotFound` for a [`Query::like`] whose document
-    /// does not exist; `InvalidFilter` or `LimitExceeded` for the filter; `InvalidConfig` for a bound that is NaN, for
-    /// a cursor of another search, and for an `offset` beside a cursor; `LimitExceeded` for a page that no cursor could
-    /// follow, though there is more; `Deadline` or `Cancelled` if it was ended early; otherwise as for every read.
+    /// - `DimensionMismatch` or `InvalidVector` for the query.
+    /// - `DocumentNotFound` for a [`Query::like`] whose document does not exist.
+    /// - `InvalidFilter` or `LimitExceeded` for the filter.
+    /// - `InvalidConfig` for a parameter out of range, a cursor of another search, an `offset`
+    ///   beside a cursor, or a parameter that a search by words does not support.
+    /// - `LimitExceeded` for a page that no cursor could follow, though there is more.
+    /// - `Deadline` or `Cancelled` if the search was ended early.
+    /// - Otherwise the errors of every read.
     pub fn run(self) -> Result<Hits> {
         let Search { place, query, params, after, stop } = self;
         let round = Round::begin(place, params, stop)?;
@@ -388,7 +407,7 @@ impl Search<Query> {
 }
 
 impl Search<Vec<Query>> {
-    /// Runs the searches; answers stand in the order of the queries, and all see the same commit.
+    /// Runs the searches. The answers stand in the order of the queries and see the same commit.
     ///
     /// # Errors
     /// As for one search; an error of one query is [`Error::InQuery`] with its position.

@@ -1,8 +1,8 @@
-//! Pages: parts of an answer that follow each other, so that nothing stands on two of them.
+//! Pages: parts of an answer that follow each other, with no hit on two of them.
 //!
-//! A search that finds what is nearest by a walk need not find for few hits what it finds for more. So the hits before
-//! a page are found again as they were: those for `limit` hits, then for twice as many those that are not among them,
-//! and so on. A cursor knows them instead, and leaves them out.
+//! A graph walk for few hits need not find what a walk for more hits finds. So a search finds the
+//! hits before a page again as they were: first `limit` hits, then those that a search for twice as
+//! many adds, and so on. A cursor names the earlier hits instead, and the search leaves them out.
 
 use std::collections::HashSet;
 
@@ -17,21 +17,21 @@ use crate::paging::{Digest, Given, SearchCursor};
 use crate::params::SearchParams;
 use crate::route::{Route, Way};
 
-/// How many times more is found for what comes after.
+/// Factor by which the number of hits grows from one search of a page to the next.
 const MORE: usize = 2;
 
-/// What tells a hit from others of the same commit, or a group.
+/// Identifies a hit among those of one commit by its slot, or a group by a digest of its value.
 type Key = u128;
 
-/// The pages before one that is asked for.
+/// The pages that come before the one asked for.
 pub(super) struct Pages {
     cursor: SearchCursor,
-    /// What they gave and is still there.
+    /// The keys of what these pages gave, except hits deleted since.
     keys: HashSet<Key>,
 }
 
 impl Pages {
-    /// The cursor after a page of these hits, or groups.
+    /// The cursor that continues after a page of `hits`, or of the groups with `keys`.
     pub(super) fn next(self, hits: &[Hit], keys: Vec<Key>) -> SearchCursor {
         let SearchCursor { digest, mut given } = self.cursor;
         match &mut given {
@@ -43,7 +43,7 @@ impl Pages {
 }
 
 impl Answer {
-    /// Whether both are of one group.
+    /// Whether both answers are in one group.
     fn is_with(&self, other: &Self) -> bool {
         self.group.is_some() && self.group == other.group
     }
@@ -56,13 +56,13 @@ impl Answer {
     }
 }
 
-/// The hits of an answer each for itself, or its groups.
+/// Each hit of an answer by itself, or each of its groups.
 fn units(answers: &[Answer]) -> impl Iterator<Item = &[Answer]> {
     answers.chunk_by(Answer::is_with)
 }
 
 impl Round {
-    /// The best `n` hits, or groups, in order, but for those that are too bad.
+    /// The best `n` hits or groups in order, without those below `min_score`.
     fn seek(&self, asked: &Asked, n: usize) -> Result<Best> {
         match &self.params.group_by {
             Some(group_by) => self.grouped(asked, group_by, n),
@@ -74,10 +74,10 @@ impl Round {
         }
     }
 
-    /// The page that `offset` and `limit` say.
+    /// The page of `limit` hits or groups after the first `offset`.
     pub(super) fn page(&self, asked: &Asked) -> Result<(Vec<Answer>, Route)> {
         let SearchParams { limit, offset, .. } = self.params;
-        // Beyond the last there is nothing to be found.
+        // An offset past the last document leaves nothing to find.
         let limit = if offset >= self.moment.n_members() { 0 } else { limit };
         let slice = |Best { answers, route, .. }: Best| {
             let page = units(&answers).skip(offset).take(limit).flatten().cloned().collect();
@@ -94,7 +94,8 @@ impl Round {
             let all_are_compared = own.way == Way::Exact && matches!(asked, Asked::Near(_));
             let may_be_cut = !is_all && answers.len() >= n && !own.gave_up;
             if n == limit && all_are_compared && may_be_cut && self.is_plain() {
-                // Where all are compared, those for fewer hits are the first of those for more.
+                // If all vectors are compared, the hits for a smaller `n` are the first for a
+                // larger `n`.
                 let best = self.seek(asked, end)?;
                 if best.route.way == Way::Exact && !best.route.gave_up {
                     let (page, route) = slice(best);
@@ -103,11 +104,11 @@ impl Round {
             }
             route = match route {
                 _ if n == limit => own,
-                // The hits are the nearest if they are so in all parts.
+                // The way is `Exact` only if every part was.
                 Route { way, .. } if own.way == Way::Exact => Route { way, ..own.with(route) },
                 _ => own.with(route),
             };
-            // Those that are too bad are left out, and what comes after them is no better.
+            // Bounds such as `min_score` left fewer than `n`; later hits are no better.
             let is_all = is_all || units(&answers).count() < n;
             for unit in units(&answers) {
                 if (keys.len() >= n && !is_all) || keys.len() >= end {
@@ -123,12 +124,12 @@ impl Round {
             }
             n = n.saturating_mul(MORE);
         }
-        // What was found late may be nearer.
+        // A hit that was found late may be nearer than others.
         self.order_by(&mut page, |unit| &unit[0])?;
         Ok((page.into_iter().flatten().collect(), route))
     }
 
-    /// Whether what is found for fewer hits is the beginning of what is found for more.
+    /// Whether the hits found for a smaller `n` are the first of those found for a larger `n`.
     fn is_nested(&self, asked: &Asked) -> bool {
         let SearchParams { mmr, way, .. } = &self.params;
         self.is_plain()
@@ -139,12 +140,12 @@ impl Round {
             }
     }
 
-    /// Whether hits are in the order in which they are found.
+    /// Whether hits stay in the order in which they are found: no groups, no boosts.
     fn is_plain(&self) -> bool {
         self.params.group_by.is_none() && self.params.boosts.is_empty()
     }
 
-    /// Goes to the page after a cursor, or to the first.
+    /// Begins the page after the cursor `after`, or the first page without one.
     pub(super) fn turn_to(&self, query: &Query, after: Option<SearchCursor>) -> Result<Pages> {
         if self.params.offset > 0 {
             let reason = format!("expected 0 beside `after`, which says where to go on, got {}", self.params.offset);
@@ -163,7 +164,7 @@ impl Round {
         }
         let keys = match &cursor.given {
             Given::Groups(groups) => groups.iter().copied().collect(),
-            // What was deleted since is not found again, and its slot may have another document.
+            // A document deleted since is not found again, and its slot may hold another one.
             Given::Hits(ids) => {
                 self.moment.find_slots(ids)?.into_iter().flatten().map(|slot| Key::from(slot.0)).collect()
             }
@@ -171,12 +172,14 @@ impl Round {
         Ok(Pages { cursor, keys })
     }
 
-    /// The best that pages before have not given. What else it is to be known by for the next, if there is more.
+    /// The best hits or groups that `pages` have not given. If there are more, also the keys of
+    /// these, for the next cursor.
     ///
     /// # Errors
-    /// `LimitExceeded` if there is more, and a cursor cannot carry what was given with this page.
+    /// `LimitExceeded` if there are more, and a cursor cannot hold what the pages up to this one
+    /// gave.
     pub(super) fn next_page(&self, asked: &Asked, pages: &Pages) -> Result<(Vec<Answer>, Route, Option<Vec<Key>>)> {
-        // One more than fits: there is a next page.
+        // One more than fits shows whether there is a next page.
         let n = self.params.limit.saturating_add(pages.keys.len()).saturating_add(1);
         let Best { answers, route, .. } = self.seek(asked, n)?;
         let mut others = units(&answers).filter(|unit| !pages.keys.contains(&unit[0].key()));
@@ -184,7 +187,7 @@ impl Round {
         let mut is_more = others.next().is_some();
         let n_groups = if self.params.group_by.is_some() { units(&answers).count() } else { 0 };
         if n > MAX_GROUPS && n_groups >= MAX_GROUPS {
-            // More may be there, which are not looked for.
+            // There may be more groups than `MAX_GROUPS`, which no search looks for.
             is_more = true;
         }
         if is_more && page.len() < self.params.limit {
@@ -202,7 +205,8 @@ impl Round {
         Ok((page.concat(), route, keys))
     }
 
-    /// What tells this search from others, but for how many hits are wanted and what they carry.
+    /// A digest that tells this search from others, except for how many hits it returns and what
+    /// they carry.
     fn digest(&self, query: &Query) -> u128 {
         let SearchParams {
             limit: _,

@@ -1,8 +1,9 @@
-//! The searches of one call: finding what is nearest among the documents that may be hits, and answering.
+//! The searches of one call: finding the nearest documents of the search scope, and answering.
 //!
-//! Without a filter a search walks the graph, or compares every vector where that is faster. With one it does what
-//! costs least, by measure: compare the codes of all that match, or walk among them. What postings cannot tell of a
-//! match is asked of the documents found, nearest first, until there are enough.
+//! Without a filter a search walks the HNSW graph, or compares every vector where that is faster.
+//! With a filter it takes the cheapest way by measured costs: compare vectors or codes of all
+//! matching documents, or walk among them. Documents that postings leave in doubt are read once
+//! they are found, nearest first, until there are enough.
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
@@ -31,39 +32,40 @@ use crate::params::SearchParams;
 use crate::route::{Route, Way};
 use crate::text::query::Parsed;
 
-/// Everything that searches of one call share: the commit they see and what may be a hit.
+/// The state that the searches of one call share: the commit they see, and their scope.
 pub(super) struct Round {
     pub(super) moment: Arc<Moment>,
     pub(super) params: SearchParams,
     pub(super) place: Place,
     pub(super) field: Field,
-    /// What ends the searches early.
+    /// The flag or deadline that ends the searches early.
     pub(super) stop: Stop,
-    /// The documents that match for certain, once one of the searches had to look at all in doubt.
+    /// The documents that match, once one of the searches had to read all in doubt.
     pub(super) settled: OnceLock<Matching>,
-    /// How long it took to find out what may be a hit.
+    /// How long it took to determine the scope.
     pub(super) choosing: Duration,
 }
 
-/// A query that was checked, as vectors are compared, and the slots it must not find, in order.
+/// A checked query in the form in which vectors are compared, and the slots it must not find, in
+/// order.
 pub(super) struct Prepared {
     pub(super) row: Vec<f32>,
     pub(super) excluded: Vec<Slot>,
 }
 
-/// What is searched for.
+/// The parts of a query: a vector, words, or both.
 pub(super) enum Asked {
     Near(Prepared),
     Words(Parsed),
     Both(Prepared, Parsed),
 }
 
-/// What was found.
+/// The answers of a search.
 pub(super) struct Best {
     /// The best first.
     pub(super) answers: Vec<Answer>,
     pub(super) route: Route,
-    /// Whether there is nothing more to be found.
+    /// Whether there is nothing more to find.
     pub(super) is_all: bool,
 }
 
@@ -77,13 +79,14 @@ impl Effort {
     }
 }
 
-/// What is found beyond what is wanted where documents have to be looked at, and how much more each time that was not
-/// enough.
+/// Candidates found for each hit wanted where matches are in doubt; also the factor by which
+/// candidates grow while too few match.
 const MORE_FOR_DOUBT: usize = 4;
-/// So many are found at most before all that are in doubt are looked at.
+/// Most candidates found before all documents in doubt are read instead.
 const MOST_DOUBTED: usize = 2_048;
-/// Documents that match at which a walk among them begins, and how many there may be for it to begin at all of them.
+/// Candidates, spread over all of them, at which a filtered walk begins.
 const N_SEEDS: usize = 16;
+/// Most candidates for a filtered walk to begin at all of them.
 const MOST_SEEDS: usize = 64;
 
 impl Round {
@@ -96,7 +99,7 @@ impl Round {
         Ok(Round { moment, place, field, stop, params, settled, choosing })
     }
 
-    /// Answers a query. With `after` it is one of several pages, the first if that holds no cursor.
+    /// Answers a query. With `after` the answer is one page: the first if `after` holds no cursor.
     pub(super) fn answer(&self, query: Query, after: Option<Option<SearchCursor>>) -> Result<Hits> {
         self.stop.check()?;
         let (name, began) = (|| self.place.collection(), Instant::now());
@@ -131,7 +134,7 @@ impl Round {
         Ok(Hits { items, commit: self.moment.commit(), route, next, explanation, absent_fields })
     }
 
-    /// The best `n`, in order.
+    /// The best `n` answers in order; a fused search returns all its candidates.
     pub(super) fn best(&self, asked: &Asked, n: usize) -> Result<Best> {
         self.stop.check()?;
         match asked {
@@ -141,7 +144,8 @@ impl Round {
         }
     }
 
-    /// Those nearest to a vector, in order; if they are to differ from each other, those that do.
+    /// The `n` answers nearest to a vector, in order; with MMR, those chosen to differ from each
+    /// other.
     fn nearest(&self, query: &Prepared, n: usize) -> Result<Best> {
         Scratch::with(|scratch| {
             let n_wanted = self.params.mmr.map_or(n, |mmr| mmr.candidates);
@@ -150,7 +154,7 @@ impl Round {
             self.settle(&mut scratch.found, n_wanted)?;
             scratch.found.retain(|found| self.is_near(found.rank));
             if let Some(mmr) = self.params.mmr {
-                // What is too bad to be a hit is none that others have to differ from.
+                // A candidate below `min_score` is no hit, so hits need not differ from it.
                 let ranker = self.moment.ranker();
                 let is_good = |rank| self.params.min_score.is_none_or(|least| ranker.score(rank) >= least);
                 scratch.found.retain(|found| is_good(found.rank));
@@ -162,15 +166,15 @@ impl Round {
         })
     }
 
-    /// Drops what has too low a score.
+    /// Drops answers below `min_score`.
     pub(super) fn keep_good(&self, answers: &mut Vec<Answer>) {
         answers.retain(|answer| self.params.min_score.is_none_or(|least| answer.score >= least));
     }
 
-    /// The same round for those alone that match a filter too.
+    /// This round with its scope narrowed to documents that also match `filter`.
     ///
     /// # Errors
-    /// `LimitExceeded` if both are too large together.
+    /// `LimitExceeded` if both filters together are too large.
     pub(super) fn within(&self, filter: Filter) -> Result<Self> {
         let params = SearchParams { filter: self.params.filter.clone().and(filter.clone()), ..self.params.clone() };
         params.filter.check()?;
@@ -179,8 +183,8 @@ impl Round {
         Ok(Round { moment, place, field, stop, params, settled: OnceLock::new(), choosing: self.choosing })
     }
 
-    /// Leaves the nearest `n` in the scratch, and those found that are as near as the last of them, in the order of
-    /// measures.
+    /// Leaves the nearest `n` in `scratch`, in the order of measures, followed by those as near as
+    /// the last of them.
     pub(super) fn find(&self, query: &Prepared, n: usize, scratch: &mut Scratch) -> Result<Route> {
         let exact = self.moment.reader();
         let (sight, n) = (self.moment.sight(&exact), n.min(self.moment.n_members()));
@@ -224,14 +228,14 @@ impl Round {
         }
         let again = match scratch.effort.wants_vectors {
             true => self.scan(sight, query, n, moment.each_member(), scratch)?,
-            // Fewer than there are: too much of what was found is dead or someone else's.
+            // Fewer than there are: too many found points are deleted or of other namespaces.
             false => self.find_each(sight, query, n, scratch)?,
         };
         let (n_visited, n_hops) = (route.n_visited + again.n_visited, route.n_hops);
         Ok(Route { n_visited, n_hops, ef: route.ef, gave_up: true, ..again })
     }
 
-    /// Finds the nearest of all documents of the namespace without a walk.
+    /// Finds the nearest of all documents of the namespace without a graph walk.
     fn find_each(&self, sight: Sight<'_>, query: &Prepared, n: usize, scratch: &mut Scratch) -> Result<Route> {
         let moment = &self.moment;
         let n_members = moment.n_members();
@@ -262,7 +266,7 @@ impl Round {
         Ok(scratch.effort.route(Way::Codes))
     }
 
-    /// Finds the nearest of documents that are known one by one.
+    /// Finds the nearest of `candidates` the cheapest way.
     fn find_among(
         &self,
         sight: Sight<'_>,
@@ -284,7 +288,7 @@ impl Round {
             moment.ring();
         }
         if let (Some(index), Plan::Walk) = (moment.index(), plan) {
-            // Where they are few, they may hang together by nothing.
+            // Links may not connect a few candidates, so the walk begins at all of them.
             let seeds = match candidates.n() <= MOST_SEEDS {
                 true => candidates.each(moment).map(|slot| slot.0).collect(),
                 false => candidates.spread(N_SEEDS, moment),
@@ -324,8 +328,8 @@ impl Round {
         Ok(scratch.effort.route(Way::Codes))
     }
 
-    /// Finds the nearest where it takes a look at documents to know whether they match: more are found than are wanted,
-    /// until enough of them do.
+    /// Finds the nearest where documents must be read to know whether they match. Finds more than
+    /// wanted, until enough of them match.
     fn find_in_doubt(
         &self,
         sight: Sight<'_>,
@@ -359,7 +363,7 @@ impl Round {
         Ok(Route { n_checked, ..route })
     }
 
-    /// Drops what was found and does not match. Returns how many documents were looked at.
+    /// Drops candidates that do not match. Returns how many documents were read.
     fn check(&self, matching: &Matching, scratch: &mut Scratch) -> Result<usize> {
         let slots = scratch.found.iter().map(|found| Slot(found.slot));
         let doubtful: Vec<Slot> = slots.filter(|slot| !matching.is_sure_of(*slot)).collect();
@@ -387,7 +391,7 @@ impl Round {
         }
     }
 
-    /// How to find the nearest of so many documents that are known.
+    /// How to find the nearest of `n_candidates` documents of the scope with a beam of `ef`.
     fn plan(&self, sight: Sight<'_>, n_candidates: usize, ef: usize) -> Plan {
         let Some(index) = self.moment.index() else { return Plan::Vectors };
         let can_walk = index.can_walk(sight.exact) && self.moment.is_linked();
@@ -402,7 +406,7 @@ impl Round {
         }
     }
 
-    /// Compares the vectors of documents, one by one.
+    /// Compares the exact vectors of `slots`, one by one.
     fn scan(
         &self,
         sight: Sight<'_>,
@@ -425,7 +429,7 @@ impl Round {
                     None => absent.push(slot),
                 }
             }
-            // What is not in memory is read in the order of the rows.
+            // Vectors that are not in memory are read in the order of their rows.
             exact.each(&self.stop, &absent, |place, vector| offer(Found { rank: rank(vector), slot: absent[place].0 }))
         })?;
         Ok(Route { way: Way::Exact, n_scanned, ..Route::default() })
@@ -435,26 +439,26 @@ impl Round {
         self.params.max_distance.is_none_or(|most| self.moment.ranker().distance(measure) <= most)
     }
 
-    /// Refuses what only hits that were found by a vector alone can be asked for.
+    /// Refuses a parameter that only searches by a vector alone support.
     pub(super) fn refuse_with_words(&self, field: &'static str) -> Result<()> {
         let reason = "expected a search by a vector alone, got one by words".into();
         Err(Error::InvalidConfig { field, reason })
     }
 }
 
-/// Looks up where a search looks. A namespace is looked up once more, to be listed, where it is one of several and
-/// all of its documents are to be compared.
+/// Takes a moment of the namespace, and determines the search scope. If all documents of a
+/// namespace that shares its collection are to be compared, takes another moment, which lists them.
 fn choose(place: &Place, params: &SearchParams, stop: &Stop) -> Result<(Arc<Moment>, Field)> {
     if !params.filter.is_everything() {
         let moment = place.moment(Listing::IfFew)?;
         let field = Field::Matching(moment.matching(&params.filter, stop)?);
         return Ok((moment, field));
     }
-    // Groups are found one after another, each among candidates of its own.
+    // A grouped search makes one search for each group, each among other candidates.
     let listing = if params.group_by.is_some() { Listing::IfFew } else { Listing::IfSmall };
     let moment = place.moment(listing)?;
     let walks = {
-        // The first page is found first, whichever is asked for.
+        // Every page begins with the search for the first one.
         let n = params.mmr.map_or(params.limit, |mmr| mmr.candidates);
         let (_, reach) = beam(params, n, moment.n_members(), moment.n_walked());
         walked(&moment, moment.sight(&moment.reader()), params, reach).is_some()
@@ -470,7 +474,8 @@ fn choose(place: &Place, params: &SearchParams, stop: &Stop) -> Result<(Arc<Mome
     Ok((moment, field))
 }
 
-/// The index, if it is walked for the documents of a namespace rather than all of them scanned.
+/// The index, if its graph is walked for the documents of a namespace rather than all of them
+/// scanned.
 fn walked<'m>(moment: &'m Moment, sight: Sight<'_>, params: &SearchParams, reach: f64) -> Option<&'m Index> {
     let index = moment.index()?;
     let can_walk = index.can_walk(sight.exact) && moment.is_linked();
@@ -482,8 +487,9 @@ fn walked<'m>(moment: &'m Moment, sight: Sight<'_>, params: &SearchParams, reach
     walks.then_some(index)
 }
 
-/// The beam of a search for the nearest `n` of so many candidates among so many documents, and how many points its walk
-/// has to keep in all sizes: what is not a candidate takes up room too.
+/// How many points a walk keeps (`ef`) to find the nearest `n` of `n_candidates`, of `n_documents`
+/// that are linked with each other. Points that are no candidates take up room too, in proportion.
+/// Returned as an integer of at most `u32::MAX`, and as a float.
 pub(super) fn beam(params: &SearchParams, n: usize, n_candidates: usize, n_documents: usize) -> (usize, f64) {
     let n = n.min(n_candidates);
     let ef = params.ef.unwrap_or(SearchParams::default_ef(n)).max(n);

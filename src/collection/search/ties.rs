@@ -1,5 +1,5 @@
-//! The order of an answer: by score and distance, and where both are equal by ids. So it is one and the same however
-//! documents were found and wherever they lie in memory.
+//! The order of answers: by score, then by distance, then by id. So the order does not depend on
+//! how documents were found, or on where they lie in memory.
 
 use std::cmp::Ordering;
 
@@ -10,33 +10,33 @@ use crate::graph::Found;
 use crate::id::Slot;
 
 impl Answer {
-    /// The better one first: that with the higher score, of equal ones the nearer.
+    /// Puts the better answer first: the higher score, of equal ones the smaller distance.
     fn compare(&self, other: &Self) -> Ordering {
         other.score.total_cmp(&self.score).then(self.distance.total_cmp(&other.distance))
     }
 }
 
 impl Round {
-    /// Puts answers in order, the best first.
+    /// Sorts answers, the best first.
     pub(super) fn order(&self, answers: &mut Vec<Answer>) -> Result<()> {
         self.order_by(answers, |answer| answer)
     }
 
-    /// Puts things in the order of the answers that stand for them.
+    /// Sorts items by their answers.
     pub(super) fn order_by<T>(&self, items: &mut Vec<T>, answer: impl Fn(&T) -> &Answer) -> Result<()> {
         items.sort_by(|a, b| answer(a).compare(answer(b)));
         let is_tied = |a: &T, b: &T| answer(a).compare(answer(b)).is_eq();
         self.order_ties(items, usize::MAX, is_tied, |item| answer(item).slot)
     }
 
-    /// Leaves the first `n` of what was found, which is in the order of measures; equally near ones in that of ids.
+    /// Leaves the first `n` of `found`, which is sorted by measures. Sorts equally near ones by id.
     pub(super) fn settle(&self, found: &mut Vec<Found>, n: usize) -> Result<()> {
         let ranker = self.moment.ranker();
         let is_tied = |a: &Found, b: &Found| ranker.distance(a.rank) == ranker.distance(b.rank);
         self.order_ties(found, n, is_tied, |found| Slot(found.slot))
     }
 
-    /// Leaves the first `n` of things that are in order, those that are tied in the order of ids.
+    /// Leaves the first `n` of sorted items. Sorts tied ones by id.
     pub(super) fn order_ties<T>(
         &self,
         items: &mut Vec<T>,
@@ -56,7 +56,7 @@ impl Round {
         Ok(())
     }
 
-    /// Puts things in the order of their documents' ids.
+    /// Sorts items by the ids of their documents.
     pub(super) fn sort_by_ids<T>(&self, items: &mut [T], slot: impl Fn(&T) -> Slot) -> Result<()> {
         let mut failed = None;
         items.sort_by_cached_key(|item| match self.moment.id_of(slot(item)) {

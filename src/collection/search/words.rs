@@ -1,6 +1,7 @@
-//! Finding documents by words, under the same filter as by vectors.
+//! Full-text search: the best documents by words (BM25), under the same filter as by vectors.
 //!
-//! What postings cannot tell, of the filter or of phrases, is asked of the documents that would be among the best.
+//! Postings cannot decide some filters and phrases. Such documents are read, but only those that
+//! would be among the best.
 
 use super::field::Field;
 use super::hits::Answer;
@@ -14,22 +15,24 @@ use crate::route::{Route, Way};
 use crate::text::query::Parsed;
 use crate::text::rank::{Bm25, Ranking, Scored};
 
-/// Documents are scored one by one if they are fewer than this part of the entries of the query's words.
+/// Candidates are scored one by one if `FEW_SHARE` times their number is less than the number of
+/// postings of the query's words.
 const FEW_SHARE: usize = 16;
-/// And never more than so many.
+/// Most candidates of a filter that are scored one by one.
 const MOST_FEW: u64 = 16_384;
 
-/// The best by words, in order.
+/// The best documents by words, in order.
 pub(super) struct ByWords {
     pub(super) ranking: Ranking,
     pub(super) best: Vec<Scored>,
-    /// Documents that were scored, and those that were looked at.
+    /// Documents that were scored.
     pub(super) n_scored: usize,
+    /// Documents that were read, for the filter or for phrases.
     pub(super) n_checked: usize,
 }
 
 impl Round {
-    /// Takes a query in words apart.
+    /// Parses a query in words.
     pub(super) fn parse(&self, text: &str) -> Result<Parsed> {
         let (what, limit, got) = ("query in words, in bytes", MAX_TEXT_QUERY_BYTES, text.len());
         match got > limit {
@@ -38,7 +41,7 @@ impl Round {
         }
     }
 
-    /// Those that score best by words alone.
+    /// The best `n` answers by words alone.
     pub(super) fn best_by_words(&self, parsed: &Parsed, n: usize) -> Result<Best> {
         if self.params.mmr.is_some() {
             self.refuse_with_words("mmr")?;
@@ -58,7 +61,7 @@ impl Round {
         Ok(Best { answers, route, is_all })
     }
 
-    /// The best `n` by words, but for some slots, which are in order.
+    /// The best `n` documents by words, without the `excluded` slots, which are in order.
     pub(super) fn find_by_words(&self, parsed: &Parsed, n: usize, excluded: &[Slot]) -> Result<ByWords> {
         let (moment, words) = (&self.moment, self.moment.words());
         let Asked { lists, totals, required } = moment.ask(parsed, &self.stop)?;
@@ -98,7 +101,7 @@ impl Round {
         Ok(ByWords { ranking, best, n_scored, n_checked })
     }
 
-    /// The slots that may be hits, where they are known one by one and are not many.
+    /// The slots that may be hits, if they are listed and few.
     fn few(&self) -> Option<Vec<u32>> {
         match &self.field {
             Field::Listed => Some(self.moment.members()?.iter().map(|slot| slot.0).collect()),
@@ -110,7 +113,7 @@ impl Round {
         }
     }
 
-    /// What is known of the documents that match the filter.
+    /// The definite and possible matches of the filter; `None` without one.
     pub(super) fn matching(&self) -> Option<&Matching> {
         match &self.field {
             Field::Matching(matching) => Some(self.settled.get().unwrap_or(matching)),

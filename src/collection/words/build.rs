@@ -1,7 +1,8 @@
-//! Indexing the words of documents that were there before: a piece at a time, each a commit of its own, so that a kill
-//! loses nothing but the piece under way.
+//! Indexes the words of documents that existed before the index. Each piece is a commit of its own,
+//! so a kill loses only the piece under way.
 //!
-//! Documents that are written meanwhile are indexed as they are written; to index one twice changes nothing.
+//! Documents written meanwhile are indexed as they are written. Indexing a document twice changes
+//! nothing.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
@@ -21,7 +22,8 @@ use crate::store::{Turn, key};
 const PIECE: usize = 1_000;
 
 impl Live {
-    /// Indexes the words of the next documents that are not; false if there are none.
+    /// Indexes the words of the next documents without postings. Returns false if there was nothing
+    /// to do.
     pub(crate) fn build_words(&self) -> Result<bool> {
         if !self.words.is_building() || self.store.is_beside() {
             return Ok(false);
@@ -43,13 +45,14 @@ impl Live {
         Ok(true)
     }
 
-    /// Has all words indexed anew, in the background.
+    /// Rebuilds the whole index in the background.
     pub(crate) fn rebuild_words(&self) {
         self.words.is_damaged.store(true, Ordering::Release);
         self.bell.ring();
     }
 
-    /// Gathers the words of documents from where the index is. Returns how far that gets it.
+    /// Gathers the words of the next documents after `before`. Returns how far the index is with
+    /// them.
     fn index_words(&self, before: WordsRow, entries: &mut WordEntries) -> Result<WordsRow> {
         let (from, to) = (key::document(Slot(before.cursor)), key::document_range().1);
         let (mut n_documents, mut after) = (0, WordsRow::whole());
@@ -70,13 +73,13 @@ impl Live {
         Ok(after)
     }
 
-    /// Commits postings and how far the index is by then.
+    /// Commits postings, and how far the index is with them.
     fn commit_words(&self, turn: &mut Turn<'_>, mut draft: Draft, entries: WordEntries, row: WordsRow) -> Result<()> {
         draft.words(&self.families, row);
         entries.draft_into(&mut draft, &self.families);
         turn.commit(draft, |commit| {
             self.note_change(commit, std::iter::empty());
-            // Rows of an earlier commit do not have what was written now.
+            // Rows as of an earlier commit lack the postings written now.
             *self.words.progress.write() = Progress { row, since: commit };
             self.words.cache.clear(commit);
         })

@@ -1,7 +1,8 @@
-//! Lists of words held in memory: those that were asked for, kept up to date by every commit, and let go when there are
-//! too many.
+//! The cache of posting lists that searches asked for. Each commit updates it. If the lists take
+//! too many bytes, the least recently used ones go.
 //!
-//! What is held says since which commit it has been as it is. A search that looks at an earlier commit does not use it.
+//! Each list has the commit since which it has not changed. A search at an earlier commit does not
+//! use it.
 
 use std::sync::Arc;
 
@@ -24,9 +25,9 @@ pub(super) struct Cache {
 struct Everything {
     lists: Shelf<Wanted, List>,
     totals: Option<(Totals, Commit)>,
-    /// The last commit that changed something.
+    /// The last commit that was applied.
     applied: Commit,
-    /// How often something was asked for.
+    /// Requests so far; they order lists by their last use.
     n_asked: u64,
 }
 
@@ -50,7 +51,7 @@ impl Cache {
         self.held.lock().totals.filter(|(_, since)| *since <= commit).map(|(totals, _)| totals)
     }
 
-    /// Holds a list as of a commit, if nothing has changed since.
+    /// Caches a list read at `commit`, unless a later commit was applied.
     pub(super) fn put(&self, wanted: Wanted, list: &Arc<List>, commit: Commit) {
         let n_bytes = list.n_bytes() + OVERHEAD;
         let mut all = self.held.lock();
@@ -64,7 +65,7 @@ impl Cache {
         }
     }
 
-    /// The same for the totals.
+    /// Caches totals read at `commit`, unless a later commit was applied.
     pub(super) fn put_totals(&self, totals: Totals, commit: Commit) {
         let mut all = self.held.lock();
         if all.applied <= commit {
@@ -72,11 +73,11 @@ impl Cache {
         }
     }
 
-    /// Brings what is held up to a commit that is not published yet. One list after the other, so that a search waits
-    /// for one of them at most: each says since when it is as it is, and nobody looks at the commit before all are
-    /// done.
+    /// Updates cached lists to `commit`, which is not published yet. The lock is taken for one list
+    /// at a time, so a search waits for one list at most. Each list has its own `since`, and no
+    /// search looks at `commit` before all lists are updated.
     pub(super) fn apply(&self, applied: &Applied, commit: Commit) {
-        // First: what is read of an earlier commit is not held from now on.
+        // First, so that lists read at an earlier commit are not cached from now on.
         self.held.lock().applied = commit;
         let changes = &applied.changes;
         if changes.len() == 0 {
@@ -85,7 +86,7 @@ impl Cache {
         let changed: Vec<Wanted> = {
             let all = self.held.lock();
             let held = &all.lists.held;
-            // Whichever are fewer are gone through.
+            // Goes through the changes or the cached lists, whichever are fewer.
             let is_changed = |wanted: &&Wanted| matches!(wanted, Wanted::Word(word) if !changes.find(word).is_empty());
             match changes.len() < held.len() {
                 true => changes.groups().map(|(word, _)| Wanted::Word(word.into())).collect(),
@@ -103,7 +104,7 @@ impl Cache {
             self.held.lock().lists.change(&wanted, commit, apply, List::n_bytes);
         }
         let mut all = self.held.lock();
-        // What begins so is made of many lists, and is read again.
+        // The list of a beginning combines many lists, so it is dropped and read again.
         all.lists.retain(|wanted, _| match wanted {
             Wanted::Word(_) => true,
             Wanted::Beginning { form, stem } => {
@@ -118,12 +119,12 @@ impl Cache {
         });
     }
 
-    /// Lets go of everything; what is read of an earlier commit than this is not held.
+    /// Drops everything. Lists read at a commit before `commit` are not cached from now on.
     pub(super) fn clear(&self, commit: Commit) {
         *self.held.lock() = Everything { applied: commit, ..Everything::default() };
     }
 
-    /// Shows every list that is held.
+    /// Shows every cached list.
     pub(super) fn each_list(&self, mut show: impl FnMut(&Wanted, &Arc<List>)) {
         self.held.lock().lists.held.iter().for_each(|(wanted, held)| show(wanted, &held.value));
     }

@@ -1,5 +1,5 @@
-//! What a commit changes in the index of words: gathered document by document, written as one change for each chunk of
-//! each word, in the order of their rows.
+//! The changes that a commit makes to the full-text index. They are gathered document by document,
+//! and written as one change for each chunk of each word, in the order of rows.
 
 use crate::id::Slot;
 use crate::store::draft::Draft;
@@ -8,7 +8,7 @@ use crate::text::bag::{Bag, Entry};
 use crate::text::counts::WordCounts;
 use crate::text::list::{ChunkChange, Posting, split};
 
-/// Changes of a commit in the making.
+/// The changes of a commit that is being made.
 #[derive(Default)]
 pub(crate) struct WordEntries {
     changes: Bag<Change>,
@@ -16,17 +16,18 @@ pub(crate) struct WordEntries {
     n_words: i64,
 }
 
-/// What memory has to take over from a commit.
+/// The changes that memory takes over from a commit.
 #[derive(Default)]
 pub(crate) struct Applied {
-    /// Sorted.
+    /// Sorted by word.
     pub(super) changes: Bag<Change>,
-    /// By how many there are more documents that have words, and more words.
+    /// Growth of the number of documents that have words.
     pub(super) n_documents: i64,
+    /// Growth of the number of words of all documents.
     pub(super) n_words: i64,
 }
 
-/// A word's change in one slot.
+/// The change of one word in one slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Change {
     chunk: u32,
@@ -37,7 +38,7 @@ pub(super) struct Change {
 }
 
 impl WordEntries {
-    /// A slot is given these words.
+    /// Adds the words of a slot's document.
     pub(crate) fn put(&mut self, slot: Slot, words: &WordCounts) {
         let length = words.length;
         if length == 0 {
@@ -48,7 +49,8 @@ impl WordEntries {
         self.n_words += i64::from(length);
     }
 
-    /// A slot loses these words. A `put` that gives it others counts for those it has again.
+    /// Removes the words of a slot's document. If the same commit puts a word into the slot, the
+    /// `put` counts.
     pub(crate) fn remove(&mut self, slot: Slot, words: &WordCounts) {
         let length = words.length;
         if length == 0 {
@@ -68,7 +70,7 @@ impl WordEntries {
         }
     }
 
-    /// Puts the changes into a draft, and returns them for memory.
+    /// Writes the changes to `draft`, and returns them for memory.
     pub(crate) fn draft_into(self, draft: &mut Draft, families: &Families) -> Applied {
         let WordEntries { mut changes, n_documents, n_words } = self;
         changes.sort();

@@ -1,7 +1,7 @@
-//! The documents that have the words of a query, as of one commit.
+//! Posting lists for the words of a query, as of one commit.
 //!
-//! What was held in memory since before that commit is used; everything else is read from the rows of the commit, and
-//! held from then on. Where rows cannot tell, the documents themselves are gone through.
+//! Lists that are cached since before that commit are used. Others are read from the rows of the
+//! commit, and cached. Where the index is incomplete or damaged, all documents are read instead.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -21,16 +21,18 @@ use crate::text::list::{CHUNK, Chunk, List, Posting, split};
 use crate::text::query::{Item, Parsed};
 use crate::text::rank::Totals;
 
-/// What the documents of a commit have of a query's words.
+/// The posting lists of a query, as of one commit.
 pub(crate) struct Asked {
-    /// Those that have a word, and how often the query has it, in the order of the query.
+    /// The posting list of each different word, and how often the query has the word, in the
+    /// query's order.
     pub(crate) lists: Vec<(Arc<List>, usize)>,
     pub(crate) totals: Totals,
-    /// Those that have all words of the query's phrases, though perhaps not side by side. `None` without phrases.
+    /// Documents that have all words of the query's phrases, perhaps not side by side. `None`
+    /// without phrases.
     pub(crate) required: Option<RoaringBitmap>,
 }
 
-/// A word, or what words begin with and the stem of that.
+/// A word, or a beginning of words (`form`) with its stem.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Wanted {
     Word(Box<str>),
@@ -55,7 +57,7 @@ impl Wanted {
 }
 
 impl Live {
-    /// What documents have of the words that are asked for.
+    /// The posting lists of a query's words.
     pub(crate) fn ask(&self, view: &View, parsed: &Parsed, stop: &Stop) -> Result<Asked> {
         let mut counts: Vec<(Wanted, usize)> = Vec::new();
         for wanted in parsed.items.iter().flat_map(Wanted::of) {
@@ -79,7 +81,7 @@ impl Live {
         Ok(Asked { lists, totals, required })
     }
 
-    /// The slots whose documents have all that is asked for, as far as postings tell.
+    /// The slots whose documents have all that `text` asks for, as definite and possible matches.
     pub(crate) fn bounds_of_text(&self, view: &View, text: &str) -> Bounds {
         let parsed = Parsed::new(&self.words.analysis, text);
         let wanted: Vec<Wanted> = parsed.items.iter().flat_map(Wanted::of).collect();
@@ -94,7 +96,7 @@ impl Live {
         }
     }
 
-    /// Lists by postings; `None` if they do not tell.
+    /// Posting lists from the index; `None` if it is incomplete or damaged.
     fn told_lists(&self, view: &View, wanted: &[&Wanted]) -> Option<(Vec<Arc<List>>, Totals)> {
         if !self.words.is_whole(view.commit) {
             return None;
@@ -120,7 +122,7 @@ impl Live {
         Ok(list)
     }
 
-    /// A list, from rows.
+    /// A posting list, read from rows.
     pub(super) fn read_wanted(&self, view: &View, wanted: &Wanted) -> Result<List> {
         match wanted {
             Wanted::Word(word) => self.read_list(view, word),
@@ -128,7 +130,7 @@ impl Live {
         }
     }
 
-    /// The list of a word.
+    /// The posting list of a word, read from rows.
     pub(super) fn read_list(&self, view: &View, word: &str) -> Result<List> {
         let mut chunks = Vec::new();
         self.each_word_row(view, key::word_range(word), |_, chunk, postings| {
@@ -139,8 +141,9 @@ impl Live {
         Ok(List::new(chunks))
     }
 
-    /// The list of all words that begin so, in their form or by their stem, or have this stem. Each counts once, so a
-    /// form does not where its stem does.
+    /// The list of all words that begin with `form`, in their form or by their stem, or that have
+    /// the stem `stem`. An occurrence counts once: the rows of a form are skipped if those of its
+    /// stem count.
     fn read_beginning(&self, view: &View, form: &str, stem: &str) -> Result<List> {
         let mut lists: HashMap<Box<str>, Vec<(u32, Arc<Chunk>)>> = HashMap::new();
         let mut add = |word: &str, chunk, postings: Vec<Posting>| {
@@ -187,13 +190,13 @@ impl Live {
         scanned.map_err(storage("reading words"))?
     }
 
-    /// Lists from going through all documents.
+    /// Posting lists made by reading all documents.
     fn lists_of_documents(&self, view: &View, wanted: &[&Wanted], stop: &Stop) -> Result<(Vec<Arc<List>>, Totals)> {
         let mut gathered: Vec<Vec<(u32, Posting)>> = vec![Vec::new(); wanted.len()];
         let mut totals = Totals::default();
         let (from, to) = key::document_range();
         self.scan(&view.snapshot, (&from, &to), |key, value| {
-            // A document may take long.
+            // Checked for each document, since a long one takes time.
             stop.check()?;
             let (slot, row) = (key::read_document(key)?, DocumentRow::decode(value)?);
             let (mut length, mut n_times) = (0u32, vec![0u16; wanted.len()]);
@@ -211,7 +214,7 @@ impl Live {
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        // Documents come in the order of their slots.
+        // Documents come in the order of their slots, so postings are in order.
         let list = |postings: Vec<(u32, Posting)>| {
             let chunks = postings.chunk_by(|a, b| a.0 == b.0).map(|own| {
                 let postings = own.iter().map(|(_, posting)| *posting).collect();
@@ -223,7 +226,7 @@ impl Live {
     }
 }
 
-/// What the list of all documents says of them.
+/// The totals, computed from the list of the empty word, which has all documents.
 pub(super) fn totals_of(list: &List) -> Totals {
     let lengths = list.chunks().iter().flat_map(|(_, chunk)| chunk.postings()).map(|posting| u64::from(posting.length));
     debug_assert!(list.chunks().iter().all(|(_, chunk)| chunk.postings().len() <= CHUNK as usize));

@@ -1,18 +1,18 @@
-//! The index of words: which slots have which word, and how often.
+//! The full-text index: an inverted index from words to the slots that have them, and how often.
 //!
-//! Postings are written in the batch of the documents they are of, and read as of the commit that a search sees; what
-//! is asked for often is held in memory. All of it is derived: what is not indexed yet, or damaged, is told from the
-//! documents themselves.
+//! Postings are written in the batch of their documents, and read as of the commit that a search
+//! sees. Lists that are asked for are cached. The index is derived data: where it is incomplete or
+//! damaged, searches read the documents instead.
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`entries`] | what a commit changes |
-//! | [`cache`] | what is held in memory |
-//! | [`lookup`] | the documents that have the words of a query |
-//! | [`build`] | indexing documents that were there before |
-//! | [`proof`] | holding postings against documents |
+//! | [`entries`] | the changes of a commit |
+//! | [`cache`] | cached posting lists |
+//! | [`lookup`] | posting lists for the words of a query |
+//! | [`build`] | indexing documents that existed before the index |
+//! | [`proof`] | verifying postings against documents |
 //!
-//! It knows texts, slots and rows of the store, but neither vectors nor how documents are ranked.
+//! It knows texts, slots and rows of the store, but neither vectors nor ranking.
 
 mod build;
 mod cache;
@@ -38,7 +38,7 @@ use crate::text::counts::WordCounts;
 use crate::text::query::Parsed;
 use crate::value::Value;
 
-/// A collection's index of words, as far as it is in memory.
+/// The in-memory part of a collection's full-text index.
 pub(crate) struct Words {
     pub(crate) analysis: Analysis,
     /// Paths of metadata whose strings count as text.
@@ -47,26 +47,26 @@ pub(crate) struct Words {
     is_wanted: bool,
     progress: RwLock<Progress>,
     cache: Cache,
-    /// A row could not be read: nothing is told from postings until they have been made anew.
+    /// Whether a row could not be read. Searches then use no postings until all are rebuilt.
     is_damaged: AtomicBool,
     built: Waiting,
 }
 
-/// How far the index is.
+/// How far the index is built.
 #[derive(Debug, Clone, Copy)]
 struct Progress {
     row: WordsRow,
-    /// From this commit on.
+    /// The commit from which on `row` holds.
     since: Commit,
 }
 
 impl WordsRow {
-    /// Of an index that has everything.
+    /// The row of a complete index.
     pub(crate) fn whole() -> Self {
         WordsRow { analyzer_version: VERSION, cursor: u32::MAX }
     }
 
-    /// Of an index that has nothing.
+    /// The row of an empty index.
     fn nothing() -> Self {
         WordsRow { analyzer_version: VERSION, cursor: 0 }
     }
@@ -77,8 +77,8 @@ impl WordsRow {
 }
 
 impl Words {
-    /// What is known of a collection's words, and room for so many bytes of postings. Without anything known, or where
-    /// it is of other rules, all is made anew.
+    /// An index in the stored state `row`, with a cache of `most_bytes` bytes. Without a state, or
+    /// with one of another analyzer `VERSION`, the index is rebuilt.
     pub(crate) fn new(row: Option<WordsRow>, config: &CollectionConfig, most_bytes: usize) -> Self {
         let row = row.filter(|row| row.analyzer_version == VERSION);
         Words {
@@ -92,7 +92,7 @@ impl Words {
         }
     }
 
-    /// The words of a document, or none where they are not indexed.
+    /// The words of a document; none if words are not indexed.
     pub(crate) fn count(&self, text: Option<&str>, metadata: &Value) -> WordCounts {
         match self.is_wanted {
             true => WordCounts::of(&self.analysis, self.texts(text, metadata)),
@@ -100,7 +100,7 @@ impl Words {
         }
     }
 
-    /// Whether metadata is part of what is indexed.
+    /// Whether metadata is part of the indexed text.
     pub(crate) fn reads_metadata(&self) -> bool {
         self.is_wanted && !self.fields.is_empty()
     }
@@ -109,33 +109,33 @@ impl Words {
         text.into_iter().chain(self.fields.iter().flat_map(|path| strings_of(metadata, path)))
     }
 
-    /// What each of a document's texts is made of, in order.
+    /// The tokens of each of a document's texts, in order.
     pub(crate) fn tokens(&self, row: &DocumentRow) -> Vec<Vec<Token<Box<str>>>> {
         self.texts(row.text.as_deref(), &row.metadata).map(|text| self.analysis.tokens(text)).collect()
     }
 
-    /// Shows what a document's texts are made of, in order.
+    /// Shows the tokens of a document's texts, in order.
     fn each_token(&self, row: &DocumentRow, mut show: impl FnMut(Token<&str>)) {
         let texts = self.texts(row.text.as_deref(), &row.metadata);
         texts.for_each(|text| self.analysis.each_token(text, &mut show));
     }
 
-    /// Whether a document matches a filter, also where that asks for words.
+    /// Whether a document matches a filter, including its conditions on text.
     pub(crate) fn match_filter(&self, filter: &Filter, row: &DocumentRow) -> bool {
         filter.matches_with(&row.metadata, &|text| Parsed::new(&self.analysis, text).is_all_in(&self.tokens(row)))
     }
 
-    /// Takes over what a commit that is not published yet has changed.
+    /// Takes over the changes of a commit that is not published yet.
     pub(crate) fn apply(&self, applied: &Applied, commit: Commit) {
         self.cache.apply(applied, commit);
     }
 
-    /// Whether postings are still being made.
+    /// Whether the index is still being built.
     pub(crate) fn is_building(&self) -> bool {
         self.is_wanted && (self.is_damaged() || !self.progress.read().row.is_whole())
     }
 
-    /// Whether postings tell everything as of a commit.
+    /// Whether postings are complete as of `commit`.
     fn is_whole(&self, commit: Commit) -> bool {
         let progress = *self.progress.read();
         self.is_wanted && !self.is_damaged() && progress.row.is_whole() && progress.since <= commit
@@ -145,17 +145,17 @@ impl Words {
         self.is_damaged.load(Ordering::Acquire)
     }
 
-    /// Where to wait until postings have been made.
+    /// Where callers wait until the index is built.
     pub(crate) fn waiting(&self) -> &Waiting {
         &self.built
     }
 
-    /// Has those who wait look again.
+    /// Wakes waiting callers, so that they look again.
     pub(crate) fn ring(&self) {
         self.built.ring();
     }
 
-    /// Bytes of memory for postings that are held.
+    /// Bytes of memory that cached lists take.
     pub(crate) fn n_bytes(&self) -> usize {
         self.cache.n_bytes()
     }

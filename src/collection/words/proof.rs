@@ -1,6 +1,7 @@
-//! Proving that postings and documents say the same of words, both ways.
+//! Verifies that postings and documents agree on words, both ways.
 //!
-//! Each side is summed up: how many entries there are, and a sum of their hashes that does not depend on their order.
+//! Each side is summed up as the number of its entries, and a sum of their hashes that does not
+//! depend on their order.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::store::words::{WordsRow, read_chunk};
 use crate::store::{View, key, storage};
 use crate::text::list::{CHUNK, List, Posting, split};
 
-/// Entries, summed up.
+/// The number of entries, and the sum of their hashes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Sum {
     n_entries: u64,
@@ -31,8 +32,8 @@ impl Sum {
 }
 
 impl Live {
-    /// Holds every posting against the documents, every document against the postings, and what is held against both.
-    /// The caller sees to it that nothing is committed meanwhile.
+    /// Verifies every posting against the documents, every document against the postings, and
+    /// cached lists against the rows. The caller ensures that nothing is committed meanwhile.
     pub(crate) fn verify_words(&self, source: Source<'_>, view: &View) -> Result<()> {
         let (progress, stored) = (*self.words.progress.read(), source.words()?);
         if !self.words.is_wanted || self.words.is_damaged() {
@@ -90,7 +91,7 @@ impl Live {
 }
 
 impl Source<'_> {
-    /// How far the index of words is; `None` if there is none.
+    /// How far the full-text index is; `None` if there is none.
     pub(crate) fn words(self) -> Result<Option<WordsRow>> {
         let row = self.rocks.get(&self.families.postings, self.snapshot, key::WORDS);
         row.map_err(storage("reading an index"))?.map(|bytes| WordsRow::decode(&bytes)).transpose()

@@ -1,4 +1,4 @@
-//! What postings tell of a filter is never wrong.
+//! Postings never tell anything wrong about a filter.
 
 use super::memory::Index;
 use super::twin::Generator;

@@ -1,4 +1,4 @@
-//! An index of documents, made of nothing but sets.
+//! A reference index of documents, made of sets alone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Of documents in the order of their slots; some paths are left out.
+    /// Indexes documents in the order of their slots, without the `unindexed` paths.
     pub(crate) fn new(documents: &[Value], unindexed: Vec<String>) -> Self {
         let mut index = Index { unindexed, ..Index::default() };
         for (document, slot) in documents.iter().zip(0..) {

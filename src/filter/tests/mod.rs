@@ -1,4 +1,5 @@
-//! Promises of the filter module: what matches, what is refused, and that a slow and obvious twin agrees.
+//! Promises of the filter module: what matches, what is refused, and that a reference
+//! implementation agrees.
 
 use std::slice::from_ref;
 
@@ -17,7 +18,8 @@ use crate::error::Error;
 use crate::limits::{MAX_FILTER_BYTES, MAX_FILTER_DEPTH, MAX_FILTER_NODES, MAX_FILTER_VALUES};
 use crate::value::Value;
 
-/// Checks a filter on documents that match and on documents that do not, as read and as written back.
+/// Checks a filter on documents that match and on documents that do not, as read and as written
+/// back.
 fn check_matches(filter: Json, matching: &[Json], others: &[Json]) {
     let read = Filter::from_json(&filter).unwrap();
     let again: Filter = read.to_string().parse().unwrap();
@@ -144,7 +146,7 @@ fn a_time_without_a_zone_is_in_utc() {
         check_matches(json!({"t": {"$gte": time}}), &[&sames[..], &afters].concat(), &befores);
         check_matches(json!({"t": {"$in": ["x", time]}}), &sames, &befores);
     }
-    // What is no time is a string like any other.
+    // A string that is no time is a string like any other.
     let texts = [
         "2026-01",
         "2026-1-1",
@@ -276,8 +278,7 @@ fn the_builder_makes_what_json_says() {
     }
 }
 
-/// Checks that JSON is refused at a place, for a reason that says all the parts. Checks that two spellings are of one
-/// filter.
+/// Checks that two spellings read as the same filter.
 fn check_same(spelt: Json, usual: Json) {
     assert_eq!(Filter::from_json(&spelt).unwrap().to_json(), Filter::from_json(&usual).unwrap().to_json(), "{spelt}");
 }
@@ -331,6 +332,7 @@ fn groups_of_conditions_are_filters() {
     assert!(matches!(Filter::from_json(&deep), Err(Error::LimitExceeded { .. })));
 }
 
+/// Checks that JSON is refused at a place, for a reason that has all of the parts.
 fn check_refused(filter: Json, place: &str, parts: &[&str]) {
     let Err(Error::InvalidFilter { at, reason }) = Filter::from_json(&filter) else { panic!("{filter} is read") };
     assert_eq!(at, place, "{filter}: {reason}");
@@ -433,7 +435,7 @@ fn check_too_large(filter: crate::error::Result<Filter>, exceeded: usize) {
     );
 }
 
-/// Puts JSON under connectives, each level its own, so that nothing dissolves.
+/// Puts JSON under `levels` connectives. `wrap` gets the level, since equal connectives dissolve.
 fn nested(levels: usize, wrap: impl Fn(usize, Json) -> Json) -> Json {
     (0..levels).fold(json!({"a": 1}), |inner, level| wrap(level, inner))
 }
@@ -457,19 +459,20 @@ fn depth_is_counted_exactly() {
     deepest.to_string().parse::<Filter>().unwrap().check().unwrap();
     check_too_large(Filter::from_json(&nested(MAX_FILTER_DEPTH, alternate)), MAX_FILTER_DEPTH);
     check_too_large(Ok(!deepest.clone()), MAX_FILTER_DEPTH);
-    // The outermost connective is an "$and": another dissolves, an "$or" comes on top, from whichever side.
+    // The outermost connective is an `$and`: another one dissolves, an `$or` on either side adds a
+    // level.
     for filter in [field("c").eq(1) & deepest.clone(), deepest.clone() & field("c").eq(1)] {
         filter.to_string().parse::<Filter>().unwrap().check().unwrap();
     }
     check_too_large(Ok(field("c").eq(1) | deepest.clone()), MAX_FILTER_DEPTH);
     check_too_large(Ok(deepest | field("c").eq(1)), MAX_FILTER_DEPTH);
-    // A negated "$and" is two levels.
+    // A negated `$and` is two levels.
     let negated = |n: usize| (0..n).fold(field("a").eq(1), |filter, _| !(filter & field("b").gt(1)));
     negated((MAX_FILTER_DEPTH - 1) / 2).to_string().parse::<Filter>().unwrap().check().unwrap();
     check_too_large(Ok(negated(MAX_FILTER_DEPTH / 2)), MAX_FILTER_DEPTH);
 }
 
-/// Moves the value in; `json!` would serialise it, and so recurse.
+/// Moves the value in, since `json!` would serialise it, and so recurse.
 fn object(key: &str, value: Json) -> Json {
     Json::Object(Map::from_iter([(key.to_owned(), value)]))
 }

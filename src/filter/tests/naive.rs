@@ -1,4 +1,5 @@
-//! The twin: evaluates a filter as it is written, by recursion, without preparing anything.
+//! The reference implementation: evaluates a filter as it is written, by recursion, without
+//! preparing anything.
 
 use std::cmp::Ordering;
 
@@ -98,7 +99,7 @@ fn compare(a: &Json, b: &Json) -> Option<Ordering> {
     }
 }
 
-/// A time in RFC 3339, or read number by number where it is not: what is left out is put in.
+/// Reads a time in RFC 3339, or number by number with its missing parts put in.
 fn time(text: &str) -> Option<OffsetDateTime> {
     let parse = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
     parse(text).or_else(|| parse(&spelled_out(text)?))
@@ -139,7 +140,7 @@ fn spelled_out(text: &str) -> Option<String> {
     Some(format!("{year}-{month}-{day}T{hour}:{minute}:{second}{zone}"))
 }
 
-/// Takes so many digits that follow a sign.
+/// Takes `n_digits` digits that follow `sign`.
 fn take(rest: &mut &str, sign: &str, n_digits: usize) -> Option<String> {
     let digits = rest.strip_prefix(sign)?.get(..n_digits)?;
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| {

@@ -1,9 +1,9 @@
-//! Filters and documents made at random, for the twin and for an index.
+//! Random filters and documents, for the reference implementation and for an index.
 
 use super::naive::matches;
 use super::*;
 
-/// Makes scalars, documents and filters out of few parts, so that they meet.
+/// Makes scalars, documents and filters of a few parts, so that filters often match.
 pub(super) struct Generator(pub(super) StdRng);
 
 impl Generator {
