@@ -1,4 +1,4 @@
-//! Compiles the one file of C++, against the headers of the RocksDB that is linked.
+//! Compiles the one C++ file against the headers of the linked RocksDB.
 
 use std::env;
 use std::path::PathBuf;

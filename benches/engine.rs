@@ -1,6 +1,6 @@
-//! What RocksDB does by itself in the cases our design leans on, so that an upgrade that changes one of them shows.
+//! Behaviour of RocksDB that our design relies on, so that an upgrade that changes it shows.
 //!
-//! Each line says what was done to a bare RocksDB and what came of it. None of this goes through vectrove.
+//! Each line names an action on a bare RocksDB, and its result. None of this uses vectrove.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use rocksdb::{DB, DBRecoveryMode, IteratorMode, Options, WriteBatch, WriteOption
 
 const N_KEYS: usize = 1_000;
 
-/// What is done to a log.
+/// The change made to a log.
 type Damage = fn(&mut Vec<u8>);
 
 fn main() {
@@ -156,7 +156,7 @@ fn after_lock_closed() -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let db = DB::open(&create(), folder.path()).expect("opens");
     drop(fs::File::open(folder.path().join("LOCK")).expect("the lock's file"));
-    // The lock belongs to the process: ask from another one.
+    // The lock belongs to the process, so another one has to ask.
     let path = folder.path().join("LOCK");
     let asked = std::process::Command::new("python3")
         .args(["-c", "import fcntl,sys\ntry: fcntl.lockf(open(sys.argv[1],'r+'),fcntl.LOCK_EX|fcntl.LOCK_NB); print('a second process gets the lock')\nexcept OSError: print('still locked')"])

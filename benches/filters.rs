@@ -1,9 +1,9 @@
-//! Filtered search in every cell: how many documents match, whether they lie where the query does, and how the filter
-//! is put; what an index of metadata costs to keep; counts and facets.
+//! Filtered search in each cell: by the share of matching documents, their place relative to the
+//! query, and the form of the filter. Also the cost of a metadata index, counts and facets.
 //!
-//! `cargo bench --bench filters [-- cells [50% | 20% | …] | postings | counts] [--json]`. Works on all rows of the data
-//! set that `VECTROVE_DATA` names, or on the sample. A cell's rate is told with its recall, against unfiltered searches
-//! for the same queries at the same moment.
+//! `cargo bench --bench filters [-- cells [50% | 20% | …] | postings | counts] [--json]`. Works on
+//! all rows of the data set that `VECTROVE_DATA` names, or on the sample. A cell's rate is printed
+//! with its recall, beside unfiltered searches for the same queries at the same moment.
 
 mod common;
 
@@ -19,16 +19,16 @@ use common::median;
 
 /// Parts of all documents that match.
 const SHARES: [f64; 9] = [0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.001, 0.0001];
-/// Hits that are asked for.
+/// Hits of each search.
 const K: usize = 10;
 /// Places that sets of matching documents are drawn around.
 const N_ANCHORS: usize = 4;
-/// Queries around each of them.
+/// Queries around each anchor.
 const N_QUERIES: usize = 16;
-/// Times that the queries of a cell are asked.
+/// Rounds of the queries in a cell.
 const N_ROUNDS: usize = 5;
 
-/// Where the documents that match lie.
+/// Where matching documents lie.
 #[derive(Clone, Copy, PartialEq)]
 enum Lie {
     Anywhere,
@@ -97,7 +97,8 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// A collection whose documents say how near to each anchor they are, and the queries around the anchors.
+/// A collection whose documents hold their rank by nearness to each anchor, and queries around the
+/// anchors.
 struct World {
     _db: Database,
     packages: Collection,
@@ -139,7 +140,7 @@ impl World {
     }
 
     fn cells(&self, shares: &[f64], is_json: bool) {
-        // What comparing takes is measured by the first search.
+        // The first search measures the cost of comparisons.
         self.run(&self.queries[0], None, None);
         let (mut least_recall, mut least_ratio) = (1.0f64, f64::INFINITY);
         for &share in shares {
@@ -209,7 +210,7 @@ impl World {
         }
     }
 
-    /// Asks all queries, one after the other; returns the seconds that took, and the hits.
+    /// Runs all queries, one after the other; returns the seconds, and the hits.
     fn run(&self, queries: &[Vec<f32>], filter: Option<&Filter>, way: Option<Way>) -> (f64, Vec<Hits>) {
         let start = Instant::now();
         let hits = queries.iter().map(|query| {
@@ -264,7 +265,7 @@ struct Cell {
     n_short: usize,
 }
 
-/// For each row how many others are nearer to an anchor.
+/// For each row, the number of rows that are nearer to an anchor.
 fn places_by_nearness(rows: &[common::Row], anchor: &[f32]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     let near: Vec<f32> = rows.iter().map(|row| dot(&row.vector, anchor)).collect();
@@ -274,9 +275,9 @@ fn places_by_nearness(rows: &[common::Row], anchor: &[f32]) -> Vec<usize> {
     places
 }
 
-/// A place for each row that has nothing to do with any vector.
+/// A place for each row that is independent of all vectors.
 fn shuffled(row: usize, n_rows: usize) -> usize {
-    // A prime that divides no number of rows in use.
+    // A prime that divides no number of rows used here.
     row * 48_271 % n_rows
 }
 
@@ -288,7 +289,7 @@ fn lies_in(lie: Lie, near: usize, shuffled: usize, n_matching: usize, n: usize) 
     }
 }
 
-/// What a document says of itself, so that every cell has its filter.
+/// The metadata of a document, which has a field for the filter of each cell.
 fn marks(near: &[usize], shuffled: usize, n: usize) -> Map<String, Json> {
     let mut marks = Map::new();
     let mut terms = Vec::new();
@@ -343,7 +344,7 @@ fn recall(truth: &[Hits], found: &[Hits]) -> f64 {
     truth.iter().zip(found).map(of).sum::<f64>() / truth.len() as f64
 }
 
-/// What an import writes and takes with the index of metadata and without.
+/// Bytes and time of an import with and without the metadata index.
 fn postings(folder: &std::path::Path, rows: &[common::Row], is_json: bool) {
     let import = |is_indexed: bool, round: usize| {
         let config = CollectionConfig::new(rows[0].vector.len());

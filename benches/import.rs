@@ -1,7 +1,8 @@
 //! Batched import, beside a bare RocksDB that writes the same bytes in the same run.
 //!
-//! Prints documents per second of both and their ratio, and bytes written per document by the operating system's count,
-//! from opening an empty folder until it is closed. Rounds are interleaved; figures are medians.
+//! Prints documents per second of both and their ratio, and bytes written per document by the
+//! operating system's count, from opening an empty folder until it is closed. Rounds are
+//! interleaved; figures are medians.
 
 mod common;
 
@@ -45,7 +46,7 @@ fn measure(rows: &[Row], import: impl Fn(&Path, &[Row]) -> f64) -> Round {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let before = written_bytes();
     let seconds = import(folder.path(), rows);
-    // What is still in the page cache counts when it goes to disk; `sync` makes it go.
+    // Data in the page cache counts once it is written to disk; `sync` writes it.
     let _ = std::process::Command::new("sync").status();
     let written = before.zip(written_bytes()).map_or(f64::NAN, |(before, after)| (after - before) as f64);
     Round { documents_per_second: rows.len() as f64 / seconds, written_per_document: written / rows.len() as f64 }
@@ -54,7 +55,7 @@ fn measure(rows: &[Row], import: impl Fn(&Path, &[Row]) -> f64) -> Round {
 /// Seconds for the batches; closing is not counted.
 fn import_ours(folder: &Path, rows: &[Row]) -> f64 {
     let db = Database::open(folder.join("db")).expect("opens");
-    // What writing takes; what linking takes, `vectrove bench` shows.
+    // Measures writing; `vectrove bench` measures linking.
     let config = CollectionConfig::new(rows[0].vector.len()).index(Index::Flat);
     let collection = db.create_collection("packages", config).expect("is created");
     let documents: Vec<Document> = rows.iter().map(document).collect();
@@ -77,7 +78,8 @@ fn document(row: &Row) -> Document {
     Document::new(row.vector.as_slice()).id(&row.id).text(&row.text).metadata(metadata)
 }
 
-/// The least that stores the same: three rows a document, one synced batch a thousand.
+/// The least that stores the same: three rows for each document, one synced batch for each
+/// thousand.
 fn import_bare(folder: &Path, rows: &[Row]) -> f64 {
     let mut options = RocksOptions::default();
     options.create_if_missing(true);

@@ -1,8 +1,8 @@
-//! The kernels of each instruction set this machine has: what one row costs.
+//! The kernels of each instruction set of this machine: the cost of one row.
 //!
-//! Floats stand beside `simsimd`, which sums in single precision as they do. Rows of codes are met in random order,
-//! once from the nearest cache and once from far more memory than that. Kernels are no part of the interface, so that
-//! their folder is compiled into this program.
+//! Float kernels are compared with `simsimd`, which sums in single precision too. Rows of codes are
+//! read in random order, once from the nearest cache and once from far more memory. Kernels are not
+//! public, so this program compiles their folder.
 #![expect(unsafe_code, reason = "block kernels take raw pointers")]
 
 #[path = "../src/distance/mod.rs"]
@@ -23,7 +23,7 @@ use simsimd::SpatialSimilarity;
 
 use crate::distance::{BlockKernel, Isa, Kernel, Kernels};
 
-/// Rows a search hands over at once: as many as a node of the graph has neighbours.
+/// Rows of one call of a kernel: as many as a node of the graph has neighbours.
 const BATCH: usize = 32;
 
 /// A cache line. Rows begin at one.
@@ -31,7 +31,7 @@ const BATCH: usize = 32;
 #[repr(align(64))]
 struct Line<T>(T);
 
-/// Rows of codes, and the order they are met in.
+/// Rows of codes, and the order in which they are read.
 struct Rows {
     lines: Vec<Line<[u8; 64]>>,
     order: Vec<*const u8>,
@@ -48,7 +48,7 @@ impl Rows {
         Rows { lines, order }
     }
 
-    /// Times a kernel over so many rows.
+    /// Times a kernel over `n_rows` rows.
     fn time(&self, kernel: BlockKernel, query: &[i8], n_rows: u64) -> Duration {
         assert_eq!(self.order.len() % BATCH, 0, "only whole batches, of {} lines", self.lines.len());
         let mut sums = [0; BATCH];
@@ -67,7 +67,7 @@ impl Rows {
 struct Metric {
     name: &'static str,
     ours: fn(&Kernels) -> Kernel,
-    /// `None` comes from a metric they do not have.
+    /// `None` for a metric that `simsimd` does not have.
     theirs: fn(&[f32], &[f32]) -> Option<f64>,
 }
 

@@ -1,14 +1,16 @@
-//! Whether memory comes back: what a process has resident while documents come and go, and what `stats` says of it.
+//! Whether memory is given back: resident memory while documents come and go, and the account of
+//! `stats`.
 //!
-//! `cargo bench --bench memory -- [PART…]`, the first three parts by default, each in a process of its own:
+//! `cargo bench --bench memory -- [PART…]`, the first three parts by default, each in a process of
+//! its own:
 //!
 //! - `rounds`: the data set is loaded, then a tenth of it replaced, again and again;
 //! - `opened`: 117,000 documents are opened and searched, with exact vectors in memory and mapped;
 //! - `window`: documents pass through a window of 5,000;
 //! - `texts`: texts of 4 MiB are inserted, and the same rows written to a bare RocksDB.
 //!
-//! Environment variables change sizes: `ROWS` documents (57,829; 117,000; 1,500,000; 20), `ROUNDS` (20). `FOLDER` is
-//! where the database to be opened is made once and left.
+//! Environment variables change sizes: `ROWS` documents (57,829; 117,000; 1,500,000; 20), `ROUNDS`
+//! (20). `FOLDER` is where the database to be opened is made once and left.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -39,7 +41,7 @@ const TEXT_BYTES: usize = 4 << 20;
 const N_WORDS: usize = 700_000;
 
 fn main() {
-    // Cargo says `--bench` to every benchmark.
+    // Cargo passes `--bench` to each benchmark.
     let parts: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => ["rounds", "opened", "window"].into_iter().for_each(run),
@@ -59,7 +61,7 @@ fn main() {
     }
 }
 
-/// Runs a part in a process of its own, so that it begins with the memory of a fresh one.
+/// Runs a part in a process of its own, so that it begins with fresh memory.
 fn run(part: &str) {
     let program = std::env::current_exe().expect("this program");
     let status = Command::new(program).arg(part).status().expect("starts");
@@ -71,7 +73,7 @@ fn size(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, number)
 }
 
-/// What a process has resident, and since when.
+/// Resident memory at the beginning.
 struct Watch {
     at_start: u64,
     began: Instant,
@@ -82,8 +84,8 @@ impl Watch {
         Watch { at_start: resident_bytes().unwrap_or(0), began: Instant::now() }
     }
 
-    /// Prints what is resident, and the share of what came since the beginning that `stats` accounts for. Returns the
-    /// resident MiB.
+    /// Prints the resident MiB, and the share of their growth that `stats` accounts for. Returns
+    /// the resident MiB.
     fn print(&self, what: &str, db: &Database) -> f64 {
         let stats = db.stats().expect("is open");
         let resident = resident_bytes().unwrap_or(0);
@@ -105,7 +107,7 @@ impl Watch {
     }
 }
 
-/// Bytes of memory that figures speak of.
+/// Bytes of memory that `stats` accounts for.
 fn accounted(stats: &Stats) -> u64 {
     let collections = stats.collections.iter().map(|collection| collection.memory_bytes + collection.mapped_bytes);
     stats.engine_memory_bytes + collections.sum::<usize>() as u64
@@ -126,7 +128,7 @@ fn near(vector: &[f32], rng: &mut StdRng) -> Vec<f32> {
 
 fn settle(collection: &Collection) {
     collection.wait_indexed().expect("is linked");
-    // What goes on in the background by itself has had its turn.
+    // Background work has run by now.
     std::thread::sleep(std::time::Duration::from_secs(3));
 }
 
@@ -137,7 +139,7 @@ fn rounds() {
     let (folder, mut rng) = (tempfile::tempdir().expect("a folder"), StdRng::seed_from_u64(7));
     let db = Database::open_with(folder.path().join("db"), options()).expect("opens");
     let collection = db.create_collection(NAME, CollectionConfig::new(rows[0].vector.len())).expect("is created");
-    // What reading the rows has freed is not counted as there.
+    // Memory freed after reading the rows must not count as resident.
     db.vacuum().run().expect("is vacuumed");
     let watch = Watch::begin();
     for batch in rows.chunks(BATCH) {
@@ -145,7 +147,7 @@ fn rounds() {
     }
     settle(&collection);
     watch.print("loaded", &db);
-    // What work under way keeps for later depends on the moment: it is compared without.
+    // Memory that running work keeps for later depends on the moment, so it is given back first.
     db.vacuum().run().expect("is vacuumed");
     let first = watch.print("vacuumed", &db);
     for round in 1..=n_rounds {
@@ -211,7 +213,7 @@ fn opened_folder() -> PathBuf {
     std::env::var_os("FOLDER").map_or_else(|| std::env::temp_dir().join("vectrove-memory"), PathBuf::from)
 }
 
-/// Makes the database to be opened, unless it is there.
+/// Creates the database to be opened, unless it exists.
 fn make_opened() {
     if !opened_folder().exists() {
         run("make");
@@ -246,7 +248,7 @@ fn opened(residency: Residency) {
     watch.print("after 1,000 searches", &db);
 }
 
-/// The text of a document: words, some of which only it has.
+/// The text of a document: words, some of which occur in no other text.
 fn text(rng: &mut StdRng) -> String {
     let mut text = String::with_capacity(TEXT_BYTES);
     while text.len() < TEXT_BYTES - 8 {
@@ -276,7 +278,7 @@ fn texts() {
     report_files(folder.path());
 }
 
-/// Writes what is about the same rows: a text, and for each of its words a key and a few bytes.
+/// Writes about the same rows: a text, and for each of its words a key and a few bytes.
 fn bare_texts() {
     let n_documents = size("ROWS", 20);
     println!("texts: the same in a bare RocksDB");

@@ -1,13 +1,15 @@
-//! Searches in a namespace beside searches in a collection of its own with the same documents, both in one run, by
-//! turns.
+//! Searches in a namespace beside searches in a collection of its own with the same documents, both
+//! in one run, by turns.
 //!
-//! `cargo bench --bench namespaces [-- equal | zipf | tiny … --rows N --k N … --batch N --pairs N --json]`. `equal`
-//! shares the rows among `k` namespaces of one size, by turns and in blocks; `zipf` among 1,000 by a skewed draw; `tiny`
-//! asks in 100,000 namespaces of at most ten documents. One commit inserts `--batch` documents, 1,000 by default. Then
-//! half of a namespace's documents are deleted, whole clusters of them, and the same is asked at once. Rows are those of
-//! the data set that `VECTROVE_DATA` names, or 200,000 of 128 components in clusters. Rates are of one thread, for hits
-//! with ids and scores; recall is held against exact searches. Of ratios the median is told and the interval that holds
-//! 95 % of the medians of resampled pairs.
+//! `cargo bench --bench namespaces [-- equal | zipf | tiny … --rows N --k N … --batch N --pairs N
+//! --json]`. `equal` shares the rows among `k` namespaces of one size, by turns and in blocks.
+//! `zipf` shares them among 1,000 by a skewed draw. `tiny` searches 100,000 namespaces of at most
+//! ten documents. One commit inserts `--batch` documents, 1,000 by default. Then half of a
+//! namespace's documents, in whole clusters, are deleted, and the same searches run at once. Rows
+//! are those of the data set that `VECTROVE_DATA` names, or 200,000 of 128 components in clusters.
+//! Rates are of one thread, for hits with ids and scores. Recall is measured against exact
+//! searches. A ratio is printed as its median, with the interval that holds 95 % of the medians of
+//! resampled pairs.
 
 mod common;
 
@@ -19,12 +21,12 @@ use vectrove::{Collection, CollectionConfig, Database, Document, Durability, Hit
 
 use common::median;
 
-/// Hits that are asked for.
+/// Hits of each search.
 const K: usize = 10;
 const N_QUERIES: usize = 100;
-/// How often each is asked in a round.
+/// Searches for each query in a round.
 const N_TIMES: usize = 5;
-/// Places that rows are told apart by: those that are nearest to the same one are a cluster.
+/// Pivots that define clusters: rows nearest to the same pivot are one cluster.
 const N_PIVOTS: usize = 16;
 const SIZES: [usize; 4] = [2, 10, 100, 1_000];
 const SEED: u64 = 7;
@@ -147,7 +149,7 @@ fn normals(random: &mut StdRng, n: usize) -> Vec<f32> {
     (0..n).map(|_| (0..12).map(|_| random.random_range(-0.5..0.5f32)).sum()).collect()
 }
 
-/// A namespace for each of `n` rows, of which the one numbered `i` has a share of about `1 / (i + 1)`.
+/// A namespace for each of `n` rows; number `i` gets a share of about `1 / (i + 1)`.
 fn skewed(n: usize, n_namespaces: usize) -> Vec<usize> {
     let mut random = StdRng::seed_from_u64(SEED);
     let mut sums = Vec::with_capacity(n_namespaces);
@@ -172,14 +174,14 @@ impl Place {
         way.map_or(search.clone(), |way| search.way(way)).run().expect("finds")
     }
 
-    /// Takes note of the distances of the nearest.
+    /// Stores the distances of the true neighbours.
     fn learn(&mut self, queries: &[Vec<f32>]) {
         let distances =
             |query: &Vec<f32>| self.search(query, Some(Way::Exact)).iter().map(|hit| hit.distance).collect();
         self.exact = queries.iter().map(distances).collect();
     }
 
-    /// Seconds for a search, and the share of the nearest that were found.
+    /// Seconds for a search, and its recall.
     fn ask(&self, queries: &[Vec<f32>]) -> (f64, f64) {
         let began = Instant::now();
         let mut found: Vec<Hits> = Vec::new();
@@ -249,7 +251,7 @@ fn tell(name: &str, size: usize, pair: &mut [Place; 2], queries: &[Vec<f32>], as
     if size == 0 {
         return;
     }
-    // The first few are asked before anything is learned: where documents were deleted, that was a moment ago.
+    // The first few searches run before the truth is computed, right after documents were deleted.
     pair.iter_mut().for_each(|place| place.learn(queries));
     let (mut times, mut recalls) = ([const { Vec::new() }; 2], [0.0; 2]);
     let mut ratios = Vec::new();
@@ -280,7 +282,7 @@ fn tell(name: &str, size: usize, pair: &mut [Place; 2], queries: &[Vec<f32>], as
     );
 }
 
-/// Which ways were taken, and how often.
+/// The ways that were taken, and how often.
 fn ways(routes: Vec<Route>) -> String {
     let count = |way: Way| routes.iter().filter(|route| route.way == way).count();
     let told = [(Way::Exact, "exact"), (Way::Codes, "codes"), (Way::Graph, "graph")].map(|(way, name)| {

@@ -1,7 +1,8 @@
-//! What a change costs: rates of searches, counts and inserts, with the recall and the work of the searches, as JSON.
+//! The effect of a change: rates of searches, counts and inserts, with the recall and the work of
+//! the searches, as JSON.
 //!
-//! One run says little. `benches/pairs.py BEFORE AFTER` runs two builds of this program in turn, and tells their
-//! ratios.
+//! One run is not enough. `benches/pairs.py BEFORE AFTER` runs two builds of this program in turn,
+//! and prints their ratios.
 
 mod common;
 
@@ -13,7 +14,7 @@ use vectrove::{Collection, CollectionConfig, Database, Document, Durability, Nam
 const N_DOCUMENTS: usize = 20_000;
 const N_NAMESPACES: usize = 20;
 const N_INSERTS: usize = 4_000;
-/// Queries that are asked in turn, and how often each is.
+/// Number of queries, which are searched in turn.
 const N_QUERIES: usize = 400;
 const N_ROUNDS: usize = 8;
 const N_COUNTS: usize = 20_000;
@@ -23,7 +24,7 @@ fn document(row: &common::Row) -> Document {
     Document::new(row.vector.as_slice()).id(&row.id).metadata(metadata)
 }
 
-/// How often a second something is done, in the fastest of three rounds.
+/// Runs of `work` a second, in the fastest of three rounds.
 fn rate(n: usize, mut work: impl FnMut(usize)) -> f64 {
     let mut round = || {
         let began = Instant::now();
@@ -40,7 +41,7 @@ fn searches(namespace: &Namespace, queries: &[Vec<f32>]) -> f64 {
     })
 }
 
-/// Recall at 10, and the work that searches take, which does not depend on the machine.
+/// Recall at 10, and the work of the searches, which does not depend on the machine.
 fn work(collection: &Collection, queries: &[Vec<f32>]) -> Map<String, Json> {
     let (mut n_found, mut n_visited, mut n_hops, mut n_scanned) = (0, 0, 0, 0);
     for query in queries {

@@ -1,9 +1,11 @@
-//! Recall and rate of the default search on data sets that codes or graphs find awkward, beside hnswlib's recall.
+//! Recall and rate of the default search on data sets that codes or graphs find awkward, beside
+//! hnswlib's recall.
 //!
-//! `cargo bench --bench shapes [-- NAME … --rows N --queries N --fbin FOLDER --json --list]`. Without `--rows` each set
-//! has 100, 500, 2,000 rows and its own number. `--fbin` writes the sets instead, as `NAME.base.fbin` and
-//! `NAME.query.fbin`. hnswlib has `m` 16, `ef_construction` 200 and `ef` 68, the defaults for ten hits here. Rates are
-//! of one thread, for hits with ids and scores.
+//! `cargo bench --bench shapes [-- NAME … --rows N --queries N --fbin FOLDER --json --list]`.
+//! Without `--rows` each set has 100, 500, 2,000 rows and its own number. `--fbin` writes the sets
+//! instead, as `NAME.base.fbin` and `NAME.query.fbin`. hnswlib has `m` 16, `ef_construction` 200
+//! and `ef` 68, the defaults for ten hits here. Rates are of one thread, for hits with ids and
+//! scores.
 
 #[path = "common/shapes/mod.rs"]
 mod shapes;

@@ -1,10 +1,12 @@
-//! What replacing codes costs a stream whose distribution moves: clusters far apart, one after the other.
+//! The cost of replacing codes, for a stream whose distribution moves: clusters far apart, one
+//! after the other.
 //!
-//! One thread inserts singly, another searches among the newest 1,000 all the while. After each 1,000 inserts the
-//! default search is held against the exact one. The same stream runs with codes replaced and with codes kept, or, to
-//! tell the machine's noise, twice alike. All options are numbers: `--each N` inserts into each of `--clusters N`,
-//! `--apart N` spreads between clusters, `--dimension N`, spread along `--rank N` directions, `--pace N` microseconds
-//! from one insert to the next, `--pairs N` runs each.
+//! One thread inserts singly, while another searches among the newest 1,000. After each 1,000
+//! inserts the default search is compared with the exact one. The same stream runs with codes
+//! replaced and with codes kept, or twice alike to measure the machine's noise. All options are
+//! numbers: `--each N` inserts into each of `--clusters N`, `--apart N` spreads between clusters,
+//! `--dimension N`, spread along `--rank N` directions, `--pace N` microseconds from one insert to
+//! the next, `--pairs N` runs each.
 
 #[path = "common/shapes/mod.rs"]
 mod shapes;
@@ -16,14 +18,14 @@ use std::time::{Duration, Instant};
 use shapes::Dice;
 use vectrove::{CodeStats, Collection, CollectionConfig, Database, Document, Durability, Metric, Options};
 
-/// Inserts after which recall is measured, and the newest that are searched for.
+/// Inserts between two measurements of recall, which search for the newest `STEP` rows.
 const STEP: usize = 1_000;
 /// Queries that recall is measured by, hits of each, and queries of the thread that searches.
 const N_QUERIES: usize = 100;
 const N_HITS: usize = 10;
-/// The part of a cluster's spread that is in all components, not along its few directions.
+/// Spread of a cluster in all components, as a part of its spread along its few directions.
 const NOISE: f64 = 0.1;
-/// How far a query lies from the row that it is made of, in spreads.
+/// Distance of a query from its row, in spreads.
 const BESIDE: f64 = 0.5;
 /// Bars: recall after each step, mean latency of inserts, p99 of searches, and replacements.
 const LEAST_RECALL: f64 = 0.98;
@@ -37,9 +39,9 @@ struct Size {
     n_each: usize,
     apart: f64,
     dimension: usize,
-    /// Directions that clusters are spread along.
+    /// Directions along which clusters are spread.
     rank: usize,
-    /// Microseconds from one insert to the next; 0 is as fast as can be.
+    /// Microseconds from one insert to the next; 0 for full speed.
     pace: u64,
 }
 
@@ -50,14 +52,14 @@ struct Stream {
     queries: Vec<Vec<f32>>,
 }
 
-/// What there is after some inserts.
+/// The state after some inserts.
 struct Step {
     recall: f64,
     codes: CodeStats,
     tail_length: usize,
 }
 
-/// What came of a run.
+/// The figures of a run.
 #[derive(Default)]
 struct Run {
     steps: Vec<Step>,
@@ -65,14 +67,15 @@ struct Run {
     inserts: Vec<u64>,
     searches: Vec<u64>,
     seconds: f64,
-    /// What there is once all is linked.
+    /// The codes once all is linked.
     end: String,
 }
 
 impl Stream {
     fn draw(size: Size) -> Self {
         let mut dice = Dice::new(shapes::SEED);
-        // Two random directions lie √2 lengths apart, and a spread is √dimension: that of a cluster in all components.
+        // Two random directions lie √2 lengths apart. The unit is √dimension: the spread of a
+        // cluster in all components.
         let scale = size.apart / 2f64.sqrt();
         let directions: Vec<Vec<f64>> = (0..size.rank).map(|_| dice.normals(size.dimension)).collect();
         let spread = |dice: &mut Dice, by: f64| -> Vec<f64> {
@@ -132,7 +135,8 @@ impl Stream {
                     let began = Instant::now();
                     search(&collection, query, false);
                     searches.push(began.elapsed().as_nanos() as u64);
-                    // An agent asks now and then: it leaves a core to others.
+                    // Searches come now and then, as from an agent, and leave a core to other
+                    // threads.
                     std::thread::sleep(Duration::from_micros(500));
                 }
                 searches
@@ -151,7 +155,7 @@ impl Stream {
             }
             if (n + 1) % STEP == 0 {
                 seconds += began.elapsed().as_secs_f64();
-                // Measuring takes no one's time.
+                // Measuring must not slow down the two threads.
                 let _still = pauses.write();
                 let stats = &db.stats().expect("stats").collections[0];
                 let (codes, tail_length) = (stats.codes.expect("codes"), stats.tail_length);
@@ -286,7 +290,7 @@ fn main() {
         size.n_clusters, size.n_each, size.apart, size.dimension, size.pace
     );
     for pair in 0..option("pairs", 1) {
-        // The second goes first every other time.
+        // Each second time, the other run goes first.
         let first = stream.run(pair % 2 == 0);
         let second = stream.run(pair % 2 == 1);
         let (adapting, kept) = if pair % 2 == 0 { (first, second) } else { (second, first) };

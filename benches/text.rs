@@ -1,10 +1,11 @@
-//! Searches by words, and by words and a vector: how long they take, whether their scores are BM25's, and what is found
-//! by both that neither side finds. What indexing words takes.
+//! Searches in words, and by words and a vector: latency, BM25 scores, hits that only both find
+//! together, and the cost of indexing words.
 //!
-//! `cargo bench --bench text [-- words | both | index | large | dump FOLDER] [--json]`. All but `large` work on all
-//! rows of the data set that `VECTROVE_DATA` names. `index` says what indexing them takes, in time and on disk. `large`
-//! writes the largest texts that there may be, and the same rows to a bare RocksDB. `dump` writes words, queries and
-//! scores for `benches/reference.py`, which holds them against another implementation.
+//! `cargo bench --bench text [-- words | both | index | large | dump FOLDER] [--json]`. All but
+//! `large` work on all rows of the data set that `VECTROVE_DATA` names. `index` measures the time
+//! and disk space of indexing them. `large` writes the largest texts that are admitted, and the
+//! same rows to a bare RocksDB. `dump` writes words, queries and scores for `benches/reference.py`,
+//! which compares them with another implementation.
 
 mod common;
 
@@ -23,9 +24,9 @@ use vectrove::{
 
 use common::Row;
 
-/// Queries that are asked.
+/// Number of queries.
 const N_QUERIES: usize = 200;
-/// Hits that are asked for.
+/// Hits of each search.
 const K: usize = 10;
 
 fn main() {
@@ -68,7 +69,7 @@ fn main() {
     }
 }
 
-/// What indexing all texts takes beyond storing them, in documents of one component.
+/// Cost of indexing all texts, beyond storing them, in documents of one component.
 fn index(rows: &[Row], is_json: bool) {
     let plain = CollectionConfig::new(1).index(Index::Flat);
     let english = Analyzer::new().stem(Language::English).stop_words(Language::English);
@@ -97,7 +98,7 @@ fn folder_bytes(folder: &Path) -> u64 {
     entries.filter_map(|entry| entry.metadata().ok()).map(|file| file.len()).sum()
 }
 
-/// Texts of the largest size that is indexed, and the words of each, hardly any of which another has.
+/// Number of texts of the largest size. Hardly any word occurs in two of them.
 const N_LARGE: u64 = 20;
 const N_WORDS: usize = 699_000;
 
@@ -112,7 +113,8 @@ fn large_text(number: u64) -> String {
     text
 }
 
-/// The largest texts, one by one; and the same rows in their order, as puts of a bare RocksDB, one batch for each text.
+/// The largest texts, one by one; and the same rows in their order, as puts of a bare RocksDB, one
+/// batch for each text.
 fn large(is_json: bool) {
     const MIB: f64 = (1 << 20) as f64;
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -160,13 +162,13 @@ fn large(is_json: bool) {
     }
 }
 
-/// Words as the reference takes text apart too: letters, digits and underscores.
+/// Words as the reference splits text too: letters, digits and underscores.
 fn split(text: &str) -> Vec<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     words.map(str::to_lowercase).collect()
 }
 
-/// Three words each, from texts that are not among the rows.
+/// Three words of each text that is not among the rows.
 fn three_words() -> Vec<String> {
     let texts = common::query_rows();
     let three = |row: &Row| {
@@ -207,7 +209,7 @@ fn words(packages: &Collection, n_documents: usize, is_json: bool) {
     }
 }
 
-/// What packages of one origin are called: without what stands for a part or a version of it.
+/// The name of packages of one origin, without the part or version.
 fn stem(name: &str) -> &str {
     const PARTS: [&str; 12] = [
         "-dev",
@@ -232,8 +234,8 @@ fn stem(name: &str) -> &str {
     if shorter.is_empty() { name } else { shorter }
 }
 
-/// How many relatives of a package that is not among the rows are found, by its name and by its embedding. Relatives
-/// are those whose names have the same stem.
+/// Relatives found of a package that is not among the rows, by its name and by its embedding.
+/// Relatives have names with the same stem.
 fn both(packages: &Collection, rows: &[Row], is_json: bool) {
     let mut families: HashMap<&str, HashSet<DocId>> = HashMap::new();
     rows.iter().for_each(|row| _ = families.entry(stem(&row.id)).or_default().insert(DocId::from(&*row.id)));
@@ -280,7 +282,7 @@ fn both(packages: &Collection, rows: &[Row], is_json: bool) {
     }
 }
 
-/// Writes what another implementation needs to score the same queries, and the scores.
+/// Writes the input and the scores for another implementation.
 fn dump(packages: &Collection, rows: &[Row], folder: &Path) {
     std::fs::create_dir_all(folder).expect("a folder to write to");
     let file = |name: &str| BufWriter::new(File::create(folder.join(name)).expect("a file to write to"));

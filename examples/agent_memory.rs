@@ -1,7 +1,8 @@
 //! Two agents remember and recall at the same time, each in a namespace of its own.
 //!
-//! `cargo run --release --example agent_memory [FOLDER]`. Given a folder, kill it as you like and run it again: every
-//! memory that was reported as stored is there, and the agents go on after it.
+//! `cargo run --release --example agent_memory [FOLDER]`. With a folder, kill the program at any
+//! time and run it again: each memory that was reported as stored is there, and the agents continue
+//! after it.
 
 use std::thread;
 
@@ -35,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         agents.into_iter().try_for_each(|agent| agent.join().expect("an agent panicked"))
     })?;
 
-    // What one agent knows, the other does not: these are answers from each one's own memories.
+    // An agent finds only its own memories: what one knows, the other does not.
     for (name, agent) in [("ada", &ada), ("bob", &bob)] {
         println!("\n{name} holds {} memories", agent.count(None)?);
         recall(agent, "what happened to the billing deployment?", field("kind").eq("event"))?;
@@ -47,11 +48,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Stores memories one by one, as they come, and looks back after each. Every other one is this agent's.
+/// Stores memories one by one, and looks back after each. Half of the memories are this agent's.
 fn live(name: &str, agent: &Namespace, first: usize) -> Result<()> {
     for (step, (kind, at, text)) in MEMORIES.into_iter().enumerate().skip(first).step_by(2) {
         let document = Document::new(embed(text)).id(step as u64).text(text);
-        // Returns when it is on the disk; the id makes storing it again after a crash harmless.
+        // Returns once the write is on disk. The id makes a second write after a crash harmless.
         let receipt = agent.upsert(document.metadata(json!({"kind": kind, "at": at, "step": step})))?;
         let before = agent.search(embed(text)).limit(1).filter(field("step").lt(step)).run()?;
         let reminder = before.first().map_or("nothing yet", |hit| hit.text.as_deref().unwrap_or_default());
@@ -73,8 +74,9 @@ fn recall(agent: &Namespace, question: &str, filter: Filter) -> Result<()> {
     Ok(())
 }
 
-/// A stand-in for an embedding model: it counts the text's runs of three letters in hashed places. Texts that share
-/// words come out near each other; texts that share only meaning do not. Use a real model in a real program.
+/// A stand-in for an embedding model: it counts the text's runs of three letters in hashed places.
+/// Texts that share words come out near each other; texts that share only meaning do not. Use a
+/// real model in a real program.
 fn embed(text: &str) -> Vec<f32> {
     let letters: Vec<char> = format!("  {}  ", text.to_lowercase()).chars().collect();
     let mut vector = vec![0.0; DIMENSION];

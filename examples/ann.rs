@@ -1,7 +1,7 @@
-//! Chooses the settings of a collection from what searches find and take, measured rather than guessed.
+//! Chooses the settings of a collection by measured recall and time.
 //!
-//! `cargo run --release --example ann`. For your own data put your vectors in the place of `vectors`, and queries such
-//! as your users ask in the place of the last of them: how hard neighbours are to find is a property of the data.
+//! `cargo run --release --example ann`. For your own data, replace `vectors` by your vectors, and
+//! the last of them by queries of your users: the data determine how hard neighbours are to find.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ const N_ROWS: usize = 8_000;
 const N_QUERIES: usize = 200;
 const K: usize = 10;
 
-/// What one setting comes to.
+/// The figures of one setting.
 struct Measured {
     collection: Collection,
     name: String,
@@ -27,14 +27,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let db = Database::open(folder.path())?;
     let mut rows = vectors(N_ROWS + N_QUERIES);
-    // Queries are no rows: a vector that is stored is found too easily.
+    // Queries must not be rows: a stored vector is found too easily.
     let queries = rows.split_off(N_ROWS);
 
     println!("{N_ROWS} rows of {DIMENSION} components\n");
     println!("{:12}  {:>4}  {:>9}  {:>9}  {:>12}", "collection", "ef", "recall@10", "µs/search", "bytes/vector");
     let mut curve = Vec::new();
-    // `m` and the codes are for ever: another choice is another collection. More links find more and take more memory
-    // and time. Codes make a step of the walk cheaper, and take a byte a component beside the exact vectors.
+    // `m` and the codes cannot be changed later: another choice needs another collection. More
+    // links find more, and take more memory and time. Codes make each step of the graph search
+    // cheaper, and take one byte for each component beside the exact vectors.
     for m in [8, 16, 32] {
         for codes in [Quantization::Sq8, Quantization::None] {
             let name = format!("m{m}-{codes:?}").to_lowercase();
@@ -61,7 +62,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// A collection with all rows, linked: what is not linked yet is found too, but not as fast.
+/// A collection with all rows, linked. Documents that are not linked yet are found too, but more
+/// slowly.
 fn load(db: &Database, name: &str, config: CollectionConfig, rows: &[Vec<f32>]) -> Result<Collection> {
     let collection = db.create_collection(name, config)?;
     for (batch, rows) in (0..).zip(rows.chunks(1_000)) {
@@ -72,8 +74,8 @@ fn load(db: &Database, name: &str, config: CollectionConfig, rows: &[Vec<f32>]) 
     Ok(collection)
 }
 
-/// `ef` belongs to a search, so that one collection gives a whole curve: the larger, the more is found, and the longer
-/// it takes.
+/// Recall and time of searches for several `ef`. `ef` belongs to a search, so one collection gives
+/// a whole curve: a larger `ef` finds more and takes longer.
 fn measure(db: &Database, collection: &Collection, name: &str, queries: &[Vec<f32>]) -> Result<Vec<Measured>> {
     // The truth: an exact search compares every vector.
     let truth = collection.search_many(queries).limit(K).exact(true).run()?;
@@ -84,10 +86,10 @@ fn measure(db: &Database, collection: &Collection, name: &str, queries: &[Vec<f3
     for ef in [16, 32, 64, 128] {
         let mut micros = f64::INFINITY;
         let mut found = Vec::new();
-        // The fastest of a few rounds: what else the machine does only ever slows a search down.
+        // The fastest of a few rounds: other work of the machine can only slow a search down.
         for _ in 0..3 {
             let begin = Instant::now();
-            // Without documents a search reads nothing from the disk, and what is timed is the search alone.
+            // Without documents a search reads nothing from disk, so only the search is timed.
             let search = |query| collection.search(query).limit(K).ef(ef).with_document(false).run();
             found = queries.iter().map(search).collect::<Result<Vec<Hits>>>()?;
             micros = micros.min(begin.elapsed().as_secs_f64() * 1e6 / queries.len() as f64);
@@ -105,7 +107,7 @@ fn n_common(found: &Hits, truth: &Hits) -> usize {
     found.iter().filter(|hit| ids.contains(&&hit.id)).count()
 }
 
-/// Vectors like those of an embedding model: many components, but few directions in which they differ much.
+/// Vectors like those of an embedding model: many components, but few directions with much spread.
 fn vectors(n: usize) -> Vec<Vec<f32>> {
     const N_DIRECTIONS: usize = 24;
     let mut random = StdRng::seed_from_u64(7);

@@ -1,11 +1,12 @@
-//! Loads rows with their embeddings in batches, says how fast, and checks the outcome with a search.
+//! Loads rows with their embeddings in batches, prints the rate, and checks the result with a
+//! search.
 //!
-//! `cargo run --release --example bulk_load [ROWS.jsonl VECTORS.fbin [FOLDER]]`. Without arguments it loads the sample
-//! that lies beside it into a folder that goes when the program ends.
+//! `cargo run --release --example bulk_load [ROWS.jsonl VECTORS.fbin [FOLDER]]`. Without arguments
+//! it loads the sample beside it into a temporary folder.
 //!
-//! A line of the `.jsonl` file is one object; its `id` and `text` become the document's, the rest its metadata. The
-//! `.fbin` file holds rows and columns as u32 and then the rows as f32, little-endian, in the same order. Neither file
-//! is held in memory.
+//! Each line of the `.jsonl` file is one object. Its `id` and `text` become the document's, its
+//! other fields the metadata. The `.fbin` file holds rows and columns as u32, then the rows as f32,
+//! little-endian, in the same order. Neither file is held in memory.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Lines, Read};
@@ -15,7 +16,7 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 use vectrove::{CollectionConfig, Database, Document};
 
-/// Rows that are written together: enough to share one wait for the disk, and few enough to be small in memory.
+/// Rows of one commit: enough to share one wait for the disk, and few enough to be small in memory.
 const BATCH: usize = 1_000;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -50,7 +51,7 @@ fn main() -> Outcome<()> {
         n_loaded as f64 / seconds
     );
 
-    // The nearest to a stored row's own vector is that row.
+    // The nearest document to a stored row's own vector is this row.
     let first = collection.scroll().limit(1).with_vector(true).run()?.documents.pop().ok_or("no rows were loaded")?;
     let hits = collection.search(&first.vector).limit(5).run()?;
     if n_loaded != rows.n_rows || !hits.iter().any(|hit| hit.id == first.id && hit.score > 0.999) {

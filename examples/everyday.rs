@@ -1,5 +1,5 @@
-//! What a program needs from day to day: how durable each write is, pages, figures, and waiting for what goes on in the
-//! background.
+//! Calls that a program needs from day to day: durability of each write, pages, figures, and
+//! waiting for background work.
 //!
 //! `cargo run --release --example everyday [FOLDER]`.
 
@@ -18,7 +18,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let notes = db.get_or_create_collection("notes", CollectionConfig::new(4))?;
 
-    // Most of it may be lost in a power loss; one batch may not.
+    // A power loss may lose most of these writes, but not the one synced batch.
     let quick = notes.with_durability(Durability::Wal);
     for n in 0..200u64 {
         let (x, y) = (n as f32).sin_cos();
@@ -33,7 +33,8 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let receipt = batch.commit()?;
     assert!(db.stats()?.durable_commit >= receipt.commit);
 
-    // A filter by reference serves many searches. Pages give nothing twice, whatever is written in between.
+    // A filter by reference serves many searches. Pages repeat no hit, even while other threads
+    // write.
     let even = field("even").eq(true);
     let (mut after, mut n_hits) = (None, 0);
     loop {
@@ -46,20 +47,21 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     assert_eq!(n_hits, notes.count(&even)?);
 
-    // What a search used, and how many documents it compared one by one because they wait to be linked.
+    // The `ef` of a search, and the number of documents it compared one by one because they wait to
+    // be linked.
     let hits = notes.search([0.0, 1.0, 1.0, 0.5]).max_distance(0.0).run()?;
     println!("{} copies; ef {}, {} waiting", hits.len(), hits.route.ef, hits.route.n_tail);
     println!("ef without one: {}", SearchParams::default_ef(10));
     println!("ef at least: {}", SearchParams::default().least_ef(10));
 
-    // Ids as what they are, documents without their vectors.
+    // Ids by their types, and documents without their vectors.
     let numbers: Vec<u64> = hits.iter().filter_map(|hit| hit.id.as_u64()).collect();
     let names: Vec<&str> = hits.iter().filter_map(|hit| hit.id.as_str()).collect();
     println!("{numbers:?} {names:?}, {} by UUID", hits.iter().filter_map(|hit| hit.id.as_uuid()).count());
     let documents = notes.get_many_without_vectors(["precious", "missing"])?;
     assert!(documents[0].as_ref().is_some_and(|document| document.vector.is_empty()) && documents[1].is_none());
 
-    // Nobody has to wait; who measures does.
+    // Waiting is never required; a measurement needs it.
     notes.wait_indexed()?;
     let residency = notes.wait_resident()?;
     let stats = notes.stats()?;

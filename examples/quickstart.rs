@@ -1,6 +1,6 @@
-//! The program of the README: opens a database, puts documents in, searches, changes, deletes.
+//! The program of the README: opens a database, inserts documents, searches, changes, deletes.
 //!
-//! `cargo run --release --example quickstart [FOLDER]`; without a folder it uses one that goes when the program ends.
+//! `cargo run --release --example quickstart [FOLDER]`; without a folder it uses a temporary one.
 
 use serde_json::json;
 use vectrove::{CollectionConfig, Database, Document, Update, field};
@@ -10,10 +10,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = std::env::args_os().nth(1).map_or_else(|| temporary.path().join("memories"), Into::into);
 
     let db = Database::open(&folder)?;
-    // Three components instead of an embedding model's hundreds. The metric is cosine unless another is chosen.
+    // Three components, instead of the hundreds of an embedding model. The default metric is
+    // cosine.
     let notes = db.get_or_create_collection("notes", CollectionConfig::new(3))?;
 
-    // Every call returns once it is on the disk, and the next search sees it.
+    // Each call returns once its write is on disk, and the next search sees it.
     notes.upsert(
         Document::new([0.9, 0.1, 0.3])
             .id("note-17")
@@ -43,11 +44,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{:.3}  {}  {}", hit.score, hit.id, hit.text.as_deref().unwrap_or_default());
     }
 
-    // What an update does not name stays as it is.
+    // An update keeps all that it does not name.
     notes.update(Update::new("note-17").merge(json!({"read": true})))?;
     println!("note-17 now: {}", notes.get("note-17")?.ok_or("note-17 is gone")?.metadata);
 
-    // Several writes that happen together or not at all.
+    // Several writes, which happen together or not at all.
     let done = db.get_or_create_collection("done", CollectionConfig::new(3))?;
     let mut batch = db.batch();
     batch.delete(&notes, "note-19").must_exist();

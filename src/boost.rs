@@ -1,5 +1,5 @@
-//! What adds to the scores of hits beside how near they are: how old they are, a number they have, or a filter they
-//! match.
+//! Boosts: terms added to the score of a hit. A boost rates the age of a document, a number in its
+//! metadata, or whether it matches a filter.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use crate::filter::{Filter, instant};
 use crate::limits::MAX_PATH_BYTES;
 use crate::value::Value;
 
-/// Something that is added to the score of each hit: `weight · value`. Set by [`Search::boost`](crate::Search::boost).
+/// A term `weight · value` that is added to the score of each hit. Set by
+/// [`Search::boost`](crate::Search::boost).
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,15 +33,16 @@ pub(crate) enum Kind {
 }
 
 impl Boost {
-    /// A half for each half-life that the time in a metadata field lies away from now, before or after: 1 for what is
-    /// of now, ½ after one half-life, ¼ after two. 0 without a time in the field, as [filters](Filter) read
-    /// them.
+    /// Exponential decay: `0.5^(age / half_life)`, where `age` is the distance in time, before or
+    /// after, between now and the time in a metadata field. The value is 1 at age 0, ½ after one
+    /// half-life and ¼ after two. A document without a time in the field, as [filters](Filter) read
+    /// times, gets 0.
     #[must_use]
     pub fn decay(path: impl Into<String>, half_life: Duration) -> Self {
         Boost { kind: Kind::Decay { path: path.into(), half_life, origin: None }, weight: 1.0 }
     }
 
-    /// The number in a metadata field. 0 without one.
+    /// The number in a metadata field; 0 for a document without one.
     #[must_use]
     pub fn field(path: impl Into<String>) -> Self {
         Boost { kind: Kind::Number { path: path.into(), is_log: false }, weight: 1.0 }
@@ -52,14 +54,14 @@ impl Boost {
         Boost { kind: Kind::When(filter), weight: 1.0 }
     }
 
-    /// What the value is multiplied by; less than 0 makes scores worse. Default: 1.
+    /// The factor of the value. A negative weight lowers scores. Default: 1.
     #[must_use]
     pub fn weight(mut self, weight: f32) -> Self {
         self.weight = weight;
         self
     }
 
-    /// Of a decay: the RFC 3339 time that it begins at. Default: now.
+    /// For a decay: the RFC 3339 time that age is counted from. Default: now.
     #[must_use]
     pub fn origin(mut self, time: impl Into<String>) -> Self {
         if let Kind::Decay { origin, .. } = &mut self.kind {
@@ -68,7 +70,7 @@ impl Boost {
         self
     }
 
-    /// Of a number `x`: `ln(1 + x)` instead of `x`, and 0 for those below 0.
+    /// For a number `x`: uses `ln(1 + x)` instead of `x`, and 0 for a negative `x`.
     #[must_use]
     pub fn log(mut self) -> Self {
         if let Kind::Number { is_log, .. } = &mut self.kind {
@@ -98,7 +100,7 @@ impl Boost {
         }
     }
 
-    /// The most that it can add; `None` if there is no such number.
+    /// The most that the boost can add to a score; `None` where a metadata number sets no bound.
     pub(crate) fn most(&self) -> Option<f64> {
         match self.kind {
             Kind::Decay { .. } | Kind::When(_) => Some(f64::from(self.weight).max(0.0)),
@@ -106,8 +108,9 @@ impl Boost {
         }
     }
 
-    /// What it adds for a document with this metadata. `matches` says whether it matches a filter, `now` is what decays
-    /// begin at that say nothing else.
+    /// The addition to the score of a document with this metadata. `now`, in nanoseconds since
+    /// 1970, is the origin of a decay that has none of its own; `matches` tests a filter against
+    /// the document.
     pub(crate) fn of(&self, metadata: &Value, now: i128, matches: &dyn Fn(&Filter) -> bool) -> f64 {
         let value = match &self.kind {
             Kind::Decay { path, half_life, origin } => {

@@ -1,4 +1,4 @@
-//! Asking long work to end early.
+//! Ending long work early: by a flag, or by a deadline.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
-/// A flag that ends long work early: opening a database, verifying, copying and restoring it, searches, scrolls, facets
-/// and samples, and the wait of a batch. Set it from any thread, or from a signal's handler; the work then ends with
-/// [`Error::Cancelled`] a few hundred rows or distances later, and leaves what a failure of it leaves.
+/// A flag that ends long work early.
 ///
-/// Cheap to clone; all clones are one flag. Once set it stays set.
+/// The work that checks it: opening, verifying, copying and restoring a database, searches,
+/// scrolls, facets, samples, and a batch that waits. Any thread may set the flag, and so may a
+/// signal handler. The work then ends with [`Error::Cancelled`], at most a few hundred rows or
+/// distances later. It leaves behind what a failure of the same work would leave.
+///
+/// A `Cancel` is cheap to clone, and all clones share one flag. A flag that is set stays set.
 ///
 /// ```
 /// # let folder = tempfile::tempdir()?;
@@ -43,7 +46,7 @@ impl Cancel {
         self.flag.load(Ordering::Relaxed)
     }
 
-    /// Refuses to go on once the flag is set.
+    /// Refuses with `Cancelled` once the flag is set.
     #[inline]
     pub(crate) fn check(&self) -> Result<()> {
         if self.is_cancelled() { Err(Error::Cancelled) } else { Ok(()) }
@@ -51,14 +54,14 @@ impl Cancel {
 }
 
 impl From<Arc<AtomicBool>> for Cancel {
-    /// A flag that someone else sets, such as a signal's handler.
+    /// Wraps a flag that other code sets, such as a signal handler.
     fn from(flag: Arc<AtomicBool>) -> Self {
         Cancel { flag }
     }
 }
 
 impl PartialEq for Cancel {
-    /// Equal are clones of one flag, and flags of which neither is set and nobody else has a clone.
+    /// Clones of one flag are equal. Two flags are equal too if neither is set or has a clone.
     fn eq(&self, other: &Self) -> bool {
         let is_plain = |cancel: &Cancel| !cancel.is_cancelled() && Arc::strong_count(&cancel.flag) == 1;
         Arc::ptr_eq(&self.flag, &other.flag) || is_plain(self) && is_plain(other)
@@ -67,7 +70,7 @@ impl PartialEq for Cancel {
 
 impl Eq for Cancel {}
 
-/// What ends a call early: a flag, a time, both or nothing.
+/// The conditions that end a call early: a flag, a deadline, both or neither.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stop {
     cancel: Option<Cancel>,
@@ -78,7 +81,7 @@ impl Stop {
     /// Rows read, or distances computed, between two checks.
     pub(crate) const EVERY: usize = 256;
 
-    /// A call that nothing ends.
+    /// The conditions of a call that runs to its end.
     pub(crate) const NEVER: &'static Stop = &Stop { cancel: None, deadline: None };
 
     pub(crate) fn set_cancel(&mut self, cancel: &Cancel) {
@@ -89,19 +92,19 @@ impl Stop {
         self.deadline = Some(deadline);
     }
 
-    /// How much time there is left; `None` without a deadline.
+    /// Time left until the deadline; `None` without a deadline.
     pub(crate) fn left(&self) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether the call has to end. Once true it stays true.
+    /// Whether the call has to end. Once this is true it stays true.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
         let is_late = || self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         self.cancel.as_ref().is_some_and(Cancel::is_cancelled) || is_late()
     }
 
-    /// Refuses to go on once the call has to end.
+    /// Refuses with `Cancelled` or `Deadline` once the call has to end.
     #[inline]
     pub(crate) fn check(&self) -> Result<()> {
         if !self.is_due() {

@@ -1,7 +1,8 @@
-//! What time it is, as the program that opened the database says.
+//! The time, as the program that opened the database supplies it.
 //!
-//! The only place that reads the system's clock. A clock may stand before 1970 and may go back: whatever it says is
-//! brought within what can be stored, and nothing here fails. How long something takes is not measured by it.
+//! Only this module reads the system's clock. A clock may show a time before 1970, and it may go
+//! back. Its times are brought into the range that can be stored, so no function here fails.
+//! Durations are not measured with it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,46 +13,50 @@ use uuid::Uuid;
 
 use crate::id::DocId;
 
-/// Bits of an id that count within a millisecond.
+/// Bits of an id that count ids within one millisecond.
 const COUNTER_BITS: u32 = 12;
-/// Bits of an id that are random.
+/// Random bits of an id.
 const RANDOM_BITS: u32 = 62;
-/// The last time of an id, in milliseconds since 1970. An id has 48 bits for it; some are left for counting on.
+/// Largest time of an id, in milliseconds since 1970. An id has 48 bits for its time; the last 2^32
+/// values are left for ids counted onwards from here.
 const LAST_ID_MS: u64 = (1 << 48) - (1 << 32);
 
-/// The time and counter of the last id. They order the ids of this process also where the clock stands or goes back.
+/// Time and counter of the last id. They keep the ids of this process ascending while the clock
+/// stands still or goes back.
 static LAST_ID: AtomicU64 = AtomicU64::new(0);
 
 type Now = dyn Fn() -> SystemTime + Send + Sync;
 
-/// Where a database takes the time from: that of documents and collections, that of generated ids, and that from which
-/// a [`Boost::decay`](crate::Boost::decay) counts. Set with [`Options::clock`](crate::Options::clock).
+/// The clock of a database. It supplies the times of documents and collections, the times in
+/// generated ids, and the time that a [`Boost::decay`](crate::Boost::decay) counts from. Set with
+/// [`Options::clock`](crate::Options::clock).
 ///
-/// The default is the system's clock. Times before 1970 are stored as 1970. An id that is generated follows those
-/// generated before it in the same process, whatever the clock does.
+/// The default is the system's clock. A time before 1970 is stored as 1970. Generated ids ascend
+/// within a process, even if the clock goes back.
 #[derive(Clone, Default)]
 pub struct Clock {
     now: Option<Arc<Now>>,
 }
 
 impl Clock {
-    /// A clock that says what the function returns. It is called from any thread.
+    /// A clock that shows what `now` returns. Any thread may call `now`.
     pub fn new(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Clock { now: Some(Arc::new(now)) }
     }
 
-    /// What the clock says.
+    /// The current time of this clock.
     pub fn now(&self) -> SystemTime {
         self.now.as_ref().map_or_else(SystemTime::now, |now| now())
     }
 
-    /// Milliseconds since 1970; 0 before.
+    /// Milliseconds since 1970; 0 for earlier times.
     pub(crate) fn now_ms(&self) -> u64 {
         let since = self.now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Nanoseconds since 1970, negative before: as times are compared.
+    /// Nanoseconds since 1970, negative for earlier times: the unit in which filters and boosts
+    /// compare times.
     pub(crate) fn now_ns(&self) -> i128 {
         let nanos = |duration: Duration| i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX);
         match self.now().duration_since(UNIX_EPOCH) {
@@ -60,7 +65,7 @@ impl Clock {
         }
     }
 
-    /// A new id that orders by the time it was made at.
+    /// A new id (UUIDv7) that sorts by the time of its creation.
     pub(crate) fn new_id(&self) -> Uuid {
         let begin = self.now_ms().min(LAST_ID_MS) << COUNTER_BITS;
         let after = |last: u64| begin.max(last + 1);
@@ -76,8 +81,9 @@ impl Clock {
 }
 
 impl DocId {
-    /// A new time-ordered id (UUIDv7), as given to a document inserted without one. It follows those generated before
-    /// it in this process, also where the system's clock goes back or stands before 1970.
+    /// A new time-ordered id (UUIDv7), like the id of a document inserted without one. It sorts
+    /// after all ids generated before it in this process, even if the system's clock goes back or
+    /// shows a time before 1970.
     pub fn generate() -> Self {
         DocId::Uuid(Clock::default().new_id())
     }
@@ -90,7 +96,7 @@ impl fmt::Debug for Clock {
 }
 
 impl PartialEq for Clock {
-    /// Equal are the system's clock and itself, and clocks that share one function.
+    /// Two system clocks are equal, and so are clocks that share one function.
     fn eq(&self, other: &Self) -> bool {
         match (&self.now, &other.now) {
             (None, None) => true,
@@ -106,7 +112,8 @@ impl Eq for Clock {}
 mod tests {
     use super::*;
 
-    /// Times at the ends of what there is and around those of what can be stored.
+    /// The earliest and latest times of the system, and times around the ends of what can be
+    /// stored.
     fn odd_times() -> Vec<SystemTime> {
         let most = (0..64).rev().map(|bit| Duration::from_secs(1 << bit));
         let (later, earlier) = (

@@ -1,7 +1,8 @@
-//! Settings on two levels that never mix: for ever, and per open.
+//! Settings on two levels that never mix: those of a collection, and those of one opening.
 //!
-//! [`CollectionConfig`] is stored with the collection and checked for good when it is created. [`Options`] belong to
-//! one opening of a database. Setters never fail; `validate` checks once, at the door.
+//! [`CollectionConfig`] is stored with the collection and validated once, when the collection is
+//! created. [`Options`] apply to one opening of a database. Setters never fail; `validate` checks
+//! all values before they are used.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,51 +16,54 @@ use crate::limits::{
 use crate::schema::Schema;
 use crate::text::analyzer::Analyzer;
 
-/// How a collection finds what is near.
+/// How a collection finds the nearest vectors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Index {
-    /// A graph, walked from point to point: fast, and finds nearly all of the nearest. Small collections are scanned
-    /// all the same. The default.
+    /// A graph: HNSW (Malkov and Yashunin, 2018). Searches are fast and find nearly all of the
+    /// nearest. Small collections are scanned instead. The default.
     #[default]
     Hnsw,
-    /// None: every search compares every vector, and is exact.
+    /// No index: every search compares every vector and is exact.
     Flat,
 }
 
-/// What vectors the graph is walked by.
+/// The vectors that the graph compares.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Quantization {
-    /// Codes of one byte per component, made of each vector by itself. The nearest found are compared again by their
-    /// exact vectors, so that distances and order are exact. Manhattan and custom distances have no such codes and walk
-    /// by exact vectors. The default.
+    /// Scalar quantization (SQ8): codes of one byte for each component, made of each vector by
+    /// itself. The nearest by codes are compared again by their exact vectors, so that distances
+    /// and order are exact. Manhattan and registered distances have no such codes; their graphs
+    /// compare exact vectors. The default.
     #[default]
     Sq8,
-    /// The exact vectors: slower, and no better unless vectors differ by less than codes can tell.
+    /// Exact vectors. They are slower, and better only where vectors differ by less than codes
+    /// resolve.
     None,
 }
 
-/// Where a collection's exact vectors are while it is open. They are on disk in any case; walks go by codes, and only
-/// the few nearest are compared by their exact vectors.
+/// Where a collection keeps its exact vectors while it is open. Each option also has them on disk.
+/// A graph search compares codes, and exact vectors only of the few nearest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Residency {
-    /// In memory, 4 bytes a component. After an open they are brought there in the background. The default.
+    /// In memory, 4 bytes for each component. After an open they are loaded in the background. The
+    /// default.
     #[default]
     Ram,
-    /// In a file that is mapped into memory: the operating system decides what of it is there. The file is made of the
-    /// rows on disk, and takes as much space again.
+    /// In a memory-mapped file, of which the operating system keeps parts in memory. The file is a
+    /// copy of the rows on disk and takes the same space once more.
     Mapped,
-    /// On disk only: those that are compared are read for each search. Needs codes to walk by
+    /// On disk only. Each search reads the vectors it compares. This needs codes for the graph
     /// ([`Quantization::Sq8`]).
     Disk,
 }
 
-/// What a collection is, for ever.
+/// The configuration of a collection, stored with it when it is created.
 ///
 /// ```
 /// use vectrove::{CollectionConfig, Metric};
@@ -68,51 +72,53 @@ pub enum Residency {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CollectionConfig {
-    /// Components of every vector: 1 to 65,536.
+    /// Components of each vector: 1 to 65,536.
     pub dimension: usize,
-    /// How vectors are compared. Default: cosine.
+    /// How two vectors are compared. Default: cosine.
     pub metric: Metric,
-    /// Whether vectors are compared at unit length. Cosine always does; for the other metrics the default is false.
-    /// Documents keep the vector as it was put either way.
+    /// Whether vectors are compared at unit length. Cosine always does so; the default for other
+    /// metrics is false. A document keeps its vector as it was put in either case.
     pub normalize: bool,
-    /// How the nearest are found. Default: a graph.
+    /// How the nearest are found. Default: [`Index::Hnsw`].
     pub index: Index,
-    /// Links that each document gets in the graph at every level, and half of those it keeps at the lowest: 2 to 128.
-    /// More find more and take more memory, 8 bytes each. Default: 16.
+    /// HNSW's M: links of a document at each level of the graph, 2 to 128. Level 0 has up to 2·`m`.
+    /// A larger `m` improves recall and takes 8 bytes of memory more for each unit and document.
+    /// Default: 16.
     pub m: usize,
-    /// Candidates that a new document's links are chosen from: `m` to 4,096. More make a better graph, and linking
-    /// slower. Default: 200.
+    /// HNSW's efConstruction: candidates from which a new document's links are chosen, `m` to
+    /// 4,096. A larger value makes a better graph and slower linking. Default: 200.
     pub ef_construction: usize,
-    /// What vectors the graph is walked by. Default: codes of one byte per component.
+    /// The vectors that the graph compares. Default: [`Quantization::Sq8`].
     pub quantization: Quantization,
-    /// Whether codes that do not fit the vectors are replaced by others, in the background. Default: true.
+    /// Whether codes that fit the vectors badly are replaced in the background. Default: true.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub adapt_codes: bool,
-    /// The name of the distance registered with [`Options::distance`] that compares vectors instead of `metric`.
-    /// Default: none.
+    /// The name of a distance registered with [`Options::distance`], which compares vectors instead
+    /// of `metric`. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distance: Option<String>,
-    /// Where exact vectors are while the collection is open, unless [`Options::residency`] says otherwise. Default: in
-    /// memory.
+    /// Where exact vectors are while the collection is open, unless [`Options::residency`] sets
+    /// another place. Default: [`Residency::Ram`].
     pub residency: Residency,
-    /// The only paths of metadata that are indexed when the collection is created, each with all below it. Default: all
-    /// there are.
+    /// The only metadata paths that are indexed from the start, each with all paths below it.
+    /// Default: all paths.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index_only: Option<Vec<String>>,
-    /// Paths of metadata that are not indexed when the collection is created, nor what is below them. Default: none.
+    /// Metadata paths that are not indexed from the start, nor any path below them. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub no_index: Vec<String>,
-    /// Whether words of documents' texts are indexed. Default: true.
+    /// Whether the words of documents' texts are indexed. Default: true.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub index_text: bool,
-    /// Paths of metadata whose strings count as text, beside each document's own. Default: none.
+    /// Metadata paths whose strings are indexed as text beside the document's own. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub text_fields: Vec<String>,
-    /// How text is taken apart into words. Default: Unicode's words, in lower case.
+    /// How text is split into words. Default: Unicode's words, in lower case.
     #[serde(default, skip_serializing_if = "Analyzer::is_plain")]
     pub analyzer: Analyzer,
-    /// What metadata the collection admits when it is created; [`Collection::schema`](crate::Collection::schema) says
-    /// what it admits now. Default: all.
+    /// The metadata that the collection admits from the start.
+    /// [`Collection::schema`](crate::Collection::schema) returns what it admits now. Default: all
+    /// metadata.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<Schema>,
 }
@@ -126,7 +132,7 @@ fn is_yes(is: &bool) -> bool {
 }
 
 impl CollectionConfig {
-    /// A collection of vectors with this many components, compared by cosine.
+    /// A collection of vectors with `dimension` components, compared by cosine.
     pub fn new(dimension: usize) -> Self {
         CollectionConfig {
             dimension,
@@ -148,60 +154,61 @@ impl CollectionConfig {
         }
     }
 
-    /// How vectors are compared. Default: cosine.
+    /// How two vectors are compared. Default: cosine.
     #[must_use]
     pub fn metric(mut self, metric: Metric) -> Self {
         self.metric = metric;
         self
     }
 
-    /// Whether vectors are scaled to unit length before they are compared. Default: false; cosine always does.
+    /// Whether vectors are compared at unit length. Cosine always does so. Default: false.
     #[must_use]
     pub fn normalize(mut self, normalize: bool) -> Self {
         self.normalize = normalize;
         self
     }
 
-    /// How the nearest are found. Default: a graph.
+    /// How the nearest are found. Default: [`Index::Hnsw`].
     #[must_use]
     pub fn index(mut self, index: Index) -> Self {
         self.index = index;
         self
     }
 
-    /// Links that each document gets in the graph at every level: 2 to 128. Default: 16.
+    /// HNSW's M: links of a document at each level of the graph, 2 to 128. Default: 16.
     #[must_use]
     pub fn m(mut self, m: usize) -> Self {
         self.m = m;
         self
     }
 
-    /// Candidates that a new document's links are chosen from: `m` to 4,096. Default: 200.
+    /// HNSW's efConstruction: candidates for a new document's links, `m` to 4,096. Default: 200.
     #[must_use]
     pub fn ef_construction(mut self, ef_construction: usize) -> Self {
         self.ef_construction = ef_construction;
         self
     }
 
-    /// What vectors the graph is walked by. Default: [`Quantization::Sq8`].
+    /// The vectors that the graph compares. Default: [`Quantization::Sq8`].
     #[must_use]
     pub fn quantization(mut self, quantization: Quantization) -> Self {
         self.quantization = quantization;
         self
     }
 
-    /// Whether codes that do not fit the vectors are replaced by others, in the background, while searches and writes
-    /// go on: measured from the vectors' mean instead of the origin, then two bytes for each component, then the
-    /// vectors themselves. [`CollectionStats::codes`](crate::CollectionStats) says how far codes can be trusted either
-    /// way. Default: true.
+    /// Whether codes that fit the vectors badly are replaced in the background, while searches and
+    /// writes continue. The replacements, in order: codes measured from the mean of the vectors
+    /// instead of the origin, codes of two bytes for each component, exact vectors.
+    /// [`CollectionStats::codes`](crate::CollectionStats) shows how well codes fit, with this on or
+    /// off. Default: true.
     #[must_use]
     pub fn adapt_codes(mut self, adapt: bool) -> Self {
         self.adapt_codes = adapt;
         self
     }
 
-    /// Compares vectors by a distance of your own, which every opening registers under this name with
-    /// [`Options::distance`]. The metric then means nothing.
+    /// Compares vectors by a distance of your own. Each opening registers it under this name with
+    /// [`Options::distance`]. The collection's metric is then ignored.
     #[must_use]
     pub fn distance(mut self, name: impl Into<String>) -> Self {
         self.distance = Some(name.into());
@@ -215,46 +222,48 @@ impl CollectionConfig {
         self
     }
 
-    /// The only paths of metadata to index, each with all below it; without any, none is. Filters on other paths look
-    /// at documents themselves: slower, and as right. What is indexed can be changed later
-    /// ([`Collection::add_index`](crate::Collection::add_index)). Default: all there are.
+    /// The only metadata paths to index, each with all paths below it; an empty list indexes none.
+    /// A filter on another path reads the documents themselves: slower, with the same answer.
+    /// [`Collection::add_index`](crate::Collection::add_index) adds paths later. Default: all
+    /// paths.
     #[must_use]
     pub fn index_only<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         self.index_only = Some(paths.into_iter().map(Into::into).collect());
         self
     }
 
-    /// A path of metadata not to index, with all below it. May be called again for others.
+    /// Leaves a metadata path, and all paths below it, without an index. Call again for more paths.
     #[must_use]
     pub fn no_index(mut self, path: impl Into<String>) -> Self {
         self.no_index.push(path.into());
         self
     }
 
-    /// Does not index words. Searches in words still find what there is, by going through all documents.
+    /// Turns the word index off. A search in words then reads all documents.
     #[must_use]
     pub fn no_text(mut self) -> Self {
         self.index_text = false;
         self
     }
 
-    /// A path of metadata whose strings count as text, as if they were part of it: of an array all of them. May be
-    /// called again for others, up to 64.
+    /// Indexes the strings at a metadata path as a part of the document's text; in an array, all
+    /// its strings. Call again for more paths, up to 64.
     #[must_use]
     pub fn text_field(mut self, path: impl Into<String>) -> Self {
         self.text_fields.push(path.into());
         self
     }
 
-    /// How text is taken apart into words. Default: Unicode's words, in lower case.
+    /// How text is split into words. Default: Unicode's words, in lower case.
     #[must_use]
     pub fn analyzer(mut self, analyzer: Analyzer) -> Self {
         self.analyzer = analyzer;
         self
     }
 
-    /// What metadata documents must have; others are refused. It can be changed later
-    /// ([`Collection::set_schema`](crate::Collection::set_schema)). Default: all metadata is admitted.
+    /// The metadata that documents must have; others are refused.
+    /// [`Collection::set_schema`](crate::Collection::set_schema) changes it later. Default: all
+    /// metadata is admitted.
     #[must_use]
     pub fn schema(mut self, schema: Schema) -> Self {
         self.schema = Some(schema);
@@ -289,18 +298,18 @@ impl CollectionConfig {
         }
     }
 
-    /// Whether the collection has a graph that is walked by codes.
+    /// Whether the collection has a graph that compares codes.
     pub(crate) fn has_codes(&self) -> bool {
         let has_codes = self.metric.has_codes() && self.distance.is_none();
         self.index == Index::Hnsw && self.quantization == Quantization::Sq8 && has_codes
     }
 
-    /// Whether rows are compared at unit length.
+    /// Whether vectors are compared at unit length.
     pub(crate) fn compares_directions(&self) -> bool {
         self.normalize || (self.metric.normalizes() && self.distance.is_none())
     }
 
-    /// The first field in which two configurations differ: its name, ours, theirs.
+    /// The first field in which two configurations differ: its name, our value, the other's value.
     pub(crate) fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
         let fields = |config: &Self| {
             let metric = config.distance.clone().unwrap_or_else(|| config.metric.to_string());
@@ -330,19 +339,20 @@ pub(crate) fn within(field: &'static str, got: usize, least: usize, most: usize)
     Err(Error::InvalidConfig { field, reason: format!("expected {least} to {most}, got {got}") })
 }
 
-/// When a write is acknowledged, and hence what it survives.
+/// When a write is acknowledged, and so what an acknowledged write survives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Durability {
-    /// When it is on the disk. Survives power loss. Writers that wait at the same time share one flush of the disk.
+    /// When the write is on disk. It survives a power loss. Writers that wait together share one
+    /// sync.
     #[default]
     Sync,
-    /// When it is in the operating system's hands; on the disk at most 200 ms later. Survives a killed process, not a
-    /// power loss.
+    /// When the operating system has the write, which is on disk at most 200 ms later. It survives
+    /// a killed process, but not a power loss.
     Wal,
 }
 
-/// How one opening of a database behaves.
+/// Settings of one opening of a database.
 ///
 /// ```
 /// use vectrove::{Durability, Options};
@@ -351,49 +361,56 @@ pub enum Durability {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// Whether to create the database where there is none. Default: true.
+    /// Whether to create a database in a folder that has none. Default: true.
     pub create_if_missing: bool,
     /// When writes are acknowledged, unless a [batch](crate::Batch::durability) or a
-    /// [handle](crate::Namespace::with_durability) says otherwise. Default: [`Durability::Sync`].
+    /// [handle](crate::Namespace::with_durability) sets another level. Default:
+    /// [`Durability::Sync`].
     pub durability: Durability,
-    /// Memory for caches and write buffers together, in bytes: 8 MiB or more. Default: 512 MiB. Vectors and graphs are
-    /// held in memory beside it: `Database::stats` says how much they take.
+    /// Memory of the storage engine's caches and write buffers together, in bytes: 8 MiB or more.
+    /// Vectors and graphs take memory beside it, shown by `Database::stats`. Default: 512 MiB.
     pub memory_bytes: usize,
-    /// The most that caches, write buffers, vectors, codes, links and bookkeeping may take together, in bytes. Over it,
-    /// exact vectors leave memory first, those of the largest collection before others, and are read from disk from
-    /// then on; what would not fit even so is refused. Default: no limit.
+    /// Most memory of caches, write buffers, vectors, codes, links and bookkeeping together, in
+    /// bytes. At the limit exact vectors leave memory, those of the largest collection first, and
+    /// are read from disk afterwards. Only collections with codes can do without. A write or an
+    /// open that exceeds the limit even so is refused with [`Error::MemoryLimit`]. Default: no
+    /// limit.
     pub memory_limit: Option<usize>,
-    /// Where exact vectors are in this opening, for all collections that walk by codes. Default: as each is configured.
+    /// Where exact vectors are in this opening, for all collections with codes. Default: as each
+    /// collection is configured.
     pub residency: Option<Residency>,
-    /// Whether the graph's changes are written to disk as they are made. Without it a bulk load writes less, and the
-    /// next open links all documents anew. Default: true.
+    /// Whether changes of the graph are written to disk as they happen. Without this a bulk load
+    /// writes less, and the next open links all documents again. Default: true.
     pub persist_graph: bool,
-    /// Writes are refused while the disk has fewer free bytes than this, so that there is always room to recover.
-    /// Default: 256 MiB. 0 turns the check off.
+    /// Free space on the disk, in bytes, below which writes are refused. The reserve leaves room to
+    /// recover. 0 turns the check off. Default: 256 MiB.
     pub min_free_bytes: u64,
-    /// How many of the newest commits stay in the commit log after their data has reached its final files. Default:
-    /// 1,000. Operation ids are remembered as long.
+    /// Newest commits that stay in the commit log after their data has reached its final files.
+    /// Operation ids are remembered for the same commits. Default: 1,000.
     pub log_retention: u64,
-    /// Whether to open a database that has lost durable commits, giving them up; one in which two collections have the
-    /// same name, which gives the second another one; and one that a forked child of its writer wrote to, without what
-    /// the child wrote. Default: false.
+    /// Whether to open a damaged database and give up what is lost: durable commits that are
+    /// missing, or files of unexpected sizes. If two collections have the same name, the second
+    /// gets another one. If a forked child of the writer wrote to the database, its writes are
+    /// dropped. Default: false.
     pub accept_loss: bool,
-    /// Whether to only read, also while another process writes. What is read is the database as of one commit, until
-    /// [`Database::refresh`](crate::Database::refresh) goes on to a later one. Writes are refused, nothing on disk is
-    /// changed, and documents that the writer has not linked yet are compared one by one. Default: false.
+    /// Whether to open for reading only, which is possible while another process writes. Reads see
+    /// one commit, until [`Database::refresh`](crate::Database::refresh) moves to a later one.
+    /// Writes are refused, and no file is changed. Documents that the writer has not linked yet are
+    /// compared one by one. Default: false.
     pub read_only: bool,
-    /// Threads that link documents into graphs, at low priority: 1 to 256. Default: as many as there are cores.
+    /// Threads that link documents into graphs, at low priority: 1 to 256. Default: one for each
+    /// core.
     pub link_threads: usize,
-    /// Documents of a collection that may wait to be linked; writers wait beyond that. Those that wait are found by
-    /// every search, which compares them one by one. 1 to 16,777,216; default: what takes 1 MiB as codes, but at least
-    /// 1,024.
+    /// Documents of a collection that may wait to be linked, 1 to 16,777,216; at the bound, writers
+    /// wait. Each search finds waiting documents by comparing them one by one. Default: 1 MiB of
+    /// codes, but at least 1,024 documents.
     pub tail_bound: Option<usize>,
-    /// Distances that collections may be created with, by name.
+    /// Registered distances by name, for collections that are configured with one.
     pub distances: Distances,
-    /// Where the time comes from. Default: the system's clock.
+    /// The clock of the database. Default: the system's clock.
     pub clock: Clock,
-    /// Ends the opening early once it is set, and a [`refresh`](crate::Database::refresh). Default: a flag that nobody
-    /// sets.
+    /// A flag that ends the opening, or a [`refresh`](crate::Database::refresh), early. Default: a
+    /// flag that is never set.
     pub cancel: Cancel,
 }
 
@@ -425,8 +442,8 @@ impl Options {
         Options::default()
     }
 
-    /// Whether to create the database where there is none; without it opening one is refused with
-    /// [`DatabaseNotFound`](Error::DatabaseNotFound), and no folder made. Default: true.
+    /// Whether to create a database in a folder that has none. If false, opening such a folder
+    /// fails with [`DatabaseNotFound`](Error::DatabaseNotFound) and makes no folder. Default: true.
     #[must_use]
     pub fn create_if_missing(mut self, create: bool) -> Self {
         self.create_if_missing = create;
@@ -434,21 +451,23 @@ impl Options {
     }
 
     /// When writes are acknowledged, unless a [batch](crate::Batch::durability) or a
-    /// [handle](crate::Namespace::with_durability) says otherwise. Default: [`Durability::Sync`].
+    /// [handle](crate::Namespace::with_durability) sets another level. Default:
+    /// [`Durability::Sync`].
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// Memory for caches and write buffers together, in bytes: 8 MiB or more. Default: 512 MiB.
+    /// Memory of the storage engine's caches and write buffers together, in bytes: 8 MiB or more.
+    /// Default: 512 MiB.
     #[must_use]
     pub fn memory_bytes(mut self, bytes: usize) -> Self {
         self.memory_bytes = bytes;
         self
     }
 
-    /// The most that everything may take in memory, in bytes: exact vectors leave memory where it would be more.
+    /// Most memory of the whole database, in bytes. At the limit exact vectors leave memory.
     /// Default: no limit.
     #[must_use]
     pub fn memory_limit(mut self, bytes: usize) -> Self {
@@ -456,47 +475,52 @@ impl Options {
         self
     }
 
-    /// Where exact vectors are in this opening, for all collections that walk by codes. Default: as each is configured.
+    /// Where exact vectors are in this opening, for all collections with codes. Default: as each
+    /// collection is configured.
     #[must_use]
     pub fn residency(mut self, residency: Residency) -> Self {
         self.residency = Some(residency);
         self
     }
 
-    /// Whether the graph's changes are written to disk as they are made. Default: true.
+    /// Whether changes of the graph are written to disk as they happen. Default: true.
     #[must_use]
     pub fn persist_graph(mut self, persist: bool) -> Self {
         self.persist_graph = persist;
         self
     }
 
-    /// Free disk space, in bytes, below which writes are refused. Default: 256 MiB; 0 turns the check off.
+    /// Free space on the disk, in bytes, below which writes are refused; 0 turns the check off.
+    /// Default: 256 MiB.
     #[must_use]
     pub fn min_free_bytes(mut self, bytes: u64) -> Self {
         self.min_free_bytes = bytes;
         self
     }
 
-    /// Commits kept in the log beyond what recovery needs. Default: 1,000.
+    /// Newest commits that stay in the commit log beyond what recovery needs. Default: 1,000.
     #[must_use]
     pub fn log_retention(mut self, commits: u64) -> Self {
         self.log_retention = commits;
         self
     }
 
-    /// Whether to open a database that has lost durable commits, giving them up. Default: false. What is left is
-    /// consistent: whole commits, up to the last one before the first that is missing.
+    /// Whether to open a database that has lost durable commits, and give them up. The opened
+    /// database is consistent: it holds whole commits, up to the last one before the first missing
+    /// one. Default: false.
     ///
-    /// Where a forked child wrote to the log too ([`Error::ForeignRecords`](crate::Error)), the chain of records that
-    /// goes on for longer is kept, which a log cannot tell to be the parent's. The log as it was stays beside the data,
-    /// its name ending in `.forked`. A log that RocksDB had closed since is not repaired.
+    /// If a forked child wrote to the log too ([`Error::ForeignRecords`](crate::Error)), the longer
+    /// chain of records is kept. The log does not show which chain is the parent's. The original
+    /// log stays beside the data, under a name that ends in `.forked`. A log that RocksDB has
+    /// closed since is not repaired.
     #[must_use]
     pub fn accept_loss(mut self, accept: bool) -> Self {
         self.accept_loss = accept;
         self
     }
 
-    /// Whether to only read, also while another process writes. Default: false.
+    /// Whether to open for reading only, which is possible while another process writes. Default:
+    /// false.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -516,25 +540,29 @@ impl Options {
         self
     }
 
-    /// Threads that link documents into graphs: 1 to 256. Default: as many as there are cores.
+    /// Threads that link documents into graphs: 1 to 256. Default: one for each core.
     #[must_use]
     pub fn link_threads(mut self, n_threads: usize) -> Self {
         self.link_threads = n_threads;
         self
     }
 
-    /// Documents of a collection that may wait to be linked before writers have to: 1 to 16,777,216. Every search
-    /// compares those that wait one by one ([`Route::n_tail`](crate::Route::n_tail)): a bulk load may raise the bound,
-    /// and slows searches down meanwhile; where searches must not slow down while others write, a lower one bounds by
-    /// how much. Default: what takes 1 MiB as codes, but at least 1,024.
+    /// Documents of a collection that may wait to be linked, 1 to 16,777,216; at the bound, writers
+    /// wait.
+    ///
+    /// Each search compares waiting documents one by one ([`Route::n_tail`](crate::Route::n_tail)).
+    /// A higher bound speeds up a bulk load, and slows down searches meanwhile. A lower bound
+    /// limits how much writes slow down searches. Default: 1 MiB of codes, but at least 1,024
+    /// documents.
     #[must_use]
     pub fn tail_bound(mut self, n_documents: usize) -> Self {
         self.tail_bound = Some(n_documents);
         self
     }
 
-    /// Registers a distance for collections created with [`CollectionConfig::distance`](CollectionConfig::distance)
-    /// under the same name. A database whose collections name a distance that is not registered does not open.
+    /// Registers a distance under a name, for collections created with
+    /// [`CollectionConfig::distance`](CollectionConfig::distance). A database does not open if one
+    /// of its collections needs a distance that is not registered.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -553,7 +581,7 @@ impl Options {
         self
     }
 
-    /// Where the time comes from. Default: the system's clock.
+    /// The clock of the database. Default: the system's clock.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -572,18 +600,19 @@ impl Options {
         self
     }
 
-    /// Ends the opening early once the flag is set, with `Cancelled`; no file was changed then. A
-    /// [`refresh`](crate::Database::refresh) asks it too. Default: a flag that nobody sets.
+    /// A flag that ends the opening early, with `Cancelled` and before any file was changed. A
+    /// [`refresh`](crate::Database::refresh) checks the flag too. Default: a flag that is never
+    /// set.
     #[must_use]
     pub fn cancel(mut self, cancel: Cancel) -> Self {
         self.cancel = cancel;
         self
     }
 
-    /// Where a collection's exact vectors are in this opening.
+    /// Where the exact vectors of a collection are in this opening.
     pub(crate) fn residency_of(&self, config: &CollectionConfig) -> Residency {
         match self.residency.filter(|_| config.has_codes()).unwrap_or(config.residency) {
-            // A mapped file is its writer's.
+            // The writer alone uses a mapped file.
             Residency::Mapped if self.read_only && config.has_codes() => Residency::Disk,
             Residency::Mapped if self.read_only => Residency::Ram,
             residency => residency,

@@ -1,6 +1,7 @@
-//! What goes in and what comes out: documents, updates, hits and receipts.
+//! Arguments and results of calls: documents, updates, hits and receipts.
 //!
-//! Plain data; nothing here is checked. The checks stand at the door, in `collection/check.rs`.
+//! These types are plain data and check nothing. `collection/check.rs` checks them when a call
+//! begins.
 
 use std::ops::Deref;
 
@@ -11,7 +12,8 @@ use crate::paging::{Cursor, SearchCursor};
 use crate::route::{Explanation, Route};
 use crate::value::{Unchecked, Value};
 
-/// Bytes that an operation takes beside its vector, metadata and text: keys, headers, its line of the log.
+/// Bytes of an operation beside its vector, metadata and text: keys, headers and its line of the
+/// log.
 const OVERHEAD: usize = 192;
 
 /// A document to insert or upsert.
@@ -33,8 +35,8 @@ pub struct Document {
 }
 
 impl Document {
-    /// A document with a vector, and nothing else yet. The vector has as many components as the collection's
-    /// dimension; they are finite, and under cosine not all zero.
+    /// A document with a vector and nothing else. The vector has one finite component for each of
+    /// the collection's dimensions; under cosine, not all of them are zero.
     pub fn new(vector: impl Into<Vec<f32>>) -> Self {
         Document { id: None, vector: vector.into(), metadata: Unchecked::default(), text: None }
     }
@@ -62,7 +64,7 @@ impl Document {
 }
 
 impl Document {
-    /// About how many bytes the document holds.
+    /// Approximate size of the document, in bytes.
     pub(crate) fn size_hint(&self) -> usize {
         let text = self.text.as_ref().map_or(0, String::len);
         OVERHEAD + size_of_val(self.vector.as_slice()) + self.metadata.0.size_hint() + text
@@ -75,7 +77,8 @@ impl Document {
 pub struct StoredDocument {
     /// Its id.
     pub id: DocId,
-    /// The vector exactly as it was put, also where it is compared at unit length. Empty where it was not asked for.
+    /// The vector exactly as it was put, even if it is compared at unit length. Empty if the call
+    /// did not ask for vectors.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub vector: Vec<f32>,
     /// Its metadata, always an object.
@@ -83,22 +86,24 @@ pub struct StoredDocument {
     /// Its text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// The commit that last changed it: what [`expect_version`](crate::Write::expect_version) compares with.
+    /// The commit that last changed the document; [`expect_version`](crate::Write::expect_version)
+    /// compares with it.
     pub version: Commit,
-    /// When it was first inserted: milliseconds since 1970 in UTC.
+    /// Time of the first insert: milliseconds since 1970 in UTC.
     pub created_at_ms: u64,
-    /// When it was last changed: milliseconds since 1970 in UTC.
+    /// Time of the last change: milliseconds since 1970 in UTC.
     pub updated_at_ms: u64,
 }
 
 impl From<StoredDocument> for Document {
-    /// The document to insert again, elsewhere or later; its version and times are given anew.
+    /// The same document for another insert. The insert sets a new version and new times.
     fn from(stored: StoredDocument) -> Self {
         Document { id: Some(stored.id), vector: stored.vector, metadata: Unchecked(stored.metadata), text: stored.text }
     }
 }
 
-/// A change to one document: its vector, its metadata, its text, each alone or together. What is not named stays.
+/// A change to the vector, the metadata or the text of one document, or to several of them. The
+/// other parts stay.
 ///
 /// ```
 /// use serde_json::json;
@@ -113,7 +118,7 @@ pub struct Update {
     pub(crate) text: Option<Option<String>>,
 }
 
-/// One step of changing metadata; steps apply in the order they were given.
+/// One step of a metadata change; steps apply in the order in which they were given.
 #[derive(Debug, Clone)]
 pub(crate) enum MetadataChange {
     Merge(Unchecked),
@@ -134,8 +139,8 @@ impl Update {
         self
     }
 
-    /// Sets the keys of an object in the metadata; other keys stay. A value of null is stored as null: use
-    /// [`remove`](Update::remove) to take a key away.
+    /// Sets the given keys of the metadata; other keys stay. A null is stored as null:
+    /// [`remove`](Update::remove) takes a key away.
     #[must_use]
     pub fn merge(mut self, metadata: impl Into<Value>) -> Self {
         self.metadata.push(MetadataChange::Merge(Unchecked(metadata.into())));
@@ -172,7 +177,7 @@ impl Update {
 }
 
 impl Update {
-    /// About how many bytes the update holds.
+    /// Approximate size of the update, in bytes.
     pub(crate) fn size_hint(&self) -> usize {
         let steps = self.metadata.iter().map(|change| match change {
             MetadataChange::Merge(value) | MetadataChange::Replace(value) => value.0.size_hint(),
@@ -189,13 +194,15 @@ impl Update {
 pub struct Hit {
     /// The document's id.
     pub id: DocId,
-    /// How similar it is; larger is nearer, whatever the metric. Of a search in words its BM25 score, of one by both
-    /// what [`Fusion`](crate::Fusion) makes of them.
+    /// Similarity to the query; larger is nearer, for each metric. A search in words alone gives
+    /// the BM25 score. A search by a vector and words gives the fused score
+    /// ([`Fusion`](crate::Fusion)).
     pub score: f32,
-    /// How far it is in the metric's own measure; smaller is nearer. Infinite if there is no vector to be near to.
+    /// Distance from the query in the metric's own measure; smaller is nearer. Infinite in a search
+    /// without a vector.
     pub distance: f32,
-    /// Its metadata, or the fields of it that were asked for. Always an object; empty without
-    /// [`with_document`](crate::Search::with_document).
+    /// Its metadata, or the fields of it that [`fields`](crate::Search::fields) asked for. Always
+    /// an object; empty without [`with_document`](crate::Search::with_document).
     pub metadata: Value,
     /// Its text; none without [`with_document`](crate::Search::with_document).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -203,72 +210,74 @@ pub struct Hit {
     /// Its vector as it was put, if [`with_vector`](crate::Search::with_vector) asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vector: Option<Vec<f32>>,
-    /// The commit that last changed it.
+    /// The commit that last changed the document.
     pub version: Commit,
-    /// The value of the field that hits were grouped by ([`group_by`](crate::Search::group_by)).
+    /// Value of the field that hits are grouped by ([`group_by`](crate::Search::group_by)).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<Value>,
-    /// How it stands by vector and by words, if it was searched by both.
+    /// Score and place in each ranking, for a search by a vector and words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parts: Option<Parts>,
 }
 
-/// How a hit stands in each side of a search by a vector and by words.
+/// Place of a hit in the two rankings of a search by a vector and words.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Parts {
-    /// By the vector.
+    /// In the ranking by the vector.
     pub vector: Part,
-    /// By the words.
+    /// In the ranking by words.
     pub text: Part,
 }
 
-/// How a hit stands in one side.
+/// Place of a hit in one ranking.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Part {
-    /// Its score there; 0 for words if it has none of them.
+    /// Its score in this ranking; 0 for a document without any of the words.
     pub score: f32,
-    /// Its place among the candidates of that side, beginning with 1; `None` if it is not one.
+    /// Its place among the candidates of this ranking, from 1; `None` if it is not a candidate.
     pub rank: Option<usize>,
 }
 
-/// What a search returns: hits, nearest first, and the state of the database they were found in. Use it as a slice or
-/// iterate over it.
+/// The result of a search: hits, best first, and the commit they were found at. Use it as a slice,
+/// or iterate over it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Hits {
-    /// The hits, nearest first, and equally near ones in the order of their ids; if something else than the distance
-    /// counts, those with the highest score first, of equal ones the nearest, and then in the order of ids.
+    /// The hits, nearest first; equally near hits in the order of their ids. If scores have another
+    /// part than the distance, the hits are in the order of score, then distance, then id.
     pub items: Vec<Hit>,
-    /// The last commit the search saw; it saw that one and all before it, and nothing later.
+    /// The commit that the search saw: all changes up to this commit, and none after it.
     pub commit: Commit,
     /// How the hits were found.
     pub route: Route,
-    /// Where the next page begins, if pages were asked for ([`after`](crate::Search::after)); `None` after the last.
+    /// Cursor of the next page, if [`after`](crate::Search::after) asked for pages; `None` after
+    /// the last page.
     pub next: Option<SearchCursor>,
-    /// Why they were found so, if [`explain`](crate::Search::explain) asked.
+    /// Why the search took its way, if [`explain`](crate::Search::explain) asked.
     pub explanation: Option<Box<Explanation>>,
-    /// The fields that the filter names and no document of the collection has, in order: misspelt, perhaps. Fields that
-    /// are not indexed, or not yet, are not among them. Where there are hits, nor are those that documents had once.
+    /// Fields of the filter that no document of the collection has, in alphabetical order: they may
+    /// be misspelt. Only indexed fields are reported. If the search found hits, fields that
+    /// documents had before are not reported.
     pub absent_fields: Vec<String>,
 }
 
-/// How a collection was read when the database was opened, and what that left to do.
+/// How a collection was loaded when the database was opened, and what work was left.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Opening {
-    /// Where its graph came from.
+    /// Where the graph came from.
     pub way: OpenedBy,
-    /// Documents, and slots without one, that were read from rows: all, or what has changed since the image.
+    /// Rows read: all documents, or the slots changed since the image, with or without a document.
     pub n_read: usize,
-    /// Batches of linked documents that the graph was brought up to date by.
+    /// Deltas (batches of linked documents) that were replayed on the graph.
     pub n_deltas: u64,
     /// Documents that were not in the graph yet.
     pub n_waiting: usize,
-    /// Documents whose links were incomplete, to be linked again.
+    /// Documents with missing links, which are linked again.
     pub n_repaired: usize,
-    /// How long reading took, in microseconds.
+    /// Time for reading, in microseconds.
     pub micros: u64,
 }
 
@@ -277,14 +286,14 @@ pub struct Opening {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum OpenedBy {
-    /// The collection was made in this opening.
+    /// The collection was created in this opening.
     #[default]
     Creation,
-    /// An image of memory was taken up.
+    /// From an image of memory.
     Image,
-    /// Links were read row by row.
+    /// From the link rows on disk.
     Rows,
-    /// Nothing: all documents are linked anew.
+    /// From nothing: all documents are linked again.
     Linking,
 }
 
@@ -314,28 +323,30 @@ impl<'a> IntoIterator for &'a Hits {
     }
 }
 
-/// What a write returns once it is acknowledged.
+/// The result of an acknowledged write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// The commit that carries the write; for a write that had nothing to change, the last commit before it.
+    /// The commit that holds the write. If there was nothing to change, the last commit before the
+    /// call.
     pub commit: Commit,
-    /// The id of the document of each operation, in order, generated ids included. Empty for `delete_where`.
+    /// Ids of the documents, one for each operation, in order; generated ids included. Empty for
+    /// `delete_where`.
     pub ids: Vec<DocId>,
-    /// How many documents were inserted, changed or deleted. Deleting what is not there counts nothing.
+    /// Documents inserted, changed or deleted. Deleting an absent document counts 0.
     pub n_changed: usize,
-    /// Whether this answers a batch whose operation id was committed before: nothing was written now, and `ids` is
-    /// what the repeated call named.
+    /// Whether a batch with this operation id was committed before. Nothing was written now, and
+    /// `ids` lists the ids of this call.
     pub repeated: bool,
 }
 
-/// A value of a field, and how many documents have it.
+/// A value of a field, and the number of documents with it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct FacetCount {
     /// The value.
     pub value: Value,
-    /// Documents that have it.
+    /// Documents with this value.
     pub n_documents: usize,
 }
 
@@ -345,8 +356,8 @@ pub struct FacetCount {
 pub struct Page {
     /// The documents, by id.
     pub documents: Vec<StoredDocument>,
-    /// Where the next page begins; `None` after the last. It stays good whatever is written in between.
+    /// Cursor of the next page; `None` after the last. Later writes do not invalidate it.
     pub next: Option<Cursor>,
-    /// The last commit that the page saw; it saw that one and all before it, and nothing later.
+    /// The commit that the page saw: all changes up to this commit, and none after it.
     pub commit: Commit,
 }

@@ -1,20 +1,21 @@
-//! What can go wrong, as data, and what a caller should do about it.
+//! All errors, as data, and what a caller should do about each.
 //!
-//! This module names only standard types and ids, so that every floor above can use it.
+//! This module names only standard types and ids, so that all floors above can use it.
 
 use std::path::PathBuf;
 
 use crate::id::{Commit, DocId};
 
-/// What an operating system says to a process, or to all of them, that may open no more files: the same numbers on all
-/// Unix systems.
+/// Error numbers of a process, or a whole system, that may open no more files. They are the same on
+/// all Unix systems.
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
 
 /// The result of every fallible call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything that can go wrong. Match on [`Error::kind`] to decide what to do; match on variants for the details.
+/// All errors of the library. Match on [`Error::kind`] to decide what to do, and on variants for
+/// details.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -29,17 +30,17 @@ pub enum Error {
         got: usize,
     },
 
-    /// A vector has a component or a length that no distance is defined for.
+    /// A vector has a component or a length for which no distance is defined.
     #[error("invalid vector: {reason}")]
     InvalidVector {
-        /// What is wrong with it and where.
+        /// The fault, and its place.
         reason: String,
     },
 
     /// A document's id is empty or too long.
     #[error("invalid id: {reason}")]
     InvalidId {
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
 
@@ -48,14 +49,14 @@ pub enum Error {
     InvalidName {
         /// The name, cut if it is long.
         name: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
 
     /// Metadata is not an object, or holds a value that JSON has no form for.
     #[error("invalid metadata: {reason}")]
     InvalidMetadata {
-        /// What is wrong with it and where.
+        /// The fault, and its place.
         reason: String,
     },
 
@@ -66,19 +67,19 @@ pub enum Error {
     /// A filter does not follow the grammar.
     #[error("invalid filter at {at}: {reason}")]
     InvalidFilter {
-        /// Where in the filter, as a path such as `$and[1].tag`.
+        /// The place in the filter, as a path such as `$and[1].tag`.
         at: String,
-        /// What is wrong, and what was expected.
+        /// The fault, and what was expected.
         reason: String,
     },
 
-    /// JSON is not what the caller's request is to be made of.
+    /// JSON does not follow the grammar of a request.
     #[error("invalid JSON at {at}: {reason}")]
     InvalidJson {
-        /// Where in it, as a path such as `operations[3].insert.vector`; the whole by what it should be, such as
-        /// `search`.
+        /// The place in the JSON, as a path such as `operations[3].insert.vector`. For the whole
+        /// request, its kind, such as `search`.
         at: String,
-        /// What was expected and what was got.
+        /// The expected value, and the one in the JSON.
         reason: String,
     },
 
@@ -87,61 +88,62 @@ pub enum Error {
     InvalidConfig {
         /// The field.
         field: &'static str,
-        /// The range, and what was got.
+        /// The range, and the value.
         reason: String,
     },
 
-    /// Something is larger than [`limits`](crate::limits) allow.
+    /// A size is beyond one of the [`limits`](crate::limits).
     #[error("{what} too large: expected at most {limit}, got {got}")]
     LimitExceeded {
-        /// What was measured, with its unit.
+        /// The measured quantity, with its unit.
         what: &'static str,
-        /// The bound.
+        /// The limit.
         limit: usize,
-        /// What was got; where counting stopped early, the count at which it did.
+        /// The measured size, or the count at which counting stopped early.
         got: usize,
     },
 
-    /// One operation of a batch was refused, and with it the whole batch: nothing happened.
+    /// One operation of a batch was refused, and so was the whole batch. Nothing was written.
     #[error("operation {index} of the batch ({id}): {source}")]
     InBatch {
         /// Position of the operation in the batch, from 0.
         index: usize,
-        /// The document the operation names, cut if its id is long; `new document` where it has none.
+        /// Id of the operation's document, cut if it is long; `new document` for one without an id.
         id: String,
-        /// Why it was refused.
+        /// The reason.
         source: Box<Error>,
     },
 
-    /// One query of several was refused, and with it the call.
+    /// One of several queries was refused, and so was the whole call.
     #[error("query {index}: {source}")]
     InQuery {
         /// Position of the query, from 0.
         index: usize,
-        /// Why it was refused.
+        /// The reason.
         source: Box<Error>,
     },
 
     /// No collection has this name, or it was dropped.
     #[error("no collection named \"{name}\"")]
     CollectionNotFound {
-        /// The name asked for.
+        /// The requested name.
         name: String,
     },
 
-    /// The folder holds no database and creating one was not allowed.
+    /// The folder holds no database, and the options forbid creating one.
     #[error("no database at {}: create it with `Options::create_if_missing(true)`", path.display())]
     DatabaseNotFound {
-        /// The folder asked for.
+        /// The requested folder.
         path: PathBuf,
     },
 
-    /// The folder asked for, or one above it, is a symbolic link to something that does not exist. Nothing was made.
+    /// The requested folder, or one above it, is a symbolic link to a missing target. Nothing was
+    /// created.
     #[error("{} is a dangling link: {} does not exist", path.display(), target.display())]
     DanglingLink {
         /// The link.
         path: PathBuf,
-        /// What it names.
+        /// Its target.
         target: PathBuf,
     },
 
@@ -150,40 +152,40 @@ pub enum Error {
     DocumentNotFound {
         /// The collection's name.
         collection: String,
-        /// The id asked for.
+        /// The requested id.
         id: DocId,
     },
 
     /// The folder holds no backups, or none with this number.
     #[error("no backup{} in {}", id.map(|id| format!(" {id}")).unwrap_or_default(), path.display())]
     BackupNotFound {
-        /// The folder asked for.
+        /// The requested folder.
         path: PathBuf,
-        /// The number asked for; `None` where any would have done.
+        /// The requested number; `None` if any backup would have done.
         id: Option<u32>,
     },
 
-    /// A collection of this name exists already.
+    /// A collection of this name exists.
     #[error("collection \"{name}\" already exists")]
     CollectionExists {
         /// The name.
         name: String,
     },
 
-    /// A collection of this name exists already, with another configuration.
+    /// A collection of this name exists and has another configuration.
     #[error("collection \"{name}\" exists with another configuration: expected {field} {expected}, got {got}")]
     ConfigConflict {
         /// The collection's name.
         name: String,
         /// The first field that differs.
         field: &'static str,
-        /// What the existing collection has.
+        /// Its value in the existing collection.
         expected: String,
-        /// What was asked for.
+        /// The requested value.
         got: String,
     },
 
-    /// A document with this id exists already.
+    /// A document with this id exists.
     #[error("a document with id {id} already exists in collection \"{collection}\"")]
     DocumentExists {
         /// The collection's name.
@@ -192,7 +194,7 @@ pub enum Error {
         id: DocId,
     },
 
-    /// The document changed since the version the caller expected.
+    /// The document has changed since the version that the caller expected.
     #[error("version mismatch for {id} in collection \"{collection}\": expected {expected}, got {}", OrAbsent(*got))]
     VersionMismatch {
         /// The collection's name.
@@ -201,29 +203,30 @@ pub enum Error {
         id: DocId,
         /// The version the caller expected.
         expected: Commit,
-        /// The version found; `None` if the document does not exist.
+        /// The version of the document; `None` if there is no document with this id.
         got: Option<Commit>,
     },
 
     /// Another process or handle has the database open, or is changing the folder of backups.
     #[error("{} is in use by {holder}", path.display())]
     Busy {
-        /// The database's folder, or that of the backups.
+        /// The folder of the database or of the backups.
         path: PathBuf,
-        /// Who holds it, as it wrote itself down.
+        /// The holder, as described by its lock file.
         holder: String,
     },
 
-    /// Bytes on disk are not what was written. Nothing was changed.
+    /// Bytes on disk differ from those that were written. Nothing was changed.
     #[error("corruption in {what}: {detail}")]
     Corruption {
         /// Which file, family or row.
         what: String,
-        /// What was expected and what was found.
+        /// The expected and the found content.
         detail: String,
     },
 
-    /// A forked child of the process that had the database open wrote to its log too. Nothing was changed.
+    /// A forked child of the process that had the database open also wrote to its log. Nothing was
+    /// changed.
     #[error(
         "corruption in {log}: expected sequence number {expected} at byte {offset}, got {got}: a forked child of the \
          process that had the database open wrote to it too. Opening it for writing with `Options::accept_loss(true)` \
@@ -233,11 +236,11 @@ pub enum Error {
     ForeignRecords {
         /// The log's name.
         log: String,
-        /// Where in the log, in bytes.
+        /// Offset in the log, in bytes.
         offset: usize,
-        /// The sequence number that follows those before.
+        /// The sequence number that should follow.
         expected: u64,
-        /// The one that is there.
+        /// The sequence number in the log.
         got: u64,
     },
 
@@ -253,10 +256,11 @@ pub enum Error {
         to: Commit,
     },
 
-    /// The database was written by a newer version of this library, or uses a feature this one does not know.
+    /// A newer version of this library wrote the database, or the database uses a feature that this
+    /// version does not know.
     #[error("unsupported format of {what}: expected at most {supported}, got {found}; nothing was changed")]
     UnsupportedFormat {
-        /// What carries the version.
+        /// The thing that carries the version.
         what: &'static str,
         /// The version found.
         found: u32,
@@ -264,67 +268,69 @@ pub enum Error {
         supported: u32,
     },
 
-    /// The database takes no writes for now; reads and searches go on.
+    /// The database refuses writes for now; reads and searches work.
     #[error("database is read-only: {reason}")]
     ReadOnly {
-        /// Why, and what makes it writable again.
+        /// The reason, and what makes the database writable again.
         reason: String,
     },
 
-    /// The handle's database was closed.
+    /// The database of this handle was closed.
     #[error("database is closed")]
     Closed,
 
-    /// The call was ended early by its [`Cancel`](crate::Cancel).
+    /// A [`Cancel`](crate::Cancel) ended the call early.
     #[error("cancelled")]
     Cancelled,
 
-    /// The call did not end by its deadline, and was ended. A read gives no part of an answer; a write was not applied.
+    /// The deadline ended the call. A read returns no part of its answer; a write was not applied.
     #[error("the deadline has passed")]
     Deadline,
 
-    /// This process was forked from one that had opened a database. Nothing was touched: only the process that opened
-    /// the database may use its handles, and a child forked since may open none itself.
+    /// This process was forked from one that had opened a database. Nothing was touched. Only the
+    /// process that opened a database may use its handles, and a child that was forked later may
+    /// open none of its own.
     #[error(
         "this process was forked from one that had opened a database, and can use none: expected the process that \
          opened it, or one that was forked before; start another program, or fork before the first open"
     )]
     Forked,
 
-    /// The storage engine failed while committing. [`Error::outcome`] says what became of the write.
+    /// The storage engine failed during a commit. [`Error::outcome`] returns what became of the
+    /// write.
     #[error("commit {commit} failed ({outcome}): {reason}")]
     Commit {
         /// The commit's number.
         commit: Commit,
-        /// What became of it.
+        /// The outcome of the write.
         outcome: Outcome,
-        /// The engine's own words.
+        /// The engine's message.
         reason: String,
     },
 
     /// The storage engine failed outside of a commit.
     #[error("storage failed while {doing}: {source}")]
     Storage {
-        /// What was being done.
+        /// The failed action.
         doing: &'static str,
-        /// The engine's own words.
+        /// The engine's message.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// Several documents that a [`Writer`](crate::Writer) wrote together failed together.
+    /// Documents that a [`Writer`](crate::Writer) wrote together failed together.
     #[error(transparent)]
     Shared(std::sync::Arc<Error>),
 
-    /// The system gave no memory for more documents.
+    /// The system has no memory for more documents.
     #[error("no memory for {n_documents} documents: {source}")]
     OutOfMemory {
-        /// Documents that memory was asked for, in all.
+        /// Documents for which memory was requested, in all.
         n_documents: usize,
-        /// The system's own words.
+        /// The system's error.
         source: std::io::Error,
     },
 
-    /// There would be more in memory than [`Options::memory_limit`](crate::Options::memory_limit) allows, even without
+    /// Memory would exceed [`Options::memory_limit`](crate::Options::memory_limit), even without
     /// exact vectors.
     #[error("over the memory limit: expected at most {limit} bytes without exact vectors, got {needed}")]
     MemoryLimit {
@@ -334,36 +340,36 @@ pub enum Error {
         needed: usize,
     },
 
-    /// The process's limit of address space is too low for an open database. Nothing was allocated.
+    /// The process may use too little address space for an open database. Nothing was allocated.
     #[error(
         "too little address space to open a database: expected {needed} bytes beside the {used} in use, got a limit of \
          {limit}; raise it (`ulimit -v`), or lower `Options::memory_bytes` or `Options::link_threads`"
     )]
     AddressSpace {
-        /// Bytes that an open database may take.
+        /// Most bytes that an open database may take.
         needed: u64,
-        /// Bytes in use already.
+        /// Bytes in use.
         used: u64,
         /// The limit.
         limit: u64,
     },
 
-    /// The process, or the system, may open no more files. What was asked for did not happen.
+    /// The process, or the system, may open no more files. The requested action did not happen.
     #[error(
         "out of file descriptors while {doing}: {source}; raise the limit of open files (`ulimit -n`) or have fewer \
          open"
     )]
     OutOfDescriptors {
-        /// What was being done.
+        /// The failed action.
         doing: String,
-        /// The engine's or the operating system's own words.
+        /// The message of the engine or the operating system.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
     /// A file operation failed.
     #[error("{doing} {} failed: {source}", path.display())]
     Io {
-        /// What was being done.
+        /// The failed action.
         doing: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -372,7 +378,7 @@ pub enum Error {
     },
 }
 
-/// Where a document does not satisfy a schema.
+/// The place at which a document violates a schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {
@@ -384,57 +390,60 @@ pub struct Violation {
     pub id: DocId,
     /// The path of the field, cut if it is long.
     pub field: String,
-    /// What the schema expects there.
+    /// The schema's expectation of this path.
     pub expected: String,
-    /// What is there, cut if it is long.
+    /// The document's value at this path, cut if it is long.
     pub got: String,
 }
 
-/// What became of a write that returned an error.
+/// The outcome of a write that returned an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Nothing happened, and nothing will appear later. Correct the cause and try again.
+    /// Nothing was written, and nothing will appear later. Correct the cause and try again.
     NotApplied,
-    /// The write is visible, but may be gone after a power loss: the disk refused to confirm it.
+    /// The write is visible, but the disk refused to confirm it. A power loss may undo it.
     NotDurable,
-    /// The write is not visible now, and may or may not be there after the next open. Read before trying again, or
-    /// give the batch an operation id, which makes a second try harmless.
+    /// The write is not visible now, and may or may not appear after the next open. Read before
+    /// trying again, or give the batch an operation id, which makes a second try harmless.
     Unknown,
 }
 
-/// What a caller should do about an error.
+/// Kinds of errors, by what a caller should do about them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Correct the call; trying again as it is fails again.
+    /// The call is wrong: correct it. The same call fails again.
     InvalidArgument,
-    /// What the call names does not exist: create it, or treat it as absent.
+    /// Something that the call names does not exist: create it, or treat it as absent.
     NotFound,
-    /// What the call would create exists: use it, or choose another name.
+    /// Something that the call would create exists: use it, or choose another name.
     AlreadyExists,
-    /// What the call relies on was changed by someone else: read it again, then decide.
+    /// Another writer changed something that the call relies on: read it again, then decide.
     Conflict,
-    /// Someone else has it open: wait, or ask the holder named in the message.
+    /// Another holder has the database open: wait, or ask the holder named in the message.
     Busy,
-    /// Stored bytes are damaged, missing or too new: restore a backup or upgrade. Nothing was changed.
+    /// Stored bytes are damaged, missing or too new: restore a backup, or upgrade. Nothing was
+    /// changed.
     Corruption,
-    /// The database cannot do this at the moment (disk full, closed): see to the cause, then try again.
+    /// The database cannot do this at the moment (disk full, closed): remove the cause, then try
+    /// again.
     Unavailable,
-    /// The storage engine or the operating system failed in a way the message describes.
+    /// The storage engine or the operating system failed, as the message describes.
     Internal,
-    /// The process has run out of something that the system gives it: raise its limit or use less, then try again.
+    /// The process has reached a limit of the system: raise the limit or use less, then try again.
     Exhausted,
-    /// The caller asked for the call to end early: call again to have it done.
+    /// The caller ended the call early: call again to finish it.
     Cancelled,
-    /// The time that the caller gave has passed: call again with more of it, or ask for less.
+    /// The deadline passed before the call ended: allow more time, or ask for less.
     Deadline,
-    /// The process is a forked child of the one that opened the database: call from that one, or start another program.
+    /// The process is a forked child of the one that opened the database: call from that process,
+    /// or start another program.
     Forked,
 }
 
 impl Error {
-    /// What the caller should do about it.
+    /// The kind of the error, which tells what the caller should do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::DimensionMismatch { .. }
@@ -475,7 +484,7 @@ impl Error {
         }
     }
 
-    /// What became of the write that returned this error: anything but a failed commit left no trace.
+    /// The outcome of the write that returned this error. Only a failed commit can leave a trace.
     pub fn outcome(&self) -> Outcome {
         match self {
             Error::Commit { outcome, .. } => *outcome,
@@ -484,8 +493,9 @@ impl Error {
         }
     }
 
-    /// What kept work in the background from going on, for one who waits for it: the same error where it can be told
-    /// again, and `ReadOnly` for a commit that was none of the caller's.
+    /// The error that stopped background work, for a caller that waits for this work. It is the
+    /// same error where it can be copied. A `Commit` error becomes `ReadOnly`, since the failed
+    /// commit was not the caller's.
     pub(crate) fn restated(&self) -> Error {
         let told = |source: &dyn std::fmt::Display| std::io::Error::other(source.to_string());
         match self {
@@ -511,7 +521,8 @@ impl Error {
         Error::Corruption { what: what.into(), detail: detail.into() }
     }
 
-    /// A file operation failed; for want of a descriptor, perhaps.
+    /// Makes the error of a failed file operation, which is `OutOfDescriptors` if no descriptor was
+    /// left.
     pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         let path = path.into();
         match source.raw_os_error() {
@@ -554,7 +565,7 @@ impl std::fmt::Display for Violation {
     }
 }
 
-/// Shows a version that may be absent.
+/// Displays a version that may be absent.
 struct OrAbsent(Option<Commit>);
 
 impl std::fmt::Display for OrAbsent {

@@ -1,15 +1,19 @@
-//! Named points at which the crash harness stops the process.
+//! Failpoints: named points in the code at which a test or the crash harness interferes.
 //!
-//! Without the feature `failpoints` a point is nothing at all. With it, the environment variable `VECTROVE_FAILPOINT`
-//! names a point, and optionally after a colon how many passes it lets by first; there the process is killed as by
-//! `kill -9`. `VECTROVE_FREEZE` names kinds of derived writes, each with how many times it may still happen, as in
-//! `delta=10,save=0`; those beyond do not happen, as if the disk had refused them. `VECTROVE_PAUSE` names a point and,
-//! after a colon, the milliseconds that each pass takes there. `VECTROVE_LEAST_LINKED` is the size from which on
-//! namespaces have links of their own, `VECTROVE_LEAST_CHANGED` how many slots change at least before an image is written
-//! in the background.
+//! Without the feature `failpoints` they compile to nothing. With it, these environment variables
+//! are read once:
 //!
-//! A test in the same process names points at which work is refused, until it says otherwise ([`refuse_at`],
-//! [`allow_at`]), and points at which whoever comes by stays for a while ([`pause_at`]).
+//! - `VECTROVE_FAILPOINT=name:passes` kills the process at a point, as `kill -9` does, after
+//!   `passes` passes (default 0).
+//! - `VECTROVE_FREEZE=delta=10,save=0` lets each named kind of derived write happen the given
+//!   number of times. Further writes of this kind do not happen, as if the disk had refused them.
+//! - `VECTROVE_PAUSE=name:milliseconds` makes each pass of a point take this time.
+//! - `VECTROVE_LEAST_LINKED` is the size from which namespaces have links of their own.
+//! - `VECTROVE_LEAST_CHANGED` is the number of slots that must change before the background writes
+//!   an image.
+//!
+//! A test in the same process uses functions: [`refuse_at`] makes a point refuse work until
+//! [`allow_at`], and [`pause_at`] holds up the next thread at a point.
 
 use crate::error::Result;
 
@@ -23,7 +27,7 @@ pub(crate) fn allows(_name: &str) -> bool {
     true
 }
 
-/// A size that tests may make smaller.
+/// Documents from which a namespace has links of its own; tests may lower `usual`.
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
 pub(crate) fn least_linked(usual: usize) -> usize {
@@ -37,7 +41,7 @@ pub(crate) fn least_linked(usual: usize) -> usize {
     TOLD.unwrap_or(usual)
 }
 
-/// How many slots have to change before an image is written in the background, which tests may make fewer.
+/// Slots that must change before the background writes an image; tests may lower `usual`.
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
 pub(crate) fn least_changed(usual: usize) -> usize {
@@ -51,7 +55,7 @@ pub(crate) fn least_changed(usual: usize) -> usize {
     TOLD.unwrap_or(usual)
 }
 
-/// Refuses where a test wants work to fail.
+/// Refuses with `ReadOnly` where a test wants work to fail.
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
 pub(crate) fn refuse(_name: &str) -> Result<()> {
@@ -62,7 +66,7 @@ pub(crate) fn refuse(_name: &str) -> Result<()> {
 static REFUSED: std::sync::Mutex<std::collections::BTreeMap<String, u64>> =
     std::sync::Mutex::new(std::collections::BTreeMap::new());
 
-/// Has a point refuse work in this process after `n_passes` more passes, until [`allow_at`].
+/// Makes a point refuse work in this process, from `n_passes` passes later until [`allow_at`].
 #[cfg(feature = "failpoints")]
 pub fn refuse_at(name: &str, n_passes: u64) {
     if let Ok(mut refused) = REFUSED.lock() {
@@ -70,7 +74,7 @@ pub fn refuse_at(name: &str, n_passes: u64) {
     }
 }
 
-/// Has a point let work pass again.
+/// Lets work pass a point again.
 #[cfg(feature = "failpoints")]
 pub fn allow_at(name: &str) {
     if let Ok(mut refused) = REFUSED.lock() {
@@ -98,7 +102,7 @@ pub(crate) fn refuse(name: &str) -> Result<()> {
 static PAUSED: std::sync::Mutex<std::collections::BTreeMap<String, std::time::Duration>> =
     std::sync::Mutex::new(std::collections::BTreeMap::new());
 
-/// Has the next thread of this process that passes a point stay there.
+/// Makes the next thread of this process that passes a point sleep there for `pause`.
 #[cfg(feature = "failpoints")]
 pub fn pause_at(name: &str, pause: std::time::Duration) {
     if let Ok(mut paused) = PAUSED.lock() {

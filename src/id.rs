@@ -1,6 +1,7 @@
-//! The names of things: documents, commits, and the numbers that stay inside the crate.
+//! Numbers and keys that name things: documents, commits, and things inside the crate.
 //!
-//! Each is a type of its own, so that a slot cannot be passed for an id, nor a commit number for a count.
+//! Each kind is a type of its own, so that a slot cannot be passed for an id, nor a commit number
+//! for a count.
 
 use std::fmt;
 
@@ -9,11 +10,12 @@ use uuid::Uuid;
 
 /// The user's key of a document: a number, a UUID, or a string of 1 to 512 bytes.
 ///
-/// Ids are unique within a namespace. They order as numbers, then UUIDs, then strings (by bytes); scrolling follows
-/// that order. `7` and `"7"` are two ids.
+/// Ids are unique within a namespace. Numbers sort before UUIDs, and UUIDs before strings, which
+/// sort by bytes; a scroll follows this order. `7` and `"7"` are two ids.
 ///
-/// A string that spells a UUID with hyphens (`67e55044-10b1-426f-9247-bb680e5fe0c8`, in braces or after `urn:uuid:`
-/// too, in either case) *is* that UUID. Thirty-two bare hex digits stay a string: digests look like that.
+/// A string that spells a UUID with hyphens *is* this UUID, in upper or lower case. The forms are
+/// `67e55044-10b1-426f-9247-bb680e5fe0c8`, the same in braces, and the same after `urn:uuid:`. A
+/// string of 32 hex digits without hyphens stays a string, because digests look like this.
 ///
 /// ```
 /// use vectrove::DocId;
@@ -62,7 +64,8 @@ impl DocId {
         }
     }
 
-    /// The string, if the id is one that spells no UUID. [`Display`](fmt::Display) writes any id.
+    /// The string, if the id is a string that spells no UUID. [`Display`](fmt::Display) writes each
+    /// kind of id.
     ///
     /// ```
     /// use vectrove::DocId;
@@ -76,7 +79,7 @@ impl DocId {
     }
 }
 
-/// Whether a string spells a UUID in a form that nothing else looks like.
+/// The UUID that a string spells with hyphens. Other strings do not have this form.
 fn spelled_uuid(text: &str) -> Option<Uuid> {
     let hyphens = text.bytes().filter(|&byte| byte == b'-').count();
     if text.len() < 36 || hyphens != 4 {
@@ -150,14 +153,14 @@ impl fmt::Display for DocId {
     }
 }
 
-/// The number of a commit: 1 for a database's first, then without a gap. A document's version is the number of the
-/// commit that last changed it.
+/// The number of a commit: 1 for a database's first, then ascending without a gap. A document's
+/// version is the number of the commit that last changed it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Commit(pub u64);
 
 impl Commit {
-    /// The commit before this one; none is before the first.
+    /// The commit before this one; 0 before the first.
     pub(crate) fn before(self) -> Self {
         Commit(self.0.saturating_sub(1))
     }
@@ -174,25 +177,27 @@ impl fmt::Display for Commit {
     }
 }
 
-/// A dense number for a stored document: row of the vector arrays, key on disk. Reused after a delete, told apart by
-/// its generation.
+/// The number of a stored document within its collection: its row in the vector arrays, and its key
+/// on disk. A slot is reused after a delete; its generation tells the documents apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Slot(pub(crate) u32);
 
-/// A collection's number, which names its column families. Never reused.
+/// The number of a collection, used in the names of its column families. It is never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct CollectionId(pub(crate) u32);
 
-/// A namespace's number within its collection; 0 is the default namespace.
+/// The number of a namespace within its collection; 0 is the default namespace.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NamespaceId(pub(crate) u32);
 
 impl NamespaceId {
-    /// The number of no namespace. A name that never had a document reads as this one: it holds nothing.
+    /// The number of no namespace. A name that never had a document reads as this one, which is
+    /// empty.
     pub(crate) const UNUSED: NamespaceId = NamespaceId(u32::MAX);
 }
 
-/// The number of a metadata field that is indexed, within its collection; 0 stands for documents as a whole.
+/// The number of an indexed metadata field within its collection; 0 stands for documents as a
+/// whole.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct FieldId(pub(crate) u32);
 

@@ -1,8 +1,9 @@
 #![doc = include_str!("../README.md")]
 
-// Modules stand in the order of the floors: each may use only those above it. `tests/architecture.rs` checks that.
+// The modules stand in the order of their floors. Each module may use only modules above it;
+// `tests/architecture.rs` checks this.
 
-// Floor 0: words. No I/O, no locks.
+// Floor 0: words, and what belongs to the whole process (clock, heap, forks). No database I/O.
 mod cancel;
 mod clock;
 mod document;
@@ -17,7 +18,7 @@ mod route;
 mod sync;
 mod value;
 
-// Floor 1: pure computation. Same input, same output; no RocksDB.
+// Floor 1: computation without RocksDB. Only `arena` touches files: it maps them into memory.
 mod arena;
 mod boost;
 mod config;
@@ -29,7 +30,7 @@ mod quant;
 mod schema;
 mod text;
 
-// Floor 2: durable bytes. The only floor that names `rocksdb` or `bincode`.
+// Floor 2: durable bytes. Only this floor names `rocksdb` or `bincode`.
 mod store;
 
 // Floor 3: one collection, where documents meet the store and memory.
@@ -38,7 +39,7 @@ mod collection;
 // Floor 4: the database.
 mod db;
 
-// Floor 5: doors. Nothing below knows them.
+// Floor 5: doors. No module below uses them.
 #[cfg(feature = "json")]
 pub mod json;
 

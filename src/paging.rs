@@ -1,6 +1,6 @@
-//! Where a search goes on: what its pages have given so far, and which search they were of. Where a scroll goes on.
+//! Cursors: where the next page of a search or a scroll begins, and the text form of both kinds.
 //!
-//! Owns the text that cursors are written as. Knows nothing of searching and scrolling.
+//! This module knows nothing of searching and scrolling.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,13 +9,13 @@ use crate::error::{Error, Result};
 use crate::id::DocId;
 use crate::limits::{MAX_ID_BYTES, MAX_METADATA_BYTES, MAX_PAGED};
 
-/// Where a search goes on after a page: [`Hits::next`](crate::Hits), which [`Search::after`](crate::Search::after)
-/// takes.
+/// A cursor of a search: [`Hits::next`](crate::Hits) gives it, and
+/// [`Search::after`](crate::Search::after) takes it.
 ///
-/// It carries the ids of the hits that were given, at most [`MAX_PAGED`], or which groups, and a digest of query,
-/// parameters and namespace: the cursor of another search is refused. It holds nothing open, and stays good whatever is
-/// written in between. As text, in letters, digits, `-` and `_`, it can be handed on and read again by the version that
-/// wrote it.
+/// It holds the ids of the hits given so far, at most [`MAX_PAGED`], or digests of the given
+/// groups. A digest of query, parameters and namespace makes another search refuse it. It keeps
+/// nothing open, and later writes do not invalidate it. Its text form consists of letters, digits,
+/// `-` and `_`; the version that wrote the text reads it.
 ///
 /// ```
 /// use vectrove::SearchCursor;
@@ -27,12 +27,12 @@ pub struct SearchCursor {
     pub(crate) given: Given,
 }
 
-/// What pages have given.
+/// The hits or groups that the pages so far have given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Given {
-    /// Hits, by their ids.
+    /// Ids of hits.
     Hits(Vec<DocId>),
-    /// Groups of hits, by digests of their values.
+    /// Digests of the values of groups.
     Groups(Vec<u128>),
 }
 
@@ -46,17 +46,17 @@ impl Given {
 }
 
 impl SearchCursor {
-    /// How many hits, or groups, the pages so far have given.
+    /// Number of hits, or groups, that the pages so far have given.
     pub fn n_given(&self) -> usize {
         self.given.len()
     }
 }
 
-/// A place between two documents, at which scrolling goes on: after an id, or in the order of a field after a value and
-/// an id.
+/// A cursor of a scroll: a place between two documents. It stands after an id, or, in the order of
+/// a field, after a value and an id.
 ///
-/// It holds nothing open. As text, in letters, digits, `-` and `_`, it can be handed on and read again by the version
-/// that wrote it. The cursor of another order, field or direction, is refused.
+/// It keeps nothing open. Its text form consists of letters, digits, `-` and `_`; the version that
+/// wrote the text reads it. A scroll by another field or in the other direction refuses it.
 ///
 /// ```
 /// use vectrove::Cursor;
@@ -67,47 +67,49 @@ impl SearchCursor {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     pub(crate) id: DocId,
-    /// Where it is in the order of a field; `None` in that of ids.
+    /// The place in the order of a field; `None` in the order of ids.
     pub(crate) value: Option<OrderedValue>,
 }
 
-/// A value that documents are ordered by.
+/// A value by which documents are ordered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OrderedValue {
-    /// Which order it is: that of which field, and which way.
+    /// A digest of the order: its field and direction.
     pub(crate) order: u128,
-    /// The bytes that order it.
+    /// The value as bytes that sort in this order.
     pub(crate) bytes: Box<[u8]>,
 }
 
 impl Cursor {
-    /// The place right after an id, whether or not a document has it.
+    /// The place after an id, with or without a document of this id.
     pub fn after(id: impl Into<DocId>) -> Self {
         Cursor { id: id.into(), value: None }
     }
 
-    /// The id right before this place.
+    /// The id before this place.
     pub fn id(&self) -> &DocId {
         &self.id
     }
 }
 
-// Text: base64 as RFC 4648 has it for names of files, without padding, of
+// Text form: base64 in the alphabet for file names (RFC 4648), without padding, of these bytes:
 //
-//     search: version u8 · digest u128 · kind u8 · count u16 · what was given · CRC-32C of all before u32
-//     scroll: version u8 · kind u8 · id · in the order of a field: order u128 · value · CRC-32C of all before u32
+//     search: version u8 · digest u128 · kind u8 · count u16 · given hits or groups · CRC-32C u32
+//     scroll: version u8 · kind u8 · id · in the order of a field: order u128 · value · CRC-32C u32
 //
-// with numbers little-endian. An id is a tag, and a number, a UUID or a length u16 and UTF-8; a group is its digest; a
-// value is all that is left. Versions of searches are below 128, those of scrolls are not.
+// Numbers are little-endian. An id is a tag, then a number, a UUID, or a length u16 and UTF-8. A
+// group is its digest. A value is all bytes before the checksum. Versions of search cursors are
+// below 128, those of scroll cursors are not. The CRC-32C covers all bytes before it.
 
 const VERSION: u8 = 1;
 const SCROLL_VERSION: u8 = 129;
 const BY_ID: u8 = 0;
 const BY_VALUE: u8 = 1;
 
-/// Most bytes of a cursor: of a search with the longest ids; of a scroll with the longest value, each of whose bytes may
+/// Most bytes of a search cursor, with [`MAX_PAGED`] ids of the greatest length.
 /// be written as two.
 const MAX_SEARCH_BYTES: usize = 64 + MAX_PAGED * (MAX_ID_BYTES + 3);
+/// Most bytes of a scroll cursor, with the longest id and value. A value byte may take two bytes.
 const MAX_SCROLL_BYTES: usize = 64 + MAX_ID_BYTES + 2 * MAX_METADATA_BYTES;
 
 const OF_HITS: u8 = 0;
@@ -146,13 +148,13 @@ impl fmt::Display for Cursor {
     }
 }
 
-/// The text of a cursor, with its checksum.
+/// The text of a cursor, with its checksum added.
 fn sealed(mut bytes: Vec<u8>) -> String {
     bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
     to_base64(&bytes)
 }
 
-/// What a cursor holds; `None` if it is damaged, or longer than any.
+/// The content of a cursor; `None` if the checksum fails, or if it is longer than `most` bytes.
 fn unsealed(text: &str, most: usize) -> Option<Vec<u8>> {
     (text.len() <= most.div_ceil(3) * 4).then_some(())?;
     let mut bytes = from_base64(text)?;
@@ -162,7 +164,7 @@ fn unsealed(text: &str, most: usize) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Refuses a text that is no cursor of this kind, and says what is wrong with it.
+/// The error for a text that is no cursor of the kind `own`, saying what is wrong with it.
 fn refusal(text: &str, content: Option<&[u8]>, own: u8) -> Error {
     let shown: String = text.chars().take(40).collect();
     let got = match content.and_then(|content| content.first()) {
@@ -248,14 +250,14 @@ fn read_id(bytes: &mut &[u8]) -> Option<DocId> {
             let length = usize::from(u16::from_le_bytes(take(bytes)?));
             let (text, rest) = bytes.split_at_checked(length).filter(|_| (1..=MAX_ID_BYTES).contains(&length))?;
             *bytes = rest;
-            // As it stands, even where it spells a UUID: that is another id.
+            // The string stays a string even if it spells a UUID, which would be another id.
             std::str::from_utf8(text).ok().map(|text| DocId::Str(text.into()))
         }
         _ => None,
     }
 }
 
-/// Takes so many bytes from the front.
+/// Takes `N` bytes from the front.
 fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     let (front, rest) = bytes.split_first_chunk()?;
     *bytes = rest;
@@ -289,7 +291,8 @@ fn from_base64(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Tells things apart by 128 bits, the same in every process: FNV-1a (Fowler, Noll and Vo), of parts of known length.
+/// A digest of 128 bits, the same in each process: FNV-1a (Fowler, Noll and Vo) of parts with their
+/// lengths.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Digest(u128);
 

@@ -1,4 +1,4 @@
-//! What belongs to one search, and to nothing that lasts longer. `validate` checks once, at the door.
+//! The parameters of one search. `validate` checks all of them when the search begins.
 
 use crate::boost::Boost;
 use crate::config::within;
@@ -7,59 +7,64 @@ use crate::filter::Filter;
 use crate::limits::{MAX_BOOSTS, MAX_CANDIDATES, MAX_EF, MAX_GROUP, MAX_PATH_BYTES};
 use crate::route::Way;
 
-/// The beam of a search that sets none: so much, and so much for each hit.
+/// Points of the default `ef` in any case; each hit adds [`EF_PER_HIT`].
 pub(crate) const LEAST_EF: usize = 48;
 pub(crate) const EF_PER_HIT: usize = 2;
-/// How many times as many as are wanted are compared by their vectors, if a search does not say.
+/// Default of [`SearchParams::oversampling`].
 const OVERSAMPLING: f32 = 1.5;
 
-/// What one search asks for. Set through the methods of [`Search`](crate::Search).
+/// The parameters of one search, set through the methods of [`Search`](crate::Search).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SearchParams {
-    /// Most hits to return. Default: 10. More than there are documents means all of them.
+    /// Most hits to return; a number above that of all documents returns all. Default: 10.
     pub limit: usize,
-    /// How many of the nearest to leave out first; see [`Search::offset`](crate::Search::offset). Default: 0.
+    /// Nearest hits to skip first; see [`Search::offset`](crate::Search::offset). Default: 0.
     pub offset: usize,
-    /// Which documents may be hits. Default: all of the namespace.
+    /// The documents that may be hits. Default: all of the namespace.
     pub filter: Filter,
-    /// The lowest score a hit may have. Default: none.
+    /// Lowest score of a hit. Default: none.
     pub min_score: Option<f32>,
-    /// The largest distance a hit may have. Default: none.
+    /// Largest distance of a hit. Default: none.
     pub max_distance: Option<f32>,
     /// Whether hits carry their vector. Default: false.
     pub with_vector: bool,
-    /// The metadata fields hits carry, at most 1,024. Default: all.
+    /// The metadata fields that hits carry, at most 1,024. Default: all.
     pub fields: Option<Vec<String>>,
-    /// Whether hits carry their metadata and text. Default: true. Without them, nothing is read from disk.
+    /// Whether hits carry their metadata and text. Default: true. If false, hits are completed
+    /// without reading their documents from disk, unless these have changed meanwhile.
     pub with_document: bool,
-    /// Points that the walk through the graph keeps: the more, the more of the nearest it finds and the longer it
-    /// takes. 1 to 4,096; less than [`least_ef`](SearchParams::least_ef) counts as that. Default:
-    /// [`default_ef`](SearchParams::default_ef), and more where codes leave in doubt what is nearest.
-    /// [`Route::ef`](crate::Route) tells what a search used.
+    /// HNSW's ef: points in the beam of the graph search, 1 to 4,096. A larger `ef` finds more of
+    /// the nearest and takes longer. A value below [`least_ef`](SearchParams::least_ef) is raised
+    /// to it. Default: [`default_ef`](SearchParams::default_ef), or more while codes leave in doubt
+    /// which points are nearest. [`Route::ef`](crate::Route) shows the `ef` that a search used.
     pub ef: Option<usize>,
-    /// Whether to compare every vector or to walk the graph. Default: whichever is faster.
+    /// The way to search, such as an exact scan or the graph. Default: the fastest by estimate.
     pub way: Option<Way>,
-    /// How many times as many documents as are wanted are compared once more, by their exact vectors, where the graph
-    /// is walked by codes: 1 to 100. A fifth of `ef` are in any case, and all of it up to 16 components. Default: 1.5.
+    /// Documents whose exact vectors are compared after a search by codes, as a multiple of the
+    /// wanted hits: 1 to 100. At least a fifth of `ef` are compared, and all of them up to 16
+    /// components. Default: 1.5.
     pub oversampling: f32,
-    /// Whether hits say why they were found as they were. Default: false.
+    /// Whether the result explains why the search took its way. Default: false.
     pub explain: bool,
-    /// Whether hits are to differ from each other, and how much. Default: no.
+    /// Diversity of hits, by maximal marginal relevance (MMR). Default: none.
     pub mmr: Option<Mmr>,
-    /// Whether hits come in groups. Default: no.
+    /// The field by which hits are grouped. Default: none.
     pub group_by: Option<GroupBy>,
-    /// What adds to scores. Default: nothing.
+    /// Terms added to scores. Default: none.
     pub boosts: Vec<Boost>,
-    /// How many of the best are found before boosts are added, 1 to 4,096. Default: ten for each hit wanted, and at
-    /// least 100.
+    /// Best hits that are found before boosts are added, 1 to 4,096. The search finds more while a
+    /// boost with a known maximum could still change the result. Default: ten for each hit wanted,
+    /// and at least 100.
     pub boosted_candidates: Option<usize>,
-    /// How slowly a word that comes again and again counts for less, in a search by words: 0 or more. 0 counts only
-    /// whether it is there. Default: 1.2.
+    /// BM25's k1, for a search in words: 0 or more. A larger `k1` lets repeated words count for
+    /// more; 0 counts only whether a word occurs. Default: 1.2.
     pub k1: f32,
-    /// How much long documents count for less, in a search by words: 0 not at all, to 1. Default: 0.75.
+    /// BM25's b, for a search in words: how much long documents lose, from 0 (nothing) to 1.
+    /// Default: 0.75.
     pub b: f32,
-    /// How a search by a vector and by words makes one answer of both. Default: by ranks, both alike.
+    /// How a search by a vector and words fuses both rankings. Default: by ranks, with equal
+    /// weights.
     pub fusion: Fusion,
 }
 
@@ -90,7 +95,8 @@ impl Default for SearchParams {
 }
 
 impl SearchParams {
-    /// The `ef` of a search for so many hits (`limit`, and `offset` before it) that sets none: 48, and twice the hits.
+    /// The `ef` of a search that sets none, for `n_hits` hits (`limit` and `offset` together): 48
+    /// and twice the hits.
     ///
     /// ```
     /// assert_eq!(vectrove::SearchParams::default_ef(10), 68);
@@ -99,8 +105,9 @@ impl SearchParams {
         n_hits.saturating_mul(EF_PER_HIT).saturating_add(LEAST_EF)
     }
 
-    /// The least `ef` of a search for so many hits (`limit`, and `offset` before it), to which a smaller one is raised:
-    /// the hits times `oversampling`, rounded up; under a filter, and where no codes are walked, the hits themselves.
+    /// The least `ef` of a search for `n_hits` hits (`limit` and `offset` together); a smaller one
+    /// is raised to it. It is `n_hits` times `oversampling`, rounded up. Under a filter, and in a
+    /// graph without codes, the least is `n_hits`.
     ///
     /// ```
     /// assert_eq!(vectrove::SearchParams::default().least_ef(10), 15);
@@ -109,12 +116,12 @@ impl SearchParams {
         n_oversampled(n_hits, self.oversampling)
     }
 
-    /// How many hits there may be, with those that are left out first.
+    /// Hits to find, including those that `offset` skips.
     pub(crate) fn n_hits(&self) -> usize {
         self.offset.saturating_add(self.limit)
     }
 
-    /// How many of the nearest to find.
+    /// Nearest documents to find: the candidates of MMR, or the hits.
     pub(crate) fn n_nearest(&self) -> usize {
         self.mmr.map_or(self.n_hits(), |mmr| mmr.candidates)
     }
@@ -150,26 +157,29 @@ impl SearchParams {
     }
 }
 
-/// How many of the nearest by codes are compared by their vectors at least.
+/// Documents, nearest by codes, whose exact vectors are compared at least.
 pub(crate) fn n_oversampled(n_hits: usize, oversampling: f32) -> usize {
     (n_hits as f32 * oversampling).ceil() as usize
 }
 
-/// Hits that differ from each other: maximal marginal relevance (Carbonell and Goldstein, 1998).
+/// Diversity: maximal marginal relevance, MMR (Carbonell and Goldstein, 1998).
 ///
-/// Of the nearest candidates one after another is taken: always the one with the greatest `lambda · s - (1 - lambda) ·
-/// t`, where `s` is its score and `t` the greatest score that it would have as a hit for one taken before.
+/// Hits are chosen one by one from the nearest candidates. Each time the candidate with the
+/// greatest `lambda · s - (1 - lambda) · t` is chosen. `s` is its score, and `t` the greatest of
+/// its similarities to the hits chosen before, as scores.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Mmr {
-    /// What nearness to the query counts, against being unlike other hits: 1 is nearness alone, 0 difference alone.
+    /// Weight of nearness to the query against difference from other hits, from 0 (difference
+    /// alone) to 1 (nearness alone).
     pub lambda: f32,
-    /// How many of the nearest to choose from, 1 to 4,096. No more hits than these are returned.
+    /// Nearest documents from which hits are chosen, 1 to 4,096. The search returns at most this
+    /// many hits.
     pub candidates: usize,
 }
 
 impl Mmr {
-    /// To choose from so many.
+    /// MMR with this `lambda` and number of candidates.
     pub fn new(lambda: f32, candidates: usize) -> Self {
         Mmr { lambda, candidates }
     }
@@ -183,7 +193,7 @@ impl Mmr {
     }
 }
 
-/// Hits in groups that have the same value in a metadata field.
+/// Grouping of hits by their value in a metadata field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupBy {
@@ -194,7 +204,7 @@ pub struct GroupBy {
 }
 
 impl GroupBy {
-    /// By a field, with so many hits in each group.
+    /// Groups by `field`, with at most `per_group` hits in each group.
     pub fn new(field: impl Into<String>, per_group: usize) -> Self {
         GroupBy { field: field.into(), per_group }
     }
@@ -209,10 +219,10 @@ impl GroupBy {
     }
 }
 
-/// How the answers of a search by a vector and by words are made one.
+/// How a search by a vector and words fuses its two rankings.
 ///
-/// Each side finds its candidates, under the same filter. A hit's score then says how it stands in both
-/// ([`Hit::parts`](crate::Hit)).
+/// Both rankings find candidates, under the same filter. [`Hit::parts`](crate::Hit) shows the place
+/// of a hit in both.
 ///
 /// ```
 /// use vectrove::Fusion;
@@ -221,29 +231,31 @@ impl GroupBy {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Fusion {
-    /// What is added up.
+    /// The fused quantity: ranks or scores.
     pub by: FusedBy,
-    /// What the side of the vector counts for: 0 or more. Default: 1.
+    /// Weight of the ranking by the vector: 0 or more. Default: 1.
     pub vector_weight: f32,
-    /// What the side of the words counts for: 0 or more. Default: 1.
+    /// Weight of the ranking by words: 0 or more. Default: 1.
     pub text_weight: f32,
-    /// How many of the best of each side are fused, 1 to 4,096. Default: three for each hit wanted, and at least 64.
+    /// Best candidates of each ranking that are fused, 1 to 4,096. Default: three for each hit, and
+    /// at least 64.
     pub candidates: Option<usize>,
 }
 
-/// What is added up of the two sides.
+/// The quantity that is added up over the two rankings.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum FusedBy {
-    /// `weight / (k + rank)`, ranks beginning with 1; a side that has not found a document adds nothing (Cormack and
-    /// others, "Reciprocal rank fusion", 2009).
+    /// Reciprocal rank fusion, RRF (Cormack and others, 2009): the sum of `weight / (k + rank)`,
+    /// where ranks begin with 1. A ranking without the document adds 0.
     Ranks {
-        /// How little the first ranks differ: 0 to 1,000,000. Default: 5; the paper has 60, by which what one side is
-        /// sure of counts for less.
+        /// RRF's constant, 0 to 1,000,000. A larger `k` flattens the weight of the first ranks.
+        /// Default: 5. The paper uses 60, with which a clear winner of one ranking counts for less.
         k: f32,
     },
-    /// `weight · s`, where `s` is the score, moved and scaled to lie between 0 and 1 for the candidates of both sides.
-    /// Scores are worked out for all of them, whichever side has found them.
+    /// The sum of `weight · s`, where `s` is the score in a ranking, scaled linearly so that the
+    /// candidates of both rankings lie between 0 and 1 (min-max normalisation). Each candidate is
+    /// scored in both rankings.
     Scores,
 }
 
@@ -254,38 +266,39 @@ impl Default for Fusion {
 }
 
 impl Fusion {
-    /// By ranks, with `k` 5.
+    /// Fusion by ranks (RRF), with `k` 5.
     pub fn ranks() -> Self {
         Fusion::default()
     }
 
-    /// By scores.
+    /// Fusion by scores.
     pub fn scores() -> Self {
         Fusion { by: FusedBy::Scores, ..Fusion::default() }
     }
 
-    /// By ranks, with this `k`.
+    /// Fusion by ranks (RRF), with this `k`.
     #[must_use]
     pub fn k(mut self, k: f32) -> Self {
         self.by = FusedBy::Ranks { k };
         self
     }
 
-    /// What each side counts for. Default: both 1.
+    /// Weights of the two rankings. Default: both 1.
     #[must_use]
     pub fn weights(mut self, vector: f32, text: f32) -> Self {
         (self.vector_weight, self.text_weight) = (vector, text);
         self
     }
 
-    /// How many of the best of each side are fused. Default: three for each hit wanted, and at least 64.
+    /// Best candidates of each ranking that are fused. Default: three for each hit, and at least
+    /// 64.
     #[must_use]
     pub fn candidates(mut self, candidates: usize) -> Self {
         self.candidates = Some(candidates);
         self
     }
 
-    /// How many of each side to find for so many hits.
+    /// Candidates to find in each ranking for `n_hits` hits.
     pub(crate) fn n_candidates(&self, n_hits: usize) -> usize {
         self.candidates.unwrap_or_else(|| n_hits.saturating_mul(3).max(64)).max(n_hits)
     }

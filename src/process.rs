@@ -1,16 +1,19 @@
-//! Whether this process opened its databases itself, or was forked from one that had opened some.
+//! Fork detection: whether this process opened its databases itself, or was forked from one that
+//! had opened some.
 //!
-//! A forked child has a copy of memory and every descriptor, but none of the other threads. Locks may be held that
-//! nobody lets go of, work in the background never runs, and what the child writes to the storage engine's log lands
-//! between the records of its parent. So a child leaves alone what its parent opened: every verb asks [`check`], and
-//! what goes at the end of a scope there is leaked. The check is one load of a flag.
+//! A forked child has a copy of memory and all descriptors, but none of the other threads. Some
+//! locks may stay held, background work never runs, and writes of the child to the engine's log
+//! land between the records of its parent. So a child leaves alone what its parent opened. Each
+//! call checks [`check`], and values that would be dropped at the end of a scope are leaked. The
+//! check loads one flag.
 //!
-//! The flag is set within `fork`, by a handler that runs in the child. The handler also closes the descriptors that
-//! hold locks of the parent's databases ([`Kept`]): an `flock` is let go with the last descriptor of the opened file,
-//! and a child that lives longer than its parent would keep the database locked. Handlers neither allocate nor wait.
+//! A handler that runs in the child sets the flag, within `fork`. The handler also closes the
+//! descriptors that hold locks of the parent's databases ([`Kept`]). An `flock` ends with the last
+//! descriptor of the opened file, so a child that outlives its parent would keep the database
+//! locked. Handlers neither allocate nor wait.
 //!
-//! A process that is made without `fork` runs no handlers. `posix_spawn` and `vfork` lead to another program, which
-//! gets none of the descriptors.
+//! A process made without `fork` runs no handlers. `posix_spawn` and `vfork` lead to another
+//! program, which inherits none of the descriptors.
 #![expect(unsafe_code, reason = "fork and exit handlers are registered with the C library, which alone knows of them")]
 
 use std::ffi::c_int;
@@ -26,28 +29,32 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-/// A place that holds no descriptor.
+/// The descriptor of an empty place.
 const NONE: RawFd = -1;
-/// How long one waits for forks under way, and how often one looks.
+/// Pause between two looks at the forks in progress.
 const PATIENCE: Duration = Duration::from_micros(100);
+/// Looks at the forks in progress, after which waiting ends: 1 s in all.
 const MOST_LOOKS: usize = 10_000;
 
 /// Whether this process was forked from one that used the library.
 static IS_FORKED: AtomicBool = AtomicBool::new(false);
 static IS_WATCHED: AtomicBool = AtomicBool::new(false);
-/// Forks of this process that were begun, and those of them that are over. Registered twice, handlers count both twice.
+/// Forks of this process that began. A handler registered twice counts each fork twice, as does
+/// [`N_ENDED`].
 static N_BEGUN: AtomicUsize = AtomicUsize::new(0);
+/// Forks of this process that ended.
 static N_ENDED: AtomicUsize = AtomicUsize::new(0);
-/// Descriptors that a child closes.
+/// The list of descriptors that a child closes.
 static PLACES: AtomicPtr<Place> = AtomicPtr::new(ptr::null_mut());
 
-/// Room for a descriptor. Places are used again and never freed, so that the handler can go through them at any time.
+/// A list entry for one descriptor. Entries are reused and never freed, so that the handler can
+/// walk the list at any time.
 struct Place {
     descriptor: AtomicI32,
     next: *const Place,
 }
 
-// As POSIX and glibc declare them. `_exit` ends the process without handlers.
+// Declared as in POSIX and glibc. `_exit` ends the process without running handlers.
 unsafe extern "C" {
     fn pthread_atfork(
         prepare: Option<unsafe extern "C" fn()>,
@@ -63,25 +70,27 @@ unsafe extern "C" {
     fn _exit(status: c_int) -> !;
 }
 
-/// Refuses in a process that was forked from one that used the library.
+/// Refuses with `Forked` in a process that was forked from one that used the library.
 #[inline]
 pub(crate) fn check() -> Result<()> {
     if is_forked() { Err(Error::Forked) } else { Ok(()) }
 }
 
-/// Whether this process was forked from one that used the library: what it has of that is not its own.
+/// Whether this process was forked from one that used the library, so that it shares the parent's
+/// databases.
 #[inline]
 pub(crate) fn is_forked() -> bool {
     IS_FORKED.load(Ordering::Relaxed)
 }
 
-/// From now on children that are forked know of it. Comes before anything that a child must leave alone.
+/// Registers the handlers, so that children forked from now on set the flag. Comes before anything
+/// a child must leave alone.
 pub(crate) fn watch() -> io::Result<()> {
     if IS_WATCHED.load(Ordering::Acquire) {
         return Ok(());
     }
-    // SAFETY: the handlers live for ever, and do only what is allowed within `fork`: they load and store atomics, and
-    // close descriptors.
+    // SAFETY: the handlers are never unloaded, and do only what is allowed within `fork`: they load
+    // and store atomics, and close descriptors.
     let error = unsafe { pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
     if error != 0 {
         return Err(io::Error::from_raw_os_error(error));
@@ -90,14 +99,14 @@ pub(crate) fn watch() -> io::Result<()> {
     Ok(())
 }
 
-/// From now on a forked child that ends by `exit` passes over the exit handlers registered before this call. Those of
-/// the storage engine wait for threads that a child does not have.
+/// Makes a forked child that ends by `exit` skip the exit handlers registered before this call. The
+/// storage engine's handlers wait for threads that a child does not have.
 pub(crate) fn end_children_quietly() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         static IS_REGISTERED: AtomicBool = AtomicBool::new(false);
         if !IS_REGISTERED.swap(true, Ordering::AcqRel) {
-            // SAFETY: the handler lives for ever and uses no argument.
+            // SAFETY: the handler is never unloaded and uses no argument.
             let error = unsafe { on_exit(at_exit, ptr::null_mut()) };
             if error != 0 {
                 tracing::debug!("a forked child of this process may hang in exit");
@@ -116,12 +125,13 @@ unsafe extern "C" fn in_parent() {
 
 unsafe extern "C" fn in_child() {
     IS_FORKED.store(true, Ordering::SeqCst);
-    // Other threads may have been within `fork` too; here they are not.
+    // Other threads may have been within `fork` too; the child does not have them.
     N_ENDED.store(N_BEGUN.load(Ordering::SeqCst), Ordering::SeqCst);
     each_place(|place| {
         let descriptor = place.descriptor.swap(NONE, Ordering::SeqCst);
         if descriptor != NONE {
-            // SAFETY: the descriptor was inherited, and who owns it here never closes it (`Kept::drop`).
+            // SAFETY: the descriptor was inherited, and its owner never closes it in this process
+            // (`Kept::drop`).
             unsafe { close(descriptor) };
         }
         false
@@ -131,7 +141,8 @@ unsafe extern "C" fn in_child() {
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 unsafe extern "C" fn at_exit(status: c_int, _argument: *mut c_void) {
     if is_forked() {
-        // SAFETY: flushes all streams, which no other thread of this process uses; then ends it.
+        // SAFETY: flushes all streams, which no other thread of this process uses; then ends the
+        // process.
         unsafe {
             fflush(ptr::null_mut());
             _exit(status);
@@ -139,10 +150,10 @@ unsafe extern "C" fn at_exit(status: c_int, _argument: *mut c_void) {
     }
 }
 
-/// Shows all places until one is taken. Returns whether one was.
+/// Shows each place to `take` until it returns true. Tells whether it did.
 fn each_place(mut take: impl FnMut(&'static Place) -> bool) -> bool {
     let mut next: *const Place = PLACES.load(Ordering::SeqCst);
-    // SAFETY: places are leaked, whole before they are linked, and `next` never changes.
+    // SAFETY: places are leaked, complete before they are linked, and `next` never changes.
     while let Some(place) = unsafe { next.as_ref() } {
         if take(place) {
             return true;
@@ -152,21 +163,22 @@ fn each_place(mut take: impl FnMut(&'static Place) -> bool) -> bool {
     false
 }
 
-/// A file that children do not inherit: one forked at any moment has it closed before `fork` returns there.
+/// A file that children do not inherit: in each child its descriptor is closed before `fork`
+/// returns.
 pub(crate) struct Kept {
     file: ManuallyDrop<File>,
 }
 
 impl Kept {
-    /// Opens a file. It may be opened more than once, where the process is forked meanwhile: a lock is only to be taken
-    /// of what this returns.
+    /// Opens a file. If the process is forked meanwhile, `open` is called again. A lock may only be
+    /// taken on the file that this returns.
     pub(crate) fn open(open: impl Fn() -> io::Result<File>) -> io::Result<Self> {
         watch()?;
         loop {
             let n_begun = settled();
             let kept = Kept { file: ManuallyDrop::new(open()?) };
             kept.note();
-            // A child that was forked since may have the descriptor without knowing of it.
+            // A child forked since may have inherited the descriptor unregistered.
             if N_BEGUN.load(Ordering::SeqCst) == n_begun {
                 return Ok(kept);
             }
@@ -177,7 +189,7 @@ impl Kept {
         &self.file
     }
 
-    /// Has children close the descriptor.
+    /// Registers the descriptor for children to close.
     fn note(&self) {
         let descriptor = self.file.as_raw_fd();
         let put = |place: &Place| {
@@ -192,7 +204,7 @@ impl Kept {
             match PLACES.compare_exchange(first, place, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => return,
                 Err(now) => {
-                    // SAFETY: the place was made here and nobody has seen it.
+                    // SAFETY: the place was allocated here and never published.
                     drop(unsafe { Box::from_raw(place) });
                     first = now;
                 }
@@ -201,7 +213,7 @@ impl Kept {
     }
 }
 
-/// How many forks were begun, none of which is under way.
+/// The number of forks begun, once none of them is in progress (or after `MOST_LOOKS` looks).
 fn settled() -> usize {
     let mut n_looks = 0;
     loop {
@@ -217,14 +229,14 @@ fn settled() -> usize {
 impl Drop for Kept {
     fn drop(&mut self) {
         if is_forked() {
-            // It was closed, and its number may be another file's by now.
+            // The handler closed the descriptor, and its number may belong to another file by now.
             return;
         }
         let descriptor = self.file.as_raw_fd();
         each_place(|place| {
             place.descriptor.compare_exchange(descriptor, NONE, Ordering::SeqCst, Ordering::SeqCst).is_ok()
         });
-        // SAFETY: dropped here and nowhere else.
+        // SAFETY: the file is dropped here and nowhere else.
         unsafe { ManuallyDrop::drop(&mut self.file) };
     }
 }

@@ -1,44 +1,52 @@
-//! How a search was answered, and why it went that way.
+//! How a search was answered, and why in this way.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// How a search found its hits, and what that took.
+/// How a search found its hits, and the work it did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Route {
-    /// Whether every vector or code was compared, or the graph walked.
+    /// The way that found the hits.
     pub way: Way,
-    /// Documents whose exact vectors were compared: all of them in a scan, otherwise the best found by codes.
+    /// Documents whose exact vectors were compared: all candidates of a scan, otherwise the best by
+    /// codes.
     pub n_scanned: usize,
-    /// Documents compared on the walk through the graph, or by their codes alone.
+    /// Documents compared in the graph, compared by their codes alone, or scored by their words.
     pub n_visited: usize,
-    /// Documents of which, before that, only the signs of the components were compared: most of those that match.
+    /// Candidates compared by their 1-bit sketches (SimHash), the signs of their components, before
+    /// any codes were compared.
     pub n_sifted: usize,
-    /// Steps of the walk: documents whose links were followed.
+    /// Steps in the graph: documents whose links were followed.
     pub n_hops: usize,
-    /// Points that the walk kept: `ef`, or more where that was too few; the most of several walks. 0 without a walk.
+    /// Points in the beam of the graph search: `ef`, or more where `ef` was too few. The largest of
+    /// several graph searches; 0 without one.
     pub ef: usize,
-    /// Documents compared one by one because they were not linked yet: all that wait in the collection. The search took
-    /// about as much longer as comparing so many codes takes. [`Options::tail_bound`](crate::Options::tail_bound) says
-    /// how many there may be, [`Collection::wait_indexed`](crate::Collection::wait_indexed) waits until there are none.
-    /// 0 where all documents were compared in any case.
+    /// Documents compared one by one because they were not linked yet: all that wait in the
+    /// collection. Their codes add to the time of the search.
+    /// [`Options::tail_bound`](crate::Options::tail_bound) bounds their number, and
+    /// [`Collection::wait_indexed`](crate::Collection::wait_indexed) waits until it is 0. Also 0
+    /// where all documents were compared in any case.
     pub n_tail: usize,
-    /// Documents that match the filter, as far as that was found out: at most so many. None without a filter.
+    /// Documents that match the filter, as an upper bound where documents were left in doubt. None
+    /// without a filter.
     pub n_matching: Option<usize>,
-    /// Documents that were looked at to see whether they match, because postings do not tell.
+    /// Documents that were read to see whether they match, because postings left them in doubt.
     pub n_checked: usize,
-    /// Fields that the filter names and no document of the collection has ([`Hits::absent_fields`](crate::Hits)).
+    /// Fields of the filter that no document of the collection has
+    /// ([`Hits::absent_fields`](crate::Hits)).
     pub n_absent_fields: usize,
-    /// Whether a walk was begun and given up for comparing all that may be hits: it would have missed some, or codes
-    /// could not tell which of what it found are the nearest.
+    /// Whether a graph search was begun, then given up for comparing all candidates. It would have
+    /// missed some, or codes could not tell which of its points are nearest.
     pub gave_up: bool,
-    /// Whether the search took a wider walk because of deleted documents: it found too few that are still there and went on
-    /// past the others, or it ran right after deleted documents were taken out of the links.
+    /// Whether the graph search was widened because of deleted documents. Either it found too few
+    /// that still exist and went on past the others, or it ran right after deleted documents were
+    /// removed from the links.
     pub widened: bool,
-    /// Whether codes were too coarse to tell which of the documents found are the nearest, so that some hits may be
-    /// missed: they do not fit the vectors, or not yet ([`CollectionStats::codes`](crate::CollectionStats)).
+    /// Whether codes were too coarse to tell which of the found documents are nearest, so that hits
+    /// may be missing. The codes do not fit the vectors, or not yet
+    /// ([`CollectionStats::codes`](crate::CollectionStats)).
     pub doubtful: bool,
 }
 
@@ -47,58 +55,61 @@ pub struct Route {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Way {
-    /// Every vector that may be a hit was compared: the hits are the nearest there are.
+    /// A scan of all candidates by their exact vectors: the hits are the nearest there are.
     #[default]
     Exact,
-    /// The graph was walked: the hits are nearly always the nearest there are.
+    /// A graph search (HNSW): the hits are nearly always the nearest there are.
     Graph,
-    /// Of a filtered search, or one of a namespace: the codes of all that may be hits were compared, and the best of
-    /// them by their vectors. The hits are the nearest, unless codes are too coarse to tell. Where many match, those
-    /// that the signs of their components say are far away are left out before, and with them one hit in two hundred.
+    /// For a filtered search, or one in a namespace: a scan of the candidates by their codes, then
+    /// of the best by their exact vectors. The hits are the nearest, unless codes are too coarse to
+    /// tell. Among many candidates, 1-bit sketches (SimHash) first drop those that are far away,
+    /// and with them one hit in 200.
     Codes,
-    /// Of a search in words alone: those that may be among the best were scored, and the hits are the best there are.
+    /// For a search in words alone: documents that may be among the best were scored. The hits are
+    /// the best there are.
     Words,
 }
 
-/// Why a search went the way it did, and what that took; asked for by [`Search::explain`](crate::Search::explain).
+/// Why a search took its way, and the work it did; [`Search::explain`](crate::Search::explain) asks
+/// for it.
 ///
-/// It shows as a few lines of text.
+/// Its `Display` form is a few lines of text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// The way that was taken, and what it took.
+    /// The way that was taken, and the work it did.
     pub route: Route,
-    /// The ways there were, and what each was expected to take, the fastest first.
+    /// The possible ways with their expected times, fastest first.
     pub estimates: Vec<Estimate>,
-    /// What is known of the filter; `None` without one.
+    /// Counts of the filter's matches; `None` without a filter.
     pub filter: Option<FilterFigures>,
-    /// Time that the filter took, in microseconds. Searches that are asked together share it.
+    /// Time of the filter, in microseconds. Searches of one call share it.
     pub filter_micros: u64,
-    /// Time that searching took, in microseconds.
+    /// Time of the search, in microseconds.
     pub search_micros: u64,
-    /// Time that it took to read the hits' documents, in microseconds.
+    /// Time for reading the documents of the hits, in microseconds.
     pub documents_micros: u64,
 }
 
-/// What a way was expected to take.
+/// The expected time of a way.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Estimate {
     /// The way.
     pub way: Way,
-    /// The time, in microseconds; `None` where there was no choice, or nothing to tell it by.
+    /// The time, in microseconds; `None` if there was no choice, or no measurement.
     pub micros: Option<f64>,
 }
 
-/// How many documents a filter matches.
+/// Number of documents that match a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FilterFigures {
-    /// At most so many, as far as postings tell: by this the way was chosen.
+    /// Upper bound from postings, by which the way was chosen.
     pub n_possible: usize,
-    /// Of these, so many were in doubt, because postings do not tell.
+    /// Documents among these that postings leave in doubt: an upper bound.
     pub n_doubtful: usize,
-    /// So many in truth. Where some are in doubt, all of those were looked at to find it out.
+    /// The exact number. To find it, all documents in doubt were read.
     pub n_matching: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Atomics, and what stands in for them where a model checker runs the code.
+//! Atomics, and the model checker's (loom) stand-ins for them.
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
@@ -6,7 +6,7 @@ pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
-/// Waits for another thread to go on: first a moment, then by giving up the processor.
+/// Waits for another thread: first briefly, then by yielding the processor.
 #[cfg(not(loom))]
 pub(crate) fn wait(backoff: &crossbeam::utils::Backoff) {
     backoff.snooze();

@@ -1,8 +1,8 @@
 //! Metadata values: JSON with exact integers.
 //!
-//! Owns the type, its conversions to and from JSON, and the check that a document's metadata can be stored. Knows
-//! nothing of filters or bytes on disk. No function here recurses deeper than [`MAX_METADATA_DEPTH`], whatever
-//! it is given.
+//! Owns the type, its conversions to and from JSON, and the check that metadata can be stored.
+//! Knows nothing of filters or bytes on disk. No function recurses deeper than
+//! [`MAX_METADATA_DEPTH`] levels, for any input.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,7 +26,7 @@ use crate::limits::{MAX_METADATA_BYTES, MAX_METADATA_DEPTH};
 /// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Value {
-    /// `null`; a key that holds it is present all the same.
+    /// `null`. A key with this value is present.
     #[default]
     Null,
     /// `true` or `false`.
@@ -35,7 +35,7 @@ pub enum Value {
     I64(i64),
     /// An integer above `i64::MAX`.
     U64(u64),
-    /// Any other number; finite.
+    /// Another number, finite.
     F64(f64),
     /// A string, or a time in RFC 3339 form.
     String(String),
@@ -53,7 +53,7 @@ impl Value {
         Value::Object(BTreeMap::new())
     }
 
-    /// The value under a key of an object; `None` where there is none, or this is no object.
+    /// The value under a key of an object; `None` without this key, or if this is not an object.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.as_object()?.get(key)
     }
@@ -88,7 +88,7 @@ impl Value {
         }
     }
 
-    /// The number as `f64`, rounded where it must be.
+    /// The number as `f64`, rounded to the nearest.
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Value::I64(number) => Some(*number as f64),
@@ -122,7 +122,8 @@ impl Value {
         }
     }
 
-    /// Refuses what cannot be a document's metadata: anything but an object or null, too deep, too large, not finite.
+    /// Refuses values that cannot be metadata: neither object nor null, too deep, too large, or
+    /// with a number that is not finite.
     pub(crate) fn check_metadata(&self) -> Result<()> {
         if !matches!(self, Value::Null | Value::Object(_)) {
             return Err(Error::InvalidMetadata { reason: format!("expected an object, got {}", self.type_name()) });
@@ -161,7 +162,7 @@ impl Value {
         Ok(())
     }
 
-    /// About how many bytes the value holds.
+    /// Approximate size of the value, in bytes.
     pub(crate) fn size_hint(&self) -> usize {
         let mut n_bytes = 0;
         let mut pending = vec![self];
@@ -180,7 +181,7 @@ impl Value {
         n_bytes
     }
 
-    /// What JSON calls this kind of value.
+    /// The JSON name of this kind of value.
     pub(crate) fn type_name(&self) -> &'static str {
         match self {
             Value::Null => "null",
@@ -205,7 +206,7 @@ impl Value {
     }
 }
 
-/// A value handed in by a caller and not yet checked: however deep it is nested, it can be dropped.
+/// An unchecked value from a caller. It can be dropped at any depth of nesting.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Unchecked(pub(crate) Value);
 
@@ -218,7 +219,7 @@ impl Drop for Unchecked {
 }
 
 impl Unchecked {
-    /// Checks the value as metadata and hands it out; null becomes the empty object.
+    /// Checks the value as metadata and returns it; null becomes the empty object.
     pub(crate) fn into_metadata(mut self) -> Result<Value> {
         self.0.check_metadata()?;
         match std::mem::take(&mut self.0) {
@@ -231,7 +232,7 @@ impl Unchecked {
 impl Index<&str> for Value {
     type Output = Value;
 
-    /// The value under a key; null where there is none.
+    /// The value under a key; null without this key.
     fn index(&self, key: &str) -> &Value {
         self.get(key).unwrap_or(&NULL)
     }
@@ -240,22 +241,22 @@ impl Index<&str> for Value {
 impl Index<usize> for Value {
     type Output = Value;
 
-    /// The element at a position; null where there is none.
+    /// The element at a position; null without this position.
     fn index(&self, position: usize) -> &Value {
         self.as_array().and_then(|items| items.get(position)).unwrap_or(&NULL)
     }
 }
 
 impl fmt::Display for Value {
-    /// As JSON, on one line.
+    /// Writes the value as JSON, on one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
     }
 }
 
 impl From<serde_json::Value> for Value {
-    /// Keeps everything down to one level below the deepest that metadata may have; such a value is then refused as
-    /// too deep, never stored cut.
+    /// Keeps one level more than metadata may have. A deeper value is then refused as too deep,
+    /// never stored cut.
     fn from(json: serde_json::Value) -> Self {
         from_json(json, MAX_METADATA_DEPTH + 1)
     }

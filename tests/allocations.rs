@@ -1,4 +1,4 @@
-//! A walk allocates nothing: what a search allocates does not depend on how far it goes.
+//! A graph search allocates nothing: the allocations of a search do not depend on its length.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(unsafe_code, reason = "an allocator that counts passes everything on")]
 
@@ -54,7 +54,7 @@ fn a_walk_allocates_nothing() {
             let search = collection.search(&vectors[row]).ef(ef).way(Way::Graph).with_document(false);
             counted(|| search.run().unwrap())
         };
-        // Grows what is kept from search to search.
+        // Grows the buffers that are kept from search to search.
         (0..50).for_each(|row| _ = search(row, 1_000));
         let short: Vec<usize> = (0..50).map(|row| search(row, 20)).collect();
         let long: Vec<usize> = (0..50).map(|row| search(row, 1_000)).collect();

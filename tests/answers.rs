@@ -1,4 +1,5 @@
-//! Hits stand in one order, however they are found: by score and distance, and by id where both are equal.
+//! Hits are in one order, however they are found: by score and distance, and by id where both are
+//! equal.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -28,8 +29,8 @@ fn ids(random: &mut StdRng, n: usize) -> Vec<DocId> {
     ids
 }
 
-/// Documents on a coarse grid, most of them as far from anything as many others; some were replaced, some deleted, so
-/// that they lie in memory in another order.
+/// Documents on a coarse grid, so that many are equally far from a query. Some were replaced and
+/// some deleted, so that they lie in memory in another order.
 fn fill(collection: &Collection, random: &mut StdRng, n: usize) {
     let dimension = collection.config().dimension;
     let mut document = |id: &DocId| {
@@ -143,7 +144,7 @@ fn check_query(collection: &Collection, query: &[f32]) {
     assert_eq!(all.len(), 3_000);
     check_order(&all, by_distance, &what);
     for n in [1, 2, 10, 33, 400] {
-        // Which of equally near ones are the last is a matter of ids too.
+        // Ids also decide which of equally near documents are the last.
         assert_eq!(search().exact(true).limit(n).run().unwrap().items, all[..n], "{what}: the first {n}");
         let late = search().exact(true).offset(n).limit(n).run().unwrap();
         assert_eq!(late.items, all[n..2 * n], "{what}: {n} after {n}");

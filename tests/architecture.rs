@@ -1,10 +1,10 @@
-//! The shape of the source, held against what `src/lib.rs` says of it.
+//! The structure of the source, compared with `src/lib.rs`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Source as it is looked at: tokens, without comments, strings and tests. Lifetimes and literals are of no interest.
+/// Source as tokens, without comments, strings and tests. Lifetimes and literals are left out.
 type Tokens = Vec<String>;
 
 /// The modules of the crate's root in the order of its floors.
@@ -106,7 +106,7 @@ fn starts_with(tokens: &[String], wanted: &[&str]) -> bool {
     tokens.len() >= wanted.len() && tokens.iter().zip(wanted).all(|(token, wanted)| token == wanted)
 }
 
-/// Where an item ends: after its semicolon, or after the brace that closes it.
+/// The end of an item: after its semicolon, or after its closing brace.
 fn end_of_item(tokens: &[String], from: usize) -> usize {
     let mut depth = 0;
     for (at, token) in tokens.iter().enumerate().skip(from) {
@@ -122,7 +122,7 @@ fn end_of_item(tokens: &[String], from: usize) -> usize {
     tokens.len()
 }
 
-/// The first names of all paths that begin at the crate's root, in a file so many modules below it.
+/// The first names of all paths that begin at the crate's root, in a file `depth` modules below it.
 fn names_from_root(tokens: &[String], depth: usize) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for at in 0..tokens.len() {
@@ -182,7 +182,7 @@ impl Floors {
         self.0.iter().position(|floor| floor.iter().any(|name| name == module))
     }
 
-    /// What is wrong with the names that a module takes from the root.
+    /// The faults in the names that a module uses from the root.
     fn faults(&self, module: &str, names: &BTreeSet<String>) -> Vec<String> {
         let own = self.floor_of(module).unwrap_or_else(|| panic!("lib.rs does not declare {module}"));
         let fault = |name: &String| match self.floor_of(name) {
@@ -197,7 +197,7 @@ impl Floors {
 /// Modules of one floor that use each other in a circle, each with those it uses.
 fn circles(uses: &BTreeMap<String, BTreeSet<String>>) -> BTreeMap<String, BTreeSet<String>> {
     let mut left = uses.clone();
-    // Whoever uses no one left, or is used by no one left, is in no circle.
+    // A module that uses no remaining one, or that none uses, is in no circle.
     loop {
         let names: BTreeSet<String> = left.keys().cloned().collect();
         let used: BTreeSet<String> = left.values().flatten().cloned().collect();
@@ -216,9 +216,9 @@ fn circles(uses: &BTreeMap<String, BTreeSet<String>>) -> BTreeMap<String, BTreeS
 struct File {
     /// The path below `src`.
     path: String,
-    /// The root's module it belongs to; empty for `lib.rs` and programs.
+    /// The root module it belongs to; empty for `lib.rs` and programs.
     module: String,
-    /// How many modules it is below the root.
+    /// Number of modules between it and the root.
     depth: usize,
     tokens: Tokens,
 }
@@ -278,7 +278,7 @@ fn modules_use_only_what_stands_above_them() {
     assert!(circles.is_empty(), "modules of one floor use each other in a circle: {circles:?}");
 }
 
-/// Those who answer questions, and what a collection is now: a `Moment` has all that they need.
+/// Modules that answer questions. A `Moment` has all that they need.
 const READERS: [&str; 9] = [
     "collection/read.rs",
     "collection/facet.rs",
@@ -290,6 +290,7 @@ const READERS: [&str; 9] = [
     "collection/diversity.rs",
     "collection/search/",
 ];
+/// Names of a collection's present state, which these modules may not use.
 const CURRENT: [&str; 11] = [
     "live",
     "Live",
@@ -318,8 +319,9 @@ fn only_the_store_names_the_engine() {
     check_nowhere_but(&files(), &["rocksdb", "librocksdb_sys", "bincode"], within_store);
 }
 
-/// Beside the engine's wrapper and kernels: what runs in a process that forks, what is asked of the C library's
-/// allocator, arrays whose elements never move, and those who read and write them in place.
+/// Files with `unsafe`, beside the engine's wrapper and the kernels: fork detection, the C
+/// library's allocator, arrays whose elements never move, and code that reads and writes their
+/// elements in place.
 const UNSAFE: [&str; 11] = [
     "heap.rs",
     "process.rs",
@@ -367,7 +369,7 @@ fn features_are_chosen_where_modules_are_declared() {
     }
 }
 
-/// The places where a feature is asked for, but no module is declared.
+/// Places that ask for a feature without declaring a module.
 fn stray_features(tokens: &[String]) -> Vec<String> {
     let begins = (0..tokens.len())
         .filter(|&at| starts_with(&tokens[at..], &["#", "[", "cfg"]) || starts_with(&tokens[at..], &["cfg", "!"]));

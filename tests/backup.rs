@@ -1,4 +1,4 @@
-//! Backups copy what is new, and restore whole or not at all.
+//! Backups copy only new files, and restore completely or not at all.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -54,7 +54,7 @@ impl Setting {
         (ids, commit)
     }
 
-    /// Refused for damage, and nothing is there.
+    /// Asserts that restoring is refused for damage, and leaves nothing.
     #[track_caller]
     fn check_refused(&self, id: Option<u32>, what: &str) {
         let target = self.path("restored");
@@ -181,7 +181,7 @@ fn a_restored_database_goes_on_in_the_same_folder() {
     let second = setting.backup();
     let copy = setting.path("copy");
     Database::restore(setting.path("backups"), &copy, Some(first.id)).unwrap();
-    // The same commit numbers again, with something else.
+    // The same commit numbers again, with other content.
     let db = Database::open_with(&copy, quick()).unwrap();
     db.collection("notes").unwrap().insert(numbered(3)).unwrap();
     let third = db.backup(setting.path("backups")).unwrap();
@@ -200,7 +200,7 @@ fn every_damage_is_refused() {
     for file in files(&backups).iter().filter(|file| !file.ends_with("owner")) {
         let (whole, shown) = (fs::read(file).unwrap(), file.display());
         for at in [0, whole.len() / 2, whole.len().saturating_sub(1)] {
-            // The list of files begins with times of the engine's own that nothing relies on.
+            // The list of files begins with times of the engine, which nothing relies on.
             if at < whole.len() && !(at == 0 && file.ends_with("meta/1")) {
                 let mut flipped = whole.clone();
                 flipped[at] ^= 0x10;
@@ -214,7 +214,7 @@ fn every_damage_is_refused() {
         }
         fs::remove_file(file).unwrap();
         if file.ends_with("meta/1") {
-            // As if it had never been complete.
+            // As if the backup had never been completed.
             check_error(Database::restore(&backups, setting.path("restored"), None), "BackupNotFound");
         } else {
             setting.check_refused(None, &format!("{shown} removed"));
@@ -244,7 +244,7 @@ fn a_folder_with_damage_is_only_read() {
     assert_eq!(setting.restored(Some(1)).0, ids([1]));
     assert_eq!(setting.restored(None).0, ids([1, 2, 3]));
     assert_eq!(files(&backups), before);
-    // The newest of all, not the newest that is whole.
+    // Removes the newest backup, not the newest complete one.
     fs::remove_dir_all(backups.join("private/3")).unwrap();
     setting.check_refused(None, "the newest is damaged");
 }

@@ -1,7 +1,7 @@
-//! What one call does between two steps of another leaves nothing wrong behind: in images, graphs, catalogs and
+//! A call between two steps of another one leaves nothing wrong: in images, graphs, catalogs and
 //! folders.
 //!
-//! Each test has a call stay at a named point of the library, and does something else meanwhile.
+//! Each test holds a call at a failpoint of the library, and does something else meanwhile.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -18,9 +18,9 @@ use vectrove::{
     allow_at, pause_at, refuse_at,
 };
 
-/// Points are the whole process's: one test at a time.
+/// Failpoints belong to the whole process, so one test runs at a time.
 static ALONE: Mutex<()> = Mutex::new(());
-/// How long a call stays at a point, and how long others wait until it is there.
+/// How long a call stays at a failpoint, and how long others wait for this.
 const STAY: Duration = Duration::from_millis(600);
 const THERE: Duration = Duration::from_millis(200);
 
@@ -40,7 +40,7 @@ fn filled(path: &Path, n: u64) -> (Database, Collection) {
     (db, collection)
 }
 
-/// Begins a call that stays at a point, and returns once it is there.
+/// Begins a call that stays at a failpoint, and returns once it is there.
 fn staying_at(point: &str, call: impl FnOnce() -> Result<()> + Send + 'static) -> JoinHandle<Result<()>> {
     pause_at(point, STAY);
     let calling = std::thread::spawn(call);
@@ -62,11 +62,11 @@ fn an_image_has_versions_of_its_own_commit() {
     let collection = db.create_collection("c", CollectionConfig::new(8).index(Index::Flat)).unwrap();
     collection.insert_many((0..300).map(document)).unwrap();
     collection.rebuild_index().unwrap();
-    // Another image is due from here on.
+    // The next image is due from here on.
     collection.insert(document(300)).unwrap();
     let before = collection.get(7).unwrap().unwrap().version;
     let saving = staying_at("save.flushed", save(&collection));
-    // The commit of the image is known by now. What comes is lost with the power, and the image is not.
+    // The commit of the image is known by now. A power loss loses later commits, but not the image.
     copy_folder(&path.join("data"), &lost.join("data"));
     std::fs::copy(path.join("superblock"), lost.join("superblock")).unwrap();
     let later = collection.update(Update::new(7).merge(json!({"n": -1}))).unwrap().commit;
@@ -90,7 +90,7 @@ fn a_commit_between_looking_up_view_and_counts_is_in_both_or_in_neither() {
     let (_alone, folder) = (ALONE.lock(), folder());
     let db = Database::open_with(folder.path(), quick()).unwrap();
     let collection = db.create_collection("c", CollectionConfig::new(8)).unwrap();
-    // The first document of a namespace that had no name, and of one that had one; and the last of one.
+    // The first document of a namespace without a name or with one, and the last of one.
     for (name, n_before) in [("new", 0), ("new", 1), ("", 0)] {
         let namespace = if name.is_empty() { (*collection).clone() } else { collection.namespace(name).unwrap() };
         assert_eq!(namespace.count(None).unwrap(), n_before);
@@ -144,8 +144,8 @@ fn an_image_has_the_codes_of_what_is_linked_after_it_died() {
     let (path, killed) = (folder.path().join("db"), folder.path().join("killed"));
     let (db, collection) = filled(&path, 300);
     let saving = staying_at("save.flushed", save(&collection));
-    // Linking waits for the save: what comes and goes is in the tail, and someone looks at a commit at which it is
-    // there.
+    // Linking waits for the save. Documents that come and go are in the tail, and a snapshot still
+    // sees them.
     collection.insert_many((300..600).map(document)).unwrap();
     let before = collection.snapshot().unwrap();
     collection.delete_many(300..600u64).unwrap();
@@ -172,8 +172,8 @@ fn a_graph_made_anew_has_room_for_what_was_planned_before() {
     let (_alone, folder) = (ALONE.lock(), folder());
     let (db, collection) = filled(folder.path(), 100);
     let writer = collection.clone();
-    // Slots are planned, with room in the graph there is; then it is replaced; then the linker has made room for
-    // those it knows.
+    // Slots are planned while the graph has room for them. Then the graph is replaced, and the
+    // linker makes room only for the slots it knows.
     let writing = staying_at("commit.before", move || writer.insert_many((100..90_000).map(document)).map(drop));
     pause_at("link.take", 2 * STAY);
     _ = collection.rebuild_index();
@@ -193,7 +193,7 @@ fn a_collection_dropped_while_it_is_saved_leaves_nothing() {
     db.drop_collection("c").unwrap();
     _ = saving.join().unwrap();
     assert!(!folder.path().join("images/c1").exists(), "the image goes with its collection");
-    // Nor is the log kept for the sake of an image that is gone.
+    // The log is not kept for an image that is gone, either.
     (0..3_000).for_each(|n| _ = kept.upsert(document(n % 10)).unwrap());
     db.flush().unwrap();
     db.close().unwrap();
@@ -240,7 +240,8 @@ fn a_copy_made_while_a_collection_comes_or_goes_is_whole() {
     assert_eq!(collection.count(None).unwrap(), 50);
 }
 
-/// The newest manifest's length, and the one that the superblock names (in the newer of its two slots of 4 KiB).
+/// The newest manifest's length, and the one that the superblock names (in the newer of its two
+/// slots of 4 KiB).
 fn lengths_of_manifest(path: &Path) -> (u64, u64) {
     let name = std::fs::read_to_string(path.join("data/CURRENT")).unwrap();
     let superblock = std::fs::read(path.join("superblock")).unwrap();
@@ -253,7 +254,7 @@ fn lengths_of_manifest(path: &Path) -> (u64, u64) {
 fn a_superblock_names_no_more_of_the_manifest_than_was_synced() {
     let (_alone, folder) = (ALONE.lock(), folder());
     let (db, collection) = filled(folder.path(), 50);
-    // Upkeep comes by once a second, if there is something new.
+    // Upkeep runs once a second, if there is something new.
     pause_at("manifest.synced", 5 * STAY);
     collection.insert(document(50)).unwrap();
     std::thread::sleep(Duration::from_millis(1_600));
@@ -273,7 +274,7 @@ fn two_collections_of_one_name_are_damage_with_a_way_out() {
     let (db, collection) = filled(folder.path(), 20);
     let other = db.create_collection("other", CollectionConfig::new(8)).unwrap();
     other.insert_many((0..30).map(document)).unwrap();
-    // What older versions could leave: the name is free although a collection has it.
+    // A state that older versions could leave: the name is free although a collection has it.
     refuse_at("rename.checked", 0);
     db.rename_collection("other", "c").unwrap();
     allow_at("rename.checked");

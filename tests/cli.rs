@@ -1,4 +1,4 @@
-//! The command does what its help says: answers, exit codes, imports that stop and go on.
+//! The command does what its help says: answers, exit codes, imports that stop and resume.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -16,7 +16,7 @@ struct Shell {
     folder: TempDir,
 }
 
-/// What a command said.
+/// The output of a command.
 struct Answer {
     code: Option<i32>,
     out: String,
@@ -54,7 +54,7 @@ impl Shell {
         Answer::of(child.wait_with_output().expect("the command ends"))
     }
 
-    /// Starts a command that is spoken with.
+    /// Starts a command for a dialogue.
     fn talk(&self, args: &[&str]) -> Talk {
         let mut child = self.command(args).stdin(Stdio::piped()).spawn().expect("the command starts");
         let stdin = child.stdin.take();
@@ -106,7 +106,7 @@ impl Answer {
         self.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
-    /// Failed with this code, and said all of this on stderr.
+    /// Asserts that it failed with this code, with all of these texts on stderr.
     #[track_caller]
     fn bad(self, code: i32, said: &[&str]) -> Self {
         assert_eq!(self.code, Some(code), "{}", self.err);
@@ -118,7 +118,7 @@ impl Answer {
     }
 }
 
-/// A command under way.
+/// A running command.
 struct Talk {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -179,7 +179,7 @@ fn npy(kind: &str, n_rows: usize, components: impl IntoIterator<Item = u8>) -> V
     start.chain(head.into_bytes()).chain(components).collect()
 }
 
-/// Rows `from` to `to`, without `to`, whose ids are their numbers.
+/// The rows `from..to`, whose ids are their numbers.
 fn rows(from: u64, to: u64) -> String {
     (from..to).map(|n| format!("{{\"id\": {n}, \"vector\": [1, {n}], \"n\": {n}}}\n")).collect()
 }
@@ -196,7 +196,7 @@ fn an_import_creates_its_collection_if_it_is_asked_to() {
     assert_eq!(create(&["--metric", "l2"]).good().out, "imported 4 rows of rows.jsonl into c\n");
     let told = shell.run(&["stats", "--json"]).json();
     assert_eq!(told["collections"][0]["config"]["metric"], json!("euclidean"));
-    // One that is there is taken if it is as asked for.
+    // An existing collection is accepted if it has the given dimension and metric.
     create(&[]).good();
     create(&["--metric", "euclidean"]).good();
     assert_eq!(shell.count("c"), 4);
@@ -251,7 +251,7 @@ fn a_search_goes_on_page_by_page() {
         };
         all.extend(ids(&own));
         next = own["next"].as_str().map(str::to_owned);
-        // Nearer ones come in between.
+        // Nearer documents are inserted meanwhile.
         let id = 100 + page;
         shell.file("new.jsonl", format!("{{\"id\": {id}, \"vector\": [1, 0.001]}}\n"));
         shell.run(&["import", "c", "new.jsonl"]).good();
@@ -274,7 +274,7 @@ fn a_search_goes_on_page_by_page() {
     shell.run(&[&search[..], &["--after", &next, "--offset", "1"]].concat()).bad(2, &["--offset"]);
     shell.file("q.json", "[1, 0] [0, 1]");
     shell.run(&["search", "c", "--vector", "q.json", "--pages"]).bad(1, &["expected", "one query"]);
-    // Pages by offset repeat nothing where nothing is written in between.
+    // Pages by offset repeat nothing if nothing is written between them.
     shell.file("q.json", "[1, 0]");
     let pages = (0..8)
         .flat_map(|page| shell.hits(&["--vector", "q.json", "--limit", "9", "--offset", &(page * 9).to_string()]));
@@ -352,7 +352,7 @@ fn schemas_are_given_shown_and_changed() {
     assert_eq!(told["config"]["schema"], schema);
     assert_eq!(shell.run(&["stats", "--json"]).json()["collections"][0]["config"]["schema"], schema);
 
-    // An import under way keeps its place in the same collection.
+    // An unfinished import keeps its place in the same collection.
     let bad = rows(0, 5) + r#"{"id": 5, "vector": [1, 5], "n": "5"}"#;
     let import = ["import", "c", "rows.jsonl", "--batch", "2"];
     shell.file("rows.jsonl", &bad).run(&import).bad(1, &["row 6 is bad", "field \"n\" of 5", "an integer, got \"5\""]);
@@ -684,8 +684,8 @@ fn a_vector_that_is_no_number_stops_an_import_too() {
     shell.feed(&["import", "c", "-", "--vectors", "v.fbin"], "{}").bad(1, &["rows of stdin; there are 4 vectors"]);
 }
 
-/// Starts an import from a pipe, sends a signal once some rows are acknowledged, and checks that `--resume` then
-/// brings exactly the rest: rows without ids would otherwise be there twice.
+/// Starts an import from a pipe, and sends a signal once some rows are acknowledged. Checks that
+/// `--resume` then imports exactly the rest: rows without ids would otherwise be there twice.
 #[track_caller]
 fn check_signal(signal: &str, code: Option<i32>) -> Answer {
     let shell = Shell::with_collection();
@@ -823,7 +823,7 @@ fn a_search_answers_each_line_as_it_comes_and_holds_the_database() {
 #[test]
 fn a_reader_may_leave_early() {
     let shell = Shell::with_collection();
-    // Far more than a pipe holds.
+    // Far more rows than a pipe holds.
     shell.feed(&["import", "c", "-"], &rows(0, 5_000)).good();
     let mut export = shell.command(&["export", "c"]).spawn().unwrap();
     let mut first = String::new();
@@ -863,7 +863,7 @@ fn the_sample_is_whole_and_its_queries_have_neighbours() {
     assert!(n_bytes < 3_000_000, "{n_bytes}");
 }
 
-/// Measures with rows and queries in the shell's own folder.
+/// Arguments for a benchmark with rows and queries in the shell's own folder.
 const BENCH: [&str; 11] =
     ["bench", "--base", "b.fbin", "--query", "q.fbin", "--metric", "euclidean", "--path", ".", "--link-threads", "1"];
 
@@ -879,7 +879,7 @@ impl Shell {
         shell
     }
 
-    /// Measures, and sees that no folder is left.
+    /// Runs the benchmark, and asserts that no folder is left.
     fn bench(&self, args: &[&str]) -> Answer {
         let answer = self.run(&[&BENCH, args].concat());
         self.check_no_folder();
@@ -930,7 +930,7 @@ fn a_benchmark_believes_the_truth_it_is_given() {
             shell.file("t.ibin", ibin(&truth)).bench(&["--truth", "t.ibin", "--k", "1", "--json"]).good().lines();
         assert_eq!(lines[lines.len() - 2]["recall"], json!(recall), "{lines:?}");
         assert_eq!(lines[lines.len() - 1]["qps@0.9"].is_null(), shift > 0, "{lines:?}");
-        // One `ef` is enough where nothing is missed.
+        // One `ef` is enough if no neighbour is missed.
         assert_eq!(lines.len() == 3, shift == 0, "{lines:?}");
     }
 }

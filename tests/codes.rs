@@ -1,4 +1,4 @@
-//! Codes come to fit the data, whatever happens meanwhile, and say how far they can be trusted.
+//! Codes come to fit the data, during all other work, and report how far they can be trusted.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -18,18 +18,18 @@ use vectrove::{
     Options, Residency, Snapshot, Update, Way, field, pause_at,
 };
 
-/// Points are the whole process's: one test at a time.
+/// Failpoints belong to the whole process, so one test runs at a time.
 static ALONE: Mutex<()> = Mutex::new(());
-/// How long the linker stays at a point, and how long others wait until it is there.
+/// How long the linker stays at a failpoint, and how long others wait for this.
 const STAY: Duration = Duration::from_millis(700);
 const THERE: Duration = Duration::from_millis(250);
 
 const DIMENSION: usize = 32;
 const N_ROWS: u64 = 2_000;
-/// Queries that recall is measured by.
+/// Queries for a measurement of recall.
 const N_QUERIES: u64 = 60;
 const GOOD: f64 = 0.98;
-/// A beam that finds whatever has a code that fits, where many points are dead.
+/// A beam that finds all points whose codes fit, where many points are dead.
 const WIDE: usize = 400;
 
 /// Row `n` of a cluster of spread 1 about a point `away` from the origin in every component.
@@ -50,7 +50,7 @@ fn config() -> CollectionConfig {
     CollectionConfig::new(DIMENSION).metric(Metric::Euclidean)
 }
 
-/// Inserts rows from one number up to another.
+/// Inserts the rows `from..to`.
 fn insert(collection: &Collection, from: u64, to: u64, away: f64) {
     collection.insert_many((from..to).map(|n| document(n, away))).unwrap();
 }
@@ -59,13 +59,13 @@ fn codes(db: &Database) -> CodeStats {
     db.stats().unwrap().collections[0].codes.unwrap()
 }
 
-/// Waits until all is linked and codes fit.
+/// Waits until all documents are linked and codes fit.
 fn settled(db: &Database, collection: &Collection) -> CodeStats {
     collection.wait_indexed().unwrap();
     codes(db)
 }
 
-/// The share of the ten nearest that walks find, by queries near a cluster.
+/// The recall at 10 of graph searches near a cluster.
 fn recall(room: &Namespace, away: f64) -> f64 {
     recall_by(away, |query, way| room.search(query).limit(10).way(way).with_document(false).run().unwrap())
 }
@@ -85,7 +85,7 @@ fn recall_by(away: f64, search: impl Fn(&[f32], Way) -> Hits) -> f64 {
     (0..N_QUERIES).map(n_found).sum::<f64>() / N_QUERIES as f64
 }
 
-/// Every row is the nearest to itself, at its own distance.
+/// Asserts that each row is its own nearest, at its own distance.
 #[track_caller]
 fn check_selves(from: u64, to: u64, away: f64, search: impl Fn(&[f32]) -> Hits) {
     let is_lost = |n: &u64| {
@@ -102,7 +102,7 @@ fn check_selves(from: u64, to: u64, away: f64, search: impl Fn(&[f32]) -> Hits) 
     );
 }
 
-/// A collection whose codes are about to be replaced: the linker stays at a point of it.
+/// A collection whose codes are about to be replaced: the linker stays at a failpoint before it.
 fn replacing_at(path: &Path, options: Options, point: &str) -> (Database, Collection) {
     let db = Database::open_with(path, options).unwrap();
     let collection = db.create_collection("c", config()).unwrap();
@@ -178,7 +178,7 @@ fn far_from_the_origin_codes_are_measured_from_the_mean() {
     }
 }
 
-/// What a collection is made of whose codes may not be replaced.
+/// Data sets for a collection whose codes may not be replaced.
 const AWKWARD: &str = "geo2dworld utm5 uni16 offset100 offset1000 tabular12 tabular24 cone0.99 cone0.9999 wildnorms \
                        mips_bias drift neardup binary256";
 
@@ -208,7 +208,7 @@ fn a_gauge_is_honest_where_codes_may_not_be_replaced() {
                 })
                 .collect::<Vec<_>>()
         });
-        // By now it has been measured by what was asked, which may lie otherwise than documents do.
+        // Queries have measured the codes by now, and may lie where documents do not.
         let told = settled(&db, &collection);
         let sampled = told.sampled_recall.map_or(f64::NAN, f64::from);
         let line = format!("{name:12} {:?} recall {recall:.3}, gauge {sampled:.3}, {told:?}", told.kind);
@@ -255,7 +255,8 @@ fn whatever_happens_while_codes_are_replaced_answers_are_right() {
         assert_eq!(filtered[0].id, DocId::from(700));
         assert!(search(&row(7, 1_000.0))[0].id != DocId::from(7), "it was deleted");
         check_selves(0, N_ROWS, 1_000.0, |query| then.search(query).limit(3).ef(WIDE).run().unwrap());
-        // Points that were dead when they were linked are linked to by few: .89 where it was .99 before.
+        // Few links lead to points that were dead when they were linked: recall is .89 instead of
+        // .99.
         let past = recall_then(&then, 1_000.0);
         assert!(past >= 0.85, "{point}: {past} of the commit before");
         drop((then, collection, db));
@@ -277,7 +278,7 @@ fn what_died_while_codes_are_replaced_is_found_by_those_who_looked_before() {
         assert_eq!(told.n_replaced, 1, "{told:?}");
         check_selves(0, N_ROWS, 1_000.0, |query| then.search(query).limit(3).ef(WIDE).run().unwrap());
         let recall = recall_then(&then, 1_000.0);
-        // As in a graph that is made anew while half of its points are dead.
+        // As in a graph that is rebuilt while half of its points are dead.
         collection.rebuild_index().unwrap();
         let anew = recall_then(&then, 1_000.0);
         assert!(recall >= anew - 0.04, "{residency:?}: {recall}, {anew} made anew");
@@ -337,7 +338,7 @@ fn a_search_that_began_before_codes_were_replaced_passes_what_came_after() {
     let searching = std::thread::spawn(move || reader.search(row(7, 1_000.0)).limit(3).way(Way::Graph).run());
     std::thread::sleep(2 * STAY);
     assert_eq!(codes(&db).kind, CodeKind::Sq8Centred, "they were replaced meanwhile");
-    // More than there was room for, and none of it is linked.
+    // More documents than there was room for, and none of them is linked.
     pause_at("link.take", 4 * STAY);
     insert(&collection, N_ROWS, 6 * N_ROWS, 1_000.0);
     assert_eq!(searching.join().unwrap().unwrap().len(), 3);
@@ -368,7 +369,7 @@ fn readers_follow_the_codebook() {
     assert_eq!(codes(&reader).kind, CodeKind::Sq8);
     insert(&collection, 90, N_ROWS, 1_000.0);
     collection.wait_indexed().unwrap();
-    // What is linked is written down, and the codebook with it.
+    // The graph is written to disk with the codebook.
     collection.rebuild_index().unwrap();
     reader.refresh().unwrap();
     assert_eq!((codes(&reader).kind, codes(&reader).generation), (CodeKind::Sq8Centred, 1));
@@ -378,7 +379,7 @@ fn readers_follow_the_codebook() {
 #[test]
 fn where_vectors_may_not_be_held_codes_take_two_bytes_at_most() {
     let _alone = ALONE.lock();
-    // Room for what there is, but not for all vectors once more.
+    // Room for the present vectors, but not for a second copy.
     let limited = quick().memory_limit((16 << 20) + 1_200_000);
     let all = [(quick().residency(Residency::Disk), "disk"), (limited, "limited"), (quick(), "ram")];
     for (options, name) in all {
@@ -455,7 +456,7 @@ fn documents_that_begin_a_cluster_far_away_are_found_at_once() {
     collection.wait_indexed().unwrap();
     for (from, to) in [(0, 100), (100, 150), (150, 250), (250, 400)] {
         insert(&collection, N_ROWS + from, N_ROWS + to, -20_000.0);
-        // Before and after they are linked, and whether codes were replaced or not.
+        // Before and after linking, with codes replaced or not.
         for _ in 0..3 {
             let recall = recall(&collection, -20_000.0);
             assert!(recall >= 0.97, "{to} documents: recall {recall}, {:?}", codes(&db));
@@ -490,7 +491,7 @@ fn links_that_were_made_by_codes_that_fitted_stay() {
     let db = Database::open_with(folder.path(), quick()).unwrap();
     let collection = db.create_collection("c", config()).unwrap();
     insert(&collection, 0, 2 * N_ROWS, 0.0);
-    // Some died, some are there twice.
+    // Some are deleted, some occur twice.
     collection.delete_many(0..200).unwrap();
     collection.insert_many((0..100).map(|n| Document::new(row(1_000 + n, 0.0)).id(1_000_000 + n))).unwrap();
     assert_eq!(settled(&db, &collection).n_replaced, 0);
@@ -514,7 +515,8 @@ fn links_that_were_made_by_codes_that_fitted_stay() {
     }
 }
 
-/// Where row `n` of the database in `tests/fixtures/format-1-places` lies, which was written when all codes were bytes.
+/// The vector of row `n` in `tests/fixtures/format-1-places`, written when all codes had one byte
+/// for each component.
 fn old_place(n: u64) -> Vec<f32> {
     vec![52.5 + (n * 37 % 300) as f32 / 8_192.0, 13.375 + (n * 91 % 300) as f32 / 8_192.0]
 }
@@ -547,7 +549,7 @@ fn codes_that_older_versions_made_are_replaced() {
     }
 }
 
-/// However codes are made, the nearest is found and its distance is right.
+/// Asserts that, with each kind of codes, the nearest is found at its right distance.
 #[track_caller]
 fn check_old_places(collection: &Collection) {
     for n in 0..300 {

@@ -1,4 +1,5 @@
-//! Codes fit each namespace's own vectors, wherever others lie: what a namespace finds is what it would find alone.
+//! Codes fit the vectors of each namespace, wherever others lie: a namespace finds what it would
+//! find alone.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -17,19 +18,20 @@ use vectrove::{
     Way, pause_at,
 };
 
-/// Points are the whole process's: a test that uses some is alone, and others go on side by side.
+/// Failpoints belong to the whole process: a test that sets some is alone, and others run side by
+/// side.
 static POINTS: RwLock<()> = RwLock::new(());
-/// How long the linker stays at a point, and how long others wait until it is there.
+/// How long the linker stays at a failpoint, and how long others wait for this.
 const STAY: Duration = Duration::from_millis(450);
 const THERE: Duration = Duration::from_millis(250);
 
 /// Namespaces that are filled together.
 const N: usize = 10;
-/// Documents of a namespace that has links, and of one that has none.
+/// Documents of a namespace with links, and of one without.
 const LARGE: usize = 1_500;
 const SMALL: usize = 400;
 const N_QUERIES: usize = 200;
-/// Hits that so many queries may miss more than others by chance, as a share.
+/// Share of hits that a measurement may miss by chance.
 const CHANCE: f64 = 0.005;
 
 /// A set of vectors, and how they are compared.
@@ -66,7 +68,8 @@ fn cone(number: usize, n: usize) -> Set {
     })
 }
 
-/// A cluster of spread 1, some thousands away from the origin in a direction of its own; at it without a number.
+/// A cluster of spread 1, some thousands away from the origin in a direction of its own; at the
+/// origin without a number.
 fn cluster(number: Option<usize>, n: usize) -> Set {
     cluster_of(32, number, n)
 }
@@ -103,7 +106,7 @@ impl Set {
         self.put(room, 0..self.data.rows.len());
     }
 
-    /// The share of the ten nearest that a search finds.
+    /// The recall at 10 of a search.
     fn recall_by(&self, search: impl Fn(&[f32]) -> Hits) -> f64 {
         let row = |id: &DocId| match id {
             DocId::U64(row) => *row as usize,
@@ -116,14 +119,14 @@ impl Set {
         })
     }
 
-    /// The lower of that of default searches in a namespace, and of those that walk whatever is faster.
+    /// The lower recall of default searches in a namespace and of graph searches.
     fn recall(&self, room: &Namespace) -> f64 {
         let search = |query: &[f32]| room.search(query).limit(Truth::K).with_document(false);
         let default = self.recall_by(|query| search(query).run().unwrap());
         default.min(self.recall_by(|query| search(query).way(Way::Graph).run().unwrap()))
     }
 
-    /// The same in a collection of its own.
+    /// The recall in a collection of its own.
     fn recall_alone(&self) -> f64 {
         let folder = folder();
         let db = Database::open_with(folder.path(), quick()).unwrap();
@@ -148,7 +151,7 @@ fn codes(db: &Database) -> CodeStats {
     db.stats().unwrap().collections[0].codes.unwrap()
 }
 
-/// Each room finds what it would find alone, but for chance.
+/// Asserts that each namespace finds what it would find alone, except by chance.
 #[track_caller]
 fn check_as_alone(collection: &Collection, sets: &[Set], alone: &[f64], what: &str) {
     let recalls: Vec<f64> = sets.iter().enumerate().map(|(at, set)| set.recall(&room(collection, at))).collect();
@@ -158,7 +161,7 @@ fn check_as_alone(collection: &Collection, sets: &[Set], alone: &[f64], what: &s
     }
 }
 
-/// Fills rooms one after the other, and by turns.
+/// Fills namespaces one after the other, and by turns.
 fn check_rooms(sets: &[Set], kind: CodeKind) {
     let alone: Vec<f64> = sets.iter().map(Set::recall_alone).collect();
     for by_turns in [false, true] {
@@ -248,7 +251,8 @@ fn small_namespaces_are_found_beside_large_ones_far_away() {
     assert_eq!(codes(&db).kind, CodeKind::Sq8Centred, "{:?}", codes(&db));
 }
 
-/// In so many components comparing codes is faster than comparing vectors, if they can be trusted.
+/// In this many components comparing codes is faster than comparing vectors, if codes can be
+/// trusted.
 #[test]
 fn a_small_namespace_that_codes_do_not_fit_is_searched_by_its_vectors() {
     const MEMBERS: usize = 1_000;
@@ -312,7 +316,7 @@ fn kinds_and_centres_are_there_after_every_kind_of_open() {
     db.verify().unwrap();
 }
 
-/// A save that is stopped at a point leaves the centres there were, or the new ones.
+/// A save that is stopped at a failpoint leaves the old centres, or the new ones.
 #[test]
 fn wherever_a_kill_comes_centres_and_codes_belong_together() {
     let _points = POINTS.write();
@@ -371,7 +375,7 @@ fn a_namespace_that_is_dropped_leaves_the_others_as_they_are() {
         let recall = sets[at].recall(&room(&collection, at));
         assert!(recall >= 0.985, "room {at}: recall {recall}");
     }
-    // It comes back, elsewhere.
+    // The namespace comes back, elsewhere.
     let other = cluster(Some(8), LARGE);
     other.put_all(&room(&collection, 1));
     collection.wait_indexed().unwrap();
@@ -392,7 +396,7 @@ fn readers_follow_the_centres() {
     assert_eq!(codes(&reader).kind, CodeKind::Sq8);
     sets.iter().enumerate().for_each(|(at, set)| set.put(&room(&collection, at), 50..LARGE));
     collection.wait_indexed().unwrap();
-    // What is linked is written down, and the codebook with it.
+    // The graph is written to disk with the codebook.
     collection.rebuild_index().unwrap();
     reader.refresh().unwrap();
     let read = reader.collection("c").unwrap();

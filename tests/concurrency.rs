@@ -1,4 +1,4 @@
-//! What threads see of each other's writes.
+//! Threads and the writes of other threads that they see.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -20,7 +20,7 @@ use vectrove::{
 
 use common::{label, quick, random, seed};
 
-/// Runs a test under a watchdog: whoever waits for ever is reported rather than waited for.
+/// Runs a test under a watchdog, which reports a test that never ends.
 fn within_minutes(minutes: u64, test: impl FnOnce() + Send + 'static) {
     let (done, finished) = mpsc::channel();
     let runner = thread::spawn(move || {
@@ -33,12 +33,12 @@ fn within_minutes(minutes: u64, test: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// A document that says its number in its vector, its metadata and its text.
+/// A document with its number in vector, metadata and text.
 fn numbered(id: impl Into<DocId>, n: u64) -> Document {
     Document::new([n as f32, 1.0]).id(id).metadata(json!({"n": n, "even": n.is_multiple_of(2)})).text(n.to_string())
 }
 
-/// Asserts that what was read of a document is of one write.
+/// Asserts that all parts of a document are from one write.
 #[track_caller]
 fn check_whole(vector: &[f32], metadata: &Value, text: Option<&str>) {
     let n = metadata["n"].as_u64().unwrap();
@@ -95,7 +95,8 @@ fn run_beside(
     });
 }
 
-/// Most writes go to both collections at once, so that a pair has one version; a few ids are only in one.
+/// Most writes go to both collections at once, so that a pair has one version; a few ids are only
+/// in one.
 fn write_one(db: &Database, [here, there]: [&Collection; 2], kind: u32, id: u64, n: u64) {
     let change = |id: DocId| {
         Update::new(id).vector([n as f32, 1.0]).merge(json!({"n": n, "even": n.is_multiple_of(2)})).text(n.to_string())
@@ -140,7 +141,8 @@ fn read_all_ways(collection: &Collection, id: u64) {
     }
 }
 
-/// Both documents of a pair are written together: who has seen one as of a commit sees the other as of that or later.
+/// Both documents of a pair are written together: a thread that has seen one at a commit sees the
+/// other at this commit or later.
 fn read_pair(here: &Collection, there: &Collection, id: u64) {
     let version_of = |collection: &Collection| collection.get(id).unwrap().map(|found| found.version);
     let search = |collection: &Collection| collection.search([1.0, 0.0]).limit(usize::MAX).run().unwrap();
@@ -208,7 +210,7 @@ fn counts_never_tear() {
             collection.insert_many((0..N).map(|n| numbered(place(thread, n), n))).unwrap();
         }
         let done = AtomicBool::new(false);
-        // Each batch takes ten documents away and puts ten others, so that there are always as many.
+        // Each batch deletes ten documents and puts ten others, so that their number is constant.
         let write = |thread: u64| {
             let mut random = random(seed + thread);
             let (mut here, mut elsewhere): (Vec<u64>, Vec<u64>) = ((0..N).collect(), (N..2 * N).collect());
@@ -242,7 +244,7 @@ fn counts_never_tear() {
 
 // Every key is a register.
 
-/// What a read saw of a key, and the commits between which it was made.
+/// A state of a key that a read saw, and the commits between which the read was made.
 struct Seen {
     after: u64,
     before: u64,
@@ -299,7 +301,8 @@ fn read_key(db: &Database, collection: &Collection, key: u64, acknowledged: &Ato
     Seen { after, before, state }
 }
 
-/// A read sees the state that some commit left which was neither overwritten before the read began nor made after it.
+/// A read sees the state of some commit that was neither overwritten before the read began nor made
+/// after its end.
 fn check_seen(register: &Register, seen: &Seen) {
     let begin = register.range(..=seen.after).next_back().map(|(commit, _)| *commit).unwrap_or_default();
     let mut possible = register.range(begin..=seen.before);
@@ -371,7 +374,7 @@ fn collections_may_come_and_go_under_writers() {
             let mut random = random(seed + 100 + thread);
             let mut handle = None;
             while !done.load(Ordering::Relaxed) {
-                // A handle is kept for a while, so that it outlives its collection.
+                // Some handles are kept for a while, so that they outlive their collection.
                 if random.random_range(0..50) == 0 {
                     handle = None;
                 }
@@ -438,7 +441,8 @@ fn closing_under_load_loses_nothing_acknowledged() {
     });
 }
 
-/// Where walks go by exact vectors, linking begins once all of these are in memory, whoever waits for room by then.
+/// Where the graph compares exact vectors, linking begins once all of them are in memory, even
+/// while writers wait for room.
 #[test]
 fn a_linker_that_begins_late_keeps_no_one_waiting() {
     within_minutes(2, || {
@@ -523,7 +527,7 @@ fn checkpoints_under_load_are_whole() {
     });
 }
 
-/// A copy holds the commit it was said to hold, and of no batch a part.
+/// Asserts that a copy holds the commit that its call returned, and no part of a batch.
 fn check_copy(copy: &Database, commit: Commit) {
     assert!(copy.verify().unwrap().commit >= commit);
     let documents = |name: &str| copy.collection(name).unwrap().scroll().limit(usize::MAX).run().unwrap().documents;
@@ -534,8 +538,8 @@ fn check_copy(copy: &Database, commit: Commit) {
 
 // Threads of a pool, and waiting for the disk.
 
-/// Threads of a pool take each other's work while they wait for their own: one that did so while it holds a lock which
-/// that work needs would wait for itself.
+/// Threads of a pool take each other's work while they wait for their own. A thread that did so
+/// with a lock held, which this work needs, would wait for itself.
 #[test]
 fn a_pool_of_threads_may_write_large_batches() {
     within_minutes(1, || {
@@ -561,7 +565,7 @@ fn a_pool_of_threads_may_write_large_batches() {
     });
 }
 
-/// How long the disk takes to confirm a small write.
+/// Time in which the disk confirms a small write.
 fn sync_time(folder: &std::path::Path) -> Duration {
     let mut file = std::fs::File::create(folder.join("probe")).unwrap();
     let begin = Instant::now();
@@ -588,7 +592,7 @@ fn writers_share_syncs() {
         let options = Options::new().durability(Durability::Sync);
         let db = Database::open_with(folder.path().join("db"), options).unwrap();
         let collection = dot(&db, "c");
-        // Whether writers meet is up to the machine too, which may be busy with other things.
+        // Whether writers meet depends on the machine too, which may be busy.
         let rounds = (0..5).map(|round| syncs_of_a_round(&db, &collection, round, [THREADS, EACH]));
         let counts: Vec<u64> = rounds.collect();
         eprintln!("{counts:?} syncs for {} inserts each; a sync takes {sync_time:?}", THREADS * EACH);
@@ -596,7 +600,7 @@ fn writers_share_syncs() {
     });
 }
 
-/// How many syncs it takes to insert from many threads, one by one.
+/// Number of syncs to insert from many threads, one by one.
 fn syncs_of_a_round(db: &Database, collection: &Collection, round: u64, [n_threads, n_each]: [u64; 2]) -> u64 {
     let before = db.stats().unwrap();
     thread::scope(|scope| {

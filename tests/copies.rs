@@ -1,5 +1,5 @@
-//! A vector's distance from itself is exactly 0 by cosine, Euclidean and Manhattan, whatever finds it, so that
-//! `max_distance(0.0)` finds copies.
+//! A vector's distance from itself is exactly 0 by cosine, Euclidean and Manhattan, in each kind of
+//! search, so that `max_distance(0.0)` finds copies.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -15,7 +15,8 @@ use vectrove::{
 
 const ZERO_TO_ITSELF: [Metric; 3] = [Metric::Cosine, Metric::Euclidean, Metric::Manhattan];
 
-/// Vectors of length one, some others of any length, some copies, and some that are nearly the same.
+/// Vectors of length one, some others of any length, some copies, and some that are nearly the
+/// same.
 fn vectors(random: &mut StdRng, n: usize, dimension: usize) -> Vec<Vec<f32>> {
     let mut vectors: Vec<Vec<f32>> = Vec::new();
     for at in 0..n {
@@ -46,8 +47,8 @@ fn fill(collection: &Collection, vectors: &[Vec<f32>]) {
     documents.chunks(1_000).for_each(|documents| _ = collection.insert_many(documents.to_vec()).unwrap());
 }
 
-/// What is found of a document that is searched for by its own vector: itself and copies, at no distance. False if it
-/// is not found.
+/// Asserts that a search by a document's own vector finds the document and its copies at distance
+/// 0. False if the document is not found.
 fn check_copy(hits: &[Hit], n: usize, metric: Metric, what: &str) -> bool {
     assert!(hits.iter().all(|hit| hit.distance == 0.0 && hit.distance.is_sign_positive()), "{metric} {what}: {hits:?}");
     let own = hits.iter().find(|hit| hit.id == DocId::from(n as u64));
@@ -55,7 +56,8 @@ fn check_copy(hits: &[Hit], n: usize, metric: Metric, what: &str) -> bool {
     own.is_some()
 }
 
-/// Searches for some vectors by themselves in every way. A walk may miss one in a hundred, as of any documents.
+/// Searches for some vectors by themselves in each way. A graph search may miss one in a hundred,
+/// as it may miss any.
 fn check_each(collection: &Collection, vectors: &[Vec<f32>], step: usize) {
     let metric = collection.config().metric;
     let (mut n_missed, mut n_asked) = (0, 0);
@@ -116,7 +118,7 @@ fn a_copy_is_found_among_many_that_are_nearly_the_same() {
         let collection = db.create_collection("c", config).unwrap();
         let vectors = vectors(&mut random, 2_000, dimension);
         fill(&collection, &vectors);
-        // Each lies nearer to the first than rounding lets a product tell.
+        // Each is nearer to the first than rounding of a product resolves.
         let wanted = &vectors[1_000];
         let near = |n: u64| {
             let vector: Vec<f32> = wanted.iter().map(|x| x * (1.0 + random.random_range(-1e-6..1e-6))).collect();
@@ -157,7 +159,7 @@ fn copies_are_found_wherever_vectors_are() {
     for metric in [Metric::Cosine, Metric::Euclidean] {
         let folder = folder();
         for residency in [Residency::Ram, Residency::Mapped, Residency::Disk] {
-            // What was normalised by one opening is read by the next.
+            // One opening normalises the vectors, and the next reads them.
             let db = Database::open_with(folder.path(), quick().residency(residency)).unwrap();
             let collection = match db.collection("c") {
                 Ok(collection) => collection,
@@ -190,11 +192,11 @@ fn stored_vectors_are_copies_of_those_given_also_where_lengths_do_not_count() {
         let vectors = vectors(&mut random, 300, 100);
         fill(&collection, &vectors);
         for (n, vector) in vectors.iter().enumerate() {
-            // As it is stored, and as an example.
+            // By its stored vector, and as an example.
             let stored = collection.get(n as u64).unwrap().unwrap().vector;
             let own = collection.search(&stored).max_distance(0.0).run().unwrap();
             assert!(own.iter().any(|hit| hit.id == DocId::from(n as u64)), "{name} {n}");
-            // Twice as long is the same direction, to the last digit.
+            // A vector of twice the length has the same direction, to the last digit.
             let twice: Vec<f32> = vector.iter().map(|x| x * 2.0).collect();
             assert_eq!(collection.search(twice).limit(1).run().unwrap()[0].distance, 0.0, "{name} {n}");
         }
@@ -209,7 +211,7 @@ fn what_is_nearly_the_same_is_told_apart() {
     let collection = db.create_collection("c", CollectionConfig::new(64)).unwrap();
     let mut random = random(seed());
     let first: Vec<f32> = (0..64).map(|_| random.random_range(-1.0..1.0)).collect();
-    // The nearer the later.
+    // Later documents are nearer.
     let shifted = |n: u64| {
         let mut vector = first.clone();
         vector[5] += 1e-2 / (1 << n) as f32;

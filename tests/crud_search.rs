@@ -1,4 +1,4 @@
-//! Every promise about documents, batches, collections and searches, one test each.
+//! All promises about documents, batches, collections and searches, one test each.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -18,7 +18,7 @@ use vectrove::{
 
 use common::{bits, check_error, content, database, label, quick};
 
-/// A collection of two-dimensional vectors under cosine, and what keeps it.
+/// A collection of two-dimensional vectors under cosine, with its database and folder.
 fn notes() -> (TempDir, Database, Collection) {
     let (folder, db) = database();
     let notes = db.create_collection("notes", CollectionConfig::new(2)).unwrap();
@@ -243,8 +243,8 @@ fn commits_are_numbered_without_a_gap() {
     assert_eq!(db.collection("notes").unwrap().delete("b").unwrap().commit.0, first + 5);
 }
 
-/// What one operation of a batch takes for granted of document "a", which has the version given, or of "b", which does
-/// not exist; and the error it meets.
+/// An expectation of one operation in a batch, and the error it meets. Document "a" exists with the
+/// given version, and document "b" does not exist.
 #[track_caller]
 fn check_expectation(id: &str, expect: fn(&mut vectrove::Write, Commit), error: Option<&str>) {
     let (_folder, db, notes) = notes();
@@ -585,7 +585,8 @@ fn distances_and_scores_are_the_metrics_own() {
     check_distance(under(Metric::Manhattan).normalize(true), [2.0, 0.0], [3.0, 4.0], 1.2, 1.0 / 2.2);
 }
 
-/// A collection with documents 0 to 9 on a line, at the distance of their number from zero; odd ones marked.
+/// A collection with documents 0 to 9 on a line, each at the distance of its number from zero; odd
+/// ones are marked.
 fn line() -> (TempDir, Database, Collection) {
     let (folder, db) = database();
     let line = db.create_collection("line", CollectionConfig::new(1).metric(Metric::Euclidean)).unwrap();
@@ -743,7 +744,7 @@ fn a_walk_leaves_all_examples_out() {
     assert!(same >= 18, "{same} of 20");
 }
 
-/// The same choice in the most obvious way: at every step, everything is worked out anew.
+/// The same choice in the most obvious way, which recomputes all scores in each step.
 fn chosen_by_hand(lambda: f32, near: &[(usize, f32)], score: &dyn Fn(usize, usize) -> f32) -> Vec<usize> {
     let mut chosen: Vec<usize> = Vec::new();
     while chosen.len() < near.len() {
@@ -785,7 +786,7 @@ fn hits_that_differ_are_chosen_by_nearness_and_difference() {
             let near: Vec<(usize, f32)> = plain.iter().map(|hit| (row(&hit.id), hit.score)).collect();
             let rows = |hits: vectrove::Hits| hits.iter().map(|hit| row(&hit.id)).collect::<Vec<_>>();
             let all = rows(search().limit(usize::MAX).run().unwrap());
-            // From the second on: at first, with a lambda of 0, all are worth the same.
+            // From the second choice on: with a lambda of 0, all are equal in the first.
             let by_hand = chosen_by_hand(lambda, &near, &score);
             if lambda > 0.0 {
                 assert_eq!(all, by_hand, "{metric}, {lambda}");
@@ -1045,7 +1046,7 @@ fn the_log_forgets_what_is_older_than_its_retention() {
 
 // The full data set.
 
-/// Asserts that searches find the true nearest, counting as found whatever is as near as the tenth.
+/// Asserts that searches find the true nearest; a document as near as the tenth counts as found.
 fn check_recall(collection: &Collection, data: &common::dataset::DataSet) {
     const K: usize = 10;
     let queries = &data.query.vectors[..250];

@@ -1,4 +1,5 @@
-//! A call that is ended early says so, gives no part of an answer, writes nothing, and does no harm.
+//! A call that is ended early returns an error and no part of an answer, writes nothing, and does
+//! no harm.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -30,7 +31,7 @@ fn filled(db: &Database, n: u64, dimension: usize) -> Collection {
     collection
 }
 
-/// Searches that go every way there is.
+/// Searches for each way.
 fn searches(collection: &Collection) -> Vec<(&'static str, Search)> {
     let query = vec![0.5; collection.config().dimension];
     let near = || collection.search(&query);
@@ -90,7 +91,7 @@ fn what_is_over_before_it_begins_gives_nothing() {
         };
         check_error(batch.commit(), given_up);
     }
-    // What was committed before is acknowledged again, whatever the time.
+    // A batch that was committed before is acknowledged again, at any time.
     let id = vectrove::Uuid::from_u128(7);
     for is_late in [false, true] {
         let mut batch = db.batch();
@@ -108,7 +109,7 @@ fn what_is_over_before_it_begins_gives_nothing() {
     assert_eq!(batch.commit().unwrap().n_changed, 1);
 }
 
-/// Counts distances, and sets a flag after so many.
+/// Counts distances, and sets a flag after `n_until` of them.
 #[derive(Default)]
 struct Counter {
     cancel: Mutex<Cancel>,
@@ -117,7 +118,7 @@ struct Counter {
 }
 
 impl Counter {
-    /// Begins to count; the flag is set after so many.
+    /// Begins to count; the flag is set after `n_until` distances.
     fn begin(&self, n_until: usize) -> Cancel {
         let cancel = Cancel::new();
         *self.cancel.lock().unwrap() = cancel.clone();
@@ -187,7 +188,7 @@ fn a_writer_that_waits_gives_up_and_has_written_nothing() {
         let mut random = random(n);
         Document::new((0..256).map(|_| random.random_range(-1.0..1.0)).collect::<Vec<f32>>()).id(n)
     };
-    // Faster than they are linked, so that some wait.
+    // The writes are faster than linking, so that some documents wait.
     thread::scope(|scope| {
         for writer in 0..4u64 {
             let (db, collection, cancel, document) = (&db, &collection, &cancel, &document);

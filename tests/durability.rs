@@ -1,19 +1,20 @@
-//! What is acknowledged survives: kills at any moment, damaged files, full disks, power losses; and what is
-//! derived comes back, wherever writing it down stopped. Whatever is written meanwhile, every answer is of one commit
-//! and one namespace.
+//! Acknowledged writes survive kills at any moment, damaged files, full disks and power losses.
+//! Derived data is restored, wherever writing it stopped. During writes, each answer belongs to one
+//! commit and one namespace.
 //!
-//! Each test starts a campaign of `vectrove-torture` as a child and prints its summary. `VECTROVE_KILLS`,
-//! `VECTROVE_CODE_KILLS`, `VECTROVE_TRIALS` and `VECTROVE_HISTORY_SECONDS` make the first three and the last longer;
-//! `VECTROVE_SEED` repeats a seed that was printed.
+//! Each test starts a campaign of `vectrove-torture` as a child and prints its summary.
+//! `VECTROVE_KILLS`, `VECTROVE_CODE_KILLS`, `VECTROVE_TRIALS` and `VECTROVE_HISTORY_SECONDS` make
+//! the first three and the last longer. `VECTROVE_SEED` repeats a printed seed.
 
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 
-/// Documents from which on a campaign's namespaces have links of their own: some grow and shrink past that.
+/// Documents from which a campaign's namespaces have links of their own; some grow and shrink past
+/// this size.
 const LEAST_LINKED: &str = "16";
-/// Slots that change in a campaign before an image is written in the background.
+/// Slots that change in a campaign before the background writes an image.
 const LEAST_CHANGED: &str = "32";
 
 /// The exit status of a campaign that this machine cannot run.
@@ -42,7 +43,7 @@ fn check_campaign(campaign: &str, size: &str, count: u64) {
     assert!(output.status.success(), "{campaign} ended with {}: {summary}\n{details}", output.status);
 }
 
-/// Writes a line that is seen although the test passes: past the capture of its output.
+/// Prints a line even if the test passes: past the capture of its output.
 fn shout(line: &str) {
     if let Ok(descriptor) = std::io::stderr().as_fd().try_clone_to_owned() {
         let _ = File::from(descriptor).write_all(format!("\n!!! {line}\n").as_bytes());

@@ -1,5 +1,5 @@
-//! Filters keep what they promise, whatever the index of metadata has to tell: right answers, as many as were asked
-//! for, at every share of matching documents.
+//! Filters give right answers with the asked number of hits, in each state of the metadata index
+//! and for each share of matching documents.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -20,7 +20,8 @@ fn vector(rng: &mut StdRng) -> Vec<f32> {
     (0..N_DIMENSIONS).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
-/// Metadata of few values, so that many documents share them, and now and then of what an index does not keep.
+/// Metadata of few values, so that many documents share them; now and then with a value that an
+/// index does not keep.
 fn metadata(rng: &mut StdRng) -> Json {
     let mut metadata = json!({
         "n": rng.random_range(0..50),
@@ -68,7 +69,7 @@ fn filters() -> Vec<Filter> {
 
 type Twin = BTreeMap<u64, Value>;
 
-/// Counts, pages, facets and exact searches are what going through all documents says.
+/// Compares counts, pages, facets and exact searches with a scan of all documents.
 fn check_all(collection: &Collection, twin: &Twin) {
     for filter in filters() {
         let expected: Vec<DocId> =
@@ -92,7 +93,7 @@ fn check_all(collection: &Collection, twin: &Twin) {
     }
 }
 
-/// The different scalars at a path, as JSON; a number that is whole without its fraction.
+/// The distinct scalars at a path, as JSON; a whole number without its fraction.
 fn values_at(metadata: &Value, path: &str) -> HashSet<String> {
     let found = path.split('.').try_fold(metadata, |value, key| value.get(key));
     let values = found.map_or(&[][..], |value| value.as_array().unwrap_or(std::slice::from_ref(value)));
@@ -161,7 +162,7 @@ fn a_field_is_indexed_and_dropped_while_others_write() {
 
     collection.drop_index("tag").unwrap();
     collection.add_index("in").unwrap();
-    // What is left of it the next opening does.
+    // The next opening does the rest.
     db.close().unwrap();
     let db = Database::open_with(folder.path().join("db"), quick()).unwrap();
     let collection = db.get_or_create_collection("c", config).unwrap();
@@ -230,7 +231,7 @@ fn filtered_searches_starve_at_no_share() {
                     ways.insert(hits.route.way);
                     assert!(hits.route.n_matching.unwrap() >= truth.len());
                 }
-                // To walk among very few is possible, and no one's choice.
+                // A graph search among very few is possible, but never chosen.
                 let is_sensible = way != Some(Way::Graph) || n_matching * 50 >= N;
                 let is_enough = n_found * 100 >= n_expected * 95;
                 assert!(is_enough || !is_sensible, "{filter} {way:?}: {n_found} of {n_expected}");
@@ -240,8 +241,8 @@ fn filtered_searches_starve_at_no_share() {
     assert_eq!(ways, [Way::Exact, Way::Graph, Way::Codes].into());
 }
 
-/// Sketches are made when codes of many candidates are first compared one by one, of components enough.
-/// Walks that begin at documents of the same vector meet some of them again on their way.
+/// Sketches are made when codes of many candidates, of enough components, are first compared one by
+/// one. Graph searches that begin at documents of one vector meet some of them again.
 #[test]
 fn documents_of_the_same_vector_take_one_place_each() {
     let (mut rng, folder) = (random(seed()), tempfile::tempdir().unwrap());
@@ -317,7 +318,7 @@ fn what_is_sifted_is_what_is_nearest() {
     };
     let bytes_before = bytes_per_code();
     check("by codes alone", false);
-    // Whatever was asked of the linker before it links these is done once they are linked.
+    // Earlier tasks of the linker are done once these are linked.
     insert(N / 2, N / 2 + 1);
     insert(N / 2 + 1, N);
     assert_eq!(bytes_per_code(), bytes_before + N_COMPONENTS.next_multiple_of(512) / 8);

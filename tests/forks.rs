@@ -1,4 +1,5 @@
-//! What a process does with a database that its parent had opened when it was forked: nothing, quietly.
+//! Databases in a forked child of the process that opened them: the child leaves them alone,
+//! without an error at its end.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(unsafe_code, reason = "only the C library forks")]
 
@@ -18,12 +19,12 @@ use vectrove::{
     field,
 };
 
-/// How long a child may take for what takes no time.
+/// Longest time of a child whose work takes no time.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a child sleeps that outlives its parent.
 const SLEEP: u32 = 60;
 
-/// Names the folder to a process that plays the parent.
+/// The variable with the folder, for a process that plays the parent.
 const FOLDER: &str = "VECTROVE_TEST_FOLDER";
 
 // Processes.
@@ -31,11 +32,11 @@ const FOLDER: &str = "VECTROVE_TEST_FOLDER";
 /// A child that runs until it is waited for.
 struct Child {
     pid: libc::pid_t,
-    /// What it writes, to stderr too.
+    /// Its output, stderr included.
     told: File,
 }
 
-/// Forks. The child does something, and ends as that says; what it returns as an error it writes down.
+/// Forks. The child runs `child`, and ends with its result. It writes an error to the pipe.
 fn fork(child: impl FnOnce() -> Result<(), String>) -> Child {
     let mut ends = [0; 2];
     // SAFETY: `ends` has room for two descriptors.
@@ -49,7 +50,7 @@ fn fork(child: impl FnOnce() -> Result<(), String>) -> Child {
         let code = match done {
             Ok(Ok(())) => 0,
             Ok(Err(error)) => {
-                // Not `eprintln`, which the test's harness takes.
+                // The test harness captures `eprintln`.
                 let _ = io::stderr().write_all(error.as_bytes());
                 1
             }
@@ -69,7 +70,7 @@ fn fork(child: impl FnOnce() -> Result<(), String>) -> Child {
 }
 
 impl Child {
-    /// Waits for the child: it has ended by itself, with 0, and said nothing.
+    /// Waits for the child, which must end by itself, with status 0 and without output.
     #[track_caller]
     fn check_quiet(self, what: &str) {
         let (status, told) = self.wait();
@@ -87,7 +88,8 @@ impl Child {
             }
             thread::sleep(Duration::from_millis(2));
         }
-        // Children of other tests may have the end of the pipe that is written to: its end does not come then.
+        // Children of other tests may hold the writing end of the pipe, so reading must not wait
+        // for its end.
         let (mut told, mut part) = (Vec::new(), [0; 1_024]);
         while let Ok(n @ 1..) = self.told.read(&mut part) {
             told.extend(&part[..n]);
@@ -115,14 +117,14 @@ fn sleep_long() -> Result<(), String> {
     Ok(())
 }
 
-/// Starts this test program again to play a part in another process.
+/// Starts this test program again, to play a part in another process.
 fn play(part: &str, folder: &Path) -> std::process::Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", part, "--ignored", "--test-threads", "1"]).env(FOLDER, folder);
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// The folder of one who plays a part; `None` where nobody asked for it.
+/// The folder of a process that plays a part; `None` in an ordinary run.
 fn folder_of_part() -> Option<PathBuf> {
     std::env::var_os(FOLDER).map(PathBuf::from)
 }
@@ -153,7 +155,7 @@ fn check_holds(path: &Path, n_documents: usize) {
     db.close().unwrap();
 }
 
-/// What a folder's files hold, once nothing in the background changes them any more.
+/// The content of a folder's files, once background work no longer changes them.
 fn settled(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     fn read(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
@@ -177,7 +179,7 @@ fn settled(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     }
 }
 
-/// Asks of a verb in a forked child, and says what is wrong with its answer.
+/// Checks that a verb is refused in a forked child; otherwise returns what is wrong.
 fn check_refused<T>(verb: &str, answer: vectrove::Result<T>) -> Result<(), String> {
     match answer {
         Err(error) if error.kind() == ErrorKind::Forked && error.to_string().contains("forked") => Ok(()),
@@ -268,7 +270,7 @@ fn every_verb_is_refused_in_a_forked_child() {
         check_refused("open", Database::open(&path))?;
         check_refused("open another", Database::open(&other))?;
         check_refused("open to read", Database::open_with(&path, Options::new().read_only(true)))?;
-        // What cannot fail says what it knows.
+        // Calls that cannot fail return what the handle holds.
         if (notes.name().as_str(), agent.namespace_name(), writer.len(), db.path()) != ("notes", "agent", 0, &*path) {
             return Err("a name or a length is another".into());
         }
@@ -318,7 +320,7 @@ fn a_child_ends_quietly_in_any_way() {
     let (of_reader, old) =
         (reader.collection("notes").unwrap(), reader.collection("notes").unwrap().snapshot().unwrap());
     notes.insert(document(500)).unwrap();
-    // The snapshot is the last that looks at what was opened before.
+    // From here on, only the snapshot looks at what was opened before.
     reader.refresh().unwrap();
     let handles = || (db.clone(), notes.clone(), snapshot.clone(), reader.clone(), of_reader.clone());
     fork(|| Ok(())).check_quiet("_exit");
@@ -331,7 +333,7 @@ fn a_child_ends_quietly_in_any_way() {
         })
         .check_quiet("dropping clones");
     }
-    // The last handles: the parent's own are within.
+    // The last handles; the parent's own are among them.
     let all = (handles(), writer, old);
     fork(move || {
         drop(all);
@@ -339,7 +341,7 @@ fn a_child_ends_quietly_in_any_way() {
         end_by_exit()
     })
     .check_quiet("dropping the last handles");
-    // Here they were dropped too, as they were moved: all of it is closed.
+    // The handles were moved, so they were dropped in the parent too: the database is closed.
     check_holds(folder.path(), 501);
 }
 
@@ -391,7 +393,7 @@ fn forks_do_no_harm_while_four_threads_write() {
     });
     drop(notes);
     db.close().unwrap();
-    // While children sleep that had the lock when they were forked.
+    // Meanwhile children sleep that had the lock when they were forked.
     check_holds(folder.path(), n_written.load(Ordering::Relaxed) as usize);
     sleeping.iter().for_each(Child::kill);
     assert!(n_written.load(Ordering::Relaxed) > 0);
@@ -428,7 +430,8 @@ fn a_child_forked_while_databases_open_and_close_keeps_none_locked() {
 
 // Parents that are killed.
 
-/// Opens a database, has a forked child try to write, writes on, and is killed. The child sleeps on.
+/// Opens a database, lets a forked child try to write, writes on, and is killed. The child still
+/// sleeps.
 #[test]
 #[ignore = "a part of other tests"]
 fn part_of_a_parent() {
@@ -461,7 +464,7 @@ fn a_sleeping_child_does_not_keep_the_database_of_a_killed_parent() {
     unsafe { libc::kill(pid, libc::SIGKILL) };
 }
 
-/// As the other parent, but the child is made without the C library knowing, and so does write.
+/// Plays a parent whose child is made without the C library's knowledge, and so does write.
 #[test]
 #[ignore = "a part of other tests"]
 fn part_of_a_parent_whose_child_writes() {
@@ -475,7 +478,8 @@ fn part_of_a_parent_whose_child_writes() {
     // SAFETY: a clone without flags is a fork; the child ends without coming back.
     let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
     if pid == 0 {
-        // SAFETY: has the child end where a lock that another thread had keeps it waiting.
+        // SAFETY: ends the child after 20 s if it waits for a lock that another thread held at the
+        // fork.
         unsafe { libc::alarm(20) };
         let written = notes.insert(of_child);
         // SAFETY: ends the child.
@@ -489,7 +493,7 @@ fn part_of_a_parent_whose_child_writes() {
     kill_self();
 }
 
-/// What a child wrote into its parent's log is named, and can be taken out again.
+/// Asserts that a child's writes to its parent's log are reported, and can be taken out.
 #[track_caller]
 fn check_taken_out(n_fields: usize) {
     let folder = tempfile::tempdir().unwrap();

@@ -1,8 +1,9 @@
-//! Databases written by every format ever released must open, whole, and go on.
+//! Databases of each released format must open completely, and accept writes.
 //!
-//! `tests/fixtures/format-<N>` holds one as it was left by a clean close and one as a killed process leaves it; what
-//! was added to a format or changed in it has a pair of its own, such as `format-1-graph`. With
-//! `VECTROVE_WRITE_FIXTURE=<folder>` the test writes a new pair there instead.
+//! `tests/fixtures/format-<N>` holds one database as a clean close left it, and one as a killed
+//! process left it. Each addition to a format, or change of it, has such a pair too, such as
+//! `format-1-graph`. With `VECTROVE_WRITE_FIXTURE=<folder>` the test writes a new pair there
+//! instead.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -18,14 +19,14 @@ use vectrove::{
     field,
 };
 
-/// One test at a time: a child that another test starts has the files of this one open until it is a program of its
-/// own, and a database that was just closed is then still held.
+/// One test at a time. A child that another test starts has the files of this one open until it
+/// runs its own program, and a closed database is still locked until then.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock()
 }
 
-/// What every fixture holds.
+/// The content of each fixture.
 fn fill(db: &Database) -> vectrove::Result<()> {
     let notes = db.create_collection("notes", CollectionConfig::new(4))?;
     notes.insert_many((0..20u64).map(numbered))?;
@@ -102,7 +103,7 @@ fn every_released_format_opens_and_goes_on() {
     if let Some(folder) = std::env::var_os("VECTROVE_WRITE_FIXTURE") {
         return write_fixtures(Path::new(&folder));
     }
-    // Of the first no graph was ever written; the image of the second holds codes as they are not made any more.
+    // No graph was written for the first; the image of the second holds codes of an old kind.
     let linking = [OpenedBy::Linking, OpenedBy::Linking];
     let rows = [OpenedBy::Rows, OpenedBy::Rows];
     let image = [OpenedBy::Image, OpenedBy::Rows];
@@ -114,7 +115,7 @@ fn every_released_format_opens_and_goes_on() {
             let notes = db.stats().unwrap().collections.into_iter().find(|stats| stats.name == "notes").unwrap();
             assert_eq!(notes.opening.way, way, "{format} {state}");
             check_content(&db);
-            // What indexing documents of before takes are commits too.
+            // Indexing the existing documents takes commits too.
             for stats in db.stats().unwrap().collections {
                 db.collection(&stats.name).unwrap().wait_indexed().unwrap();
             }
@@ -175,8 +176,8 @@ fn a_lost_tail_is_refused_untouched_and_given_up_only_on_demand() {
     db.verify().unwrap();
 }
 
-/// The text of document `n` of the database in `tests/fixtures/format-1-words`, which was written when stop words were
-/// not indexed, nor forms beside their stems, nor pairs of characters.
+/// The text of document `n` in `tests/fixtures/format-1-words`. It was written when indexes had no
+/// stop words, no forms beside their stems, and no pairs of characters.
 fn old_text(n: u64) -> String {
     const ENGLISH: [&str; 5] = [
         "AI and ML fix problems in the file system",
@@ -189,7 +190,7 @@ fn old_text(n: u64) -> String {
     format!("{}; {}", ENGLISH[n as usize % 5], OTHERS[n as usize % 3])
 }
 
-/// Each document is found by each of its words, and by no others.
+/// Asserts that each document is found by each of its words, and by no others.
 #[track_caller]
 fn check_old_words(notes: &Collection, n: u64) {
     for (query, rest, of) in [
@@ -227,7 +228,7 @@ fn words_that_older_versions_indexed_are_indexed_anew() {
     for _ in 0..2 {
         let db = Database::open_with(folder.path(), small()).unwrap();
         let notes = db.collection("notes").unwrap();
-        // Whether or not they are indexed yet.
+        // Whether they are indexed yet or not.
         check_old_words(&notes, N_OLD);
         notes.wait_indexed().unwrap();
         check_old_words(&notes, N_OLD);
@@ -236,7 +237,7 @@ fn words_that_older_versions_indexed_are_indexed_anew() {
     }
 }
 
-/// Documents of that database.
+/// Number of documents in this database.
 const N_OLD: u64 = 2_400;
 
 #[test]
@@ -260,7 +261,7 @@ fn indexing_words_anew_survives_a_kill_at_any_moment() {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["a_child_that_indexes_words_anew", "--exact", "--ignored", "--nocapture"])
             .env("VECTROVE_WORDS_CHILD", folder.path())
-            // Where points have names, a piece takes so long.
+            // Milliseconds for a piece, in builds with failpoints.
             .env("VECTROVE_PAUSE", "words.built:60")
             .stdout(Stdio::piped())
             .spawn()
@@ -293,7 +294,7 @@ fn write_fixtures(folder: &Path) {
     let path = work.path().join("db");
     let db = Database::open_with(&path, small()).unwrap();
     fill(&db).unwrap();
-    // Until the superblock has caught up; nothing moves after that.
+    // Waits until the superblock is up to date; no file changes after this.
     std::thread::sleep(Duration::from_secs(3));
     copy_folder(&path, &folder.join("killed"));
     db.close().unwrap();

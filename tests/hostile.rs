@@ -1,4 +1,4 @@
-//! Whatever is handed in gets a right answer or an error of the right kind; what is refused changes nothing.
+//! Each input gets a right answer or an error of the right kind; a refused call changes nothing.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -91,7 +91,8 @@ fn check_vector_refused(world: &World, collection: &Collection, expected: &str, 
     world.check_refused(expected, || collection.namespace("empty")?.search(vector).run());
 }
 
-/// Whether a vector is too short to be compared: its direction is rounding noise, or squares of it vanish.
+/// Whether a vector is too short to be compared: its direction is rounding noise, or squares of it
+/// vanish.
 fn is_too_short(config: &CollectionConfig, vector: &[f32]) -> bool {
     let length = vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
     match config.metric {
@@ -101,7 +102,7 @@ fn is_too_short(config: &CollectionConfig, vector: &[f32]) -> bool {
     }
 }
 
-/// A vector is stored, comes back, and is found at its true distance.
+/// Asserts that a vector is stored, comes back, and is found at its true distance.
 fn check_vector_taken(collection: &Collection, vector: &[f32]) {
     collection.upsert(Document::new(vector).id("taken")).unwrap();
     assert_eq!(bits(&collection.get("taken").unwrap().unwrap().vector), bits(vector));
@@ -229,7 +230,7 @@ fn an_outlier_does_not_hide_the_others() {
 
 // Parameters.
 
-/// Numbers at which counting has gone wrong somewhere before.
+/// Numbers at which counting has failed before.
 const SIZES: [usize; 9] = [0, 1, 2, 3, 4, 1 << 32, 1 << 63, usize::MAX - 1, usize::MAX];
 
 #[test]
@@ -407,7 +408,7 @@ fn a_batch_may_open_thousands_of_namespaces() {
 
 // Metadata and text.
 
-/// Arrays or objects inside each other, so many in all. Made and unmade without recursion.
+/// Arrays or objects inside each other, `levels` in all. Made and dropped without recursion.
 fn nested(levels: usize, wrap: fn(Json) -> Json) -> Json {
     (0..levels).fold(Json::Null, |inner, _| wrap(inner))
 }

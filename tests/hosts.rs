@@ -1,4 +1,4 @@
-//! Hosts as they are: clocks that are wrong, limits that are low, links that lead nowhere, times without a zone.
+//! Unusual hosts: wrong clocks, low limits, dangling links, times without a zone.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(unsafe_code, reason = "only the C library sets limits")]
 
@@ -23,14 +23,14 @@ const FOLDER: &str = "VECTROVE_TEST_FOLDER";
 const LIMIT: &str = "VECTROVE_TEST_LIMIT";
 const DAY: i64 = 86_400;
 
-/// Runs this test program again to play a part under a limit.
+/// Runs this test program again, to play a part under a limit.
 fn play(part: &str, folder: &Path, limit: u64) -> Output {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", part, "--ignored", "--nocapture", "--test-threads", "1"]);
     command.env(FOLDER, folder).env(LIMIT, limit.to_string()).output().unwrap()
 }
 
-/// The folder and limit of one who plays a part; `None` where nobody asked for it.
+/// The folder and limit of a process that plays a part; `None` in an ordinary run.
 fn part() -> Option<(PathBuf, u64)> {
     Some((std::env::var_os(FOLDER)?.into(), std::env::var(LIMIT).ok()?.parse().ok()?))
 }
@@ -104,7 +104,7 @@ fn a_clock_may_stand_before_1970_and_go_back() {
 fn ids_name_the_time_that_the_clock_says() {
     let folder = tempfile::tempdir().unwrap();
     let (seconds, clock) = clock();
-    // Ids never go back, also not behind those of other tests: a time that none of them has.
+    // Ids never go back, nor behind those of other tests: no test uses this time.
     let time = 4_000_000_000_000;
     seconds.store(time / 1_000, Ordering::Relaxed);
     let db = Database::open_with(folder.path(), small().clock(clock)).unwrap();
@@ -150,7 +150,7 @@ fn a_link_to_nothing_is_called_one() {
     }
     assert!(!at("nothing").exists() && !at("nowhere").exists());
     db.close().unwrap();
-    // A link to something is as good as that.
+    // A link to something is as good as its target.
     symlink(at("db"), at("good")).unwrap();
     Database::open(at("good")).unwrap().close().unwrap();
     std::fs::create_dir(at("nothing")).unwrap();
@@ -160,7 +160,8 @@ fn a_link_to_nothing_is_called_one() {
 
 // Descriptors.
 
-/// Collections of a run, and documents of each: `COLLECTIONS=256 DOCUMENTS=1000 DESCRIPTORS=1024` is a long one.
+/// Collections of a run, and documents of each: `COLLECTIONS=256 DOCUMENTS=1000 DESCRIPTORS=1024`
+/// is a long one.
 fn n_collections() -> u64 {
     number_from_env("COLLECTIONS", 36)
 }
@@ -179,7 +180,8 @@ fn n_open_files() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Makes, fills, searches, copies and opens again what has far more families than there may be files open.
+/// Creates, fills, searches, copies and opens a database with far more families than files may be
+/// open.
 #[test]
 #[ignore = "a part of other tests"]
 fn part_of_one_with_few_descriptors() {
@@ -213,12 +215,13 @@ fn part_of_one_with_few_descriptors() {
 #[test]
 fn many_collections_need_few_descriptors() {
     let folder = tempfile::tempdir().unwrap();
-    // Far fewer than families, of which there are four for each collection.
+    // Far fewer than the families, of which there are four for each collection.
     let played = play("part_of_one_with_few_descriptors", folder.path(), number_from_env("DESCRIPTORS", 96));
     assert!(played.status.success(), "{}", String::from_utf8_lossy(&played.stdout));
 }
 
-/// Takes all descriptors, and tries to open a database with what is left, and with three more each time.
+/// Takes all descriptors, and tries to open a database with none free, then with three more each
+/// time.
 #[test]
 #[ignore = "a part of other tests"]
 fn part_of_one_with_hardly_any_descriptors() {
@@ -379,7 +382,7 @@ fn a_field_that_no_document_has_is_said() {
     check(json!({"author.name": "x"}), &[]);
     check(json!({"author.nam": "x"}), &["author.nam"]);
     check(json!({"a.b": 1}), &[]);
-    // Of what is not indexed nothing is known, and words are no field.
+    // Whether documents have a field that is not indexed is unknown, and words are not a field.
     check(json!({"raw": 3, "$text": "x"}), &[]);
     check(json!({"raw.deeper": 3}), &[]);
     check(json!({"elsewhere": 1}), &[]);

@@ -1,4 +1,5 @@
-//! Long verbs of the command end in order after Ctrl-C: what was there stays, and what to do next is said.
+//! Long verbs of the command end in order after Ctrl-C: earlier content stays, and the message
+//! names the next step.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -9,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// How long a command may take for anything.
+/// Longest time of a command for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a command stays where it is interrupted, at most.
+/// Longest stay of a command at the point where it is interrupted, in milliseconds.
 const PAUSE_MS: u32 = 700;
 
 struct Shell {
@@ -48,13 +49,13 @@ impl Shell {
         String::from_utf8(stdout).unwrap()
     }
 
-    /// Interrupts a command while it stays at a point, and checks that it ends as it should.
+    /// Interrupts a command while it stays at a failpoint, and checks its end.
     #[track_caller]
     fn check(&self, args: &[&str], point: &str, said: &str) {
         let began = Instant::now();
         let child = self.command(args).env("VECTROVE_PAUSE", format!("{point}:{PAUSE_MS}")).spawn().unwrap();
         wait_until_it_watches(&child);
-        // Until it has come to the point.
+        // Waits until the command is at the failpoint.
         thread::sleep(Duration::from_millis(200));
         let signalled = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
         assert!(signalled.success());

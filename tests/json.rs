@@ -1,4 +1,4 @@
-//! JSON: what is written reads back the same, the format stays what it is, and nothing that is read does harm.
+//! JSON: written values read back equal, the format does not change, and no input does harm.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn text(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap()
 }
 
-/// Reads text, and holds against it what is written of that: by bytes, and by a parsed value.
+/// Reads text, and compares its written form with it, from bytes and from a parsed value.
 #[track_caller]
 fn check_same<T: FromJson + Serialize>(written: &str) {
     let read: T = json::from_str(written).unwrap();
@@ -141,7 +141,7 @@ fn components_read_as_the_nearest_single() {
             assert_eq!(bits(&row.vector.unwrap()), bits(components));
         }
     }
-    // What rounding to 64 bits first would lose.
+    // Numbers for which rounding to 64 bits first would change the result.
     for (written, component) in [
         ("7.038531e-26", twice_rounded),
         ("16777217", 16_777_216.0),
@@ -160,7 +160,7 @@ fn components_read_as_the_nearest_single() {
     assert_eq!(parsed.params.min_score.map(f32::to_bits), Some(0x15ae_43fe), "the nearest to what was parsed");
 }
 
-/// What a reader of these answers relies on: their keys, their order, and how values are spelled.
+/// Readers of these answers rely on their keys, the order of keys, and the spelling of values.
 #[test]
 fn answers_are_written_as_they_always_were() {
     let (_folder, db, notes) = database();
@@ -476,7 +476,7 @@ fn hostile_input_is_refused_and_does_no_harm() {
     {
         assert!(matches!(json::from_slice::<Document>(bytes), Err(Error::InvalidJson { .. })));
     }
-    // What is well formed and means nothing is refused by the database, by name.
+    // The database refuses well-formed values without a meaning, by name.
     for request in [
         r#"{"vector": [1, 0], "ef": 18446744073709551615}"#,
         r#"{"vector": [1, 0], "boosts": [{"number": {"field": ""}}]}"#,
@@ -566,7 +566,7 @@ fn opened(cursor: &str) -> Vec<u8> {
     bytes
 }
 
-/// A cursor with a checksum that is right.
+/// A cursor with a right checksum.
 fn sealed(mut bytes: Vec<u8>) -> String {
     bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
     let mut bits: Vec<bool> =
@@ -660,7 +660,8 @@ fn metadata_and_filters_are_counted_while_they_are_read() {
     let parsed: Json = serde_json::from_str(&document(&nested)).unwrap();
     assert_eq!(limit_of(json::from_value::<Document>(&parsed).err()), MAX_METADATA_BYTES);
 
-    // Objects and strings count 10 and their bytes, keys their bytes: this is the most there may be, and one more.
+    // Objects and strings count 10 bytes and their own, keys their own: this is the limit, and one
+    // more.
     let (_folder, _db, notes) = database();
     for (n_bytes, is_read) in [(MAX_METADATA_BYTES - 21, true), (MAX_METADATA_BYTES - 20, false)] {
         let metadata = format!("{{\"a\":\"{}\"}}", "x".repeat(n_bytes));
@@ -723,7 +724,7 @@ fn forged_cursors_do_no_harm() {
         let next = request(None).unwrap().run(&notes).unwrap().next.unwrap().to_string();
         let content = opened(&next);
         assert_eq!(sealed(content.clone()), next);
-        // Version, kind, a number as id, and which order it is.
+        // Version, kind, a number as id, and the digest of the order.
         let head = &content[..2 + 9 + 16];
         let values: [&[u8]; 9] = [&[], &[0], &[1, 2], &[2], &[4], &[4; 5], &[5, 255, 255], &[6, 1], &[255; 40]];
         let long = vec![5; 1 << 20];

@@ -1,4 +1,5 @@
-//! Memory and files fit what there is: the cache follows the files, and what was deleted is given back.
+//! Memory and files fit the content: the cache follows the files, and memory of deleted documents
+//! is given back.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -14,7 +15,7 @@ use vectrove::{Cancel, Collection, CollectionConfig, Database, Document, Options
 const DIMENSION: usize = 64;
 const MIB: u64 = 1 << 20;
 
-/// One test at a time: they look at what the process has.
+/// One test at a time: they measure the memory of the process.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock()
@@ -33,7 +34,7 @@ fn documents(ids: std::ops::Range<u64>, random: &mut StdRng) -> Vec<Document> {
     ids.map(document).collect()
 }
 
-/// Replaces what there is, a thousand documents at a time.
+/// Replaces documents, a thousand at a time.
 fn upsert(collection: &Collection, ids: std::ops::Range<u64>, random: &mut StdRng) {
     let end = ids.end;
     for first in ids.step_by(1_000) {
@@ -129,7 +130,7 @@ fn the_cache_follows_the_files() {
         upsert(&collection, 0..10_000, &mut random);
     }
     collection.wait_indexed().unwrap();
-    // What twelve times as many documents took has left it, a second later.
+    // The memory of twelve times as many documents is given back, a second later.
     let began = Instant::now();
     loop {
         let stats = db.stats().unwrap();

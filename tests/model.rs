@@ -1,7 +1,7 @@
-//! Random histories of every verb, against the twin.
+//! Random histories of all verbs, compared with the twin.
 //!
-//! Each history has a seed of its own. One that fails is run alone with `SEED=<its seed> HISTORIES=1`; `HISTORIES` and
-//! `STEPS` make a run longer or shorter.
+//! Each history has a seed of its own. To repeat a failed one alone, set `SEED=<its seed>
+//! HISTORIES=1`. `HISTORIES` and `STEPS` make a run longer or shorter.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -62,7 +62,7 @@ fn run_history(seed: u64, n_steps: u64) {
     history.check_everything();
 }
 
-/// A database, its twin, and the dice.
+/// A database, its twin, and a random generator.
 struct History {
     random: StdRng,
     folder: TempDir,
@@ -72,7 +72,7 @@ struct History {
     n_copies: u64,
 }
 
-/// Where a document lives.
+/// The collection and namespace of a document.
 #[derive(Clone)]
 struct Place {
     collection: String,
@@ -137,7 +137,8 @@ impl History {
         assert_eq!(self.db().stats().unwrap().commit, Commit(self.twin.commit));
     }
 
-    /// Collections come and go in commits of their own, of which only the order is promised.
+    /// Creating and dropping collections takes commits of its own, of which only the order is
+    /// promised.
     fn follow_commit(&mut self) {
         let commit = self.db().stats().unwrap().commit.0;
         assert!(commit > self.twin.commit, "expected more than {}, got {commit}", self.twin.commit);
@@ -164,7 +165,7 @@ impl History {
         }
     }
 
-    /// One write by the verb of its own.
+    /// One write through its own verb.
     fn alone(&mut self, place: &Place, action: impl Fn(&mut Self, &Place) -> Action) {
         let write = write_to(place, action(self, place));
         let handle = self.handle(place);
@@ -178,7 +179,7 @@ impl History {
         self.check_outcome(&[write], None, outcome);
     }
 
-    /// Several writes of one kind by the verb for many.
+    /// Several writes of one kind through the verb for many.
     fn together(&mut self, place: &Place, n_writes: usize, action: impl Fn(&mut Self, &Place) -> Action) {
         let writes: Vec<Write> = (0..n_writes).map(|_| write_to(place, action(self, place))).collect();
         let handle = self.handle(place);
@@ -196,7 +197,8 @@ impl History {
         self.check_outcome(&writes, None, outcome.map_err(|error| label(&error)));
     }
 
-    /// Writes of all kinds over all collections, with expectations; sometimes committed twice under one operation id.
+    /// Writes of all kinds over all collections, with expectations; sometimes committed twice with
+    /// one operation id.
     fn batch(&mut self, n_writes: usize) {
         let writes: Vec<Write> = (0..n_writes).map(|_| self.any_write()).collect();
         let operation_id = one_in(&mut self.random, 3).then(Uuid::new_v4);
@@ -223,7 +225,7 @@ impl History {
         write
     }
 
-    /// Something to expect of a document; more often than not it holds.
+    /// An expectation about a document; mostly one that holds.
     fn expectation(&mut self, stored: Option<&TwinDocument>) -> Expectation {
         match (self.random.random_range(0..6), stored) {
             (0, _) => Expectation::MustExist,
@@ -259,7 +261,7 @@ impl History {
         batch
     }
 
-    /// Commits the same to the twin, and compares.
+    /// Commits the same writes to the twin, and compares.
     fn check_outcome(&mut self, writes: &[Write], operation_id: Option<Uuid>, outcome: Result<Receipt, String>) {
         let given = |write: &Write| write.id().cloned().unwrap_or_else(DocId::generate);
         let ids = match &outcome {
@@ -429,7 +431,7 @@ impl History {
     }
 }
 
-/// What one search asks for.
+/// The parameters of one search.
 struct Wish {
     filter: Option<Json>,
     limit: usize,
@@ -440,7 +442,8 @@ struct Wish {
     with_vector: bool,
     /// Whether hits carry metadata and text.
     with_document: bool,
-    /// Whether to walk the graph, with a beam that holds all of it: then it finds what a scan finds.
+    /// Whether to search the graph, with a beam that holds all of it, so that it finds what a scan
+    /// finds.
     walks: bool,
 }
 
@@ -531,7 +534,7 @@ impl History {
         self.twin.collections[&place.collection].nearest(&place.namespace, query, wish.filter.as_ref())
     }
 
-    /// Sets a bound where rounding cannot make it unclear who is within, and cuts what lies beyond.
+    /// Sets a bound at which rounding cannot decide, and drops the documents beyond it.
     fn set_bounds(&mut self, wish: &mut Wish, metric: Metric, nearest: &mut Vec<Near>) {
         if nearest.len() < 2 || !one_in(&mut self.random, 3) {
             return;
@@ -679,7 +682,7 @@ impl History {
         std::fs::remove_dir_all(path).unwrap();
     }
 
-    /// Closes, or only lets go of every handle; then opens, perhaps with other options.
+    /// Closes the database, or only drops all handles; then opens it, perhaps with other options.
     fn reopen(&mut self) {
         let outlived = self.twin.collections.keys().next().map(|name| self.db().collection(name).unwrap());
         let db = self.db.take().unwrap();
@@ -753,7 +756,7 @@ fn in_namespace(collection: &Collection, namespace: &str) -> Namespace {
     }
 }
 
-/// A write that takes nothing for granted.
+/// A write without expectations.
 fn write_to(place: &Place, action: Action) -> Write {
     let Place { collection, namespace } = place.clone();
     Write { collection, namespace, action, expectations: Vec::new() }
@@ -803,7 +806,7 @@ fn receipt_with(mut receipt: Receipt, ids: Vec<DocId>) -> Receipt {
     receipt
 }
 
-/// Labels are compared as text; this makes sure that they are what they look like.
+/// Labels are compared as text; this checks that they have the expected form.
 #[test]
 fn labels_name_variants_and_positions() {
     assert_eq!(label(&Error::Closed), "Closed");

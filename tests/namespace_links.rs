@@ -1,6 +1,7 @@
-//! A large namespace has links of its own, a small one none. Either way a search finds its own documents alone, as many
-//! as there are and nearly always the nearest: while namespaces grow and shrink, after every kind of open, and in
-//! databases of older versions, which linked all namespaces with each other.
+//! A large namespace has links of its own, a small one none. In both, a search finds only its own
+//! documents: the asked number, and nearly always the nearest. This holds while namespaces grow and
+//! shrink, after each kind of open, and in databases of older versions, which linked all namespaces
+//! with each other.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -20,14 +21,15 @@ use vectrove::{
 
 const DIMENSION: usize = 24;
 const N_CLUSTERS: u32 = 20;
-/// Well above the size from which on namespaces are linked, and well below that at which they cease to be.
+/// Well above the size at which a namespace gets links, and well below the size at which it loses
+/// them.
 const LARGE: u64 = 1_500;
 const SMALL: u64 = 300;
 
-/// Points of the library are the whole process's: one test at a time.
+/// Failpoints belong to the whole process, so one test runs at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// A database in a folder, and what is expected in the namespaces of its collection.
+/// A database in a folder, and the expected content of its collection's namespaces.
 struct Ground {
     _folder: tempfile::TempDir,
     path: PathBuf,
@@ -81,7 +83,7 @@ impl Ground {
         namespace(collection, name).delete_many(ids).unwrap();
     }
 
-    /// Each namespace has its documents and finds about those that comparing everything does.
+    /// Asserts that each namespace has its documents and finds about what exact searches find.
     fn check(&self, collection: &Collection, what: &str) {
         for (name, own) in &self.expected {
             let (what, namespace) = (format!("{what}, in {name:?} of {}", own.len()), namespace(collection, name));
@@ -89,7 +91,7 @@ impl Ground {
             let step = (own.len() / 40).max(1);
             for (id, vector) in own.iter().step_by(step) {
                 let hits = namespace.search(vector).limit(1).with_document(false).run().unwrap();
-                // The inner product with another may be greater.
+                // Under the inner product another document may be nearer.
                 let is_metric = self.config.metric != Metric::Dot;
                 assert!(!is_metric || hits[0].id == (*id).into(), "{what}: id {id}, {hits:?}");
             }
@@ -126,7 +128,7 @@ fn nearest(namespace: &Namespace, query: &[f32], way: Option<Way>) -> Hits {
     way.map_or(search.clone(), |way| search.way(way)).run().unwrap()
 }
 
-/// The share of the ten nearest that a search finds. Never fewer hits than there are.
+/// The recall at 10 of a search, which must find as many hits as there are.
 fn recall<'v>(namespace: &Namespace, queries: impl Iterator<Item = &'v Vec<f32>>, n: usize, way: Option<Way>) -> f64 {
     let (mut n_found, mut n_wanted) = (0, 0);
     for query in queries {
@@ -143,7 +145,7 @@ fn stats(db: &Database) -> CollectionStats {
     db.stats().unwrap().collections.swap_remove(0)
 }
 
-/// Waits until everything is linked that is to be, and what is not is as many as expected.
+/// Waits until linking is done, with the expected number of documents left unlinked.
 fn wait_settled(db: &Database, n_unlinked: u64) {
     for _ in 0..2_000 {
         let stats = stats(db);
@@ -156,7 +158,7 @@ fn wait_settled(db: &Database, n_unlinked: u64) {
     panic!("expected {n_unlinked} without links, got {got}, and {tail_length} that wait");
 }
 
-/// A copy of a database as it lies there now, as a killed process leaves it.
+/// A copy of a database as it is on disk now, as a killed process would leave it.
 fn copy(path: &Path) -> (tempfile::TempDir, PathBuf) {
     let (folder, mut pending) = (folder(), vec![(path.to_owned(), PathBuf::from("db"))]);
     while let Some((from, to)) = pending.pop() {
@@ -301,7 +303,7 @@ fn check_many(k: u64, n: u64) {
     wait_settled(&db, if n >= LARGE { 0 } else { k * n });
     let what = format!("{k} namespaces");
     ground.check(&collection, &what);
-    // Whole clusters of one go, and what matches a filter is still found.
+    // Whole clusters of one namespace are deleted, and a filter still finds its matches.
     ground.delete(&collection, "n1", |id| cluster(id).is_multiple_of(2));
     ground.check(&collection, &format!("{what}, half of one deleted"));
     for name in ["n0", "n1"] {
@@ -325,7 +327,7 @@ fn searches_in_each_of_many_namespaces_find_the_nearest() {
     check_many(100, 100);
 }
 
-/// A search compares no exact vectors of others, and goes on past what was deleted.
+/// A search compares no exact vectors of others, and continues past deleted documents.
 #[test]
 fn a_search_looks_at_its_own_namespace_alone() {
     let _alone = ALONE.lock();
@@ -334,7 +336,7 @@ fn a_search_looks_at_its_own_namespace_alone() {
     ground.put(&collection, &["", "a"], 0..4_000);
     ground.put(&collection, &["b"], 0..SMALL);
     wait_settled(&db, SMALL);
-    // What someone still looks at stays in the graph.
+    // Documents that a snapshot sees stay in the graph.
     let _then = collection.snapshot().unwrap();
     ground.delete(&collection, "a", |id| cluster(id) < 6);
     let n_left = ground.expected["a"].len();
@@ -354,8 +356,8 @@ fn a_search_looks_at_its_own_namespace_alone() {
     ground.check(&collection, "clusters deleted");
 }
 
-/// Of a namespace that has lost many of its documents, links that lead to them are led past them soon, however few they
-/// are among all documents.
+/// If a namespace has lost many of its documents, links to them are soon replaced, even if they are
+/// few among all documents of the collection.
 #[test]
 fn what_was_deleted_in_one_of_many_namespaces_is_taken_out_of_its_links() {
     let _alone = ALONE.lock();
@@ -377,7 +379,7 @@ fn what_was_deleted_in_one_of_many_namespaces_is_taken_out_of_its_links() {
         }
         assert!(is_swept(), "{doomed:?}: {} rows replaced, {n_before} before", stats(&db).n_rows_replaced);
         ground.check(&collection, &format!("half of {doomed:?} swept"));
-        // Others take their slots, and are found.
+        // Other documents take their slots, and are found.
         ground.put(&collection, &["n2"], 10_000..10_700);
         wait_settled(&db, 0);
         ground.check(&collection, &format!("half of {doomed:?} used again"));
@@ -385,7 +387,7 @@ fn what_was_deleted_in_one_of_many_namespaces_is_taken_out_of_its_links() {
     }
 }
 
-/// Documents that died while their namespace had no links, and before it had some, are seen by snapshots all the same.
+/// Snapshots still see documents that were deleted while their namespace had no links.
 #[test]
 fn a_snapshot_finds_what_there_was_whatever_is_linked_since() {
     let _alone = ALONE.lock();

@@ -1,5 +1,6 @@
-//! Namespaces have nothing to do with each other: no verb shows, counts or changes what is another's, whether a
-//! namespace is the only one with documents, one of several, empty, emptied, dropped or never used.
+//! Namespaces are independent: no verb shows, counts or changes documents of another one. The
+//! namespace may be the only one with documents, one of several, empty, emptied, dropped or never
+//! used.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -13,12 +14,13 @@ use vectrove::{
     Type, Update, Way, field,
 };
 
-/// Documents of each namespace that has some. More than are scanned without a thought, so that graphs are walked too.
+/// Documents of each namespace with documents: too many for a scan without a choice, so that graphs
+/// are searched too.
 const N: usize = 90;
 /// Components of a vector: enough for codes of two planes and for sketches.
 const DIMENSION: usize = 256;
 
-/// What became of a namespace before it is asked.
+/// The state of a namespace before the questions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Inhabited,
@@ -32,10 +34,11 @@ enum State {
 const STATES: [State; 4] = [State::Inhabited, State::Emptied, State::Dropped, State::NeverUsed];
 /// The default namespace has no name.
 const NAMES: [&str; 2] = ["", "asked"];
-/// Which others have documents. With none or one of them the collection has at most one inhabited namespace.
+/// Other namespaces with documents. With none or one of them, at most one namespace of the
+/// collection has documents.
 const OTHERS: [&[&str]; 3] = [&[], &["other"], &["other", "another"]];
 
-/// A namespace as it is, or as it was.
+/// A namespace now, or in a snapshot.
 enum Place {
     Now(Namespace),
     Then(Snapshot),
@@ -54,7 +57,7 @@ fn namespace(collection: &Collection, name: &str) -> Namespace {
     if name.is_empty() { (**collection).clone() } else { collection.namespace(name).unwrap() }
 }
 
-/// The mark that every part of a namespace's documents bears. Not a part of another's.
+/// The mark in each part of a namespace's documents. It is not a part of another's mark.
 fn mark(name: &str) -> String {
     format!("mark-of-{}.", if name.is_empty() { "default" } else { name })
 }
@@ -68,14 +71,15 @@ fn documents(name: &str) -> impl Iterator<Item = Document> {
     (0..N).map(move |n| {
         let metadata = json!({
             "owner": mark, "parity": n % 2, "n": n, "bare": format!("{name}{n}"), "at": "2026-01-01T00:00:00Z",
-            // More than is indexed of one document.
+            // More values than are indexed of one document.
             "many": (0..if n == 0 { 2_000 } else { 0 }).collect::<Vec<u32>>(),
         });
         Document::new(vector(n)).id(format!("{mark}{n}")).metadata(metadata).text(format!("common {mark} number{n}"))
     })
 }
 
-/// A question, and how many documents of the namespace its answer must name, if it has them all.
+/// A question, and the number of the namespace's documents that its answer must name, if it has
+/// them all.
 type Question = (&'static str, usize, fn(&Place) -> String);
 
 fn hits(search: Search) -> String {
@@ -95,7 +99,7 @@ fn even() -> Filter {
     field("parity").eq(0)
 }
 
-/// Every verb that reads.
+/// Questions for each verb that reads.
 const QUESTIONS: &[Question] = &[
     ("near", N, |place| hits(near(place))),
     ("exact", N, |place| hits(near(place).exact(true))),
@@ -143,7 +147,8 @@ const QUESTIONS: &[Question] = &[
     ("facet, filtered", N / 2, |place| format!("{:?}", ask!(place, facet("owner")).filter(!even()).run().unwrap())),
 ];
 
-/// How often something of a namespace is in an answer: a document is named in many ways, and a facet counts.
+/// How often a namespace's mark is in an answer: a document is named in many ways, and a facet
+/// counts.
 fn count_in(answer: &str, name: &str) -> usize {
     let counted = answer.split_once("n_documents: ").and_then(|(_, rest)| rest.split([' ', '}']).next()?.parse().ok());
     let ids = answer.matches(&format!("id: Str(\"{}", mark(name))).count();
@@ -180,7 +185,7 @@ fn check_reads(place: &Place, name: &str, state: State, others: &[&str], what: &
     }
 }
 
-/// Writes through a namespace what is another's, and sees that nothing of that changes.
+/// Writes through a namespace with ids of others, and asserts that these do not change.
 fn check_writes(collection: &Collection, asked: &Namespace, others: &[&str], what: &str) {
     let everything = |name: &str| namespace(collection, name).scroll().with_vector(true).limit(2 * N).run().unwrap();
     let before: Vec<_> = others.iter().map(|name| everything(name).documents).collect();
@@ -285,7 +290,7 @@ fn a_snapshot_sees_one_commit_until_its_collection_goes() {
     db.drop_collection("c").unwrap();
     assert!(matches!(then.count(None), Err(Error::CollectionNotFound { .. })));
     let other = db.create_collection("d", CollectionConfig::new(1)).unwrap().snapshot().unwrap();
-    // Closing waits for no one who only holds a snapshot.
+    // Closing does not wait for a holder of a snapshot.
     db.close().unwrap();
     assert!(
         matches!(other.search([1.0]).run(), Err(Error::Closed))

@@ -1,4 +1,4 @@
-//! What is found depends neither on the order in which rows come, nor on the lengths of vectors.
+//! Recall depends neither on the order of rows, nor on the lengths of vectors.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -16,7 +16,7 @@ fn row(random: &mut StdRng, dimension: usize, spread: f32) -> Vec<f32> {
     (0..dimension).map(|_| spread * noise(random)).collect()
 }
 
-/// The share of the ten nearest that a search finds at its default, whoever of equals it is.
+/// The recall at 10 of default searches; each of equally near rows counts.
 fn recall(collection: &Collection, queries: &[Vec<f32>]) -> f64 {
     let found = |query: &Vec<f32>| {
         let truth = collection.search(query).exact(true).with_document(false).run().unwrap();

@@ -35,7 +35,7 @@ fn far(random: &mut StdRng, dimension: usize) -> Vec<f32> {
     (0..dimension).map(|_| random.random_range(2.0..40.0) * if random.random::<bool>() { 1.0 } else { -1.0 }).collect()
 }
 
-/// Pages by offset repeat nothing.
+/// Asserts that pages by offset repeat nothing.
 fn check_offsets(search: &dyn Fn() -> Search, limit: usize, n_pages: usize, what: &str) {
     let mut seen = HashSet::new();
     for page in 0..n_pages {
@@ -50,7 +50,7 @@ fn check_offsets(search: &dyn Fn() -> Search, limit: usize, n_pages: usize, what
 #[test]
 fn pages_by_offset_repeat_nothing_at_one_commit() {
     let mut random = random(seed());
-    // `PAGES=40000` is the size at which it was met first.
+    // `PAGES=40000` is the size at which a repetition was first found.
     let n = number_from_env("PAGES", 6_000) as usize;
     for (metric, dimension, quantization) in [
         (Metric::Cosine, 384, Quantization::Sq8),
@@ -105,20 +105,20 @@ fn offsets_that_begin_anywhere_leave_nothing_out_where_all_are_compared() {
                 _ => assert_eq!(hits.len(), expected.len(), "{offset} {limit}"),
             }
         }
-        // A bound cuts all pages alike.
+        // A bound cuts all pages in the same place.
         let most = all[249].distance;
         let hits = collection.search(&query).max_distance(most).offset(offset).limit(limit).run().unwrap();
         assert_eq!(hits.len(), 250usize.saturating_sub(offset).min(limit), "{offset} {limit}");
     }
 }
 
-/// All pages of a search, one after the other, with something done in between.
+/// All pages of a search, one after the other, with a call of `between` after each.
 fn turn(search: &dyn Fn() -> Search, limit: usize, mut between: impl FnMut(&Hits)) -> Vec<Hits> {
     let (mut pages, mut after) = (Vec::new(), None);
     loop {
         let page = search().limit(limit).after(after).run().unwrap();
         between(&page);
-        // As text it is the same.
+        // The cursor's text form reads back equal.
         after = page.next.as_ref().map(|next| next.to_string().parse::<SearchCursor>().unwrap());
         assert_eq!(after, page.next);
         pages.push(page);
@@ -168,7 +168,7 @@ fn a_cursor_goes_through_everything_once_by_every_way() {
                 let (last, others) = pages.split_last().unwrap();
                 assert!(others.iter().all(|page| page.len() == limit) && !last.is_empty(), "{what}");
             }
-            // What is compared one by one is found in order.
+            // A scan finds the hits in order.
             let nearest = search().exact(true).limit(2_000).run().unwrap();
             let paged = ids(&turn(&|| search().exact(true), 123, |_| {}));
             assert_eq!(paged, nearest.iter().map(|hit| hit.id.clone()).collect::<Vec<_>>());
@@ -218,7 +218,8 @@ fn a_cursor_gives_no_document_twice_whatever_is_written_in_between() {
             if given.len() > 2_000 {
                 return;
             }
-            // Nearer ones come, some of those given move, go, or go and come again; some not given yet go.
+            // Nearer documents come. Some of those given move, go, or go and come again; some not
+            // given yet go.
             let new = (0..10).map(|n| Document::new(near.clone()).id(format!("new {}", n_new + n)));
             collection.insert_many(new.collect::<Vec<_>>()).unwrap();
             n_new += 10;
@@ -253,7 +254,8 @@ fn a_cursor_of_another_search_is_refused() {
     let search = || collection.search([1.0, 0.5]).limit(3);
     let next = || search().after(None).run().unwrap().next.unwrap();
     assert_eq!(next().n_given(), 3);
-    // How many are wanted, and what hits carry, is no part of it; nor is whether a snapshot is searched.
+    // The cursor does not depend on the limit, on the content of hits, or on whether a snapshot is
+    // searched.
     let again = search().limit(5).with_document(false).with_vector(true).explain(true).fields(["n"]).after(next());
     assert_eq!(again.run().unwrap().len(), 5);
     assert_eq!(collection.snapshot().unwrap().search([1.0, 0.5]).after(next()).run().unwrap().len(), 10);
@@ -286,7 +288,7 @@ fn a_cursor_of_another_search_is_refused() {
     let error = check_error(search().offset(1).after(next()).run(), "InvalidConfig");
     assert!(error.to_string().starts_with("invalid offset: "), "{error}");
     check_error(search().offset(1).after(None).run(), "InvalidConfig");
-    // The same name, another collection.
+    // The same name, but another collection.
     let before = next();
     db.drop_collection("c").unwrap();
     std::thread::sleep(std::time::Duration::from_millis(2));
@@ -302,7 +304,7 @@ fn a_cursor_carries_no_more_than_it_may() {
     let documents = |n: u64| (0..n).map(|n| Document::new([1.0, n as f32 + 1.0]).metadata(json!({"n": n})));
     collection.insert_many(documents(MAX_PAGED as u64)).unwrap();
     let search = |limit| collection.search([1.0, 0.0]).with_document(false).limit(limit).after(None);
-    // All there are may be on pages, and more on one page that none follows.
+    // Pages may give all documents, and a last page may give more, after which none follows.
     let pages = turn(&|| collection.search([1.0, 0.0]).with_document(false), 1_000, |_| {});
     assert_eq!(ids(&pages).into_iter().collect::<HashSet<_>>().len(), MAX_PAGED);
     collection.insert_many(documents(2)).unwrap();

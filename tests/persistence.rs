@@ -1,5 +1,5 @@
-//! What was linked comes back: by an image, by rows and deltas, or by linking again; and memory stays within its
-//! bounds.
+//! The graph survives a close: by an image, by rows and deltas, or by linking again. Memory stays
+//! within its bounds.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -18,7 +18,7 @@ use vectrove::{
 
 const DIMENSION: usize = 48;
 
-/// A database in a folder, and what is expected in its collection.
+/// A database in a folder, and the expected content of its collection.
 struct Ground {
     _folder: tempfile::TempDir,
     path: PathBuf,
@@ -70,7 +70,8 @@ impl Ground {
         ids.iter().for_each(|id| _ = self.expected.remove(id));
     }
 
-    /// Every document is found by its own vector, and searches find about what comparing everything does.
+    /// Asserts that each document is found by its own vector, and that searches find about what
+    /// exact ones do.
     fn check(&self, collection: &Collection, what: &str) {
         assert_eq!(collection.count(None).unwrap(), self.expected.len(), "{what}");
         for (&id, vector) in self.expected.iter().step_by(13) {
@@ -82,7 +83,7 @@ impl Ground {
         assert!(recall > 0.97, "{what}: recall {recall}");
     }
 
-    /// A copy of the database as it lies there now, as a killed process leaves it.
+    /// A copy of the database as it is on disk now, as a killed process would leave it.
     fn copy(&self) -> tempfile::TempDir {
         let copy = folder();
         copy_folder(&self.path, &copy.path().join("db"));
@@ -111,7 +112,7 @@ fn copy_folder(from: &Path, to: &Path) {
         if entry.is_dir() {
             copy_folder(&entry, &to.join(name));
         } else if name != "owner" && name != "LOCK" {
-            // A file may go while its folder is read.
+            // A file may be deleted while its folder is read.
             _ = std::fs::copy(&entry, to.join(name));
         }
     }
@@ -125,7 +126,7 @@ fn image(path: &Path) -> PathBuf {
     path.join("images/c1/image")
 }
 
-/// Waits until all vectors are where they are held.
+/// Waits until all vectors are where their residency keeps them.
 fn wait_loaded(db: &Database) {
     while stats(db).n_vectors_loaded < stats(db).n_documents {
         std::thread::sleep(Duration::from_millis(2));
@@ -152,7 +153,7 @@ fn a_clean_close_leaves_an_image_that_opens_as_it_was() {
         db.verify().unwrap();
         db.close().unwrap();
     }
-    // Writing goes on where it was, into slots that are used again.
+    // Writing continues, into reused slots too.
     for round in 0..4 {
         let (db, collection) = ground.open(quick());
         ground.delete(&collection, (round..3_000).step_by(5));
@@ -227,7 +228,8 @@ fn a_killed_process_leaves_deltas_that_make_up_for_what_an_image_lacks() {
     }
 }
 
-/// Waits until there is an image and no other one is made, which takes longer than a collection rests before one is.
+/// Waits until there is an image, and until no other one has been made for longer than a collection
+/// rests before one is.
 fn wait_imaged(db: &Database) {
     let (began, mut before, mut since) = (Instant::now(), None, Instant::now());
     while before.is_none() || since.elapsed() < Duration::from_secs(5) {
@@ -261,7 +263,7 @@ fn after_a_kill_at_rest_only_what_changed_since_the_image_is_read() {
     ground.put(&collection, 11_000..11_100);
     collection.wait_indexed().unwrap();
     db.close().unwrap();
-    // Rows that were older than the image are not any more.
+    // Rows that were older than the image are up to date.
     std::fs::remove_dir_all(ground.path.join("images")).unwrap();
     let (db, collection) = ground.open(quick());
     let opening = stats(&db).opening;
@@ -269,7 +271,7 @@ fn after_a_kill_at_rest_only_what_changed_since_the_image_is_read() {
     ground.check(&collection, "rows written later");
     db.verify().unwrap();
     db.close().unwrap();
-    // Without the image, deltas lead on from rows that are older.
+    // Without the image, deltas continue from older rows.
     std::fs::remove_dir_all(&ground.path).unwrap();
     copy_folder(&original, &ground.path);
     std::fs::remove_dir_all(ground.path.join("images")).unwrap();
@@ -604,7 +606,8 @@ fn memory_stays_within_its_limit_and_says_when_it_cannot() {
     ground.check(&collection, "within the limit");
     db.close().unwrap();
 
-    // As documents come, vectors leave memory first; then writes are refused, and everything goes on.
+    // While documents are inserted, vectors leave memory first. Then writes are refused, and all
+    // else works.
     let mut other = Ground::new();
     let (db, collection) = other.open(options);
     let (mut n_documents, mut left_at) = (0u64, None);

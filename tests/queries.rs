@@ -1,5 +1,5 @@
-//! What a query can ask for beside the nearest: groups, boosts, an order, a sample, an explanation. Held against going
-//! through all documents.
+//! Parts of a query beside the nearest: groups, boosts, an order, a sample, an explanation. Each
+//! answer is compared with a scan of all documents.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -168,7 +168,7 @@ fn boosts_are_added_before_the_best_are_cut_off() {
             1 => 3.0 * matches(field("source").eq("c")) - 0.5 * matches(field("tags").exists(true)),
             2 => 1.5 * f64::from(u8::from(document.text.as_deref() == Some("rust and more"))),
             3 => 0.1 * number,
-            // What lies years back has decayed to nothing.
+            // A time years ago has decayed to nothing.
             _ => number.max(0.0).ln_1p(),
         }
     };
@@ -185,7 +185,8 @@ fn boosts_are_added_before_the_best_are_cut_off() {
                 expected.sort_by(|a, b| b.0.total_cmp(&a.0));
                 let search = namespace.search(&query).filter(filter.clone()).exact(true).boosted_candidates(4_096);
                 let search = boosts.iter().fold(search, |search, boost| search.boost(boost.clone()));
-                // What cannot be told beforehand is told of the candidates, which are all here; the rest of any number.
+                // A boost without a known maximum is applied to the candidates, which are all
+                // documents here. Others take any number.
                 let search = if place < 3 { search.boosted_candidates(10) } else { search };
                 let hits = search.clone().limit(10).run().unwrap();
                 let scores: HashMap<&DocId, f64> = expected.iter().map(|(score, id)| (*id, *score)).collect();
@@ -222,7 +223,7 @@ fn paged(namespace: &Namespace, filter: &Filter, descending: bool, limit: usize)
     }
 }
 
-/// What orders a value: its kind, then the value.
+/// The key that orders a value: its kind, then the value.
 fn order(value: &Value) -> Option<(u8, f64, String)> {
     let of_kind = |kind| Some((kind, 0.0, String::new()));
     if let Some(number) = value.as_f64() {

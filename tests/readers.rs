@@ -1,4 +1,5 @@
-//! A process that reads while another writes and is killed sees whole commits only, and never anything wrong.
+//! A reader beside a writer that is killed again and again sees whole commits only, without an
+//! error.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -40,7 +41,7 @@ fn import(db: &Path, namespace: &str) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// What one look at the database shows must be one commit: the import's place is written with its rows.
+/// Asserts that the database shows one commit: the import's place is written with its rows.
 fn check(reader: &Database, sample: &Sample, namespace: &str, what: &str) -> usize {
     let packages = reader.collection("packages").unwrap();
     let (rows, places) = (packages.namespace(namespace).unwrap(), packages.namespace("vectrove-import").unwrap());
@@ -81,7 +82,7 @@ fn a_reader_beside_a_writer_that_is_killed_sees_whole_commits() {
     let reader = Database::open_with(&path, quick().read_only(true)).unwrap();
     let (mut n_refreshes, mut slowest, mut total) = (0u32, Duration::ZERO, Duration::ZERO);
     for kill in 0..number_from_env("READER_KILLS", N_KILLS) {
-        // An import that is complete would begin anew.
+        // A complete import would begin again.
         let is_complete = |number: u64| check(&reader, &sample, &format!("n{number}"), "complete") == sample.ids.len();
         let number = (0..).find(|&number| !is_complete(number)).unwrap();
         let namespace = format!("n{number}");

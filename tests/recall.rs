@@ -1,4 +1,4 @@
-//! Walking the graph finds what comparing everything finds, from the moment a write returns.
+//! Graph searches find what exact searches find, from the moment a write returns.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -34,7 +34,7 @@ fn ids(hits: &Hits) -> HashSet<DocId> {
     hits.iter().map(|hit| hit.id.clone()).collect()
 }
 
-/// The share of the ten nearest that a walk with this beam finds.
+/// The recall at 10 of graph searches with this `ef`.
 fn recall(collection: &Collection, queries: &[Vec<f32>], ef: usize) -> f64 {
     let found = |query: &Vec<f32>| {
         let truth = collection.search(query).exact(true).with_document(false).run().unwrap();
@@ -100,7 +100,7 @@ fn the_data_set_is_found_again() {
     check(&collection, 100, 0.985);
     assert_eq!(db.verify().unwrap().n_documents, n);
     db.close().unwrap();
-    // Right from the first moment, while the graph is remade.
+    // From the first moment, while the graph is rebuilt.
     let db = Database::open_with(folder.path(), quick()).unwrap();
     let collection = db.collection("c").unwrap();
     let hits = collection.search(&data.query.vectors[0]).run().unwrap();
@@ -144,7 +144,7 @@ fn a_hundred_thousand_times_the_same_vector() {
         let hits = collection.search(vector).limit(1).way(Way::Graph).with_document(false).run().unwrap();
         assert_eq!(hits[0].distance, 0.0, "others are still reached");
     }
-    // Nearly all of them go; those that stay are still found.
+    // Nearly all documents are deleted; the others are still found.
     for batch in 0..N / 1_000 - 1 {
         collection.delete_many((0..1_000).map(|n| (N + batch * 1_000 + n) as u64)).unwrap();
     }

@@ -1,7 +1,7 @@
-//! A refusal comes soon, leaves nothing half done, and ends with its cause. Every wait ends with the error that
-//! prevents its end. A change of the catalog happens whole or not at all.
+//! A refusal comes soon, leaves nothing half done, and ends with its cause. Each wait ends with the
+//! error that prevents its success. A change of the catalog happens completely or not at all.
 //!
-//! The causes are made at named points of the library, and last until a test ends them.
+//! The causes are failpoints of the library, which last until a test ends them.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -18,9 +18,9 @@ use vectrove::{
     Result, Update, allow_at, field, refuse_at,
 };
 
-/// Points are the whole process's: one test at a time.
+/// Failpoints belong to the whole process, so one test runs at a time.
 static ALONE: Mutex<()> = Mutex::new(());
-/// Every wait ends within this long, and so does every recovery. A multiple of what is promised, for busy machines.
+/// Longest time of each wait and of each recovery: a multiple of the promise, for busy machines.
 const SOON: Duration = Duration::from_secs(6);
 
 /// Refuses work at points until it is dropped.
@@ -43,7 +43,7 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock()
 }
 
-/// What a call returns, which has to be soon.
+/// The result of a call, which must return soon.
 #[track_caller]
 fn soon<T: Send + 'static>(what: &str, call: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = channel();
@@ -51,7 +51,7 @@ fn soon<T: Send + 'static>(what: &str, call: impl FnOnce() -> T + Send + 'static
     receiver.recv_timeout(SOON).unwrap_or_else(|_| panic!("{what} takes too long"))
 }
 
-/// Tries until it works, which has to be soon.
+/// Repeats a call until it succeeds, which must be soon.
 #[track_caller]
 fn works_soon<T>(what: &str, mut call: impl FnMut() -> Result<T>) -> T {
     let began = std::time::Instant::now();
@@ -179,7 +179,7 @@ fn an_index_that_needs_vectors_says_that_there_are_none() {
     let refusal = Refusal::at(&["vectors"]);
     let db = open(folder.path(), quick());
     let collection = db.collection("c").unwrap();
-    // Some that are in the graph go before their vectors come.
+    // Some documents in the graph are deleted before their vectors are loaded.
     (0..50).for_each(|n| _ = collection.delete(n).unwrap());
     collection.insert(document(1_000)).unwrap();
     let waiter = collection.clone();
@@ -200,7 +200,7 @@ fn a_mapped_file_that_cannot_be_made_is_made_later() {
     let (db, collection) = filled(folder.path(), config, 200);
     db.close().unwrap();
     drop(collection);
-    // Where the file would be is a folder.
+    // A folder takes the place of the file.
     let file = folder.path().join("images/c1/vectors");
     _ = std::fs::remove_file(&file);
     std::fs::create_dir_all(&file).unwrap();
@@ -267,7 +267,8 @@ fn a_collection_is_created_whole_or_not_at_all() {
     }
 }
 
-/// The collection is there, or its name is free: for another one too, with documents of its own.
+/// Asserts that the collection exists, or its name is free: another one can take it, with documents
+/// of its own.
 fn check_created(db: &Database, created: Result<()>, what: &str) {
     let is_there = match created {
         Ok(()) => true,

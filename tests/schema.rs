@@ -1,4 +1,5 @@
-//! Documents satisfy the schema of their collection, whatever wrote them and whoever changed it.
+//! Documents satisfy the schema of their collection, by each way of writing and each change of the
+//! schema.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -42,7 +43,7 @@ fn notes(db: &Database) -> Collection {
     notes
 }
 
-/// The violation that an error is, in a batch or not.
+/// The violation in an error, inside a batch or not.
 #[track_caller]
 fn violation(error: Error) -> Violation {
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::InvalidArgument, Outcome::NotApplied), "{error}");
@@ -120,7 +121,8 @@ const WAYS: [(&str, Way); 11] = [
     ("writer", |_, notes, metadata| notes.writer()?.send(document(3, metadata))?.wait().map(drop)),
 ];
 
-/// Every way to write such metadata is refused with this field, expectation and value, and leaves no trace.
+/// Asserts that each way of writing such metadata is refused with this field, expectation and
+/// value, and leaves no trace.
 #[track_caller]
 fn check_refused(metadata: Json, field: &str, expected: &str, got: &str) {
     let (_folder, db) = database();
@@ -202,7 +204,7 @@ fn a_stream_takes_out_what_is_refused_and_goes_on() {
     }
 }
 
-/// A batch that was committed is repeated without harm, also where a later schema would refuse it.
+/// A repeated batch does no harm, even if a later schema would refuse it.
 #[test]
 fn a_repeated_operation_is_not_judged_again() {
     let (_folder, db) = database();
@@ -298,7 +300,7 @@ fn hostile_schemas_are_refused_at_the_door() {
             assert!(error.to_string().len() < 1_000);
         }
     }
-    // Metadata as deep and as odd as it may be, against paths as deep as they may be.
+    // Metadata of the greatest depth, against paths of the greatest depth.
     let (deep, dots) = (["a"; 31].join("."), ".".repeat(100_000));
     notes.set_schema(Schema::new().field(deep, Type::Integer.required()).field("o", Type::Object).strict()).unwrap();
     let nested = (0..31).fold(json!("x"), |inner, _| json!({"a": inner}));
@@ -307,7 +309,7 @@ fn hostile_schemas_are_refused_at_the_door() {
     assert_eq!(db.stats().unwrap().commit.0, before.0 + 1);
 }
 
-/// Stops a writer when it goes.
+/// Stops a writer when it is dropped.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -316,8 +318,8 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Runs something beside a writer of documents, whose metadata `metadata` makes of their ids. Returns how
-/// many documents were taken and how many refused.
+/// Runs `run` beside a writer of documents, whose metadata `metadata` makes of their ids. Returns
+/// the numbers of accepted and refused documents.
 fn beside_a_writer(notes: &Collection, metadata: fn(u64) -> Json, run: impl FnOnce(&AtomicU64)) -> (u64, u64) {
     let (stop, taken, refused) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
@@ -332,7 +334,7 @@ fn beside_a_writer(notes: &Collection, metadata: fn(u64) -> Json, run: impl FnOn
                 };
             }
         });
-        // Also where a test fails: the writer ends with it.
+        // Stops the writer even if a test fails.
         let _stop = Stop(&stop);
         run(&taken);
     });
@@ -360,7 +362,7 @@ fn widening_beside_a_writer_refuses_nothing_that_was_admitted() {
     db.verify().unwrap();
 }
 
-/// However the narrowing ends, what it says holds for all documents, those of the writer too.
+/// After a narrowing that succeeds, all documents satisfy the schema, those of the writer too.
 #[test]
 fn no_writer_slips_an_offender_past_a_narrowing() {
     let (_folder, db) = database();
@@ -423,7 +425,8 @@ fn who_is_gone_has_no_schema() {
     assert_eq!(label(&other.set_schema(schema()).unwrap_err()), "Closed");
 }
 
-/// The child of the next test: changes the schema again and again, and says each before and after.
+/// The child of the next test: changes the schema again and again, and reports each change before
+/// and after.
 #[test]
 #[ignore = "is run by another test, and killed"]
 fn a_child_that_changes_its_schema() {

@@ -1,4 +1,5 @@
-//! The default search finds what hnswlib finds, whatever the data look like, and the exact search finds the nearest.
+//! The default search reaches hnswlib's recall on each kind of data, and the exact search finds the
+//! nearest.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -12,11 +13,11 @@ use shapes::truth::{Truth, sum};
 use shapes::{Data, Dice, SEED, SHAPES, Shape, Stored, hnswlib};
 use vectrove::{Metric, Way, limits};
 
-/// Queries of the stored table. The first 200 of them would have another recall, by up to .012.
+/// Queries of the stored table. The recall of their first 200 may differ by up to .012.
 const N_QUERIES: usize = 1_000;
 /// Queries of each set that is moved.
 const N_MOVED: usize = 400;
-/// What so few may differ by from the thousand of the table.
+/// Difference of `N_MOVED` queries from the table's thousand, by chance.
 const CHANCE: f64 = 0.005;
 /// Queries of exact searches, which are slow.
 const N_EXACT: usize = 500;
@@ -25,7 +26,7 @@ const FEW: &str = "uni1 geo2d uni3 uni4 uni8 uni16 tabular24 mips_bias offset100
 /// Least recall of an exact search.
 const EXACT_BAR: f64 = 0.999;
 
-/// Recall of the default search, of one that walks the graph whatever is faster, and of one that compares all.
+/// Recall of the default search, of a graph search, and of an exact one.
 struct Recalls {
     default: f64,
     walk: f64,
@@ -46,7 +47,7 @@ impl Recalls {
     }
 }
 
-/// The sets whose recall is too low, a line each.
+/// The sets whose recall is too low, one a line.
 struct Complaints {
     lines: Vec<String>,
     n_sets: usize,
@@ -118,7 +119,7 @@ fn turned_rows_are_found_again() {
     check_moved(Metric::Cosine, |dice, data| moved(dice, data, 1.0, 0.0));
 }
 
-/// Vectors as short and as long as may be, under every metric.
+/// Shortest and longest vectors, under each metric.
 #[test]
 fn rows_at_both_ends_of_the_range_are_found() {
     let (mut complaints, mut dice) = (Complaints::new(), Dice::new(seed()));
@@ -140,7 +141,7 @@ fn rows_at_both_ends_of_the_range_are_found() {
                 let mut some = |n: usize| -> Vec<Vec<f32>> { (0..n).map(|_| row(scale)).collect() };
                 let data = Data { rows: some(1_500), queries: some(100) };
                 let recalls = Recalls::of(&Truth::of(metric, &data), metric, &data);
-                // Directions without any order are hard to find among many dimensions, however long they are.
+                // Random directions are hard to find in many dimensions, at each length.
                 complaints.check(&format!("{metric} {dimension} {scale:.1e}"), &recalls, 0.95, EXACT_BAR);
             }
         }
@@ -148,9 +149,9 @@ fn rows_at_both_ends_of_the_range_are_found() {
     complaints.settle();
 }
 
-/// Moving a set changes only the rounding of its values. So recall must reach that of a plain scan of the moved values,
-/// or that of hnswlib on the unmoved set where this is lower. Of walks with few queries it may be a little less by
-/// chance.
+/// Moving a set changes only the rounding of its values. So recall must reach that of a plain scan
+/// of the moved values, or that of hnswlib on the unmoved set where this is lower. Of walks with
+/// few queries it may be a little less by chance.
 #[track_caller]
 fn check_moved(metric: Metric, move_all: fn(&mut Dice, &Data) -> Data) {
     const N_ROWS: usize = 2_000;
@@ -215,7 +216,7 @@ fn spread(rows: &[Vec<f32>]) -> f64 {
     (0..rows[0].len()).map(variance).sum::<f64>().sqrt()
 }
 
-/// As many directions as there are dimensions, at random, each at right angles to the others (Gram and Schmidt).
+/// A random orthonormal basis (Gram and Schmidt).
 fn directions(dice: &mut Dice, dimension: usize) -> Vec<Vec<f64>> {
     let mut all: Vec<Vec<f64>> = Vec::with_capacity(dimension);
     let dot = |a: &[f64], b: &[f64]| sum(a, b, |x, y| x * y);

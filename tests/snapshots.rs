@@ -1,4 +1,4 @@
-//! Several collections at one commit.
+//! Snapshots of several collections at one commit.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -16,7 +16,7 @@ fn document(n: u64) -> Document {
     Document::new([1.0, n as f32]).id(n).metadata(json!({"n": n})).text("word")
 }
 
-/// Documents that all verbs say there are in a snapshot.
+/// Number of documents in a snapshot, the same by each verb.
 fn counted(snapshot: &Snapshot) -> usize {
     let n = snapshot.count(None).unwrap();
     let ids = 0..N;
@@ -48,7 +48,7 @@ fn documents_on_the_move_are_seen_once() {
         for mover in 0..2u64 {
             let (db, all, stop) = (&db, &all, &stop);
             scope.spawn(move || {
-                // Each moves documents of its own, in a circle.
+                // Each thread moves documents of its own, in a circle.
                 for round in 0.. {
                     for n in (mover..N).step_by(2) {
                         if stop.load(Ordering::Relaxed) {
@@ -77,7 +77,7 @@ fn documents_on_the_move_are_seen_once() {
         let agent = a.namespace("agent").unwrap();
         let read = [Namespace::clone(&a), Namespace::clone(&b), agent];
         looks(&reader, &read, 6, &|| _ = reader.refresh().unwrap());
-        // Another thread has the reader go on meanwhile.
+        // Meanwhile another thread refreshes the reader.
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {

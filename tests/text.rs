@@ -1,4 +1,5 @@
-//! Words find what has them, scored as BM25 says, whatever the index of words has to tell.
+//! Searches in words find the right documents with their BM25 scores, in each state of the word
+//! index.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -32,7 +33,7 @@ fn words(rng: &mut StdRng, n: usize) -> String {
     text
 }
 
-/// A document as the twin has it: its texts, and a number to filter by.
+/// A document of the twin: its texts, and a number to filter by.
 #[derive(Clone, Default)]
 struct Twin {
     text: Option<String>,
@@ -81,7 +82,7 @@ fn split(text: &str) -> Vec<String> {
     words.map(str::to_lowercase).collect()
 }
 
-/// What a query is for the twin: single words, beginnings and phrases.
+/// A query of the twin: single words, beginnings and phrases.
 struct Asked {
     text: &'static str,
     words: &'static [&'static str],
@@ -140,7 +141,7 @@ fn scores(world: &World, asked: &Asked, k1: f64, b: f64) -> Vec<(u64, f64)> {
     scored
 }
 
-/// Whether a document has everything that is asked for.
+/// Whether a document has all parts of the query.
 fn has_all(twin: &Twin, asked: &Asked) -> bool {
     let has = |test: &dyn Fn(&String) -> bool| twin.texts().iter().flatten().any(test);
     asked.words.iter().all(|wanted| has(&|word| word == wanted))
@@ -152,7 +153,7 @@ fn number(id: &DocId) -> u64 {
     id.to_string().parse().unwrap()
 }
 
-/// Searches and filters in words say what going through all documents does.
+/// Compares searches and filters in words with a scan of all documents.
 fn check_all(collection: &Collection, world: &World) {
     for asked in &ASKED {
         for (k1, b) in [(1.2, 0.75), (2.0, 0.0)] {
@@ -198,7 +199,7 @@ fn check_hits(hits: &vectrove::Hits, expected: &[(u64, f64)], limit: usize, text
     }
 }
 
-/// Makes random changes to both, several in a batch.
+/// Makes random changes to the collection and the twin, several in a batch.
 fn change(rng: &mut StdRng, collection: &Collection, world: &mut World, n_changes: usize) {
     for _ in 0..n_changes {
         let id = rng.random_range(0..400);

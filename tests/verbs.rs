@@ -1,4 +1,4 @@
-//! What a program asks for beside documents and hits: durability of each write, figures, limits, waiting.
+//! Calls beside documents and hits: durability of each write, figures, limits, waiting.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../examples/everyday.rs"]
@@ -19,7 +19,7 @@ fn the_example_of_every_day_does_what_it_says() {
     everyday::main().unwrap();
 }
 
-/// Writes of every verb through a handle, and how often they waited for the disk.
+/// Writes through a handle by each verb. Returns the number of waits for the disk.
 fn n_syncs_of_writes(db: &Database, through: &vectrove::Collection) -> u64 {
     let before = db.stats().unwrap().n_syncs;
     for n in 0..50u64 {
@@ -39,7 +39,7 @@ fn each_write_is_as_durable_as_it_is_asked_to_be() {
     for durability in [Durability::Sync, Durability::Wal] {
         let db = Database::open_with(folder.path(), Options::new().durability(durability)).unwrap();
         let notes = db.get_or_create_collection("notes", CollectionConfig::new(1)).unwrap();
-        // Whatever the database does by default.
+        // With each default of the database.
         let (synced, quick) = (notes.with_durability(Durability::Sync), notes.with_durability(Durability::Wal));
         let (n_quick, n_synced) = (n_syncs_of_writes(&db, &quick), n_syncs_of_writes(&db, &synced));
         assert!(n_synced >= 300 && n_quick < 150, "{durability:?}: {n_synced} and {n_quick} syncs");
@@ -122,7 +122,7 @@ fn a_search_says_how_many_documents_wait_to_be_linked() {
         collection.wait_indexed().unwrap();
         let waiting = || collection.search(vec![1.0; 32]).way(Way::Graph).run().unwrap().route.n_tail;
         assert_eq!((waiting(), collection.stats().unwrap().tail_length), (0, 0));
-        // Faster than they are linked.
+        // The writes are faster than linking.
         collection.insert_many((3_000..40_000u64).map(|n| Document::new(vec![n as f32; 32]).id(n))).unwrap();
         let (before, n, after) = (collection.stats().unwrap().tail_length, waiting(), collection.stats().unwrap());
         assert!(before >= n && n >= after.tail_length && before > 0, "{before}, {n}, {}", after.tail_length);
@@ -244,7 +244,7 @@ fn whoever_waits_for_vectors_finds_them_where_they_are_to_be() {
         db.close().unwrap();
         check_error(closed.wait_resident(), "Closed");
     }
-    // There is no room for them.
+    // There is no room for these documents.
     let limited = quick().memory_limit(used + (2 << 20));
     let db = Database::open_with(folder.path(), limited).unwrap();
     assert_eq!(db.collection("c").unwrap().wait_resident().unwrap(), Residency::Disk);

@@ -1,4 +1,4 @@
-//! Words that stand in a text find it, in whatever language it is written and however they are asked for.
+//! Searches find words of a text in each language and form of query.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -12,7 +12,8 @@ use vectrove::{Analyzer, Collection, CollectionConfig, Database, DocId, Document
 
 use common::{database, random, seed};
 
-/// The same documents in two collections: one has an index of words, the other is gone through for each search.
+/// The same documents in two collections: one with an index of words, and one that each search
+/// scans.
 struct Shelf {
     indexed: Collection,
     gone_through: Collection,
@@ -49,13 +50,13 @@ impl Shelf {
         [&self.indexed, &self.gone_through]
     }
 
-    /// The hits of a query with their scores, which are the same with an index and without.
+    /// The hits of a query with their scores, which are equal with an index and without.
     #[track_caller]
     fn hits(&self, query: &str) -> Vec<(DocId, f32)> {
         let hits = self.both().map(|collection| {
             let hits = collection.search(Query::text(query)).limit(usize::MAX).run().unwrap();
             let mut hits: Vec<_> = hits.iter().map(|hit| (hit.id.clone(), hit.score)).collect();
-            // Those that are as good come in any order.
+            // Equally good hits may be in any order.
             hits.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             hits
         });
@@ -66,7 +67,7 @@ impl Shelf {
         indexed
     }
 
-    /// A query finds these documents, perhaps among others, and one of them first.
+    /// Asserts that a query finds these documents, perhaps among others, and `first` first.
     #[track_caller]
     fn check(&self, query: &str, expected: &[&str], first: Option<&str>) {
         let hits = self.hits(query);
@@ -79,7 +80,7 @@ impl Shelf {
         }
     }
 
-    /// A query finds these documents and no others.
+    /// Asserts that a query finds these documents and no others.
     #[track_caller]
     fn check_only(&self, query: &str, expected: &[&str]) {
         let mut hits: Vec<_> = self.hits(query).into_iter().map(|(id, _)| id.to_string()).collect();
@@ -187,7 +188,7 @@ fn beginnings_are_found_with_stems() {
     }
 }
 
-/// A form counts once, be it found by itself or by its stem.
+/// A form counts once, whether it is found by itself or by its stem.
 #[test]
 fn a_word_counts_once_for_a_beginning() {
     let shelf =
@@ -366,13 +367,14 @@ fn a_quotation_mark_without_a_counterpart_is_punctuation() {
 
 #[test]
 fn documents_of_one_character_are_as_long_as_their_characters() {
-    // Pairs do not make a document longer: both have two words, and one of them is asked for.
+    // Pairs do not make a document longer: both documents have two words, one of which is searched
+    // for.
     let shelf = Shelf::filled(Analyzer::new(), &[("pair", "日本"), ("words", "one two"), ("third", "three four")]);
     let score = |query: &str| shelf.hits(query)[0].1;
     assert_eq!(score("日本"), score("one"));
 }
 
-/// Pieces of text that mean much together: stems, stop words, scripts, quotation marks.
+/// Pieces of text with special meanings: stems, stop words, scripts, quotation marks.
 const PIECES: [&str; 28] = [
     "the",
     "of",

@@ -1,4 +1,4 @@
-//! Rows for benchmarks, and what the operating system counts.
+//! Rows for benchmarks, and figures of the operating system.
 
 #![allow(dead_code, reason = "each benchmark uses a part")]
 
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json};
 
-/// A document as it stands in a data set.
+/// A document as the data set has it.
 #[derive(Clone)]
 pub(crate) struct Row {
     pub(crate) id: String,
@@ -18,15 +18,15 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Bytes of the vector, id, text and metadata as JSON: the document, before anyone stores it.
+    /// Bytes of the vector, id, text and metadata as JSON, before they are stored.
     pub(crate) fn raw_bytes(&self) -> usize {
         let metadata = serde_json::to_string(&self.metadata).map_or(0, |json| json.len());
         self.vector.len() * 4 + self.id.len() + self.text.len() + metadata
     }
 }
 
-/// Up to `limit` rows of the full data set in the folder `VECTROVE_DATA`, or of the sample, repeated under other ids.
-/// Says which.
+/// Up to `limit` rows of the full data set in the folder `VECTROVE_DATA`, or of the sample,
+/// repeated under other ids. The first value names which.
 pub(crate) fn rows(limit: usize) -> (String, Vec<Row>) {
     let stem = stem();
     let name = if full().is_some() { "63,000 package descriptions" } else { "the sample, repeated" };
@@ -38,7 +38,7 @@ pub(crate) fn rows(limit: usize) -> (String, Vec<Row>) {
     (format!("{name}, {dimension} dimensions"), repeated)
 }
 
-/// How many rows there are before they are repeated.
+/// Number of rows before they repeat.
 pub(crate) fn n_rows() -> usize {
     let mut header = [0; 4];
     let read = File::open(stem().with_extension("fbin")).and_then(|mut file| file.read_exact(&mut header));
@@ -52,7 +52,7 @@ pub(crate) fn queries() -> Vec<Vec<f32>> {
     read_vectors(&path, usize::MAX)
 }
 
-/// The rows of those, which only the full data set has.
+/// The rows of these queries, which only the full data set has.
 pub(crate) fn query_rows() -> Vec<Row> {
     let folder = full().expect("the full data set");
     let text = std::fs::read_to_string(folder.join("query.jsonl")).expect("the data set's queries");
@@ -89,23 +89,25 @@ fn repeat(row: &Row, round: usize) -> Row {
     Row { id, ..row.clone() }
 }
 
-/// Bytes this process has caused to be written to disk, by the operating system's count; `None` where it keeps none.
+/// Bytes this process has caused to be written to disk; `None` where the operating system does not
+/// count them.
 pub(crate) fn written_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/io").ok()?;
     text.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok())
 }
 
-/// Resident bytes of this process; `None` where the operating system does not tell.
+/// Resident bytes of this process; `None` where the operating system does not report them.
 pub(crate) fn resident_bytes() -> Option<u64> {
     status_bytes("VmRSS:")
 }
 
-/// Of those, the ones that no file has; `None` where the operating system does not tell.
+/// Resident bytes that belong to no file; `None` where the operating system does not report them.
 pub(crate) fn anonymous_bytes() -> Option<u64> {
     status_bytes("RssAnon:")
 }
 
-/// The most resident bytes this process has had so far; `None` where the operating system does not tell.
+/// The most resident bytes of this process so far; `None` where the operating system does not
+/// report them.
 pub(crate) fn peak_resident_bytes() -> Option<u64> {
     status_bytes("VmHWM:")
 }
@@ -118,8 +120,8 @@ fn status_bytes(name: &str) -> Option<u64> {
 
 const TICKS_A_SECOND: f64 = 100.0;
 
-/// Seconds that processors have worked for anyone, and those there were; `None` where the operating system does not
-/// tell.
+/// Processor seconds that all processes used, and that there were; `None` where the operating
+/// system does not report them.
 pub(crate) fn machine_seconds() -> Option<(f64, f64)> {
     let text = std::fs::read_to_string("/proc/stat").ok()?;
     let fields = text.lines().next()?.split_whitespace().skip(1).take(8);
@@ -128,10 +130,11 @@ pub(crate) fn machine_seconds() -> Option<(f64, f64)> {
     Some(((all - idle) / TICKS_A_SECOND, all / TICKS_A_SECOND))
 }
 
-/// Seconds that processors have worked for this process; `None` where the operating system does not tell.
+/// Processor seconds of this process; `None` where the operating system does not report them.
 pub(crate) fn processor_seconds() -> Option<f64> {
     let text = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // Behind the program's name, which may hold anything: twelfth and thirteenth, for itself and for the system.
+    // After the program's name, which may hold any character: the 12th and 13th fields, user and
+    // system time.
     let (_, fields) = text.rsplit_once(')')?;
     let ticks = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<f64>().ok());
     ticks.sum::<Option<f64>>().map(|ticks| ticks / TICKS_A_SECOND)

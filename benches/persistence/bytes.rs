@@ -1,4 +1,4 @@
-//! What is written for each document, and what writing the graph takes of the rate of inserts.
+//! Bytes written for each document, and the part of the insert rate that writing the graph costs.
 
 use std::path::{Path, PathBuf};
 
@@ -128,7 +128,7 @@ fn image_bytes(folder: &Path) -> u64 {
     images.map(|file| file.metadata().map_or(0, |file| file.len())).sum()
 }
 
-/// Makes the graph of a database anew, which writes all of its rows: what a checkpoint of all of them takes.
+/// Rebuilds the graph of a database, which writes all of its rows: the cost of a full checkpoint.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Checkpoint {
     folder: PathBuf,

@@ -1,4 +1,4 @@
-//! What is inserted and searched for, and what should be found.
+//! The rows, the queries, and the true neighbours.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,27 +14,28 @@ use crate::common::{self, Row};
 pub(crate) const NAME: &str = "rows";
 /// Hits of a search.
 pub(crate) const K: usize = 10;
-/// Points that a walk keeps.
+/// Beam of the graph search.
 pub(crate) const EF: usize = 64;
 /// Queries that recall is measured with, where nothing is timed.
 pub(crate) const N_QUERIES: usize = 200;
 
-/// Rows of the data set where there is only the sample.
+/// Rows of the data set where only the sample is present.
 const FEW: usize = 20_000;
 const SYNTHETIC_DIMENSION: usize = 128;
 /// Synthetic rows of a cluster.
 const CLUSTER: usize = 500;
-/// The part of one direction's spread that the next one has, within a cluster.
+/// Spread of each direction of a cluster, as a part of the spread of the one before.
 const FALL: f32 = 0.9;
-/// How much distances may differ because they were summed in another order.
+/// Difference of two distances whose terms were added in different orders.
 const TOLERANCE: f32 = 3e-6;
 
 /// Where rows come from, and how many.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum Source {
-    /// The data set. When it ends it begins again under other ids, halfway to another row.
+    /// The data set. At its end it begins again under other ids, each row moved halfway to another
+    /// one.
     Packages(usize),
-    /// Made up: clusters, compared by straight-line distance.
+    /// Synthetic clusters, compared by Euclidean distance.
     Clusters(usize),
 }
 
@@ -45,7 +46,7 @@ pub(crate) struct Data {
 }
 
 impl Source {
-    /// All of the data set, or as much of it as was asked for.
+    /// The whole data set, or the part that `ROWS` asks for.
     pub(crate) fn all() -> Self {
         Source::Packages(crate::size("ROWS", if common::full().is_some() { common::n_rows() } else { FEW }))
     }
@@ -93,7 +94,7 @@ impl Source {
 fn packages(n: usize) -> Data {
     let (mut rows, n_base) = (common::rows(n).1, common::n_rows());
     for at in n_base..rows.len() {
-        // The same vector again would be linked for nothing.
+        // The same vector again would make linking too easy.
         let other = rows[(at % n_base + at / n_base) % n_base].vector.clone();
         rows[at].vector.iter_mut().zip(other).for_each(|(x, other)| *x += other);
     }
@@ -129,7 +130,7 @@ pub(crate) fn document(row: &Row) -> Document {
     Document::new(row.vector.as_slice()).id(&row.id).text(&row.text).metadata(metadata)
 }
 
-/// Queries, and how far the last of the nearest is from each.
+/// Queries, and for each the distance of the last of its true neighbours.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Exam {
     pub(crate) queries: Vec<Vec<f32>>,
@@ -154,12 +155,12 @@ impl Exam {
         serde_json::from_slice(&std::fs::read(path).expect("a file")).expect("an exam")
     }
 
-    /// The part of the nearest that walks through the graph find.
+    /// Recall of graph searches.
     pub(crate) fn recall(&self, collection: &Collection) -> f64 {
         self.sit(collection).0
     }
 
-    /// Searches once for every query. Returns recall, and what each search took, in microseconds.
+    /// Searches once for each query. Returns recall, and the time of each search in microseconds.
     pub(crate) fn sit(&self, collection: &Collection) -> (f64, Vec<f64>) {
         let (mut n_found, mut micros) = (0, Vec::with_capacity(self.queries.len()));
         for (query, farthest) in self.queries.iter().zip(&self.farthest) {
@@ -179,7 +180,7 @@ pub(crate) fn walk(collection: &Collection, query: &[f32]) -> Hits {
     search.run().expect("is searched")
 }
 
-/// The distance that the library tells, by the plainest of sums.
+/// The distance as the library defines it, by the plainest of sums.
 fn distance(a: &[f32], b: &[f32], metric: Metric) -> f32 {
     let sum = |term: fn(f32, f32) -> f32| {
         let mut sums = [0.0f32; 16];
@@ -198,7 +199,7 @@ fn distance(a: &[f32], b: &[f32], metric: Metric) -> f32 {
     }
 }
 
-/// Waits until all exact vectors are where they are held, where they are held anywhere.
+/// Waits until all exact vectors are in memory or mapped, where a residency asks for this.
 pub(crate) fn wait_until_loaded(db: &Database) {
     loop {
         let stats = db.stats().expect("is open");

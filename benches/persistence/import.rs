@@ -1,4 +1,4 @@
-//! Inserting rows, in a process that counts what it writes, and that closes or is killed.
+//! Inserting rows, in a process that counts its writes, and that closes or is killed.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use crate::common::{machine_seconds, processor_seconds, written_bytes};
 use crate::data::{Exam, NAME, Source, document};
 use crate::task::{die, settle_disk};
 
-/// Rows of a commit, unless it is told otherwise.
+/// Rows of a commit by default.
 const BATCH: usize = 1_000;
 
 /// Inserts rows into a database.
@@ -19,7 +19,7 @@ const BATCH: usize = 1_000;
 pub(crate) struct Import {
     folder: PathBuf,
     source: Source,
-    /// The first row to insert; those up to the source's end are.
+    /// The first row to insert; the last is that of the source.
     from: usize,
     batch: usize,
     persist_graph: bool,
@@ -30,12 +30,12 @@ pub(crate) struct Import {
 }
 
 impl Import {
-    /// Into a new database, a thousand at a time, each on the disk before the next.
+    /// Inserts into a new database, a thousand rows at a time, each commit synced before the next.
     pub(crate) fn new(folder: PathBuf, source: Source) -> Self {
         Import { folder, source, from: 0, batch: BATCH, persist_graph: true, is_synced: true, dies: false, exam: None }
     }
 
-    /// Those from a row on.
+    /// Begins at a row.
     pub(crate) fn from(self, from: usize) -> Self {
         Import { from, ..self }
     }
@@ -45,7 +45,7 @@ impl Import {
         Import { persist_graph, ..self }
     }
 
-    /// One at a time, each in the operating system's hands before the next.
+    /// One row at a time, each passed to the operating system before the next.
     pub(crate) fn one_by_one(self) -> Self {
         Import { batch: 1, is_synced: false, ..self }
     }
@@ -109,7 +109,7 @@ impl Import {
     }
 }
 
-/// Seconds that processors have worked for this process, have worked for anyone, and were there.
+/// Processor seconds of this process, of all processes, and in all.
 fn processors() -> [f64; 3] {
     let (all, there) = machine_seconds().unwrap_or((f64::NAN, f64::NAN));
     [processor_seconds().unwrap_or(f64::NAN), all, there]

@@ -1,20 +1,24 @@
-//! What it costs to keep the graph on disk, and what that is worth at the next open.
+//! The cost of keeping the graph on disk, and its benefit at the next open.
 //!
 //! `cargo bench --bench persistence -- [PART…] [--json]`, all parts by default:
 //!
-//! - `bytes`: what is written for each document, and what writing the graph takes of the rate of inserts;
-//! - `open`: from opening to the answer of the first search, after a close, without an image, and after a kill;
-//! - `residency`: recall and latency with exact vectors in memory, mapped and on disk, and under limits of memory;
+//! - `bytes`: bytes written for each document, and the part of the insert rate that writing the
+//!   graph costs;
+//! - `open`: time from an open to the answer of the first search, after a close, without an image,
+//!   and after a kill;
+//! - `residency`: recall and latency with exact vectors in memory, mapped and on disk, and under
+//!   limits of memory;
 //! - `memory`: whether resident memory grows over many openings, or while documents come and go.
 //!
-//! Each measurement is a process of its own. Environment variables change sizes, so that a part can be tried quickly:
-//! `ROWS` documents (default: the full data set, or 20,000), `SIZES` of databases to open (10000,20000,40000 and all),
-//! `SYNTHETIC` rows (500,000; 0 leaves them out), `INSERTS` before a kill (10,000), `ROUNDS` (3), `OPENS` (15),
-//! `CYCLES` (200), `SOAK_ROWS` (20,000), `SOAK_SECONDS` (60). `FOLDER` is where databases are made and left.
+//! Each measurement is a process of its own. Environment variables change sizes, so that a part can
+//! be tried quickly: `ROWS` documents (default: the full data set, or 20,000), `SIZES` of databases
+//! to open (10000,20000,40000 and all), `SYNTHETIC` rows (500,000; 0 leaves them out), `INSERTS`
+//! before a kill (10,000), `ROUNDS` (3), `OPENS` (15), `CYCLES` (200), `SOAK_ROWS` (20,000),
+//! `SOAK_SECONDS` (60). `FOLDER` is where databases are created and left.
 //!
-//! `disk` is a part to be asked for by name: after `residency` with a `FOLDER`, it searches that database again with
-//! vectors on disk, all in this process, so that it can be run where memory is limited from outside. `MEMORY_MIB` (64)
-//! is then what caches and write buffers may take.
+//! `disk` runs only if it is named. After `residency` with a `FOLDER`, it searches that database
+//! again with vectors on disk, all in this process, so that it can be run where memory is limited
+//! from outside. `MEMORY_MIB` (64) then bounds caches and write buffers.
 
 mod bytes;
 #[path = "../common/mod.rs"]
@@ -38,7 +42,7 @@ use crate::report::Report;
 use crate::task::Task;
 
 fn main() {
-    // Cargo says `--bench` to every benchmark.
+    // Cargo passes `--bench` to each benchmark.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if let [word, task] = &arguments[..]
         && word == task::WORD
@@ -64,7 +68,7 @@ fn main() {
     }
 }
 
-/// Says what is measured, and where.
+/// Prints what is measured, and on which machine.
 fn begin(report: Report) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let db = Database::open(folder.path()).expect("opens");
@@ -84,7 +88,7 @@ fn size(name: &str, default: usize) -> usize {
 /// Where databases are made.
 pub(crate) struct Place {
     path: PathBuf,
-    /// Goes with what is in it when this is dropped; `None` where the folder was told and is left.
+    /// Removed when this is dropped; `None` where `FOLDER` is given and left.
     _temporary: Option<tempfile::TempDir>,
 }
 
@@ -99,7 +103,7 @@ impl Place {
         }
     }
 
-    /// A path in it at which there is nothing.
+    /// A path in the folder, cleared of earlier files.
     fn clear(&self, name: &str) -> PathBuf {
         let path = self.path.join(name);
         let removed = std::fs::remove_dir_all(&path).or_else(|error| match error.kind() {

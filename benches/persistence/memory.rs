@@ -21,7 +21,8 @@ const PART: &str = "memory";
 const FEW: usize = 2_000;
 /// Documents that come and go in one commit.
 const BATCH: usize = 50;
-/// Memory for caches and write buffers while documents come and go: so little that it is soon used.
+/// Memory for caches and write buffers while documents come and go: little enough to be used up
+/// soon.
 const ENGINE: usize = 64 << 20;
 const KIB: f64 = 1024.0;
 
@@ -50,12 +51,12 @@ impl Cycle {
     }
 }
 
-/// Inserts and deletes as many documents as fast as it goes, and searches meanwhile.
+/// Inserts and deletes documents at the same rate, as fast as possible, and searches meanwhile.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Soak {
     folder: PathBuf,
     source: Source,
-    /// Documents that there are at any time.
+    /// Documents present at any time.
     n_documents: usize,
     seconds: usize,
 }
@@ -101,7 +102,7 @@ impl Soak {
     }
 }
 
-/// Puts new rows in the place of the oldest until it is told to stop. Returns the oldest row left.
+/// Replaces the oldest rows by new ones until stopped. Returns the oldest row left.
 fn replace(collection: &Collection, rows: &[Row], n_documents: usize, is_stopped: &dyn Fn() -> bool) -> usize {
     let mut first = 0;
     while !is_stopped() {
@@ -113,7 +114,7 @@ fn replace(collection: &Collection, rows: &[Row], n_documents: usize, is_stopped
     first
 }
 
-/// What is in memory, in KiB.
+/// Memory in use, in KiB.
 fn sample(db: &Database) -> Json {
     let stats = db.stats().expect("is open");
     let of = |bytes: u64| bytes as f64 / KIB;
@@ -151,7 +152,7 @@ fn measure_cycles(report: Report, place: &Place) {
 fn measure_soak(report: Report, place: &Place) {
     let seconds = crate::size("SOAK_SECONDS", 60);
     let n_documents = crate::size("SOAK_ROWS", 20_000);
-    // As many again, and a batch, so that what is inserted was deleted long ago.
+    // Twice the number of documents, and a batch: each inserted row was deleted long before.
     let source = Source::Packages(2 * n_documents + BATCH);
     report.title(&format!(
         "memory: {n_documents} documents, {BATCH} at a time replaced as fast as it goes, and searches, for {seconds} s; \
@@ -177,7 +178,7 @@ fn measure_soak(report: Report, place: &Place) {
     }
 }
 
-/// Says how figures grow: where they began, where they were in the middle, where they ended, and the slope.
+/// Prints the growth of figures: at the beginning, in the middle, at the end, and the slope.
 fn report_growth(report: Report, what: &str, samples: &[f64], (unit, n_samples): (&str, f64)) {
     let at = |index: usize| json!(samples.get(index).map(|kib| kib / KIB));
     let figures = [

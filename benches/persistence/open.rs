@@ -1,4 +1,5 @@
-//! From opening to the answer of the first search: after a close, without an image, and after a kill.
+//! Time from an open to the answer of the first search: after a close, without an image, and after
+//! a kill.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -20,7 +21,7 @@ const N_WITHOUT: usize = 3;
 /// Openings after a kill, each of a copy.
 const N_KILLED: usize = 5;
 
-/// Opens a database and searches once; then, if it is asked to, looks at what there is.
+/// Opens a database and searches once; then, if `is_examined`, measures recall.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Open {
     folder: PathBuf,
@@ -99,7 +100,8 @@ fn sizes(all: usize) -> Vec<usize> {
     sizes
 }
 
-/// Opens a cleanly closed database many times, with an image and without. Returns the median with it, in milliseconds.
+/// Opens a cleanly closed database many times, with an image and without. Returns the median with
+/// an image, in ms.
 fn measure_size(report: Report, place: &Place, source: Source) -> f64 {
     let open = examination(place, source);
     settle_disk();
@@ -136,12 +138,12 @@ fn measure_size(report: Report, place: &Place, source: Source) -> f64 {
     median(figures(&bare, "ms"))
 }
 
-/// What reading the collection took of an opening.
+/// The part of an opening that reading the collection took, in ms.
 fn reading_ms(answer: &Json) -> f64 {
     figure(&answer["opening"], "micros") / 1e3
 }
 
-/// An opening, and the exam for what is opened.
+/// An opening, and the exam for the opened collection.
 fn examination(place: &Place, source: Source) -> Open {
     let (folder, exam, data) = (place.path.join("open"), place.path.join("open-exam"), source.load());
     let n_queries = N_QUERIES.min(data.queries.len());
@@ -149,7 +151,7 @@ fn examination(place: &Place, source: Source) -> Open {
     Open { folder, exam, query: 0, with_document: false, is_examined: false }
 }
 
-/// Opens what killed processes left. The folder holds all rows, cleanly closed.
+/// Opens the databases that killed processes left. The folder holds all rows, cleanly closed.
 fn measure_kills(report: Report, place: &Place, all: Source) {
     let n_inserts = crate::size("INSERTS", 10_000);
     report.title("open: after kill -9");
@@ -165,7 +167,7 @@ fn measure_kills(report: Report, place: &Place, all: Source) {
     measure_killed(report, place, &open, &format!("an import of {}, at {}", all.len(), half.len()), "");
 }
 
-/// Opens copies of what was left, each once.
+/// Opens copies of such a database, each once.
 fn measure_killed(report: Report, place: &Place, open: &Open, what: &str, bar: &str) {
     let answers: Vec<Json> = (0..N_KILLED).map(|query| open_copy(place, &open.folder, open, query)).collect();
     let all = figures(&answers, "ms");

@@ -9,7 +9,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Says what follows.
+    /// Prints a title.
     pub(crate) fn title(self, text: &str) {
         match self.is_json {
             true => println!("{}", json!({ "title": text })),
@@ -17,7 +17,7 @@ impl Report {
         }
     }
 
-    /// Figures by name, of what was measured in a part.
+    /// Prints named figures of a part.
     pub(crate) fn line(self, part: &str, what: &str, figures: &[(&str, Json)]) {
         if self.is_json {
             let mut object =
@@ -38,14 +38,14 @@ fn text_of(figure: &Json) -> String {
         Json::Number(number) if number.is_f64() => {
             let number = number.as_f64().unwrap_or(f64::NAN);
             let n_digits = [100.0, 10.0, 1.0].iter().filter(|&&bound| number.abs() < bound).count();
-            // A recall says something in its fourth digit, a rate does not.
+            // Recall needs a fourth digit, a rate does not.
             format!("{number:.*}", if n_digits == 3 { 4 } else { n_digits })
         }
         other => other.to_string(),
     }
 }
 
-/// A figure of what a process answered; not a number if there is none.
+/// A figure from a process's answer; NaN if it is missing.
 pub(crate) fn figure(answer: &Json, name: &str) -> f64 {
     answer[name].as_f64().unwrap_or(f64::NAN)
 }
@@ -60,7 +60,7 @@ pub(crate) fn best(figures: &[f64]) -> f64 {
     figures.iter().copied().fold(f64::NAN, f64::min)
 }
 
-/// The line through points with the least squares: where it begins, and how it rises.
+/// The least-squares line through points: its beginning and its slope.
 pub(crate) fn fit(points: &[(f64, f64)]) -> (f64, f64) {
     let n = points.len() as f64;
     let (mean_x, mean_y) = (points.iter().map(|p| p.0).sum::<f64>() / n, points.iter().map(|p| p.1).sum::<f64>() / n);
@@ -69,7 +69,7 @@ pub(crate) fn fit(points: &[(f64, f64)]) -> (f64, f64) {
     (mean_y - slope * mean_x, slope)
 }
 
-/// The rise of the second half of figures that stand at equal distances.
+/// The slope of the second half of equally spaced figures.
 pub(crate) fn late_slope(figures: &[f64]) -> f64 {
     let half = &figures[figures.len() / 2..];
     fit(&(0..).map(f64::from).zip(half.iter().copied()).collect::<Vec<_>>()).1

@@ -1,4 +1,4 @@
-//! Recall and latency by where exact vectors are, and what is in memory then.
+//! Recall, latency and memory by the residency of exact vectors.
 
 use std::path::PathBuf;
 
@@ -14,12 +14,12 @@ use crate::report::{Report, figure, figures};
 use crate::task::Task;
 
 const PART: &str = "residency";
-/// Memory for caches and write buffers where the whole is limited: the least there is.
+/// Memory for caches and write buffers under a limit of the whole: the least that options admit.
 const LEAST_ENGINE: usize = 8 << 20;
-/// Searches for each query. The first reads from disk what the later ones find in caches.
+/// Searches for each query. The first reads from disk what later ones find in caches.
 const N_PASSES: usize = 3;
 
-/// Opens a database, waits until vectors are where they are held, and searches.
+/// Opens a database, waits until vectors are where its residency keeps them, and searches.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Search {
     folder: PathBuf,
@@ -118,7 +118,7 @@ fn build(place: &Place, source: Source) -> Search {
     search
 }
 
-/// Says what searches found and took, and, if there is something to compare with, how many times as much that is.
+/// Prints recall and latency, and the ratio to a reference if there is one.
 fn report_latency(report: Report, what: &str, answers: &[Json], reference: Option<&[Json]>) {
     let of = |answers: &[Json], name: &str| median(figures(answers, name));
     let mut line = Vec::new();
@@ -146,7 +146,7 @@ fn report_memory(report: Report, what: &str, answer: &Json) {
     report.line(PART, &format!("{what}, MiB"), &figures);
 }
 
-/// Opens with less and less memory. `unlimited` is what is there without a limit.
+/// Opens with less and less memory; `unlimited` is the answer without a limit.
 fn measure_limits(report: Report, search: &Search, unlimited: &Json) {
     let of = |name: &str| figure(unlimited, name);
     let least = of("codes") + of("links") + of("slots");

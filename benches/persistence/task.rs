@@ -14,10 +14,10 @@ use crate::memory::{Cycle, Soak};
 use crate::open::Open;
 use crate::residency::Search;
 
-/// What says that a task follows.
+/// The argument before a task.
 pub(crate) const WORD: &str = "task";
 
-/// What a process is to do.
+/// The work of a process.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Task {
     Import(Import),
@@ -33,7 +33,7 @@ impl Task {
         serde_json::from_str(text).expect("a task")
     }
 
-    /// Does it, here, and prints what came of it.
+    /// Performs the task here, and prints its answer.
     pub(crate) fn answer(self) {
         let answer = match self {
             Task::Import(task) => task.run(),
@@ -46,14 +46,14 @@ impl Task {
         println!("{answer}");
     }
 
-    /// Has a new process do it. Returns what it answered.
+    /// Performs the task in a new process. Returns its answer.
     pub(crate) fn run(&self) -> Json {
         let output = self.start();
         assert!(output.status.success(), "a process failed: {}", output.status);
         serde_json::from_slice(&output.stdout).expect("an answer")
     }
 
-    /// Has a new process do it that kills itself at the end.
+    /// Performs the task in a new process, which kills itself at the end.
     pub(crate) fn run_to_its_death(&self) {
         let status = self.start().status;
         assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "expected to be killed, got {status}");
@@ -73,7 +73,7 @@ pub(crate) fn die() -> ! {
     unreachable!("killed")
 }
 
-/// Waits until what was written is on the disk, so that nobody waits for it while measuring.
+/// Waits until all writes are on disk, so that no measurement waits for them.
 pub(crate) fn settle_disk() {
     let _ = Command::new("sync").status();
 }

@@ -1,4 +1,5 @@
-//! Filter JSON: read it, write it, read it again, evaluate it. The first line is the filter, the rest the metadata.
+//! Filter JSON: read it, write it, read it again, evaluate it. The first line is the filter, the
+//! rest the metadata.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! A filter told from postings, evaluated, and evaluated by its twin. A byte says what the index lacks, the first line is
-//! the filter, every other line a document's metadata.
+//! Compares a filter's answer from postings, its evaluation, and its twin's. A byte chooses what
+//! the index lacks; the first line is the filter, and each other line a document's metadata.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,6 +1,6 @@
-//! What an index tells of a filter, held against what the documents say, and that against the twin.
+//! Compares the answer of an index to a filter with the documents, and these with the twin.
 //!
-//! Does with documents in memory what a collection does with rows: the same terms under the same keys.
+//! Documents are in memory, and their terms are under the same keys as in a collection.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included};
@@ -23,15 +23,16 @@ use crate::value::{Unchecked, Value};
 mod twin;
 
 const MOST_DOCUMENTS: usize = 12;
-/// Conditions of a filter that are looked at on their own.
+/// Most conditions of a filter that are tested on their own.
 const MOST_CONDITIONS: usize = 16;
-/// Terms of a document that are read back as values.
+/// Most terms of a document that are read back as values.
 const MOST_READ_BACK: usize = 8;
-/// Fields that have numbers where there is little room.
+/// Number of fields where few are numbered.
 const FEW_FIELDS: usize = 2;
 
-/// Reads a byte of choices, a line with a filter and lines with metadata, and asserts of every document that it matches
-/// as the twin says, that it is possible if it matches, and that it matches if it is sure.
+/// Reads a byte of choices, a line with a filter, and lines with metadata. Asserts for each
+/// document that it matches as the twin says, that it is possible if it matches, and that it
+/// matches if it is sure.
 pub fn check(input: &[u8]) {
     let Some((choices, text)) = input.split_first() else { return };
     let Ok(text) = std::str::from_utf8(text) else { return };
@@ -53,7 +54,7 @@ pub fn check(input: &[u8]) {
     if opposite.check().is_ok() {
         index.check(&opposite, &json!({ "$not": written }), &documents);
     }
-    // What one condition does to a filter of many may make no difference.
+    // In a filter of many conditions, one condition may make no difference.
     let mut conditions = Vec::new();
     collect_conditions(&written, &mut conditions);
     for condition in conditions {
@@ -63,7 +64,7 @@ pub fn check(input: &[u8]) {
     documents.iter().enumerate().for_each(|(place, document)| index.check_values(place, document));
 }
 
-/// What an index tells of a filter, also as it is asked for during a search.
+/// The answer of an index to a filter, also as a search asks for it.
 struct Told {
     bounds: Bounds,
     bits: [Bits; 2],
@@ -84,7 +85,7 @@ impl Told {
     }
 }
 
-/// Metadata that a collection takes.
+/// Metadata that a collection accepts.
 struct Document {
     json: Json,
     metadata: Value,
@@ -100,7 +101,7 @@ impl Document {
         Some(Document { json, metadata })
     }
 
-    /// Has more terms from now on than are indexed.
+    /// Gives the document more terms than are indexed.
     fn overflow(&mut self) {
         if let (Json::Object(json), Value::Object(metadata)) = (&mut self.json, &mut self.metadata) {
             let many: Vec<usize> = (0..MAX_TERMS).collect();
@@ -110,7 +111,7 @@ impl Document {
     }
 }
 
-/// What an index is made to lack, and where its documents lie; nothing is odd about `@`.
+/// What the index lacks, and which slots documents have; `@` chooses a complete, ordinary index.
 #[derive(Clone, Copy)]
 struct Choices(u8);
 
@@ -119,13 +120,13 @@ impl Choices {
         self.0 >> bit & 1 == 1
     }
 
-    /// Nothing of a path that is not indexed; a path below one is not either.
+    /// Whether a path is indexed. A path below one that is not indexed is not indexed either.
     fn wants(self, path: &str) -> bool {
         let n_left_out = usize::from(self.0 & 3);
         path.split('.').all(|key| key.bytes().map(usize::from).sum::<usize>() % 4 >= n_left_out)
     }
 
-    /// How many fields are given numbers.
+    /// Most fields that are numbered.
     fn room(self) -> usize {
         if self.has(2) { FEW_FIELDS } else { usize::MAX }
     }
@@ -136,17 +137,17 @@ impl Choices {
         (!is_deleted).then(|| self.slot_before(place))
     }
 
-    /// The slot of a document, or the one that it had. They lie in a row, or in different chunks.
+    /// The slot of a document, deleted or not. Slots are consecutive, or in different chunks.
     fn slot_before(self, place: usize) -> u32 {
         place as u32 * if self.has(4) { 50_021 } else { 1 }
     }
 
-    /// How many documents have too many terms.
+    /// Number of documents with too many terms.
     fn n_overflowing(self) -> usize {
         usize::from(!self.has(6))
     }
 
-    /// Whether each document is written over the one that comes after it.
+    /// Whether each document first has the metadata of the next one.
     fn replaces(self) -> bool {
         self.has(5)
     }
@@ -176,7 +177,7 @@ impl Index {
         index
     }
 
-    /// A slot's document is given other metadata.
+    /// Replaces the metadata of a slot's document.
     fn replace(&mut self, slot: u32, before: &Value, after: &Value) {
         let (chunk, place) = ((slot >> 16) as u16, slot as u16);
         let [old, new] = [before, after].map(|metadata| self.entries(metadata));
@@ -193,7 +194,8 @@ impl Index {
         }
     }
 
-    /// The terms of metadata with the numbers of their fields, which are given out until there are enough.
+    /// The terms of metadata with the numbers of their fields; new fields are numbered while there
+    /// is room.
     fn entries(&mut self, metadata: &Value) -> BTreeSet<(FieldId, Term)> {
         let overflow = || (FieldId::default(), Term::incomplete());
         let terms = terms_of(metadata, |path| self.choices.wants(path));
@@ -219,7 +221,8 @@ impl Index {
         })
     }
 
-    /// Asserts that a filter, which the twin knows as written in the first spelling, and what is told of it are right.
+    /// Asserts that a filter, which the twin has in the first spelling, and the index's answer are
+    /// right.
     fn check(&self, filter: &Filter, written: &Json, documents: &[Document]) {
         let told = Told::of(filter, self);
         for (place, document) in documents.iter().enumerate() {
@@ -231,7 +234,8 @@ impl Index {
         }
     }
 
-    /// Asserts that what is kept of a document reads back as values that it has, which find it.
+    /// Asserts that each indexed term of a document reads back as one of its values, which finds
+    /// the document.
     fn check_values(&self, place: usize, document: &Document) {
         let Some(slot) = self.choices.slot(place) else { return };
         let mut n_read = 0;
@@ -271,8 +275,8 @@ impl Postings for Index {
         Ok(Arc::new(slots))
     }
 
-    /// Looks at all terms of the kind, and asserts that a scan that begins and ends in time finds the same, and so do
-    /// integers in the order of terms.
+    /// Reads all terms of the kind. Asserts that a scan with a beginning and an end finds the same,
+    /// and so do integers by the order of terms.
     fn range(&self, field: FieldId, range: &Range) -> Result<Arc<RoaringBitmap>> {
         let kind = key::postings_range(field, &[range.kind as u8]);
         let (from, _) = key::postings_range(field, &range.start());
@@ -287,7 +291,7 @@ impl Postings for Index {
                 ordered |= own;
             }
         }
-        // A range in which nothing can lie may begin beyond the kind.
+        // An empty range may begin beyond the kind.
         if from < kind.1 {
             for (_, term, own) in self.rows((from, kind.1)).take_while(|(_, term, _)| !range.is_passed(term)) {
                 if range.admits(term) {
@@ -300,7 +304,7 @@ impl Postings for Index {
         Ok(Arc::new(all))
     }
 
-    /// Documents without text have no words. An index may know that, or not.
+    /// Documents without text have no words. The index may know this, or not.
     fn text(&self, text: &str) -> Result<Bounds> {
         Ok(if text.len() % 2 == 0 { Bounds::exactly(SlotSet::none()) } else { Bounds::at_most(SlotSet::all()) })
     }
@@ -310,7 +314,7 @@ impl Postings for Index {
     }
 }
 
-/// A filter that was read, in the first spelling; one that asks for words as one that nothing matches.
+/// A filter in the first spelling; a filter in words becomes one that matches nothing.
 fn plain(filter: &Json) -> Json {
     all(filter.as_object().expect("a filter is an object").iter().map(|(key, operand)| clause(key, operand)).collect())
 }
@@ -353,7 +357,7 @@ fn clause(key: &str, operand: &Json) -> Json {
     }
 }
 
-/// What becomes of one part, or of several.
+/// Applies `part` to one operand, or to each of several.
 fn each(operand: &Json, part: fn(&Json) -> Json) -> Json {
     operand.as_array().map_or_else(|| vec![part(operand)], |parts| parts.iter().map(part).collect()).into()
 }
@@ -367,7 +371,8 @@ fn is_operator(key: &str) -> bool {
     OPERATORS.contains(&key.strip_prefix('$').unwrap_or(key))
 }
 
-/// What a field must be, each operator on its own: with and without its dollar sign it may stand there twice.
+/// The tests of a field, each operator on its own, since an operator may occur with and without its
+/// dollar sign.
 fn tests(path: &str, operand: &Json) -> Json {
     let Json::Object(operators) = operand else { return object(path, operand.clone()) };
     let test = |(name, operand): (&String, &Json)| match name.strip_prefix('$').unwrap_or(name) {

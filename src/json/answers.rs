@@ -1,4 +1,4 @@
-//! What searches, scrolls and writes answer. All else that is answered serialises by itself.
+//! The JSON of answers to searches, scrolls and writes. Other answers derive theirs.
 
 use serde::{Serialize, Serializer};
 

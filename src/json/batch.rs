@@ -1,4 +1,4 @@
-//! Writes that happen together or not at all, with their expectations.
+//! Batches as JSON: writes that happen together or not at all, with their expectations.
 
 use std::result::Result as StdResult;
 
@@ -20,7 +20,7 @@ use crate::limits::MAX_BATCH_OPERATIONS;
 
 const DURABILITIES: [(&str, Durability); 2] = [("sync", Durability::Sync), ("wal", Durability::Wal)];
 
-/// A batch as JSON has it: operations over any collections of a database.
+/// A batch as JSON: operations on any collections of a database.
 ///
 /// ```
 /// # let folder = tempfile::tempdir()?;
@@ -43,11 +43,11 @@ const DURABILITIES: [(&str, Durability); 2] = [("sync", Durability::Sync), ("wal
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct WriteRequest {
-    /// What happens, in order.
+    /// The writes, in order.
     pub operations: Vec<Operation>,
-    /// Makes a second try harmless ([`Batch::operation_id`]).
+    /// The batch's operation id, which makes a second try harmless ([`Batch::operation_id`]).
     pub operation_id: Option<Uuid>,
-    /// When the batch is acknowledged. Default: as the database's options say.
+    /// When the batch is acknowledged. Default: as in the options of the database.
     pub durability: Option<Durability>,
 }
 
@@ -55,9 +55,9 @@ pub struct WriteRequest {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Operation {
-    /// What is written.
+    /// The write.
     pub action: Action,
-    /// The collection's name. Default: the one that [`WriteRequest::batch`] is given.
+    /// The collection's name. Default: the `collection` given to [`WriteRequest::batch`].
     pub collection: Option<String>,
     /// The namespace's name. Default: the collection's default namespace.
     pub namespace: Option<String>,
@@ -69,17 +69,17 @@ pub struct Operation {
     pub expect_version: Option<Commit>,
 }
 
-/// What an [`Operation`] writes.
+/// The write of an [`Operation`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Action {
-    /// A document whose id must not exist.
+    /// Inserts a document, whose id must not exist.
     Insert(Document),
-    /// A document, in place of the one with its id.
+    /// Inserts a document, or replaces the one with its id.
     Upsert(Document),
-    /// A change to a document that must exist.
+    /// Changes a document, which must exist.
     Update(Update),
-    /// The end of a document, if it exists.
+    /// Deletes a document, if it exists.
     Delete(DocId),
 }
 
@@ -89,11 +89,11 @@ impl WriteRequest {
         WriteRequest { operations, ..WriteRequest::default() }
     }
 
-    /// The batch, ready to be committed; `collection` is that of operations that name none.
+    /// The batch, ready to commit. Operations that name no collection write to `collection`.
     ///
     /// # Errors
-    /// `InBatch` with `CollectionNotFound` or `InvalidName`, and with `InvalidJson` for an operation that names no
-    /// collection where none is given; `Closed`.
+    /// `InBatch` with `CollectionNotFound` or `InvalidName`. `InBatch` with `InvalidJson` for an
+    /// operation without a collection if `collection` is `None`. `Closed`.
     pub fn batch(self, db: &Database, collection: Option<&str>) -> Result<Batch> {
         let mut batch = db.batch();
         if let Some(id) = self.operation_id {
@@ -111,14 +111,15 @@ impl WriteRequest {
     }
 }
 
-/// Where operations write. Most write where the one before does.
+/// Finds the namespaces of operations. The last one is kept, as most operations write where the one
+/// before did.
 struct Places<'a> {
     db: &'a Database,
     collection: Option<&'a str>,
     last: Option<Place>,
 }
 
-/// A namespace, and the names that an operation gave for it.
+/// A namespace, under the names by which an operation gave it.
 struct Place {
     collection: Option<String>,
     namespace: Option<String>,
@@ -153,7 +154,7 @@ impl Places<'_> {
 }
 
 impl Operation {
-    /// An operation in the default namespace of the collection that the batch is given, with no expectations.
+    /// An operation in the default namespace of the batch's `collection`, with no expectations.
     pub fn new(action: Action) -> Self {
         let (collection, namespace, expect_version) = (None, None, None);
         Operation { action, collection, namespace, must_exist: false, must_not_exist: false, expect_version }

@@ -1,4 +1,4 @@
-//! What adds to scores, read and written.
+//! Boosts of scores, read and written.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ impl Fields for BoostFields {
     }
 }
 
-/// About the longest half-life there is, which no time is as long as.
+/// Longest half-life, in milliseconds: about as long as a `Duration` can be.
 const MOST_MILLIS: f64 = 1.8e22;
 
 /// `{"field": …, "half_life_ms": …, "origin": time}`

@@ -122,7 +122,7 @@ impl Fields for UpdateFields {
     }
 }
 
-/// A step of changing metadata.
+/// One step of a metadata change.
 enum Step {
     Merge(Value),
     Replace(Value),

@@ -1,4 +1,4 @@
-//! Errors as programs read them: what to do, what happened, and the data of it.
+//! Errors as JSON: the kind, the outcome of a write, and the error's data.
 
 use std::error::Error as _;
 
@@ -58,7 +58,7 @@ impl Serialize for Outcome {
     }
 }
 
-/// The error that others only say the place of, and the position of the operation or query.
+/// The innermost error, and the position of its operation or query.
 fn cause(error: &Error) -> (Option<usize>, &Error) {
     let (mut index, mut cause) = (None, error);
     loop {
@@ -118,7 +118,7 @@ fn code(error: &Error) -> &'static str {
     }
 }
 
-/// The data of the variant, but for where in the input it lies.
+/// The variant's data, without its place in the input.
 fn details(error: &Error) -> Map<String, Json> {
     let details = match error {
         Error::DimensionMismatch { collection, expected, got } => {

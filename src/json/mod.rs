@@ -1,7 +1,9 @@
-//! JSON: everything that goes into the database and comes out of it, as one format for all programs on top of it.
+//! JSON for all that goes into the database and comes out of it: one format for all programs built
+//! on it.
 //!
-//! The feature `json` adds this module. Requests are read with [`from_slice`], [`from_str`] or [`from_value`]; answers
-//! implement [`Serialize`](serde::Serialize), so that `serde_json::to_string` writes them.
+//! The feature `json` adds this module. [`from_slice`], [`from_str`] and [`from_value`] read
+//! requests. Answers implement [`Serialize`](serde::Serialize), so `serde_json::to_string` writes
+//! them.
 //!
 //! ```
 //! # let folder = tempfile::tempdir()?;
@@ -43,36 +45,37 @@
 //! | [`Error`](crate::Error) | `{"kind": …, "code": …, "message": …, "outcome": …, "index": …, "at": …, "details": {…}}`; `index`, `at` and `details` only where the error has them |
 //! | [`Hit`](crate::Hit), [`StoredDocument`](crate::StoredDocument), [`Stats`](crate::Stats), [`CollectionStats`](crate::CollectionStats), … | the fields of the type |
 //!
-//! Requests are written too, and read back the same: [`Document`](crate::Document), [`Update`](crate::Update),
-//! [`WriteRequest`], [`SearchRequest`], [`ScrollRequest`] and [`Row`]. Writing fails for metadata that is nested too
-//! deep or has a number that is not finite, for a filter that searches refuse, and for a bound that is not finite.
+//! Requests can be written as well, and read back equal: [`Document`](crate::Document),
+//! [`Update`](crate::Update), [`WriteRequest`], [`SearchRequest`], [`ScrollRequest`] and [`Row`].
+//! Writing fails for metadata nested too deep or with a number that is not finite, for a filter
+//! that searches refuse, and for a bound that is not finite.
 //!
 //! # Rules
 //!
 //! - **Ids** are strings or whole numbers from 0; a UUID is the string that spells it.
 //! - **Vectors** are arrays of numbers, each read as the nearest `f32`.
-//! - **Integers** are exact in 64 bits. A number with a fraction or an exponent is none.
-//! - **A distance that is infinite**, of a hit that has no vector to be near to, is null.
-//! - **Cursors** are strings of letters, digits, `-` and `_`, with a version and a checksum. They can stand in a URL as
-//!   they are. Those of a scroll in the order of a field carry its value: they are as long as a long text is, and a
-//!   third longer.
-//! - **Null** stands for absent, but for values of metadata and filters, and for the id and the vector of a [`Row`],
-//!   which refuse it.
-//! - **Unknown keys** and keys that come twice are refused. [`Error::InvalidJson`](crate::Error) says at which path, what
-//!   was expected, and what was got.
-//! - **Memory**: what is read takes memory in proportion to the text, which the caller bounds. Metadata and filters are
-//!   counted against their limits while they are read, since short text can make large values of them. Nesting ends at
-//!   127 levels.
+//! - **Integers** are exact in 64 bits. A number with a fraction or an exponent is not an integer.
+//! - **An infinite distance**, of a hit in a search without a vector, is null.
+//! - **Cursors** are strings of letters, digits, `-` and `_`, with a version and a checksum. They
+//!   can stand in a URL. The cursor of a scroll in the order of a field holds the field's value: it
+//!   is a third longer than this value.
+//! - **Null** means that a key is absent. Exceptions: values of metadata and filters may be null,
+//!   and the id and the vector of a [`Row`] may not.
+//! - **Unknown keys** and repeated keys are refused. [`Error::InvalidJson`](crate::Error) gives the
+//!   path, what was expected and what was found.
+//! - **Memory** for a request is proportional to the length of the text, which the caller bounds.
+//!   Short text can make large metadata and filters, so these are counted against their limits
+//!   while they are read. Nesting ends at 127 levels.
 
 // | file | owns |
 // |---|---|
-// | `read` | reading objects, and the path to what is refused |
+// | `read` | reading objects, and the path to a refused value |
 // | `values` | metadata and filters |
 // | `documents`, `rows` | documents and updates; documents as lines |
 // | `batch` | writes and expectations |
-// | `search`, `params`, `boosts` | searches: query, parameters, what adds to scores |
+// | `search`, `params`, `boosts` | searches: query, parameters, boosts |
 // | `scroll`, `cursors` | scrolls; cursors |
-// | `answers`, `errors` | what is written |
+// | `answers`, `errors` | writing answers and errors |
 mod answers;
 mod batch;
 mod boosts;
@@ -95,23 +98,25 @@ pub use rows::Row;
 pub use scroll::ScrollRequest;
 pub use search::SearchRequest;
 
-/// What [`from_slice`], [`from_str`] and [`from_value`] read. No other crate implements it.
+/// A request that [`from_slice`], [`from_str`] and [`from_value`] read. Other crates cannot
+/// implement it.
 pub trait FromJson: Read {
-    /// What the path of an error calls the whole of it.
+    /// The name of the whole request in the path of an error.
     const NAME: &'static str;
 }
 
-/// Reads bytes of JSON.
+/// Reads a request from bytes of JSON.
 ///
 /// # Errors
-/// `InvalidJson` with the path to what is refused; `InvalidFilter` for filters; `LimitExceeded` for what is too large.
+/// `InvalidJson` with the path of the refused value; `InvalidFilter` for a filter; `LimitExceeded`
+/// for a value that is too large.
 pub fn from_slice<T: FromJson>(json: &[u8]) -> Result<T> {
     let (trace, mut from) = (Trace::default(), serde_json::Deserializer::from_slice(json));
     let read = T::read(&mut from, &trace).and_then(|read| from.end().map(|()| read));
     read.map_err(|error| trace.into_error(T::NAME, &error))
 }
 
-/// Reads text that is JSON.
+/// Reads a request from JSON text.
 ///
 /// # Errors
 /// As [`from_slice`].
@@ -119,11 +124,11 @@ pub fn from_str<T: FromJson>(json: &str) -> Result<T> {
     from_slice(json.as_bytes())
 }
 
-/// Reads JSON that was parsed already.
+/// Reads a request from parsed JSON.
 ///
-/// Parsing has rounded numbers with a fraction to `f64`, and a component is the `f32` that is nearest to that: mostly,
-/// but not always, the one that is nearest to the number in the text, as [`from_str`] reads it. Of a key that came twice
-/// parsing has kept one.
+/// Parsing rounds a number with a fraction to `f64`, and this rounds a component of a vector to
+/// `f32` again. The result is nearly always the `f32` that [`from_str`] reads from the text.
+/// Parsing also keeps only one value of a repeated key.
 ///
 /// ```
 /// use vectrove::{Document, json};

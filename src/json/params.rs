@@ -1,4 +1,4 @@
-//! Parts of a search's parameters that are objects of their own, read and written.
+//! Search parameters that are objects of their own, read and written.
 
 use serde::Serialize;
 use serde::de::{Deserializer, MapAccess};
@@ -7,7 +7,7 @@ use serde::ser::{SerializeMap, Serializer};
 use super::read::{Field, Fields, Read, Trace, object};
 use crate::params::{FusedBy, Fusion, GroupBy, Mmr};
 
-/// The names of the two ways of fusing; those by ranks still need their `k`.
+/// Names of the two ways of fusing, and whether they take a `k`.
 const BY: [(&str, bool); 2] = [("ranks", true), ("scores", false)];
 
 impl Read for Mmr {

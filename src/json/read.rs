@@ -1,7 +1,7 @@
-//! Reading objects key by key, and telling where in the input something is refused.
+//! Reading objects key by key, with the path to a refused value.
 //!
-//! Owns the path to what is refused, and the words of a refusal. Knows nothing of what the keys mean. Nothing is
-//! allocated from a number in the input.
+//! Owns this path and the words of a refusal. Knows nothing of what the keys mean. No number in the
+//! input determines how much memory is allocated.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -15,15 +15,15 @@ use crate::error::Error;
 use crate::id::DocId;
 use crate::limits::MAX_DIMENSION;
 
-/// Most characters of a refusal, and of a key in a path.
+/// Most characters of a refusal.
 const MAX_SHOWN_CHARS: usize = 400;
 const MAX_KEY_CHARS: usize = 60;
 
-/// The way to what was refused, gathered from the inside out.
+/// The path to the refused value, gathered from the inside out.
 #[derive(Debug, Default)]
 pub struct Trace {
     steps: RefCell<Vec<Step>>,
-    /// An error of the library's own.
+    /// A refusal by the library itself.
     refusal: RefCell<Option<Error>>,
 }
 
@@ -34,29 +34,29 @@ enum Step {
 }
 
 impl Trace {
-    /// Notes that what is refused stands under a key.
+    /// Notes that the refused value stands under a key.
     pub(super) fn within_key(&self, key: &str) {
         self.steps.borrow_mut().push(Step::Key(key.chars().take(MAX_KEY_CHARS).collect()));
     }
 
-    /// Notes that what is refused stands in an array.
+    /// Notes that the refused value stands in an array.
     pub(super) fn within_item(&self, position: usize) {
         self.steps.borrow_mut().push(Step::Item(position));
     }
 
-    /// Whether nothing within the input was refused.
+    /// Whether no value within the input was refused.
     pub(super) fn is_empty(&self) -> bool {
         self.steps.borrow().is_empty()
     }
 
-    /// Refuses what the library itself refuses, in its words.
+    /// Refuses with an error of the library, whose message is kept.
     pub(super) fn refuse<E: serde::de::Error>(&self, error: Error) -> E {
         let told = E::custom(&error);
         *self.refusal.borrow_mut() = Some(error);
         told
     }
 
-    /// The error for a caller; `name` is what the whole input is called.
+    /// The error for the caller; `name` is that of the whole input.
     pub(super) fn into_error(self, name: &str, error: &serde_json::Error) -> Error {
         let path = self.path();
         match self.refusal.into_inner() {
@@ -88,7 +88,7 @@ fn named(path: String, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { path }
 }
 
-/// What is wrong, and in which line and column; those of the only line need no number.
+/// The reason with line and column; no line for text of one line.
 fn located(error: &serde_json::Error) -> String {
     match (error.line(), error.column()) {
         (0, _) | (_, 0) => reason(error),
@@ -97,7 +97,7 @@ fn located(error: &serde_json::Error) -> String {
     }
 }
 
-/// What is wrong, without the place: expected and got.
+/// The reason without the place: what was expected and what was found.
 fn reason(error: &impl Display) -> String {
     let message = error.to_string();
     let is_place = |place: &str| {
@@ -117,7 +117,7 @@ fn reason(error: &impl Display) -> String {
     }
 }
 
-/// What was got, in the words of JSON.
+/// What was found, in the terms of JSON.
 fn plain(got: &str) -> String {
     match got {
         "sequence" => "an array".to_owned(),
@@ -131,13 +131,13 @@ fn plain(got: &str) -> String {
     }
 }
 
-/// What can be read.
+/// A type that can be read.
 pub trait Read: Sized {
-    /// Reads it; the trace learns where reading failed.
+    /// Reads the value; `trace` takes the path to a failure.
     fn read<'de, D: Deserializer<'de>>(from: D, trace: &Trace) -> Result<Self, D::Error>;
 }
 
-/// Reads what a type says, with a trace.
+/// Reads a `T`, with a trace.
 pub(super) struct Seed<'t, T>(&'t Trace, PhantomData<T>);
 
 impl<'t, T> Seed<'t, T> {
@@ -154,17 +154,17 @@ impl<'de, T: Read> DeserializeSeed<'de> for Seed<'_, T> {
     }
 }
 
-/// The keys of an object, as they are gathered.
+/// The keys of an object, while they are read.
 pub(super) trait Fields: Default {
-    /// What they make.
+    /// The type that the keys make.
     type Of;
-    /// All keys there may be, at most 64.
+    /// All permitted keys, at most 64.
     const KEYS: &'static [&'static str];
 
     /// Takes the value of a key.
     fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: Field<'_, A>) -> Result<(), A::Error>;
 
-    /// Makes what they make; the error says what was expected and what was got.
+    /// Makes the value; an error says what was expected and what was found.
     fn finish(self) -> Result<Self::Of, String>;
 }
 
@@ -179,7 +179,7 @@ impl<'de, A: MapAccess<'de>> Field<'_, A> {
         self.access.next_value_seed(Seed::new(self.trace))
     }
 
-    /// Reads one of some words; null is none.
+    /// Reads one of the given words; `None` for null.
     pub(super) fn choose<T: Copy>(self, choices: &[(&'static str, T)]) -> Result<Option<T>, A::Error> {
         let Some(word) = self.read::<Option<String>>()? else { return Ok(None) };
         let found = choices.iter().find(|(name, _)| *name == word);
@@ -191,7 +191,7 @@ impl<'de, A: MapAccess<'de>> Field<'_, A> {
         found.map(|(_, choice)| Some(*choice)).ok_or_else(refusal)
     }
 
-    /// Reads an array of at most so many items; null is none.
+    /// Reads an array of at most `most` items; `None` for null.
     pub(super) fn read_at_most<T: Read>(self, most: usize, what: &'static str) -> Result<Option<Vec<T>>, A::Error> {
         self.access.next_value_seed(Items { trace: self.trace, most, what, items: PhantomData })
     }
@@ -233,13 +233,13 @@ impl<'de, F: Fields> Visitor<'de> for ObjectVisitor<'_, F> {
     }
 }
 
-/// Refuses a key that was there before.
+/// Refuses a repeated key.
 pub(super) fn twice<E: serde::de::Error>(key: &str) -> E {
     let shown: String = key.chars().take(MAX_KEY_CHARS).collect();
     E::custom(format_args!("expected each key once, got {shown:?} twice"))
 }
 
-/// Reads an array of at most so many items; null is none.
+/// Reads an array of at most `most` items; `None` for null.
 struct Items<'t, T> {
     trace: &'t Trace,
     most: usize,
@@ -406,13 +406,14 @@ impl Visitor<'_> for Id {
 }
 
 impl Read for f32 {
-    /// The nearest there is. What lies beyond the greatest is refused.
+    /// Reads the nearest `f32`. A number beyond the largest is refused.
     fn read<'de, D: Deserializer<'de>>(from: D, _: &Trace) -> Result<Self, D::Error> {
         from.deserialize_f32(Single)
     }
 }
 
-/// Reads a number and rounds it once: text that is read as an `f32` comes as one, in whatever type.
+/// Reads a number as `f32`, rounded once: the deserializer of text rounds the number to `f32`
+/// itself.
 struct Single;
 
 impl Visitor<'_> for Single {
@@ -467,7 +468,7 @@ impl Visitor<'_> for Number {
     }
 }
 
-/// A vector: an array of numbers, of no more components than any collection has.
+/// A vector: an array of numbers, with at most as many components as a collection may have.
 ///
 /// ```
 /// use vectrove::json::Vector;
@@ -528,7 +529,7 @@ impl Keys {
         Keys(BTreeSet::new())
     }
 
-    /// Refuses a key that was there before.
+    /// Refuses a repeated key.
     pub(super) fn admit<E: serde::de::Error>(&mut self, key: &str) -> Result<(), E> {
         if self.0.insert(key.to_owned()) { Ok(()) } else { Err(twice(key)) }
     }

@@ -1,6 +1,6 @@
-//! Rows: documents as lines of a file, metadata beside the id.
+//! Rows: documents as lines of a file, with metadata beside the id.
 //!
-//! What is written reads back the same to the last bit, vectors included.
+//! A written row reads back equal to the last bit, vectors included.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,8 +31,9 @@ const NESTED: &str = "metadata";
 /// | `text` | the text; null for none |
 /// | any other | a field of the metadata |
 ///
-/// A row whose only other field is `metadata`, an object, is *nested*: that object is the whole metadata. Written rows
-/// are nested where a metadata key is one of `id`, `vector`, `text` and `metadata`, and flat otherwise.
+/// A row whose only other field is `metadata`, an object, is *nested*: this object is the whole
+/// metadata. Written rows are nested if a metadata key is `id`, `vector`, `text` or `metadata`, and
+/// flat otherwise.
 ///
 /// ```
 /// use vectrove::json::Row;
@@ -56,15 +57,17 @@ pub struct Row {
 }
 
 impl Row {
-    /// Reads a line, whose id is in a field of this name.
+    /// Reads a line whose id is in the field `id_field`.
     ///
     /// # Errors
-    /// `InvalidJson` with the path to what is refused; `LimitExceeded` for metadata that is too large.
+    /// `InvalidJson` with the path of the refused value; `LimitExceeded` for metadata that is too
+    /// large.
     pub fn read(line: &[u8], id_field: &str) -> Result<Self> {
         Row::try_read(line, id_field).map_err(|(error, _)| error)
     }
 
-    /// The same, and whether the row as a whole is refused: its name could be that of a field, too.
+    /// As [`Row::read`], with whether the row as a whole was refused. Its path in the error, `row`,
+    /// could also be a field's.
     #[doc(hidden)]
     pub fn try_read(line: &[u8], id_field: &str) -> StdResult<Self, (Error, bool)> {
         let (trace, mut json) = (Trace::default(), serde_json::Deserializer::from_slice(line));
@@ -77,7 +80,7 @@ impl Row {
         })
     }
 
-    /// The document, with this vector.
+    /// The document of this row, with the given vector.
     pub fn into_document(self, vector: Vec<f32>) -> Document {
         let mut document = Document::new(vector).metadata(Value::Object(self.metadata));
         (document.id, document.text) = (self.id, self.text);
@@ -95,7 +98,8 @@ impl Row {
 }
 
 impl From<StoredDocument> for Row {
-    /// The row to write; version and times are left out, and so is a vector that was not asked for.
+    /// The row of a stored document, without version and times. An empty vector, which the call did
+    /// not ask for, is left out.
     fn from(stored: StoredDocument) -> Self {
         let metadata = match stored.metadata {
             Value::Object(metadata) => metadata,
@@ -136,7 +140,7 @@ impl Expected<'_> {
             "vector" => row.vector = Some(self.value::<_, Vector>(fields)?.0),
             "text" => row.text = self.value(fields)?,
             key => {
-                // The object around a nested row's metadata is none of it.
+                // The key of a nested row's metadata is not part of the metadata.
                 self.budget.spend(if key == NESTED { 0 } else { key.len() }, self.trace)?;
                 let value = fields.next_value_seed(Nested::new(self.trace, self.budget))?;
                 row.metadata.insert(key.to_owned(), value);

@@ -1,4 +1,4 @@
-//! Scrolls: which documents, in which order, and where to go on.
+//! Scrolls: a filter, an order, and a cursor.
 
 use std::result::Result as StdResult;
 
@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::filter::Filter;
 use crate::paging::Cursor;
 
-/// A scroll as JSON has it. All keys may be absent.
+/// A scroll as JSON. Each key may be absent.
 ///
 /// ```
 /// # let folder = tempfile::tempdir()?;
@@ -35,17 +35,17 @@ use crate::paging::Cursor;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ScrollRequest {
-    /// Which documents. Default: all.
+    /// The documents to return. Default: all.
     pub filter: Filter,
     /// Most documents on the page. Default: 100.
     pub limit: usize,
     /// Whether documents carry their vectors. Default: false.
     pub with_vector: bool,
-    /// The metadata field in whose order they come. Default: none, in the order of ids.
+    /// The metadata field whose values order the documents. Default: none, which orders by id.
     pub order_by: Option<String>,
-    /// Whether the greatest comes first. Default: false.
+    /// Whether the greatest value comes first. Default: false.
     pub descending: bool,
-    /// Where to go on. Default: at the beginning.
+    /// The cursor of the page before. Default: none, which begins at the first document.
     pub after: Option<Cursor>,
 }
 
@@ -57,7 +57,7 @@ impl Default for ScrollRequest {
 }
 
 impl ScrollRequest {
-    /// The scroll in a namespace, to which what ends it early can be added.
+    /// The scroll in a namespace; a deadline or a cancel flag can be added to it.
     pub fn scroll(self, namespace: &Namespace) -> Scroll {
         let ScrollRequest { filter, limit, with_vector, order_by, descending, after } = self;
         let mut scroll = namespace.scroll().filter(filter).limit(limit).with_vector(with_vector).after(after);
@@ -126,7 +126,7 @@ impl Fields for ScrollFields {
 }
 
 impl Serialize for ScrollRequest {
-    /// What has its default is left out.
+    /// Leaves out parameters with their default.
     fn serialize<S: Serializer>(&self, serializer: S) -> StdResult<S::Ok, S::Error> {
         let ScrollRequest { filter, limit, with_vector, order_by, descending, after } = self;
         let mut map = serializer.serialize_map(None)?;

@@ -1,4 +1,4 @@
-//! Searches: what to search for and how, in one object.
+//! Searches: a query and its parameters, in one object.
 
 use std::fmt;
 use std::result::Result as StdResult;
@@ -20,24 +20,24 @@ use crate::paging::SearchCursor;
 use crate::params::SearchParams;
 use crate::route::Way;
 
-/// The ways that a search can be told to go.
+/// The ways that a request may choose.
 const WAYS: [(&str, Way); 3] = [("exact", Way::Exact), ("graph", Way::Graph), ("codes", Way::Codes)];
 
-/// A search as JSON has it: a query and parameters.
+/// A search as JSON: a query and parameters.
 ///
 /// | key | meaning |
 /// |---|---|
-/// | `vector` | the vector to be near to |
-/// | `like` | the id of a document to be like |
+/// | `vector` | a query vector |
+/// | `like` | the id of a document, whose vector is the query |
 /// | `recommend` | `{"positive": […], "negative": […]}`, each an array of ids and vectors ([`Query::recommend`]) |
-/// | `text` | words ([`Query::text`]), alone or with one of the above |
+/// | `text` | words ([`Query::text`]), alone or with one of the keys above |
 /// | `limit`, `offset`, `filter`, `min_score`, `max_distance`, `ef`, `oversampling`, `explain`, … | the fields of [`SearchParams`] |
 /// | `exact`, `way` | `true`; or `"exact"`, `"graph"` or `"codes"` |
 /// | `mmr` | `{"lambda": 0.5, "candidates": 50}` |
 /// | `group_by` | `{"field": …, "per_group": 1}` |
 /// | `boosts` | an array of `{"decay": {"field": …, "half_life_ms": …, "origin": time}}`, `{"number": {"field": …, "log": true}}` and `{"when": filter}`, each with a `"weight"` |
 /// | `fusion` | `{"by": "ranks", "k": 5, "vector_weight": 1, "text_weight": 1, "candidates": 64}`, or by `"scores"` |
-/// | `pages` | `true` to be told where the next page begins |
+/// | `pages` | `true` for an answer with the cursor of the next page |
 /// | `after` | the cursor of the page before |
 ///
 /// ```
@@ -58,13 +58,13 @@ const WAYS: [(&str, Way); 3] = [("exact", Way::Exact), ("graph", Way::Graph), ("
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SearchRequest {
-    /// What to search for.
+    /// The query.
     pub query: Query,
-    /// How.
+    /// The parameters.
     pub params: SearchParams,
-    /// Whether the answer comes in pages. Default: no, unless `after` says where one begins.
+    /// Whether the answer holds the cursor of the next page. Default: no, unless `after` is given.
     pub pages: bool,
-    /// Where the page begins. Default: with the first hit.
+    /// The cursor of the page before. Default: none, which begins at the first hit.
     pub after: Option<SearchCursor>,
 }
 
@@ -74,7 +74,7 @@ impl SearchRequest {
         SearchRequest { query: query.into(), params: SearchParams::default(), pages: false, after: None }
     }
 
-    /// The search in a namespace, to which what ends it early can be added.
+    /// The search in a namespace; a deadline or a cancel flag can be added to it.
     pub fn search(self, namespace: &Namespace) -> Search {
         let SearchRequest { query, params, pages, after } = self;
         let search = namespace.search(query).params(params);
@@ -201,7 +201,7 @@ impl Fields for SearchFields {
     }
 }
 
-/// Sets what is not null.
+/// Sets a parameter, unless the value is null.
 fn set<T>(param: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *param = value;
@@ -210,7 +210,7 @@ fn set<T>(param: &mut T, value: Option<T>) {
 
 const EXAMPLES: &str = "examples of the query";
 
-/// What hits are to be like, and what not.
+/// Positive and negative examples of the query.
 #[derive(Default)]
 struct Examples {
     positive: Vec<Example>,
@@ -278,7 +278,7 @@ impl Serialize for Example {
 }
 
 impl Serialize for SearchRequest {
-    /// Parameters that have their default are left out.
+    /// Leaves out parameters with their default.
     fn serialize<S: Serializer>(&self, serializer: S) -> StdResult<S::Ok, S::Error> {
         let SearchRequest { query, params, pages, after } = self;
         let mut map = serializer.serialize_map(None)?;
@@ -337,7 +337,7 @@ fn write_params<M: SerializeMap>(params: &SearchParams, map: &mut M) -> StdResul
     entry(map, "fusion", differing(fusion, &plain.fusion))
 }
 
-/// A number that JSON has; others would be written as null, which is no bound.
+/// A number that JSON can write. Others would be written as null, which means no bound.
 fn finite<'a, E: serde::ser::Error>(key: &str, number: &'a Option<f32>) -> StdResult<Option<&'a f32>, E> {
     match number {
         Some(number) if !number.is_finite() => {

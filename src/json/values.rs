@@ -1,9 +1,10 @@
-//! Values of any shape: metadata and filters.
+//! JSON values of any shape: metadata and filters.
 //!
-//! Writing them fails where searches and the collection would refuse them; no other text is written in their stead.
+//! Owns the limits of reading: no repeated key, no nesting deeper than [`MAX_DEPTH`], no more bytes
+//! than a [`Budget`]. The filter's grammar and the collection's checks judge the meaning.
 //!
-//! Owns how they are read: no key twice, no deeper than [`MAX_DEPTH`], no larger than a [`Budget`]. What they mean is
-//! left to the filter's grammar and the collection's checks.
+//! Writing fails for values that searches and collections refuse; other text is never written in
+//! their place.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -19,14 +20,14 @@ use crate::filter::Filter;
 use crate::limits::{MAX_FILTER_BYTES, MAX_METADATA_BYTES, MAX_METADATA_DEPTH};
 use crate::value::Value;
 
-/// Deepest nesting of what is read, as `serde_json` has it.
+/// Deepest nesting of the input; the same as in `serde_json`.
 const MAX_DEPTH: usize = 127;
 
-/// Bytes that any value counts, beside those of keys and strings: as where metadata is checked.
+/// Bytes counted for each value, beside its keys and strings; the same as in the check of metadata.
 const VALUE_BYTES: usize = 10;
 
-/// How large values may become that belong together. Small text can make large values, so they are counted while they
-/// are read.
+/// A bound, in bytes, for values that belong together. Short text can make large values, so they
+/// are counted while they are read.
 #[derive(Debug)]
 pub(super) struct Budget {
     what: &'static str,
@@ -90,7 +91,7 @@ impl Serialize for WrittenFilter<'_> {
     }
 }
 
-/// Refuses fields of metadata that cannot be stored. However deep they are nested, this goes no deeper.
+/// Refuses metadata fields that cannot be stored. The check does not recurse.
 pub(super) fn check_fields<E: serde::ser::Error>(fields: &BTreeMap<String, Value>) -> Result<(), E> {
     let mut pending: Vec<(&Value, usize)> = fields.values().map(|value| (value, 2)).collect();
     while let Some((value, depth)) = pending.pop() {
@@ -109,7 +110,7 @@ pub(super) fn check_fields<E: serde::ser::Error>(fields: &BTreeMap<String, Value
     Ok(())
 }
 
-/// Reads a value that may have so many levels below it.
+/// Reads a value with at most `levels` levels below it.
 #[derive(Clone, Copy)]
 pub(super) struct Nested<'t> {
     trace: &'t Trace,

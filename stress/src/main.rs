@@ -1,7 +1,7 @@
 //! Mixed work on the index in memory, for a sanitizer to watch: `stress [SECONDS] [SEED]`.
 //!
-//! Threads link, search, kill and sweep at once, and check what they see. The index is compiled from the library's own
-//! files; its unit tests run here too.
+//! Threads link, search, kill and sweep at once, and check what they see. The library's own files
+//! are compiled here, and their unit tests run here too.
 
 #![allow(dead_code, unused_imports, reason = "the library's files are compiled here for a part of what they do")]
 

@@ -1,4 +1,4 @@
-//! What each thread of a job does, and what it checks.
+//! The work of each thread of a job, and its checks.
 
 use std::fmt;
 use std::ops::AddAssign;
@@ -16,9 +16,9 @@ use crate::world::{MOST_SLOTS, State, World};
 const N_LINKERS: usize = 3;
 const N_SEARCHERS: usize = 3;
 const EF: usize = 64;
-/// The keeper sweeps when so many are dead.
+/// Dead slots at which the keeper sweeps.
 const DEAD_PER_SWEEP: usize = MOST_SLOTS as usize / 8;
-/// The share of searches for a linked vector that have to find it.
+/// Least share of searches for a linked vector that find it.
 const LEAST_FOUND: f64 = 0.99;
 
 /// Work on one collection.
@@ -29,7 +29,7 @@ pub(crate) struct Job {
     pub(crate) seed: u64,
 }
 
-/// What was done.
+/// Counts of a job's work.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     n_linked: usize,
@@ -81,7 +81,7 @@ impl Job {
 
 type Work = fn(&World, &mut StdRng) -> Report;
 
-/// Lets the other threads end when one ends, be it by a panic.
+/// Ends the other threads when one ends, by a panic too.
 struct StopsOthers<'w>(&'w World);
 
 impl Drop for StopsOthers<'_> {
@@ -138,7 +138,7 @@ fn search(world: &World, rng: &mut StdRng) -> Report {
     report
 }
 
-/// Kills, and sweeps when there is enough to sweep.
+/// Kills slots, and sweeps once enough are dead.
 fn keep(world: &World, rng: &mut StdRng) -> Report {
     let mut report = Report::default();
     let mut n_dead = 0;
@@ -178,13 +178,14 @@ fn sweep(world: &World) -> Vec<u32> {
         let (ours, theirs) = points.split_at(points.len() / 2);
         let other = scope.spawn(|| bypass(theirs));
         bypass(ours);
-        // By its handle: a sanitizer does not see how a scope waits.
+        // Joined by its handle, as a sanitizer does not see how a scope waits.
         other.join().expect("the other thread says what is wrong");
     });
     world.graph.finish_sweep(sweep, &mut linking)
 }
 
-/// Mends, and proves that the graph is sound and holds what is linked. Nothing may be linked meanwhile.
+/// Mends, and asserts that the graph is sound and holds all linked slots. No slot may be linked
+/// meanwhile.
 fn prove(world: &World) -> usize {
     let mut linking = Linking::default();
     let mut n_mended = 0;
@@ -203,7 +204,8 @@ fn prove(world: &World) -> usize {
 }
 
 impl Report {
-    /// Whether linked vectors were found, no search lost its way, and everything was done at least once.
+    /// Whether linked vectors were found, no search lost its way, and everything was done at least
+    /// once.
     pub(crate) fn is_well(&self) -> bool {
         let n_searches = (self.n_found + self.n_missed).max(1);
         let is_found = self.n_found as f64 >= LEAST_FOUND * n_searches as f64;

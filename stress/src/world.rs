@@ -1,7 +1,8 @@
-//! What the threads of a job share: vectors, their codes and graph, and what became of each slot.
+//! The state that the threads of a job share: vectors, their codes and graph, and the state of each
+//! slot.
 //!
-//! A slot is free, then given to a vector, then linked; it may die, and is free again once it is swept and no search
-//! that began before is still going.
+//! A slot is free, then given to a vector, then linked. It may die. It is free again once it is
+//! swept and no search that began before is still running.
 #![expect(unsafe_code, reason = "vectors and codes are written in place, where nobody can be reading")]
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
@@ -15,7 +16,7 @@ use crate::graph::{Graph, Shape, Space, View};
 use crate::id::NamespaceId;
 use crate::quant::{Book, CodeQuery, Codes, Grain};
 
-/// Slots that are given out before those that died are used again.
+/// Slots that are given out before dead ones are reused.
 pub(crate) const MOST_SLOTS: u32 = 3_000;
 const SHAPE: Shape = Shape { m: 16, ef_construction: 60 };
 
@@ -38,9 +39,9 @@ pub(crate) struct World {
     free: Mutex<Vec<u32>>,
     metric: Metric,
     centres: Vec<Vec<f32>>,
-    /// Held by who links; by the keeper for as long as nothing may be linked.
+    /// Held by threads that link, and by the keeper while no slot may be linked.
     pub(crate) linking: RwLock<()>,
-    /// Held by who searches; by the keeper to wait for searches that began before.
+    /// Held by threads that search, and by the keeper to wait for earlier searches.
     pub(crate) searching: RwLock<()>,
     pub(crate) stopped: AtomicBool,
 }
@@ -87,7 +88,8 @@ impl World {
         let slot = {
             let mut free = self.free.lock();
             let fresh = self.n_slots();
-            // Rather one that is used again, but not always: room grows while all others are at work.
+            // A slot is mostly reused, but not always, so that the arrays grow while other threads
+            // work.
             if fresh < MOST_SLOTS && (free.is_empty() || rng.random_bool(0.5)) {
                 self.reserve(fresh as usize + 1);
                 self.n_slots.store(fresh + 1, Ordering::Release);
@@ -97,7 +99,7 @@ impl World {
             }
         };
         let vector = self.invent(rng);
-        // SAFETY: the slot is free, and only we were given it: nobody has a way to it.
+        // SAFETY: the slot is free, and only we were given it: no other thread has a way to it.
         unsafe {
             self.vectors.write(slot, &vector);
             self.codes.put(slot, &self.codes.encode(&vector, NamespaceId::default()));
@@ -140,9 +142,10 @@ impl World {
         self.free.lock().extend(gone);
     }
 
-    /// The vector of a slot that is given to one; whoever asks searches or links.
+    /// The vector of a slot that has one; the caller searches or links.
     pub(crate) fn vector(&self, slot: u32) -> &[f32] {
-        // SAFETY: such a slot is not written before it is free again, and it is not as long as anyone searches.
+        // SAFETY: such a slot is not written before it is free again, which it is not while a
+        // search that could reach it runs.
         unsafe { self.vectors.row(slot) }
     }
 

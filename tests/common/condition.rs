@@ -1,7 +1,6 @@
-//! What a filter means, said a second time: plainly, recursively, over JSON.
+//! The meaning of a filter, a second time: plain, recursive, over JSON.
 //!
-//! Strings that are times must come from [`TIMES`]: to tell what instant a spelling names is not this module's
-//! business.
+//! Strings that are times must come from [`TIMES`], as this module does not parse times.
 
 use std::cmp::Ordering;
 
@@ -28,7 +27,7 @@ pub(crate) fn matches(filter: &Json, metadata: &Json) -> bool {
     })
 }
 
-/// Whether the values that a path led to are what they must be.
+/// Whether the values at a path satisfy a condition.
 fn holds(condition: &Json, found: &[&Json]) -> bool {
     match condition {
         Json::Object(operators) => operators.iter().all(|(name, operand)| operator(name, operand, found)),
@@ -64,8 +63,8 @@ fn operator(name: &str, operand: &Json, found: &[&Json]) -> bool {
     }
 }
 
-/// The values a path leads to: a key that is the whole path first, otherwise through objects, and through arrays into
-/// the objects they hold.
+/// The values at a path. A key equal to the whole path comes first; otherwise the path goes through
+/// objects, and through arrays into the objects they hold.
 fn reach<'a>(value: &'a Json, path: &str) -> Vec<&'a Json> {
     if let Some(found) = value.get(path) {
         return vec![found];
@@ -103,7 +102,7 @@ fn same(a: &Json, b: &Json) -> bool {
     }
 }
 
-/// How numbers or strings compare; nothing else has an order.
+/// The order of two numbers or two strings; other values have none.
 fn order(a: &Json, b: &Json) -> Option<Ordering> {
     match (a, b) {
         (Json::Number(_), Json::Number(_)) => Some(match (whole(a), whole(b)) {
@@ -118,7 +117,7 @@ fn order(a: &Json, b: &Json) -> Option<Ordering> {
     }
 }
 
-/// A number that is whole, exactly.
+/// The exact value of a whole number.
 fn whole(number: &Json) -> Option<i128> {
     let float = || number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 1e30);
     (number.as_i64().map(i128::from)).or(number.as_u64().map(i128::from)).or(float().map(|float| float as i128))

@@ -11,14 +11,15 @@ pub(crate) struct Rows {
     pub(crate) metadata: Vec<Json>,
 }
 
-/// Rows to be stored, rows to search with, and for each of these the nearest stored ones by cosine, best first.
+/// Rows to store, rows to search with, and for each of these the nearest stored ones by cosine,
+/// best first.
 pub(crate) struct DataSet {
     pub(crate) base: Rows,
     pub(crate) query: Rows,
     pub(crate) truth: Vec<Vec<u32>>,
 }
 
-/// The data set; `None`, said aloud, where the environment does not name it.
+/// The data set; `None`, with a message, where the environment does not name it.
 pub(crate) fn load(test: &str) -> Option<DataSet> {
     let Some(folder) = std::env::var_os("VECTROVE_DATA").map(PathBuf::from) else {
         eprintln!("SKIPPED {test}: set VECTROVE_DATA to the folder with the full data set");

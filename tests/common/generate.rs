@@ -1,4 +1,5 @@
-//! Random ids, vectors, metadata and filters. All come from small sets, so that they meet.
+//! Random ids, vectors, metadata and filters. All come from small sets, so that equal ones are
+//! frequent.
 
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -12,7 +13,7 @@ pub(crate) fn pick<'a, T>(random: &mut StdRng, from: &'a [T]) -> &'a T {
     &from[random.random_range(0..from.len())]
 }
 
-/// Whether something happens that does so in one of `n` cases.
+/// True in one of `n` cases.
 pub(crate) fn one_in(random: &mut StdRng, n: u32) -> bool {
     random.random_range(0..n) == 0
 }
@@ -33,7 +34,8 @@ pub(crate) fn id(random: &mut StdRng) -> DocId {
     }
 }
 
-/// A vector that every metric takes. Half of them lie on a coarse grid, so that distances are equal often.
+/// A vector that every metric takes. Half of them lie on a coarse grid, so that distances are equal
+/// often.
 pub(crate) fn vector(random: &mut StdRng, dimension: usize) -> Vec<f32> {
     let coarse = random.random::<bool>();
     let component = |random: &mut StdRng| match coarse {
@@ -96,7 +98,7 @@ fn ordered(random: &mut StdRng) -> Json {
     }
 }
 
-/// A filter that the grammar allows, at most so many levels deep.
+/// A filter that the grammar allows, at most `levels` levels deep.
 pub(crate) fn filter(random: &mut StdRng, levels: usize) -> Json {
     let n_below = random.random_range(0..4);
     let mut below = |n: usize| -> Json { (0..n).map(|_| filter(random, levels - 1)).collect() };

@@ -1,4 +1,5 @@
-//! What several tests need: folders, seeds, ways to name an error, the data set, generators, and the twin.
+//! Tools of several tests: folders, seeds, labels of errors, the data set, generators, and the
+//! twin.
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -13,18 +14,18 @@ use rand::{SeedableRng, rngs::StdRng};
 use tempfile::TempDir;
 use vectrove::{Database, Durability, Error, Options, StoredDocument};
 
-/// A folder that goes with the test, in memory where the system has such a place.
+/// A folder that is removed with the test, in memory where the system has such a place.
 pub(crate) fn folder() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { TempDir::new_in(memory).unwrap() } else { disk_folder() }
 }
 
-/// A folder that goes with the test, on a disk.
+/// A folder that is removed with the test, on a disk.
 pub(crate) fn disk_folder() -> TempDir {
     TempDir::new().unwrap()
 }
 
-/// Options for tests that do not ask how durable a write is.
+/// Options for tests that do not depend on durability.
 pub(crate) fn quick() -> Options {
     Options::new().durability(Durability::Wal).memory_bytes(16 << 20)
 }
@@ -53,7 +54,8 @@ pub(crate) fn random(seed: u64) -> StdRng {
     StdRng::seed_from_u64(seed)
 }
 
-/// An error as tests name it: its variant, with the position where it lies inside a batch: `2 DocumentExists`.
+/// The label of an error: its variant, after its position if it is in a batch, such as `2
+/// DocumentExists`.
 pub(crate) fn label(error: &Error) -> String {
     match error {
         Error::InBatch { index, source, .. } | Error::InQuery { index, source, .. } => {
@@ -72,7 +74,7 @@ pub(crate) fn check_error<T: std::fmt::Debug>(outcome: Result<T, Error>, expecte
     }
 }
 
-/// Everything a database holds, in order: collection, namespace, document.
+/// The content of a database, in order: collection, namespace, document.
 pub(crate) fn content(db: &Database) -> Vec<(String, String, StoredDocument)> {
     let mut all = Vec::new();
     for name in db.collections().unwrap() {
@@ -94,14 +96,14 @@ pub(crate) fn bits(vector: &[f32]) -> Vec<u32> {
     vector.iter().map(|component| component.to_bits()).collect()
 }
 
-/// Copies a folder as it is, whatever is written there meanwhile.
+/// Copies a folder as it is, during writes too.
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
         let target = to.join(entry.file_name().unwrap());
         match entry.is_dir() {
             true => copy_folder(&entry, &target),
-            // One that RocksDB deleted meanwhile is in no later state.
+            // A file that RocksDB has deleted meanwhile belongs to no later state.
             false => _ = std::fs::copy(&entry, target),
         }
     }

@@ -1,6 +1,7 @@
-//! The twin: a database made of `BTreeMap`s, slow and obvious. It says what every call must return.
+//! The twin: a database made of `BTreeMap`s, slow and obvious, which gives the right answer of each
+//! call.
 //!
-//! It knows documents, commits and errors, not files. An error is its [`label`](super::label).
+//! It has documents, commits and errors, but no files. An error is its [`label`](super::label).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,7 +82,7 @@ pub(crate) enum Expectation {
     Version(u64),
 }
 
-/// What a commit returns.
+/// The result of a commit.
 #[derive(Debug, PartialEq)]
 pub(crate) struct TwinReceipt {
     pub(crate) commit: u64,
@@ -97,7 +98,7 @@ pub(crate) struct Near {
 }
 
 impl Twin {
-    /// The documents of a namespace; none where nothing was ever put.
+    /// The documents of a namespace; empty for one that never had any.
     pub(crate) fn documents(&self, collection: &str, namespace: &str) -> Documents {
         self.collections[collection].namespaces.get(namespace).cloned().unwrap_or_default()
     }
@@ -108,7 +109,8 @@ impl Twin {
         inhabited.map(|(name, _)| name.clone()).filter(|name| !name.is_empty()).collect()
     }
 
-    /// Commits writes, all or none. `ids` are those of the writes in order, generated ones included.
+    /// Commits writes, all or none. `ids` are those of the writes in order, generated ones
+    /// included.
     pub(crate) fn commit(
         &mut self,
         writes: &[Write],
@@ -145,7 +147,7 @@ impl Twin {
         Ok(TwinReceipt { commit: self.commit, n_changed, repeated: false })
     }
 
-    /// Applies one write; says whether it did anything.
+    /// Applies one write; returns whether it changed anything.
     fn apply(&mut self, write: &Write, id: &DocId) -> Result<bool, String> {
         let version = self.commit + 1;
         let collection = self.collections.get_mut(&write.collection).unwrap();
@@ -197,7 +199,7 @@ impl Write {
         }
     }
 
-    /// What is refused whatever is stored.
+    /// Refuses a write that is wrong for each state of the database.
     fn check(&self, config: &CollectionConfig) -> Result<(), String> {
         if let Some(DocId::Str(text)) = self.id()
             && !(1..=512).contains(&text.len())
@@ -221,7 +223,7 @@ impl Write {
     }
 }
 
-/// What is refused of a vector, to be stored or to be searched for.
+/// Refuses a vector that can be neither stored nor searched for.
 pub(crate) fn check_vector(config: &CollectionConfig, vector: &[f32]) -> Result<(), String> {
     let is_zero = vector.iter().all(|&component| component == 0.0);
     if vector.len() != config.dimension {

@@ -76,7 +76,8 @@ pub(super) fn chunks(dice: &mut Dice) -> World {
     World::in_order(row, |dice, place| near(&widened(&place.rows[dice.below(place.n_rows)]), 0.05, dice))
 }
 
-/// Three of five rows are nearly equal to one of the first 20. Queries are of the same clusters, turned.
+/// Three of five rows are nearly equal to one of the first 20. Queries are of the same clusters,
+/// turned.
 pub(super) fn near_duplicates(dice: &mut Dice) -> World {
     let clusters = Clusters::new(dice, 384, 200, 0.7, 32);
     let turned = clusters.turned(dice);

@@ -57,7 +57,8 @@ impl Dice {
         (1.0 - self.0.random::<f64>()).powf(-1.0 / shape) - 1.0
     }
 
-    /// Poisson, for a small mean: uniforms are multiplied until they are below `exp(-mean)` (Knuth).
+    /// Poisson, for a small mean: uniforms are multiplied until they are below `exp(-mean)`
+    /// (Knuth).
     pub(crate) fn poisson(&mut self, mean: f64) -> u32 {
         let (least, mut product, mut n) = ((-mean).exp(), self.0.random::<f64>(), 0);
         while product > least {
@@ -67,7 +68,8 @@ impl Dice {
         n
     }
 
-    /// Gamma of scale 1 (Marsaglia and Tsang 2000). A shape below 1 is drawn through the shape one greater.
+    /// Gamma of scale 1 (Marsaglia and Tsang 2000). A shape below 1 is drawn through the shape one
+    /// greater.
     fn gamma(&mut self, shape: f64) -> f64 {
         if shape < 1.0 {
             let root = (1.0 - self.0.random::<f64>()).powf(1.0 / shape);

@@ -11,7 +11,7 @@ pub(super) fn lognormal(_: &mut Dice) -> World {
     World::apart(row, |dice| dice.normals(128))
 }
 
-/// What many like is long, and lies in one direction; users lie about the same direction.
+/// Popular items are long and lie in one direction; users lie near the same direction.
 pub(super) fn recommender(dice: &mut Dice) -> World {
     let (items, users) = (LowRank::new(dice, 64, 12), LowRank::new(dice, 64, 12));
     let popular = [0.125; 64];
@@ -32,7 +32,7 @@ pub(super) fn relu(dice: &mut Dice) -> World {
     World::apart(row, move |dice| positive(queries.draw(dice)))
 }
 
-/// The last component of a row is what it is rated whoever asks, and that of a query is always the same.
+/// The last component of a row is its rating for all users; that of a query is constant.
 pub(super) fn bias(dice: &mut Dice) -> World {
     let (rows, queries) = (LowRank::new(dice, 31, 8), LowRank::new(dice, 31, 8));
     let row = move |dice: &mut Dice| {

@@ -1,7 +1,7 @@
 //! The recall of hnswlib on the same rows, from a stored table, and the recall asked of us.
 
-/// Recall may be this much below hnswlib's. From build to build hnswlib's own varies by less than .002, except on
-/// `wildnorms` (.008) and `mips_bias` (.02).
+/// Recall may be this much below hnswlib's. From build to build hnswlib's own varies by less than
+/// .002, except on `wildnorms` (.008) and `mips_bias` (.02).
 pub(crate) const TOLERANCE: f64 = 0.005;
 
 /// Recall that is asked on `mips_bias`, where hnswlib finds little more than half.

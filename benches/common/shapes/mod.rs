@@ -1,7 +1,8 @@
-//! Data sets that people store and that codes or graphs find awkward. Each is drawn from its name and a seed.
+//! Data sets that people store and that codes or graphs find awkward. Each is drawn from its name
+//! and a seed.
 //!
-//! `sets` lists them; `euclidean`, `cosine` and `dot` draw them. `stored` puts a set into a collection, `truth`
-//! computes the nearest rows, and `hnswlib` holds the recall of hnswlib.
+//! `sets` lists them; `euclidean`, `cosine` and `dot` draw them. `stored` puts a set into a
+//! collection, `truth` computes the nearest rows, and `hnswlib` holds the recall of hnswlib.
 
 #![allow(dead_code, unused_imports, reason = "tests and benchmarks each use a part")]
 

@@ -11,7 +11,8 @@ use super::Data;
 /// Queries that share one pass through the rows.
 const BLOCK: usize = 32;
 
-/// The distance of the tenth nearest row from each query. A row no farther counts as one of the nearest, so ties count.
+/// The distance of the tenth nearest row from each query. A row no farther counts as one of the
+/// nearest, so ties count.
 pub(crate) struct Truth<'a> {
     metric: Metric,
     data: &'a Data,
@@ -35,7 +36,8 @@ impl<'a> Truth<'a> {
         Truth { metric, data, limits }
     }
 
-    /// How many of the rows that were found for a query are among the nearest. A row found twice counts once.
+    /// How many of the rows that were found for a query are among the nearest. A row found twice
+    /// counts once.
     pub(crate) fn n_right(&self, query: usize, found: impl IntoIterator<Item = usize>) -> usize {
         let (limit, query) = (self.limits[query], scaled(self.metric, &self.data.queries[query]));
         let distance = |row: usize| distance(self.metric, &query, &scaled(self.metric, &self.data.rows[row]));
@@ -43,7 +45,8 @@ impl<'a> Truth<'a> {
         found.into_iter().filter(|&row| distance(row) <= limit).count()
     }
 
-    /// Recall at 10: the share of the nearest that `search` finds, given the numbers of these queries.
+    /// Recall at 10: the share of the nearest that `search` finds, given the numbers of these
+    /// queries.
     pub(crate) fn recall<I: IntoIterator<Item = usize>>(
         &self,
         queries: Range<usize>,

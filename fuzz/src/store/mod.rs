@@ -13,8 +13,8 @@ mod words;
 
 use record::{CatalogEntry, DocumentHeader, DocumentRow, Identity, LogRecord, VectorRow};
 
-/// Reads bytes as every kind of key and record. What is read must be written again as it was, where the record has
-/// one form only.
+/// Reads bytes as each kind of key and record. Where a record has only one form, writing it again
+/// must give the same bytes.
 pub fn read_records(bytes: &[u8]) {
     let _ = (key::read_catalog(bytes), key::read_log(bytes), key::read_vector(bytes), key::read_document(bytes));
     let _ = (key::read_free(bytes), key::read_id(bytes), key::read_namespace(bytes));
@@ -29,7 +29,7 @@ pub fn read_records(bytes: &[u8]) {
         assert_eq!(CatalogEntry::decode(&entry.encode()).ok(), Some(entry));
     }
     let _ = (DocumentHeader::decode(bytes), Identity::decode(bytes));
-    // A fuzzer does not guess checksums: give it one, so that what lies behind is reached.
+    // A fuzzer does not guess checksums, so the bytes get a right one.
     let sealed = [bytes, &crc32c::crc32c(bytes).to_le_bytes()].concat();
     if let Ok(record) = LogRecord::decode(&sealed) {
         assert_eq!(record.encode(), sealed);
@@ -38,7 +38,8 @@ pub fn read_records(bytes: &[u8]) {
     read_graph(&sealed);
 }
 
-/// Reads bytes as rows, deltas and cursors of a graph, with all known, and with some slots forgotten.
+/// Reads bytes as rows, deltas and cursors of a graph, once with all slots known and once with some
+/// forgotten.
 fn read_graph(bytes: &[u8]) {
     let generations = |slot: u32| slot % 3;
     for known in [&(|_: u32, _: u8| true) as graph::Known<'_>, &|slot: u32, tag: u8| (slot ^ u32::from(tag)) % 2 == 0] {
@@ -69,8 +70,9 @@ pub fn read_superblock(bytes: &[u8]) {
     let _ = superblock::newest(bytes);
 }
 
-/// Reads bytes as a row of words and changes to it: a byte that says whether there is a row, then each after a byte with
-/// its length. What becomes of the row must not depend on which changes are merged with each other before.
+/// Reads bytes as a row of words and changes to it: a byte that tells whether there is a row, then
+/// each part after a byte with its length. The result must not depend on which changes are merged
+/// first.
 pub fn merge_words(bytes: &[u8]) {
     let Some((&has_row, mut rest)) = bytes.split_first() else { return };
     let mut pieces = Vec::new();

@@ -1,4 +1,4 @@
-//! Starting workers, following what they say, and killing them.
+//! Starting workers, following their lines, and killing them.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
@@ -17,12 +17,12 @@ use crate::deed::Profile;
 use crate::ledger::{Ledger, Retry};
 use crate::line::Line;
 
-/// How a worker is to be started.
+/// Settings of a worker that is about to start.
 pub(crate) struct Start {
     command: Command,
 }
 
-/// How far a worker has got; read while it runs.
+/// Progress of a worker, read while it runs.
 #[derive(Default)]
 pub(crate) struct Progress {
     ready: AtomicBool,
@@ -67,19 +67,19 @@ impl Start {
         self
     }
 
-    /// Has the worker killed at a named point, after it let so many passes by.
+    /// Has the worker killed at a named point, after `passes` passes of it.
     pub(crate) fn failpoint(mut self, name: &str, passes: u64) -> Self {
         self.command.env("VECTROVE_FAILPOINT", format!("{name}:{passes}"));
         self
     }
 
-    /// Has each pass of a named point take so long.
+    /// Makes each pass of a named point take `millis` milliseconds.
     pub(crate) fn pause(mut self, name: &str, millis: u64) -> Self {
         self.command.env("VECTROVE_PAUSE", format!("{name}:{millis}"));
         self
     }
 
-    /// Has so many of the derived writes of each kind take place and no more, as in `delta=10,save=0`.
+    /// Limits the derived writes of each kind, as in `delta=10,save=0`; further ones do not happen.
     pub(crate) fn freeze(mut self, limits: &str) -> Self {
         self.command.env("VECTROVE_FREEZE", limits);
         self
@@ -108,7 +108,7 @@ pub(crate) fn myself() -> Outcome<Command> {
 fn follow(mut output: impl BufRead, mut ledger: Ledger, progress: &Progress) -> Ledger {
     let mut text = String::new();
     while output.read_line(&mut text).is_ok_and(|n_bytes| n_bytes > 0) {
-        // A last line cut short was never said.
+        // A last line without its end was never reported.
         if let Some(whole) = text.strip_suffix('\n') {
             match Line::parse(whole) {
                 Some(line) => {
@@ -144,12 +144,12 @@ impl Progress {
         self.n_done.load(Ordering::Relaxed)
     }
 
-    /// How many writes failed without its being known whether they took place.
+    /// Number of writes that failed with an unknown outcome.
     pub(crate) fn n_unknown(&self) -> u64 {
         self.n_unknown.load(Ordering::Relaxed)
     }
 
-    /// How many writes were refused or failed for want of a working disk.
+    /// Number of writes that were refused, or failed, because of the disk.
     pub(crate) fn n_failed(&self) -> u64 {
         self.n_failed.load(Ordering::Relaxed)
     }
@@ -160,7 +160,8 @@ impl Worker {
         &self.progress
     }
 
-    /// Waits until something holds of the worker, or it has ended, or the time is over. Returns whether it holds.
+    /// Waits until a condition holds, the worker has ended, or `most` has passed. Returns whether
+    /// the condition holds.
     pub(crate) fn wait_until(&mut self, most: Duration, holds: impl Fn(&Progress) -> bool) -> bool {
         let began = Instant::now();
         while began.elapsed() < most && !holds(&self.progress) && self.child.try_wait().is_ok_and(|end| end.is_none()) {
@@ -169,7 +170,7 @@ impl Worker {
         holds(&self.progress)
     }
 
-    /// Does something while the worker stands still.
+    /// Runs an action while the worker is stopped.
     pub(crate) fn while_stopped<T>(&self, action: impl FnOnce() -> T) -> T {
         let signal = |signal| {
             if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
@@ -192,7 +193,7 @@ impl Worker {
         drop(self.input.take());
     }
 
-    /// Waits for the end and for all that was said before it.
+    /// Waits for the worker's end, and for all its lines.
     pub(crate) fn finish(mut self) -> Outcome<(Ledger, Option<End>)> {
         let status = self.child.wait().map_err(|error| format!("waiting for a worker: {error}"))?;
         let mut ledger = self.reader.join().map_err(|_| "following a worker panicked")?;

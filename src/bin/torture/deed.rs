@@ -1,4 +1,5 @@
-//! What a worker does: drawn from the seed and the stamp alone, so that the parent knows it from the stamp.
+//! Operations of a worker, drawn from the seed and the stamp alone, so that the parent can derive
+//! them from the stamp.
 
 use crate::rng::Rng;
 use crate::world::{BUCKETS, CHURN, CHURN_THREAD, FIXED, NAMESPACES, Spot, Stamp};
@@ -6,11 +7,12 @@ use crate::world::{BUCKETS, CHURN, CHURN_THREAD, FIXED, NAMESPACES, Spot, Stamp}
 /// A mix of operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Profile {
-    /// Everything, from eight threads, on few documents.
+    /// All operations, from eight threads, on few documents.
     Crash,
-    /// Documents of one thread, no collections made or dropped: each commit is known.
+    /// Documents of one thread, without creating or dropping collections, so that each commit is
+    /// known.
     Lay,
-    /// Ever new large documents, until the disk is full.
+    /// New large documents, until the disk is full.
     Fill,
     /// Documents of four threads.
     Power,
@@ -54,7 +56,7 @@ impl Profile {
         }
     }
 
-    /// How many documents of one thread a namespace has.
+    /// Documents that one thread has in a namespace.
     fn n_indexes(self) -> u64 {
         match self {
             Profile::Lay => 24,
@@ -69,7 +71,8 @@ impl Profile {
 pub(crate) enum Deed {
     /// A single write through its own verb.
     Alone(Step),
-    /// Writes through `insert_many`, `upsert_many` or `delete_many`: all of one change, in one namespace.
+    /// Writes through `insert_many`, `upsert_many` or `delete_many`: all of one kind, in one
+    /// namespace.
     Many(Vec<Step>),
     /// Writes through a batch, with an operation id or without.
     Batch {
@@ -108,7 +111,7 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// Whether a document gets another vector by it.
+    /// Whether it gives a document another vector.
     pub(crate) fn puts_vector(self) -> bool {
         matches!(self, Change::Insert | Change::Upsert | Change::Vector | Change::All)
     }
@@ -118,7 +121,7 @@ impl Change {
 pub(crate) enum Expectation {
     MustExist,
     MustNotExist,
-    /// The version that the worker read before, plus so much: 0 should hold, 1 should not.
+    /// The version that the worker read before, plus a number: 0 must hold, 1 must not.
     Version(u64),
 }
 
@@ -134,7 +137,7 @@ impl Deed {
         }
     }
 
-    /// The writes to documents, in order; none for those on collections and for `DeleteWhere`.
+    /// Writes to documents, in order; empty for operations on collections and for `DeleteWhere`.
     pub(crate) fn steps(&self) -> &[Step] {
         match self {
             Deed::Alone(step) => std::slice::from_ref(step),
@@ -155,8 +158,9 @@ impl Deed {
 }
 
 impl Step {
-    /// A document that another thread than the collection's puts into a collection which may be dropped at any moment.
-    /// Whether it stays is not followed; that it is whole, and its batch too, is.
+    /// Whether this writes a document into another thread's collection, which may be dropped at any
+    /// moment. Whether the document stays is not followed. The document and its batch must be
+    /// whole.
     pub(crate) fn is_stray(&self) -> bool {
         CHURN.contains(&self.spot.collection) && self.spot.thread != CHURN_THREAD
     }
@@ -210,7 +214,7 @@ impl Draw {
     fn batch(&mut self) -> Deed {
         let n_steps = if self.rng.chance(4) { 80 } else { self.rng.between(2, 10) };
         let mut steps: Vec<Step> = (0..n_steps).map(|_| self.step()).collect();
-        // Long lists of changes that need a document would hardly ever pass.
+        // Long lists of changes to existing documents would hardly ever succeed.
         for step in &mut steps {
             let may_fail = self.rng.chance(15);
             if !may_fail && !matches!(step.change, Change::Upsert | Change::Delete) {
@@ -236,7 +240,7 @@ impl Draw {
         Deed::Many((0..n_steps).map(|_| step(self)).collect())
     }
 
-    /// A collection made, dropped, or written to together with one that stays.
+    /// Creates or drops a collection, or writes to it together with a permanent one.
     fn churn(&mut self) -> Deed {
         let name = self.rng.pick(&CHURN);
         match self.rng.below(100) {
@@ -252,7 +256,7 @@ impl Draw {
         }
     }
 
-    /// A batch over a document of the thread's own and a stray.
+    /// A batch of one of the thread's own documents and a stray.
     fn stray(&mut self) -> Deed {
         let (own, collection) = (self.spot(), self.rng.pick(&CHURN));
         let stray = Spot { collection, namespace: own.namespace, thread: own.thread, index: self.stamp.n };
@@ -260,7 +264,7 @@ impl Draw {
         Deed::Batch { steps: vec![step(own), step(stray)], has_operation_id: false }
     }
 
-    /// Many documents put, some deleted; those put before get other vectors.
+    /// Puts many documents and deletes some; existing ones get other vectors.
     fn flood(&mut self) -> Deed {
         let (collection, namespace) = self.room();
         match self.rng.below(100) {
@@ -284,7 +288,7 @@ impl Draw {
         }
     }
 
-    /// Documents that no other operation touches.
+    /// Puts documents that no other operation touches.
     fn fill(&mut self) -> Deed {
         let (collection, namespace) = self.room();
         let n_steps = if self.rng.chance(30) { 4 } else { 1 };

@@ -1,5 +1,6 @@
-//! The full-disk campaign: writers fill a small disk. Every write that fails must say so, reads must go on, and when
-//! space is freed writes must come back by themselves, with nothing lost.
+//! The full-disk campaign: writers fill a small disk. Each failed write must report its failure,
+//! and reads must continue. Once space is freed, writes must succeed again without a reopen, with
+//! no loss.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,10 +21,11 @@ use crate::{Outcome, folder, watchdog};
 const DISK_BYTES: u64 = 96 << 20;
 const BALLAST_BYTES: u64 = 28 << 20;
 const MIN_FREE_BYTES: u64 = 16 << 20;
-/// A sync takes so long, as on a disk: in memory it would be over before another thread's write meets the full disk.
+/// Milliseconds of a sync, as on a disk. In memory, a sync would end before another thread's write
+/// meets the full disk.
 const SYNC_MILLIS: u64 = 3;
-/// Writes must be back this long after space was freed: RocksDB looks every five seconds, may meet a full disk once
-/// more while it makes files smaller, and is not alone on the machine.
+/// Longest time from freed space to the first write. RocksDB looks each five seconds, may meet a
+/// full disk once more during a compaction, and shares the machine.
 const MOST_TO_RECOVER: Duration = Duration::from_secs(20);
 
 struct Campaign {
@@ -64,7 +66,8 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
     Ok(report.finish(&summary))
 }
 
-/// Three kinds of rounds in turn: RocksDB meets the full disk, the database stops before, and a kill while it is full.
+/// The three kinds of rounds: RocksDB meets the full disk, the database stops before, or a kill
+/// comes while it is full.
 struct Kind {
     min_free: u64,
     killed: bool,
@@ -102,7 +105,7 @@ impl Campaign {
         disk.unmount()
     }
 
-    /// Lets the disk fill up, stay full for a while, and frees it.
+    /// Fills the disk, keeps it full for a while, and frees it.
     fn fill_and_free(&mut self, mut worker: Worker, ballast: &Path, kind: &Kind) -> Outcome<Ledger> {
         watchdog::step("filling the disk");
         let was_full = worker.wait_until(Duration::from_secs(50), |progress| progress.n_failed() > 0);

@@ -1,4 +1,4 @@
-//! A database's folder as files: copying, fingerprints, what should not be there.
+//! A database's folder as files: copies, fingerprints, and stray files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -34,7 +34,7 @@ pub(crate) fn files(folder: &Path) -> Outcome<Vec<String>> {
     Ok(names)
 }
 
-/// Copies a folder to where nothing is.
+/// Copies a folder to a new path.
 pub(crate) fn copy(from: &Path, to: &Path) -> Outcome<()> {
     wrap(fs::create_dir_all(to.join("data")), "creating", to)?;
     for name in files(from)? {
@@ -54,7 +54,7 @@ pub(crate) fn create(folder: &Path) -> Outcome<()> {
     wrap(fs::create_dir_all(folder), "creating", folder)
 }
 
-/// Fingerprints of all files but the owner's lock, which an open may write its name into.
+/// Fingerprints of all files except the owner's lock, into which an open may write its name.
 pub(crate) fn prints(folder: &Path) -> Outcome<Prints> {
     let mut prints = Prints::new();
     for name in files(folder)?.into_iter().filter(|name| name != "owner") {
@@ -65,7 +65,7 @@ pub(crate) fn prints(folder: &Path) -> Outcome<Prints> {
     Ok(prints)
 }
 
-/// In what two folders differ.
+/// The differences of two folders.
 pub(crate) fn difference(before: &Prints, after: &Prints) -> Option<String> {
     let mut differences = Vec::new();
     for (name, print) in before {
@@ -79,13 +79,14 @@ pub(crate) fn difference(before: &Prints, after: &Prints) -> Option<String> {
     (!differences.is_empty()).then(|| differences.join(", "))
 }
 
-/// What should not be in the folder of an open database; also if it has grown out of all proportion. What is only being
-/// written, as an image is soon after some opens, is given time to be finished.
+/// Files that should not be in the folder of an open database, and files that have grown out of all
+/// proportion. A file that is still being written, such as an image after some opens, is given
+/// time.
 pub(crate) fn strays(folder: &Path) -> Outcome<Vec<String>> {
     const MOST: Duration = Duration::from_secs(2);
     let began = Instant::now();
     loop {
-        // A file may also go while it is being looked at.
+        // Files may also go while the folder is read.
         let strays = strays_now(folder);
         if strays.as_ref().is_ok_and(Vec::is_empty) || began.elapsed() > MOST {
             return strays;

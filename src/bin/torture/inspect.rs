@@ -1,4 +1,4 @@
-//! Reading everything a database holds, and holding its ways of reading against each other.
+//! Reading the whole content of a database, and comparing its ways of reading with each other.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::rng::Rng;
 use crate::walks::is_close;
 use crate::world::{BUCKETS, NAMESPACES};
 
-/// Everything a database holds.
+/// The content of a database.
 pub(crate) struct Found {
     pub(crate) commit: u64,
     pub(crate) collections: BTreeMap<String, CollectionConfig>,
@@ -23,7 +23,7 @@ impl Found {
         self.rooms.values().map(Vec::len).sum()
     }
 
-    /// A number that differs if any collection or document differs.
+    /// A digest of all collections and documents.
     pub(crate) fn digest(&self) -> u64 {
         let names = self.collections.iter().map(|(name, config)| digest_of_collection(name, config));
         let rooms = self.rooms.iter().flat_map(|((collection, namespace), documents)| {
@@ -98,7 +98,8 @@ fn scroll(room: &Namespace) -> Result<Vec<StoredDocument>> {
     }
 }
 
-/// Whether gets, counts and exact searches agree with what scrolling found. Returns what does not.
+/// Compares gets, counts and exact searches with the documents that scrolling found. Returns the
+/// differences.
 pub(crate) fn cross_check(db: &Database, found: &Found, rng: &mut Rng) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     for (name, config) in &found.collections {
@@ -115,7 +116,7 @@ pub(crate) fn cross_check(db: &Database, found: &Found, rng: &mut Rng) -> Result
     Ok(faults)
 }
 
-/// What is to be held against each other of one namespace.
+/// A namespace whose ways of reading are compared.
 pub(crate) struct RoomCheck<'f> {
     pub(crate) room: Namespace,
     pub(crate) config: &'f CollectionConfig,
@@ -133,7 +134,7 @@ impl<'f> RoomCheck<'f> {
         Ok(RoomCheck { room: room(collection, namespace)?, config, documents, commit: found.commit })
     }
 
-    /// A vector to search by.
+    /// A query vector.
     pub(crate) fn query(&self, rng: &mut Rng) -> Vec<f32> {
         (0..self.config.dimension).map(|_| rng.component() + 1.5).collect()
     }
@@ -178,7 +179,8 @@ impl RoomCheck<'_> {
         Ok(())
     }
 
-    /// A search for more than there is returns every document, nearest first, at its right distance.
+    /// A search for more hits than documents must return each document, nearest first, at its right
+    /// distance.
     fn check_search(&self, rng: &mut Rng, faults: &mut Vec<String>) -> Result<()> {
         let query = self.query(rng);
         let hits = self.room.search(&query).limit(self.documents.len() + 7).with_vector(true).run()?;
@@ -209,7 +211,7 @@ impl RoomCheck<'_> {
     }
 }
 
-/// The distance, worked out the obvious way.
+/// The distance, computed in the obvious way.
 pub(crate) fn distance(config: &CollectionConfig, a: &[f32], b: &[f32]) -> f64 {
     let scale = |vector: &[f32]| -> Vec<f64> {
         let norm = vector.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt();

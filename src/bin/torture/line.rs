@@ -1,6 +1,7 @@
-//! What a worker tells its parent: one line before each operation, one after it.
+//! Lines from a worker to its parent: one before each operation, one after it.
 //!
-//! Each line is one `write` to a pipe, short enough to be atomic, so that a killed worker leaves whole lines.
+//! Each line is one `write` to a pipe, short enough to be atomic, so that a killed worker leaves
+//! whole lines.
 
 use vectrove::Outcome;
 
@@ -12,24 +13,24 @@ pub(crate) enum Line {
     Ready { commit: u64 },
     /// An operation is about to be tried. `read` is the version that it will expect.
     Intent { stamp: Stamp, read: u64 },
-    /// It was acknowledged.
+    /// The operation was acknowledged.
     Done { stamp: Stamp, commit: u64, n_changed: usize, repeated: bool },
-    /// It was not. `commit` is the number that the error names, or 0.
+    /// The operation failed. `commit` is the number in the error, or 0.
     Failed { stamp: Stamp, outcome: Outcome, kind: String, commit: u64, message: String },
-    /// How far linking has got in each collection that stays, after this commit.
+    /// Progress of linking in each permanent collection, after this commit.
     Linked { commit: u64, collections: Vec<Linked> },
-    /// The worker itself saw something that may not be.
+    /// The worker itself found a violation.
     Fault(String),
     /// The database was closed in order.
     Closed,
 }
 
-/// How far linking has got in a collection.
+/// Progress of linking in a collection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Linked {
     /// Deltas written since the database was opened.
     pub(crate) n_deltas: u64,
-    /// Documents that wait to be linked; looked at after the deltas.
+    /// Documents that wait to be linked, read after the deltas.
     pub(crate) n_waiting: u64,
 }
 

@@ -1,10 +1,11 @@
 //! Campaigns that try to make the database lose something: `vectrove-torture codes|crash|damage|
 //! disk-full|freeze|history|power`.
 //!
-//! Each campaign but `history` starts this program again as a worker, does something terrible to it or to its files,
-//! and holds what is left against what the worker was told. `history` reads while others write, in this process. All
-//! use nothing but the public interface. Exit status: 0 without violations, 1 with, 2 if the campaign itself could not
-//! go on, 77 if this machine cannot run it.
+//! Each campaign except `history` starts this program again as a worker, and interferes with it or
+//! with its files. It then compares what is left with the worker's acknowledgements. `history`
+//! reads while other threads write, in this process. All use only the public interface. Exit
+//! status: 0 without violations, 1 with violations, 2 if the campaign itself failed, 77 if this
+//! machine cannot run it.
 
 mod args;
 mod child;
@@ -35,7 +36,7 @@ use std::process::ExitCode;
 
 use args::Args;
 
-/// A campaign that cannot go on says why.
+/// The result of a campaign's step; its error is the reason why the campaign cannot continue.
 type Outcome<T> = Result<T, String>;
 
 const USAGE: &str = "usage: vectrove-torture COMMAND [--seed S] [--dir FOLDER]

@@ -1,4 +1,5 @@
-//! File systems of our own: a small one in memory, and one on an image that can be shut down as by a power loss.
+//! File systems for campaigns: a small one in memory, and one on an image that can be shut down as
+//! by a power loss.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,7 +11,7 @@ pub(crate) struct Mount {
     folder: PathBuf,
 }
 
-/// Why this machine cannot mount anything; `None` if it may be able to.
+/// The reason why this machine cannot mount a file system; `None` if it may be able to.
 pub(crate) fn obstacle(tools: &[&str], devices: &[&str]) -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("mounting needs root".to_owned());
@@ -34,7 +35,7 @@ fn run(program: &str, args: &[&str]) -> Outcome<()> {
 }
 
 impl Mount {
-    /// A file system in memory of so many bytes.
+    /// A file system in memory, of `n_bytes` bytes.
     pub(crate) fn in_memory(folder: &Path, n_bytes: u64) -> Outcome<Self> {
         folder::create(folder)?;
         run(
@@ -62,12 +63,13 @@ impl Mount {
         &self.folder
     }
 
-    /// Stops the file system at once; what is not on the disk yet, its journal included, never gets there.
+    /// Shuts the file system down at once. Data that is not on disk yet, its journal included, is
+    /// lost.
     pub(crate) fn lose_power(&self) -> Outcome<()> {
         shut_down(&self.folder).map_err(|error| format!("FS_IOC_SHUTDOWN on {}: {error}", self.folder.display()))
     }
 
-    /// Unmounts, and says if that fails.
+    /// Unmounts, and returns an error if this fails.
     pub(crate) fn unmount(self) -> Outcome<()> {
         let folder = self.folder.clone();
         std::mem::forget(self);
@@ -77,7 +79,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // Also when something still uses it: it goes with the last user.
+        // If the file system is still in use, it is unmounted with its last user.
         if let Err(error) = run("umount", &["-l", &self.folder.to_string_lossy()]) {
             eprintln!("{error}");
         }
@@ -91,6 +93,7 @@ fn shut_down(folder: &Path) -> std::io::Result<()> {
     const FS_IOC_SHUTDOWN: u32 = 0x8004_587d;
     const NO_LOG_FLUSH: u32 = 2;
     let folder = std::fs::File::open(folder)?;
-    // SAFETY: the kernel reads one u32 through the pointer that `Setter` passes, and writes nothing.
+    // SAFETY: the kernel reads one u32 through the pointer that `Setter` passes, and writes
+    // nothing.
     Ok(unsafe { ioctl(folder, Setter::<FS_IOC_SHUTDOWN, u32>::new(NO_LOG_FLUSH)) }?)
 }

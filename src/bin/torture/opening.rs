@@ -1,4 +1,4 @@
-//! How campaigns open databases: with little memory, and with what an opening may choose drawn anew each time.
+//! Opening options of campaigns: little memory, and options drawn for each opening.
 
 use vectrove::{Options, Residency};
 
@@ -7,12 +7,12 @@ use crate::args::Args;
 use crate::child::Start;
 use crate::rng::Rng;
 
-/// What an opening may choose and another may choose otherwise.
+/// The options in which openings may differ.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Opening {
     /// Where exact vectors are; `None` leaves it to each collection.
     residency: Option<Residency>,
-    /// Whether the graph is written down.
+    /// Whether the graph is written to disk.
     persists: bool,
 }
 
@@ -25,7 +25,7 @@ impl Opening {
         Opening { residency: rng.chance(60).then_some(drawn), persists: rng.chance(93) }
     }
 
-    /// The same, but the graph is written down.
+    /// As `self`, with the graph written to disk.
     pub(crate) fn persisting(self) -> Self {
         Opening { persists: true, ..self }
     }
@@ -38,7 +38,7 @@ impl Opening {
         }
     }
 
-    /// Has a worker open the database so.
+    /// Passes the options on to a worker.
     pub(crate) fn tell(self, start: Start) -> Start {
         let start = if self.persists { start } else { start.set("forgets-graph", 1) };
         match RESIDENCIES.iter().find(|(_, residency)| Some(*residency) == self.residency) {
@@ -48,7 +48,7 @@ impl Opening {
     }
 }
 
-/// The options that a worker was told to open with.
+/// The options that a worker was given.
 pub(crate) fn told(args: &Args) -> Outcome<Options> {
     let residency = match args.text("residency") {
         Some(text) => {

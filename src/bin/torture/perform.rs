@@ -1,4 +1,4 @@
-//! Operations, carried out through the public interface.
+//! Operations, performed through the public interface.
 
 use vectrove::{
     Batch, Collection, Commit, Database, Document, Error, Namespace, Query, Receipt, Result, Update, field,
@@ -10,10 +10,11 @@ use crate::rng::Rng;
 use crate::state::has_text;
 use crate::world::{FIXED, NAMESPACES, Stamp, churn_config};
 
-/// The commit, how many documents changed, and whether it was a repetition. Creating and dropping have no number.
+/// The commit, the number of changed documents, and whether it was a repetition. Creating and
+/// dropping have no commit.
 type Told = (u64, usize, bool);
 
-/// The version that a batch is going to expect; 0 if it expects none, or there is no document.
+/// The version that a batch will expect; 0 if it expects none, or the document does not exist.
 pub(crate) fn read_version(db: &Database, deed: &Deed) -> Result<u64> {
     let Some(spot) = deed.versioned() else { return Ok(0) };
     let stored = room(&db.collection(spot.collection)?, spot.namespace)?.get(spot.id())?;
@@ -42,7 +43,8 @@ pub(crate) fn perform(
             if *has_operation_id {
                 batch.operation_id(stamp.operation_id(seed));
             }
-            // All collections are looked up first, so that one that is missing is refused before anything else.
+            // All collections are looked up first, so that a missing one is refused before any
+            // other fault.
             let places = steps.iter().map(|step| place(db, step)).collect::<Result<Vec<_>>>()?;
             for (step, (collection, namespace)) in steps.iter().zip(&places) {
                 writer.add(&mut batch, step, collection, namespace);
@@ -58,7 +60,7 @@ fn place(db: &Database, step: &Step) -> Result<(Collection, Namespace)> {
     Ok((collection, namespace))
 }
 
-/// What one operation writes.
+/// The target of one operation's writes.
 struct Writer {
     stamp: u64,
     read: u64,
@@ -129,7 +131,7 @@ impl Writer {
     }
 }
 
-/// Reads something, as an application does while it writes.
+/// Reads something, as an application does between writes.
 pub(crate) fn look(db: &Database, rng: &mut Rng, profile: Profile) -> Result<()> {
     let collection = db.collection(rng.pick(&FIXED))?;
     let room = room(&collection, rng.pick(&NAMESPACES))?;
@@ -147,7 +149,7 @@ pub(crate) fn look(db: &Database, rng: &mut Rng, profile: Profile) -> Result<()>
             panic!("a search found {}, which no one deletes, but getting it does not", hit.id);
         }
         match room.search(Query::like(&hit.id)).limit(3).run() {
-            // Someone else may have deleted it meanwhile.
+            // Another thread may have deleted it meanwhile.
             Err(Error::DocumentNotFound { .. }) => {}
             outcome => drop(outcome?),
         }

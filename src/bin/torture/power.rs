@@ -1,5 +1,6 @@
-//! The power campaign: a worker writes to an ext4 of its own, which is shut down under it without writing back. What
-//! was acknowledged as synced must be there; of the rest only the last commits may be missing.
+//! The power campaign: a worker writes to its own ext4 file system, which is shut down without
+//! writing back. Writes acknowledged as synced must be found. Of the others, only the last commits
+//! may be missing.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use crate::rng::{Rng, mix};
 use crate::{Outcome, folder, watchdog};
 
 const IMAGE_BYTES: u64 = 256 << 20;
-/// Without waiting for the disk, what was acknowledged this long ago must be on it all the same.
+/// Age from which an acknowledged write must be on disk, even without a sync.
 const MOST_UNSYNCED: Duration = Duration::from_secs(2);
 
 struct Campaign {
@@ -123,12 +124,13 @@ impl Campaign {
         Ok((ledger, lost_at))
     }
 
-    /// Returns the commit that was found.
+    /// Returns the last commit that was found.
     fn examine(&mut self, db: &Path, ledger: &mut Ledger, (syncs, lost_at): (bool, Instant)) -> vectrove::Result<u64> {
         let opened = Database::open_with(db, Options::new().memory_bytes(8 << 20).min_free_bytes(0))?;
         let found = inspect::read(&opened)?;
-        // A sync that is under way while the file system goes down may return as if it had worked: the journal it waits
-        // for is thrown away under it. With real power nobody would hear of it, so what was heard later does not count.
+        // A sync that is in progress while the file system shuts down may return without an error,
+        // as its journal is discarded. After a real power loss this answer would reach nobody, so
+        // later answers do not count.
         let safe = |at: Instant| if syncs { at < lost_at } else { at + MOST_UNSYNCED < lost_at };
         let must = ledger.history.iter().filter(|entry| safe(entry.at)).map(|entry| entry.commit).max();
         if let Some(must) = must

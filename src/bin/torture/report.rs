@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// What a campaign found wrong.
+/// The violations that a campaign found.
 pub(crate) struct Report {
     campaign: &'static str,
     seed: u64,
@@ -36,7 +36,7 @@ impl Report {
     }
 }
 
-/// Says loudly that a campaign cannot run here.
+/// Reports clearly that a campaign cannot run here.
 pub(crate) fn skipped(campaign: &str, reason: &str) -> ExitCode {
     println!("{campaign}: SKIPPED: {reason}");
     ExitCode::from(77)

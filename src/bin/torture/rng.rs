@@ -1,4 +1,5 @@
-//! Random numbers from a seed: the same on every machine, so that a printed seed repeats a campaign's choices.
+//! Random numbers from a seed: the same on every machine, so that a printed seed repeats a
+//! campaign's choices.
 
 /// A splitmix64 generator.
 #[derive(Debug, Clone)]

@@ -1,4 +1,5 @@
-//! The oracle: what the database must hold, and what each operation must do to it. It never asks the database.
+//! The oracle: the content that the database must have, and the effect of each operation. It never
+//! asks the database.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +9,10 @@ use vectrove::{CollectionConfig, ErrorKind, StoredDocument, Value};
 use crate::deed::{Change, Deed, Expectation, Step};
 use crate::world::{Spot, churn_config};
 
-/// The version of a document put by an operation whose commit number was never seen.
+/// The version of a document whose commit number was never reported.
 pub(crate) const UNSEEN: u64 = u64::MAX;
 
-/// A document, as the stamps of the operations that its parts come from.
+/// A document, as the stamps of the operations that put its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Doc {
     vector: u64,
@@ -21,31 +22,31 @@ pub(crate) struct Doc {
     pub(crate) version: u64,
 }
 
-/// A document spelled out.
+/// The full content of a document.
 pub(crate) struct Content {
     pub(crate) vector: Vec<f32>,
     pub(crate) metadata: Value,
     pub(crate) text: Option<String>,
 }
 
-/// Everything the database holds.
+/// The content of the database.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct State {
     pub(crate) collections: BTreeMap<&'static str, CollectionConfig>,
     pub(crate) docs: BTreeMap<Spot, Doc>,
 }
 
-/// What an operation does to the state. Strays are left out.
+/// The effect of an operation on the state. Strays are left out.
 #[derive(Debug, Default)]
 pub(crate) struct Effect {
     pub(crate) docs: BTreeMap<Spot, Option<Doc>>,
-    /// A collection that comes, or with `None` goes.
+    /// A collection that is created, or, with `None`, dropped.
     pub(crate) collection: Option<(&'static str, Option<CollectionConfig>)>,
     pub(crate) n_changed: usize,
 }
 
 impl Doc {
-    /// The document that an insert or upsert with this stamp puts.
+    /// The document that an insert or upsert with this stamp writes.
     pub(crate) fn put(stamp: u64, version: u64) -> Self {
         Doc { vector: stamp, metadata: stamp, merged: None, text: has_text(stamp).then_some(stamp), version }
     }
@@ -81,7 +82,8 @@ impl Doc {
         }
     }
 
-    /// In what a stored document differs from this one; `None` if in nothing. An unseen version agrees with any.
+    /// The difference between a stored document and this one, if any. An unseen version equals each
+    /// version.
     pub(crate) fn difference(&self, spot: &Spot, text_bytes: u64, stored: &StoredDocument) -> Option<String> {
         let Content { vector, metadata, text } = self.content(spot, stored.vector.len(), text_bytes);
         let mut differences = Vec::new();
@@ -107,8 +109,8 @@ pub(crate) fn has_text(stamp: u64) -> bool {
 }
 
 impl State {
-    /// What an operation must do, or the kind of error it must be refused with. `read` is the version that the worker
-    /// read before a batch that expects one.
+    /// The effect of an operation, or the kind of error that must refuse it. `read` is the version
+    /// that the worker read before a batch that expects one.
     pub(crate) fn plan(&self, deed: &Deed, stamp: u64, read: u64, version: u64) -> Result<Effect, ErrorKind> {
         match deed {
             Deed::Create(name) if self.collections.contains_key(name) => Err(ErrorKind::AlreadyExists),

@@ -1,4 +1,4 @@
-//! Whether walks along the graph find what is there.
+//! Checks of graph searches: whether they find all documents.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,13 +9,15 @@ use crate::inspect::{Found, RoomCheck, distance};
 use crate::rng::Rng;
 use crate::world::NAMESPACES;
 
-/// Documents of a room that have to find themselves.
+/// Documents of a namespace that must find themselves.
 const SAMPLE: usize = 12;
-/// How long walks are given to reach everything: the dead may still be swept, and links that were lost made up for.
+/// Time until graph searches must reach all documents: dead points may still be swept, and lost
+/// links replaced.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl RoomCheck<'_> {
-    /// A walk for more than there is finds every document, nearest first, at its right distance.
+    /// A graph search for more hits than documents must return each document, nearest first, at its
+    /// right distance.
     pub(crate) fn check_walk(&self, rng: &mut Rng, faults: &mut Vec<String>) -> Result<()> {
         let query = self.query(rng);
         let hits = walk(&self.room, &query, self.documents.len() + 7)?;
@@ -38,7 +40,7 @@ impl RoomCheck<'_> {
         Ok(())
     }
 
-    /// What is nearest to a document, itself or better, is what a walk for one hit finds.
+    /// A graph search for one hit must find the nearest document: itself, or one as near.
     pub(crate) fn check_selves(&self, rng: &mut Rng, faults: &mut Vec<String>) -> Result<()> {
         for _ in 0..SAMPLE.min(self.documents.len()) {
             let document = &self.documents[rng.below(self.documents.len() as u64) as usize];
@@ -49,7 +51,7 @@ impl RoomCheck<'_> {
             if !got.is_some_and(|got| is_close(got, nearest)) {
                 let id = &document.id;
                 let text = format!("a walk from {id}: expected the nearest at {nearest}, got {got:?}");
-                // While points around it are given other links, it may for a moment be reached by none.
+                // While points around it get other links, no link may lead to it for a moment.
                 match self.found_after(&document.vector, nearest)? {
                     Some(after) => eprintln!("{text}; found {} ms later", after.as_millis()),
                     None => faults.push(text),
@@ -61,7 +63,7 @@ impl RoomCheck<'_> {
 }
 
 impl RoomCheck<'_> {
-    /// How long it takes until a walk finds what one has not found; `None` if it does not.
+    /// Time until a graph search finds a document that an earlier one missed; `None` if none does.
     fn found_after(&self, query: &[f32], nearest: f64) -> Result<Option<Duration>> {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
@@ -74,7 +76,7 @@ impl RoomCheck<'_> {
     }
 }
 
-/// Walks with the widest beam there is, which passes by every point that can be reached.
+/// Searches with the widest beam, which passes each point that can be reached.
 fn walk(room: &Namespace, query: &[f32], limit: usize) -> Result<Hits> {
     room.search(query).limit(limit).way(Way::Graph).ef(MAX_EF).oversampling(2.0).run()
 }
@@ -83,7 +85,7 @@ pub(crate) fn is_close(got: f32, expected: f64) -> bool {
     (f64::from(got) - expected).abs() <= 1e-4 * expected.abs().max(1.0)
 }
 
-/// Whether walks find what is there. Returns what they do not.
+/// Whether graph searches find all documents. Returns those that they do not find.
 pub(crate) fn check(db: &Database, found: &Found, rng: &mut Rng) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     for (name, config) in &found.collections {
@@ -99,7 +101,8 @@ pub(crate) fn check(db: &Database, found: &Found, rng: &mut Rng) -> Result<Vec<S
     Ok(faults)
 }
 
-/// Waits until all is linked; then walks alone, without comparing one by one what they missed, must find everything.
+/// Waits until all documents are linked. Then graph searches alone, without a scan for what they
+/// missed, must find all.
 pub(crate) fn check_linked(db: &Database, found: &Found, rng: &mut Rng) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     for (name, config) in &found.collections {
@@ -118,8 +121,8 @@ pub(crate) fn check_linked(db: &Database, found: &Found, rng: &mut Rng) -> Resul
     Ok(faults)
 }
 
-/// A small namespace has no links, so that its documents are compared one by one without a walk that was given up
-/// before.
+/// A small namespace has no links. Its documents are compared one by one, without a graph search
+/// that was given up before.
 fn reaches_all(check: &RoomCheck<'_>, namespace: &str, rng: &mut Rng) -> Result<bool> {
     let began = Instant::now();
     loop {
@@ -134,7 +137,7 @@ fn reaches_all(check: &RoomCheck<'_>, namespace: &str, rng: &mut Rng) -> Result<
     }
 }
 
-/// What still waits after everything was to be linked.
+/// Documents that still wait after all should be linked.
 fn waiting(db: &Database, name: &str, collection: &Collection) -> Result<Option<String>> {
     collection.wait_indexed()?;
     let stats = db.stats()?;

@@ -1,4 +1,4 @@
-//! Ends the program when a step takes longer than any step may: a hang is a violation.
+//! Ends the program when a step takes longer than its limit: a hang is a violation.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -23,14 +23,14 @@ pub(crate) fn start() {
     });
 }
 
-/// A step begins, and with it the time it may take.
+/// Begins a step, with its own time limit.
 pub(crate) fn step(what: impl Into<String>) {
     if let Ok(mut step) = STEP.lock() {
         *step = Some((Instant::now(), what.into()));
     }
 }
 
-/// Nothing is waited for any more.
+/// Ends the last step; no limit applies.
 pub(crate) fn rest() {
     if let Ok(mut step) = STEP.lock() {
         *step = None;

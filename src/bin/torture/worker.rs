@@ -1,5 +1,5 @@
-//! The process that is killed: opens the database, writes from several threads, and tells its parent of each operation
-//! before and after.
+//! The worker process, which campaigns kill. It opens the database, writes from several threads,
+//! and reports each operation to its parent before and after.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -21,27 +21,27 @@ use crate::perform::{look, perform, read_version};
 use crate::rng::Rng;
 use crate::world::{FIXED, Stamp, fixed_config};
 
-/// What the worker was told to do.
+/// The settings of the worker.
 struct Orders {
     profile: Profile,
     seed: u64,
     run: u32,
-    /// Operations of each thread; then the database is closed.
+    /// Operations of each thread, after which the database is closed.
     n_operations: u32,
     duration: Option<Duration>,
-    /// Open and wait, without operations.
+    /// Opens and waits, without operations.
     idle: bool,
-    /// Be killed instead of closing.
+    /// Is killed instead of closing.
     ends_killed: bool,
-    /// Pause half way, with everything flushed in between, so that the commit log is trimmed.
+    /// Pauses half way and flushes everything, so that the commit log is trimmed.
     lingers: bool,
-    /// Operations of earlier runs to be tried again, with the version they expect.
+    /// Operations of earlier runs to try again, with the versions they expect.
     retries: Vec<(Stamp, u64)>,
-    /// Where checkpoints go; none are made without.
+    /// Folder of checkpoints; `None` for no checkpoints.
     checkpoints: Option<String>,
 }
 
-/// Where lines go.
+/// The pipe that lines are written to.
 #[derive(Clone)]
 pub(crate) struct Tell(Arc<File>);
 
@@ -51,7 +51,7 @@ impl Tell {
         Ok(Tell(Arc::new(File::from(pipe))))
     }
 
-    /// Writes one line, at once. Without a parent there is nothing left to do.
+    /// Writes one line at once. Without a parent the worker ends.
     pub(crate) fn line(&self, line: &Line) {
         if (&*self.0).write_all(line.encode().as_bytes()).is_err() {
             std::process::exit(0);
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
     let tell = Tell::new()?;
     let folder = args.text("dir").ok_or("expected --dir")?;
     let options = options(args)?;
-    // A panic in any thread is a fault of its own, and must not be taken for a kill.
+    // A panic in any thread is a fault of its own, and must not look like a kill.
     std::panic::set_hook(Box::new(|panic| {
         eprintln!("worker: {panic}");
         std::process::abort();
@@ -144,7 +144,7 @@ fn work(folder: &Path, options: Options, orders: &Orders, tell: &Tell) -> Result
     Ok(())
 }
 
-/// Stops when the parent closes its end of our input, or dies.
+/// Stops the worker when the parent closes the pipe, or dies.
 fn stop_with_parent(stop: Arc<AtomicBool>) {
     std::thread::spawn(move || {
         let mut rest = Vec::new();
@@ -153,7 +153,7 @@ fn stop_with_parent(stop: Arc<AtomicBool>) {
     });
 }
 
-/// Reads all the while; any error is a fault.
+/// Reads until the end; each error is a fault.
 fn keep_reading(db: &Database, tell: &Tell, until: &dyn Fn() -> bool) {
     let mut rng = Rng::new(1);
     while !until() {
@@ -189,7 +189,7 @@ impl Hand<'_> {
             }
             was_refused |= !self.try_deed(Stamp { run, thread: self.thread, n }, None);
             if was_refused {
-                // The disk is full, or was: what has been freed should not be used up at once.
+                // The disk is full, or was. A pause leaves freed space unused for a moment.
                 std::thread::sleep(Duration::from_millis(20));
             }
             self.do_something_else(n, &mut rng);
@@ -202,7 +202,8 @@ impl Hand<'_> {
         }
     }
 
-    /// One operation and its two lines. Returns whether the database took it, or refused it for what it was.
+    /// One operation and its two lines. Returns whether the database accepted it, or refused it for
+    /// its content.
     fn try_deed(&self, stamp: Stamp, known_read: Option<u64>) -> bool {
         let Orders { profile, seed, .. } = *self.orders;
         let deed = Deed::draw(profile, seed, stamp);
@@ -222,7 +223,7 @@ impl Hand<'_> {
         }
     }
 
-    /// Tells now and then how far linking has got. Nobody else writes.
+    /// Reports the progress of linking now and then. Only this thread writes.
     fn tell_linked(&self, rng: &mut Rng) {
         if rng.chance(10) {
             std::thread::sleep(Duration::from_millis(rng.below(30)));
@@ -251,7 +252,8 @@ impl Hand<'_> {
         }
     }
 
-    /// Copies the database if it was said where to; that also writes everything to files.
+    /// Copies the database into the folder of checkpoints, if there is one. This also writes all
+    /// data to files.
     fn checkpoint(&self, n: u32) {
         let Orders { run, ref checkpoints, .. } = *self.orders;
         if let Some(folder) = checkpoints {
@@ -259,7 +261,7 @@ impl Hand<'_> {
         }
     }
 
-    /// Lets the background thread look at the log before and after it was written to files.
+    /// Lets the background thread examine the log before and after its data is written to files.
     fn linger(&self, n: u32) {
         std::thread::sleep(Duration::from_millis(1_200));
         self.checkpoint(n);

@@ -1,7 +1,8 @@
-//! Where documents of a campaign live, and what each would hold: a pure function of place and stamp.
+//! Places of a campaign's documents, and the content of each: a pure function of place and stamp.
 //!
-//! Every spot belongs to one writing thread, so its history is a sequence. What a document holds follows from its spot
-//! and the stamps of the operations that put its parts there, so that any difference shows.
+//! Each spot belongs to one writing thread, so its history is a sequence. The content of a document
+//! follows from its spot and the stamps of the operations that put its parts, so any difference
+//! shows.
 
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
@@ -17,16 +18,16 @@ pub(crate) const CHURN: [&str; 3] = ["churn-a", "churn-b", "churn-c"];
 pub(crate) const NAMESPACES: [&str; 3] = ["", "agent-1", "сессия"];
 /// The thread that creates and drops the churn collections and owns their documents.
 pub(crate) const CHURN_THREAD: u8 = 7;
-/// Documents are spread over so many values of the metadata field `bucket`.
+/// Number of values of the metadata field `bucket`.
 pub(crate) const BUCKETS: u32 = 4;
 
-/// What a fixed collection is.
+/// The configuration of a fixed collection.
 pub(crate) fn fixed_config(name: &str) -> CollectionConfig {
     match FIXED.iter().position(|fixed| *fixed == name) {
         Some(0) => CollectionConfig::new(8),
         Some(1) => CollectionConfig::new(5).metric(Metric::Dot).residency(Residency::Disk),
         Some(2) => CollectionConfig::new(24).metric(Metric::Euclidean).residency(Residency::Mapped),
-        // Walked by exact vectors, which are in a mapped file.
+        // A graph over exact vectors, which are in a mapped file.
         _ => CollectionConfig::new(4)
             .metric(Metric::Manhattan)
             .normalize(true)
@@ -35,7 +36,7 @@ pub(crate) fn fixed_config(name: &str) -> CollectionConfig {
     }
 }
 
-/// What a churn collection is, this time.
+/// The configuration of a churn collection in its life with this stamp.
 pub(crate) fn churn_config(stamp: u64) -> CollectionConfig {
     let mut rng = Rng::of(&[stamp, 1]);
     let config = CollectionConfig::new(rng.between(4, 25) as usize).metric(rng.pick(&Metric::ALL));
@@ -44,18 +45,18 @@ pub(crate) fn churn_config(stamp: u64) -> CollectionConfig {
     let has_codes = config.quantization == Quantization::Sq8 && config.metric != Metric::Manhattan;
     config.residency(match rng.below(4) {
         0 | 1 => Residency::Ram,
-        // Where there are no codes to walk by, vectors must be at hand.
+        // Without codes, the graph needs vectors in memory.
         2 if has_codes => Residency::Disk,
         _ => Residency::Mapped,
     })
 }
 
-/// One of the names above, with the lifetime of the program; `None` for a name that no campaign uses.
+/// One of the names above, as a static string; `None` for a name that no campaign uses.
 pub(crate) fn known(name: &str) -> Option<&'static str> {
     FIXED.iter().chain(&CHURN).chain(&NAMESPACES).copied().find(|known| *known == name)
 }
 
-/// Which operation of which thread in which run of the worker.
+/// The identity of an operation: run of the worker, thread, and number in the thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Stamp {
     pub(crate) run: u32,
@@ -68,7 +69,7 @@ impl Stamp {
         u64::from(self.run) << 40 | u64::from(self.thread) << 32 | u64::from(self.n)
     }
 
-    /// The operation id a batch with this stamp bears, if it bears one.
+    /// The operation id of a batch with this stamp, if the batch has one.
     pub(crate) fn operation_id(self, seed: u64) -> Uuid {
         Uuid::from_u64_pair(mix(&[seed, self.code()]), self.code())
     }
@@ -94,7 +95,7 @@ impl Spot {
         }
     }
 
-    /// The spot that an id found somewhere names; `None` if no campaign writes such an id.
+    /// The spot of an id that was found; `None` if no campaign writes such an id.
     pub(crate) fn of(collection: &'static str, namespace: &'static str, id: &DocId) -> Option<Self> {
         let number = match id {
             DocId::U64(number) => *number,
@@ -122,7 +123,7 @@ impl Spot {
     pub(crate) fn vector(&self, stamp: u64, dimension: usize) -> Vec<f32> {
         let mut rng = Rng::of(&[self.hash(), stamp, 2]);
         let mut vector: Vec<f32> = (0..dimension).map(|_| rng.component()).collect();
-        // Never all zero, which cosine refuses.
+        // Cosine refuses a vector of zeros.
         vector[0] += if vector[0] < 0.0 { -0.5 } else { 0.5 };
         vector
     }
@@ -140,7 +141,7 @@ impl Spot {
         })
     }
 
-    /// A text of up to about so many bytes that does not compress.
+    /// A text of up to about `n_bytes` bytes that does not compress.
     pub(crate) fn text(&self, stamp: u64, n_bytes: u64) -> String {
         const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 ,";
         let mut rng = Rng::of(&[self.hash(), stamp, 4]);

@@ -522,7 +522,7 @@ fn number(range: impl RangeBounds<usize>) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range((bound(range.start_bound()), bound(range.end_bound())))
 }
 
-/// Reads an id as the help says.
+/// Reads an id as the help describes it.
 pub(crate) fn id(text: &str) -> DocId {
     match serde_json::from_str(text) {
         Ok(serde_json::Value::Number(number)) => number.as_u64().map_or_else(|| DocId::from(text), DocId::from),
@@ -531,7 +531,7 @@ pub(crate) fn id(text: &str) -> DocId {
     }
 }
 
-/// The same for arguments that are ids.
+/// As [`id`], for the parser of arguments.
 fn any_id(text: &str) -> Result<DocId, Infallible> {
     Ok(id(text))
 }
@@ -545,7 +545,7 @@ fn language(name: &str) -> Result<Language, String> {
     })
 }
 
-/// Refuses a field that means something else in every row.
+/// Refuses a field name that has another meaning in each row.
 fn id_field(name: &str) -> Result<String, String> {
     match name {
         "vector" | "text" | "metadata" => Err(format!("`{name}` has a meaning of its own in every row")),

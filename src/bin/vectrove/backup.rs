@@ -52,7 +52,7 @@ fn purge(folder: &Path, keep: usize, output: &mut Output) -> Result<(), Failure>
     output.answer(&json!({"left": n_left}), format_args!("{} backups are left", grouped(n_left as u64)))
 }
 
-/// Backups, a line each.
+/// Lists backups, one a line.
 fn table(backups: &[Backup]) -> String {
     if backups.is_empty() {
         return "no backups".to_owned();

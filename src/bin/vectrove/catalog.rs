@@ -14,12 +14,13 @@ use crate::interrupt;
 use crate::lines;
 use crate::output::{Output, grouped};
 
-/// The collection with a name; where there is none, the failure says which there are.
+/// Opens the collection of this name. If there is none, the failure lists the names there are.
 pub(crate) fn open(db: &Database, name: &str) -> Result<Collection, Failure> {
     db.collection(name).map_err(|error| absent(db, error))
 }
 
-/// The collection with a name, created if there is none. One that is there has to be as asked for.
+/// Opens the collection of this name, or creates it. An existing one must have the given dimension
+/// and metric.
 pub(crate) fn open_or_create(
     db: &Database,
     name: &str,
@@ -47,7 +48,7 @@ pub(crate) fn open_or_create(
     }
 }
 
-/// The namespace a verb is about: the default one if none is named.
+/// The namespace that a verb works on; the default one without a name.
 pub(crate) fn namespace(collection: &Collection, name: Option<&str>) -> Result<Namespace, Failure> {
     match name {
         Some(name) => Ok(collection.namespace(name)?),
@@ -168,7 +169,7 @@ pub(crate) fn vacuum(db: &Database, name: Option<&str>, output: &mut Output) -> 
     output.answer(&done, format_args!("{before} of files before, {after} after, of {} {noun}", done.n_collections))
 }
 
-/// Collections with their figures, a line each.
+/// Lists collections with their figures, one a line.
 fn table(collections: &[CollectionStats]) -> String {
     if collections.is_empty() {
         return "no collections".to_owned();
@@ -188,7 +189,7 @@ fn table(collections: &[CollectionStats]) -> String {
     table
 }
 
-/// Bytes in a unit that fits.
+/// A number of bytes in a fitting unit.
 pub(crate) fn bytes(n_bytes: u64) -> String {
     let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match units.into_iter().find(|(unit, _)| n_bytes >= *unit) {

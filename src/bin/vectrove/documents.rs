@@ -60,15 +60,15 @@ pub(crate) fn count(db: &Database, count: args::Count, output: &mut Output) -> R
     output.answer(&json!({"count": n_documents}), n_documents)
 }
 
-/// Documents for programs.
+/// Documents as JSON.
 #[derive(Serialize)]
 struct Documents<'a> {
     documents: &'a [StoredDocument],
-    /// What `--after` takes for the next page; null after the last.
+    /// The argument of `--after` for the next page; null after the last.
     next: Option<Next<'a>>,
 }
 
-/// Where the next page begins: after an id, or in the order of a field where a cursor says.
+/// Place of the next page: an id, or a cursor in the order of a field.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Next<'a> {
@@ -140,7 +140,8 @@ fn target(db: &Database, target: &args::Target) -> Result<Namespace, Failure> {
     catalog::namespace(&catalog::open(db, &target.collection)?, target.namespace.as_deref())
 }
 
-/// The target of a verb with a filter, of which is said what fields no document has.
+/// The namespace of a verb with a filter. Notes on stderr which fields of the filter no document
+/// has.
 fn noted(db: &Database, target: &args::Target, filter: Option<&Filter>) -> Result<Namespace, Failure> {
     let namespace = self::target(db, target)?;
     if let Some(filter) = filter {
@@ -149,8 +150,8 @@ fn noted(db: &Database, target: &args::Target, filter: Option<&Filter>) -> Resul
     Ok(namespace)
 }
 
-/// Visits every document with its vector, until a signal ends it. Nothing changes in between: the database is open in
-/// this process alone.
+/// Visits each document with its vector, until a signal ends the scan. Documents do not change
+/// meanwhile, as only this process has the database open.
 fn each(namespace: &Namespace, mut visit: impl FnMut(StoredDocument) -> Result<(), Failure>) -> Result<(), Failure> {
     let mut after = None;
     loop {
@@ -164,8 +165,8 @@ fn each(namespace: &Namespace, mut visit: impl FnMut(StoredDocument) -> Result<(
     }
 }
 
-/// Writes rows beside the file and puts them in its place once they are all on the disk. What is no file, such as a
-/// pipe, is written as it is.
+/// Writes rows to a file beside `path`, and moves it to `path` once all rows are on disk. A pipe or
+/// another path that is no regular file is written directly.
 fn write_file(namespace: &Namespace, path: &Path) -> Result<u64, Failure> {
     let replaces = !fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
     let written = if replaces { beside(path) } else { path.to_owned() };
@@ -184,7 +185,7 @@ fn write_file(namespace: &Namespace, path: &Path) -> Result<u64, Failure> {
         .and_then(|()| out.get_ref().sync_all().map_err(failed))
         .and_then(|()| fs::rename(&written, path).map_err(failed));
     if kept.is_err() {
-        // The failure itself is what matters; a part that cannot be removed is only in the way.
+        // The failure itself is reported; a partial file that cannot be removed does no harm.
         let _ = fs::remove_file(&written);
     }
     kept.map(|()| n_rows)
@@ -196,12 +197,12 @@ fn beside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// An id as an argument takes it, and as JSON writes it.
+/// An id in the form of an argument and of JSON.
 fn spelled(id: &DocId) -> String {
     serde_json::to_string(id).unwrap_or_else(|_| id.to_string())
 }
 
-/// A document for people.
+/// Prints a document as text.
 fn show(document: &StoredDocument, output: &mut Output) -> Result<(), Failure> {
     let width = output.width.saturating_sub(10).max(10);
     output.line(cut(&spelled(&document.id), output.width))?;

@@ -1,6 +1,6 @@
-//! What a command can end with other than success: a message, a hint, an exit code.
+//! Failures of a command: a message, a hint, an exit code.
 //!
-//! The library's errors are put into the words of the command line here, and nowhere else.
+//! This module alone turns the library's errors into messages of the command line.
 
 use std::io;
 use std::path::Path;
@@ -16,7 +16,7 @@ pub(crate) struct Failure {
     hint: Option<String>,
 }
 
-/// How a failed command ends; the numbers are in the help.
+/// Exit statuses of a failed command; the help lists their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     Failed,
@@ -24,7 +24,7 @@ pub(crate) enum Status {
     Busy,
     Damaged,
     Interrupted,
-    /// Nobody reads stdout any more: no failure of ours.
+    /// The reader of stdout is gone, which is no failure of this program.
     Unread,
 }
 
@@ -33,7 +33,7 @@ impl Failure {
         Failure { status, message: message.into(), hint: None }
     }
 
-    /// A failure whose cause has no name of its own.
+    /// A failure without a status of its own.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Failure::new(Status::Failed, message)
     }
@@ -43,7 +43,7 @@ impl Failure {
         Failure::new(Status::Interrupted, "interrupted")
     }
 
-    /// Says what is to be known where a signal asked for an early end; a hint that is there already stays.
+    /// Adds a hint to an interruption; an earlier hint stays.
     pub(crate) fn hint_if_interrupted(self, hint: &str) -> Self {
         if self.status == Status::Interrupted { self.hint(hint) } else { self }
     }
@@ -62,19 +62,19 @@ impl Failure {
         }
     }
 
-    /// Says what to do about it; a hint that is there already stays.
+    /// Adds a hint; an earlier hint stays.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = self.hint.or_else(|| Some(hint.into()));
         self
     }
 
-    /// Says first what it is about.
+    /// Puts the subject before the message.
     pub(crate) fn about(mut self, what: &str) -> Self {
         self.message = format!("{what}: {}", self.message);
         self
     }
 
-    /// Says first how far things had come.
+    /// Puts the progress so far before the message.
     pub(crate) fn after(mut self, so_far: &str) -> Self {
         self.message = format!("{so_far}; {}", self.message);
         self
@@ -84,7 +84,7 @@ impl Failure {
         self.status == Status::Unread
     }
 
-    /// Says it on stderr; returns how the process is to end.
+    /// Prints the failure on stderr. Returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         if self.is_unread() {
             return ExitCode::SUCCESS;
@@ -117,7 +117,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// The library's own words, but for those that name its calls.
+/// The library's message, except for errors that name its calls.
 fn message_of(error: &Error) -> String {
     match error {
         Error::DatabaseNotFound { path } => format!("no database at {}", path.display()),

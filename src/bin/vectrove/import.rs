@@ -1,7 +1,9 @@
-//! Importing rows, so that whatever stops it loses nothing it acknowledged and repeats nothing it need not.
+//! Importing rows. A stopped import loses no acknowledged row, and a resumed one repeats as few as
+//! possible.
 //!
-//! Rows gather into batches; each batch is committed together with the place the import has then reached
-//! (see [`crate::place`]). A row that is refused ends the import after the rows before it have been committed.
+//! Rows are gathered into batches. Each batch is committed together with the place that the import
+//! has then reached (see [`crate::place`]). A refused row ends the import after the rows before it
+//! have been committed.
 
 use std::fs;
 use std::io::IsTerminal;
@@ -21,12 +23,13 @@ use crate::output::{Output, grouped};
 use crate::place::{self, Place, Reached};
 use crate::vectors::VectorFile;
 
-/// Bytes of rows after which a batch is committed even if it is not full: far below what a batch may hold.
+/// Bytes of rows after which a batch is committed, even if it is not full: far below the limit of a
+/// batch.
 const MAX_BATCH_BYTES: usize = 32 << 20;
 
 const RESUME: &str = "the same command with --resume goes on from there";
 
-/// Imports rows as the arguments say.
+/// Imports rows as the arguments ask.
 pub(crate) fn import(db: &Database, args: &args::Import, output: &mut Output) -> Result<(), Failure> {
     let collection = match args.dimension.filter(|_| args.create) {
         Some(dimension) => catalog::open_or_create(db, &args.target.collection, dimension, args.metric)?,
@@ -40,10 +43,10 @@ pub(crate) fn import(db: &Database, args: &args::Import, output: &mut Output) ->
     tolerant(output.answer(&Acknowledged { complete: true, ..import.acknowledged() }, line))
 }
 
-/// What programs are told after every batch, and at the end.
+/// The JSON line after each batch, and at the end.
 #[derive(Serialize)]
 struct Acknowledged {
-    /// Rows of the input, from its first, that are on the disk.
+    /// Rows of the input, from its first, that are on disk.
     rows: u64,
     commit: Commit,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -59,7 +62,7 @@ struct Import<'a> {
     place: Place,
     lines: Lines,
     vectors: Option<VectorFile>,
-    /// What is acknowledged.
+    /// The place of the last acknowledged batch.
     reached: Reached,
     commit: Commit,
     pending: Vec<Pending>,
@@ -71,12 +74,12 @@ struct Import<'a> {
 struct Pending {
     document: Document,
     line: u64,
-    /// How far the import has come once this row is committed.
+    /// The place of the import once this row is committed.
     reached: Reached,
 }
 
 impl<'a> Import<'a> {
-    /// Opens everything and checks what can be checked before the first row.
+    /// Opens all inputs, and checks what can be checked before the first row.
     fn begin(db: &'a Database, collection: &Collection, args: &'a args::Import) -> Result<Self, Failure> {
         let into = catalog::namespace(collection, args.target.namespace.as_deref())?;
         if into.namespace_name() == place::NAMESPACE {
@@ -106,7 +109,7 @@ impl<'a> Import<'a> {
         Ok(import)
     }
 
-    /// Goes to where an unfinished import stopped, if that is wanted.
+    /// Moves to the place where an unfinished import stopped, if `--resume` asks for it.
     fn find_place(&mut self) -> Result<(), Failure> {
         match self.place.reached()? {
             Some(reached) if self.args.resume => return self.skip(reached),
@@ -122,7 +125,7 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    /// Passes over the rows that are there already.
+    /// Skips the rows that were imported before.
     fn skip(&mut self, wanted: Reached) -> Result<(), Failure> {
         let changed = |found: String| {
             Failure::failed(format!("cannot go on after row {} of {}: {found}", grouped(wanted.rows), self.source))
@@ -192,13 +195,13 @@ impl<'a> Import<'a> {
         Ok(())
     }
 
-    /// Commits what is pending, and ends with a failure that says how far that was.
+    /// Commits the pending rows, and ends with a failure that gives the place reached.
     fn stop(&mut self, failure: Failure, output: &mut Output) -> Result<(), Failure> {
         self.commit(false, output)?;
         Err(failure.after(&self.so_far()))
     }
 
-    /// Commits the rest, and with it that the import is complete.
+    /// Commits the pending rows, and the end of the import with them.
     fn finish(&mut self, output: &mut Output) -> Result<(), Failure> {
         let left_over = self.vectors.as_ref().map_or(0, |vectors| vectors.n_rows() - vectors.position());
         if left_over > 0 {
@@ -208,7 +211,7 @@ impl<'a> Import<'a> {
         self.commit(true, output)
     }
 
-    /// Commits what is pending; if a row of it is refused, the rows before it.
+    /// Commits the pending rows. If one of them is refused, commits the rows before it.
     fn commit(&mut self, last: bool, output: &mut Output) -> Result<(), Failure> {
         let before = self.reached;
         let refused = match self.try_commit(self.pending.len(), last) {
@@ -229,7 +232,7 @@ impl<'a> Import<'a> {
         refused.map_or(Ok(()), |failure| Err(failure.after(&self.so_far())))
     }
 
-    /// Commits the first so many pending rows and the place reached with them.
+    /// Commits the first `n_rows` pending rows and the place reached with them.
     fn try_commit(&mut self, n_rows: usize, last: bool) -> Result<(), Error> {
         let reached = n_rows.checked_sub(1).map_or(self.reached, |end| self.pending[end].reached);
         if n_rows == 0 && !last {
@@ -268,7 +271,7 @@ impl<'a> Import<'a> {
     }
 }
 
-/// What is wrong with a row, and in which field.
+/// The error of a row, with its field.
 fn refused(error: &Error, is_whole: bool) -> String {
     match error {
         Error::InvalidJson { reason, .. } if is_whole => reason.clone(),
@@ -283,7 +286,7 @@ fn bad_row(number: u64, line: u64, reason: &str) -> Failure {
         .hint("fix it and run the same command with --resume")
 }
 
-/// Refuses vectors that the collection cannot hold, or of another number than there are rows.
+/// Refuses vectors that the collection cannot hold, or whose number differs from that of the rows.
 fn check_vectors(collection: &Collection, args: &args::Import, vectors: &VectorFile) -> Result<(), Failure> {
     let (expected, got) = (collection.config().dimension, vectors.n_columns());
     if expected != got {
@@ -302,12 +305,13 @@ fn check_vectors(collection: &Collection, args: &args::Import, vectors: &VectorF
         .hint("nothing was imported; vectors belong to rows by their order"))
 }
 
-/// An import goes on when nobody reads its answers any more: it is run for the rows.
+/// Ignores a reader of stdout that is gone: the import is run for its rows.
 fn tolerant(written: Result<(), Failure>) -> Result<(), Failure> {
     written.or_else(|failure| if failure.is_unread() { Ok(()) } else { Err(failure) })
 }
 
-/// A bar on stderr, if that is a terminal: of the file's bytes, or none in all for a pipe.
+/// A progress bar on stderr, if stderr is a terminal. It counts the bytes of a file; a pipe has no
+/// total.
 fn progress(file: &Path) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();

@@ -1,6 +1,8 @@
-//! Ctrl-C and the signal that asks a process to end (`SIGTERM`). A hangup keeps its meaning, so that `nohup` works.
+//! Ctrl-C, and the signal that asks a process to end (`SIGTERM`). `SIGHUP` keeps its effect, so
+//! that `nohup` works.
 //!
-//! The first one asks for an orderly stop; the second ends the process at once, which loses nothing acknowledged.
+//! The first signal asks for an orderly stop. The second ends the process at once, which loses no
+//! acknowledged write.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,10 +20,11 @@ static REQUESTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 /// The exit code of an interrupted command.
 const INTERRUPTED: i32 = 130;
 
-/// From now on signals are noted instead of ending the process.
+/// Notes signals from now on, instead of ending the process.
 pub(crate) fn watch() -> Result<(), Failure> {
     let note = |signal| -> io::Result<()> {
-        // What is registered first runs first: it sees whether an earlier signal was noted.
+        // Handlers run in the order of their registration. The first one sees whether an earlier
+        // signal was noted.
         flag::register_conditional_shutdown(signal, INTERRUPTED, REQUESTED.clone())?;
         flag::register(signal, REQUESTED.clone())?;
         Ok(())
@@ -30,17 +33,17 @@ pub(crate) fn watch() -> Result<(), Failure> {
     noted.map_err(|error| Failure::failed(format!("watching for signals: {error}")))
 }
 
-/// What ends the library's long calls after a signal.
+/// The flag that ends the library's long calls after a signal.
 pub(crate) fn cancel() -> Cancel {
     Cancel::from(REQUESTED.clone())
 }
 
-/// The failure of what a signal has ended.
+/// Fails if a signal asked for an early end.
 pub(crate) fn check() -> Result<(), Failure> {
     if requested() { Err(Failure::interrupted()) } else { Ok(()) }
 }
 
-/// Whether there was one.
+/// Whether there was a signal.
 pub(crate) fn requested() -> bool {
     REQUESTED.load(Ordering::Relaxed)
 }

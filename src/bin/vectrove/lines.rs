@@ -1,7 +1,7 @@
 //! Lines of a file or of stdin, read by a thread of their own.
 //!
-//! So that a signal is heeded while the next line of a pipe is still awaited. Blank lines are counted, and left out; so
-//! is the byte-order mark that a file may begin with.
+//! The thread lets a signal end the command while it waits for a pipe. Blank lines are counted and
+//! skipped. So is the byte-order mark that a file may begin with.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -13,16 +13,16 @@ use std::time::Duration;
 use crate::failure::Failure;
 use crate::interrupt;
 
-/// Longest line: the largest document there can be, as JSON, and room to spare.
+/// Longest line, in bytes: the largest document as JSON, and room to spare.
 const MAX_LINE_BYTES: usize = 64 << 20;
 
 /// Lines read ahead.
 const AHEAD: usize = 32;
 
-/// What some programs begin UTF-8 with.
+/// The byte-order mark that some programs write before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// How soon a signal is heeded.
+/// Time between two looks for a signal.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// A line without its end.
@@ -32,14 +32,14 @@ pub(crate) struct Line {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// What comes next.
+/// The next line, or why there is none.
 pub(crate) enum Next {
     Line(Line),
     End,
     Interrupted,
 }
 
-/// Lines as they come.
+/// Lines in their order.
 pub(crate) struct Lines {
     receiver: Receiver<io::Result<Line>>,
 }
@@ -55,7 +55,8 @@ impl Lines {
 
     fn start(source: impl Read + Send + 'static) -> Self {
         let (sender, receiver) = sync_channel(AHEAD);
-        // Never joined: it may wait for a pipe that nobody writes to, and ends with the process.
+        // The thread is never joined. It may wait for a pipe that is never written to, and ends
+        // with the process.
         thread::spawn(move || forward(source, &sender));
         Lines { receiver }
     }
@@ -75,7 +76,7 @@ impl Lines {
     }
 }
 
-/// What is read, without the byte-order mark that it may begin with.
+/// A reader that skips the byte-order mark at its beginning.
 pub(crate) struct Unmarked<R> {
     source: BufReader<R>,
     has_begun: bool,

@@ -1,8 +1,8 @@
-//! The `vectrove` command: a database at the shell's hand.
+//! The `vectrove` command: a database for the shell.
 //!
-//! Owns nothing but the way from arguments to the library's public calls and from their answers to lines of text. Each
-//! verb opens the database, does one thing, and closes it again; `bench` does so with databases of its own, and verbs
-//! on folders of backups open none.
+//! Turns arguments into calls of the library's public interface, and their answers into lines of
+//! text; owns nothing else. Each verb opens the database, does one thing, and closes it. `bench`
+//! uses databases of its own, and verbs on folders of backups open none.
 
 mod args;
 mod backup;
@@ -54,7 +54,8 @@ fn run(args: Args, output: &mut Output) -> Result<(), Failure> {
         Verb::Import(import) => import.create,
         _ => false,
     };
-    // What is imported is linked by whoever opens the database to search it: nothing waits for that here.
+    // No import waits for linking here. The next process that opens the database to search it links
+    // the documents.
     let options = Options::new().create_if_missing(creates).tail_bound(MAX_TAIL).read_only(args.read_only);
     let Some(left) = left_by_interrupt(&verb) else { return open_and_perform(args.db, options, verb, output) };
     interrupt::watch()?;
@@ -69,8 +70,8 @@ fn open_and_perform(db: Option<PathBuf>, options: Options, verb: Verb, output: &
     done.and(closed)
 }
 
-/// What a verb that ends in order after a signal leaves; `None` for verbs that a signal just ends, which loses nothing
-/// either.
+/// What an interrupted verb that ends in order has left. `None` for verbs that a signal simply
+/// ends, which loses nothing either.
 fn left_by_interrupt(verb: &Verb) -> Option<&'static str> {
     Some(match verb {
         Verb::Import(_) => "nothing was imported; the same command starts again",
@@ -83,16 +84,18 @@ fn left_by_interrupt(verb: &Verb) -> Option<&'static str> {
     })
 }
 
-/// Has this process open as many files as it may. A library leaves that to its program.
+/// Raises this process's limit of open files to the maximum. The library leaves the limit to its
+/// program.
 fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        // Without it a database of many collections is slower, or says what it lacks.
+        // Under a lower limit a database of many collections is slower, or names the limit in an
+        // error.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     }
 }
 
-/// The database's folder: as told, else from the environment, else the usual place.
+/// The folder of the database: the argument, else the environment variable, else the default.
 fn folder(told: Option<PathBuf>) -> PathBuf {
     let named = || std::env::var_os("VECTROVE_DB").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     told.or_else(named).unwrap_or_else(|| PathBuf::from("vectrove-db"))

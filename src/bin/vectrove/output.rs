@@ -1,6 +1,7 @@
 //! Stdout: lines for people, or JSON for programs.
 //!
-//! What comes from the database is shown with its control characters replaced: a document cannot steer the terminal.
+//! Text from the database is printed with its control characters replaced, so that a document
+//! cannot control the terminal.
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, Stdout, Write};
@@ -9,14 +10,14 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// How wide a table may be where the environment does not say.
+/// Width of a table, in characters, unless the environment sets one.
 const WIDTH: usize = 100;
 
-/// Where answers go.
+/// The output of answers.
 pub(crate) struct Output {
-    /// Whether a program reads them.
+    /// Whether to print JSON.
     pub(crate) json: bool,
-    /// How many characters a line of a table may have.
+    /// Most characters in a line of a table.
     pub(crate) width: usize,
     out: BufWriter<Stdout>,
 }
@@ -38,12 +39,12 @@ impl Output {
         write_row(&mut self.out, object).map_err(|error| Failure::stdout(&error))
     }
 
-    /// JSON for programs, a line for people.
+    /// JSON for programs, one line of text for people.
     pub(crate) fn answer(&mut self, object: &impl Serialize, line: impl Display) -> Result<(), Failure> {
         if self.json { self.object(object) } else { self.line(line) }
     }
 
-    /// Hands everything on to whoever reads.
+    /// Passes all output on to the reader.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         self.out.flush().map_err(|error| Failure::stdout(&error))
     }

@@ -1,10 +1,12 @@
-//! Where an import stands, kept in the database itself.
+//! The place that an import has reached, kept in the database itself.
 //!
-//! While an import is under way, a document in the namespace `vectrove-import` of its collection says how many rows of
-//! the input are acknowledged. It is written in the batch that brings the rows, so that the two can never differ, and
-//! deleted in the batch that brings the last ones. It also holds a checksum of those rows: an import that goes on with
-//! other rows than it began with is noticed. It says so in its text; vector and metadata are those of the last row, so
-//! that whatever a collection asks of documents, it is one.
+//! While an import is unfinished, one document in the namespace `vectrove-import` of its collection
+//! counts the acknowledged rows of the input. Each batch writes this document together with its
+//! rows, so that both always agree; the last batch deletes it. The document also holds a checksum
+//! of the rows, which detects an import that is resumed with other rows.
+//!
+//! The document keeps this in its text. Vector and metadata are those of the last row, so that it
+//! satisfies what the collection requires of documents.
 
 use std::path::Path;
 
@@ -24,7 +26,7 @@ pub(crate) struct Place {
     id: DocId,
 }
 
-/// How far an import has come.
+/// The progress of an import.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Reached {
     /// Rows of the input, from its first.
@@ -41,12 +43,12 @@ impl Reached {
 }
 
 impl Place {
-    /// The place of an import of a file into a namespace of the collection.
+    /// The place of an import of `file` into a namespace of the collection.
     pub(crate) fn new(collection: &Collection, into: &Namespace, file: &Path) -> Result<Self, Failure> {
         Ok(Place { namespace: collection.namespace(NAMESPACE)?, id: id(into.namespace_name(), file)? })
     }
 
-    /// How far an unfinished import has come; `None` if there is none.
+    /// The progress of an unfinished import; `None` if there is none.
     pub(crate) fn reached(&self) -> Result<Option<Reached>, Failure> {
         let Some(document) = self.namespace.get(&self.id)? else { return Ok(None) };
         let said: Value = document.text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
@@ -58,26 +60,27 @@ impl Place {
         }
     }
 
-    /// Has a batch say that the import has come this far, with this row as the last.
+    /// Adds the place to a batch, with the document of its last row.
     pub(crate) fn put(&self, batch: &mut Batch, reached: Reached, last: Document) {
         let said = json!({"rows": reached.rows, "checksum": reached.checksum}).to_string();
         batch.upsert(&self.namespace, last.id(&self.id).text(said));
     }
 
-    /// Has a batch say that the import is complete.
+    /// Removes the place by a batch, as the import is complete.
     pub(crate) fn remove(&self, batch: &mut Batch) {
         batch.delete(&self.namespace, &self.id);
     }
 }
 
-/// Names an input and where it goes, as a JSON array: two imports of one file into two namespaces are two.
+/// The id of an import: namespace and file, as a JSON array. Imports of one file into two
+/// namespaces have two ids.
 fn id(into: &str, file: &Path) -> Result<DocId, Failure> {
     let path = match lines::is_stdin(file) {
         true => file.to_owned(),
         false => file.canonicalize().map_err(|error| Failure::file("opening", file, &error))?,
     };
     let name = json!([into, path.to_string_lossy()]).to_string();
-    // The end of an overlong name tells it from others; its beginning seldom does.
+    // An overlong name is cut at its beginning, since names mostly differ at their end.
     let start = (name.len().saturating_sub(MAX_ID_BYTES)..).find(|&start| name.is_char_boundary(start));
     Ok(DocId::from(&name[start.unwrap_or(0)..]))
 }

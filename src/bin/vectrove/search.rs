@@ -1,7 +1,8 @@
-//! Searching: by vectors of a file, by vectors as they come on stdin, by a stored document.
+//! Searching: by vectors of a file, by vectors from stdin, by a stored document.
 //!
-//! Every query is answered by one line of JSON, or by a table. Queries of a file are searched several at a time;
-//! those of stdin one by one, each answered before the next is awaited.
+//! Each query is answered by one line of JSON, or by a table. Queries of a file are searched
+//! several at a time. Those of stdin are searched one by one, each answered before the next is
+//! read.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -21,7 +22,7 @@ use crate::vectors::VectorFile;
 /// Queries searched at once.
 const AT_ONCE: usize = 64;
 
-/// Candidates that hits which are to differ are chosen from, for each hit.
+/// Candidates of MMR for each hit.
 const MMR_CANDIDATES: usize = 5;
 
 /// Widest column of ids.
@@ -30,10 +31,10 @@ const ID_WIDTH: usize = 36;
 /// A query and its number in its source, from 1.
 type Numbered = (u64, Query);
 
-/// Queries as they come.
+/// Queries in the order of their source.
 type Queries = Box<dyn Iterator<Item = Result<Numbered, Failure>>>;
 
-/// Searches as the arguments say.
+/// Searches as the arguments ask.
 pub(crate) fn search(db: &Database, args: args::Search, output: &mut Output) -> Result<(), Failure> {
     let collection = catalog::open(db, &args.target.collection)?;
     let namespace = catalog::namespace(&collection, args.target.namespace.as_deref())?;
@@ -73,7 +74,7 @@ pub(crate) fn search(db: &Database, args: args::Search, output: &mut Output) -> 
     }
 }
 
-/// Where to go on: as it was written, or in a file.
+/// The cursor of `--after`: its text, or a file that holds it.
 fn cursor(after: Option<&str>) -> Result<Option<SearchCursor>, Failure> {
     let Some(text) = after else { return Ok(None) };
     let text = match text.strip_prefix('@').map(Path::new) {
@@ -83,7 +84,7 @@ fn cursor(after: Option<&str>) -> Result<Option<SearchCursor>, Failure> {
     Ok(Some(text.trim().parse()?))
 }
 
-/// Shows a page of the answer to the only query.
+/// Prints one page of the answer to a single query.
 fn page(
     namespace: &Namespace,
     mut queries: Queries,
@@ -162,7 +163,7 @@ fn params(args: args::Search) -> SearchParams {
     params
 }
 
-/// The next queries, and why there are not more.
+/// Takes the next queries, and the failure that ends them early.
 fn take(queries: &mut Queries, at_once: usize) -> (Vec<Numbered>, Option<Failure>) {
     let mut chunk = Vec::new();
     while chunk.len() < at_once {
@@ -175,7 +176,7 @@ fn take(queries: &mut Queries, at_once: usize) -> (Vec<Numbered>, Option<Failure
     (chunk, None)
 }
 
-/// Searches for all queries of a chunk and shows what was found, in their order.
+/// Searches for all queries of a chunk and prints the hits, in the order of the queries.
 fn answer(
     namespace: &Namespace,
     chunk: Vec<Numbered>,
@@ -196,12 +197,12 @@ fn answer(
     numbers.into_iter().zip(&answers).try_for_each(|(number, hits)| show(number, hits))
 }
 
-/// What a table shows.
+/// The columns of a table.
 #[derive(Debug, Clone, Copy)]
 struct Shape {
-    /// Whether there is only one, so that it needs no number.
+    /// Whether there is only one query, which needs no number.
     alone: bool,
-    /// Whether metadata was asked for.
+    /// Whether the query asked for metadata fields.
     fields: bool,
 }
 
@@ -227,7 +228,8 @@ fn show(output: &mut Output, number: u64, hits: &Hits, shape: Shape) -> Result<(
     hits.next.as_ref().map_or(Ok(()), |next| output.line(format_args!("more: --after {next}")))
 }
 
-/// What a table says of a hit: the fields that were asked for and its text; without either, its metadata.
+/// The text of a hit in a table: the fields asked for and the document's text, or else its
+/// metadata.
 fn about(hit: &Hit, shape: Shape) -> String {
     match &hit.text {
         Some(text) if shape.fields => format!("{}  {text}", hit.metadata),

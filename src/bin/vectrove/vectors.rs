@@ -5,7 +5,8 @@
 //! | `.fbin` | rows and columns as u32, then the rows as f32; all little-endian |
 //! | `.npy` | NumPy's own, two-dimensional, row by row (C order), of `<f4`, or of `<f8` rounded to f32 |
 //!
-//! A file that is shorter or longer than its head says is refused when it is opened. No more than one row is ever held.
+//! A file whose length differs from its head is refused when it is opened. At most one row is in
+//! memory.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -15,7 +16,7 @@ use vectrove::limits::MAX_DIMENSION;
 
 use crate::failure::Failure;
 
-/// Longest head of a `.npy` file that is read. NumPy's own for two dimensions takes 128 bytes.
+/// Longest head of a `.npy` file, in bytes. NumPy's own head for two dimensions has 128 bytes.
 const MAX_HEAD_BYTES: usize = 1 << 16;
 
 /// An open file of vectors.
@@ -27,7 +28,7 @@ pub(crate) struct VectorFile {
     next: u64,
 }
 
-/// What a file's head says.
+/// The content of a file's head.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Layout {
     n_head_bytes: u64,
@@ -43,7 +44,7 @@ enum Component {
 }
 
 impl VectorFile {
-    /// Opens a file and checks that it is as long as its head says.
+    /// Opens a file and checks its length against its head.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::file("reading", path, &error);
         let mut source = BufReader::new(File::open(path).map_err(failed)?);
@@ -71,7 +72,7 @@ impl VectorFile {
         self.next
     }
 
-    /// Goes on at a row, counted from 0.
+    /// Moves to a row, counted from 0.
     pub(crate) fn seek(&mut self, row: u64) -> Result<(), Failure> {
         let row = row.min(self.layout.n_rows);
         if row == self.next {
@@ -111,7 +112,7 @@ impl Layout {
             Component::F32 => 4,
             Component::F64 => 8,
         };
-        // At most MAX_DIMENSION columns: `check` has seen to it.
+        // `check` has limited the columns to MAX_DIMENSION.
         self.n_columns as u64 * n_component_bytes
     }
 
@@ -172,7 +173,8 @@ fn read_npy_head(source: &mut impl Read) -> io::Result<Layout> {
     parse_npy_dictionary(&text).map(layout).map_err(io::Error::other)
 }
 
-/// Reads the three entries of the dictionary in NumPy's own spelling, whatever the spaces: rows, columns, components.
+/// Reads the dictionary's three entries in NumPy's own spelling, with any spaces: rows, columns,
+/// components.
 fn parse_npy_dictionary(text: &str) -> Result<(u64, usize, Component), String> {
     let dense: String = text.split_ascii_whitespace().collect();
     let entry = |key: &str, open: &str, close: char| {

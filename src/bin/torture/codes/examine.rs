@@ -1,4 +1,4 @@
-//! Opening a database after a kill: first only to read, then by its image, then by its rows.
+//! Opening a database after a kill: first read-only, then by its image, then by its rows.
 
 use std::path::Path;
 
@@ -9,15 +9,16 @@ use super::{COLLECTION, Campaign, codes_of};
 use crate::opening::Opening;
 use crate::{Outcome, folder, watchdog};
 
-/// Queries of each cluster: of a quarter as many the recall differs by chance by more than a hundredth.
+/// Queries of each cluster. With a quarter of them, recall would vary by more than 0.01 by chance.
 const N_QUERIES: u64 = 100;
 const N_NEAREST: usize = 10;
-/// Least recall once all is linked and codes fit, and right after an open whose codes were not replaced later.
+/// Least recall with all linked and fitting codes, and right after an open whose codes were not
+/// replaced later.
 const LEAST_SETTLED: f64 = 0.98;
 const LEAST_AT_ONCE: f64 = 0.95;
 
 impl Campaign {
-    /// Looks at what a worker left, in every way there is. Whatever is wrong ends this database.
+    /// Examines what a worker left, in each way. A fault ends the use of this database.
     pub(super) fn examine(&mut self) -> Outcome<()> {
         let (db, before, rows) = (self.folder.join("db"), self.folder.join("before"), self.folder.join("rows"));
         folder::remove(&before)?;
@@ -72,7 +73,7 @@ impl Campaign {
         let n_replaced = codes.map_or(0, |codes| codes.n_replaced);
         self.n_replaced += n_replaced as u64;
         self.n_images += u64::from(way == OpenedBy::Image);
-        // Where vectors may not be held, no codes fit the cluster that is farthest away; the gauge says so.
+        // If vectors may not be held, no codes fit the farthest cluster; the gauge reports this.
         let is_told = is_on_disk && codes.is_some_and(|codes| codes.code_recall.is_some_and(|recall| recall < 0.99));
         for (away, recall) in at_once.into_iter().filter(|_| n_replaced == 0 && !is_told) {
             if recall < LEAST_AT_ONCE {
@@ -93,7 +94,7 @@ impl Campaign {
         Ok(faults)
     }
 
-    /// Everything acknowledged is there, and the operation after it wholly or not at all.
+    /// All acknowledged operations must be found, and the one after them wholly or not at all.
     fn check_content(&self, opened: &Database) -> vectrove::Result<Vec<String>> {
         let mut found = Truth::new();
         if let Ok(collection) = opened.collection(COLLECTION) {
@@ -111,7 +112,7 @@ impl Campaign {
         Ok(if is_right { Vec::new() } else { vec![fault] })
     }
 
-    /// The share of the nearest that walks find, near each cluster.
+    /// The recall of graph searches near each cluster.
     fn recalls(&self, collection: &Collection) -> vectrove::Result<Vec<(f64, f64)>> {
         let recall = |away: f64| -> vectrove::Result<(f64, f64)> {
             let (mut n_found, mut n_all) = (0, 0);

@@ -1,5 +1,6 @@
-//! The codes campaign: a worker writes data that codes stop fitting again and again, and is killed while they are
-//! replaced and written down. Then everything acknowledged has to be there, and found.
+//! The codes campaign: a worker writes data that codes stop fitting again and again. It is killed
+//! while codes are replaced and written to disk. Then all acknowledged documents must be there, and
+//! be found.
 
 mod examine;
 mod script;
@@ -24,8 +25,8 @@ use crate::rng::{Rng, mix};
 use crate::{Outcome, folder, watchdog};
 
 const COLLECTION: &str = "far";
-/// Named points on the way to codes that were replaced and written down, and within how many passes each stops the
-/// process.
+/// Named points on the way to replaced and written codes, each with a bound on the passes before
+/// the kill.
 const FAILPOINTS: [(&str, u64); 11] = [
     ("codes.begun", 2),
     ("codes.some", 12),
@@ -47,7 +48,7 @@ struct Campaign {
     report: Report,
     violations: Vec<String>,
     script: Script,
-    /// Operations of this database that were acknowledged.
+    /// Acknowledged operations of this database.
     n_done: u64,
     run: u32,
     n_kills: u64,
@@ -90,7 +91,7 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
     campaign.finish()
 }
 
-/// What codes the collection has, if it is there.
+/// The codes of the collection, if it exists.
 fn codes_of(db: &Database) -> vectrove::Result<Option<CodeStats>> {
     Ok(db.stats()?.collections.first().and_then(|collection| collection.codes))
 }
@@ -107,7 +108,7 @@ impl Campaign {
         Ok(())
     }
 
-    /// A worker that is killed at a point, or sometimes at any moment; then a look at everything.
+    /// Kills a worker at a point, or sometimes at any moment; then examines the database.
     fn round(&mut self) -> Outcome<()> {
         if self.n_done == Script::n_operations() {
             self.begin_database()?;
@@ -115,7 +116,7 @@ impl Campaign {
         self.run += 1;
         let at_random = self.rng.chance(25);
         let point = (!at_random).then(|| {
-            // Each in turn, so that a short campaign has them all.
+            // Points are taken in turn, so that a short campaign meets all of them.
             self.n_points += 1;
             FAILPOINTS[self.n_points % FAILPOINTS.len()]
         });
@@ -128,14 +129,15 @@ impl Campaign {
             self.n_kills,
             self.n_replaced
         );
-        // Killed earlier, there may be no database yet; the crash campaign looks at that.
+        // An earlier kill may leave no database, which the crash campaign examines.
         if self.n_done > 0 {
             self.examine()?;
         }
         Ok(())
     }
 
-    /// Lets a worker run until it ends or is killed. Returns how it ended, and after how many milliseconds it was to.
+    /// Follows a worker until it ends or is killed. Returns how it ended, and after how many
+    /// milliseconds a kill was planned.
     fn follow(&mut self, point: Option<(&'static str, u64)>) -> Outcome<(String, u64)> {
         watchdog::step(format!("run {} of a worker", self.run));
         let mut command = myself()?;

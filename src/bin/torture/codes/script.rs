@@ -1,5 +1,5 @@
-//! The operations of one database, in order: a pure function of the seed. Each cluster lies farther away than those
-//! before and is larger, so codes stop fitting with each.
+//! The operations of one database, in order: a pure function of the seed. Each cluster is larger
+//! and lies farther away than those before, so codes stop fitting with each.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,9 @@ const BATCH: u64 = 25;
 const DELETES: u64 = 8;
 /// Documents that one such operation deletes.
 const N_DELETED: u64 = 10;
-/// They were put this many operations before.
+/// Operations between the insert of documents and their delete.
 const BEFORE: u64 = 5;
-/// Where each cluster lies in every component, and how many operations fill it.
+/// Each cluster's place in all components, and the number of operations that fill it.
 const CLUSTERS: [(f64, u64); 3] = [(1_000.0, 16), (-20_000.0, 36), (1_000_000.0, 80)];
 
 /// The script of one database.
@@ -24,7 +24,7 @@ pub(super) struct Script {
     pub(super) seed: u64,
 }
 
-/// What documents there are, by number.
+/// The existing documents, by number.
 pub(super) type Truth = BTreeMap<u64, Vec<f32>>;
 
 impl Script {
@@ -56,7 +56,7 @@ impl Script {
         CLUSTERS.iter().find(holds).map_or(CLUSTERS[2].0, |(away, _)| *away)
     }
 
-    /// A vector of a cluster, of spread about 1.
+    /// A vector of a cluster, with a spread of about 1.
     pub(super) fn vector(self, number: u64, away: f64) -> Vec<f32> {
         let mut rng = Rng::of(&[self.seed, 2, number]);
         (0..self.config().dimension).map(|_| (away + 2.0 * f64::from(rng.component())) as f32).collect()
@@ -72,7 +72,7 @@ impl Script {
         (operation * BATCH..(operation + 1) * BATCH).map(move |number| (number, self.vector(number, away)))
     }
 
-    /// Carries an operation out; doing so twice changes nothing.
+    /// Performs an operation; a second time, this changes nothing.
     pub(super) fn perform(self, operation: u64, collection: &Collection) -> Result<()> {
         match Self::deleted(operation) {
             Some(numbers) => collection.delete_many(numbers).map(drop),
@@ -83,7 +83,7 @@ impl Script {
         }
     }
 
-    /// What there is after the first so many operations.
+    /// The documents after the first `n_operations` operations.
     pub(super) fn truth(self, n_operations: u64) -> Truth {
         let mut truth = Truth::new();
         for operation in 0..n_operations {

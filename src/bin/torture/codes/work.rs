@@ -1,5 +1,5 @@
-//! The process that is killed: carries out the script, and tells each operation that was acknowledged and each change
-//! of codes.
+//! The worker process, which the campaign kills. It performs the script, and reports each
+//! acknowledged operation and each change of codes.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -47,14 +47,14 @@ fn write_all(script: Script, first: u64, db: &Database, collection: &Collection)
         script.perform(operation, collection)?;
         tell(&format!("done {operation}"));
         tell_codes()?;
-        // Linking and replacing keep up, so that both are met on the way.
+        // Pauses let linking and replacing keep up, so that kills meet both.
         std::thread::sleep(Duration::from_millis(if operation % 16 == 15 { 120 } else { 6 }));
     }
     collection.wait_indexed()?;
     tell_codes()
 }
 
-/// Writes one line, at once. Without a parent there is nothing left to do.
+/// Writes one line at once. Without a parent the worker ends.
 fn tell(line: &str) {
     let mut output = std::io::stdout().lock();
     if writeln!(output, "{line}").and_then(|()| output.flush()).is_err() {

@@ -1,4 +1,4 @@
-//! Opening a database after a kill, and holding it against what its worker was told.
+//! Opening a database after a kill, and comparing it with its worker's acknowledgements.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::opening::Opening;
 use crate::{Outcome, folder, walks, watchdog};
 
 impl Campaign {
-    /// Opens the database and holds it against the ledger; whatever is wrong ends this database.
+    /// Opens the database and compares it with the ledger. A fault ends the use of this database.
     pub(super) fn examine(&mut self) -> Outcome<()> {
         watchdog::step(format!("examining after run {}", self.run));
         let n_known = self.ledger.violations.len();
@@ -75,7 +75,7 @@ impl Campaign {
     fn examine_one(&mut self, opened: &Database) -> vectrove::Result<Found> {
         let found = inspect::read(opened)?;
         self.retries = self.ledger.settle(&found);
-        // First while what waits is being linked, later when all is.
+        // Checks first while documents are being linked, and later after all are.
         let faults = walks::check(opened, &found, &mut self.rng)?;
         let verification = opened.verify()?;
         if (verification.n_documents, verification.commit.0) != (found.n_documents(), found.commit) {
@@ -88,7 +88,7 @@ impl Campaign {
         Ok(found)
     }
 
-    /// Checkpoints are there whole or not at all.
+    /// Checks that each checkpoint is complete or absent.
     fn examine_copies(&mut self) -> Outcome<()> {
         let copies = self.folder.join("copies");
         for entry in std::fs::read_dir(&copies).into_iter().flatten().flatten() {

@@ -1,5 +1,5 @@
-//! The crash campaign: a worker is killed, at a random moment, at a named point or while it opens the database; then
-//! everything it was told is looked for. One database is carried through a hundred kills.
+//! The crash campaign: kills a worker at a random moment, at a named point, or while it opens the
+//! database. Then all acknowledged writes must be found. One database goes through a hundred kills.
 
 mod examine;
 
@@ -17,7 +17,7 @@ use crate::report::{Report, grouped};
 use crate::rng::{Rng, mix};
 use crate::{Outcome, folder, watchdog};
 
-/// Every named point that a worker passes, and within how many passes it is to stop the process.
+/// Named points that a worker passes, each with a bound on the passes before the kill.
 const FAILPOINTS: [(&str, u64); 26] = [
     ("commit.before", 400),
     ("commit.written", 400),
@@ -46,7 +46,8 @@ const FAILPOINTS: [(&str, u64); 26] = [
     ("image.renamed", 4),
     ("save.trimmed", 4),
 ];
-/// Points on the way to a database that is open and has linked what waited: where the open after a kill is killed too.
+/// Named points between an open and the end of linking, at which an open after a kill is killed
+/// too.
 const SECOND_FAILPOINTS: [&str; 9] = [
     "open.owned",
     "open.rehearsing",
@@ -60,7 +61,7 @@ const SECOND_FAILPOINTS: [&str; 9] = [
 ];
 /// The points in the making of a new database.
 const FIRST_FAILPOINTS: [&str; 2] = ["create.begun", "create.filled"];
-/// After so many kills a new database is begun.
+/// Kills after which a new database is begun.
 const KILLS_OF_ONE_DATABASE: u64 = 100;
 
 struct Campaign {
@@ -141,7 +142,7 @@ impl Campaign {
         self.retries.clear();
     }
 
-    /// Throws the database away and starts over, sometimes with kills while the new one is made.
+    /// Removes the database and begins another, sometimes with kills while it is created.
     fn begin_database(&mut self) -> Outcome<()> {
         self.n_databases += 1;
         self.close_ledger();
@@ -165,7 +166,7 @@ impl Campaign {
         Ok(Opening::draw(&mut self.rng).tell(start))
     }
 
-    /// A worker with everything to do.
+    /// Starts a worker that performs all kinds of operations.
     fn start_writing(&mut self) -> Outcome<Start> {
         let durability = if self.rng.chance(50) { "sync" } else { "wal" };
         let retries = std::mem::take(&mut self.retries);
@@ -174,7 +175,7 @@ impl Campaign {
         Ok(self.start()?.set("durability", durability).set("checkpoints", copies.display()).retries(&retries))
     }
 
-    /// One or several kills, then a look at everything.
+    /// One or several kills, then a comparison of all content.
     fn round(&mut self) -> Outcome<()> {
         match self.rng.below(100) {
             0..24 => {
@@ -182,7 +183,7 @@ impl Campaign {
                 self.follow(start, Duration::from_millis(after), None)?;
             }
             24..32 => {
-                // About when it is being closed.
+                // Roughly while the worker closes the database.
                 let (after, more) = (self.rng.between(300, 1_000), self.rng.below(200));
                 let start = self.start_writing()?.set("millis", after);
                 self.follow(start, Duration::from_millis(after + more), None)?;
@@ -203,13 +204,13 @@ impl Campaign {
         self.examine()
     }
 
-    /// A kill at the next of the named points, and sometimes others while what it left is taken up.
+    /// Kills the worker at the next named point, and sometimes again while the next open recovers.
     fn kill_at_a_point(&mut self) -> Outcome<()> {
-        // Each in turn, so that a short campaign has them all.
+        // Points are taken in turn, so that a short campaign meets all of them.
         let (point, passes) = FAILPOINTS[self.n_points % FAILPOINTS.len()];
         self.n_points += 1;
         let passes = self.rng.below(passes);
-        // Long enough for the second tick of the background thread; then the database is closed.
+        // The time covers the second tick of the background thread; then the database is closed.
         let start = self.start_writing()?.failpoint(point, passes).set("millis", 2_300);
         self.follow(start, Duration::from_secs(30), Some(point))?;
         let n_more = if self.rng.chance(50) { self.rng.between(1, 3) } else { 0 };
@@ -221,7 +222,7 @@ impl Campaign {
         Ok(())
     }
 
-    /// Lets a worker run until it ends, or is killed when its time is over.
+    /// Follows a worker until it ends, or kills it after `most`.
     fn follow(&mut self, start: Start, most: Duration, point: Option<&'static str>) -> Outcome<()> {
         watchdog::step(format!("run {} of a worker", self.run));
         let placeholder = Ledger::new(Profile::Crash, 0, Terms::default());

@@ -1,5 +1,5 @@
-//! The database that trials damage: laid down by several runs of a worker, closed or killed, so that what each commit
-//! left is known.
+//! The database that trials damage. Several runs of a worker write it, and are closed or killed, so
+//! that the content at each commit is known.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,12 +21,12 @@ pub(super) struct Base {
     pub(super) folder: PathBuf,
     /// A copy of it from an earlier time.
     pub(super) older: PathBuf,
-    /// The digest of everything, as of each commit.
+    /// The digest of all content at each commit.
     pub(super) digests: BTreeMap<u64, u64>,
     pub(super) violations: Vec<String>,
 }
 
-/// Lays down a database; the same seed makes the same one, but for what depends on the clock.
+/// Writes a database. The same seed gives the same one, apart from effects of the clock.
 pub(super) fn lay(folder: &Path, seed: u64) -> Outcome<Base> {
     folder::remove(folder)?;
     let terms = Terms { keeps_history: true, ..Terms::default() };
@@ -47,7 +47,7 @@ pub(super) fn lay(folder: &Path, seed: u64) -> Outcome<Base> {
     Ok(Base { digests: digests(&ledger), folder: db, older, violations: ledger.violations })
 }
 
-/// Whoever lays one stage after the other.
+/// The writer of one stage after the other.
 struct Mason {
     db: PathBuf,
     older: PathBuf,
@@ -63,7 +63,7 @@ impl Mason {
             .set("durability", rng.pick(&["sync", "sync", "wal"]))
             .set("checkpoints", self.copies.display());
         start = Opening::draw(rng).tell(start);
-        // The first is closed, so that all collections are there for certain.
+        // The first stage is closed, so that all collections exist for certain.
         if stage > 0 && rng.chance(60) {
             start = start.set("end", "killed");
         }
@@ -72,7 +72,7 @@ impl Mason {
         }
         let mut worker = start.spawn(ledger)?;
         if stage > 0 && rng.chance(60) {
-            // The files of this very stage, as a kill in its midst would leave them.
+            // The older files are those of this stage, as a kill in its midst would leave them.
             let enough = rng.below(60);
             worker.wait_until(Duration::from_secs(50), |progress| progress.n_done() >= enough);
             worker.while_stopped(|| self.copy_older())?;
@@ -104,7 +104,7 @@ impl Base {
     }
 }
 
-/// The digest of everything as of each commit, worked out from what was acknowledged.
+/// The digest of all content at each commit, computed from the acknowledgements.
 fn digests(ledger: &Ledger) -> BTreeMap<u64, u64> {
     let mut state = State::default();
     let mut digest = 0u64;

@@ -1,5 +1,5 @@
-//! The damage campaign: one file of a database is damaged, and the database must either open whole, as of some commit
-//! not older than what was known to be durable, or be refused with not one byte changed.
+//! The damage campaign: one file of a database is damaged. The database must then open whole, as of
+//! some commit not older than the durable one, or be refused with no byte changed.
 
 mod base;
 mod superblock;
@@ -22,10 +22,10 @@ use crate::report::{Report, grouped};
 use crate::rng::{Rng, mix};
 use crate::{Outcome, folder, watchdog};
 
-/// A new database is made after so many trials.
+/// Trials after which a new database is written.
 const TRIALS_OF_ONE_BASE: u64 = 50;
 
-/// How often each damage to each kind of file came to what.
+/// Numbers of verdicts for each kind of damage and of file.
 #[derive(Default)]
 struct Tally {
     counts: [[[u64; 4]; DAMAGES.len()]; CLASSES.len()],
@@ -34,7 +34,7 @@ struct Tally {
 
 pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
     let (seed, n_trials) = (args.seed()?, args.number_or("trials", 500)?);
-    // Trial so many of the campaign with this seed is the first, to repeat it.
+    // Number of the first trial with this seed, to repeat it.
     let first = args.number_or("first", 0)?;
     let memory = Path::new("/dev/shm");
     let folder = args.folder(if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() });
@@ -134,8 +134,8 @@ impl Round<'_> {
 }
 
 impl Tally {
-    /// A row for each kind of file, a column for each damage: opened whole, opened without the last commits, opened and
-    /// reported, refused.
+    /// Prints a row for each kind of file and a column for each damage. Each cell counts: opened
+    /// whole, opened without the last commits, opened and reported, refused.
     fn print(&self) {
         eprintln!("damage: opened whole / without the last commits / opened and reported / refused");
         eprintln!("{:12}{}", "", DAMAGES.map(|damage| format!("{damage:>17}")).concat());

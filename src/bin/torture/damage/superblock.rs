@@ -1,4 +1,5 @@
-//! The superblock as it is on disk, read without the library: what was durable, by the newest slot that is whole.
+//! The superblock on disk, read without the library: the durable commit of the newest slot that is
+//! whole.
 
 const SLOT_BYTES: usize = 4096;
 const CRC_OFFSET: usize = SLOT_BYTES - 4;

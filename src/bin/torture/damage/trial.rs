@@ -1,7 +1,7 @@
-//! One trial: a damaged database is opened by a child, and what came of it is judged.
+//! One trial: a child opens a damaged database, and the result is judged.
 //!
-//! The child says in one line each what the opening came to and what became of a write and a second opening after it. A
-//! panic, an abort or a hang shows as the child's end.
+//! The child prints one line for the opening, and one for a write and a second opening after it. A
+//! panic, an abort or a hang shows in how the child ends.
 
 use std::io::Read;
 use std::path::Path;
@@ -25,12 +25,12 @@ use crate::state::{Doc, has_text};
 use crate::walks;
 use crate::world::{FIXED, Spot};
 
-/// What a trial came to.
+/// The verdict of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Opened with every commit.
     Whole,
-    /// Opened without the last commits, none of which was known to be durable.
+    /// Opened without the last commits, none of which was durable.
     Shorter,
     /// Opened; reading or verifying reported the damage.
     Reported,
@@ -42,10 +42,11 @@ pub(super) enum Verdict {
 const AFTER: Spot = Spot { collection: FIXED[0], namespace: "", thread: 9, index: 0 };
 const AFTER_STAMP: u64 = 9 << 32;
 
-/// The most commits that indexes of metadata and words made anew take, of all collections and in two openings.
+/// Most commits that rebuilding the indexes of metadata and words takes, over all collections and
+/// two openings.
 const MOST_ANEW: u64 = 32;
 
-/// What the child does.
+/// The work of the child.
 pub(crate) fn child(args: &Args) -> Outcome<ExitCode> {
     let folder = args.text("dir").ok_or("expected --dir")?;
     let refused = |what: &str, error: Error| println!("{what} {:?} {error}", error.kind());
@@ -62,7 +63,7 @@ pub(crate) fn child(args: &Args) -> Outcome<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Opens and reads everything. An error is one of opening; `None` if reading reported damage.
+/// Opens and reads all content. An error is one of opening; `None` if reading reported damage.
 fn look(folder: &Path, rng: &mut Rng) -> Result<Option<()>> {
     let db = Database::open_with(folder, Opening::draw(rng).options())?;
     let outcome = inspect::read(&db).and_then(|found| {
@@ -107,7 +108,8 @@ fn go_on(folder: &Path, rng: &mut Rng) -> Result<()> {
     db.close()
 }
 
-/// Runs the child on a damaged folder, for no longer than `most`, and judges. A violation comes with its text.
+/// Runs the child on a damaged folder for at most `most`, and judges. A violation comes with its
+/// text.
 pub(super) fn judge(
     base: &Base,
     folder: &Path,
@@ -133,7 +135,7 @@ pub(super) fn judge(
     Ok(judged.unwrap_or_else(|text| (Verdict::Violation, format!("{}: {text}; it said {said:?}", wound.text))))
 }
 
-/// What the child said; or how it ended, if not in order.
+/// The child's output; or how it ended, if not in order.
 fn wait(mut child: Child, most: Duration) -> Outcome<std::result::Result<String, String>> {
     let began = Instant::now();
     let status = loop {
@@ -156,7 +158,7 @@ fn wait(mut child: Child, most: Duration) -> Outcome<std::result::Result<String,
 
 struct Judge<'t> {
     base: &'t Base,
-    /// The commit that the damaged folder still says is durable; `None` if it does not say any more.
+    /// The durable commit of the damaged folder's superblock; `None` if no slot is whole.
     durable: Option<u64>,
     before: Prints,
 }
@@ -176,7 +178,7 @@ impl Judge<'_> {
     }
 
     fn judge_refusal(&self, why: &str, folder: &Path) -> Outcome<std::result::Result<(Verdict, String), String>> {
-        // A mapped file holds copies of rows, each with its checksum, and may have got more of them.
+        // A mapped file holds copies of rows, each with its checksum, and may have gained some.
         let stored = |prints: &Prints| -> Prints {
             let kept = prints.iter().filter(|(name, _)| !name.ends_with("/vectors"));
             kept.map(|(name, print)| (name.clone(), *print)).collect()
@@ -189,7 +191,7 @@ impl Judge<'_> {
 
     fn judge_opened(&self, first: &str, second: &str) -> std::result::Result<(Verdict, String), String> {
         let (commit, digest) = numbers(first).ok_or("two numbers were expected")?;
-        // Commits that made an index of metadata anew changed no document.
+        // Commits that rebuilt an index of metadata changed no document.
         let left = |commit: &u64| self.base.digests.get(commit) == Some(&digest);
         let Some(commit) = (commit.saturating_sub(MOST_ANEW)..=commit).rev().find(left) else {
             return Err(format!("opened at commit {commit} with something else than that commit left"));

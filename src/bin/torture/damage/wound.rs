@@ -1,11 +1,11 @@
-//! Damage: one file of a database, and what is done to it.
+//! Damage: one file of a database, and the change that is made to it.
 
 use std::path::Path;
 
 use crate::rng::Rng;
 use crate::{Outcome, folder};
 
-/// The kinds of files, by the beginning or end of their names, and how often each is chosen.
+/// Kinds of files by the beginning or end of their names, each with its frequency.
 pub(super) const CLASSES: [(&str, u64); 9] = [
     ("*.log", 30),
     ("*.sst", 28),
@@ -18,17 +18,17 @@ pub(super) const CLASSES: [(&str, u64); 9] = [
     ("*/vectors", 6),
 ];
 
-/// What can be done to a file.
+/// The kinds of damage.
 pub(super) const DAMAGES: [&str; 9] =
     ["bit flip", "zeroed page", "cut", "deleted", "chunk doubled", "garbage", "garbage behind", "swapped", "retyped"];
 
 const PAGE: usize = 4096;
-/// Logs and manifests consist of records, none of which crosses a block.
+/// Block of a log or manifest, in bytes. No record crosses a block.
 const BLOCK: usize = 32 << 10;
-/// The header of a record: checksum, length, type.
+/// Header of a record, in bytes: checksum, length, type.
 const HEADER: usize = 7;
 
-/// What was done to which file.
+/// A file and its damage.
 #[derive(Debug, Clone)]
 pub(super) struct Wound {
     pub(super) class: usize,
@@ -37,7 +37,7 @@ pub(super) struct Wound {
 }
 
 impl Wound {
-    /// Whether the file holds nothing but copies of what is elsewhere, so that damage to it must not show.
+    /// Whether the file holds only copies of other data, so that its damage must have no effect.
     pub(super) fn is_of_a_copy(&self) -> bool {
         CLASSES[self.class].0.starts_with("*/")
     }
@@ -54,7 +54,8 @@ fn class_of(name: &str) -> Option<usize> {
 /// Damages one file of a folder. `older` is a copy of the folder from an earlier time.
 pub(super) fn inflict(target: &Path, older: &Path, rng: &mut Rng) -> Outcome<Wound> {
     let names = folder::files(target)?;
-    // Not every damage can be done to every file: an empty one, or one that is not in the older copy.
+    // Some damage cannot be done to some files, such as an empty one, or one that the older copy
+    // lacks.
     for _ in 0..1_000 {
         let (class, damage) = (draw_class(rng), rng.below(DAMAGES.len() as u64) as usize);
         let of_class: Vec<&String> = names.iter().filter(|name| class_of(name) == Some(class)).collect();
@@ -92,7 +93,8 @@ fn delete(path: &Path) -> Outcome<Option<String>> {
     Ok(Some("whole".to_owned()))
 }
 
-/// Puts the older file of the same name in its place; for `CURRENT` the manifest it names comes along.
+/// Replaces a file by the older one of the same name. For `CURRENT`, the older manifest comes
+/// along.
 fn swap(target: &Path, older: &Path, name: &str) -> Outcome<Option<String>> {
     let Ok(bytes) = std::fs::read(older.join(name)) else { return Ok(None) };
     let now = std::fs::read(target.join(name)).map_err(|error| error.to_string())?;
@@ -108,7 +110,7 @@ fn swap(target: &Path, older: &Path, name: &str) -> Outcome<Option<String>> {
     Ok(Some(format!("with {manifest}")))
 }
 
-/// Changes a file's bytes; `None` if that came to nothing.
+/// Changes a file's bytes; `None` if they stayed the same.
 fn change(path: &Path, kind: &str, rng: &mut Rng) -> Outcome<Option<String>> {
     let before = std::fs::read(path).map_err(|error| error.to_string())?;
     if before.is_empty() {
@@ -131,7 +133,7 @@ fn change(path: &Path, kind: &str, rng: &mut Rng) -> Outcome<Option<String>> {
         }
         "retyped" => {
             let Some(at) = rng.pick_some(&record_types(&bytes)) else { return Ok(None) };
-            // One flipped bit turns a whole record into one of a kind that this database does not write.
+            // One flipped bit gives a record a type that this database does not write.
             bytes[at] ^= 4;
             format!("the type {} at byte {at}", before[at])
         }
@@ -160,7 +162,7 @@ fn change(path: &Path, kind: &str, rng: &mut Rng) -> Outcome<Option<String>> {
     Ok(Some(format!("{done} of {}", before.len())))
 }
 
-/// Where the types of a log's or manifest's records stand.
+/// Offsets of the record types in a log or manifest.
 fn record_types(bytes: &[u8]) -> Vec<usize> {
     let mut types = Vec::new();
     for (number, block) in bytes.chunks(BLOCK).enumerate() {

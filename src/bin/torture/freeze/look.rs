@@ -1,4 +1,4 @@
-//! What an open must have right from the first moment.
+//! Checks of a database right after its open.
 
 use vectrove::{Database, Result, Way, limits::MAX_EF};
 
@@ -9,11 +9,12 @@ use crate::rng::Rng;
 use crate::walks::is_close;
 use crate::world::{FIXED, fixed_config};
 
-/// Documents that have to find themselves: the newest, and others.
+/// Number of newest documents that must find themselves.
 const N_NEWEST: usize = 300;
 const N_OTHERS: u64 = 300;
 
-/// Has documents search for themselves, the newest first. Each is what a walk finds first, or something as near.
+/// Searches for documents by their own vectors, the newest first. The first hit must be the
+/// document itself, or one as near.
 pub(super) fn find_selves(db: &Database, ledger: &mut Ledger, rng: &mut Rng) -> Result<()> {
     let docs = ledger.state.docs.iter().filter(|(spot, _)| !ledger.is_unanswered(spot));
     let mut docs: Vec<_> = docs.map(|(spot, doc)| (*spot, *doc)).collect();
@@ -28,7 +29,7 @@ pub(super) fn find_selves(db: &Database, ledger: &mut Ledger, rng: &mut Rng) -> 
         let own = distance(&config, &vector, &vector);
         let search = room.search(&vector).limit(1).with_document(false);
         let hits = if rng.chance(70) { search.way(Way::Graph).ef(MAX_EF).run()? } else { search.run()? };
-        // By the inner product others may be nearer.
+        // Under the inner product other documents may be nearer.
         let is_found = hits.first().is_some_and(|hit| is_close(hit.distance, own) || f64::from(hit.distance) < own);
         if !is_found {
             ledger.violation(format!("{spot:?} {doc:?}: expected itself at {own}, found {hits:?}"));
@@ -37,11 +38,13 @@ pub(super) fn find_selves(db: &Database, ledger: &mut Ledger, rng: &mut Rng) -> 
     Ok(())
 }
 
-/// Holds what was not in the graph at open against what may not have been written of it; returns how much that was.
+/// Compares the documents that an open left to link with those that may not have been written.
+/// Returns their number.
 ///
-/// Of the looks that the worker took at a collection, let L be the last after whose next look a delta was seen to be
-/// written: deltas have no gaps, so all that had left the tail by L was in it or in those before. What waited at L, and
-/// what was put since, is the most that may wait. Without such a look it is every document.
+/// The worker looked at each collection from time to time. Let L be the last look that was followed
+/// by a look at which a delta was seen. Deltas have no gaps, so all documents that had left the
+/// tail by L were in this delta or an earlier one. So at most the documents that waited at L, and
+/// those put since, may wait. Without such a look, all documents may.
 pub(super) fn check_waiting(db: &Database, ledger: &mut Ledger) -> Result<u64> {
     let (mut n_waiting, stats) = (0, db.stats()?);
     for (at, name) in FIXED.iter().enumerate() {

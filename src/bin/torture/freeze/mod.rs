@@ -1,6 +1,7 @@
-//! The freeze campaign: at some moment the graph is not written down any more, as if the disk had refused it; later the
-//! worker is killed or closes the database. An open must find every document from its first search on, have no more to
-//! link than was left unwritten, and end up with a graph as good as one made anew.
+//! The freeze campaign: from some moment on, the graph is not written to disk, as if the disk
+//! refused it. Later the worker is killed, or closes the database. The next open must find each
+//! document from its first search on. It may have no more to link than was left unwritten, and its
+//! graph must be as good as a rebuilt one.
 
 mod look;
 mod recall;
@@ -24,7 +25,7 @@ use crate::{Outcome, folder, inspect, walks, watchdog};
 
 /// Queries of each collection that recall is measured by.
 const N_QUERIES: u64 = 200;
-/// By how much a graph may find less than one made anew.
+/// Most recall that a graph may lose against a rebuilt one.
 const MOST_LOST: f64 = 0.02;
 
 struct Campaign {
@@ -38,7 +39,7 @@ struct Campaign {
     least: Recall,
 }
 
-/// How often what is derived may still be written; `None` is always.
+/// Numbers of derived writes that still happen; `None` is no limit.
 #[derive(Debug, Clone, Copy)]
 struct Freeze {
     deltas: Option<u64>,
@@ -47,7 +48,7 @@ struct Freeze {
 
 pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
     let (seed, n_trials) = (args.seed()?, args.number_or("trials", 24)?);
-    // Trial so many of the campaign with this seed is the first, to repeat it.
+    // Number of the first trial with this seed, to repeat it.
     let first = args.number_or("first", 0)?;
     let folder = args.folder(std::env::temp_dir());
     folder::create(&folder)?;
@@ -78,7 +79,7 @@ pub(crate) fn run(args: &Args) -> Outcome<ExitCode> {
 }
 
 impl Freeze {
-    /// `n_deltas` is about how many deltas there would be.
+    /// Draws limits; `n_deltas` is about the number of deltas without them.
     fn draw(n_deltas: u64, rng: &mut Rng) -> Self {
         let deltas = rng.pick(&[Some(0), Some(n_deltas.div_ceil(100)), Some(n_deltas / 10), None]);
         Freeze { deltas, saves: rng.pick(&[None, Some(0), Some(1)]) }
@@ -122,7 +123,7 @@ impl Campaign {
     fn write(&mut self, ledger: Ledger, db: &Path, (run, is_last): (u32, bool)) -> Outcome<Ledger> {
         watchdog::step(format!("run {run} of a worker"));
         let n_operations = self.rng.between(40, 300);
-        // The linker takes several batches at once where it falls behind.
+        // Where the linker falls behind, it takes several batches at once.
         let freeze = Freeze::draw(n_operations * 3 / 4, &mut self.rng);
         let mut start = Start::new(Profile::Freeze, db, ledger.seed(), run)?
             .set("operations", n_operations)
@@ -134,10 +135,10 @@ impl Campaign {
             start = start.set("end", "killed");
         }
         let mut worker = start.spawn(ledger)?;
-        // What such a kill leaves unanswered has to be looked at before another run.
+        // Operations without an answer after such a kill must be settled before another run.
         if is_last && self.rng.chance(50) {
             let enough = self.rng.below(n_operations);
-            // Before it is ready for the first time there may be no folder to look at.
+            // Before the worker is first ready, the folder may not exist.
             let has_enough = |progress: &Progress| progress.n_done() >= enough && (run > 0 || progress.ready());
             worker.wait_until(Duration::from_secs(50), has_enough);
             worker.wait_until(Duration::from_millis(self.rng.below(40)), |_| false);
@@ -171,7 +172,7 @@ impl Campaign {
             self.least = Recall { before: before.min(self.least.before), anew: anew.min(self.least.anew) };
         }
         opened.verify()?;
-        // Making the index of metadata anew takes commits, and changes no document.
+        // Rebuilding the metadata index makes commits, and changes no document.
         let anew = inspect::read(&opened)?;
         if anew.commit < found.commit || anew.digest() != found.digest() {
             faults.push(format!("made anew it differs: commit {}, was {}", anew.commit, found.commit));

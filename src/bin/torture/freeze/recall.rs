@@ -1,4 +1,4 @@
-//! How many of the nearest a graph finds, and one made anew.
+//! Recall of a graph, and of the same graph rebuilt.
 
 use std::collections::HashSet;
 
@@ -9,12 +9,12 @@ use crate::inspect::{Found, RoomCheck};
 use crate::rng::Rng;
 use crate::world::NAMESPACES;
 
-/// Nearest that are to be found.
+/// True neighbours of each query.
 const N_NEAREST: usize = 10;
 /// A narrow beam, so that a worse graph shows.
 const EF: usize = 10;
 
-/// Recall of a collection's graph as it was found, and made anew.
+/// Recall of a collection's graph as found, and after a rebuild.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Recall {
     pub(super) before: f64,
@@ -22,7 +22,7 @@ pub(super) struct Recall {
 }
 
 impl Recall {
-    /// Measures by the same queries, over all namespaces, before and after the graph is made anew.
+    /// Measures over all namespaces with the same queries, before and after a rebuild of the graph.
     pub(super) fn measure(collection: &Collection, found: &Found, rng: &mut Rng) -> Result<Self> {
         let mut asked = Vec::new();
         for number in 0..N_QUERIES {

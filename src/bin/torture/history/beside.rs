@@ -1,6 +1,7 @@
-//! The reader beside the writer: a second, read-only handle of the same folder, which goes on to later commits.
+//! The reader beside the writer: a second, read-only handle of the same folder, which refreshes to
+//! later commits.
 //!
-//! All of its answers are of the commit that its last refresh returned.
+//! Each of its answers belongs to the commit that its last refresh returned.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -52,7 +53,7 @@ pub(super) fn rest(round: &Round<'_>, thread: usize) {
     }
 }
 
-/// The collections as they are seen beside the writer, each with its twin.
+/// The collections as seen beside the writer, each with its twin.
 pub(super) fn sites(round: &Round<'_>, db: &Database) -> Vec<Site> {
     let mut sites = Vec::new();
     let asked = SHAPES.iter().zip(&round.fixed).filter(|(_, site)| round.asks_large() || !site.lifetime.is_large());
@@ -65,7 +66,7 @@ pub(super) fn sites(round: &Round<'_>, db: &Database) -> Vec<Site> {
     for name in CHURN {
         let Some(site) = round.churn.read().clone() else { continue };
         match db.collection(name) {
-            // The lifetime that is seen may be another than the present one.
+            // The lifetime seen may differ from the present one.
             Ok(collection) if is_life(collection.config(), site.lifetime.number) => {
                 sites.push(Site { lifetime: site.lifetime.clone(), collection });
             }

@@ -1,4 +1,4 @@
-//! Holding an answer against the twin at one commit. Searches are held against it in `hits`.
+//! Comparing an answer with the twin at one commit. `hits` compares searches.
 
 use std::fmt::Debug;
 
@@ -11,7 +11,7 @@ use super::question::{Field, Ordered, Question, Search, Wanted};
 use super::source::Answer;
 use super::twin::{Documents, Lifetime, NAMESPACES, Replica};
 
-/// In what an answer is wrong.
+/// The error in an answer.
 #[derive(Debug)]
 pub(super) struct Complaint {
     pub(super) expected: String,
@@ -20,7 +20,7 @@ pub(super) struct Complaint {
 
 pub(super) type Verdict = Result<(), Complaint>;
 
-/// A complaint of its parts as they are shown.
+/// A complaint that shows the expected and the actual value.
 pub(super) fn complain<T>(expected: impl Debug, got: impl Debug) -> Result<T, Complaint> {
     Err(Complaint { expected: format!("{expected:#?}"), got: format!("{got:#?}") })
 }
@@ -33,7 +33,7 @@ pub(super) fn expect<T: PartialEq + Debug>(what: &str, expected: T, got: T) -> V
     }
 }
 
-/// What an answer is held against: one namespace of a collection at one commit.
+/// The state that an answer is compared with: one namespace of a collection at one commit.
 pub(super) struct Scene<'s> {
     pub(super) lifetime: &'s Lifetime,
     pub(super) replica: &'s Replica,
@@ -45,7 +45,7 @@ impl<'s> Scene<'s> {
         self.replica.documents(self.namespace)
     }
 
-    /// Whether the answer, or the error, is the one that the commit calls for.
+    /// Whether the answer, or the error, is the right one for the commit.
     pub(super) fn check(&self, question: &Question, answer: &Result<Answer, Error>) -> Verdict {
         match answer {
             Ok(answer) => self.check_answer(question, answer),
@@ -67,7 +67,7 @@ impl<'s> Scene<'s> {
         }
     }
 
-    /// Whether a document that is given as an example does not exist.
+    /// Whether an example document does not exist.
     fn lacks_example(&self, search: &Search) -> bool {
         let documents = self.documents();
         search.wanted.iter().any(|wanted| match wanted {
@@ -118,7 +118,7 @@ fn is_of_document(error: &Error) -> bool {
     }
 }
 
-/// The document that was read, if it is what the twin has.
+/// The document that was read, if the twin has it too.
 fn check_document(documents: &Documents, index: u32, read: &StoredDocument, with_vector: bool) -> Verdict {
     match documents.get(index) {
         Some(stored) if read.id == id_of(index) && stored.is_read_as(read, with_vector) => Ok(()),
@@ -145,7 +145,7 @@ fn check_facets(
     for (_, stored) in documents.iter().filter(|(_, stored)| condition.matches(stored)) {
         let values = field.of(stored);
         for (place, value) in values.iter().enumerate() {
-            // An element that comes again counts once.
+            // A repeated element counts once.
             counts[usize::from(*value)] += usize::from(!values[..place].contains(value));
         }
     }
@@ -180,7 +180,7 @@ fn check_page(
     expect("the next page", next, page.next.clone())
 }
 
-/// Whether documents were read in this order, and no others.
+/// Whether these documents were read, in this order, and no others.
 fn check_documents(documents: &Documents, expected: &[u32], with_vector: bool, read: &[StoredDocument]) -> Verdict {
     if read.len() != expected.len() || read.iter().zip(expected).any(|(read, index)| read.id != id_of(*index)) {
         let expected: Vec<_> = expected.iter().map(|index| id_of(*index)).collect();
@@ -234,7 +234,7 @@ fn check_sample(
     expect_distinct(indexes)
 }
 
-/// Complains of what comes twice.
+/// Complains of repeated documents.
 pub(super) fn expect_distinct(mut indexes: Vec<u32>) -> Verdict {
     indexes.sort_unstable();
     match indexes.windows(2).find(|pair| pair[0] == pair[1]) {

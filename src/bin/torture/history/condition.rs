@@ -1,4 +1,5 @@
-//! Filters as the twin has them: each is asked as a [`Filter`], and its meaning is said a second time, over facts.
+//! Filters of the twin. Each is asked as a [`Filter`], and evaluated a second time here, over
+//! facts.
 
 use vectrove::{Filter, field};
 
@@ -24,7 +25,7 @@ pub(super) enum Condition {
     HasTime,
     /// The text has a word, or one that begins so.
     Term(usize),
-    /// No document has what is asked for.
+    /// A condition that no document satisfies.
     Nowhere,
     Not(Box<Condition>),
     And(Box<Condition>, Box<Condition>),
@@ -39,7 +40,7 @@ impl Condition {
         }
     }
 
-    /// A condition that is not everything.
+    /// Draws a condition other than the one that all documents satisfy.
     pub(super) fn draw_filter(rng: &mut Rng) -> Self {
         let mut simple = || Box::new(Condition::draw_simple(rng));
         let (one, other) = (simple(), simple());

@@ -1,4 +1,4 @@
-//! Copies of the database, made while it is written to: each opens, verifies, and is one whole commit.
+//! Copies of the database, made during writes. Each must open, verify, and be one whole commit.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -12,9 +12,9 @@ use super::readers::Reader;
 use super::round::Round;
 use crate::folder;
 
-/// The time between two copies where other kinds of questions are asked too.
+/// Time between two copies while other kinds of questions are asked too.
 const PAUSE: Duration = Duration::from_secs(3);
-/// Backups in one folder before it is begun again.
+/// Backups in one folder, after which a new folder is begun.
 const MOST_BACKUPS: u64 = 8;
 
 /// Makes copies until the round is over: checkpoints and backups in turn.
@@ -69,7 +69,7 @@ fn rest_a_while(round: &Round<'_>, thread: usize) {
 /// Makes a backup and restores it.
 fn back_up(db: &Database, paths: &Paths, n_backups: u64) -> Result<Commit> {
     if n_backups.is_multiple_of(MOST_BACKUPS) {
-        // One that is missing is no loss: another database may have begun.
+        // A missing folder is fine: another database may have begun.
         _ = folder::remove(&paths.backups);
     }
     let backup = db.backup(&paths.backups)?;
@@ -78,9 +78,9 @@ fn back_up(db: &Database, paths: &Paths, n_backups: u64) -> Result<Commit> {
     Ok(restored)
 }
 
-/// Opens a copy, verifies it and holds all of it against the twin.
+/// Opens a copy, verifies it and compares all of it with the twin.
 fn check(round: &Round<'_>, reader: &mut Reader<'_>, copy: &Path, commit: Commit) -> Result<()> {
-    // Read-only, so that no commit of its own comes after the last.
+    // The copy is opened read-only, so that it makes no commit of its own.
     let db = Database::open_with(copy, Options::new().read_only(true).memory_bytes(8 << 20))?;
     let found = db.verify()?.commit;
     if found != commit {

@@ -1,7 +1,7 @@
-//! The director: the thread that changes what collections are like while the others ask and write.
+//! The director: the thread that changes collections while other threads ask and write.
 //!
-//! It decides which namespaces are inhabited, and empties the others. It drops and creates the collection that comes
-//! and goes. It changes schemas and indexes, which must change no answer.
+//! It decides which namespaces have documents, and empties the others. It drops and creates the
+//! collection that comes and goes. It changes schemas and indexes, which must change no answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Has some namespaces of a collection inhabited and the others empty.
+    /// Lets some namespaces of a collection have documents, and empties the others.
     fn inhabit(&mut self, site: &Site) {
         let one = 1 << self.rng.below(NAMESPACES.len() as u64);
         let bits = match self.rng.below(100) {
@@ -129,7 +129,7 @@ impl Writer<'_> {
         self.settle("rename_collection", &site, self.round.db.rename_collection(&name, other));
     }
 
-    /// Complains of a call that should not have been refused.
+    /// Reports a call that should not have been refused.
     fn settle(&self, verb: &str, site: &Site, outcome: Result<(), Error>) {
         match outcome {
             Ok(()) => {}

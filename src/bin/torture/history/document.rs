@@ -1,4 +1,4 @@
-//! What documents of the history campaign hold: metadata made of a few facts, text made of a few words.
+//! Documents of the history campaign: metadata made of a few facts, text made of a few words.
 //!
 //! All values come from small sets, so that filters, facets and groups meet many documents.
 
@@ -37,9 +37,9 @@ pub(super) struct Facts {
     /// A field that most collections do not index.
     pub(super) raw: Option<u8>,
     pub(super) at: Option<u8>,
-    /// Whether there is a string that is longer than an index keeps.
+    /// Whether it has a string longer than an index keeps.
     pub(super) is_long: bool,
-    /// Whether there are more values than an index keeps of one document.
+    /// Whether it has more values than an index keeps of one document.
     pub(super) is_many: bool,
 }
 
@@ -85,7 +85,7 @@ impl Content {
         Content { vector: draw_vector(rng, dimension), facts: Facts::draw(rng), words }
     }
 
-    /// A document of which there are many: little metadata, a short text or none.
+    /// A small document, for the collection with many: little metadata, and a short text or none.
     pub(super) fn draw_small(rng: &mut Rng, dimension: usize) -> Self {
         let facts = Facts { tag: Some(rng.below(TAGS.len() as u64) as u8), ..Facts::default() };
         let words = rng.chance(10).then(|| draw_words(rng));
@@ -101,7 +101,7 @@ impl Content {
     }
 }
 
-/// A document of the twin, as one commit left it.
+/// A document of the twin, as of one commit.
 #[derive(Debug)]
 pub(super) struct Stored {
     pub(super) content: Content,
@@ -141,7 +141,7 @@ impl Stored {
     }
 }
 
-/// Whether a word is a term: the same word, or one that begins so.
+/// Whether a word matches a term: the word itself, or one that begins with the term.
 pub(super) fn is_of(word: u8, term: usize) -> bool {
     match term.checked_sub(WORDS.len()) {
         None => usize::from(word) == term,

@@ -1,4 +1,4 @@
-//! Writes that are about to be made: how each is put into a batch, and what it will have done.
+//! Writes that are about to be made: how each is put into a batch, and its effect.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl Draft {
         Ok(())
     }
 
-    /// What the write did, now that its commit is known.
+    /// The effect of the write, once its commit is known.
     pub(super) fn effect(self, commit: u64) -> Effect {
         match self {
             Draft::Put { namespace, index, content } => {

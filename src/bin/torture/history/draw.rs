@@ -117,7 +117,8 @@ impl Search {
         }
     }
 
-    /// Several exact searches near zero, which hold one view for long: a vector that reads as zeros is the nearest.
+    /// Several exact searches near zero, which keep one view for a long time. A vector that reads
+    /// as zeros would be the nearest.
     fn slow(self, rng: &mut Rng, dimension: usize) -> Search {
         let query = |rng: &mut Rng| Wanted::Vector((0..dimension).map(|_| rng.component() * 0.01).collect());
         Search {

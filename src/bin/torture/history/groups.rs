@@ -1,4 +1,4 @@
-//! Holding hits in groups against the twin.
+//! Comparing hits in groups with the twin.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::hits::{Examiner, Pair};
 use super::question::Field;
 use super::score::is_close;
 
-/// Whether groups are those there are, each with as many of its hits as it should have.
+/// Whether the groups are right, and each has the right number of hits.
 pub(super) fn check(examiner: &Examiner<'_>, field: Field, per_group: usize, pairs: &[Pair<'_>]) -> Verdict {
     let search = examiner.search;
     // The distances in each group, nearest first.
@@ -53,7 +53,7 @@ pub(super) fn check(examiner: &Examiner<'_>, field: Field, per_group: usize, pai
     }
 }
 
-/// Whether those groups come first whose best hit is best.
+/// Whether groups are in the order of their best hits.
 fn check_order(groups: &BTreeMap<u8, Vec<f64>>, offset: usize, shown: &[(u8, Vec<f32>)]) -> Verdict {
     let mut best: Vec<f64> = groups.values().map(|distances| distances[0]).collect();
     best.sort_unstable_by(f64::total_cmp);

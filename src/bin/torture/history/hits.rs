@@ -1,7 +1,8 @@
-//! Holding the hits of a search against the twin.
+//! Comparing the hits of a search with the twin.
 //!
-//! Every hit is held against its document. The number of hits is exact where no bound cuts them. The hits of an exact
-//! search are the best there are; those at the same distance may stand in any order.
+//! Each hit is compared with its document. The number of hits is exact where no bound cuts them.
+//! The hits of an exact search are the best there are; hits at the same distance may be in any
+//! order.
 
 use vectrove::{Hit, Hits, Value, Way};
 
@@ -16,14 +17,14 @@ pub(super) fn check(scene: &Scene<'_>, search: &Search, all: &[Hits]) -> Verdict
     expect("answers", search.wanted.len(), all.len())?;
     for (place, (wanted, hits)) in search.wanted.iter().zip(all).enumerate() {
         expect("the commit of all answers", all[0].commit, hits.commit)?;
-        // Of many searches among many documents one is held against all of them.
+        // Of many searches among many documents, only one is compared with all documents.
         let is_thorough = place == 0 || !scene.lifetime.is_large();
         Examiner::new(scene, search, wanted)?.check(hits, is_thorough)?;
     }
     Ok(())
 }
 
-/// One search, and all that its hits are held against.
+/// One search, and the state that its hits are compared with.
 pub(super) struct Examiner<'e> {
     pub(super) scene: &'e Scene<'e>,
     pub(super) search: &'e Search,
@@ -33,7 +34,7 @@ pub(super) struct Examiner<'e> {
     excluded: Vec<u32>,
 }
 
-/// A hit, and the document it should be.
+/// A hit, and the document that it should be.
 pub(super) type Pair<'p> = (&'p Hit, &'p Stored);
 
 impl<'e> Examiner<'e> {
@@ -71,7 +72,7 @@ impl<'e> Examiner<'e> {
         self.check_number(pairs.len())
     }
 
-    /// Every hit with its document, which is as it should be.
+    /// Pairs each hit with its document, after comparing both.
     fn pair<'p>(&self, hits: &'p Hits) -> Result<Vec<Pair<'p>>, super::check::Complaint>
     where
         'e: 'p,
@@ -124,7 +125,7 @@ impl<'e> Examiner<'e> {
         }
     }
 
-    /// Whether a hit of both sides says how it stands in each, and has the score that ranks give it.
+    /// Whether the parts of a hit are right, and its score is the one that its ranks give.
     fn check_parts(&self, hit: &Hit, by_words: f64) -> Verdict {
         let Some(parts) = hit.parts else { return complain("parts", hit) };
         let by_vector = score::score(&self.scene.lifetime.config, f64::from(hit.distance));
@@ -139,13 +140,13 @@ impl<'e> Examiner<'e> {
         }
     }
 
-    /// Infinite without a vector to be near to.
+    /// The distance; infinite in a search without a vector.
     pub(super) fn distance(&self, stored: &Stored) -> f64 {
         let distance = |target: &Target| target.distance(&self.scene.lifetime.config, stored);
         self.target.as_ref().map_or(f64::INFINITY, distance)
     }
 
-    /// The score with what is added to it; 0 of a document that words do not find.
+    /// The score with boosts; 0 for a document that the words do not find.
     fn score(&self, stored: &Stored) -> f64 {
         let plain = match self.wanted {
             Wanted::Words(wording) if !wording.has_phrases(stored) => 0.0,
@@ -171,7 +172,8 @@ impl<'e> Examiner<'e> {
             Wanted::Both(..) => false,
             _ if !self.search.boosts.iter().all(Boost::is_bounded) => false,
             Wanted::Words(_) => true,
-            // Boosts are added to what several searches found, of which the last may have gone another way.
+            // Boosts are added to the results of several searches, the last of which may have gone
+            // another way.
             _ => self.search.way == Some(Way::Exact) || self.search.boosts.is_empty() && hits.route.way == Way::Exact,
         }
     }
@@ -235,7 +237,7 @@ impl<'e> Examiner<'e> {
         Ok(())
     }
 
-    /// Whether a document is a hit for sure by its distance and score, and whether it may be.
+    /// Whether a document is surely a hit by its distance and score, and whether it may be one.
     fn is_within(&self, distance: f64, score: f64) -> (bool, bool) {
         let near = self.search.max_distance.map_or(f64::INFINITY, |most| f64::from(most) - distance);
         let good = self.search.min_score.map_or(f64::INFINITY, |least| score - f64::from(least));
@@ -243,7 +245,7 @@ impl<'e> Examiner<'e> {
         (near > slack && good > slack, near >= -slack && good >= -slack)
     }
 
-    /// Whether the explanation, if there should be one, knows how many documents match.
+    /// Whether the explanation, if asked for, has the right number of matching documents.
     fn check_explanation(&self, hits: &Hits) -> Verdict {
         expect("an explanation", self.search.explain, hits.explanation.is_some())?;
         let Some(explanation) = &hits.explanation else { return Ok(()) };
@@ -251,7 +253,7 @@ impl<'e> Examiner<'e> {
             return Ok(());
         }
         let n_matching = self.scene.documents().count(&self.search.condition);
-        // Of a namespace that never had a document nothing is said.
+        // A namespace that never had a document has no explanation of its filter.
         expect("documents that match", n_matching, explanation.filter.map_or(0, |filter| filter.n_matching))
     }
 }

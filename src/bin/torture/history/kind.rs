@@ -28,14 +28,14 @@ pub(super) enum Kind {
     Boost,
     Explain,
     Loading,
-    /// All others, asked of snapshots.
+    /// All other kinds, asked of snapshots.
     Snapshot,
-    /// Everything, read from copies.
+    /// All questions, asked of copies.
     Copy,
 }
 
 impl Kind {
-    /// Every kind, its name, and how often it is asked against the others.
+    /// Each kind, its name, and its share of the questions.
     pub(super) const ALL: [(Kind, &str, u64); 24] = [
         (Kind::Get, "get", 12),
         (Kind::GetMany, "get-many", 3),

@@ -1,18 +1,20 @@
-//! The history campaign: every answer of every verb that reads is of exactly one commit and one namespace.
+//! The history campaign: each answer of each verb that reads belongs to exactly one commit and one
+//! namespace.
 //!
-//! In rounds, writers change documents while readers ask; a twin replays what was committed, and every answer is held
-//! against it at the commit that the answer shows. Between rounds the database is verified, closed and opened again in
-//! another way, so that many answers are given while vectors are loaded and graphs are taken up.
+//! In rounds, writers change documents while readers ask. A twin replays the commits, and each
+//! answer is compared with the twin at the answer's commit. Between rounds the database is
+//! verified, closed and opened again with other options. So many answers are given while vectors
+//! and graphs are loaded.
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`document`], [`condition`], [`score`] | what documents hold; filters and scores, said a second time |
-//! | [`twin`], [`progress`] | what every commit did; which writes are under way |
-//! | [`shapes`], [`round`] | the collections and options; what the threads of one round share |
-//! | [`writers`], [`draft`], [`director`] | changing documents; changing what collections are like |
-//! | [`question`], [`kind`], [`draw`], [`source`] | what can be asked; drawing a question; asking it |
+//! | [`document`], [`condition`], [`score`] | contents of documents; filters and scores, computed a second time |
+//! | [`twin`], [`progress`] | effects of each commit; writes in progress |
+//! | [`shapes`], [`round`] | the collections and options; state that the threads of a round share |
+//! | [`writers`], [`draft`], [`director`] | changing documents; changing collections |
+//! | [`question`], [`kind`], [`draw`], [`source`] | the questions; drawing one; asking it |
 //! | [`readers`], [`beside`], [`copies`] | asking and checking; the same beside the writer, and of copies |
-//! | [`check`], [`hits`], [`groups`] | holding answers against the twin |
+//! | [`check`], [`hits`], [`groups`] | comparing answers with the twin |
 
 mod beside;
 mod check;
@@ -59,8 +61,8 @@ use crate::{Outcome, folder, watchdog};
 
 const N_WRITERS: usize = 4;
 const N_READERS: usize = 4;
-/// Threads by number: writers, then the director, then readers, then the reader beside the writer and the one that
-/// copies.
+/// Number of the director's thread. Threads are numbered in this order: writers, director, readers,
+/// the reader beside the writer, the thread that makes copies.
 const DIRECTOR: usize = N_WRITERS;
 const FIRST_READER: usize = DIRECTOR + 1;
 const BESIDE: usize = FIRST_READER + N_READERS;
@@ -125,7 +127,8 @@ impl Campaign {
         }
     }
 
-    /// Opens the database, runs all threads, then verifies the database and compares it with the twin.
+    /// Opens the database, runs all threads, then verifies the database and compares it with the
+    /// twin.
     fn round(&mut self, end: Instant) -> Outcome<()> {
         if self.n_rounds.is_multiple_of(ROUNDS_OF_ONE_DATABASE) {
             folder::remove(&self.folder.join("db"))?;
@@ -219,7 +222,7 @@ impl Campaign {
     }
 }
 
-/// Drops a collection whose creation was refused, after it was made.
+/// Drops a collection whose creation was refused after the collection was made.
 fn drop_stray(db: &Database, collection: &Collection) -> Outcome<()> {
     db.drop_collection(&collection.name()).map_err(|error| format!("dropping a collection: {error}"))
 }
@@ -257,7 +260,7 @@ fn run_threads(round: &Round<'_>, folder: &Path, length: Duration) {
             if round.began.elapsed() > length {
                 round.is_over.store(true, Ordering::Relaxed);
             }
-            // A step ends once every thread has done something: then none of them hangs.
+            // A step ends once each thread has done something, which shows that none hangs.
             let beats: Vec<u64> = round.beats.iter().map(|beat| beat.load(Ordering::Relaxed)).collect();
             if beats.iter().zip(&seen).all(|(now, before)| now > before) {
                 watchdog::step(format!("a call in round {}", round.number));
@@ -272,12 +275,12 @@ fn run_threads(round: &Round<'_>, folder: &Path, length: Duration) {
     });
 }
 
-/// Verifies the database, and compares all of it with the twin.
+/// Verifies the database, and compares all documents with the twin.
 fn look(round: &Round<'_>) {
     if round.is_of_loading()
         && let Err(error) = round.large().collection.wait_indexed()
     {
-        // Documents that wait to be linked would keep the next round from loading.
+        // Documents that wait to be linked would delay loading in the next round.
         round.violation(&format!("wait_indexed: {error}"));
     }
     if let Err(error) = round.db.verify() {

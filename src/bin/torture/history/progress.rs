@@ -1,7 +1,9 @@
-//! Which writes are under way, so that a reader knows when all that its answer may show has been recorded.
+//! Counts of writes in progress. A reader uses them to know when all writes that its answer may
+//! show are recorded.
 //!
-//! A commit can be seen before its writer has its receipt. A reader therefore looks after its answer at how many writes
-//! each writer has begun, and waits until as many are done. No lock is held across calls of the database.
+//! A commit can be seen before its writer has its receipt. So a reader looks, after its answer, at
+//! the number of writes that each writer has begun, and waits until as many are done. No lock is
+//! held across calls of the database.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -30,7 +32,7 @@ impl Progress {
         Begun(counter)
     }
 
-    /// Waits until the writes that are under way have been recorded.
+    /// Waits until the writes in progress have been recorded.
     pub(super) fn wait(&self) {
         let begun: Vec<u64> = self.counters.iter().map(|counter| counter.n_begun.load(Ordering::SeqCst)).collect();
         for (counter, n_begun) in self.counters.iter().zip(begun) {

@@ -1,4 +1,4 @@
-//! Questions: what can be asked, of every verb that reads.
+//! Questions for each verb that reads.
 
 use vectrove::{Cursor, Value};
 
@@ -99,7 +99,7 @@ impl Field {
 #[derive(Debug, Clone)]
 pub(super) enum Wanted {
     Vector(Vec<f32>),
-    /// Documents like some and unlike others.
+    /// Documents similar to some and different from others.
     Examples {
         positive: Vec<u32>,
         negative: Vec<u32>,
@@ -114,7 +114,7 @@ impl Wanted {
     }
 }
 
-/// A search, or several that share all but what they look for.
+/// A search, or several that differ only in their queries.
 #[derive(Debug, Clone)]
 pub(super) struct Search {
     pub(super) wanted: Vec<Wanted>,

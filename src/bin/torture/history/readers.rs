@@ -1,8 +1,8 @@
-//! Readers: threads that ask, and hold every answer against their own replica of the twin.
+//! Readers: threads that ask, and compare each answer with their own replica of the twin.
 //!
-//! A search names the commit of its answer. Any other answer must be right at some commit between two that were looked
-//! up before and after it. Several questions are asked before the first answer is checked, so that readers wait for
-//! writes under way only once.
+//! A search names the commit of its answer. Another answer must be right at some commit between two
+//! that were looked up before and after it. Several questions are asked before the first answer is
+//! checked, so that readers wait for writes in progress only once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -22,16 +22,16 @@ use crate::rng::Rng;
 
 /// Questions that are asked before the first answer is checked.
 const AT_ONCE: usize = 12;
-/// The same where each of them takes long.
+/// Such questions, where each takes long.
 const AT_ONCE_OF_MANY: usize = 2;
-/// The same of one snapshot, whose state is at hand.
+/// Such questions to one snapshot, whose state is already replayed.
 const AT_ONCE_OF_SNAPSHOT: usize = 24;
 /// Snapshots that a reader holds.
 const MOST_HELD: usize = 3;
-/// Lines of what was expected, and of what was got, that a violation shows.
+/// Lines of the expected and of the actual answer that a violation shows.
 const MOST_LINES: usize = 20;
 
-/// Between which commits an answer was given.
+/// The commits between which an answer was given.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
     pub(super) from: u64,
@@ -58,7 +58,7 @@ pub(super) struct Reader<'r> {
     held: Vec<Held>,
 }
 
-/// A snapshot that grows old, and the twin's state at its commit.
+/// A snapshot that is kept, and the twin's state at its commit.
 struct Held {
     site: Site,
     namespace: usize,
@@ -74,7 +74,8 @@ impl<'r> Reader<'r> {
         Reader { round, thread, rng, replicas: HashMap::new(), counts: BTreeMap::new(), held: Vec::new() }
     }
 
-    /// Asks until the round is over. While exact vectors are loaded, the readers of `asks_loading` ask nothing else.
+    /// Asks until the round ends. While exact vectors are loaded, readers with `asks_loading` ask
+    /// only about loading.
     pub(super) fn run(mut self, asks_loading: bool) {
         let percent = if asks_loading { 100 } else { 0 };
         while !self.round.is_over() {
@@ -101,7 +102,8 @@ impl<'r> Reader<'r> {
         &mut self.rng
     }
 
-    /// Asks a collection some questions and checks the answers. `fixed` is the commit of all answers, if that is known.
+    /// Asks a collection some questions and checks the answers. `fixed` is the commit of all
+    /// answers, if known.
     pub(super) fn ask_some(&mut self, site: &Site, fixed: Option<u64>) {
         let asked = self.gather(site, fixed);
         self.round.progress.wait();
@@ -112,7 +114,7 @@ impl<'r> Reader<'r> {
         self.replicas.insert(site.lifetime.number, replica);
     }
 
-    /// Asks the snapshots that are held, and takes one more of a collection now and then.
+    /// Asks the kept snapshots, and now and then takes another one of a collection.
     fn ask_snapshots(&mut self, site: &Site) {
         if self.held.len() < MOST_HELD && self.rng.chance(20) && !site.lifetime.is_large() {
             let held = self.hold(site);
@@ -151,7 +153,7 @@ impl<'r> Reader<'r> {
         Some(Held { site: site.clone(), namespace, source, commit, replica, until })
     }
 
-    /// Asks some questions; none that were answered after the collection was gone are returned.
+    /// Asks some questions. Answers given after the collection was dropped are left out.
     fn gather(&mut self, site: &Site, fixed: Option<u64>) -> Vec<Asked> {
         let n = if site.lifetime.is_large() { AT_ONCE_OF_MANY } else { AT_ONCE };
         let (mut asked, mut next) = (Vec::with_capacity(n), None);
@@ -172,8 +174,8 @@ impl<'r> Reader<'r> {
         asked
     }
 
-    /// Holds all documents of a collection against the twin, while nobody writes to it. `fixed` is the commit that it
-    /// stays at, and the kind that the questions count for, if there is such.
+    /// Compares all documents of a collection with the twin, while no thread writes to it. `fixed`,
+    /// if given, is the commit that it stays at, and the kind that the questions count for.
     pub(super) fn compare_all(&mut self, site: &Site, fixed: Option<(Kind, u64)>) {
         let commit = fixed.map(|(_, commit)| commit);
         let Some(from) = commit.or_else(|| commit_of(&site.collection)) else { return };
@@ -270,7 +272,7 @@ impl Drop for Reader<'_> {
 }
 
 impl Round<'_> {
-    /// Draws a kind of question that takes no long check where there are many documents.
+    /// Draws a kind of question whose check is fast for many documents.
     fn draw_simple(&self, rng: &mut Rng) -> Kind {
         const SIMPLE: [Kind; 6] = [Kind::Get, Kind::Contains, Kind::Plain, Kind::Graph, Kind::Count, Kind::Loading];
         let asked: Vec<Kind> = SIMPLE.into_iter().filter(|kind| self.kinds.contains(kind)).collect();
@@ -282,7 +284,7 @@ impl Round<'_> {
     }
 }
 
-/// The namespace with a number, to be asked.
+/// The source of questions for the namespace with this number.
 fn source_of(collection: &Collection, namespace: usize) -> Option<Source> {
     match NAMESPACES.get(namespace) {
         Some(&"") => Some(Source::Namespace(Namespace::clone(collection))),
@@ -291,8 +293,8 @@ fn source_of(collection: &Collection, namespace: usize) -> Option<Source> {
     }
 }
 
-/// The last commit, as a search of an empty namespace tells it, which takes much less than `stats`. `None` if the
-/// collection is gone.
+/// The last commit, from a search of an empty namespace, which is much faster than `stats`. `None`
+/// if the collection is gone.
 fn commit_of(collection: &Collection) -> Option<u64> {
     let nobody = collection.namespace(NOBODY).ok()?;
     let hits = nobody.search(vec![1.0; collection.config().dimension]).run().ok()?;

@@ -1,4 +1,5 @@
-//! What the threads of one round share: the open database's collections, writes under way, and what was found wrong.
+//! The state that the threads of one round share: open collections, writes in progress, and
+//! violations.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,9 +17,10 @@ use crate::rng::Rng;
 
 /// Violations after which the campaign stops.
 const MOST_VIOLATIONS: usize = 20;
-/// How long after the last exact vector was loaded the round still asks as if they were being loaded.
+/// Time after the last exact vector was loaded in which questions are still drawn as if loading
+/// went on.
 const GRACE: Duration = Duration::from_millis(200);
-/// How long loading is waited for at most.
+/// Longest wait for loading.
 const MOST_LOADING: Duration = Duration::from_secs(4);
 
 /// A collection of the open database, and its twin.
@@ -28,7 +30,7 @@ pub(super) struct Site {
     pub(super) collection: Collection,
 }
 
-/// What one round's threads share.
+/// The state that the threads of one round share.
 pub(super) struct Round<'c> {
     pub(super) number: u64,
     pub(super) db: Database,
@@ -42,7 +44,7 @@ pub(super) struct Round<'c> {
     pub(super) holds_vectors: bool,
     pub(super) is_over: AtomicBool,
     pub(super) findings: &'c Findings,
-    /// One count for each thread, which grows with everything it does.
+    /// One count for each thread, raised with each of its actions.
     pub(super) beats: Vec<AtomicU64>,
     pub(super) began: Instant,
     pub(super) loading: AtomicBool,
@@ -70,12 +72,12 @@ impl Round<'_> {
         self.beats[thread].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether exact vectors of the collection with many documents are on their way into memory, or were a moment ago.
+    /// Whether exact vectors of the large collection are being loaded, or were a moment ago.
     pub(super) fn is_loading(&self) -> bool {
         self.loading.load(Ordering::Relaxed)
     }
 
-    /// Looks whether exact vectors are on their way into memory, until they are there.
+    /// Watches whether exact vectors are being loaded, until all are in place.
     pub(super) fn watch_loading(&self) {
         let has_begun = |stats: &CollectionStats| stats.residency != Residency::Disk;
         let name = self.large().collection.name();
@@ -94,23 +96,23 @@ impl Round<'_> {
         self.loading.store(false, Ordering::Relaxed);
     }
 
-    /// Whether nothing but loading is asked for.
+    /// Whether the campaign asks only about loading.
     pub(super) fn is_of_loading(&self) -> bool {
         self.kinds == [Kind::Loading]
     }
 
-    /// Whether the collection of many documents has any.
+    /// Whether the large collection has documents.
     pub(super) fn asks_large(&self) -> bool {
         self.kinds.contains(&Kind::Loading)
     }
 
-    /// The collection of many documents.
+    /// The large collection.
     pub(super) fn large(&self) -> &Site {
         &self.fixed[SHAPES.len() - 1]
     }
 
-    /// Draws a collection. `None` if that is the one that comes and goes, and it is not there. While exact vectors are
-    /// loaded, `of_loading` percent are the collection with many documents.
+    /// Draws a collection; `None` for the one that comes and goes while it is absent. While exact
+    /// vectors are loaded, `of_loading` percent of the draws give the large collection.
     pub(super) fn draw_site(&self, rng: &mut Rng, of_loading: u64) -> Option<Site> {
         let percent = if self.is_loading() { of_loading } else { 1 };
         if self.is_of_loading() || (self.asks_large() && self.holds_vectors && rng.chance(percent)) {
@@ -175,7 +177,8 @@ impl Findings {
         self.answers.lock().values().sum()
     }
 
-    /// Prints how often each kind of question was answered, and how often wrongly. Returns the kinds that never were.
+    /// Prints how often each kind of question was answered, and how often wrongly. Returns the
+    /// kinds that never were.
     pub(super) fn print_table(&self, kinds: &[Kind]) -> Vec<&'static str> {
         let (answers, wrong) = (self.answers.lock(), self.wrong.lock());
         for kind in kinds {

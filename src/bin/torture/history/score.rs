@@ -1,4 +1,4 @@
-//! Distances and scores, worked out a second time in double precision.
+//! Distances and scores, computed a second time in double precision.
 
 use vectrove::{CollectionConfig, Metric};
 
@@ -19,7 +19,8 @@ impl Target {
         Target { vector, norm }
     }
 
-    /// The vector that examples make: the mean of those that are wanted, moved away from the mean of the others.
+    /// The query vector of examples: the mean of the positive ones, moved away from the mean of the
+    /// negative ones.
     pub(super) fn of_examples(config: &CollectionConfig, positive: &[&Stored], negative: &[&Stored]) -> Self {
         if let ([one], []) = (positive, negative) {
             return Target::new(one.content.vector.clone());
@@ -78,7 +79,7 @@ pub(super) fn slack(number: f64) -> f64 {
     3e-5 * (1.0 + number.abs())
 }
 
-/// Whether a number is what it should be, but for rounding.
+/// Whether a number is right, up to rounding.
 pub(super) fn is_close(got: f32, expected: f64) -> bool {
     (f64::from(got) - expected).abs() <= slack(expected)
 }
@@ -182,7 +183,7 @@ impl Boost {
         f64::from(*weight) * value
     }
 
-    /// Whether it is known how much it adds at most, so that none of the best is missed.
+    /// Whether the most that it can add is known, so that no hit is missed.
     pub(super) fn is_bounded(&self) -> bool {
         !matches!(self, Boost::Number { .. })
     }

@@ -9,9 +9,9 @@ use crate::rng::Rng;
 /// A collection that exists throughout the campaign.
 pub(super) struct Shape {
     pub(super) name: &'static str,
-    /// Numbers of documents in the default namespace and in each other one lie below these.
+    /// Bounds on the numbers of documents, in the default namespace and in each other one.
     pub(super) capacities: (u32, u32),
-    /// How often it is asked and written, against the others.
+    /// Share of questions and writes, relative to the other collections.
     pub(super) weight: u64,
 }
 
@@ -21,24 +21,24 @@ pub(super) const SHAPES: [Shape; 6] = [
     Shape { name: "products", capacities: (300, 240), weight: 20 },
     Shape { name: "rows", capacities: (200, 160), weight: 12 },
     Shape { name: "wide", capacities: (120, 90), weight: 8 },
-    // So many that bringing their exact vectors into memory takes a while.
+    // Enough documents that loading their exact vectors takes a while.
     Shape { name: "large", capacities: (30_000, 0), weight: 0 },
 ];
 
-/// The names that the collection which comes and goes has in turn.
+/// Names of the collection that comes and goes, in turn.
 pub(super) const CHURN: [&str; 2] = ["churn", "churned"];
-/// Numbers of its documents lie below this.
+/// Bound on the numbers of its documents.
 pub(super) const CHURN_CAPACITY: u32 = 150;
-/// How often it is asked and written, against the others.
+/// Its share of questions and writes, relative to the other collections.
 pub(super) const CHURN_WEIGHT: u64 = 8;
 
-/// What a fixed collection is.
+/// The configuration of a fixed collection.
 pub(super) fn fixed_config(name: &str) -> CollectionConfig {
     match name {
         "angles" => CollectionConfig::new(8).no_index("raw"),
         "lengths" => CollectionConfig::new(24).metric(Metric::Euclidean).residency(Residency::Mapped).no_index("raw"),
         "products" => CollectionConfig::new(12).metric(Metric::Dot).residency(Residency::Disk).no_index("list"),
-        // Walked by exact vectors, which are in a mapped file.
+        // A graph over exact vectors, which are in a mapped file.
         "rows" => CollectionConfig::new(6).quantization(Quantization::None).residency(Residency::Mapped),
         // Codes of two planes.
         "wide" => CollectionConfig::new(256).metric(Metric::Euclidean).no_index("raw"),
@@ -46,7 +46,8 @@ pub(super) fn fixed_config(name: &str) -> CollectionConfig {
     }
 }
 
-/// The configuration of the collection that comes and goes, in one of its lives. It tells the life's number.
+/// The configuration of the collection that comes and goes, for one of its lives. It encodes the
+/// life's number.
 pub(super) fn churn_config(rng: &mut Rng, number: u64) -> CollectionConfig {
     let config = CollectionConfig::new(rng.between(4, 20) as usize).metric(rng.pick(&Metric::ALL));
     let config = config.normalize(rng.chance(20)).ef_construction(EF_OF_LIVES + (number % N_LIVES) as usize);
@@ -58,7 +59,7 @@ pub(super) fn churn_config(rng: &mut Rng, number: u64) -> CollectionConfig {
     let has_codes = config.quantization == Quantization::Sq8 && has_kernels;
     config.residency(match rng.below(4) {
         0 | 1 => Residency::Ram,
-        // Where there are no codes to walk by, vectors must be at hand.
+        // Without codes, the graph needs vectors in memory.
         2 if has_codes => Residency::Disk,
         _ => Residency::Mapped,
     })
@@ -67,7 +68,7 @@ pub(super) fn churn_config(rng: &mut Rng, number: u64) -> CollectionConfig {
 const EF_OF_LIVES: usize = 20;
 const N_LIVES: u64 = 1_000;
 
-/// Whether a configuration is that of the life with a number.
+/// Whether a configuration belongs to the life with this number.
 pub(super) fn is_life(config: &CollectionConfig, number: u64) -> bool {
     config.ef_construction == EF_OF_LIVES + (number % N_LIVES) as usize
 }
@@ -83,13 +84,13 @@ pub(super) fn schema(number: u64) -> Option<Schema> {
     }
 }
 
-/// How a round opens the database.
+/// Opening options of a round.
 pub(super) fn options(rng: &mut Rng) -> Options {
     const MEMORY: [usize; 2] = [8 << 20, 32 << 20];
     let memory = rng.pick(&MEMORY);
     let options = Options::new().durability(Durability::Wal).memory_bytes(memory).min_free_bytes(0);
     let options = options.link_threads(rng.between(1, 3) as usize);
-    // So little that exact vectors leave memory again and again.
+    // Little enough memory that exact vectors leave memory again and again.
     let options =
         if rng.chance(15) { options.memory_limit(memory + (rng.between(8, 24) << 20) as usize) } else { options };
     let options = match rng.below(8) {

@@ -10,7 +10,7 @@ use super::question::{Ordered, Question, Search, Wanted};
 
 /// The handle that a question is put to. Each variant has all the verbs below.
 pub(super) enum Source {
-    /// The namespace as of whatever commit the call sees.
+    /// The namespace, as of the commit that each call sees.
     Namespace(Namespace),
     /// The namespace as of one commit.
     Snapshot(Snapshot),
@@ -31,7 +31,7 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    /// How many answers it counts for.
+    /// Number of answers that it counts for.
     pub(super) fn n_answers(&self) -> u64 {
         match self {
             Answer::Hits(all) => all.len() as u64,
@@ -116,7 +116,7 @@ impl Source {
 }
 
 impl Source {
-    /// Asks. The names of namespaces are asked of the collection.
+    /// Asks the question. Names of namespaces are asked of the collection.
     pub(super) fn ask(&self, collection: &Collection, question: &Question) -> Result<Answer, Error> {
         Ok(match question {
             Question::Get { index } => Answer::Documents(vec![self.get(id_of(*index))?]),

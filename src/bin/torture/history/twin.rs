@@ -1,7 +1,8 @@
-//! The twin: the effects of every commit, in the order of commits, and copies that replay them.
+//! The twin: the effects of all commits in their order, and copies that replay them.
 //!
-//! A [`Lifetime`] is a collection from its creation to its drop. Writers add an [`Entry`] for each commit. A
-//! [`Replica`] belongs to one thread, and replays entries up to the commit of the answer that is held against it.
+//! A [`Lifetime`] is a collection from its creation to its drop. Writers add an [`Entry`] for each
+//! commit. Each thread has a [`Replica`], and replays entries up to the commit of the answer that
+//! it checks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -17,7 +18,7 @@ pub(super) const NAMESPACES: [&str; 4] = ["", "agent-1", "agent-2", "session"];
 /// A namespace that never has a document.
 pub(super) const NOBODY: &str = "nobody";
 
-/// A change of one document, or of all that match.
+/// A change of one document, or of all documents that match.
 #[derive(Debug, Clone)]
 pub(super) enum Effect {
     Put { namespace: usize, index: u32, stored: Arc<Stored> },
@@ -31,7 +32,7 @@ pub(super) enum Effect {
 pub(super) struct Patch {
     pub(super) vector: Option<Vec<f32>>,
     pub(super) metadata: Option<Step>,
-    /// The words of the new text, or that there is none any more.
+    /// The words of the new text; an inner `None` removes the text.
     pub(super) words: Option<Option<Vec<u8>>>,
 }
 
@@ -63,7 +64,7 @@ impl Patch {
 pub(super) struct Entry {
     pub(super) commit: u64,
     pub(super) effects: Vec<Effect>,
-    /// How many documents the receipt says were changed; `None` where other collections were changed too.
+    /// Documents changed, by the receipt; `None` if the commit also changed other collections.
     pub(super) n_changed: Option<usize>,
 }
 
@@ -71,13 +72,13 @@ pub(super) struct Entry {
 pub(super) struct Lifetime {
     pub(super) number: u64,
     pub(super) config: CollectionConfig,
-    /// Numbers of documents in the default namespace and in each other one lie below these.
+    /// Bounds on the numbers of documents, in the default namespace and in each other one.
     capacities: (u32, u32),
     /// The state before the first entry.
     base: Mutex<Replica>,
-    /// The effects that were committed since, in the order of commits.
+    /// Effects committed since then, in the order of commits.
     log: Mutex<Vec<Arc<Entry>>>,
-    /// Whether it is being dropped, or was.
+    /// Whether the collection was dropped, or a drop is in progress.
     is_dropping: AtomicBool,
     /// The namespaces that writers put documents into, one bit each.
     inhabited: AtomicU32,
@@ -96,7 +97,7 @@ impl Lifetime {
         }
     }
 
-    /// Numbers of a namespace's documents lie below this.
+    /// Bound on the numbers of a namespace's documents.
     pub(super) fn capacity(&self, namespace: usize) -> u32 {
         if namespace == 0 { self.capacities.0 } else { self.capacities.1 }
     }
@@ -123,7 +124,7 @@ impl Lifetime {
         self.is_dropping.load(Ordering::SeqCst)
     }
 
-    /// Takes note of a commit. Those of other writers may come in another order than theirs.
+    /// Records a commit. Entries of different writers may arrive out of order.
     pub(super) fn record(&self, entry: Entry) {
         let mut log = self.log.lock();
         let at = log.partition_point(|other| other.commit <= entry.commit);
@@ -135,7 +136,8 @@ impl Lifetime {
         self.base.lock().clone()
     }
 
-    /// Replays all there is and forgets the log; nobody holds a replica any more. Says which receipts were wrong.
+    /// Replays all entries and forgets the log, once no replica is left. Returns the receipts that
+    /// were wrong.
     pub(super) fn settle(&self) -> Vec<String> {
         let (mut base, mut wrong) = (self.base.lock(), Vec::new());
         for entry in std::mem::take(&mut *self.log.lock()) {
@@ -159,7 +161,7 @@ impl Lifetime {
 pub(super) struct Totals {
     pub(super) n_documents: u64,
     pub(super) n_words: u64,
-    /// How many documents have each term.
+    /// Documents that have each term.
     pub(super) of_terms: [u64; N_TERMS],
 }
 
@@ -195,7 +197,7 @@ impl Documents {
         self.n
     }
 
-    /// Numbers of documents lie below this.
+    /// Bound on the numbers of documents.
     pub(super) fn bound(&self) -> u32 {
         self.by_index.len() as u32
     }
@@ -208,7 +210,7 @@ impl Documents {
         (0..).zip(&self.by_index).filter_map(|(index, stored)| Some((index, stored.as_deref()?)))
     }
 
-    /// How many match.
+    /// Number of matching documents.
     pub(super) fn count(&self, condition: &Condition) -> usize {
         match condition.is_everything() {
             true => self.n,
@@ -216,7 +218,7 @@ impl Documents {
         }
     }
 
-    /// Puts or removes a document. Returns the one that was there.
+    /// Puts or removes a document. Returns the one that it replaces.
     fn set(&mut self, index: u32, stored: Option<Arc<Stored>>) -> Option<Arc<Stored>> {
         let at = index as usize;
         if self.by_index.len() <= at {
@@ -244,22 +246,22 @@ impl Replica {
         &self.namespaces[namespace]
     }
 
-    /// Goes on to a commit.
+    /// Replays entries up to a commit.
     pub(super) fn advance(&mut self, lifetime: &Lifetime, commit: u64) {
         while self.step(lifetime, commit) {}
     }
 
-    /// Goes on to the next commit that changed the collection, if it is not a later one than this.
+    /// Replays the next commit that changed the collection, if it is at most `most`.
     pub(super) fn step(&mut self, lifetime: &Lifetime, most: u64) -> bool {
         let Some(entry) = lifetime.next(self.n_applied, most) else { return false };
         self.apply(&entry);
         true
     }
 
-    /// Returns how many documents were changed.
+    /// Applies an entry. Returns the number of changed documents.
     fn apply(&mut self, entry: &Entry) -> usize {
         self.n_applied += 1;
-        // Documents that were touched, and whether they were there before.
+        // Documents that were changed, and whether each existed before.
         let mut touched = std::collections::BTreeMap::new();
         for effect in &entry.effects {
             match effect {
@@ -291,7 +293,7 @@ impl Replica {
         touched.into_iter().filter(|(place, was)| *was || is_there(*place)).count()
     }
 
-    /// Returns whether there was a document before.
+    /// Puts or removes a document. Returns whether there was one.
     fn set(&mut self, namespace: usize, index: u32, stored: Option<Arc<Stored>>) -> bool {
         stored.iter().for_each(|stored| self.totals.add(stored));
         let before = self.namespaces[namespace].set(index, stored);

@@ -1,7 +1,7 @@
 //! Writers: threads that change documents, and record what each commit did.
 //!
-//! A record says what a write does; the twin works out what becomes of it by replaying commits in their order. A call
-//! that is refused is not recorded, and so must have no effect.
+//! A record holds the writes of one commit. The twin computes their effect by replaying commits in
+//! order. A refused call is not recorded, so it must have no effect.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +69,7 @@ impl<'r> Writer<'r> {
         self.rng.below(u64::from(site.lifetime.capacity(namespace)).max(1)) as u32
     }
 
-    /// Several writes to some namespaces, of two collections now and then, in one batch.
+    /// Commits several writes to some namespaces in one batch, now and then of two collections.
     fn mix(&mut self, site: &Site) {
         let mut sites = vec![site.clone()];
         if self.rng.chance(20) {
@@ -126,7 +126,7 @@ impl<'r> Writer<'r> {
         self.commit(vec![(site.clone(), drafts)]);
     }
 
-    /// Deletes half of a namespace in one commit, and often puts other documents in their places right after.
+    /// Deletes half of a namespace in one commit, and often inserts other documents right after.
     fn delete_half(&mut self, site: &Site, namespace: usize) {
         let (capacity, from) = (site.lifetime.capacity(namespace), self.rng.below(2) as usize);
         let indexes: Vec<u32> = (0..capacity).skip(from).step_by(2).collect();
@@ -152,8 +152,8 @@ impl<'r> Writer<'r> {
         }
     }
 
-    /// Replaces or deletes some of many documents. While exact vectors are loaded most writes are deletes: the thread
-    /// that loads also links, and deletes leave nothing to be linked.
+    /// Replaces or deletes some of many documents. While exact vectors are loaded, most writes are
+    /// deletes: the thread that loads them also links, and deletes leave nothing to link.
     fn replace_some(&mut self, site: &Site, namespace: usize) {
         let (capacity, dimension) = (u64::from(site.lifetime.capacity(namespace)), site.lifetime.config.dimension);
         let (percent, most) = if self.round.is_loading() { (85, 40) } else { (5, 60) };
@@ -172,7 +172,7 @@ impl<'r> Writer<'r> {
         self.commit(vec![(site.clone(), drafts)]);
     }
 
-    /// Deletes all that match.
+    /// Deletes all documents that match.
     pub(super) fn delete_where(&mut self, site: &Site, namespace: usize, condition: Condition) {
         let round = self.round;
         let _begun = round.progress.begin(self.thread);
@@ -199,7 +199,7 @@ impl<'r> Writer<'r> {
         self.record(batch.commit(), writes);
     }
 
-    /// Takes note of what a commit did.
+    /// Records the writes of a commit.
     fn record(&self, receipt: Result<Receipt>, writes: Vec<(Site, Vec<Draft>)>) {
         let receipt = match receipt {
             Ok(receipt) => receipt,
@@ -216,7 +216,7 @@ impl<'r> Writer<'r> {
         }
     }
 
-    /// Complains of a write that should not have been refused.
+    /// Reports a write that should not have been refused.
     fn refused(&self, error: &Error, writes: &[(Site, Vec<Draft>)]) {
         let is_dropping = writes.iter().any(|(site, _)| site.lifetime.is_dropping());
         let updates = |draft: &Draft| matches!(draft, Draft::Other(Effect::Update { .. }));

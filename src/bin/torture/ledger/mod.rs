@@ -1,8 +1,9 @@
-//! What was acknowledged and what may have happened: the worker's lines, turned into the state that must be found.
+//! The ledger: acknowledged and possible operations. It turns the worker's lines into the state
+//! that must be found.
 //!
-//! After each line the state is exact but for operations that were tried and never answered. When the database has been
-//! read, [`Ledger::settle`] decides for each of those whether it happened, wholly or not at all, and compares
-//! everything.
+//! After each line, the state is exact except for operations that were tried and never answered.
+//! Once the database has been read, [`Ledger::settle`] decides for each of these whether it
+//! happened, wholly or not at all, and compares all content.
 
 mod settle;
 
@@ -16,14 +17,14 @@ use crate::line::{Line, Linked};
 use crate::state::{Effect, State, UNSEEN};
 use crate::world::{FIXED, Spot, Stamp, fixed_config};
 
-/// What counts as an answer, apart from acknowledgements.
+/// The answers that are valid besides acknowledgements.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Terms {
     /// Writes may be refused at any time, because the disk is full or gone.
     pub(crate) may_refuse: bool,
     /// Power may be lost: writes that were applied but not durable may be gone.
     pub(crate) power: bool,
-    /// Every acknowledged commit is remembered, so that the state can be told as of any of them.
+    /// Each acknowledged commit is kept, so that the state is known as of any of them.
     pub(crate) keeps_history: bool,
 }
 
@@ -35,24 +36,24 @@ pub(crate) struct Ledger {
     pending: BTreeMap<Stamp, Pending>,
     /// The commit at which operations began; `None` until a worker was first ready.
     base: Option<u64>,
-    /// The last commit that there must be.
+    /// The last commit that must be found.
     commit: u64,
-    /// Commits that pending operations on collections may have made beside.
+    /// Further commits that pending operations on collections may have made.
     slack: u64,
     seen: HashSet<u64>,
     refused_strays: HashSet<u64>,
     pub(crate) history: Vec<Entry>,
-    /// How far linking had got in each collection that stays, as of some commits of the run that is followed.
+    /// Progress of linking in each permanent collection, as of some commits of the current run.
     pub(crate) linked: Vec<(u64, Vec<Linked>)>,
     pub(crate) n_acknowledged: u64,
     pub(crate) violations: Vec<String>,
 }
 
-/// An operation whose answer has not come.
+/// An operation without an answer yet.
 #[derive(Debug, Clone, Copy)]
 struct Pending {
     read: u64,
-    /// The commit it was found to have made in an earlier run; it is being tried again.
+    /// The commit that it made in an earlier run, as was found; it is being tried again.
     made: Option<u64>,
 }
 
@@ -65,12 +66,12 @@ pub(crate) struct Entry {
     pub(crate) at: Instant,
 }
 
-/// An operation to be tried again: it has an operation id, so a second try must be harmless.
+/// An operation to be tried again. It has an operation id, so a second try must be harmless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Retry {
     pub(crate) stamp: Stamp,
     pub(crate) read: u64,
-    /// The commit it was found to have made, if it was.
+    /// The commit that it made, if one was found.
     pub(crate) made: Option<u64>,
 }
 
@@ -103,12 +104,12 @@ impl Ledger {
         self.base.unwrap_or(0)
     }
 
-    /// The last commit that there must be.
+    /// The last commit that must be found.
     pub(crate) fn commit(&self) -> u64 {
         self.commit
     }
 
-    /// Says that these are tried again by the next run.
+    /// Expects the next run to try these operations again.
     pub(crate) fn expect_retries(&mut self, retries: &[Retry]) {
         let pending = |retry: &Retry| (retry.stamp, Pending { read: retry.read, made: retry.made });
         self.pending.extend(retries.iter().map(pending));
@@ -119,7 +120,7 @@ impl Ledger {
         self.violations.push(text);
     }
 
-    /// Takes note of one line.
+    /// Records one line.
     pub(crate) fn take(&mut self, line: Line) {
         match line {
             Line::Ready { commit } => self.ready(commit),
@@ -142,7 +143,7 @@ impl Ledger {
         }
     }
 
-    /// How many vectors operations have put into a collection after a commit, or may have.
+    /// Number of vectors that operations put, or may have put, into a collection after a commit.
     pub(crate) fn n_puts_after(&self, commit: u64, collection: &str) -> usize {
         let later = self.history.iter().filter(|entry| entry.commit > commit).map(|entry| entry.stamp);
         let deeds = later.chain(self.pending.keys().copied()).map(|stamp| self.deed(stamp));
@@ -150,7 +151,7 @@ impl Ledger {
         deeds.map(|deed| deed.steps().iter().filter(puts).count()).sum()
     }
 
-    /// Whether the last run that was followed may have changed a document without an answer.
+    /// Whether an unanswered operation of the last run may have changed a document.
     pub(crate) fn is_unanswered(&self, spot: &Spot) -> bool {
         let concerns = |stamp: &Stamp| match self.deed(*stamp) {
             Deed::DeleteWhere { .. } => true,
@@ -161,7 +162,7 @@ impl Ledger {
 
     fn ready(&mut self, commit: u64) {
         self.linked.clear();
-        // What an earlier run left unanswered may have happened after all.
+        // An operation that an earlier run left unanswered may have happened.
         let unanswered = self.pending.values().any(|pending| pending.made.is_none());
         if self.base.is_none() {
             self.state.collections.extend(FIXED.map(|name| (name, fixed_config(name))));
@@ -201,7 +202,7 @@ impl Ledger {
         self.applied(stamp, commit);
     }
 
-    /// An operation took place, as this commit.
+    /// Applies an operation that made this commit.
     fn applied(&mut self, stamp: Stamp, commit: u64) {
         let Some(Pending { read, .. }) = self.pending.remove(&stamp) else { return };
         let deed = self.deed(stamp);
@@ -214,7 +215,7 @@ impl Ledger {
         }
     }
 
-    /// Counts the commits that an operation makes.
+    /// Counts the commits of an operation.
     fn count(&mut self, effect: &Effect, commit: u64, stamp: Stamp) {
         let n_commits = n_commits(effect);
         self.commit += n_commits;
@@ -246,7 +247,7 @@ impl Ledger {
     }
 }
 
-/// How many commits an operation makes: creating and dropping a collection are two each.
+/// Number of commits of an operation: two for creating or dropping a collection.
 fn n_commits(effect: &Effect) -> u64 {
     match effect.collection {
         Some(_) => 2,

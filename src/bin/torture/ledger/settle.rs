@@ -1,4 +1,4 @@
-//! Holding what was found in a database against the ledger.
+//! Comparing a database's content with the ledger.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,11 +10,11 @@ use crate::inspect::Found;
 use crate::state::{Doc, Effect, UNSEEN};
 use crate::world::{CHURN, CHURN_THREAD, FIXED, Spot, Stamp, fixed_config, known};
 
-/// What was found, by spot.
+/// The documents found, by spot.
 type Docs<'f> = BTreeMap<Spot, &'f StoredDocument>;
 
 impl Ledger {
-    /// Goes back to the state as of a commit: what was acknowledged after it is lost.
+    /// Goes back to the state at a commit; acknowledged later operations are lost.
     pub(crate) fn rewind(&mut self, commit: u64) {
         self.history.sort_by_key(|entry| entry.commit);
         self.history.retain(|entry| entry.commit <= commit);
@@ -28,8 +28,8 @@ impl Ledger {
         self.commit = self.base.unwrap_or(0) + self.history.len() as u64;
     }
 
-    /// Holds what was found in the database against what must be there. What was found to have happened of operations
-    /// without an answer is taken over. Returns those that can be tried again.
+    /// Compares the database's content with the required content. Operations without an answer are
+    /// taken over if they are found to have happened. Returns those that can be tried again.
     pub(crate) fn settle(&mut self, found: &Found) -> Vec<Retry> {
         if self.base.is_none() {
             return self.settle_beginning(found);
@@ -49,7 +49,7 @@ impl Ledger {
         retries
     }
 
-    /// A database that no worker was ready on: empty, perhaps with some of its collections.
+    /// A database on which no worker was ready: empty, perhaps with some of its collections.
     fn settle_beginning(&mut self, found: &Found) -> Vec<Retry> {
         let foreign = found
             .collections
@@ -61,7 +61,7 @@ impl Ledger {
         Vec::new()
     }
 
-    /// What was found, by spot; what no one wrote is a violation.
+    /// The documents found, by spot. A document that no worker wrote is a violation.
     fn sort<'f>(&mut self, found: &'f Found) -> Docs<'f> {
         let mut docs = BTreeMap::new();
         for ((collection, namespace), documents) in &found.rooms {
@@ -79,7 +79,8 @@ impl Ledger {
         docs
     }
 
-    /// Decides whether an unanswered operation took place, and takes it over if so. Returns the commit it made.
+    /// Decides whether an unanswered operation happened, and takes it over if so. Returns the
+    /// commit it made.
     fn settle_one(&mut self, stamp: Stamp, pending: Pending, found: &Found, docs: &Docs<'_>) -> Option<u64> {
         if pending.made.is_some() {
             return pending.made;
@@ -108,12 +109,13 @@ impl Ledger {
         None
     }
 
-    /// Whether what was found at a spot is what is expected there.
+    /// Whether the document found at a spot is the expected one.
     fn agrees(&self, spot: &Spot, expected: Option<&Doc>, docs: &Docs<'_>) -> bool {
         match (expected, docs.get(spot)) {
             (None, None) => true,
             (Some(doc), Some(stored)) => {
-                // A change of nothing, such as removing a text that is not there, shows in the version alone.
+                // A change without effect, such as removing an absent text, shows in the version
+                // alone.
                 let old = self.state.docs.get(spot).map(|old| old.version);
                 let is_new = doc.version != UNSEEN || old != Some(stored.version.0);
                 is_new && doc.difference(spot, self.profile.text_bytes(), stored).is_none()
@@ -122,7 +124,7 @@ impl Ledger {
         }
     }
 
-    /// An operation without an answer took place.
+    /// Takes over an operation without an answer.
     fn take_over(&mut self, stamp: Stamp, mut effect: Effect, docs: &Docs<'_>) -> Option<u64> {
         let put = effect.docs.iter().filter(|(_, doc)| doc.is_some());
         let versions: HashSet<u64> = put.map(|(spot, _)| docs[spot].version.0).collect();
@@ -136,11 +138,13 @@ impl Ledger {
         effect.docs.values_mut().flatten().for_each(|doc| doc.version = commit);
         self.commit += n_commits(&effect);
         self.state.apply(&effect);
-        // A batch that changes nothing makes no commit; one that only deletes leaves no version to see it by.
+        // A batch without changes makes no commit. A batch that only deletes leaves no version that
+        // would show its commit.
         (effect.n_changed > 0).then_some(commit)
     }
 
-    /// Takes strays out of what was found: each must be whole, and none of a batch that was refused.
+    /// Removes strays from the documents found. Each must be whole, and none may be of a refused
+    /// batch.
     fn settle_strays(&mut self, docs: &mut Docs<'_>) {
         let is_stray = |spot: &Spot| CHURN.contains(&spot.collection) && spot.thread != CHURN_THREAD;
         let strays: Vec<Spot> = docs.keys().filter(|spot| is_stray(spot)).copied().collect();

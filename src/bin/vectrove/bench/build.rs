@@ -1,4 +1,4 @@
-//! Loading the rows: how long it takes until all are on the disk and linked, and what they then take in memory.
+//! Loading the rows: the time until all are on disk and linked, and their memory.
 
 use std::fs;
 use std::thread;
@@ -16,10 +16,11 @@ use crate::failure::Failure;
 /// Rows of a commit.
 const BATCH: usize = 1_000;
 
-/// How often the length of the tail is asked for: often enough to add nothing to what is measured.
+/// Time between two looks at the length of the tail: short enough to add nothing to the measured
+/// time.
 const GLANCE: Duration = Duration::from_millis(10);
 
-/// What building came to.
+/// The figures of building.
 #[derive(Debug, Serialize)]
 pub(super) struct Built {
     pub(super) build_s: f64,
@@ -34,15 +35,15 @@ pub(super) struct Memory {
     pub(super) codes: usize,
     pub(super) links: usize,
     pub(super) vectors: usize,
-    /// Ids, versions and what else a collection keeps.
+    /// Ids, versions and all else that a collection keeps.
     pub(super) rest: usize,
     /// The storage engine's caches and write buffers.
     pub(super) engine: u64,
-    /// What the process has grown by; `None` where the system does not say.
+    /// Growth of the process; `None` where the system does not report it.
     pub(super) resident: Option<u64>,
 }
 
-/// Loads the rows. Neither they nor the time it takes to read them are counted.
+/// Loads the rows. Their own memory, and the time to read them, are not counted.
 pub(super) fn build(args: &args::Bench, db: &Database, collection: &Collection) -> Result<Built, Failure> {
     let before = resident_bytes();
     let rows = Rows::read(&args.base, args.limit)?;
@@ -69,7 +70,7 @@ fn load(collection: &Collection, rows: &Rows) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits until all documents are linked, or someone wants to stop.
+/// Waits until all documents are linked, or a signal asks for an end.
 pub(super) fn wait_until_linked(db: &Database, collection: &Collection) -> Result<(), Failure> {
     let n_waiting = tail_length(db)?;
     let bar = progress(n_waiting, "rows linked");
@@ -94,7 +95,7 @@ fn figures(db: &Database, resident: Option<u64>) -> Result<Built, Failure> {
     Ok(Built { build_s: 0.0, n: collection.n_documents, dim: collection.config.dimension, memory })
 }
 
-/// A failure of one of the rows of a batch, the first of which has this number.
+/// The failure of a row in a batch whose first row is number `first`.
 fn in_row(first: usize, error: Error) -> Failure {
     match error {
         Error::InBatch { index, source, .. } => Failure::from(*source).about(&format!("row {}", first + index + 1)),

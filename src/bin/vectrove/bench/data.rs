@@ -1,4 +1,4 @@
-//! Rows and queries, held in memory in one piece: it goes back to the system as a whole.
+//! Rows and queries, each held in one piece of memory that goes back to the system as a whole.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ pub(super) struct Rows {
     components: Vec<f32>,
 }
 
-/// What the rows to be loaded are like.
+/// Number and size of the rows to be loaded.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     pub(super) n_rows: usize,
@@ -41,7 +41,7 @@ impl Rows {
     }
 }
 
-/// Refuses files that do not belong together, before anything is read but their heads.
+/// Refuses files that do not belong together, reading only their heads.
 pub(super) fn check(args: &args::Bench, queries: &Rows) -> Result<Shape, Failure> {
     let base = VectorFile::open(&args.base)?;
     let shape = Shape { n_rows: n_wanted(&base, args.limit), dimension: base.n_columns() };

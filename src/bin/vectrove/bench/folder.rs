@@ -1,4 +1,4 @@
-//! The database's folder: made anew, and removed however the measuring ends.
+//! The database's folder: created by the benchmark, and removed however it ends.
 
 use std::env;
 use std::fs;
@@ -8,13 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::failure::Failure;
 
-/// A folder that goes when this is dropped. The database in it has to be closed by then.
+/// A folder that is removed when this is dropped. The database in it has to be closed by then.
 pub(super) struct Folder {
     path: PathBuf,
 }
 
 impl Folder {
-    /// A folder that was not there before, in the one told or where temporary files belong.
+    /// Creates a folder in `parent`, or in the folder for temporary files.
     pub(super) fn create(parent: Option<&Path>) -> Result<Self, Failure> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let name = format!("vectrove-bench-{}-{}", process::id(), since.as_nanos());

@@ -1,8 +1,8 @@
-//! Inserting and searching at the same time: one writer, one searcher, as fast as each goes.
+//! Inserting and searching at the same time: one writer and one searcher, each at full speed.
 //!
-//! New documents are rows of the base file that were not loaded, then its rows once more, moved a little. Their ids are
-//! out of the way of those that are looked for. As they crowd the nearest, recall is that of the hits from the base: so
-//! many as there are, so many of the nearest should be among them.
+//! New documents are rows of the base file that were not loaded, and then its rows once more, moved
+//! a little. Their ids lie beyond those of the base. New documents crowd the nearest, so recall
+//! counts hits from the base only: of `n` such hits, how many are among the `n` nearest base rows.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,23 +25,23 @@ const FIRST_ID: u64 = 1 << 40;
 /// The searches' `ef`.
 const EF: usize = 64;
 
-/// Inserts between two glances at the tail.
+/// Inserts between two looks at the tail.
 const GLANCE: usize = 50;
 
-/// Inserts between two searches for what was inserted last.
+/// Inserts between two searches for the last inserted document.
 const CHECK: usize = 10;
 
-/// How far a row is moved, as a part of its length.
+/// Distance that a row is moved, as a part of its length.
 const MOVE: f32 = 0.3;
 
-/// The part of the seconds of inserting that searches alone are measured.
+/// Time of searches alone, as a part of the seconds of inserting.
 const IDLE: f64 = 0.3;
 
-/// What inserting came to.
+/// The figures of inserting.
 #[derive(Debug, Serialize)]
 pub(super) struct Figures {
     pub(super) seconds: f64,
-    /// Inserts acknowledged a second, with time out for a search after every tenth.
+    /// Acknowledged inserts a second, without the time of the searches after each tenth.
     pub(super) inserts_per_s: f64,
     /// Documents linked a second.
     pub(super) links_per_s: f64,
@@ -51,12 +51,12 @@ pub(super) struct Figures {
     pub(super) tail: Lengths,
     pub(super) idle: Searches,
     pub(super) busy: Searches,
-    /// The rate of searches while there are inserts, as a part of what it is without.
+    /// Rate of searches beside inserts, as a part of the rate without them.
     pub(super) qps_ratio: f64,
     pub(super) fresh: Freshness,
 }
 
-/// What one insert took until it was acknowledged.
+/// Times from an insert to its acknowledgement.
 #[derive(Debug, Serialize)]
 pub(super) struct Times {
     pub(super) n: usize,
@@ -65,7 +65,7 @@ pub(super) struct Times {
     pub(super) max_us: f64,
 }
 
-/// Documents that waited to be linked.
+/// Numbers of documents that waited to be linked.
 #[derive(Debug, Serialize)]
 pub(super) struct Lengths {
     pub(super) bound: usize,
@@ -83,7 +83,7 @@ pub(super) struct Searches {
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(super) struct Freshness {
     pub(super) n_checked: usize,
-    /// Those that found nothing as near as the document itself.
+    /// Searches that found nothing as near as the document itself.
     pub(super) n_missed: usize,
 }
 
@@ -96,26 +96,27 @@ struct Writer<'a> {
     times: Vec<Duration>,
     times_below_bound: Vec<Duration>,
     tails: Vec<usize>,
-    /// The tail's length at the last glance, and inserts since: it is no longer than both together.
+    /// Length of the tail at the last look, and inserts since. The tail is no longer than their
+    /// sum.
     longest_tail: usize,
     fresh: Freshness,
 }
 
-/// Where new vectors come from.
+/// The source of new vectors.
 struct Source {
     file: VectorFile,
-    /// Whether rows come that are loaded already.
+    /// Whether the source has begun to repeat loaded rows.
     repeats: bool,
     random: u64,
 }
 
-/// How many documents may wait to be linked.
+/// Most documents that may wait to be linked.
 pub(super) fn tail_bound(db: &Database) -> Result<usize, Failure> {
     Ok(db.stats()?.collections.first().map_or(0, |collection| collection.tail_bound))
 }
 
-/// Opens the database anew with acknowledgement by the operating system; searches alone for a while, then searches and
-/// inserts.
+/// Opens the database again, with acknowledgement by the operating system. Measures searches alone
+/// for a while, then searches and inserts.
 pub(super) fn measure(args: &args::Bench, folder: &Folder, exam: Exam, bound: usize) -> Result<Figures, Failure> {
     let options = options(args).durability(Durability::Wal).tail_bound(bound);
     let db = Database::open_with(folder.path(), options)?;
@@ -136,7 +137,7 @@ pub(super) fn measure(args: &args::Bench, folder: &Folder, exam: Exam, bound: us
     Ok(figures)
 }
 
-/// Searches for one query after the other until then.
+/// Searches for one query after the other until `deadline`.
 fn search_until(exam: &Exam, deadline: Instant) -> Result<Searches, Failure> {
     let (begin, mut n_searches, mut recall) = (Instant::now(), 0, Recall::default());
     while Instant::now() < deadline {
@@ -205,7 +206,7 @@ impl<'a> Writer<'a> {
     fn check(&mut self, id: u64, vector: &[f32]) -> Result<(), Failure> {
         let hits = self.collection.search(vector).limit(1).with_document(false).run()?;
         let own = distance_to_itself(self.collection.config().metric, vector);
-        // As near as can be told from rounding.
+        // As near as rounding lets us tell.
         let near = own + 8.0 * f32::EPSILON * own.abs().max(1.0);
         let is_found = hits.first().is_some_and(|hit| hit.id == id.into() || hit.distance <= near);
         self.fresh.n_checked += 1;
@@ -267,7 +268,7 @@ impl Source {
     /// Moves a row somewhere near.
     fn shift(&mut self, vector: &mut [f32]) {
         let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
-        // Of numbers between -1 and 1 the mean square is a third.
+        // Numbers between -1 and 1 have a mean square of a third.
         let step = MOVE * norm * (3.0 / vector.len() as f32).sqrt();
         vector.iter_mut().for_each(|x| *x += step * self.next_random());
     }

@@ -1,16 +1,16 @@
-//! Measuring: how long building takes, what it costs in memory, and how fast searches are at which recall.
+//! Benchmarks: time and memory of building, and the rate of searches at each recall.
 //!
 //! | file | owns |
 //! |---|---|
 //! | [`data`] | rows and queries, held in memory |
 //! | [`truth`] | the nearest rows of each query, and recall |
-//! | [`folder`] | the database's folder, which goes when the measuring ends |
-//! | [`build`] | loading the rows, and what they take |
+//! | [`folder`] | the database's folder, which is removed at the end |
+//! | [`build`] | loading the rows, and their memory |
 //! | [`sweep`] | rate and recall of searches, one `ef` after the other |
 //! | [`inserts`] | inserting and searching at the same time |
-//! | [`report`] | how figures are shown |
+//! | [`report`] | printing figures |
 //!
-//! Everything is measured from outside, as a program sees it that calls the library.
+//! All figures are measured from outside, as a program that calls the library sees them.
 
 mod build;
 mod data;
@@ -35,14 +35,14 @@ use crate::output::Output;
 
 const COLLECTION: &str = "bench";
 
-/// What is searched, for what, and what is to be found.
+/// The collection, the queries, and their true neighbours.
 struct Exam {
     collection: Collection,
     queries: Rows,
     truth: Truth,
 }
 
-/// Measures as the arguments say.
+/// Measures as the arguments ask.
 pub(crate) fn bench(args: &args::Bench, output: &mut Output) -> Result<(), Failure> {
     interrupt::watch()?;
     let queries = Rows::read(&args.query, None)?;
@@ -66,7 +66,7 @@ pub(crate) fn bench(args: &args::Bench, output: &mut Output) -> Result<(), Failu
 }
 
 impl Exam {
-    /// A search for what is nearest to a query, by ids alone.
+    /// A search for the nearest of a query, returning ids alone.
     fn search(&self, query: usize, ef: usize) -> Search {
         self.collection.search(self.queries.row(query)).limit(self.truth.k()).ef(ef).with_document(false)
     }
@@ -85,12 +85,12 @@ fn config(args: &args::Bench, dimension: usize) -> CollectionConfig {
     config.m(args.m).ef_construction(args.ef_construction)
 }
 
-/// Documents that wait to be linked.
+/// Number of documents that wait to be linked.
 fn tail_length(db: &Database) -> Result<usize, Failure> {
     Ok(db.stats()?.collections.first().map_or(0, |collection| collection.tail_length))
 }
 
-/// Fails once someone wants to stop.
+/// Fails once a signal asks for an end.
 fn go_on() -> Result<(), Failure> {
     match interrupt::requested() {
         true => Err(Failure::interrupted()),

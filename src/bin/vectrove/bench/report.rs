@@ -1,4 +1,4 @@
-//! How figures are shown: tables for people, lines of JSON for programs. Each as soon as it is known.
+//! Figures as tables for people, or lines of JSON for programs, printed as soon as they are known.
 
 use serde::Serialize;
 use serde_json::{Map, json};
@@ -13,10 +13,10 @@ use crate::args::{self, Codes};
 use crate::failure::Failure;
 use crate::output::{Output, grouped};
 
-/// Recalls whose rate is shown.
+/// Recalls at which the rate is printed.
 const RECALLS: [f64; 4] = [0.9, 0.95, 0.98, 0.99];
 
-/// What is measured, and what building it came to.
+/// The configuration, and the figures of building.
 #[derive(Serialize)]
 struct Build<'a> {
     #[serde(flatten)]
@@ -30,7 +30,7 @@ struct Build<'a> {
     threads: usize,
 }
 
-/// Says what is measured; programs are told with the first figures.
+/// Prints the configuration for people; JSON carries it with the first figures.
 pub(super) fn heading(args: &args::Bench, db: &Database, shape: Shape, output: &mut Output) -> Result<(), Failure> {
     if output.json {
         return Ok(());

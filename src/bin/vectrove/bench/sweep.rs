@@ -1,7 +1,8 @@
-//! Rate and recall of searches, one `ef` after the other, up to where hardly anything is missed.
+//! Rate and recall of searches for one `ef` after the other, up to a recall near 1.
 //!
-//! Client threads share the queries. Of several passes over all of them the fastest counts, with its latencies. Recall
-//! and interpolation follow the usual comparisons of index libraries, so that curves can be laid side by side.
+//! Client threads share the queries. The fastest of several passes over all queries counts, with
+//! its latencies. Recall and interpolation are those of the usual comparisons of index libraries,
+//! so that curves can be compared.
 
 use std::sync::Barrier;
 use std::thread;
@@ -17,10 +18,10 @@ use crate::failure::Failure;
 
 const N_PASSES: usize = 3;
 
-/// Recall after which larger `ef` are of no interest.
+/// Recall at which larger `ef` are not measured.
 const ENOUGH: f64 = 0.9985;
 
-/// What one `ef` comes to.
+/// The figures of one `ef`.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Point {
     pub(super) ef: usize,
@@ -29,11 +30,11 @@ pub(super) struct Point {
     pub(super) qps: f64,
     pub(super) p50_us: f64,
     pub(super) p99_us: f64,
-    /// Steps of a walk, on average; 0 where everything was compared instead.
+    /// Steps of a graph search, on average; 0 for a scan.
     pub(super) hops: f64,
-    /// Points that a walk compared, on average.
+    /// Points that a graph search compared, on average.
     pub(super) visited: f64,
-    /// What a search took, divided by the points it compared; `None` where there was no walk.
+    /// Time of a search divided by the points it compared; `None` without a graph search.
     pub(super) ns_per_visited: Option<f64>,
 }
 
@@ -45,14 +46,14 @@ struct Answer {
     ids: Vec<u64>,
 }
 
-/// What one client thread did in a pass.
+/// The work of one client thread in a pass.
 struct Share {
     begin: Instant,
     end: Instant,
     answers: Vec<Answer>,
 }
 
-/// Measures each `ef` from the smallest on and shows it.
+/// Measures and prints each `ef`, from the smallest on.
 pub(super) fn sweep(
     args: &args::Bench,
     exam: &Exam,
@@ -74,7 +75,8 @@ pub(super) fn sweep(
     Ok(curve)
 }
 
-/// The rate at a recall, log-interpolated between the two points around it; `None` if it was never reached.
+/// The rate at a recall, log-interpolated between the two points around it; `None` if it was never
+/// reached.
 pub(super) fn qps_at(curve: &[Point], recall: f64) -> Option<f64> {
     let mut points: Vec<(f64, f64)> = curve.iter().map(|point| (point.recall, point.qps)).collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
@@ -88,7 +90,7 @@ pub(super) fn qps_at(curve: &[Point], recall: f64) -> Option<f64> {
     Some(round(qps, 1))
 }
 
-/// The value below which so large a part of sorted durations lies, in microseconds.
+/// The value below which the given part of sorted durations lies, in microseconds.
 pub(super) fn percentile(sorted: &[Duration], part: f64) -> f64 {
     let rank = (part * sorted.len() as f64).ceil() as usize;
     let duration = sorted.get(rank.max(1) - 1).or(sorted.last()).copied().unwrap_or_default();
@@ -127,7 +129,7 @@ fn pass(exam: &Exam, ef: usize, n_threads: usize) -> Result<(f64, Vec<Answer>), 
     Ok((seconds, shares.into_iter().flat_map(|share| share.answers).collect()))
 }
 
-/// What a thread returned. A panic goes on in the thread that waits.
+/// The result of a thread. Its panic continues in the thread that waits.
 pub(super) fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
@@ -139,7 +141,7 @@ fn run_client(
     start: &Barrier,
 ) -> Result<Share, Failure> {
     let mut answers = Vec::with_capacity(queries.len());
-    // A new thread's first search makes room for all later ones.
+    // The first search of a new thread allocates memory that later ones use.
     let warmed = queries.clone().next().map(|query| answer(exam, ef, query));
     start.wait();
     warmed.transpose()?;

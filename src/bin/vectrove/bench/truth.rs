@@ -1,7 +1,7 @@
-//! The nearest rows of each query, read or computed, and how many of them a search found.
+//! The true nearest rows of each query, read or computed, and the recall of a search.
 //!
-//! A file of them (`.ibin`) holds queries and columns as u32, then a row of ids for each query as u32, nearest first;
-//! all little-endian.
+//! An `.ibin` file holds the numbers of queries and columns as u32, then for each query its row of
+//! ids as u32, nearest first. All numbers are little-endian.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -23,7 +23,7 @@ pub(super) struct Truth {
     ids: Vec<u64>,
 }
 
-/// How much of what there was to find was found.
+/// Neighbours found, of those there were to find.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Recall {
     n_right: usize,
@@ -31,7 +31,8 @@ pub(super) struct Recall {
 }
 
 impl Truth {
-    /// Reads the nearest rows of all queries; fails if they cannot be those of so many queries among so many rows.
+    /// Reads the nearest rows of all queries. Fails if the file does not fit `n_queries` queries
+    /// among `n_rows` rows.
     pub(super) fn read(path: &Path, k: usize, n_queries: usize, n_rows: usize) -> Result<Self, Failure> {
         let failed = |error: io::Error| Failure::file("reading", path, &error);
         let file = File::open(path).map_err(failed)?;
@@ -78,12 +79,12 @@ impl Truth {
         Ok(Truth { k, ids })
     }
 
-    /// How many neighbours of each query are known.
+    /// Number of known neighbours of each query.
     pub(super) fn k(&self) -> usize {
         self.k
     }
 
-    /// How many of a query's nearest `n` are among what was found.
+    /// How many of a query's nearest `n` are among `found`.
     pub(super) fn recall(&self, query: usize, n: usize, found: &[u64]) -> Recall {
         let expected = &self.ids[query * self.k..][..n.min(self.k)];
         Recall { n_right: expected.iter().filter(|id| found.contains(id)).count(), n_wanted: expected.len() }
@@ -96,7 +97,7 @@ impl Recall {
         self.n_wanted += other.n_wanted;
     }
 
-    /// The part that was found, from 0 to 1.
+    /// The share found, from 0 to 1.
     pub(super) fn rate(self) -> f64 {
         self.n_right as f64 / self.n_wanted.max(1) as f64
     }
@@ -110,7 +111,7 @@ pub(super) fn ids_of(hits: &Hits) -> impl Iterator<Item = u64> {
     })
 }
 
-/// A failure of one of several queries, the first of which has this number.
+/// The failure of one of several queries, the first of which is number `first`.
 fn in_query(first: usize, error: Error) -> Failure {
     match error {
         Error::InQuery { index, source } => Failure::from(*source).about(&format!("query {}", first + index + 1)),

@@ -1,4 +1,5 @@
-//! Censuses: whoever loads a view and then the censuses finds the view's own whole, or that it is gone.
+//! Censuses: a reader that loads a view and then the censuses finds the view's own whole, or learns
+//! that it is gone.
 
 use loom::sync::Arc;
 use loom::thread;
@@ -8,7 +9,7 @@ use crate::check::check;
 use crate::id::{Commit, NamespaceId};
 use crate::sync::{AtomicU64, Ordering};
 
-/// The census of a commit: every number tells which.
+/// The census of a commit, each of whose numbers identifies the commit.
 fn census(commit: u64) -> Census {
     let n = commit as usize;
     let sole = Some(NamespaceId(commit as u32));
@@ -28,8 +29,8 @@ impl Place {
     }
 }
 
-/// Makes commits from the second on while a reader looks at the last one that is published. Returns which commits
-/// were looked at, each with the census that was found.
+/// Makes commits from the second on while a reader looks at the last published one. Returns the
+/// commits that were looked at, each with its census.
 fn looks(n_commits: u64) -> Vec<(u64, Option<u64>)> {
     let looks = check(move || {
         let place = Arc::new(Place { register: Register::default(), published: AtomicU64::new(0) });

@@ -1,4 +1,5 @@
-//! Lives of slots: whoever looks at a commit sees what exists at it, however much of later ones is applied.
+//! Visibility intervals of slots: a reader at a commit sees what exists at it, whatever part of
+//! later commits is applied.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -8,7 +9,7 @@ use crate::check::check;
 use crate::life::Life;
 use crate::sync::{AtomicU64, Ordering};
 
-/// A slot, and the commit that those who begin to look now look at.
+/// A slot, and the commit that new readers look at.
 struct Place {
     life: Life,
     /// The commit that put the document.
@@ -22,7 +23,8 @@ impl Place {
     }
 
     fn put(&self, commit: u64) {
-        // SAFETY: no one looks at a commit at which the last document existed; the checker holds us to it.
+        // SAFETY: no reader looks at a commit at which the last document existed; the checker
+        // verifies this.
         self.data.with_mut(|data| unsafe { *data = commit });
         self.life.begin(commit);
     }
@@ -31,15 +33,16 @@ impl Place {
         self.published.store(commit, Ordering::Release);
     }
 
-    /// The commit that put the document that exists at a commit.
+    /// The commit that put the document that exists at the given commit.
     fn look_at(&self, commit: u64) -> Option<u64> {
-        // SAFETY: what exists at a commit that is looked at is not written; the checker holds us to it.
+        // SAFETY: a document that exists at a commit that is looked at is not written; the checker
+        // verifies this.
         self.life.exists_at(commit).then(|| self.data.with(|data| unsafe { *data }))
     }
 }
 
-/// Makes commits while a reader looks at the last one that is published. Expects each commit that it can find, with
-/// what it sees there.
+/// Makes commits while a reader looks at the last published one. `expected` lists each commit that
+/// the reader can meet, with what it sees there.
 fn check_looks(before: fn(&Place), meanwhile: fn(&Place), expected: &[(u64, Option<u64>)]) {
     let looks = check(move || {
         let place = Place::new();

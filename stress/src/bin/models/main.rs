@@ -1,9 +1,9 @@
-//! Models of what is shared without a lock: a checker runs every order in which threads can meet, and every value that
-//! memory may show them.
+//! Models of lock-free shared state. A checker (loom) runs each order in which threads can meet,
+//! and each value that memory may show them.
 //!
-//! They compile the library's own files with the checker's atomics in place of the machine's, which only
-//! `RUSTFLAGS="--cfg loom" cargo test --release --bin models` does (see `.ci/stress`). Each model is a file beside this
-//! one; what it needs of the library is declared here.
+//! They compile the library's own files with the checker's atomics in place of the machine's. Only
+//! `RUSTFLAGS="--cfg loom" cargo test --release --bin models` does so (see `.ci/stress`). Each
+//! model is a file beside this one. The parts of the library that they need are declared here.
 
 #![cfg_attr(
     loom,

@@ -1,4 +1,4 @@
-//! Rows of links: what a link leads to is there, none is lost, and none comes from nowhere.
+//! Rows of links: the target of a link is written, no link is lost, and none is made up.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -14,7 +14,7 @@ struct Point {
     data: Vec<UnsafeCell<u32>>,
 }
 
-/// What is written for a point before it is linked.
+/// The data written for a point before it is linked.
 const WRITTEN: u32 = 7;
 
 fn link(slot: u32) -> Link {
@@ -32,7 +32,7 @@ impl Point {
     }
 
     fn write(&self, slot: u32) {
-        // SAFETY: one thread writes a slot, before it links it; the checker holds us to it.
+        // SAFETY: one thread writes a slot, before it links it; the checker verifies this.
         self.data[slot as usize].with_mut(|data| unsafe { *data = WRITTEN });
     }
 
@@ -53,7 +53,7 @@ impl Point {
     }
 
     fn check_data(&self, slot: u32) {
-        // SAFETY: it was written before anything led there; the checker holds us to it.
+        // SAFETY: the data was written before any link led there; the checker verifies this.
         assert_eq!(self.data[slot as usize].with(|data| unsafe { *data }), WRITTEN);
     }
 }

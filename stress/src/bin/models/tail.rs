@@ -1,4 +1,5 @@
-//! Slots that wait to be linked: whoever goes through those that wait and then follows links misses none.
+//! Slots that wait to be linked: a reader that goes through the waiting slots and then follows
+//! links misses none.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -12,15 +13,15 @@ use crate::sync::{AtomicU32, Ordering};
 /// Slots from 1 on, in the order in which they are pushed.
 struct World {
     segment: Segment,
-    /// What is written of a slot before it is pushed: its number.
+    /// The data of a slot, written before it is pushed: its number.
     data: Vec<UnsafeCell<u32>>,
     /// Whether a link leads to a slot.
     linked: Vec<AtomicU32>,
-    /// The last slot that whoever begins to look now has to find.
+    /// The last slot that new readers must find.
     published: AtomicU32,
 }
 
-/// What a reader finds.
+/// The result of a reader.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Look {
     waiting: Vec<u32>,
@@ -38,14 +39,14 @@ impl World {
     }
 
     fn push(&self, slot: u32) {
-        // SAFETY: one thread writes a slot, before it pushes it; the checker holds us to it.
+        // SAFETY: one thread writes a slot, before it pushes it; the checker verifies this.
         self.data[slot as usize].with_mut(|data| unsafe { *data = slot });
         assert!(self.segment.push(Slot(slot)));
         self.published.store(slot, Ordering::Release);
     }
 
     fn check_data(&self, slot: u32) {
-        // SAFETY: it was written before it was pushed; the checker holds us to it.
+        // SAFETY: the data was written before it was pushed; the checker verifies this.
         assert_eq!(self.data[slot as usize].with(|data| unsafe { *data }), slot);
     }
 
@@ -60,7 +61,7 @@ impl World {
         waiting
     }
 
-    /// Links the first so many that wait, as the linker does.
+    /// Links the first `most` waiting slots, as the linker does.
     fn link(&self, most: usize) {
         let mut waiting = self.waiting();
         waiting.truncate(most);
@@ -70,7 +71,7 @@ impl World {
         assert_eq!(self.segment.leave(waiting.len()), waiting.len());
     }
 
-    /// Goes through the slots that wait, then through those that are linked, as a search does.
+    /// Goes through the waiting slots, then through the linked ones, as a search does.
     fn look(&self) -> Look {
         let published = self.published.load(Ordering::Acquire);
         let waiting = self.waiting();
