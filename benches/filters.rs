@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value as Json, json};
 use vectrove::{
-    Collection, CollectionConfig, Database, DocId, Document, Durability, Filter, Hits, Options, Way, field,
+    Collection, CollectionConfig, Database, DocId, Document, Durability, Filter, Hits, Options, Strategy, field,
 };
 
 use common::median;
@@ -155,14 +155,14 @@ impl World {
                             ("share", json!(percent(share))),
                             ("where", json!(where_)),
                             ("shape", json!(shape)),
-                            ("way", json!(cell.way)),
+                            ("strategy", json!(cell.strategy)),
                             ("recall", json!(cell.recall)),
                             ("qps", json!(cell.rate.round() as u64)),
                             ("unfiltered recall", json!(cell.unfiltered_recall)),
                             ("qps", json!(cell.unfiltered_rate.round() as u64)),
                             ("ratio", json!(cell.rate / cell.unfiltered_rate)),
                             ("visited", json!(cell.n_visited)),
-                            ("sifted", json!(cell.n_sifted)),
+                            ("prefiltered", json!(cell.n_prefiltered)),
                             ("matching", json!(cell.n_matching)),
                             ("short", json!(cell.n_short)),
                         ],
@@ -178,30 +178,30 @@ impl World {
         let (mut times, mut bare_times) = (Vec::new(), Vec::new());
         let (mut recalls, mut bare_recalls) = (Vec::new(), Vec::new());
         let mut cell = Cell { n_matching, ..Cell::default() };
-        let mut ways = HashSet::new();
+        let mut strategies = HashSet::new();
         for (anchor, queries) in self.queries.iter().enumerate() {
             let filter = filter_of(anchor, lie, shape, share, self.n_documents);
-            let truth = self.run(queries, Some(&filter), Some(Way::Exact)).1;
-            let bare_truth = self.run(queries, None, Some(Way::Exact)).1;
+            let truth = self.run(queries, Some(&filter), Some(Strategy::Exact)).1;
+            let bare_truth = self.run(queries, None, Some(Strategy::Exact)).1;
             for _ in 0..N_ROUNDS {
                 let (seconds, hits) = self.run(queries, Some(&filter), None);
                 times.push(seconds / queries.len() as f64);
                 recalls.push(recall(&truth, &hits));
                 cell.n_short += hits.iter().filter(|hits| hits.len() < n_matching.min(K)).count();
                 cell.n_visited =
-                    hits.iter().map(|hits| hits.route.n_visited + hits.route.n_scanned).sum::<usize>() / hits.len();
-                cell.n_sifted = hits.iter().map(|hits| hits.route.n_sifted).sum::<usize>() / hits.len();
-                ways.extend(hits.iter().map(|hits| format!("{:?}", hits.route.way).to_lowercase()));
+                    hits.iter().map(|hits| hits.stats.n_visited + hits.stats.n_scanned).sum::<usize>() / hits.len();
+                cell.n_prefiltered = hits.iter().map(|hits| hits.stats.n_prefiltered).sum::<usize>() / hits.len();
+                strategies.extend(hits.iter().map(|hits| format!("{:?}", hits.stats.strategy).to_lowercase()));
                 let (seconds, hits) = self.run(queries, None, None);
                 bare_times.push(seconds / queries.len() as f64);
                 bare_recalls.push(recall(&bare_truth, &hits));
             }
         }
         let mean = |figures: &[f64]| figures.iter().sum::<f64>() / figures.len() as f64;
-        let mut ways: Vec<String> = ways.into_iter().collect();
-        ways.sort();
+        let mut strategies: Vec<String> = strategies.into_iter().collect();
+        strategies.sort();
         Cell {
-            way: ways.join("+"),
+            strategy: strategies.join("+"),
             recall: mean(&recalls),
             rate: 1.0 / median(times),
             unfiltered_recall: mean(&bare_recalls),
@@ -211,12 +211,12 @@ impl World {
     }
 
     /// Runs all queries, one after the other; returns the seconds, and the hits.
-    fn run(&self, queries: &[Vec<f32>], filter: Option<&Filter>, way: Option<Way>) -> (f64, Vec<Hits>) {
+    fn run(&self, queries: &[Vec<f32>], filter: Option<&Filter>, strategy: Option<Strategy>) -> (f64, Vec<Hits>) {
         let start = Instant::now();
         let hits = queries.iter().map(|query| {
             let search = self.packages.search(query).limit(K).with_document(false);
             let search = filter.map_or(search.clone(), |filter| search.filter(filter.clone()));
-            way.map_or(search.clone(), |way| search.way(way)).run().expect("is found")
+            strategy.map_or(search.clone(), |strategy| search.strategy(strategy)).run().expect("is found")
         });
         let hits = hits.collect();
         (start.elapsed().as_secs_f64(), hits)
@@ -253,13 +253,13 @@ impl World {
 
 #[derive(Default)]
 struct Cell {
-    way: String,
+    strategy: String,
     recall: f64,
     rate: f64,
     unfiltered_recall: f64,
     unfiltered_rate: f64,
     n_visited: usize,
-    n_sifted: usize,
+    n_prefiltered: usize,
     n_matching: usize,
     /// Answers with fewer hits than there should be.
     n_short: usize,

@@ -17,7 +17,9 @@ use std::time::Instant;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::json;
-use vectrove::{Collection, CollectionConfig, Database, Document, Durability, Hits, Namespace, Options, Route, Way};
+use vectrove::{
+    Collection, CollectionConfig, Database, Document, Durability, Hits, Namespace, Options, SearchStats, Strategy,
+};
 
 use common::median;
 
@@ -169,15 +171,15 @@ struct Place {
 }
 
 impl Place {
-    fn search(&self, query: &[f32], way: Option<Way>) -> Hits {
+    fn search(&self, query: &[f32], strategy: Option<Strategy>) -> Hits {
         let search = self.namespace.search(query).limit(K).with_document(false);
-        way.map_or(search.clone(), |way| search.way(way)).run().expect("finds")
+        strategy.map_or(search.clone(), |strategy| search.strategy(strategy)).run().expect("finds")
     }
 
     /// Stores the distances of the true neighbours.
     fn learn(&mut self, queries: &[Vec<f32>]) {
         let distances =
-            |query: &Vec<f32>| self.search(query, Some(Way::Exact)).iter().map(|hit| hit.distance).collect();
+            |query: &Vec<f32>| self.search(query, Some(Strategy::Exact)).iter().map(|hit| hit.distance).collect();
         self.exact = queries.iter().map(distances).collect();
     }
 
@@ -266,31 +268,32 @@ fn tell(name: &str, size: usize, pair: &mut [Place; 2], queries: &[Vec<f32>], as
     let rates = times.map(|times| 1.0 / median(times));
     let (low, high) = interval(&ratios);
     let ratio = median(ratios);
-    let routes = queries.iter().map(|query| pair[0].search(query, None).route);
-    let ways = ways(routes.collect());
+    let all_stats = queries.iter().map(|query| pair[0].search(query, None).stats);
+    let strategies = strategies(all_stats.collect());
     if asked.is_json {
         println!(
             "{}",
             json!({"name": name, "size": size, "qps": rates[0].round(), "recall": recalls[0], "alone": rates[1].round(),
-            "alone_recall": recalls[1], "ratio": ratio, "low": low, "high": high, "ways": ways})
+            "alone_recall": recalls[1], "ratio": ratio, "low": low, "high": high, "strategies": strategies})
         );
         return;
     }
     println!(
-        "{name:22}{size:8}{:9.0}{:8.3}{:10.0}{:8.3}{ratio:7.2}  {low:.2}–{high:.2}  {ways}",
+        "{name:22}{size:8}{:9.0}{:8.3}{:10.0}{:8.3}{ratio:7.2}  {low:.2}–{high:.2}  {strategies}",
         rates[0], recalls[0], rates[1], recalls[1]
     );
 }
 
 /// The ways that were taken, and how often.
-fn ways(routes: Vec<Route>) -> String {
-    let count = |way: Way| routes.iter().filter(|route| route.way == way).count();
-    let told = [(Way::Exact, "exact"), (Way::Codes, "codes"), (Way::Graph, "graph")].map(|(way, name)| {
-        let n = count(way);
-        if n == 0 { String::new() } else { format!("{name} {n} ") }
-    });
-    let n_widened = routes.iter().filter(|route| route.widened).count();
-    let n_given_up = routes.iter().filter(|route| route.gave_up).count();
+fn strategies(all_stats: Vec<SearchStats>) -> String {
+    let count = |strategy: Strategy| all_stats.iter().filter(|stats| stats.strategy == strategy).count();
+    let told =
+        [(Strategy::Exact, "exact"), (Strategy::Codes, "codes"), (Strategy::Graph, "graph")].map(|(strategy, name)| {
+            let n = count(strategy);
+            if n == 0 { String::new() } else { format!("{name} {n} ") }
+        });
+    let n_widened = all_stats.iter().filter(|stats| stats.widened).count();
+    let n_given_up = all_stats.iter().filter(|stats| stats.gave_up).count();
     format!("{}(widened {n_widened}, given up {n_given_up})", told.concat())
 }
 

@@ -48,9 +48,9 @@ fn work(collection: &Collection, queries: &[Vec<f32>]) -> Map<String, Json> {
         let search = |exact| collection.search(query).limit(10).exact(exact).with_document(false).run().expect("finds");
         let (found, truth) = (search(false), search(true));
         n_found += found.iter().filter(|hit| hit.distance <= truth[9].distance).count();
-        n_visited += found.route.n_visited;
-        n_hops += found.route.n_hops;
-        n_scanned += found.route.n_scanned;
+        n_visited += found.stats.n_visited;
+        n_hops += found.stats.n_hops;
+        n_scanned += found.stats.n_scanned;
     }
     let recall = n_found as f64 / (10 * queries.len()) as f64;
     let work = json!({"recall": recall, "codes": n_visited, "hops": n_hops, "rescored": n_scanned});

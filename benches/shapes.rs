@@ -18,7 +18,7 @@ use std::time::Instant;
 use serde_json::json;
 use shapes::truth::Truth;
 use shapes::{Data, SEED, SHAPES, Shape, Stored, hnswlib};
-use vectrove::{CodeStats, Database, Durability, Options, Way};
+use vectrove::{CodeStats, Database, Durability, Options, Strategy};
 
 const SIZES: [usize; 3] = [100, 500, 2_000];
 /// Least recall of an exact search.
@@ -91,7 +91,7 @@ fn measure(shape: &Shape, data: &Data) -> Measured {
     let db = Database::open_with(folder.path().join("db"), options).expect("opens");
     let stored = Stored::new(&db, shape.metric, data);
     let truth = Truth::of(shape.metric, data);
-    let recall = |way| truth.recall(0..data.queries.len(), |query| stored.find(query, way));
+    let recall = |strategy| truth.recall(0..data.queries.len(), |query| stored.find(query, strategy));
     let round = || {
         let began = Instant::now();
         (0..data.queries.len()).for_each(|query| drop(stored.find(query, None)));
@@ -99,7 +99,7 @@ fn measure(shape: &Shape, data: &Data) -> Measured {
     };
     let rate = (0..N_ROUNDS).map(|_| round()).fold(0.0, f64::max);
     let codes = db.stats().expect("tells").collections[0].codes;
-    Measured { recall: recall(None), exact: recall(Some(Way::Exact)), rate, codes }
+    Measured { recall: recall(None), exact: recall(Some(Strategy::Exact)), rate, codes }
 }
 
 fn tell(shape: &Shape, n_rows: usize, measured: &Measured, is_json: bool) {

@@ -196,7 +196,7 @@ fn words(packages: &Collection, n_documents: usize, is_json: bool) {
             let began = Instant::now();
             let hits = ask(query);
             micros.push(began.elapsed().as_secs_f64() * 1e6);
-            n_scored += hits.route.n_visited;
+            n_scored += hits.stats.n_visited;
         }
         micros.sort_by(f64::total_cmp);
         let (median, high) = (micros[micros.len() / 2], micros[micros.len() * 99 / 100]);
@@ -255,11 +255,11 @@ fn both(packages: &Collection, rows: &[Row], is_json: bool) {
     let ways: [(&str, Ask<'_>); 9] = [
         ("embedding", Box::new(vector)),
         ("name", Box::new(text)),
-        ("both, by ranks", Box::new(move |row| fused(row, Fusion::ranks()))),
-        ("both, by ranks 2:1", Box::new(move |row| fused(row, Fusion::ranks().weights(2.0, 1.0)))),
-        ("both, by ranks k 2", Box::new(move |row| fused(row, Fusion::ranks().k(2.0)))),
-        ("both, by ranks k 5", Box::new(move |row| fused(row, Fusion::ranks().k(5.0)))),
-        ("both, by ranks k 20", Box::new(move |row| fused(row, Fusion::ranks().k(20.0)))),
+        ("both, by RRF", Box::new(move |row| fused(row, Fusion::rrf()))),
+        ("both, by RRF 2:1", Box::new(move |row| fused(row, Fusion::rrf().weights(2.0, 1.0)))),
+        ("both, by RRF k 2", Box::new(move |row| fused(row, Fusion::rrf().k(2.0)))),
+        ("both, by RRF k 5", Box::new(move |row| fused(row, Fusion::rrf().k(5.0)))),
+        ("both, by RRF k 20", Box::new(move |row| fused(row, Fusion::rrf().k(20.0)))),
         ("both, by scores", Box::new(move |row| fused(row, Fusion::scores()))),
         ("both, by scores 2:1", Box::new(move |row| fused(row, Fusion::scores().weights(2.0, 1.0)))),
     ];

@@ -50,7 +50,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The `ef` of a search, and the number of documents it compared one by one because they wait to
     // be linked.
     let hits = notes.search([0.0, 1.0, 1.0, 0.5]).max_distance(0.0).run()?;
-    println!("{} copies; ef {}, {} waiting", hits.len(), hits.route.ef, hits.route.n_tail);
+    println!("{} copies; ef {}, {} waiting", hits.len(), hits.stats.ef, hits.stats.n_tail);
     println!("ef without one: {}", SearchParams::default_ef(10));
     println!("ef at least: {}", SearchParams::default().least_ef(10));
 

@@ -21,12 +21,12 @@ use crate::value::Value;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Boost {
-    pub(crate) kind: Kind,
+    pub(crate) kind: BoostKind,
     pub(crate) weight: f32,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) enum Kind {
+pub(crate) enum BoostKind {
     Decay { path: String, half_life: Duration, origin: Option<String> },
     Number { path: String, is_log: bool },
     When(Filter),
@@ -39,19 +39,19 @@ impl Boost {
     /// times, gets 0.
     #[must_use]
     pub fn decay(path: impl Into<String>, half_life: Duration) -> Self {
-        Boost { kind: Kind::Decay { path: path.into(), half_life, origin: None }, weight: 1.0 }
+        Boost { kind: BoostKind::Decay { path: path.into(), half_life, origin: None }, weight: 1.0 }
     }
 
     /// The number in a metadata field; 0 for a document without one.
     #[must_use]
     pub fn field(path: impl Into<String>) -> Self {
-        Boost { kind: Kind::Number { path: path.into(), is_log: false }, weight: 1.0 }
+        Boost { kind: BoostKind::Number { path: path.into(), is_log: false }, weight: 1.0 }
     }
 
     /// 1 for documents that match a filter, 0 for others.
     #[must_use]
     pub fn when(filter: Filter) -> Self {
-        Boost { kind: Kind::When(filter), weight: 1.0 }
+        Boost { kind: BoostKind::When(filter), weight: 1.0 }
     }
 
     /// The factor of the value. A negative weight lowers scores. Default: 1.
@@ -64,7 +64,7 @@ impl Boost {
     /// For a decay: the RFC 3339 time that age is counted from. Default: now.
     #[must_use]
     pub fn origin(mut self, time: impl Into<String>) -> Self {
-        if let Kind::Decay { origin, .. } = &mut self.kind {
+        if let BoostKind::Decay { origin, .. } = &mut self.kind {
             *origin = Some(time.into());
         }
         self
@@ -73,7 +73,7 @@ impl Boost {
     /// For a number `x`: uses `ln(1 + x)` instead of `x`, and 0 for a negative `x`.
     #[must_use]
     pub fn log(mut self) -> Self {
-        if let Kind::Number { is_log, .. } = &mut self.kind {
+        if let BoostKind::Number { is_log, .. } = &mut self.kind {
             *is_log = true;
         }
         self
@@ -85,26 +85,28 @@ impl Boost {
             return refuse(format!("expected a finite weight, got {}", self.weight));
         }
         match &self.kind {
-            Kind::Decay { path, .. } | Kind::Number { path, .. } if !(1..=MAX_PATH_BYTES).contains(&path.len()) => {
+            BoostKind::Decay { path, .. } | BoostKind::Number { path, .. }
+                if !(1..=MAX_PATH_BYTES).contains(&path.len()) =>
+            {
                 refuse(format!("expected a path of 1 to {MAX_PATH_BYTES} bytes, got {}", path.len()))
             }
-            Kind::Decay { half_life, .. } if half_life.is_zero() => {
+            BoostKind::Decay { half_life, .. } if half_life.is_zero() => {
                 refuse("expected a half-life of more than 0, got 0".into())
             }
-            Kind::Decay { origin: Some(origin), .. } if instant(origin).is_none() => {
+            BoostKind::Decay { origin: Some(origin), .. } if instant(origin).is_none() => {
                 let shown: String = origin.chars().take(60).collect();
                 refuse(format!("expected an RFC 3339 time as origin, got {shown:?}"))
             }
-            Kind::When(filter) => filter.check(),
-            Kind::Decay { .. } | Kind::Number { .. } => Ok(()),
+            BoostKind::When(filter) => filter.check(),
+            BoostKind::Decay { .. } | BoostKind::Number { .. } => Ok(()),
         }
     }
 
     /// The most that the boost can add to a score; `None` where a metadata number sets no bound.
     pub(crate) fn most(&self) -> Option<f64> {
         match self.kind {
-            Kind::Decay { .. } | Kind::When(_) => Some(f64::from(self.weight).max(0.0)),
-            Kind::Number { .. } => None,
+            BoostKind::Decay { .. } | BoostKind::When(_) => Some(f64::from(self.weight).max(0.0)),
+            BoostKind::Number { .. } => None,
         }
     }
 
@@ -113,18 +115,18 @@ impl Boost {
     /// the document.
     pub(crate) fn of(&self, metadata: &Value, now: i128, matches: &dyn Fn(&Filter) -> bool) -> f64 {
         let value = match &self.kind {
-            Kind::Decay { path, half_life, origin } => {
+            BoostKind::Decay { path, half_life, origin } => {
                 let origin = origin.as_deref().and_then(instant).unwrap_or(now);
                 first_instant(metadata, path).map_or(0.0, |at| {
                     let halves = (at - origin).unsigned_abs() as f64 / half_life.as_nanos() as f64;
                     0.5f64.powf(halves)
                 })
             }
-            Kind::Number { path, is_log } => {
+            BoostKind::Number { path, is_log } => {
                 let number = first_number(metadata, path).unwrap_or(0.0);
                 if *is_log { number.max(0.0).ln_1p() } else { number }
             }
-            Kind::When(filter) => f64::from(u8::from(matches(filter))),
+            BoostKind::When(filter) => f64::from(u8::from(matches(filter))),
         };
         f64::from(self.weight) * value
     }

@@ -25,7 +25,7 @@ const LAST_ID_MS: u64 = (1 << 48) - (1 << 32);
 /// stands still or goes back.
 static LAST_ID: AtomicU64 = AtomicU64::new(0);
 
-type Now = dyn Fn() -> SystemTime + Send + Sync;
+type TimeSource = dyn Fn() -> SystemTime + Send + Sync;
 
 /// The clock of a database. It supplies the times of documents and collections, the times in
 /// generated ids, and the time that a [`Boost::decay`](crate::Boost::decay) counts from. Set with
@@ -35,7 +35,7 @@ type Now = dyn Fn() -> SystemTime + Send + Sync;
 /// within a process, even if the clock goes back.
 #[derive(Clone, Default)]
 pub struct Clock {
-    now: Option<Arc<Now>>,
+    now: Option<Arc<TimeSource>>,
 }
 
 impl Clock {

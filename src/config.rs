@@ -550,10 +550,10 @@ impl Options {
     /// Documents of a collection that may wait to be linked, 1 to 16,777,216; at the bound, writers
     /// wait.
     ///
-    /// Each search compares waiting documents one by one ([`Route::n_tail`](crate::Route::n_tail)).
-    /// A higher bound speeds up a bulk load, and slows down searches meanwhile. A lower bound
-    /// limits how much writes slow down searches. Default: 1 MiB of codes, but at least 1,024
-    /// documents.
+    /// Each search compares waiting documents one by one
+    /// ([`SearchStats::n_tail`](crate::SearchStats::n_tail)). A higher bound speeds up a bulk load,
+    /// and slows down searches meanwhile. A lower bound limits how much writes slow down searches.
+    /// Default: 1 MiB of codes, but at least 1,024 documents.
     #[must_use]
     pub fn tail_bound(mut self, n_documents: usize) -> Self {
         self.tail_bound = Some(n_documents);

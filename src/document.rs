@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::id::{Commit, DocId};
 use crate::paging::{Cursor, SearchCursor};
-use crate::route::{Explanation, Route};
+use crate::route::{Explanation, SearchStats};
 use crate::value::{Unchecked, Value};
 
 /// Bytes of an operation beside its vector, metadata and text: keys, headers and its line of the
@@ -251,7 +251,7 @@ pub struct Hits {
     /// The commit that the search saw: all changes up to this commit, and none after it.
     pub commit: Commit,
     /// How the hits were found.
-    pub route: Route,
+    pub stats: SearchStats,
     /// Cursor of the next page, if [`after`](crate::Search::after) asked for pages; `None` after
     /// the last page.
     pub next: Option<SearchCursor>,

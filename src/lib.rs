@@ -69,7 +69,7 @@ pub use crate::id::{Commit, DocId};
 pub use crate::paging::{Cursor, SearchCursor};
 pub use crate::params::{FusedBy, Fusion, GroupBy, Mmr, SearchParams};
 pub use crate::quant::CodeKind;
-pub use crate::route::{Estimate, Explanation, FilterFigures, Route, Way};
+pub use crate::route::{Estimate, Explanation, FilterFigures, SearchStats, Strategy};
 pub use crate::schema::{Choice, FieldRule, Schema, Type};
 pub use crate::text::analyzer::{Analyzer, Language};
 pub use crate::value::Value;

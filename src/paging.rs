@@ -132,7 +132,7 @@ impl fmt::Display for SearchCursor {
             Given::Hits(ids) => ids.iter().for_each(|id| write_id(id, &mut bytes)),
             Given::Groups(digests) => digests.iter().for_each(|digest| bytes.extend(digest.to_le_bytes())),
         }
-        f.pad(&sealed(bytes))
+        f.pad(&with_checksum(bytes))
     }
 }
 
@@ -144,18 +144,18 @@ impl fmt::Display for Cursor {
             bytes.extend(order.to_le_bytes());
             bytes.extend(value);
         }
-        f.pad(&sealed(bytes))
+        f.pad(&with_checksum(bytes))
     }
 }
 
 /// The text of a cursor, with its checksum added.
-fn sealed(mut bytes: Vec<u8>) -> String {
+fn with_checksum(mut bytes: Vec<u8>) -> String {
     bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
     to_base64(&bytes)
 }
 
 /// The content of a cursor; `None` if the checksum fails, or if it is longer than `most` bytes.
-fn unsealed(text: &str, most: usize) -> Option<Vec<u8>> {
+fn without_checksum(text: &str, most: usize) -> Option<Vec<u8>> {
     (text.len() <= most.div_ceil(3) * 4).then_some(())?;
     let mut bytes = from_base64(text)?;
     let (content, checksum) = bytes.split_last_chunk()?;
@@ -200,7 +200,7 @@ impl FromStr for SearchCursor {
 
     /// Reads a cursor as it was written.
     fn from_str(text: &str) -> Result<Self> {
-        let content = unsealed(text, MAX_SEARCH_BYTES);
+        let content = without_checksum(text, MAX_SEARCH_BYTES);
         content.as_deref().and_then(read_content).ok_or_else(|| refusal(text, content.as_deref(), VERSION))
     }
 }
@@ -210,7 +210,7 @@ impl FromStr for Cursor {
 
     /// Reads a cursor as it was written.
     fn from_str(text: &str) -> Result<Self> {
-        let content = unsealed(text, MAX_SCROLL_BYTES);
+        let content = without_checksum(text, MAX_SCROLL_BYTES);
         content.as_deref().and_then(read_place).ok_or_else(|| refusal(text, content.as_deref(), SCROLL_VERSION))
     }
 }
@@ -388,8 +388,8 @@ mod tests {
         let search = cursor(Given::Hits(vec!["a".into()])).to_string();
         assert!(refused(&search).contains("which is one of a search"));
         assert!(scroll.parse::<SearchCursor>().unwrap_err().to_string().contains("which is one of a scroll"));
-        assert!(refused(&sealed(vec![130, 0])).contains("which is of version 130"));
-        assert!(refused(&sealed(vec![SCROLL_VERSION, 2])).contains("which is damaged"));
+        assert!(refused(&with_checksum(vec![130, 0])).contains("which is of version 130"));
+        assert!(refused(&with_checksum(vec![SCROLL_VERSION, 2])).contains("which is damaged"));
         assert!(refused(&"A".repeat(8 << 20)).len() < 200);
         assert!("A".repeat(8 << 20).parse::<SearchCursor>().is_err());
     }

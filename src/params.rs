@@ -5,7 +5,7 @@ use crate::config::within;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::limits::{MAX_BOOSTS, MAX_CANDIDATES, MAX_EF, MAX_GROUP, MAX_PATH_BYTES};
-use crate::route::Way;
+use crate::route::Strategy;
 
 /// Points of the default `ef` in any case; each hit adds [`EF_PER_HIT`].
 pub(crate) const LEAST_EF: usize = 48;
@@ -37,10 +37,11 @@ pub struct SearchParams {
     /// HNSW's ef: points in the beam of the graph search, 1 to 4,096. A larger `ef` finds more of
     /// the nearest and takes longer. A value below [`least_ef`](SearchParams::least_ef) is raised
     /// to it. Default: [`default_ef`](SearchParams::default_ef), or more while codes leave in doubt
-    /// which points are nearest. [`Route::ef`](crate::Route) shows the `ef` that a search used.
+    /// which points are nearest. [`SearchStats::ef`](crate::SearchStats) shows the `ef` that a
+    /// search used.
     pub ef: Option<usize>,
     /// The way to search, such as an exact scan or the graph. Default: the fastest by estimate.
-    pub way: Option<Way>,
+    pub strategy: Option<Strategy>,
     /// Documents whose exact vectors are compared after a search by codes, as a multiple of the
     /// wanted hits: 1 to 100. At least a fifth of `ef` are compared, and all of them up to 16
     /// components. Default: 1.5.
@@ -63,8 +64,8 @@ pub struct SearchParams {
     /// BM25's b, for a search in words: how much long documents lose, from 0 (nothing) to 1.
     /// Default: 0.75.
     pub b: f32,
-    /// How a search by a vector and words fuses both rankings. Default: by ranks, with equal
-    /// weights.
+    /// How a search by a vector and words fuses both rankings. Default: by reciprocal rank fusion
+    /// (RRF), with equal weights.
     pub fusion: Fusion,
 }
 
@@ -80,7 +81,7 @@ impl Default for SearchParams {
             fields: None,
             with_document: true,
             ef: None,
-            way: None,
+            strategy: None,
             oversampling: OVERSAMPLING,
             explain: false,
             mmr: None,
@@ -248,7 +249,7 @@ pub struct Fusion {
 pub enum FusedBy {
     /// Reciprocal rank fusion, RRF (Cormack and others, 2009): the sum of `weight / (k + rank)`,
     /// where ranks begin with 1. A ranking without the document adds 0.
-    Ranks {
+    Rrf {
         /// RRF's constant, 0 to 1,000,000. A larger `k` flattens the weight of the first ranks.
         /// Default: 5. The paper uses 60, with which a clear winner of one ranking counts for less.
         k: f32,
@@ -261,13 +262,13 @@ pub enum FusedBy {
 
 impl Default for Fusion {
     fn default() -> Self {
-        Fusion { by: FusedBy::Ranks { k: 5.0 }, vector_weight: 1.0, text_weight: 1.0, candidates: None }
+        Fusion { by: FusedBy::Rrf { k: 5.0 }, vector_weight: 1.0, text_weight: 1.0, candidates: None }
     }
 }
 
 impl Fusion {
-    /// Fusion by ranks (RRF), with `k` 5.
-    pub fn ranks() -> Self {
+    /// Reciprocal rank fusion (RRF), with `k` 5.
+    pub fn rrf() -> Self {
         Fusion::default()
     }
 
@@ -276,10 +277,10 @@ impl Fusion {
         Fusion { by: FusedBy::Scores, ..Fusion::default() }
     }
 
-    /// Fusion by ranks (RRF), with this `k`.
+    /// Reciprocal rank fusion (RRF), with this `k`.
     #[must_use]
     pub fn k(mut self, k: f32) -> Self {
-        self.by = FusedBy::Ranks { k };
+        self.by = FusedBy::Rrf { k };
         self
     }
 
@@ -306,7 +307,7 @@ impl Fusion {
     fn validate(&self, check: impl Fn(&'static str, f32, f32) -> Result<()>) -> Result<()> {
         check("vector_weight", self.vector_weight, 1e6)?;
         check("text_weight", self.text_weight, 1e6)?;
-        if let FusedBy::Ranks { k } = self.by {
+        if let FusedBy::Rrf { k } = self.by {
             check("k", k, 1e6)?;
         }
         self.candidates.map_or(Ok(()), |candidates| within("candidates", candidates, 1, MAX_CANDIDATES))

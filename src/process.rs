@@ -45,13 +45,13 @@ static N_BEGUN: AtomicUsize = AtomicUsize::new(0);
 /// Forks of this process that ended.
 static N_ENDED: AtomicUsize = AtomicUsize::new(0);
 /// The list of descriptors that a child closes.
-static PLACES: AtomicPtr<Place> = AtomicPtr::new(ptr::null_mut());
+static PLACES: AtomicPtr<DescriptorCell> = AtomicPtr::new(ptr::null_mut());
 
 /// A list entry for one descriptor. Entries are reused and never freed, so that the handler can
 /// walk the list at any time.
-struct Place {
+struct DescriptorCell {
     descriptor: AtomicI32,
-    next: *const Place,
+    next: *const DescriptorCell,
 }
 
 // Declared as in POSIX and glibc. `_exit` ends the process without running handlers.
@@ -151,8 +151,8 @@ unsafe extern "C" fn at_exit(status: c_int, _argument: *mut c_void) {
 }
 
 /// Shows each place to `take` until it returns true. Tells whether it did.
-fn each_place(mut take: impl FnMut(&'static Place) -> bool) -> bool {
-    let mut next: *const Place = PLACES.load(Ordering::SeqCst);
+fn each_place(mut take: impl FnMut(&'static DescriptorCell) -> bool) -> bool {
+    let mut next: *const DescriptorCell = PLACES.load(Ordering::SeqCst);
     // SAFETY: places are leaked, complete before they are linked, and `next` never changes.
     while let Some(place) = unsafe { next.as_ref() } {
         if take(place) {
@@ -192,7 +192,7 @@ impl Kept {
     /// Registers the descriptor for children to close.
     fn note(&self) {
         let descriptor = self.file.as_raw_fd();
-        let put = |place: &Place| {
+        let put = |place: &DescriptorCell| {
             place.descriptor.compare_exchange(NONE, descriptor, Ordering::SeqCst, Ordering::SeqCst).is_ok()
         };
         if each_place(put) {
@@ -200,7 +200,7 @@ impl Kept {
         }
         let mut first = PLACES.load(Ordering::SeqCst);
         loop {
-            let place = Box::into_raw(Box::new(Place { descriptor: AtomicI32::new(descriptor), next: first }));
+            let place = Box::into_raw(Box::new(DescriptorCell { descriptor: AtomicI32::new(descriptor), next: first }));
             match PLACES.compare_exchange(first, place, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => return,
                 Err(now) => {

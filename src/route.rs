@@ -7,9 +7,9 @@ use serde::Serialize;
 /// How a search found its hits, and the work it did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Route {
+pub struct SearchStats {
     /// The way that found the hits.
-    pub way: Way,
+    pub strategy: Strategy,
     /// Documents whose exact vectors were compared: all candidates of a scan, otherwise the best by
     /// codes.
     pub n_scanned: usize,
@@ -17,7 +17,7 @@ pub struct Route {
     pub n_visited: usize,
     /// Candidates compared by their 1-bit sketches (SimHash), the signs of their components, before
     /// any codes were compared.
-    pub n_sifted: usize,
+    pub n_prefiltered: usize,
     /// Steps in the graph: documents whose links were followed.
     pub n_hops: usize,
     /// Points in the beam of the graph search: `ef`, or more where `ef` was too few. The largest of
@@ -50,11 +50,11 @@ pub struct Route {
     pub doubtful: bool,
 }
 
-/// The ways to answer a search.
+/// The strategies to answer a search.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum Way {
+pub enum Strategy {
     /// A scan of all candidates by their exact vectors: the hits are the nearest there are.
     #[default]
     Exact,
@@ -78,7 +78,7 @@ pub enum Way {
 #[non_exhaustive]
 pub struct Explanation {
     /// The way that was taken, and the work it did.
-    pub route: Route,
+    pub stats: SearchStats,
     /// The possible ways with their expected times, fastest first.
     pub estimates: Vec<Estimate>,
     /// Counts of the filter's matches; `None` without a filter.
@@ -95,8 +95,8 @@ pub struct Explanation {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Estimate {
-    /// The way.
-    pub way: Way,
+    /// The strategy.
+    pub strategy: Strategy,
     /// The time, in microseconds; `None` if there was no choice, or no measurement.
     pub micros: Option<f64>,
 }
@@ -115,9 +115,10 @@ pub struct FilterFigures {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Route { way, n_scanned, n_visited, n_sifted, n_hops, ef, n_tail, n_checked, .. } = self.route;
-        let Route { gave_up, widened, doubtful, n_absent_fields, .. } = self.route;
-        write!(f, "way: {}", name(way))?;
+        let SearchStats { strategy, n_scanned, n_visited, n_prefiltered, n_hops, ef, n_tail, n_checked, .. } =
+            self.stats;
+        let SearchStats { gave_up, widened, doubtful, n_absent_fields, .. } = self.stats;
+        write!(f, "strategy: {}", name(strategy))?;
         if gave_up {
             write!(f, ", after a walk that was given up")?;
         }
@@ -127,8 +128,8 @@ impl fmt::Display for Explanation {
         if doubtful {
             write!(f, ", by codes that can hardly tell the nearest")?;
         }
-        for (place, Estimate { way, micros }) in self.estimates.iter().enumerate() {
-            write!(f, "{}{}", if place == 0 { "\nexpected: " } else { ", " }, name(*way))?;
+        for (place, Estimate { strategy, micros }) in self.estimates.iter().enumerate() {
+            write!(f, "{}{}", if place == 0 { "\nexpected: " } else { ", " }, name(*strategy))?;
             if let Some(micros) = micros {
                 write!(f, " {micros:.0} µs")?;
             }
@@ -141,8 +142,8 @@ impl fmt::Display for Explanation {
             }
         }
         write!(f, "\ncompared: {n_visited} by codes or words, {n_scanned} by vectors, {n_tail} not linked yet")?;
-        if n_sifted > 0 {
-            write!(f, ", {n_sifted} sifted before")?;
+        if n_prefiltered > 0 {
+            write!(f, ", {n_prefiltered} prefiltered")?;
         }
         write!(f, "; {n_hops} steps")?;
         if ef > 0 {
@@ -153,11 +154,11 @@ impl fmt::Display for Explanation {
     }
 }
 
-fn name(way: Way) -> &'static str {
-    match way {
-        Way::Exact => "exact",
-        Way::Graph => "graph",
-        Way::Codes => "codes",
-        Way::Words => "words",
+fn name(strategy: Strategy) -> &'static str {
+    match strategy {
+        Strategy::Exact => "exact",
+        Strategy::Graph => "graph",
+        Strategy::Codes => "codes",
+        Strategy::Words => "words",
     }
 }

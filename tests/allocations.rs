@@ -9,7 +9,7 @@ use std::cell::Cell;
 
 use common::{database, random, seed};
 use rand::Rng;
-use vectrove::{CollectionConfig, Document, Quantization, Way};
+use vectrove::{CollectionConfig, Document, Quantization, Strategy};
 
 /// The system's allocator, counting what each thread asks for.
 struct Counting;
@@ -51,7 +51,7 @@ fn a_walk_allocates_nothing() {
         collection.insert_many(vectors.iter().enumerate().map(|(n, v)| Document::new(v.clone()).id(n as u64))).unwrap();
         collection.wait_indexed().unwrap();
         let search = |row: usize, ef: usize| {
-            let search = collection.search(&vectors[row]).ef(ef).way(Way::Graph).with_document(false);
+            let search = collection.search(&vectors[row]).ef(ef).strategy(Strategy::Graph).with_document(false);
             counted(|| search.run().unwrap())
         };
         // Grows the buffers that are kept from search to search.

@@ -12,8 +12,8 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use serde_json::json;
 use vectrove::{
-    Boost, Collection, CollectionConfig, DocId, Document, Fusion, Hit, Index, Metric, Quantization, Query, Search, Way,
-    field,
+    Boost, Collection, CollectionConfig, DocId, Document, Fusion, Hit, Index, Metric, Quantization, Query, Search,
+    Strategy, field,
 };
 
 /// Ids of every kind, in no order.
@@ -93,7 +93,7 @@ fn hits_carry_what_is_theirs_however_many_they_are() {
             ("as is fastest", near()),
             ("one by one", near().exact(true)),
             ("by words", collection.search(Query::text("word")).limit(n)),
-            ("by both", near().text("word").fusion(Fusion::ranks())),
+            ("by both", near().text("word").fusion(Fusion::rrf())),
             ("among all", near().filter(field("n").gte(0))),
             ("without documents", near().with_document(false)),
         ] {
@@ -117,7 +117,7 @@ fn hits_carry_what_is_theirs_however_many_they_are() {
 }
 
 #[test]
-fn hits_stand_in_the_order_of_distance_and_id_by_every_way() {
+fn hits_stand_in_the_order_of_distance_and_id_by_every_strategy() {
     let mut random = random(seed());
     for dimension in [4, 24] {
         for config in all_configs(dimension) {
@@ -149,8 +149,8 @@ fn check_query(collection: &Collection, query: &[f32]) {
         let late = search().exact(true).offset(n).limit(n).run().unwrap();
         assert_eq!(late.items, all[n..2 * n], "{what}: {n} after {n}");
     }
-    for way in [None, Some(Way::Graph), Some(Way::Codes)] {
-        let with = |search: Search| way.map_or(search.clone(), |way| search.way(way));
+    for strategy in [None, Some(Strategy::Graph), Some(Strategy::Codes)] {
+        let with = |search: Search| strategy.map_or(search.clone(), |strategy| search.strategy(strategy));
         check_order(&with(search().limit(50)).run().unwrap(), by_distance, &what);
         for filter in [field("half").eq(1), field("kind").eq(3), field("kind").lt(8)] {
             check_order(&with(search().filter(&filter).limit(50)).run().unwrap(), by_distance, &what);
@@ -162,7 +162,7 @@ fn check_query(collection: &Collection, query: &[f32]) {
     assert_eq!(search().filter(&matching).exact(true).limit(20).run().unwrap().items, exact[..20], "{what}");
     check_order(&collection.search(query).boost(Boost::when(field("half").eq(1))).run().unwrap(), by_score, &what);
     let words = || Query::from(query).with_text("green");
-    for fusion in [Fusion::ranks(), Fusion::scores()] {
+    for fusion in [Fusion::rrf(), Fusion::scores()] {
         check_order(&collection.search(words()).fusion(fusion).limit(60).run().unwrap(), by_score, &what);
         let exact = collection.search(words()).fusion(fusion).exact(true).limit(60);
         check_order(&exact.filter(&matching).run().unwrap(), by_score, &what);
@@ -173,8 +173,8 @@ fn check_query(collection: &Collection, query: &[f32]) {
     for n in [1, 7, 100] {
         assert_eq!(named(n).items, all[..n], "{what}: the first {n} by words");
     }
-    for way in [Way::Exact, Way::Graph] {
-        let grouped = search().way(way).group_by("kind", 5).limit(4).run().unwrap();
+    for strategy in [Strategy::Exact, Strategy::Graph] {
+        let grouped = search().strategy(strategy).group_by("kind", 5).limit(4).run().unwrap();
         let groups: Vec<&[Hit]> = grouped.chunk_by(|a, b| a.group == b.group).collect();
         assert_eq!(groups.len(), 4, "{what}: {grouped:?}");
         groups.iter().for_each(|group| check_order(group, by_distance, &what));
@@ -204,11 +204,11 @@ fn of_many_copies_those_with_the_least_ids_come_first() {
                 // A longer one in about the same direction is nearer.
                 continue;
             }
-            for way in [Way::Exact, Way::Graph] {
+            for strategy in [Strategy::Exact, Strategy::Graph] {
                 for n in [1, 5, 40] {
-                    let hits = collection.search(vector(kind)).way(way).limit(n).run().unwrap();
+                    let hits = collection.search(vector(kind)).strategy(strategy).limit(n).run().unwrap();
                     let found: Vec<&DocId> = hits.iter().map(|hit| &hit.id).collect();
-                    assert_eq!(found, own[..n], "{metric} {dimension} {kind} {way:?} {n}");
+                    assert_eq!(found, own[..n], "{metric} {dimension} {kind} {strategy:?} {n}");
                 }
             }
         }

@@ -291,9 +291,10 @@ const READERS: [&str; 9] = [
     "collection/search/",
 ];
 /// Names of a collection's present state, which these modules may not use.
-const CURRENT: [&str; 11] = [
-    "live",
-    "Live",
+const CURRENT: [&str; 12] = [
+    "open",
+    "opened",
+    "OpenCollection",
     "memory",
     "Memory",
     "census",

@@ -14,8 +14,8 @@ use common::{copy_folder, folder, quick};
 use parking_lot::Mutex;
 use serde_json::json;
 use vectrove::{
-    Collection, CollectionConfig, Commit, Database, Document, Filter, Index, OpenedBy, Residency, Result, Update, Way,
-    allow_at, pause_at, refuse_at,
+    Collection, CollectionConfig, Commit, Database, Document, Filter, Index, OpenedBy, Residency, Result, Strategy,
+    Update, allow_at, pause_at, refuse_at,
 };
 
 /// Failpoints belong to the whole process, so one test runs at a time.
@@ -162,7 +162,7 @@ fn an_image_has_the_codes_of_what_is_linked_after_it_died() {
     collection.wait_indexed().unwrap();
     db.verify().unwrap();
     for n in (0..300).chain(600..700) {
-        let hits = collection.search(vector(n)).limit(5).way(Way::Graph).run().unwrap();
+        let hits = collection.search(vector(n)).limit(5).strategy(Strategy::Graph).run().unwrap();
         assert!(hits[0].distance < 1e-3, "document {n}: {hits:?}");
     }
 }
@@ -180,7 +180,7 @@ fn a_graph_made_anew_has_room_for_what_was_planned_before() {
     writing.join().unwrap().unwrap();
     collection.wait_indexed().unwrap();
     let hits = collection.search(vector(80_000)).limit(5).run().unwrap();
-    assert_eq!((hits.route.way, hits.len()), (Way::Graph, 5), "the graph is walked");
+    assert_eq!((hits.stats.strategy, hits.len()), (Strategy::Graph, 5), "the graph is walked");
     db.verify().unwrap();
 }
 

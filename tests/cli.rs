@@ -397,7 +397,7 @@ fn words_groups_counts_and_samples_are_asked_for() {
     assert_eq!((ids(&groups).len(), &groups["hits"][3]["group"]), (4, &groups["hits"][2]["group"]));
     assert_eq!(ids(&search(&["--like", "5", "--mmr", "0.5", "--limit", "2"])).len(), 2);
     let explained = shell.run(&["search", "c", "--text", "chess", "--explain"]).good();
-    assert!(explained.out.contains("way: words") && explained.out.contains("time: "), "{}", explained.out);
+    assert!(explained.out.contains("strategy: words") && explained.out.contains("time: "), "{}", explained.out);
     let facet = shell.run(&["facet", "c", "title", "--json"]).good().lines();
     assert_eq!(facet[0], json!({"value": "Chess", "n_documents": 5}));
     assert!(shell.run(&["facet", "c", "title"]).good().out.contains("5  \"Chess\""));

@@ -15,7 +15,7 @@ use shapes::truth::Truth;
 use shapes::{Dice, SEED, Shape};
 use vectrove::{
     CodeKind, CodeStats, Collection, CollectionConfig, Database, DocId, Document, Hits, Metric, Namespace, OpenedBy,
-    Options, Residency, Snapshot, Update, Way, field, pause_at,
+    Options, Residency, Snapshot, Strategy, Update, field, pause_at,
 };
 
 /// Failpoints belong to the whole process, so one test runs at a time.
@@ -67,17 +67,17 @@ fn settled(db: &Database, collection: &Collection) -> CodeStats {
 
 /// The recall at 10 of graph searches near a cluster.
 fn recall(room: &Namespace, away: f64) -> f64 {
-    recall_by(away, |query, way| room.search(query).limit(10).way(way).with_document(false).run().unwrap())
+    recall_by(away, |query, way| room.search(query).limit(10).strategy(way).with_document(false).run().unwrap())
 }
 
 fn recall_then(then: &Snapshot, away: f64) -> f64 {
-    recall_by(away, |query, way| then.search(query).limit(10).way(way).with_document(false).run().unwrap())
+    recall_by(away, |query, way| then.search(query).limit(10).strategy(way).with_document(false).run().unwrap())
 }
 
-fn recall_by(away: f64, search: impl Fn(&[f32], Way) -> Hits) -> f64 {
+fn recall_by(away: f64, search: impl Fn(&[f32], Strategy) -> Hits) -> f64 {
     let n_found = |query: u64| {
         let query = row(1_000_000 + query, away);
-        let (truth, found) = (search(&query, Way::Exact), search(&query, Way::Graph));
+        let (truth, found) = (search(&query, Strategy::Exact), search(&query, Strategy::Graph));
         assert_eq!(truth.len(), found.len());
         let farthest = truth[truth.len() - 1].distance * 1.000_01;
         found.iter().filter(|hit| hit.distance <= farthest).count() as f64 / truth.len() as f64
@@ -199,7 +199,8 @@ fn a_gauge_is_honest_where_codes_may_not_be_replaced() {
         let measured_before = settled(&db, &collection);
         let truth = Truth::of(shape.metric, &data);
         let recall = truth.recall(0..data.queries.len(), |query| {
-            let hits = collection.search(&data.queries[query]).limit(10).with_document(false).way(Way::Graph).run();
+            let hits =
+                collection.search(&data.queries[query]).limit(10).with_document(false).strategy(Strategy::Graph).run();
             hits.unwrap()
                 .iter()
                 .map(|hit| match hit.id {
@@ -247,7 +248,7 @@ fn whatever_happens_while_codes_are_replaced_answers_are_right() {
         assert!(told.kind == CodeKind::Sq8Centred && told.n_replaced > 0, "{point}: {told:?}");
         db.verify().unwrap();
         assert!(recall(&collection, 1_000.0) >= GOOD, "{point}");
-        let search = |query: &[f32]| collection.search(query).limit(3).way(Way::Graph).run().unwrap();
+        let search = |query: &[f32]| collection.search(query).limit(3).strategy(Strategy::Graph).run().unwrap();
         check_selves(600, N_ROWS + 300, 1_000.0, search);
         let hits = search(&row(9_999, 1_000.0));
         assert_eq!(hits[0].id, DocId::from(500));
@@ -335,7 +336,7 @@ fn a_search_that_began_before_codes_were_replaced_passes_what_came_after() {
     let (db, collection) = replacing_at(folder.path(), quick(), "codes.made");
     pause_at("seek.layer", 4 * STAY);
     let reader = collection.clone();
-    let searching = std::thread::spawn(move || reader.search(row(7, 1_000.0)).limit(3).way(Way::Graph).run());
+    let searching = std::thread::spawn(move || reader.search(row(7, 1_000.0)).limit(3).strategy(Strategy::Graph).run());
     std::thread::sleep(2 * STAY);
     assert_eq!(codes(&db).kind, CodeKind::Sq8Centred, "they were replaced meanwhile");
     // More documents than there was room for, and none of them is linked.
@@ -475,12 +476,12 @@ fn searches_for_none_and_for_very_many_end() {
     collection.wait_indexed().unwrap();
     for away in [0.0, 6e4] {
         for ef in 1..6 {
-            let search = collection.search(row(1, away)).limit(0).ef(ef).way(Way::Graph);
+            let search = collection.search(row(1, away)).limit(0).ef(ef).strategy(Strategy::Graph);
             assert_eq!(search.run().unwrap().len(), 0);
         }
         for limit in [1_000, 2_025, 2_100, 3_999, 5_000] {
-            let hits = collection.search(row(1, away)).limit(limit).way(Way::Graph).run().unwrap();
-            assert_eq!(hits.len(), limit.min(2 * N_ROWS as usize), "{limit}, {:?}", hits.route);
+            let hits = collection.search(row(1, away)).limit(limit).strategy(Strategy::Graph).run().unwrap();
+            assert_eq!(hits.len(), limit.min(2 * N_ROWS as usize), "{limit}, {:?}", hits.stats);
         }
     }
 }
@@ -510,8 +511,10 @@ fn links_that_were_made_by_codes_that_fitted_stay() {
                 "{what}, cluster {cluster}: recall {recall}, {before} before, {told:?}"
             );
         }
-        check_selves(from + 50, from + 900, away, |row| collection.search(row).limit(1).way(Way::Graph).run().unwrap());
-        check_selves(1_200, 4_000, 0.0, |row| collection.search(row).limit(1).way(Way::Graph).run().unwrap());
+        check_selves(from + 50, from + 900, away, |row| {
+            collection.search(row).limit(1).strategy(Strategy::Graph).run().unwrap()
+        });
+        check_selves(1_200, 4_000, 0.0, |row| collection.search(row).limit(1).strategy(Strategy::Graph).run().unwrap());
     }
 }
 

@@ -15,7 +15,7 @@ use shapes::truth::Truth;
 use shapes::{Data, Dice, SEED, Shape};
 use vectrove::{
     CodeKind, CodeStats, Collection, CollectionConfig, Database, DocId, Document, Hits, Metric, Namespace, OpenedBy,
-    Way, pause_at,
+    Strategy, pause_at,
 };
 
 /// Failpoints belong to the whole process: a test that sets some is alone, and others run side by
@@ -123,7 +123,7 @@ impl Set {
     fn recall(&self, room: &Namespace) -> f64 {
         let search = |query: &[f32]| room.search(query).limit(Truth::K).with_document(false);
         let default = self.recall_by(|query| search(query).run().unwrap());
-        default.min(self.recall_by(|query| search(query).way(Way::Graph).run().unwrap()))
+        default.min(self.recall_by(|query| search(query).strategy(Strategy::Graph).run().unwrap()))
     }
 
     /// The recall in a collection of its own.
@@ -263,19 +263,19 @@ fn a_small_namespace_that_codes_do_not_fit_is_searched_by_its_vectors() {
     let search = |at: usize, set: &Set| {
         let room = room(&collection, at);
         let hits = room.search(&set.data.queries[0]).limit(10).with_document(false).run().unwrap();
-        (set.recall(&room), hits.route.way)
+        (set.recall(&room), hits.stats.strategy)
     };
     near.iter().enumerate().for_each(|(at, set)| set.put_all(&room(&collection, at)));
     collection.wait_indexed().unwrap();
     let before = search(0, &near[0]);
-    assert!(before.0 >= 0.985 && before.1 == Way::Codes, "{before:?}");
+    assert!(before.0 >= 0.985 && before.1 == Strategy::Codes, "{before:?}");
     far.put_all(&room(&collection, 2));
     collection.wait_indexed().unwrap();
     let (told, figures) = (codes(&db), room(&collection, 2).namespace_stats().unwrap());
     assert!(!figures.is_linked && figures.code_recall.unwrap() < 0.9, "{figures:?}");
     assert_eq!((told.kind, told.n_replaced), (CodeKind::Sq8, 0), "{told:?}");
     let after = search(2, &far);
-    assert!(after.0 >= 0.985 && after.1 == Way::Exact, "{after:?}");
+    assert!(after.0 >= 0.985 && after.1 == Strategy::Exact, "{after:?}");
 }
 
 #[test]

@@ -9,8 +9,8 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use serde_json::json;
 use vectrove::{
-    Collection, CollectionConfig, Database, DocId, Document, Hit, Index, Metric, Quantization, Query, Residency, Way,
-    field,
+    Collection, CollectionConfig, Database, DocId, Document, Hit, Index, Metric, Quantization, Query, Residency,
+    Strategy, field,
 };
 
 const ZERO_TO_ITSELF: [Metric; 3] = [Metric::Cosine, Metric::Euclidean, Metric::Manhattan];
@@ -71,10 +71,10 @@ fn check_each(collection: &Collection, vectors: &[Vec<f32>], step: usize) {
         let words = Query::from(vector).with_text(if n % 2 == 0 { "even" } else { "odd" });
         for (what, search) in [
             ("as is fastest", search()),
-            ("graph", search().way(Way::Graph)),
-            ("codes", search().way(Way::Codes)),
-            ("half, graph", search().way(Way::Graph).filter(&half)),
-            ("half, codes", search().way(Way::Codes).filter(&half)),
+            ("graph", search().strategy(Strategy::Graph)),
+            ("codes", search().strategy(Strategy::Codes)),
+            ("half, graph", search().strategy(Strategy::Graph).filter(&half)),
+            ("half, codes", search().strategy(Strategy::Codes).filter(&half)),
             ("few", search().filter(field("few").eq((n % 97) as u64))),
             ("with words", collection.search(words).max_distance(0.0)),
             ("unlike each other", search().mmr(1.0, 20)),
@@ -135,12 +135,12 @@ fn a_copy_is_found_among_many_that_are_nearly_the_same() {
                 let search = || collection.search(wanted).limit(limit).max_distance(0.0).with_document(false);
                 for (what, search) in [
                     ("as is fastest", search()),
-                    ("graph", search().way(Way::Graph)),
-                    ("codes", search().way(Way::Codes)),
+                    ("graph", search().strategy(Strategy::Graph)),
+                    ("codes", search().strategy(Strategy::Codes)),
                     ("exact", search().exact(true)),
                     ("half", search().filter(&half)),
-                    ("half, graph", search().filter(&half).way(Way::Graph)),
-                    ("half, codes", search().filter(&half).way(Way::Codes)),
+                    ("half, graph", search().filter(&half).strategy(Strategy::Graph)),
+                    ("half, codes", search().filter(&half).strategy(Strategy::Codes)),
                 ] {
                     let hits = search.run().unwrap();
                     let first = hits.first().map(|hit| hit.id.clone());
@@ -219,12 +219,12 @@ fn what_is_nearly_the_same_is_told_apart() {
     };
     collection.insert_many((0..12).map(|n| Document::new(shifted(n)).id(n))).unwrap();
     collection.insert(Document::new(first.clone()).id("itself")).unwrap();
-    for way in [Way::Exact, Way::Graph, Way::Codes] {
-        let hits = collection.search(&first).way(way).limit(13).run().unwrap();
+    for strategy in [Strategy::Exact, Strategy::Graph, Strategy::Codes] {
+        let hits = collection.search(&first).strategy(strategy).limit(13).run().unwrap();
         let ids: Vec<String> = hits.iter().map(|hit| hit.id.to_string()).collect();
         let expected: Vec<String> =
             std::iter::once("itself".to_owned()).chain((0..12u64).rev().map(|n| n.to_string())).collect();
-        assert_eq!(ids, expected, "{way:?}: {hits:?}");
+        assert_eq!(ids, expected, "{strategy:?}: {hits:?}");
         assert!(hits[1].distance > 0.0 && hits.windows(2).all(|pair| pair[0].distance < pair[1].distance));
     }
 }

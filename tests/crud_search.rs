@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 use vectrove::{
     Collection, CollectionConfig, Commit, Cursor, Database, DocId, Document, Durability, Error, ErrorKind, Example,
-    Metric, Options, Query, Update, Value, Way, field,
+    Metric, Options, Query, Strategy, Update, Value, field,
 };
 
 use common::{bits, check_error, content, database, label, quick};
@@ -735,9 +735,9 @@ fn a_walk_leaves_all_examples_out() {
         collection.search(&vectors[7]).limit(40).run().unwrap().iter().map(|hit| hit.id.clone()).collect();
     let (liked, unliked) = near.split_at(30);
     let query = Query::recommend(liked).negative(unliked);
-    let walked = collection.search(query.clone()).limit(20).ef(400).way(Way::Graph).run().unwrap();
+    let walked = collection.search(query.clone()).limit(20).ef(400).strategy(Strategy::Graph).run().unwrap();
     let scanned = collection.search(query).limit(20).exact(true).run().unwrap();
-    assert_eq!((walked.route.way, scanned.route.way), (Way::Graph, Way::Exact));
+    assert_eq!((walked.stats.strategy, scanned.stats.strategy), (Strategy::Graph, Strategy::Exact));
     assert_eq!((walked.len(), scanned.len()), (20, 20));
     assert!(walked.iter().chain(scanned.iter()).all(|hit| !near.contains(&hit.id)));
     let same = walked.iter().filter(|hit| scanned.iter().any(|other| other.id == hit.id)).count();

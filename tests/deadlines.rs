@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use common::{check_error, database, folder, quick, random};
 use rand::Rng;
 use serde_json::json;
-use vectrove::{Boost, Cancel, Collection, CollectionConfig, Database, Document, ErrorKind, Query, Search, Way, field};
+use vectrove::{
+    Boost, Cancel, Collection, CollectionConfig, Database, Document, ErrorKind, Query, Search, Strategy, field,
+};
 
 /// Documents in one namespace, linked, some with numbers that are not indexed.
 fn filled(db: &Database, n: u64, dimension: usize) -> Collection {
@@ -37,11 +39,11 @@ fn searches(collection: &Collection) -> Vec<(&'static str, Search)> {
     let near = || collection.search(&query);
     vec![
         ("as is fastest", near()),
-        ("by the graph", near().way(Way::Graph)),
-        ("by codes", near().way(Way::Codes)),
+        ("by the graph", near().strategy(Strategy::Graph)),
+        ("by codes", near().strategy(Strategy::Codes)),
         ("one by one", near().exact(true)),
         ("among some", near().filter(field("few").lt(5))),
-        ("among some, by the graph", near().filter(field("few").lt(25)).way(Way::Graph)),
+        ("among some, by the graph", near().filter(field("few").lt(25)).strategy(Strategy::Graph)),
         ("among some that are looked at", near().filter(field("raw").eq(1))),
         ("by words", collection.search(Query::text("green"))),
         ("by a phrase", collection.search(Query::text("\"blue green\""))),
@@ -158,10 +160,10 @@ fn a_search_ends_within_a_few_hundred_distances() {
     let near = || collection.search([0.1f32; 8]).with_document(false);
     for (what, search) in [
         ("one by one", near().exact(true)),
-        ("by the graph", near().way(Way::Graph).ef(4_000)),
-        ("among some", near().way(Way::Graph).filter(field("few").eq(1)).ef(4_000)),
+        ("by the graph", near().strategy(Strategy::Graph).ef(4_000)),
+        ("among some", near().strategy(Strategy::Graph).filter(field("few").eq(1)).ef(4_000)),
         ("among some, one by one", near().filter(field("few").eq(1)).exact(true)),
-        ("among few, by the graph", near().way(Way::Graph).filter(field("rare").eq(1)).ef(4_000)),
+        ("among few, by the graph", near().strategy(Strategy::Graph).filter(field("rare").eq(1)).ef(4_000)),
         ("unlike each other", near().exact(true).mmr(0.5, 4_000).limit(10)),
     ] {
         let cancel = counter.begin(usize::MAX);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use rand::{Rng, rngs::StdRng};
 use serde_json::{Value as Json, json};
 use vectrove::{
-    Collection, CollectionConfig, Database, DocId, Document, Filter, Hits, Quantization, Update, Value, Way, field,
+    Collection, CollectionConfig, Database, DocId, Document, Filter, Hits, Quantization, Strategy, Update, Value, field,
 };
 
 use common::{check_error, quick, random, seed};
@@ -206,7 +206,7 @@ fn filtered_searches_starve_at_no_share() {
     collection.wait_indexed().unwrap();
     let queries: Vec<Vec<f32>> =
         (0..10).map(|_| pivot.iter().map(|x| x + rng.random_range(-0.2f32..0.2)).collect()).collect();
-    let mut ways = HashSet::new();
+    let mut strategies = HashSet::new();
     for n_matching in [N / 2, N / 5, N / 10, N / 20, N / 50, N / 100, 30, 6, 1] {
         let away = N - n_matching;
         for filter in [
@@ -218,27 +218,27 @@ fn filtered_searches_starve_at_no_share() {
             field("hidden").lt(n_matching),
             field("hidden").lt(n_matching * 2) & field("near").lt(N / 2),
         ] {
-            for way in [None, Some(Way::Graph), Some(Way::Codes)] {
+            for strategy in [None, Some(Strategy::Graph), Some(Strategy::Codes)] {
                 let (mut n_found, mut n_expected) = (0, 0);
                 for query in &queries {
                     let search = || collection.search(query).filter(filter.clone()).with_document(false);
                     let truth = search().exact(true).run().unwrap();
-                    let hits = way.map_or(search(), |way| search().way(way)).run().unwrap();
-                    assert_eq!(hits.len(), truth.len(), "{filter} {way:?}");
+                    let hits = strategy.map_or(search(), |strategy| search().strategy(strategy)).run().unwrap();
+                    assert_eq!(hits.len(), truth.len(), "{filter} {strategy:?}");
                     let expected: HashSet<&DocId> = truth.iter().map(|hit| &hit.id).collect();
                     n_found += hits.iter().filter(|hit| expected.contains(&hit.id)).count();
                     n_expected += expected.len();
-                    ways.insert(hits.route.way);
-                    assert!(hits.route.n_matching.unwrap() >= truth.len());
+                    strategies.insert(hits.stats.strategy);
+                    assert!(hits.stats.n_matching.unwrap() >= truth.len());
                 }
                 // A graph search among very few is possible, but never chosen.
-                let is_sensible = way != Some(Way::Graph) || n_matching * 50 >= N;
+                let is_sensible = strategy != Some(Strategy::Graph) || n_matching * 50 >= N;
                 let is_enough = n_found * 100 >= n_expected * 95;
-                assert!(is_enough || !is_sensible, "{filter} {way:?}: {n_found} of {n_expected}");
+                assert!(is_enough || !is_sensible, "{filter} {strategy:?}: {n_found} of {n_expected}");
             }
         }
     }
-    assert_eq!(ways, [Way::Exact, Way::Graph, Way::Codes].into());
+    assert_eq!(strategies, [Strategy::Exact, Strategy::Graph, Strategy::Codes].into());
 }
 
 /// Sketches are made when codes of many candidates, of enough components, are first compared one by
@@ -259,8 +259,11 @@ fn documents_of_the_same_vector_take_one_place_each() {
         collection.wait_indexed().unwrap();
         for (mark, vector) in vectors.iter().take(40).enumerate() {
             let search = collection.search(vector.as_slice()).filter(field("mark").eq(mark)).limit(30);
-            let (found, truth) = (search.clone().way(Way::Graph).run().unwrap(), search.way(Way::Exact).run().unwrap());
-            assert!(found.route.way == Way::Graph && !found.route.gave_up, "{name}: {:?}", found.route);
+            let (found, truth) = (
+                search.clone().strategy(Strategy::Graph).run().unwrap(),
+                search.strategy(Strategy::Exact).run().unwrap(),
+            );
+            assert!(found.stats.strategy == Strategy::Graph && !found.stats.gave_up, "{name}: {:?}", found.stats);
             let distances = |hits: &Hits| hits.iter().map(|hit| hit.distance).collect::<Vec<_>>();
             assert_eq!(distances(&found), distances(&truth), "{name}");
         }
@@ -268,7 +271,7 @@ fn documents_of_the_same_vector_take_one_place_each() {
 }
 
 #[test]
-fn what_is_sifted_is_what_is_nearest() {
+fn what_the_prefilter_leaves_is_what_is_nearest() {
     const N: u64 = 4_000;
     const N_COMPONENTS: usize = 300;
     let mut rng = random(seed());
@@ -288,7 +291,7 @@ fn what_is_sifted_is_what_is_nearest() {
         collection.upsert_many((from..to).map(|n| document(n, near(n, &mut rng))).collect::<Vec<_>>()).unwrap();
         collection.wait_indexed().unwrap();
     };
-    let check = |what: &str, is_sifted: bool| {
+    let check = |what: &str, is_prefiltered: bool| {
         for filter in [
             field("half").eq(1),
             !field("half").eq(1),
@@ -300,12 +303,16 @@ fn what_is_sifted_is_what_is_nearest() {
             for query in centres.iter().step_by(3) {
                 let search = || collection.search(query).filter(filter.clone()).with_document(false);
                 let truth = search().exact(true).run().unwrap();
-                let hits = search().way(Way::Codes).run().unwrap();
+                let hits = search().strategy(Strategy::Codes).run().unwrap();
                 assert_eq!(hits.len(), truth.len(), "{what} {filter}");
                 let expected: HashSet<&DocId> = truth.iter().map(|hit| &hit.id).collect();
                 n_found += hits.iter().filter(|hit| expected.contains(&hit.id)).count();
                 n_expected += expected.len();
-                assert!(!is_sifted || hits.route.n_sifted > hits.route.n_visited, "{what} {filter}: {:?}", hits.route);
+                assert!(
+                    !is_prefiltered || hits.stats.n_prefiltered > hits.stats.n_visited,
+                    "{what} {filter}: {:?}",
+                    hits.stats
+                );
             }
             assert!(n_found * 100 >= n_expected * 95, "{what} {filter}: {n_found} of {n_expected}");
         }
@@ -322,7 +329,7 @@ fn what_is_sifted_is_what_is_nearest() {
     insert(N / 2, N / 2 + 1);
     insert(N / 2 + 1, N);
     assert_eq!(bytes_per_code(), bytes_before + N_COMPONENTS.next_multiple_of(512) / 8);
-    check("sifted", true);
+    check("prefiltered", true);
     collection.delete_many((0..N).step_by(7)).unwrap();
     insert(N / 4, N / 2);
     insert(N, N + 500);
@@ -352,7 +359,7 @@ fn namespaces_are_searched_whole_however_many_there_are() {
         let number = rng.random_range(0..n_namespaces);
         let namespace = collection.namespace(&name(number)).unwrap();
         let hits = namespace.search([1.0, 0.0, 0.0, 0.0]).limit(100).run().unwrap();
-        assert_eq!((hits.len(), hits.route.way), (10, Way::Exact));
+        assert_eq!((hits.len(), hits.stats.strategy), (10, Strategy::Exact));
         let even = namespace.search([1.0, 0.0, 0.0, 0.0]).limit(100).filter(field("even").eq(true)).run().unwrap();
         assert_eq!(even.len(), 5);
         assert_eq!(namespace.count(field("even").ne(true)).unwrap(), 5);

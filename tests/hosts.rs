@@ -365,7 +365,7 @@ fn a_field_that_no_document_has_is_said() {
         let filter = vectrove::Filter::from_json(&filter).unwrap();
         let hits = notes.search([1.0]).filter(filter.clone()).explain(true).run().unwrap();
         assert_eq!(
-            (&hits.absent_fields[..], hits.route.n_absent_fields),
+            (&hits.absent_fields[..], hits.stats.n_absent_fields),
             (expected_of(expected).as_slice(), expected.len()),
             "{filter}"
         );

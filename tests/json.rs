@@ -12,7 +12,7 @@ use vectrove::limits::{
 };
 use vectrove::{
     Boost, Collection, CollectionConfig, Commit, Cursor, Database, DocId, Document, Error, ErrorKind, Fusion, GroupBy,
-    Mmr, Outcome, Query, SearchCursor, Update, Uuid, Value, Way, field,
+    Mmr, Outcome, Query, SearchCursor, Strategy, Update, Uuid, Value, field,
 };
 
 fn database() -> (TempDir, Database, Collection) {
@@ -74,24 +74,24 @@ fn searches_are_written_as_they_are_read() {
         r#"{"vector":[0.1],"text":"strict borrow","fusion":{"by":"scores","vector_weight":0.5,"text_weight":1.0,"candidates":64}}"#,
     );
     check_same::<SearchRequest>(r#"{"text":"\"strict mothers\" lend*","k1":0.5,"b":0.0}"#);
-    check_same::<SearchRequest>(r#"{"like":7,"fusion":{"by":"ranks","k":60.0,"vector_weight":1.0,"text_weight":2.0}}"#);
+    check_same::<SearchRequest>(r#"{"like":7,"fusion":{"by":"rrf","k":60.0,"vector_weight":1.0,"text_weight":2.0}}"#);
     check_same::<SearchRequest>(r#"{"recommend":{"negative":[[1.0],8],"positive":["a",[0.5]]},"text":"a"}"#);
     check_same::<SearchRequest>(
-        r#"{"vector":[1.0],"limit":18446744073709551615,"offset":3,"filter":{"$and":[{"n":{"$gt":9007199254740993}},{"tag":{"$in":["a","b"]}}]},"min_score":0.1,"max_distance":-1.0,"with_vector":true,"fields":["a"],"with_document":false,"ef":64,"way":"codes","oversampling":2.0,"explain":true,"mmr":{"lambda":0.5,"candidates":50},"group_by":{"field":"n","per_group":2},"boosts":[{"decay":{"field":"at","half_life_ms":604800000,"origin":"2026-01-01T00:00:00Z"},"weight":0.5},{"number":{"field":"n","log":true}},{"number":{"field":"n"},"weight":-1.0},{"when":{"pinned":true}}],"boosted_candidates":100,"pages":true}"#,
+        r#"{"vector":[1.0],"limit":18446744073709551615,"offset":3,"filter":{"$and":[{"n":{"$gt":9007199254740993}},{"tag":{"$in":["a","b"]}}]},"min_score":0.1,"max_distance":-1.0,"with_vector":true,"fields":["a"],"with_document":false,"ef":64,"strategy":"codes","oversampling":2.0,"explain":true,"mmr":{"lambda":0.5,"candidates":50},"group_by":{"field":"n","per_group":2},"boosts":[{"decay":{"field":"at","half_life_ms":604800000,"origin":"2026-01-01T00:00:00Z"},"weight":0.5},{"number":{"field":"n","log":true}},{"number":{"field":"n"},"weight":-1.0},{"when":{"pinned":true}}],"boosted_candidates":100,"pages":true}"#,
     );
     let mut built = SearchRequest::new(Query::recommend(["a"]).negative(["b"]));
     built.params.filter = field("n").eq(1);
     built.params.mmr = Some(Mmr::new(0.25, 9));
     built.params.group_by = Some(GroupBy::new("n", 1));
-    built.params.fusion = Fusion::ranks().k(7.0);
-    built.params.way = Some(Way::Exact);
+    built.params.fusion = Fusion::rrf().k(7.0);
+    built.params.strategy = Some(Strategy::Exact);
     built.params.boosts = vec![Boost::decay("at", Duration::from_micros(1500))];
     assert_eq!(
         text(&built),
-        r#"{"recommend":{"negative":["b"],"positive":["a"]},"filter":{"n":1},"way":"exact","mmr":{"lambda":0.25,"candidates":9},"group_by":{"field":"n","per_group":1},"boosts":[{"decay":{"field":"at","half_life_ms":1.5}}],"fusion":{"by":"ranks","k":7.0,"vector_weight":1.0,"text_weight":1.0}}"#
+        r#"{"recommend":{"negative":["b"],"positive":["a"]},"filter":{"n":1},"strategy":"exact","mmr":{"lambda":0.25,"candidates":9},"group_by":{"field":"n","per_group":1},"boosts":[{"decay":{"field":"at","half_life_ms":1.5}}],"fusion":{"by":"rrf","k":7.0,"vector_weight":1.0,"text_weight":1.0}}"#
     );
-    let exact: SearchRequest = json::from_str(r#"{"vector":[1],"exact":true,"limit":null,"way":null}"#).unwrap();
-    assert_eq!(text(&exact), r#"{"vector":[1.0],"way":"exact"}"#);
+    let exact: SearchRequest = json::from_str(r#"{"vector":[1],"exact":true,"limit":null,"strategy":null}"#).unwrap();
+    assert_eq!(text(&exact), r#"{"vector":[1.0],"strategy":"exact"}"#);
 }
 
 #[test]
@@ -174,18 +174,18 @@ fn answers_are_written_as_they_always_were() {
 
     let search = |request: &str| json::from_str::<SearchRequest>(request).unwrap().run(&notes).unwrap();
     let hits = search(r#"{"vector": [2, 0], "limit": 1, "filter": {"m": {"$exists": false}}, "with_vector": true}"#);
-    let route = text(&hits.route);
+    let search_stats = text(&hits.stats);
     assert_eq!(
         text(&hits),
         format!(
-            r#"{{"hits":[{{"id":1,"score":1.0,"distance":0.0,"metadata":{{"n":1}},"text":"rust","vector":[1.0,0.0],"version":{version}}}],"absent_fields":["m"],"commit":{version},"route":{route}}}"#
+            r#"{{"hits":[{{"id":1,"score":1.0,"distance":0.0,"metadata":{{"n":1}},"text":"rust","vector":[1.0,0.0],"version":{version}}}],"absent_fields":["m"],"commit":{version},"stats":{search_stats}}}"#
         )
     );
-    assert!(route.starts_with(r#"{"way":"exact","n_scanned":"#), "{route}");
+    assert!(search_stats.starts_with(r#"{"strategy":"exact","n_scanned":"#), "{search_stats}");
     let both = search(r#"{"vector": [2, 0], "text": "rust", "pages": true, "limit": 1, "explain": true}"#);
     let both = serde_json::to_value(&both).unwrap();
     assert_eq!(both["hits"][0]["parts"]["text"]["rank"], json!(1));
-    assert!(both["next"].is_string() && both["explanation"]["route"]["way"].is_string());
+    assert!(both["next"].is_string() && both["explanation"]["stats"]["strategy"].is_string());
     let words = search(r#"{"text": "rust", "group_by": {"field": "n"}}"#);
     let words = serde_json::to_value(&words).unwrap();
     assert_eq!((&words["hits"][0]["group"], &words["hits"][0]["distance"]), (&json!(1), &Json::Null));
@@ -345,21 +345,25 @@ fn refusals_say_where_and_what_was_expected_and_got() {
         "explain",
         r#"expected true or false, got "yes""#,
     );
-    check_refused::<SearchRequest>(r#"{"text": "a", "way": "fast"}"#, "way", r#"expected one of "exact", "graph""#);
     check_refused::<SearchRequest>(
-        r#"{"text": "a", "way": "words"}"#,
-        "way",
+        r#"{"text": "a", "strategy": "fast"}"#,
+        "strategy",
+        r#"expected one of "exact", "graph""#,
+    );
+    check_refused::<SearchRequest>(
+        r#"{"text": "a", "strategy": "words"}"#,
+        "strategy",
         r#"expected one of "exact", "graph", "codes", got "words""#,
     );
     check_refused::<SearchRequest>(
-        r#"{"text": "a", "way": "graph", "exact": true}"#,
+        r#"{"text": "a", "strategy": "graph", "exact": true}"#,
         "search",
         "expected exact or another",
     );
     check_refused::<SearchRequest>(
         r#"{"text": "a", "fusion": {"by": "scores", "k": 1}}"#,
         "fusion",
-        "expected k with ranks",
+        "expected k with rrf",
     );
     check_refused::<SearchRequest>(r#"{"text": "a", "mmr": {"lambda": 1}}"#, "mmr", "expected lambda and candidates");
     check_refused::<SearchRequest>(
@@ -567,7 +571,7 @@ fn opened(cursor: &str) -> Vec<u8> {
 }
 
 /// A cursor with a right checksum.
-fn sealed(mut bytes: Vec<u8>) -> String {
+fn with_checksum(mut bytes: Vec<u8>) -> String {
     bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
     let mut bits: Vec<bool> =
         bytes.iter().flat_map(|byte| (0..8).rev().map(move |place| byte >> place & 1 == 1)).collect();
@@ -628,8 +632,8 @@ fn what_could_not_be_read_back_is_not_written() {
     search.params.max_distance = Some(f32::INFINITY);
     assert!(fault(&|| serde_json::to_string(&search)).contains("expected a finite number as max_distance, got inf"));
     let mut search = SearchRequest::new([1.0]);
-    search.params.way = Some(Way::Words);
-    assert!(fault(&|| serde_json::to_string(&search)).contains("expected a way that a search can be told to go"));
+    search.params.strategy = Some(Strategy::Words);
+    assert!(fault(&|| serde_json::to_string(&search)).contains("expected a strategy that a search can be told to use"));
 }
 
 #[test]
@@ -723,19 +727,19 @@ fn forged_cursors_do_no_harm() {
         };
         let next = request(None).unwrap().run(&notes).unwrap().next.unwrap().to_string();
         let content = opened(&next);
-        assert_eq!(sealed(content.clone()), next);
+        assert_eq!(with_checksum(content.clone()), next);
         // Version, kind, a number as id, and the digest of the order.
         let head = &content[..2 + 9 + 16];
         let values: [&[u8]; 9] = [&[], &[0], &[1, 2], &[2], &[4], &[4; 5], &[5, 255, 255], &[6, 1], &[255; 40]];
         let long = vec![5; 1 << 20];
         for value in values.into_iter().chain([&long[..]]) {
-            match request(Some(sealed([head, value].concat()))).unwrap().run(&notes) {
+            match request(Some(with_checksum([head, value].concat()))).unwrap().run(&notes) {
                 Ok(page) => assert!(page.documents.len() <= 3, "{value:?}"),
                 Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{value:?}: {error}"),
             }
         }
         for end in 0..head.len() {
-            assert!(request(Some(sealed(content[..end].to_vec()))).is_err(), "cut at {end}");
+            assert!(request(Some(with_checksum(content[..end].to_vec()))).is_err(), "cut at {end}");
         }
     }
 }

@@ -92,7 +92,7 @@ fn a_vacuum_leaves_what_a_snapshot_shows() {
     });
     assert_eq!(snapshot.count(None).unwrap(), 2_000);
     let hits = snapshot.search(vec![1.0; DIMENSION]).limit(2_000).run().unwrap();
-    assert_eq!(hits.len(), 2_000, "{:?}", hits.route);
+    assert_eq!(hits.len(), 2_000, "{:?}", hits.stats);
     drop(snapshot);
     db.vacuum().run().unwrap();
     assert_eq!(collection.count(None).unwrap(), 4_010);

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use vectrove::limits::MAX_EF;
 use vectrove::{
     Batch, Collection, CollectionConfig, Commit, Cursor, Database, DocId, Document, Error, Filter, Hits, Index, Metric,
-    Namespace, Options, Quantization, Query, Receipt, StoredDocument, Update, Way,
+    Namespace, Options, Quantization, Query, Receipt, StoredDocument, Strategy, Update,
 };
 
 use common::generate::{self, one_in, pick};
@@ -452,7 +452,7 @@ impl Wish {
         search = search.limit(self.limit).offset(self.offset).with_vector(self.with_vector);
         search = search.with_document(self.with_document);
         if self.walks {
-            search = search.way(Way::Graph).ef(MAX_EF).oversampling(100.0);
+            search = search.strategy(Strategy::Graph).ef(MAX_EF).oversampling(100.0);
         }
         if let Some(filter) = &self.filter {
             search = search.filter(read(filter));
@@ -569,7 +569,7 @@ impl History {
             assert!(
                 oracle::close(own, at_this_place.distance),
                 "{config:?}, {:?}: expected {at_this_place:?}, got {hit:?}",
-                hits.route
+                hits.stats
             );
             let score = oracle::score(config.metric, own);
             assert!(oracle::close(f64::from(hit.score), score), "{config:?}: expected {score}, got {hit:?}");

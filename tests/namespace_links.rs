@@ -16,7 +16,7 @@ use rand::{Rng, rngs::StdRng};
 use serde_json::json;
 use vectrove::{
     Collection, CollectionConfig, CollectionStats, Database, Document, Hits, Metric, Namespace, OpenedBy, Quantization,
-    Way, allow_at, field, refuse_at,
+    Strategy, allow_at, field, refuse_at,
 };
 
 const DIMENSION: usize = 24;
@@ -97,7 +97,7 @@ impl Ground {
             }
             let every: Vec<Vec<f32>> =
                 self.expected.values().flat_map(|own| own.values().step_by(97)).cloned().collect();
-            for way in [None, Some(Way::Graph)] {
+            for way in [None, Some(Strategy::Graph)] {
                 let recall = recall(&namespace, every.iter().take(60), own.len(), way);
                 assert!(recall > 0.97, "{what}: recall {recall} by {way:?}");
             }
@@ -123,17 +123,22 @@ fn document(id: u64, vector: &[f32]) -> Document {
     Document::new(vector.to_vec()).id(id).metadata(json!({"tenth": id % 10, "half": id % 2}))
 }
 
-fn nearest(namespace: &Namespace, query: &[f32], way: Option<Way>) -> Hits {
+fn nearest(namespace: &Namespace, query: &[f32], way: Option<Strategy>) -> Hits {
     let search = namespace.search(query).limit(10).with_document(false);
-    way.map_or(search.clone(), |way| search.way(way)).run().unwrap()
+    way.map_or(search.clone(), |way| search.strategy(way)).run().unwrap()
 }
 
 /// The recall at 10 of a search, which must find as many hits as there are.
-fn recall<'v>(namespace: &Namespace, queries: impl Iterator<Item = &'v Vec<f32>>, n: usize, way: Option<Way>) -> f64 {
+fn recall<'v>(
+    namespace: &Namespace,
+    queries: impl Iterator<Item = &'v Vec<f32>>,
+    n: usize,
+    way: Option<Strategy>,
+) -> f64 {
     let (mut n_found, mut n_wanted) = (0, 0);
     for query in queries {
-        let (found, exact) = (nearest(namespace, query, way), nearest(namespace, query, Some(Way::Exact)));
-        assert_eq!((found.len(), exact.len()), (n.min(10), n.min(10)), "{:?}", found.route);
+        let (found, exact) = (nearest(namespace, query, way), nearest(namespace, query, Some(Strategy::Exact)));
+        assert_eq!((found.len(), exact.len()), (n.min(10), n.min(10)), "{:?}", found.stats);
         n_wanted += exact.len();
         let farthest = exact.iter().last().map_or(0.0, |hit| hit.distance + 1e-6);
         n_found += found.iter().filter(|hit| hit.distance <= farthest).count();
@@ -206,7 +211,7 @@ fn equal_vectors_in_many_namespaces_are_each_their_own() {
             let hits = hits.run().unwrap();
             let expected = if has(at) { size(at) as usize } else { 0 };
             let ids: std::collections::BTreeSet<_> = hits.iter().map(|hit| hit.id.clone()).collect();
-            assert_eq!((hits.len(), ids.len()), (expected, expected), "{what}, namespace {at}: {:?}", hits.route);
+            assert_eq!((hits.len(), ids.len()), (expected, expected), "{what}, namespace {at}: {:?}", hits.stats);
         }
         db.verify().unwrap();
     };
@@ -234,7 +239,7 @@ fn check_growing_and_shrinking(config: CollectionConfig) {
     wait_settled(&db, SMALL);
     ground.check(&collection, "one has grown");
     db.verify().unwrap();
-    assert_eq!(nearest(&namespace(&collection, "b"), &ground.vector(0), Some(Way::Graph)).len(), 10);
+    assert_eq!(nearest(&namespace(&collection, "b"), &ground.vector(0), Some(Strategy::Graph)).len(), 10);
 
     let killed = copy(&ground.path);
     {
@@ -311,9 +316,9 @@ fn check_many(k: u64, n: u64) {
             let namespace = namespace(&collection, name);
             let query = ground.vector(4);
             let search = || namespace.search(&query).limit(10).filter(filter.clone());
-            let (found, exact) = (search().run().unwrap(), search().way(Way::Exact).run().unwrap());
+            let (found, exact) = (search().run().unwrap(), search().strategy(Strategy::Exact).run().unwrap());
             let n_same = found.iter().filter(|hit| exact.iter().any(|other| other.id == hit.id)).count();
-            assert!(n_same * 10 >= exact.len() * 9 && !exact.is_empty(), "{what}, {name}: {n_same} {:?}", found.route);
+            assert!(n_same * 10 >= exact.len() * 9 && !exact.is_empty(), "{what}, {name}: {n_same} {:?}", found.stats);
         }
     }
     db.verify().unwrap();
@@ -344,12 +349,12 @@ fn a_search_looks_at_its_own_namespace_alone() {
     for at in 0..40 {
         let query = ground.vector(at % N_CLUSTERS);
         for (name, n_own) in [("", 4_000), ("a", n_left), ("b", SMALL as usize)] {
-            let hits = nearest(&namespace(&collection, name), &query, Some(Way::Graph));
-            assert_eq!(hits.len(), 10, "{:?}", hits.route);
-            assert!(hits.route.n_scanned <= n_own, "in {name:?}: {:?}", hits.route);
-            widened += usize::from(hits.route.widened || hits.route.gave_up);
+            let hits = nearest(&namespace(&collection, name), &query, Some(Strategy::Graph));
+            assert_eq!(hits.len(), 10, "{:?}", hits.stats);
+            assert!(hits.stats.n_scanned <= n_own, "in {name:?}: {:?}", hits.stats);
+            widened += usize::from(hits.stats.widened || hits.stats.gave_up);
             let is_small = name == "b";
-            assert!(hits.route.way != Way::Graph || !is_small, "in {name:?}: {:?}", hits.route);
+            assert!(hits.stats.strategy != Strategy::Graph || !is_small, "in {name:?}: {:?}", hits.stats);
         }
     }
     assert!(widened > 0, "some went on past what was deleted");
@@ -403,10 +408,10 @@ fn a_snapshot_finds_what_there_was_whatever_is_linked_since() {
     let vector = ground.vector(3);
     let check = |what: &str| {
         for (snapshot, n) in [(&small, SMALL), (&large, LARGE - SMALL / 3)] {
-            for way in [None, Some(Way::Graph)] {
+            for way in [None, Some(Strategy::Graph)] {
                 let search = snapshot.search(&vector).limit(4_000).with_document(false);
-                let hits = way.map_or(search.clone(), |way| search.way(way)).run().unwrap();
-                assert_eq!(hits.len() as u64, n, "{what}, {way:?}: {:?}", hits.route);
+                let hits = way.map_or(search.clone(), |way| search.strategy(way)).run().unwrap();
+                assert_eq!(hits.len() as u64, n, "{what}, {way:?}: {:?}", hits.stats);
             }
         }
     };

@@ -11,7 +11,7 @@ use common::database;
 use serde_json::json;
 use vectrove::{
     Boost, Collection, CollectionConfig, Document, Error, Filter, Hits, Namespace, Query, Schema, Search, Snapshot,
-    Type, Update, Way, field,
+    Strategy, Type, Update, field,
 };
 
 /// Documents of each namespace with documents: too many for a scan without a choice, so that graphs
@@ -103,14 +103,14 @@ fn even() -> Filter {
 const QUESTIONS: &[Question] = &[
     ("near", N, |place| hits(near(place))),
     ("exact", N, |place| hits(near(place).exact(true))),
-    ("by the graph", N, |place| hits(near(place).way(Way::Graph))),
-    ("by codes", N / 2, |place| hits(near(place).way(Way::Codes).filter(even()))),
+    ("by the graph", N, |place| hits(near(place).strategy(Strategy::Graph))),
+    ("by codes", N / 2, |place| hits(near(place).strategy(Strategy::Codes).filter(even()))),
     ("filtered", N / 2, |place| hits(near(place).filter(even()))),
     ("filtered by what is not indexed", N / 2, |place| {
         hits(near(place).filter(field("hidden").exists(false) & even()))
     }),
     ("filtered by a negation", N / 2, |place| hits(near(place).filter(!even()))),
-    ("filtered by the graph", N / 2, |place| hits(near(place).way(Way::Graph).filter(!even()))),
+    ("filtered by the graph", N / 2, |place| hits(near(place).strategy(Strategy::Graph).filter(!even()))),
     ("filtered, in doubt", 1, |place| hits(near(place).filter(field("many").eq(1_999)))),
     ("grouped", N, |place| hits(near(place).group_by("parity", N))),
     ("grouped, one of each", 2, |place| hits(near(place).group_by("parity", 1))),

@@ -6,7 +6,7 @@ mod common;
 use common::{database, random, seed};
 use rand::seq::SliceRandom;
 use rand::{Rng, rngs::StdRng};
-use vectrove::{Collection, CollectionConfig, Database, Document, Metric, Quantization, Way};
+use vectrove::{Collection, CollectionConfig, Database, Document, Metric, Quantization, Strategy};
 
 fn noise(random: &mut StdRng) -> f32 {
     (0..4).map(|_| random.random_range(-0.87..0.87f32)).sum()
@@ -20,7 +20,7 @@ fn row(random: &mut StdRng, dimension: usize, spread: f32) -> Vec<f32> {
 fn recall(collection: &Collection, queries: &[Vec<f32>]) -> f64 {
     let found = |query: &Vec<f32>| {
         let truth = collection.search(query).exact(true).with_document(false).run().unwrap();
-        let walked = collection.search(query).way(Way::Graph).with_document(false).run().unwrap();
+        let walked = collection.search(query).strategy(Strategy::Graph).with_document(false).run().unwrap();
         walked.iter().filter(|hit| hit.distance <= truth[9].distance).count()
     };
     queries.iter().map(found).sum::<usize>() as f64 / (10 * queries.len()) as f64

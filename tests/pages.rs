@@ -12,7 +12,7 @@ use serde_json::json;
 use vectrove::limits::{MAX_GROUPS, MAX_PAGED};
 use vectrove::{
     Boost, Collection, CollectionConfig, DocId, Document, Fusion, Hits, Index, Metric, Quantization, Query, Search,
-    SearchCursor, Value, Way, field,
+    SearchCursor, Strategy, Value, field,
 };
 
 fn vector(random: &mut StdRng, dimension: usize) -> Vec<f32> {
@@ -70,12 +70,12 @@ fn pages_by_offset_repeat_nothing_at_one_commit() {
             let query = if at % 3 == 0 { vector(&mut random, dimension) } else { far(&mut random, dimension) };
             let what = format!("{metric} {dimension} {quantization:?}, query {at}");
             check_offsets(&|| snapshot.search(&query), 20, 10, &what);
-            check_offsets(&|| snapshot.search(&query).way(Way::Graph).ef(20), 7, 12, &what);
+            check_offsets(&|| snapshot.search(&query).strategy(Strategy::Graph).ef(20), 7, 12, &what);
             if at % 5 == 0 {
                 check_offsets(&|| snapshot.search(&query).exact(true), 20, 10, &what);
                 check_offsets(&|| snapshot.search(&query).filter(field("half").eq(1)), 13, 12, &what);
                 let filter = field("half").eq(0).and(field("kind").lt(20));
-                check_offsets(&|| snapshot.search(&query).way(Way::Graph).filter(&filter), 13, 12, &what);
+                check_offsets(&|| snapshot.search(&query).strategy(Strategy::Graph).filter(&filter), 13, 12, &what);
                 check_offsets(&|| snapshot.search(Query::from(&query).with_text("green red")), 9, 12, &what);
                 check_offsets(&|| snapshot.search(Query::text("green red")), 9, 12, &what);
                 check_offsets(&|| snapshot.search(&query).boost(Boost::field("at").weight(1e-3)), 9, 12, &what);
@@ -98,10 +98,10 @@ fn offsets_that_begin_anywhere_leave_nothing_out_where_all_are_compared() {
     {
         let end = offset.saturating_add(limit).min(500);
         let expected = &all[offset.min(500)..end];
-        for way in [Way::Exact, Way::Graph] {
-            let hits = collection.search(&query).way(way).offset(offset).limit(limit).run().unwrap();
-            match way {
-                Way::Exact => assert_eq!(hits.items, expected, "{offset} {limit}"),
+        for strategy in [Strategy::Exact, Strategy::Graph] {
+            let hits = collection.search(&query).strategy(strategy).offset(offset).limit(limit).run().unwrap();
+            match strategy {
+                Strategy::Exact => assert_eq!(hits.items, expected, "{offset} {limit}"),
                 _ => assert_eq!(hits.len(), expected.len(), "{offset} {limit}"),
             }
         }
@@ -134,7 +134,7 @@ fn ids(pages: &[Hits]) -> Vec<DocId> {
 }
 
 #[test]
-fn a_cursor_goes_through_everything_once_by_every_way() {
+fn a_cursor_goes_through_everything_once_by_every_strategy() {
     let mut random = random(seed());
     for dimension in [8, 40] {
         let (_folder, db) = database();
@@ -150,9 +150,9 @@ fn a_cursor_goes_through_everything_once_by_every_way() {
             let all: [(&str, &dyn Fn() -> Search, usize, usize); 11] = [
                 ("as is fastest", &search, 300, 2_000),
                 ("exact", &|| search().exact(true), 333, 2_000),
-                ("graph", &|| search().way(Way::Graph).ef(10), 170, 2_000),
+                ("graph", &|| search().strategy(Strategy::Graph).ef(10), 170, 2_000),
                 ("half", &|| search().filter(&half), 90, 1_000),
-                ("half by graph", &|| search().filter(&half).way(Way::Graph), 90, 1_000),
+                ("half by graph", &|| search().filter(&half).strategy(Strategy::Graph), 90, 1_000),
                 ("few", &|| search().filter(field("kind").eq(3)), 10, 65),
                 ("by words", &|| collection.search(Query::text("green red")), 150, 1_600),
                 ("by both", &|| collection.search(words.clone()).fusion(Fusion::scores()), 400, 2_000),
@@ -202,18 +202,18 @@ fn a_cursor_goes_through_groups() {
 #[test]
 fn a_cursor_gives_no_document_twice_whatever_is_written_in_between() {
     let mut random = random(seed());
-    for way in [Way::Exact, Way::Graph] {
+    for strategy in [Strategy::Exact, Strategy::Graph] {
         let (_folder, db) = database();
         let collection = db.create_collection("c", CollectionConfig::new(24)).unwrap();
         fill(&collection, &mut random, 3_000);
         let query = vector(&mut random, 24);
         let near: Vec<f32> = query.iter().map(|x| x * 1.001 + 1e-4).collect();
         let (mut given, mut gone, mut n_new) = (HashSet::new(), HashSet::new(), 0u64);
-        let search = || collection.search(&query).way(way);
+        let search = || collection.search(&query).strategy(strategy);
         let pages = turn(&search, 100, |page| {
             for hit in page {
-                assert!(given.insert(hit.id.clone()), "{way:?}: {} is there twice", hit.id);
-                assert!(!gone.contains(&hit.id), "{way:?}: {} was deleted", hit.id);
+                assert!(given.insert(hit.id.clone()), "{strategy:?}: {} is there twice", hit.id);
+                assert!(!gone.contains(&hit.id), "{strategy:?}: {} was deleted", hit.id);
             }
             if given.len() > 2_000 {
                 return;
@@ -233,10 +233,10 @@ fn a_cursor_gives_no_document_twice_whatever_is_written_in_between() {
             gone.extend(later);
         });
         let n_old = given.iter().filter(|id| id.as_u64().is_some()).count();
-        assert_eq!((n_old, pages.len() > 25), (3_000 - gone.len(), true), "{way:?}: what stays is found");
+        assert_eq!((n_old, pages.len() > 25), (3_000 - gone.len(), true), "{strategy:?}: what stays is found");
         assert!(
             given.iter().any(|id| id.as_str().is_some_and(|id| id.starts_with("new "))),
-            "{way:?}: so are new ones"
+            "{strategy:?}: so are new ones"
         );
     }
 }

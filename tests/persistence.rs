@@ -13,7 +13,7 @@ use common::{check_error, content, folder, quick, random, seed};
 use rand::{Rng, rngs::StdRng};
 use vectrove::{
     Collection, CollectionConfig, CollectionStats, Database, DocId, Document, Index, Metric, OpenedBy, Options,
-    Quantization, Residency, Way,
+    Quantization, Residency, Strategy,
 };
 
 const DIMENSION: usize = 48;
@@ -75,8 +75,8 @@ impl Ground {
     fn check(&self, collection: &Collection, what: &str) {
         assert_eq!(collection.count(None).unwrap(), self.expected.len(), "{what}");
         for (&id, vector) in self.expected.iter().step_by(13) {
-            let hits = collection.search(vector).limit(1).way(Way::Graph).with_document(false).run().unwrap();
-            assert_eq!(hits[0].id, DocId::from(id), "{what}: {:?}", hits.route);
+            let hits = collection.search(vector).limit(1).strategy(Strategy::Graph).with_document(false).run().unwrap();
+            assert_eq!(hits[0].id, DocId::from(id), "{what}: {:?}", hits.stats);
             assert!(hits[0].distance < 1e-4, "{what}: {hits:?}");
         }
         let recall = recall(collection, self.expected.values().step_by(29));
@@ -95,12 +95,12 @@ fn recall<'v>(collection: &Collection, queries: impl Iterator<Item = &'v Vec<f32
     let (mut n_found, mut n_wanted) = (0, 0);
     for query in queries {
         let ids = |way| -> HashSet<DocId> {
-            let hits = collection.search(query).way(way).ef(80).with_document(false).run().unwrap();
+            let hits = collection.search(query).strategy(way).ef(80).with_document(false).run().unwrap();
             hits.iter().map(|hit| hit.id.clone()).collect()
         };
-        let truth = ids(Way::Exact);
+        let truth = ids(Strategy::Exact);
         n_wanted += truth.len();
-        n_found += ids(Way::Graph).intersection(&truth).count();
+        n_found += ids(Strategy::Graph).intersection(&truth).count();
     }
     n_found as f64 / n_wanted.max(1) as f64
 }
@@ -375,8 +375,8 @@ fn regions_and_other_codes_come_back_after_a_kill_at_rest() {
         let namespace = collection.namespace(&format!("n{n}")).unwrap();
         assert_eq!(namespace.count(None).unwrap(), expected.len());
         for (&id, vector) in expected.iter().step_by(97) {
-            let hits = namespace.search(vector).limit(1).way(Way::Graph).with_document(false).run().unwrap();
-            assert_eq!(hits[0].id, DocId::from(id), "namespace {n}: {:?}", hits.route);
+            let hits = namespace.search(vector).limit(1).strategy(Strategy::Graph).with_document(false).run().unwrap();
+            assert_eq!(hits[0].id, DocId::from(id), "namespace {n}: {:?}", hits.stats);
         }
     }
     reopened.verify().unwrap();
@@ -537,8 +537,14 @@ fn every_kind_of_collection_comes_back() {
             let query = ground.vector();
             let exact = collection.search(&query).limit(20).exact(true).run().unwrap();
             if config.index == Index::Hnsw {
-                let walked =
-                    collection.search(&query).limit(20).way(Way::Graph).ef(1_000).oversampling(20.0).run().unwrap();
+                let walked = collection
+                    .search(&query)
+                    .limit(20)
+                    .strategy(Strategy::Graph)
+                    .ef(1_000)
+                    .oversampling(20.0)
+                    .run()
+                    .unwrap();
                 let distances = |hits: &[vectrove::Hit]| hits.iter().map(|hit| hit.distance).collect::<Vec<_>>();
                 assert_eq!(distances(&walked), distances(&exact), "{config:?}");
             }
@@ -566,7 +572,7 @@ fn hits_are_the_same_wherever_vectors_are() {
     for residency in [Residency::Ram, Residency::Mapped, Residency::Disk, Residency::Mapped] {
         let (db, collection) = ground.open(quick().residency(residency));
         let ask = || -> Vec<_> {
-            let search = |query| collection.search(query).way(Way::Graph).run().unwrap().items;
+            let search = |query| collection.search(query).strategy(Strategy::Graph).run().unwrap().items;
             let scan = |query| collection.search(query).limit(7).exact(true).run().unwrap().items;
             queries.iter().map(|query| (search(query), scan(query))).collect()
         };

@@ -11,7 +11,7 @@ use rand::{Rng, rngs::StdRng};
 use serde_json::{Value as Json, json};
 use vectrove::{
     Boost, Collection, CollectionConfig, Cursor, Database, DocId, Document, Filter, Namespace, Query, StoredDocument,
-    Update, Value, Way, field,
+    Strategy, Update, Value, field,
 };
 
 use common::{check_error, database, random, seed};
@@ -318,7 +318,7 @@ fn an_explanation_says_what_was_done() {
     for filter in filters() {
         let hits = namespace.search([1.0; 4]).filter(filter.clone()).explain(true).run().unwrap();
         let explanation = hits.explanation.as_ref().unwrap();
-        assert_eq!(explanation.route, hits.route);
+        assert_eq!(explanation.stats, hits.stats);
         match &explanation.filter {
             None => assert!(filter.is_everything()),
             Some(figures) => {
@@ -328,13 +328,13 @@ fn an_explanation_says_what_was_done() {
             }
         }
         assert!(explanation.estimates.is_sorted_by(|a, b| a.micros.is_none() || a.micros <= b.micros));
-        assert!(explanation.to_string().starts_with("way: "), "{explanation}");
-        assert!(serde_json::to_value(explanation).unwrap()["route"]["way"].is_string());
+        assert!(explanation.to_string().starts_with("strategy: "), "{explanation}");
+        assert!(serde_json::to_value(explanation).unwrap()["stats"]["strategy"].is_string());
     }
     let alone = collection.namespace("nobody").unwrap();
     assert!(alone.search([1.0; 4]).explain(true).run().unwrap().explanation.is_some());
     let words = namespace.search(Query::text("rust")).explain(true).run().unwrap();
-    assert_eq!(words.explanation.unwrap().estimates[0].way, Way::Words);
+    assert_eq!(words.explanation.unwrap().estimates[0].strategy, Strategy::Words);
     assert!(namespace.search([1.0; 4]).run().unwrap().explanation.is_none());
 }
 

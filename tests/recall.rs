@@ -10,8 +10,8 @@ use std::thread;
 use common::{database, dataset, folder, quick, random, seed};
 use rand::{Rng, rngs::StdRng};
 use vectrove::{
-    Collection, CollectionConfig, Database, DocId, Document, ErrorKind, Hits, Index, Metric, Quantization,
-    TrySendError, Way,
+    Collection, CollectionConfig, Database, DocId, Document, ErrorKind, Hits, Index, Metric, Quantization, Strategy,
+    TrySendError,
 };
 
 /// Vectors around some centres, as embeddings are.
@@ -38,11 +38,12 @@ fn ids(hits: &Hits) -> HashSet<DocId> {
 fn recall(collection: &Collection, queries: &[Vec<f32>], ef: usize) -> f64 {
     let found = |query: &Vec<f32>| {
         let truth = collection.search(query).exact(true).with_document(false).run().unwrap();
-        let walked = collection.search(query).way(Way::Graph).ef(ef).with_document(false).run().unwrap();
-        assert_eq!((truth.route.way, walked.route.way), (Way::Exact, Way::Graph));
+        let walked = collection.search(query).strategy(Strategy::Graph).ef(ef).with_document(false).run().unwrap();
+        assert_eq!((truth.stats.strategy, walked.stats.strategy), (Strategy::Exact, Strategy::Graph));
         assert!(walked.is_sorted_by(|a, b| a.distance <= b.distance));
-        let again = collection.search(query).way(Way::Graph).exact(false).ef(ef).with_document(false).run().unwrap();
-        assert_eq!(again.route.way, Way::Graph, "it is not exact, and says nothing else");
+        let again =
+            collection.search(query).strategy(Strategy::Graph).exact(false).ef(ef).with_document(false).run().unwrap();
+        assert_eq!(again.stats.strategy, Strategy::Graph, "it is not exact, and says nothing else");
         ids(&truth).intersection(&ids(&walked)).count()
     };
     queries.iter().map(found).sum::<usize>() as f64 / (10 * queries.len()) as f64
@@ -88,7 +89,7 @@ fn the_data_set_is_found_again() {
     let check = |collection: &Collection, ef: usize, least: f64| {
         let found = |(query, truth): (&Vec<f32>, &Vec<u32>)| {
             let hits = collection.search(query).ef(ef).with_document(false).run().unwrap();
-            assert_eq!(hits.route.way, Way::Graph);
+            assert_eq!(hits.stats.strategy, Strategy::Graph);
             truth[..10].iter().filter(|&&row| hits.iter().any(|hit| hit.id == DocId::from(u64::from(row)))).count()
         };
         let n_found: usize = data.query.vectors.iter().zip(&data.truth).map(found).sum();
@@ -118,7 +119,7 @@ fn what_was_just_written_is_the_next_searchs_nearest() {
     for (n, vector) in clustered(&mut random, 10_000, 32).into_iter().enumerate() {
         let id = DocId::from((1 << 40) + n as u64);
         collection.insert(Document::new(vector.clone()).id(id.clone())).unwrap();
-        let hits = collection.search(&vector).limit(1).way(Way::Graph).with_document(false).run().unwrap();
+        let hits = collection.search(&vector).limit(1).strategy(Strategy::Graph).with_document(false).run().unwrap();
         assert_eq!(hits[0].id, id, "insert {n}");
     }
 }
@@ -136,12 +137,12 @@ fn a_hundred_thousand_times_the_same_vector() {
         collection.insert_many((0..1_000).map(document)).unwrap();
     }
     collection.wait_indexed().unwrap();
-    let hits = collection.search(&same).limit(500).way(Way::Graph).with_document(false).run().unwrap();
+    let hits = collection.search(&same).limit(500).strategy(Strategy::Graph).with_document(false).run().unwrap();
     assert_eq!(ids(&hits).len(), 500);
     assert!(hits.iter().all(|hit| hit.distance == 0.0), "the same vector is nearest to itself");
-    assert!(hits.route.n_visited < 20_000, "{:?}", hits.route);
+    assert!(hits.stats.n_visited < 20_000, "{:?}", hits.stats);
     for vector in others.iter().step_by(50) {
-        let hits = collection.search(vector).limit(1).way(Way::Graph).with_document(false).run().unwrap();
+        let hits = collection.search(vector).limit(1).strategy(Strategy::Graph).with_document(false).run().unwrap();
         assert_eq!(hits[0].distance, 0.0, "others are still reached");
     }
     // Nearly all documents are deleted; the others are still found.
@@ -149,7 +150,7 @@ fn a_hundred_thousand_times_the_same_vector() {
         collection.delete_many((0..1_000).map(|n| (N + batch * 1_000 + n) as u64)).unwrap();
     }
     collection.wait_indexed().unwrap();
-    let hits = collection.search(&same).limit(1_000).way(Way::Graph).with_document(false).run().unwrap();
+    let hits = collection.search(&same).limit(1_000).strategy(Strategy::Graph).with_document(false).run().unwrap();
     assert!(hits.iter().all(|hit| hit.distance == 0.0) && hits.len() == 1_000);
     assert_eq!(db.verify().unwrap().n_documents, 3_000);
 }
@@ -175,7 +176,7 @@ fn churn_neither_grows_memory_nor_loses_anything() {
     let recall = recall(&collection, &queries, 100);
     assert!(recall >= 0.95, "{recall}");
     for (row, vector) in vectors.iter().enumerate().step_by(7) {
-        let hits = collection.search(vector).limit(1).way(Way::Graph).with_document(false).run().unwrap();
+        let hits = collection.search(vector).limit(1).strategy(Strategy::Graph).with_document(false).run().unwrap();
         assert_eq!(hits[0].id, DocId::from(row as u64));
     }
     let stats = &db.stats().unwrap().collections[0];
@@ -197,7 +198,13 @@ fn searches_find_the_same_beside_a_writer() {
             let mut missed = 0;
             while !done.load(Ordering::Relaxed) {
                 for (row, vector) in vectors.iter().enumerate().step_by(41) {
-                    let hits = collection.search(vector).limit(1).way(Way::Graph).with_document(false).run().unwrap();
+                    let hits = collection
+                        .search(vector)
+                        .limit(1)
+                        .strategy(Strategy::Graph)
+                        .with_document(false)
+                        .run()
+                        .unwrap();
                     missed += usize::from(hits[0].id != DocId::from(row as u64));
                 }
             }
@@ -223,11 +230,11 @@ fn namespaces_are_walked_and_scanned_apart() {
     small.insert_many(vectors[..50].iter().enumerate().map(|(n, v)| Document::new(v.clone()).id(n as u64))).unwrap();
     collection.wait_indexed().unwrap();
     for vector in &vectors[..50] {
-        for way in [Way::Graph, Way::Exact] {
-            let hits = small.search(vector).limit(50).way(way).with_document(false).run().unwrap();
-            assert_eq!(hits.len(), 50, "{way:?}");
+        for strategy in [Strategy::Graph, Strategy::Exact] {
+            let hits = small.search(vector).limit(50).strategy(strategy).with_document(false).run().unwrap();
+            assert_eq!(hits.len(), 50, "{strategy:?}");
             assert_eq!(hits[0].distance, small.search(vector).exact(true).run().unwrap()[0].distance);
-            let hits = collection.search(vector).limit(2).way(way).with_document(false).run().unwrap();
+            let hits = collection.search(vector).limit(2).strategy(strategy).with_document(false).run().unwrap();
             assert!(hits[0].distance < 1e-6 && hits[1].distance > 1e-6, "the other namespace's twin is not found");
         }
     }
@@ -251,8 +258,11 @@ fn a_registered_distance_is_walked_and_scanned() {
     assert!(recall(&walked, &queries, 100) >= 0.95);
     for query in &queries {
         let nearest = vectors.iter().map(|vector| chebyshev(query, vector)).fold(f32::INFINITY, f32::min);
-        let hits = scanned.search(query).limit(1).way(Way::Graph).run().unwrap();
-        assert_eq!((hits.route.way, hits[0].distance, hits[0].score), (Way::Exact, nearest, 1.0 / (1.0 + nearest)));
+        let hits = scanned.search(query).limit(1).strategy(Strategy::Graph).run().unwrap();
+        assert_eq!(
+            (hits.stats.strategy, hits[0].distance, hits[0].score),
+            (Strategy::Exact, nearest, 1.0 / (1.0 + nearest))
+        );
     }
     let unknown = db.create_collection("c", CollectionConfig::new(2).distance("nobody")).unwrap_err();
     assert_eq!(unknown.kind(), ErrorKind::InvalidArgument);
@@ -293,10 +303,10 @@ fn searches_together_answer_as_one_by_one() {
     let queries = vectors.split_off(3_000);
     insert_all(&collection, &vectors);
     collection.wait_indexed().unwrap();
-    let together = collection.search_many(queries.iter().cloned()).way(Way::Graph).ef(40).run().unwrap();
+    let together = collection.search_many(queries.iter().cloned()).strategy(Strategy::Graph).ef(40).run().unwrap();
     for (query, together) in queries.iter().zip(&together) {
-        let alone = collection.search(query).way(Way::Graph).ef(40).run().unwrap();
-        assert_eq!((&alone.items, alone.route), (&together.items, together.route));
+        let alone = collection.search(query).strategy(Strategy::Graph).ef(40).run().unwrap();
+        assert_eq!((&alone.items, alone.stats), (&together.items, together.stats));
     }
     let mut broken = queries.clone();
     broken[6] = vec![1.0];
@@ -408,7 +418,7 @@ fn settings_out_of_range_are_refused() {
     {
         assert_eq!(search.run().unwrap_err().kind(), ErrorKind::InvalidArgument);
     }
-    assert_eq!(search().way(Way::Graph).ef(4_096).limit(usize::MAX).run().unwrap().len(), 1);
+    assert_eq!(search().strategy(Strategy::Graph).ef(4_096).limit(usize::MAX).run().unwrap().len(), 1);
     for options in [quick().link_threads(0), quick().link_threads(257), quick().tail_bound(0)] {
         let error = Database::open_with(folder().path(), options).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);

@@ -76,9 +76,9 @@ fn content(notes: &Collection) -> String {
 }
 
 /// A way to write metadata for the document 3.
-type Way = fn(&Database, &Collection, Json) -> Result<()>;
+type Strategy = fn(&Database, &Collection, Json) -> Result<()>;
 
-const WAYS: [(&str, Way); 11] = [
+const WAYS: [(&str, Strategy); 11] = [
     ("insert", |_, notes, metadata| {
         let namespace = notes.namespace("other")?;
         namespace.insert(document(3, metadata)).map(drop)
@@ -128,18 +128,18 @@ fn check_refused(metadata: Json, field: &str, expected: &str, got: &str) {
     let (_folder, db) = database();
     let notes = notes(&db);
     let before = (content(&notes), db.stats().unwrap().commit);
-    for (way, write) in WAYS {
-        let error = write(&db, &notes, metadata.clone()).expect_err(way);
+    for (strategy, write) in WAYS {
+        let error = write(&db, &notes, metadata.clone()).expect_err(strategy);
         let message = error.to_string();
         let found = violation(error);
-        assert_eq!((&*found.field, &*found.expected, &*found.got), (field, expected, got), "{way}");
-        assert_eq!((found.collection.as_str(), found.id), ("notes", 3.into()), "{way}");
+        assert_eq!((&*found.field, &*found.expected, &*found.got), (field, expected, got), "{strategy}");
+        assert_eq!((found.collection.as_str(), found.id), ("notes", 3.into()), "{strategy}");
         let place = if found.namespace.is_empty() { "" } else { "namespace \"other\" of " };
         let end = format!(
             "schema violation: field \"{field}\" of 3 in {place}collection \"notes\": expected {expected}, got {got}"
         );
-        assert!(message.ends_with(&end), "{way}: {message}");
-        assert_eq!((content(&notes), db.stats().unwrap().commit), before, "{way} left a trace");
+        assert!(message.ends_with(&end), "{strategy}: {message}");
+        assert_eq!((content(&notes), db.stats().unwrap().commit), before, "{strategy} left a trace");
     }
     db.verify().unwrap();
 }
@@ -163,10 +163,10 @@ fn whatever_writes_a_violation_is_refused_and_leaves_no_trace() {
 fn whatever_writes_what_satisfies_the_schema_is_taken() {
     let metadata =
         json!({"kind": "task", "at": "2026-11-22T10:00:00Z", "size": 7.0, "tags": [], "source": {"url": null}});
-    for (way, write) in WAYS {
+    for (strategy, write) in WAYS {
         let (_folder, db) = database();
         let notes = notes(&db);
-        write(&db, &notes, metadata.clone()).unwrap_or_else(|error| panic!("{way}: {error}"));
+        write(&db, &notes, metadata.clone()).unwrap_or_else(|error| panic!("{strategy}: {error}"));
         db.verify().unwrap();
     }
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use common::{database, seed};
 use shapes::truth::{Truth, sum};
 use shapes::{Data, Dice, SEED, SHAPES, Shape, Stored, hnswlib};
-use vectrove::{Metric, Way, limits};
+use vectrove::{Metric, Strategy, limits};
 
 /// Queries of the stored table. The recall of their first 200 may differ by up to .012.
 const N_QUERIES: usize = 1_000;
@@ -37,12 +37,12 @@ impl Recalls {
     fn of(truth: &Truth, metric: Metric, data: &Data) -> Self {
         let (_folder, db) = database();
         let stored = Stored::new(&db, metric, data);
-        let recall = |n_queries, way| truth.recall(0..n_queries, |query| stored.find(query, way));
+        let recall = |n_queries, strategy| truth.recall(0..n_queries, |query| stored.find(query, strategy));
         let n = data.queries.len();
         Recalls {
             default: recall(n, None),
-            walk: recall(n, Some(Way::Graph)),
-            exact: recall(n.min(N_EXACT), Some(Way::Exact)),
+            walk: recall(n, Some(Strategy::Graph)),
+            exact: recall(n.min(N_EXACT), Some(Strategy::Exact)),
         }
     }
 }

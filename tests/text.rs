@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use rand::{Rng, rngs::StdRng};
 use serde_json::{Value as Json, json};
 use vectrove::{
-    Analyzer, Collection, CollectionConfig, Database, DocId, Document, Filter, Fusion, Language, Query, Update, Way,
-    field,
+    Analyzer, Collection, CollectionConfig, Database, DocId, Document, Filter, Fusion, Language, Query, Strategy,
+    Update, field,
 };
 
 use common::{check_error, database, quick, random, seed};
@@ -183,7 +183,7 @@ fn check_all(collection: &Collection, world: &World) {
 
 #[track_caller]
 fn check_hits(hits: &vectrove::Hits, expected: &[(u64, f64)], limit: usize, text: &str) {
-    assert_eq!(hits.route.way, Way::Words);
+    assert_eq!(hits.stats.strategy, Strategy::Words);
     assert_eq!(hits.len(), expected.len().min(limit), "{text}");
     let by_id: BTreeMap<u64, f64> = expected.iter().copied().collect();
     for (hit, (_, score)) in hits.iter().zip(expected) {
@@ -305,7 +305,7 @@ fn frequent_words_do_not_have_everything_scored() {
     };
     collection.insert_many((0..20_000).map(document)).unwrap();
     let hits = collection.search(Query::text("the a zebra")).limit(10).run().unwrap();
-    assert!(hits.len() == 10 && hits.route.n_visited < 10_000, "{:?}", hits.route);
+    assert!(hits.len() == 10 && hits.stats.n_visited < 10_000, "{:?}", hits.stats);
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn both_sides_make_one_answer() {
         let named = collection.search(Query::text(text)).filter(filter.clone()).limit(100).run().unwrap();
         let rank = |hits: &vectrove::Hits, id: &DocId| hits.iter().position(|hit| hit.id == *id).map(|at| at + 1);
         let search = || collection.search(query).text(text).filter(filter.clone());
-        let fused = search().fusion(Fusion::ranks().k(10.0).weights(2.0, 1.0).candidates(100)).limit(20).run().unwrap();
+        let fused = search().fusion(Fusion::rrf().k(10.0).weights(2.0, 1.0).candidates(100)).limit(20).run().unwrap();
         assert_eq!(fused.len(), 20);
         assert!(fused.is_sorted_by(|a, b| a.score >= b.score));
         for hit in &fused {
@@ -412,10 +412,10 @@ fn hostile_words_are_refused_or_answered() {
     check_error(collection.search(Query::text("a")).max_distance(0.5).run(), "InvalidConfig");
     check_error(collection.search(Query::text("a")).bm25(-1.0, 0.5).run(), "InvalidConfig");
     check_error(collection.search(Query::text("a")).bm25(1.0, f32::NAN).run(), "InvalidConfig");
-    check_error(collection.search([1.0]).text("a").fusion(Fusion::ranks().k(f32::NAN)).run(), "InvalidConfig");
+    check_error(collection.search([1.0]).text("a").fusion(Fusion::rrf().k(f32::NAN)).run(), "InvalidConfig");
     check_error(collection.search([1.0]).text("a").fusion(Fusion::scores().weights(-1.0, 0.0)).run(), "InvalidConfig");
     check_error(collection.search([1.0]).text("a").fusion(Fusion::scores().candidates(0)).run(), "InvalidConfig");
-    assert_eq!(collection.search([1.0]).text("a").fusion(Fusion::ranks().k(0.0)).run().unwrap().len(), 6);
+    assert_eq!(collection.search([1.0]).text("a").fusion(Fusion::rrf().k(0.0)).run().unwrap().len(), 6);
     let refused = Filter::from_json(&json!({ "$text": 5 }));
     assert!(refused.unwrap_err().to_string().contains("expected a string"));
     check_error(db.create_collection("d", CollectionConfig::new(1).text_field("")), "InvalidConfig");

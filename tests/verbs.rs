@@ -11,7 +11,7 @@ use rand::Rng;
 use serde_json::json;
 use vectrove::{
     CollectionConfig, CollectionStats, Database, DocId, Document, Durability, Metric, Options, Quantization, Residency,
-    SearchParams, Way, field,
+    SearchParams, Strategy, field,
 };
 
 #[test]
@@ -94,8 +94,8 @@ fn what_a_search_used_can_be_read() {
         let params = SearchParams::default();
         assert_eq!((SearchParams::default_ef(10), params.least_ef(10), params.least_ef(11)), (68, 15, 17));
         let ef = |limit, ef: Option<usize>| {
-            let search = collection.search(&query).way(Way::Graph).limit(limit);
-            ef.map_or(search.clone(), |ef| search.ef(ef)).run().unwrap().route.ef
+            let search = collection.search(&query).strategy(Strategy::Graph).limit(limit);
+            ef.map_or(search.clone(), |ef| search.ef(ef)).run().unwrap().stats.ef
         };
         for limit in [1, 10, 100] {
             assert!(ef(limit, None) >= SearchParams::default_ef(limit), "{name}");
@@ -104,10 +104,11 @@ fn what_a_search_used_can_be_read() {
             assert_eq!(ef(limit, Some(least - 1 + usize::from(least == 1))), least, "{name}, {limit}");
             assert_eq!(ef(limit, Some(least + 1)), least + 1, "{name}, {limit}");
         }
-        let filtered = collection.search(&query).way(Way::Graph).filter(field("half").eq(1)).ef(1).run().unwrap();
-        assert!(filtered.route.ef >= 10, "{name}: {:?}", filtered.route);
-        assert_eq!(collection.search(&query).exact(true).run().unwrap().route.ef, 0);
-        let explained = collection.search(&query).way(Way::Graph).ef(99).explain(true).run().unwrap();
+        let filtered =
+            collection.search(&query).strategy(Strategy::Graph).filter(field("half").eq(1)).ef(1).run().unwrap();
+        assert!(filtered.stats.ef >= 10, "{name}: {:?}", filtered.stats);
+        assert_eq!(collection.search(&query).exact(true).run().unwrap().stats.ef, 0);
+        let explained = collection.search(&query).strategy(Strategy::Graph).ef(99).explain(true).run().unwrap();
         assert!(explained.explanation.unwrap().to_string().contains("with ef 99"));
     }
 }
@@ -120,7 +121,7 @@ fn a_search_says_how_many_documents_wait_to_be_linked() {
         let collection = db.create_collection("c", CollectionConfig::new(32).metric(Metric::Euclidean)).unwrap();
         collection.insert_many((0..3_000u64).map(|n| Document::new(vec![n as f32; 32]).id(n))).unwrap();
         collection.wait_indexed().unwrap();
-        let waiting = || collection.search(vec![1.0; 32]).way(Way::Graph).run().unwrap().route.n_tail;
+        let waiting = || collection.search(vec![1.0; 32]).strategy(Strategy::Graph).run().unwrap().stats.n_tail;
         assert_eq!((waiting(), collection.stats().unwrap().tail_length), (0, 0));
         // The writes are faster than linking.
         collection.insert_many((3_000..40_000u64).map(|n| Document::new(vec![n as f32; 32]).id(n))).unwrap();
@@ -134,7 +135,7 @@ fn a_search_says_how_many_documents_wait_to_be_linked() {
     let collection = db.collection("c").unwrap();
     for n in 0..1_000u64 {
         collection.upsert(Document::new(vec![n as f32; 32]).id(n)).unwrap();
-        let n_tail = collection.search(vec![1.0; 32]).way(Way::Graph).run().unwrap().route.n_tail;
+        let n_tail = collection.search(vec![1.0; 32]).strategy(Strategy::Graph).run().unwrap().stats.n_tail;
         assert!(n_tail <= 101, "a bound bounds what a search compares: {n_tail}");
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use vectrove::{Collection, CollectionConfig, Database, Document, Hits, Metric, Way};
+use vectrove::{Collection, CollectionConfig, Database, Document, Hits, Metric, Strategy};
 
 use crate::common::{self, Row};
 
@@ -176,7 +176,7 @@ impl Exam {
 
 /// Searches through the graph.
 pub(crate) fn walk(collection: &Collection, query: &[f32]) -> Hits {
-    let search = collection.search(query).limit(K).ef(EF).way(Way::Graph).with_document(false);
+    let search = collection.search(query).limit(K).ef(EF).strategy(Strategy::Graph).with_document(false);
     search.run().expect("is searched")
 }
 

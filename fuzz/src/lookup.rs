@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::filter::extract::{MAX_TERMS, terms_of, values_of};
 use crate::filter::lookup::{Coverage, Postings};
 use crate::filter::slots::{Bits, Bounds, SlotSet};
-use crate::filter::term::{Range, Term, kind_of, ordinal, value_of};
+use crate::filter::term::{TermRange, Term, kind_of, ordinal, value_of};
 use crate::filter::{Filter, field};
 use crate::id::FieldId;
 use crate::store::key;
@@ -277,7 +277,7 @@ impl Postings for Index {
 
     /// Reads all terms of the kind. Asserts that a scan with a beginning and an end finds the same,
     /// and so do integers by the order of terms.
-    fn range(&self, field: FieldId, range: &Range) -> Result<Arc<RoaringBitmap>> {
+    fn range(&self, field: FieldId, range: &TermRange) -> Result<Arc<RoaringBitmap>> {
         let kind = key::postings_range(field, &[range.kind as u8]);
         let (from, _) = key::postings_range(field, &range.start());
         let (mut all, mut scanned, mut ordered) = (RoaringBitmap::new(), RoaringBitmap::new(), RoaringBitmap::new());

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::commit::{self, Operation, Prepared, Work};
-use super::{Keeper, Namespace, check};
+use super::commit::{self, CheckedAction, CheckedOperation, Work};
+use super::{KeepAlive, Namespace, check};
 use crate::cancel::{Cancel, Stop};
 use crate::config::Durability;
 use crate::document::{Document, Receipt, Update};
@@ -47,30 +47,30 @@ pub struct Batch {
     durability: Option<Durability>,
     /// The deadline or flag that ends the wait before the commit.
     stop: Stop,
-    _keeper: Keeper,
+    _keep_alive: KeepAlive,
 }
 
 /// One write of a [`Batch`], to which expectations can be added.
 pub struct Write {
     namespace: Namespace,
-    action: Action,
+    action: WriteAction,
     expectations: Vec<Expectation>,
 }
 
-enum Action {
+enum WriteAction {
     Insert(Document),
     Upsert(Document),
     Update(Update),
     Delete(DocId),
 }
 
-impl Action {
+impl WriteAction {
     /// Approximate bytes of the action.
     fn size_hint(&self) -> usize {
         match self {
-            Action::Insert(document) | Action::Upsert(document) => document.size_hint(),
-            Action::Update(update) => update.size_hint(),
-            Action::Delete(_) => 64,
+            WriteAction::Insert(document) | WriteAction::Upsert(document) => document.size_hint(),
+            WriteAction::Update(update) => update.size_hint(),
+            WriteAction::Delete(_) => 64,
         }
     }
 }
@@ -84,7 +84,7 @@ pub(crate) enum Expectation {
 }
 
 impl Batch {
-    pub(crate) fn new(store: Weak<Store>, keeper: Keeper) -> Self {
+    pub(crate) fn new(store: Weak<Store>, keep_alive: KeepAlive) -> Self {
         Batch {
             store,
             writes: Vec::new(),
@@ -92,28 +92,28 @@ impl Batch {
             operation_id: None,
             durability: None,
             stop: Stop::default(),
-            _keeper: keeper,
+            _keep_alive: keep_alive,
         }
     }
 
     /// Adds an insert. The batch fails with `DocumentExists` if the document's id exists.
     pub fn insert(&mut self, namespace: &Namespace, document: Document) -> &mut Write {
-        self.add(namespace, Action::Insert(document))
+        self.add(namespace, WriteAction::Insert(document))
     }
 
     /// Adds an upsert: an insert, or the replacement of the document with its id.
     pub fn upsert(&mut self, namespace: &Namespace, document: Document) -> &mut Write {
-        self.add(namespace, Action::Upsert(document))
+        self.add(namespace, WriteAction::Upsert(document))
     }
 
     /// Adds an update. The batch fails with `DocumentNotFound` if the document does not exist.
     pub fn update(&mut self, namespace: &Namespace, update: Update) -> &mut Write {
-        self.add(namespace, Action::Update(update))
+        self.add(namespace, WriteAction::Update(update))
     }
 
     /// Adds a delete. A document that does not exist is no error.
     pub fn delete(&mut self, namespace: &Namespace, id: impl Into<DocId>) -> &mut Write {
-        self.add(namespace, Action::Delete(id.into()))
+        self.add(namespace, WriteAction::Delete(id.into()))
     }
 
     /// Makes a retry harmless (idempotency key). If a batch with this id was committed before,
@@ -199,7 +199,7 @@ impl Batch {
         }
     }
 
-    fn add(&mut self, namespace: &Namespace, action: Action) -> &mut Write {
+    fn add(&mut self, namespace: &Namespace, action: WriteAction) -> &mut Write {
         self.n_bytes = self.n_bytes.saturating_add(action.size_hint());
         self.writes.push(Write { namespace: namespace.clone(), action, expectations: Vec::new() });
         self.writes.last_mut().expect("just pushed")
@@ -230,7 +230,7 @@ impl Write {
 }
 
 /// Checks every write, without locks and without reading.
-fn prepare(store: &Arc<Store>, writes: Vec<Write>) -> Result<Vec<Operation>> {
+fn prepare(store: &Arc<Store>, writes: Vec<Write>) -> Result<Vec<CheckedOperation>> {
     let check = |(index, write): (usize, Write)| {
         let id = write.id().cloned();
         write.prepare(store).map_err(|error| error.in_batch(index, id.as_ref()))
@@ -241,30 +241,30 @@ fn prepare(store: &Arc<Store>, writes: Vec<Write>) -> Result<Vec<Operation>> {
 impl Write {
     fn id(&self) -> Option<&DocId> {
         match &self.action {
-            Action::Insert(document) | Action::Upsert(document) => document.id.as_ref(),
-            Action::Update(update) => Some(&update.id),
-            Action::Delete(id) => Some(id),
+            WriteAction::Insert(document) | WriteAction::Upsert(document) => document.id.as_ref(),
+            WriteAction::Update(update) => Some(&update.id),
+            WriteAction::Delete(id) => Some(id),
         }
     }
 
-    fn prepare(self, store: &Arc<Store>) -> Result<Operation> {
+    fn prepare(self, store: &Arc<Store>) -> Result<CheckedOperation> {
         let Write { namespace, action, expectations } = self;
-        let live = namespace.state.live()?;
-        if !Arc::ptr_eq(&live.store, store) {
+        let open = namespace.state.opened()?;
+        if !Arc::ptr_eq(&open.store, store) {
             let reason =
                 format!("collection \"{}\" belongs to another database than the batch", namespace.state.name());
             return Err(Error::InvalidConfig { field: "batch", reason });
         }
-        let (name, number) = (|| namespace.state.name(), live.find_namespace(&namespace.name));
+        let (name, number) = (|| namespace.state.name(), open.find_namespace(&namespace.name));
         let prepared = match action {
-            Action::Insert(document) => Prepared::Insert(check::document(name, &live, number, document)?),
-            Action::Upsert(document) => Prepared::Upsert(check::document(name, &live, number, document)?),
-            Action::Update(update) => Prepared::Update(check::update(name, &live, number, update)?),
-            Action::Delete(id) => {
+            WriteAction::Insert(document) => CheckedAction::Insert(check::document(name, &open, number, document)?),
+            WriteAction::Upsert(document) => CheckedAction::Upsert(check::document(name, &open, number, document)?),
+            WriteAction::Update(update) => CheckedAction::Update(check::update(name, &open, number, update)?),
+            WriteAction::Delete(id) => {
                 check::id(&id)?;
-                Prepared::Delete(id)
+                CheckedAction::Delete(id)
             }
         };
-        Ok(Operation { namespace, prepared, expectations })
+        Ok(CheckedOperation { namespace, prepared, expectations })
     }
 }

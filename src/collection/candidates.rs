@@ -97,8 +97,8 @@ impl Candidates {
     pub(super) fn each<'c>(&'c self, moment: &'c Moment) -> Picks<'c> {
         let n_slots = moment.n_slots();
         let set = match self.listed() {
-            Some(listed) if self.n < n_slots / DENSE_SHARE => Set::Listed(listed.iter()),
-            _ => Set::Bits { bits: self.bits(), next_word: 0, n_slots: n_slots as u32 },
+            Some(listed) if self.n < n_slots / DENSE_SHARE => CandidateSet::Listed(listed.iter()),
+            _ => CandidateSet::Bits { bits: self.bits(), next_word: 0, n_slots: n_slots as u32 },
         };
         // A set that lists its slots has no others than those with documents.
         let may_be_absent = matches!(self.slots, SlotSet::AllBut(_));
@@ -123,14 +123,14 @@ fn own(slots: SlotSet, moment: &Moment) -> SlotSet {
 
 /// An iterator over a set: one by one over slots that have a document, or over many slots at once.
 pub(crate) struct Picks<'c> {
-    set: Set<'c>,
+    set: CandidateSet<'c>,
     /// The moment that tells which slots have a document; `None` if all do.
     present_at: Option<&'c Moment>,
     buffer: Vec<u32>,
     n_returned: usize,
 }
 
-enum Set<'c> {
+enum CandidateSet<'c> {
     Slots(std::slice::Iter<'c, Slot>),
     Listed(roaring::bitmap::Iter<'c>),
     Bits { bits: &'c Bits, next_word: u32, n_slots: u32 },
@@ -139,7 +139,7 @@ enum Set<'c> {
 impl<'c> Picks<'c> {
     /// Iterates over listed slots, all of which have a document.
     pub(super) fn of(slots: &'c [Slot]) -> Self {
-        Picks { set: Set::Slots(slots.iter()), present_at: None, buffer: Vec::new(), n_returned: 0 }
+        Picks { set: CandidateSet::Slots(slots.iter()), present_at: None, buffer: Vec::new(), n_returned: 0 }
     }
 
     /// Puts about `n` next slots into a buffer, with and without documents; none after the last.
@@ -147,9 +147,9 @@ impl<'c> Picks<'c> {
     pub(crate) fn take_into(&mut self, n: usize, slots: &mut Vec<u32>) {
         slots.clear();
         match &mut self.set {
-            Set::Slots(each) => slots.extend(each.take(n).map(|slot| slot.0)),
-            Set::Listed(each) => slots.extend(each.take(n)),
-            Set::Bits { bits, next_word, n_slots } => {
+            CandidateSet::Slots(each) => slots.extend(each.take(n).map(|slot| slot.0)),
+            CandidateSet::Listed(each) => slots.extend(each.take(n)),
+            CandidateSet::Bits { bits, next_word, n_slots } => {
                 while slots.len() < n && *next_word < n_slots.div_ceil(64) {
                     bits.take_word(*next_word, slots);
                     *next_word += 1;

@@ -41,15 +41,15 @@ impl Census {
 ///
 /// After H.-J. Boehm, "Can seqlocks get along with programming language memory models?" (2012).
 #[derive(Default)]
-pub(crate) struct Register {
+pub(crate) struct SequenceLock {
     /// Twice the number of censuses entered, plus one while another is being entered in the place
     /// of the older one.
     sequence: AtomicU64,
-    places: [Place; 2],
+    places: [CensusCell; 2],
 }
 
 #[derive(Default)]
-struct Place {
+struct CensusCell {
     since: AtomicU64,
     n_documents: AtomicUsize,
     n_namespaces: AtomicUsize,
@@ -58,7 +58,7 @@ struct Place {
     sole: AtomicU64,
 }
 
-impl Register {
+impl SequenceLock {
     /// The newest census. Its commit may not be published yet.
     pub(crate) fn newest(&self) -> Census {
         self.read(|newest, _| newest)
@@ -107,7 +107,7 @@ impl Register {
     }
 }
 
-impl Place {
+impl CensusCell {
     fn read(&self) -> Census {
         let sole = self.sole.load(Ordering::Relaxed);
         Census {
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_census_is_never_torn() {
-        let (register, most) = (Register::default(), 200_000);
+        let (lock, most) = (SequenceLock::default(), 200_000);
         let census = |n: usize| Census {
             since: Commit(n as u64),
             n_documents: n,
@@ -154,31 +154,28 @@ mod tests {
             sole: (n > 0).then_some(NamespaceId(n as u32)),
         };
         std::thread::scope(|scope| {
-            scope.spawn(|| (1..=most).for_each(|n| register.enter(census(n))));
+            scope.spawn(|| (1..=most).for_each(|n| lock.enter(census(n))));
             let mut last = 0;
             while last < most {
-                let found = register.newest();
+                let found = lock.newest();
                 assert!(found == census(found.n_documents) && found.n_documents >= last);
                 last = found.n_documents;
-                assert!(register.at(found.since).is_none_or(|again| again == found));
+                assert!(lock.at(found.since).is_none_or(|again| again == found));
             }
         });
     }
 
     #[test]
     fn the_census_before_is_there_until_the_next() {
-        let register = Register::default();
+        let lock = SequenceLock::default();
         let census = |n| Census { since: Commit(n), n_documents: n as usize, ..Census::default() };
-        register.enter(census(5));
-        register.enter(census(9));
+        lock.enter(census(5));
+        lock.enter(census(9));
         assert_eq!(
-            [4, 5, 8, 9, 20].map(|at| register.at(Commit(at)).map(|census| census.since.0)),
+            [4, 5, 8, 9, 20].map(|at| lock.at(Commit(at)).map(|census| census.since.0)),
             [None, Some(5), Some(5), Some(9), Some(9)]
         );
-        register.enter(census(11));
-        assert_eq!(
-            [8, 9, 11].map(|at| register.at(Commit(at)).map(|census| census.since.0)),
-            [None, Some(9), Some(11)]
-        );
+        lock.enter(census(11));
+        assert_eq!([8, 9, 11].map(|at| lock.at(Commit(at)).map(|census| census.since.0)), [None, Some(9), Some(11)]);
     }
 }

@@ -5,14 +5,14 @@ use std::collections::HashSet;
 
 use rayon::prelude::*;
 
-use super::load::Source;
+use super::load::RowSource;
 use super::memory::{Memory, NewRow, Tenancy};
 use super::rows::{FETCH, check_namespace, check_vector, comparable, damaged};
 use crate::error::Result;
 use crate::id::{Commit, NamespaceId, Slot};
 use crate::store::key;
 use crate::store::log::{Expected, FoundSlot};
-use crate::store::record::{DocumentHeader, VectorRow, read_u32, seal_of};
+use crate::store::record::{DocumentHeader, VectorRow, checksum_of, read_u32};
 use crate::store::rocks::Family;
 use crate::store::storage;
 
@@ -30,7 +30,7 @@ pub(super) struct Changed {
 }
 
 /// What a slot holds now.
-enum Now {
+enum SlotContent {
     Free,
     /// The document that the image has in it, last changed by this commit.
     Stayed(Commit),
@@ -38,7 +38,7 @@ enum Now {
     Put(Box<NewRow>, Commit),
 }
 
-impl Source<'_> {
+impl RowSource<'_> {
     /// Brings slots that have changed since an image up to date in memory, and checks them against
     /// the log.
     pub(super) fn read_changed(
@@ -48,21 +48,21 @@ impl Source<'_> {
         known: &HashSet<NamespaceId>,
         expected: &mut Expected,
     ) -> Result<Changed> {
-        let parts: Vec<Vec<(Slot, FoundSlot, Now)>> =
+        let parts: Vec<Vec<(Slot, FoundSlot, SlotContent)>> =
             slots.par_chunks(FETCH).map(|slots| self.look_up(slots, memory, known)).collect::<Result<_>>()?;
         let (mut changed, mut rows) = (Changed::default(), Vec::with_capacity(slots.len()));
         for (slot, found, now) in parts.into_iter().flatten() {
             expected.confirm(slot, &found)?;
             match now {
-                Now::Free => {
+                SlotContent::Free => {
                     if found.generation != memory.slots.tenancy(slot).generation {
                         changed.bare.insert(slot);
                     }
                     changed.moved.insert(slot);
                     memory.load_free(Tenancy { slot, generation: found.generation })?;
                 }
-                Now::Stayed(version) => memory.load_version(slot, version),
-                Now::Put(new, version) => {
+                SlotContent::Stayed(version) => memory.load_version(slot, version),
+                SlotContent::Put(new, version) => {
                     changed.moved.insert(slot);
                     rows.push((*new, version));
                 }
@@ -78,10 +78,10 @@ impl Source<'_> {
         slots: &[Slot],
         memory: &Memory,
         known: &HashSet<NamespaceId>,
-    ) -> Result<Vec<(Slot, FoundSlot, Now)>> {
+    ) -> Result<Vec<(Slot, FoundSlot, SlotContent)>> {
         let reading = storage("reading what has changed");
         self.check_cancel()?;
-        let Source { rocks, families, snapshot, config, .. } = self;
+        let RowSource { rocks, families, snapshot, config, .. } = self;
         let documents = self.values(&families.documents, slots, key::document)?;
         let (used, empty): (Vec<_>, Vec<_>) = slots.iter().copied().zip(documents).partition(|(_, row)| row.is_some());
         let keys: Vec<Slot> = used.iter().map(|&(slot, _)| slot).collect();
@@ -93,15 +93,15 @@ impl Source<'_> {
             let DocumentHeader { generation, namespace, commit } = header;
             check_namespace(slot, namespace, known)?;
             let vector = vector.ok_or_else(|| damaged(slot, "a document without a vector"))?;
-            let (row_crc, vector_crc) = (Some(crc32c::crc32c(&document)), Some(seal_of(&vector)));
+            let (row_crc, vector_crc) = (Some(crc32c::crc32c(&document)), Some(checksum_of(&vector)));
             let now = match memory.slots.tenancy(slot).generation == generation && memory.slots.is_alive(slot) {
-                true => Now::Stayed(commit),
+                true => SlotContent::Stayed(commit),
                 false => {
                     let vector = VectorRow::decode(&vector)?;
                     check_vector(slot, &vector, generation, config)?;
                     let comparable = comparable(memory, config, namespace, vector.components);
                     let tenancy = Tenancy { slot, generation };
-                    Now::Put(Box::new(NewRow { tenancy, namespace, id, comparable }), commit)
+                    SlotContent::Put(Box::new(NewRow { tenancy, namespace, id, comparable }), commit)
                 }
             };
             found.push((slot, FoundSlot { generation, row_crc, vector_crc }, now));
@@ -112,7 +112,7 @@ impl Source<'_> {
             // A missing slot shows once all others have been confirmed.
             let Some(row) = row else { continue };
             let generation = read_u32("a free slot's generation", &row)?;
-            found.push((slot, FoundSlot { generation, row_crc: None, vector_crc: None }, Now::Free));
+            found.push((slot, FoundSlot { generation, row_crc: None, vector_crc: None }, SlotContent::Free));
         }
         Ok(found)
     }

@@ -1,6 +1,6 @@
 //! Input checks: everything a caller hands in is checked here, before anything is read or locked.
 
-use super::Live;
+use super::OpenCollection;
 use super::memory::Comparable;
 use crate::config::CollectionConfig;
 use crate::distance::{self, Metric};
@@ -52,7 +52,7 @@ pub(crate) enum MetadataStep {
 /// Checks a document for a namespace, which may have no number yet.
 pub(crate) fn document(
     collection: impl Fn() -> String,
-    live: &Live,
+    open: &OpenCollection,
     namespace: NamespaceId,
     document: Document,
 ) -> Result<CheckedDocument> {
@@ -60,27 +60,27 @@ pub(crate) fn document(
     if let Some(id) = &id {
         self::id(id)?;
     }
-    let norm = self::vector(&collection, &live.config, &vector)?;
+    let norm = self::vector(&collection, &open.config, &vector)?;
     let metadata = metadata.into_metadata()?;
     check_text(text.as_deref())?;
-    let vector = CheckedVector { norm, comparable: live.prepare(namespace, &vector, norm), vector };
-    let words = live.words.count(text.as_deref(), &metadata);
-    let id = id.unwrap_or_else(|| DocId::Uuid(live.store.options().clock.new_id()));
+    let vector = CheckedVector { norm, comparable: open.prepare(namespace, &vector, norm), vector };
+    let words = open.words.count(text.as_deref(), &metadata);
+    let id = id.unwrap_or_else(|| DocId::Uuid(open.store.options().clock.new_id()));
     Ok(CheckedDocument { id, vector, metadata, text, words })
 }
 
 /// Checks an update for a namespace, which may have no number yet.
 pub(crate) fn update(
     collection: impl Fn() -> String,
-    live: &Live,
+    open: &OpenCollection,
     namespace: NamespaceId,
     update: Update,
 ) -> Result<CheckedUpdate> {
     let Update { id, vector, metadata, text } = update;
     self::id(&id)?;
     let vector = vector.map(|vector| -> Result<CheckedVector> {
-        let norm = self::vector(&collection, &live.config, &vector)?;
-        Ok(CheckedVector { norm, comparable: live.prepare(namespace, &vector, norm), vector })
+        let norm = self::vector(&collection, &open.config, &vector)?;
+        Ok(CheckedVector { norm, comparable: open.prepare(namespace, &vector, norm), vector })
     });
     let vector = vector.transpose()?;
     check_text(text.as_ref().and_then(|text| text.as_deref()))?;

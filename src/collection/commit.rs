@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::batch::Expectation;
 use super::check::{CheckedDocument, CheckedUpdate, MetadataStep};
 use super::memory::Applying;
-use super::plan::{CollectionChanges, Plan, Planned};
-use super::{Live, Namespace};
+use super::plan::{BatchPlan, CollectionChanges, Planned};
+use super::{Namespace, OpenCollection};
 use crate::cancel::Stop;
 use crate::config::Durability;
 use crate::document::Receipt;
@@ -24,41 +24,41 @@ use crate::store::Store;
 use crate::value::Value;
 
 /// A checked write on its way to be planned.
-pub(crate) struct Operation {
+pub(crate) struct CheckedOperation {
     pub(crate) namespace: Namespace,
-    pub(crate) prepared: Prepared,
+    pub(crate) prepared: CheckedAction,
     pub(crate) expectations: Vec<Expectation>,
 }
 
 /// Checked writes, and approximately how many bytes they hold.
 pub(crate) struct Work {
-    pub(crate) operations: Vec<Operation>,
+    pub(crate) operations: Vec<CheckedOperation>,
     pub(crate) n_bytes: usize,
 }
 
 /// What a checked write does.
-pub(crate) enum Prepared {
+pub(crate) enum CheckedAction {
     Insert(CheckedDocument),
     Upsert(CheckedDocument),
     Update(CheckedUpdate),
     Delete(DocId),
 }
 
-impl Prepared {
+impl CheckedAction {
     pub(crate) fn id(&self) -> &DocId {
         match self {
-            Prepared::Insert(document) | Prepared::Upsert(document) => &document.id,
-            Prepared::Update(update) => &update.id,
-            Prepared::Delete(id) => id,
+            CheckedAction::Insert(document) | CheckedAction::Upsert(document) => &document.id,
+            CheckedAction::Update(update) => &update.id,
+            CheckedAction::Delete(id) => id,
         }
     }
 
     /// Whether the write brings a vector, which is to be linked.
     fn has_vector(&self) -> bool {
         match self {
-            Prepared::Insert(_) | Prepared::Upsert(_) => true,
-            Prepared::Update(update) => update.vector.is_some(),
-            Prepared::Delete(_) => false,
+            CheckedAction::Insert(_) | CheckedAction::Upsert(_) => true,
+            CheckedAction::Update(update) => update.vector.is_some(),
+            CheckedAction::Delete(_) => false,
         }
     }
 }
@@ -87,14 +87,14 @@ pub(crate) fn commit(
     for operation in work.operations.iter().filter(|operation| operation.prepared.has_vector()) {
         let state = operation.namespace.state();
         if before != Some(state.id) {
-            state.live()?.wait_for_room(stop)?;
+            state.opened()?.wait_for_room(stop)?;
             before = Some(state.id);
         }
     }
     commit_with(store, operation_id, durability, stop, || Ok(work))
 }
 
-fn ids_of(operations: &[Operation]) -> Vec<DocId> {
+fn ids_of(operations: &[CheckedOperation]) -> Vec<DocId> {
     operations.iter().map(|operation| operation.prepared.id().clone()).collect()
 }
 
@@ -114,18 +114,18 @@ pub(crate) fn commit_with(
     stop: &Stop,
     work: impl FnOnce() -> Result<Work>,
 ) -> Result<Receipt> {
-    let mut turn = store.turn()?;
+    let mut guard = store.begin_commit()?;
     let Work { operations, n_bytes } = work()?;
     let ids = ids_of(&operations);
     if let Some(id) = operation_id
         && let Some(commit) = store.find_operation(id)?
     {
-        drop(turn);
+        drop(guard);
         return repeat(store, commit, ids, durability);
     }
     stop.check()?;
     let durability = durability.unwrap_or(store.options().durability);
-    let mut plan = Plan::new(turn.last().next(), store.now_ms(), n_bytes);
+    let mut plan = BatchPlan::new(guard.last().next(), store.now_ms(), n_bytes);
     for (index, operation) in operations.into_iter().enumerate() {
         let id = operation.prepared.id().clone();
         plan.add(operation).map_err(|error| error.in_batch(index, Some(&id)))?;
@@ -133,14 +133,14 @@ pub(crate) fn commit_with(
     let Planned { mut draft, changes, n_changed } = plan.finish()?;
     if !draft.is_empty() {
         draft.operation_id(operation_id);
-        let lives: Vec<_> = changes.iter().map(|change| change.live.clone()).collect();
+        let open_collections: Vec<_> = changes.iter().map(|change| change.open.clone()).collect();
         // Searches go on: they use an earlier commit until this one is visible. Readers of counts
         // wait, so that counts in memory and rows on disk are of one commit.
-        turn.commit(draft, |commit| apply(changes, &lives, commit))?;
-        lives.iter().for_each(|live| live.bell.ring());
+        guard.commit(draft, |commit| apply(changes, &open_collections, commit))?;
+        open_collections.iter().for_each(|open| open.signal.notify());
     }
-    let commit = turn.last();
-    drop(turn);
+    let commit = guard.last();
+    drop(guard);
     heap::note_freed(n_bytes);
     failpoint::hit("commit.applied");
     store.acknowledge(commit, durability)?;
@@ -150,15 +150,19 @@ pub(crate) fn commit_with(
 
 /// Applies a commit's changes to the memory of their collections. Returns the collections' ledgers,
 /// held for writing.
-fn apply(changes: Vec<CollectionChanges>, lives: &[Arc<Live>], commit: Commit) -> Vec<Applying<'_>> {
-    changes.iter().for_each(|change| change.live.note_change(commit, change.memory.slots()));
-    let mut writers: Vec<_> = lives.iter().map(|live| live.memory.write()).collect();
+fn apply(
+    changes: Vec<CollectionChanges>,
+    open_collections: &[Arc<OpenCollection>],
+    commit: Commit,
+) -> Vec<Applying<'_>> {
+    changes.iter().for_each(|change| change.open.note_change(commit, change.memory.slots()));
+    let mut writers: Vec<_> = open_collections.iter().map(|open| open.memory.write()).collect();
     for (writer, change) in writers.iter_mut().zip(changes) {
-        let mut names = change.live.namespaces.write();
+        let mut names = change.open.namespaces.write();
         change.new_namespaces.into_iter().for_each(|(name, number)| names.insert(name, number));
         drop(names);
-        change.live.fields.apply(change.fields, commit);
-        change.live.words.apply(&change.words, commit);
+        change.open.fields.apply(change.fields, commit);
+        change.open.words.apply(&change.words, commit);
         writer.apply(change.memory, commit);
     }
     writers

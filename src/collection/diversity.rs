@@ -4,26 +4,26 @@
 
 use super::exact::Reader;
 use crate::cancel::Stop;
-use crate::distance::Ranker;
+use crate::distance::Comparison;
 use crate::error::Result;
-use crate::graph::Found;
+use crate::graph::Neighbor;
 use crate::id::Slot;
 use crate::params::Mmr;
 
 /// Keeps the `n` candidates of `found` that MMR chooses, in the order of the choice, and drops the
 /// others.
 pub(super) fn choose(
-    ranker: &Ranker,
+    comparison: &Comparison,
     exact: &Reader<'_>,
     mmr: Mmr,
     n: usize,
-    found: &mut Vec<Found>,
+    found: &mut Vec<Neighbor>,
     stop: &Stop,
 ) -> Result<()> {
     let slots: Vec<Slot> = found.iter().map(|found| Slot(found.slot)).collect();
     let mut vectors = vec![Vec::new(); found.len()];
     exact.each(stop, &slots, |place, vector| vectors[place] = vector.to_vec())?;
-    let near: Vec<f32> = found.iter().map(|found| ranker.score(found.rank)).collect();
+    let near: Vec<f32> = found.iter().map(|found| comparison.score(found.distance)).collect();
     // Each candidate's greatest score against those chosen; `None` before the first choice.
     let mut like = vec![None::<f32>; found.len()];
     let mut rest: Vec<usize> = (0..found.len()).collect();
@@ -40,7 +40,7 @@ pub(super) fn choose(
             if at % Stop::EVERY == 0 {
                 stop.check()?;
             }
-            let score = ranker.score(ranker.measure(&vectors[place], &vectors[other]));
+            let score = comparison.score(comparison.measure(&vectors[place], &vectors[other]));
             like[other] = Some(like[other].map_or(score, |most| most.max(score)));
         }
     }

@@ -39,11 +39,11 @@ const NEVER: u64 = u64::MAX;
 /// The exact vectors of a collection.
 pub(crate) struct Exact {
     dimension: usize,
-    held: ArcSwapOption<Held>,
+    held: ArcSwapOption<HeldVectors>,
 }
 
 /// Vectors held in memory or in a mapped file, by slot.
-pub(crate) struct Held {
+pub(crate) struct HeldVectors {
     rows: Rows<f32>,
     dimension: usize,
     is_mapped: bool,
@@ -52,7 +52,7 @@ pub(crate) struct Held {
     /// The slots whose vectors are held, one bit each.
     present: Rows<AtomicU32>,
     /// Slots below this have been visited by the loading of vectors after an open.
-    n_brought: AtomicUsize,
+    n_loaded: AtomicUsize,
 }
 
 impl Exact {
@@ -65,8 +65,8 @@ impl Exact {
     /// exist already have to be loaded. A mapped file is in `folder`, which is created if need be.
     pub(crate) fn hold(&self, residency: Residency, folder: &Path, n_slots: usize) -> Result<()> {
         let held = match residency {
-            Residency::Ram => Held::new(self.dimension, Rows::new(self.dimension), false),
-            Residency::Mapped => Held::new(self.dimension, mapped(self.dimension, folder)?, true),
+            Residency::Ram => HeldVectors::new(self.dimension, Rows::new(self.dimension), false),
+            Residency::Mapped => HeldVectors::new(self.dimension, mapped(self.dimension, folder)?, true),
             Residency::Disk => return Ok(()),
         };
         let reserved = held.rows.reserve(n_slots).and_then(|()| held.present.reserve(n_slots.div_ceil(32)));
@@ -86,12 +86,12 @@ impl Exact {
     }
 
     /// The vectors held now.
-    pub(crate) fn held(&self) -> Guard<Option<Arc<Held>>> {
+    pub(crate) fn held(&self) -> Guard<Option<Arc<HeldVectors>>> {
         self.held.load()
     }
 
     /// Whether `held` is what is held now.
-    pub(crate) fn holds(&self, held: &Arc<Held>) -> bool {
+    pub(crate) fn holds(&self, held: &Arc<HeldVectors>) -> bool {
         self.held().as_ref().is_some_and(|now| Arc::ptr_eq(now, held))
     }
 
@@ -120,7 +120,7 @@ impl Exact {
 
     /// Of `n_slots` slots, the number whose vectors have been loaded.
     pub(crate) fn n_loaded(&self, n_slots: usize) -> usize {
-        self.held().as_ref().map_or(0, |held| if held.is_complete() { n_slots } else { held.n_brought() })
+        self.held().as_ref().map_or(0, |held| if held.is_complete() { n_slots } else { held.n_loaded() })
     }
 
     /// Reserves room for `n_slots` slots.
@@ -137,7 +137,7 @@ impl Exact {
     /// Nobody else reads or writes this slot's vector meanwhile.
     pub(crate) unsafe fn put(&self, slot: Slot, row: &[f32]) {
         if let Some(held) = &*self.held() {
-            // SAFETY: the caller promises what `Held::put` asks for.
+            // SAFETY: the caller promises what `HeldVectors::put` asks for.
             unsafe { held.put(slot, row) };
         }
     }
@@ -172,10 +172,10 @@ fn mapped(dimension: usize, folder: &Path) -> Result<Rows<f32>> {
     Ok(Rows::in_file(dimension, file))
 }
 
-impl Held {
+impl HeldVectors {
     fn new(dimension: usize, rows: Rows<f32>, is_mapped: bool) -> Self {
         let (complete_since, present) = (AtomicU64::new(NEVER), Rows::new(1));
-        Held { rows, dimension, is_mapped, complete_since, present, n_brought: AtomicUsize::new(0) }
+        HeldVectors { rows, dimension, is_mapped, complete_since, present, n_loaded: AtomicUsize::new(0) }
     }
 
     /// Whether there is a commit whose documents all have their vectors here.
@@ -194,12 +194,12 @@ impl Held {
     }
 
     /// Slots below this have been visited by the loading of vectors after an open.
-    pub(crate) fn n_brought(&self) -> usize {
-        self.n_brought.load(Ordering::Acquire)
+    pub(crate) fn n_loaded(&self) -> usize {
+        self.n_loaded.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_brought(&self, n_slots: usize) {
-        self.n_brought.store(n_slots, Ordering::Release);
+    pub(crate) fn set_loaded(&self, n_slots: usize) {
+        self.n_loaded.store(n_slots, Ordering::Release);
     }
 
     /// Whether a slot's vector is here.
@@ -213,7 +213,7 @@ impl Held {
     #[inline(always)]
     pub(crate) fn row(&self, slot: Slot) -> &[f32] {
         // SAFETY: such a slot is not written. It is retired before it is used again, and that only
-        // once it is none of these (see `Memory::reclaim`, `Index::sweep`).
+        // once it is none of these (see `Memory::reclaim`, `VectorIndex::sweep`).
         unsafe { &self.rows.row(slot.0)[..self.dimension] }
     }
 
@@ -252,7 +252,7 @@ pub(crate) struct Disk<'r> {
 
 /// Reads exact vectors as of one commit, wherever they are.
 pub(crate) struct Reader<'r> {
-    held: Guard<Option<Arc<Held>>>,
+    held: Guard<Option<Arc<HeldVectors>>>,
     /// Whether all vectors of the commit are held.
     is_complete: bool,
     disk: Disk<'r>,
@@ -261,13 +261,13 @@ pub(crate) struct Reader<'r> {
 impl Reader<'_> {
     /// The held vectors, complete or not.
     #[inline(always)]
-    pub(crate) fn held(&self) -> Option<&Held> {
+    pub(crate) fn held(&self) -> Option<&HeldVectors> {
         self.held.as_deref()
     }
 
     /// The held vectors, if they are complete as of the commit.
     #[inline(always)]
-    pub(crate) fn complete(&self) -> Option<&Held> {
+    pub(crate) fn complete(&self) -> Option<&HeldVectors> {
         self.held().filter(|_| self.is_complete)
     }
 

@@ -9,7 +9,7 @@ use super::Namespace;
 use super::fields::lookup::Lookup;
 use super::matching::Matching;
 use super::moment::{Listing, Moment};
-use super::snapshot::Place;
+use super::snapshot::ReadPoint;
 use crate::cancel::{Cancel, Stop};
 use crate::document::FacetCount;
 use crate::error::Result;
@@ -47,7 +47,7 @@ impl Namespace {
 #[must_use = "nothing is counted until `run`"]
 #[derive(Debug, Clone)]
 pub struct Facet {
-    place: Place,
+    place: ReadPoint,
     field: String,
     filter: Filter,
     limit: usize,
@@ -55,7 +55,7 @@ pub struct Facet {
 }
 
 impl Facet {
-    pub(super) fn of(place: Place, field: String) -> Self {
+    pub(super) fn of(place: ReadPoint, field: String) -> Self {
         Facet { place, field, filter: Filter::everything(), limit: 100, stop: Stop::default() }
     }
 
@@ -106,7 +106,7 @@ impl Facet {
                     count_values(&mut counts, values_of(&row.metadata, &self.field));
                     Ok(())
                 })?;
-                let mut best = Best { n_most: self.limit, found: BinaryHeap::new() };
+                let mut best = TopTerms { n_most: self.limit, found: BinaryHeap::new() };
                 counts.into_iter().for_each(|(term, n)| best.offer(&term, n));
                 best
             }
@@ -121,7 +121,7 @@ impl Facet {
         matching: &Matching,
         lookup: &Lookup<'_>,
         field: FieldId,
-    ) -> Result<Best> {
+    ) -> Result<TopTerms> {
         // Documents with values that are not indexed are read and counted themselves.
         let incomplete = &*lookup.term(field, &Term::incomplete())? | &*lookup.overflowing()?;
         let doubtful: Vec<Slot> =
@@ -131,7 +131,7 @@ impl Facet {
             count_values(&mut counts, values_of(&row.metadata, &self.field));
         }
         let others = matching.possible.slots().clone().and(SlotSet::AllBut(Arc::new(incomplete)));
-        let mut best = Best { n_most: self.limit, found: BinaryHeap::new() };
+        let mut best = TopTerms { n_most: self.limit, found: BinaryHeap::new() };
         each_count(lookup, field, &others, |term, n| {
             best.offer(term, n + counts.remove(term).unwrap_or_default());
             self.stop.check()
@@ -149,13 +149,13 @@ fn count_values(counts: &mut Counts, values: impl IntoIterator<Item = Term>) {
 }
 
 /// The `n_most` terms that most documents have, of those offered.
-struct Best {
+struct TopTerms {
     n_most: usize,
     /// The term to drop first is on top.
     found: BinaryHeap<(Reverse<usize>, Box<[u8]>)>,
 }
 
-impl Best {
+impl TopTerms {
     fn offer(&mut self, term: &[u8], n: usize) {
         let is_full = self.found.len() >= self.n_most;
         let is_better = self.found.peek().is_some_and(|(worst, last)| (Reverse(n), term) < (*worst, &**last));
@@ -177,8 +177,8 @@ fn each_count(
     mut show: impl FnMut(&[u8], usize) -> Result<()>,
 ) -> Result<()> {
     let (is_everything, bits) = (*slots == SlotSet::all(), Bits::new(slots));
-    if let Some(tally) = lookup.tally(field)? {
-        for (term, slots) in tally.iter() {
+    if let Some(value_counts) = lookup.value_counts(field)? {
+        for (term, slots) in value_counts.iter() {
             let n = if is_everything { slots.len() } else { slots.iter().filter(|slot| bits.contains(**slot)).count() };
             show(term, n)?;
         }

@@ -3,14 +3,14 @@
 
 use std::ops::ControlFlow;
 
-use super::Live;
+use super::OpenCollection;
 use crate::error::{Error, Result};
 use crate::id::{DocId, NamespaceId, Slot};
 use crate::store::record::{DocumentRow, VectorRow, read_u32};
 use crate::store::rocks::EngineSnapshot;
 use crate::store::{key, storage};
 
-impl Live {
+impl OpenCollection {
     /// The slot of an id.
     pub(crate) fn find_slot(
         &self,

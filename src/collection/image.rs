@@ -10,12 +10,12 @@ use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
 
-use super::Live;
-use super::index::Index;
+use super::OpenCollection;
+use super::index::VectorIndex;
 use super::memory::{self, CELL_BYTES, Memory};
 use crate::config::CollectionConfig;
 use crate::error::Result;
-use crate::graph::{Entry, Extent, Graph};
+use crate::graph::{EntryPoint, Extent, Graph};
 use crate::id::{CollectionId, Commit, NamespaceId, Slot};
 use crate::quant::{Book, CODES_VERSION, Codes, FACTS_BYTES};
 use crate::store::View;
@@ -64,23 +64,24 @@ struct Numbers {
     n_slots: usize,
     extent: Extent,
     /// Whether the graph was searched for points that no walk reaches, and none was left.
-    is_proven: bool,
+    is_verified: bool,
 }
 
 impl Numbers {
     fn write(self) -> [u64; 8] {
         let Extent { n_slots, n_upper, entry } = self.extent;
-        let proven = u64::from(self.is_proven);
-        [self.n_slots as u64, n_slots as u64, n_upper as u64, Entry::to_bits(entry), proven, 0, 0, 0]
+        let verified = u64::from(self.is_verified);
+        [self.n_slots as u64, n_slots as u64, n_upper as u64, EntryPoint::to_bits(entry), verified, 0, 0, 0]
     }
 
-    fn read([n_slots, n_graph, n_upper, entry, proven, ..]: [u64; 8]) -> Self {
-        let extent = Extent { n_slots: n_graph as usize, n_upper: n_upper as usize, entry: Entry::from_bits(entry) };
-        Numbers { n_slots: n_slots as usize, extent, is_proven: proven == 1 }
+    fn read([n_slots, n_graph, n_upper, entry, verified, ..]: [u64; 8]) -> Self {
+        let extent =
+            Extent { n_slots: n_graph as usize, n_upper: n_upper as usize, entry: EntryPoint::from_bits(entry) };
+        Numbers { n_slots: n_slots as usize, extent, is_verified: verified == 1 }
     }
 }
 
-impl Live {
+impl OpenCollection {
     /// Writes an image of what the view's commit left and of the graph, which `delta` was the last
     /// to change. Nothing is linked meanwhile. `regions` have a codebook on disk; the image relies
     /// on no other region's. Returns the image's size in bytes.
@@ -94,8 +95,8 @@ impl Live {
         let (memory, slots) = (&self.memory, &self.memory.slots);
         let n_slots = slots.n_slots();
         let nothing = Extent { n_slots: 0, n_upper: 0, entry: None };
-        let is_proven = memory.index.as_ref().is_none_or(Index::is_proven);
-        let numbers = Numbers { n_slots, extent: graph.map_or(nothing, Graph::extent), is_proven };
+        let is_verified = memory.index.as_ref().is_none_or(VectorIndex::is_verified);
+        let numbers = Numbers { n_slots, extent: graph.map_or(nothing, Graph::extent), is_verified };
         let all = || (0..n_slots as u32).map(Slot);
         let mut writer = ImageWriter::create(image::folder(self.store.folder(), self.id))?;
         writer.section(|writer| {
@@ -114,15 +115,15 @@ impl Live {
             })
         })?;
         writer.section(|writer| writer.put(&ids))?;
-        let held = memory.index.as_ref().map(Index::held);
-        let points = memory.index.as_ref().map(Index::points);
+        let held = memory.index.as_ref().map(VectorIndex::held);
+        let points = memory.index.as_ref().map(VectorIndex::points);
         let codes = points.as_ref().and_then(|points| points.codes());
         // This waits for a commit under way. A slot that got a document while cells were written is
         // in the tail after it.
         drop(memory.still());
         // A slot in the tail may be linked although its document died before the commit. A later
         // delta then leads there.
-        let waiting: HashSet<Slot> = memory.index.as_ref().map(Index::waiting).unwrap_or_default();
+        let waiting: HashSet<Slot> = memory.index.as_ref().map(VectorIndex::waiting).unwrap_or_default();
         let is_held = |slot: Slot| held.as_ref().is_some_and(|held| held(slot)) || waiting.contains(&slot);
         let has_code = |slot: Slot| slots.exists_at(slot, view.commit) || is_held(slot);
         writer.section(|writer| codes.map_or(Ok(()), |codes| write_codes(writer, codes, n_slots, &has_code)))?;
@@ -161,7 +162,7 @@ impl Live {
     }
 }
 
-impl Live {
+impl OpenCollection {
     /// The commit that had last changed a slot's document as of a view.
     fn version_at(&self, view: &View, slot: Slot) -> Result<Commit> {
         let version = self.memory.slots.version(slot);
@@ -204,9 +205,9 @@ pub(crate) fn find(images: &mut Images, (store, id): (Uuid, CollectionId), shape
 pub(crate) fn is_sound(image: &Image, memory: &Memory) -> bool {
     let Numbers { n_slots, extent, .. } = Numbers::read(image.tag.numbers);
     let has = |section: usize, n_bytes: usize| image.section(section).1 == n_bytes;
-    let points = memory.index.as_ref().map(Index::points);
+    let points = memory.index.as_ref().map(VectorIndex::points);
     let codes = points.as_ref().and_then(|points| points.codes());
-    let graph = memory.index.as_ref().map(Index::graph);
+    let graph = memory.index.as_ref().map(VectorIndex::graph);
     let mut arrays = graph.iter().flat_map(|graph| graph.arrays(&extent)).enumerate();
     has(CELLS, n_slots * CELL_BYTES)
         && has(ID_OFFSETS, (n_slots + 1) * 8)
@@ -222,8 +223,8 @@ pub(crate) fn n_slots(image: &Image) -> usize {
 }
 
 /// Whether the image's graph was verified to have no point that walks miss.
-pub(super) fn is_proven(image: &Image) -> bool {
-    Numbers::read(image.tag.numbers).is_proven
+pub(super) fn is_verified(image: &Image) -> bool {
+    Numbers::read(image.tag.numbers).is_verified
 }
 
 /// Takes an image up into a memory without slots.

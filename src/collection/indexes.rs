@@ -3,7 +3,7 @@
 
 use super::persist::Saving;
 use super::waiting::Task;
-use super::{Collection, Live, check};
+use super::{Collection, OpenCollection, check};
 use crate::config::Residency;
 use crate::error::{Error, Result};
 
@@ -33,7 +33,7 @@ impl Collection {
     /// ```
     pub fn add_index(&self, path: &str) -> Result<()> {
         check::path(path)?;
-        self.state.live()?.add_index(path)
+        self.state.opened()?.add_index(path)
     }
 
     /// Stops indexing a path of metadata, and all paths below it. From then on filters on it read
@@ -44,7 +44,7 @@ impl Collection {
     /// write.
     pub fn drop_index(&self, path: &str) -> Result<()> {
         check::path(path)?;
-        self.state.live()?.drop_index(path)
+        self.state.opened()?.drop_index(path)
     }
 
     /// The paths of metadata whose index covers every document that has them, in order.
@@ -52,7 +52,7 @@ impl Collection {
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
     pub fn indexed_fields(&self) -> Result<Vec<String>> {
-        Ok(self.state.live()?.fields.indexed())
+        Ok(self.state.opened()?.fields.indexed())
     }
 
     /// Waits until every document written before is linked into the graph and can be reached there,
@@ -76,12 +76,12 @@ impl Collection {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait_indexed(&self) -> Result<()> {
-        let live = self.state.live()?;
-        if !live.store.is_beside() {
-            live.wait_indexed()?;
+        let open = self.state.opened()?;
+        if !open.store.is_beside() {
+            open.wait_indexed()?;
         }
-        drop(live);
-        self.state.live().map(drop)
+        drop(open);
+        self.state.opened().map(drop)
     }
 
     /// Waits until all exact vectors are where [`residency`](crate::CollectionConfig::residency)
@@ -108,11 +108,11 @@ impl Collection {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait_resident(&self) -> Result<Residency> {
-        let live = self.state.live()?;
-        live.wait_for_work(&live.brought, &[Task::BringVectors], || live.is_settled())?;
-        let residency = live.memory.slots.exact.residency();
-        drop(live);
-        self.state.live().map(|_| residency)
+        let open = self.state.opened()?;
+        open.wait_for_work(&open.vectors_loaded, &[Task::LoadVectors], || open.is_settled())?;
+        let residency = open.memory.slots.exact.residency();
+        drop(open);
+        self.state.opened().map(|_| residency)
     }
 
     /// Rebuilds the graph and the indexes of metadata and words from the documents. Waits until
@@ -136,31 +136,31 @@ impl Collection {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn rebuild_index(&self) -> Result<()> {
-        let live = self.state.live()?;
-        live.store.check_writable()?;
-        live.rebuild_fields();
-        live.rebuild_words();
-        if let Some(index) = &live.memory.index {
+        let open = self.state.opened()?;
+        open.store.check_writable()?;
+        open.rebuild_fields();
+        open.rebuild_words();
+        if let Some(index) = &open.memory.index {
             let is_rebuilt = index.ask_for_rebuild();
-            live.wait_for_work(index.tail().waiting(), &[Task::Link, Task::BringVectors], is_rebuilt)?;
+            open.wait_for_work(index.tail().waiting(), &[Task::Link, Task::LoadVectors], is_rebuilt)?;
             if index.is_broken() {
                 let source = "comparing vectors panicked: until it is opened again the collection is scanned".into();
                 return Err(Error::Storage { doing: "rebuilding the graph", source });
             }
         }
-        live.wait_for_postings()?;
-        live.save(Saving::All)?;
-        drop(live);
-        self.state.live().map(drop)
+        open.wait_for_postings()?;
+        open.save(Saving::All)?;
+        drop(open);
+        self.state.opened().map(drop)
     }
 }
 
-impl Live {
+impl OpenCollection {
     fn wait_indexed(&self) -> Result<()> {
         if let Some(index) = &self.memory.index {
             let is_linked = index.ask_for_links();
             let fits = || self.store.is_beside() || index.fits() && index.is_divided();
-            let tasks = [Task::Link, Task::BringVectors];
+            let tasks = [Task::Link, Task::LoadVectors];
             self.wait_for_work(index.tail().waiting(), &tasks, || is_linked() && fits())?;
         }
         self.wait_for_postings()

@@ -1,7 +1,7 @@
 //! The linker: a background thread that maintains the graphs of a database's collections, with a
 //! pool of threads for large work.
 //!
-//! It sleeps until a commit rings its bell. While it works it holds a view of the last commit, so
+//! It sleeps until a commit notifies it. While it works it holds a view of the last commit, so
 //! that no slot it walks over is given another document.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use super::Live;
-use super::index::Index;
-use super::index::upkeep::Bench;
+use super::OpenCollection;
+use super::index::VectorIndex;
+use super::index::upkeep::LinkContext;
 use super::waiting::{PATIENCE, Task};
 use crate::cancel::Stop;
 use crate::config::Options;
@@ -31,16 +31,16 @@ const STILL: Duration = Duration::from_millis(10);
 
 /// Wakes the linker.
 #[derive(Default)]
-pub(crate) struct Bell {
-    rung: Mutex<bool>,
+pub(crate) struct LinkerSignal {
+    notified: Mutex<bool>,
     changed: Condvar,
     stopped: AtomicBool,
     panicked: AtomicBool,
 }
 
-impl Bell {
-    pub(crate) fn ring(&self) {
-        *self.rung.lock() = true;
+impl LinkerSignal {
+    pub(crate) fn notify(&self) {
+        *self.notified.lock() = true;
         self.changed.notify_one();
     }
 
@@ -59,69 +59,69 @@ impl Bell {
         }
     }
 
-    /// Sleeps until the bell is rung, for at most `most`.
+    /// Sleeps until it is notified, for at most `most`.
     fn wait(&self, most: Option<Duration>) {
         let until = most.map(|most| Instant::now() + most);
-        let mut rung = self.rung.lock();
-        while !*rung && !self.is_stopped() {
+        let mut notified = self.notified.lock();
+        while !*notified && !self.is_stopped() {
             match until {
-                None => self.changed.wait(&mut rung),
-                Some(until) if self.changed.wait_until(&mut rung, until).timed_out() => break,
+                None => self.changed.wait(&mut notified),
+                Some(until) if self.changed.wait_until(&mut notified, until).timed_out() => break,
                 Some(_) => {}
             }
         }
-        *rung = false;
+        *notified = false;
     }
 }
 
 /// The linker's thread. Dropping this stops and joins it.
 pub(crate) struct Linker {
-    bell: Arc<Bell>,
-    lives: Arc<RwLock<Vec<Weak<Live>>>>,
+    signal: Arc<LinkerSignal>,
+    open_collections: Arc<RwLock<Vec<Weak<OpenCollection>>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Linker {
-    pub(crate) fn start(options: &Options, bell: Arc<Bell>) -> std::io::Result<Self> {
+    pub(crate) fn start(options: &Options, signal: Arc<LinkerSignal>) -> std::io::Result<Self> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(options.link_threads)
             .thread_name(|index| format!("vectrove-link-{index}"))
             .start_handler(|_| be_nice())
             .build()
             .map_err(std::io::Error::other)?;
-        let lives = Arc::new(RwLock::new(Vec::new()));
+        let open_collections = Arc::new(RwLock::new(Vec::new()));
         let run = {
-            let (bell, lives) = (bell.clone(), lives.clone());
+            let (signal, open_collections) = (signal.clone(), open_collections.clone());
             move || {
                 be_nice();
                 // This also runs if the thread panics: nobody waits for a linker that is gone.
-                let _stopping = Stopping { bell: &bell, lives: &lives };
-                while !bell.is_stopped() {
+                let _stopping = LinkerStopping { signal: &signal, open_collections: &open_collections };
+                while !signal.is_stopped() {
                     if heap::answer() {
                         pool.broadcast(|_| heap::answer());
                     }
-                    match work(&lives, &pool, &bell) {
-                        Progress::Worked => {}
-                        Progress::Done => bell.wait(image_due_in(&lives)),
-                        Progress::Blocked => bell.wait(Some(PATIENCE)),
+                    match work(&open_collections, &pool, &signal) {
+                        LinkerProgress::Worked => {}
+                        LinkerProgress::Done => signal.wait(image_due_in(&open_collections)),
+                        LinkerProgress::Blocked => signal.wait(Some(PATIENCE)),
                     }
                 }
             }
         };
         let thread = std::thread::Builder::new().name("vectrove-linker".into()).spawn(run)?;
-        Ok(Linker { bell, lives, thread: Some(thread) })
+        Ok(Linker { signal, open_collections, thread: Some(thread) })
     }
 
     /// Adds a collection to the linker's work.
-    pub(crate) fn add(&self, live: &Arc<Live>) {
-        self.lives.write().push(Arc::downgrade(live));
-        self.bell.ring();
+    pub(crate) fn add(&self, open: &Arc<OpenCollection>) {
+        self.open_collections.write().push(Arc::downgrade(open));
+        self.signal.notify();
     }
 }
 
 /// The result of one round of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Progress {
+enum LinkerProgress {
     /// There was nothing to do.
     Done,
     /// Some work could not be done.
@@ -131,84 +131,88 @@ enum Progress {
 }
 
 /// Does one piece of work for each collection.
-fn work(lives: &RwLock<Vec<Weak<Live>>>, pool: &rayon::ThreadPool, bell: &Bell) -> Progress {
-    let here = lives.read().clone();
-    let (mut progress, mut n_gone) = (Progress::Done, 0);
-    for live in &here {
-        let Some(live) = live.upgrade() else {
+fn work(
+    open_collections: &RwLock<Vec<Weak<OpenCollection>>>,
+    pool: &rayon::ThreadPool,
+    signal: &LinkerSignal,
+) -> LinkerProgress {
+    let here = open_collections.read().clone();
+    let (mut progress, mut n_gone) = (LinkerProgress::Done, 0);
+    for open in &here {
+        let Some(open) = open.upgrade() else {
             n_gone += 1;
             continue;
         };
-        if !bell.is_stopped() {
-            progress = progress.max(work_on(&live, pool));
+        if !signal.is_stopped() {
+            progress = progress.max(work_on(&open, pool));
         }
     }
     if n_gone > 0 {
-        lives.write().retain(|live| live.strong_count() > 0);
+        open_collections.write().retain(|open| open.strong_count() > 0);
     }
     progress
 }
 
 /// The time until the image of some collection is due if nothing more is written.
-fn image_due_in(lives: &RwLock<Vec<Weak<Live>>>) -> Option<Duration> {
-    lives.read().iter().filter_map(|live| live.upgrade()?.image_due_in()).min()
+fn image_due_in(open_collections: &RwLock<Vec<Weak<OpenCollection>>>) -> Option<Duration> {
+    open_collections.read().iter().filter_map(|open| open.upgrade()?.image_due_in()).min()
 }
 
 /// Does one piece of work of each kind for a collection.
-fn work_on(live: &Live, pool: &rayon::ThreadPool) -> Progress {
+fn work_on(open: &OpenCollection, pool: &rayon::ThreadPool) -> LinkerProgress {
     let mut worked = false;
     let mut attempt =
-        |task: Task, work: &dyn Fn() -> Result<bool>| worked |= live.obstacles.attempt(task, work).unwrap_or(false);
-    if let Some(index) = live.memory.index.as_ref().filter(|_| !live.store.is_beside()) {
+        |task: Task, work: &dyn Fn() -> Result<bool>| worked |= open.obstacles.attempt(task, work).unwrap_or(false);
+    if let Some(index) = open.memory.index.as_ref().filter(|_| !open.store.is_beside()) {
         attempt(Task::Link, &|| {
-            let view = live.store.view();
-            index.work(&Bench {
-                memory: &live.memory,
-                exact: &live.reader(&view),
+            let view = open.store.view();
+            index.work(&LinkContext {
+                memory: &open.memory,
+                exact: &open.reader(&view),
                 pool,
-                ranker: &live.ranker,
+                comparison: &open.comparison,
                 commit: view.commit,
-                is_settled: !live.is_bringing(),
-                is_on_disk: live.keeps_on_disk(),
-                may_hold_all: live.may_hold_all(),
+                is_settled: !open.is_loading_vectors(),
+                is_on_disk: open.keeps_on_disk(),
+                may_hold_all: open.may_hold_all(),
                 pin: &|work| {
-                    let _held = live.store.hold_within(STILL)?;
+                    let _held = open.store.hold_within(STILL)?;
                     work();
-                    Some([live.store.oldest_view(), live.store.view()])
+                    Some([open.store.oldest_view(), open.store.view()])
                 },
-                read_at: &|view, slot, visit| live.reader(view).each(Stop::NEVER, &[slot], |_, row| visit(row)),
-                oldest: live.store.oldest_view().commit,
-                now: &|| live.store.view().commit,
-                is_stopped: &|| live.bell.is_stopped(),
-                record: &|graph, changes| live.record(graph, changes),
+                read_at: &|view, slot, visit| open.reader(view).each(Stop::NEVER, &[slot], |_, row| visit(row)),
+                oldest: open.store.oldest_view().commit,
+                now: &|| open.store.view().commit,
+                is_stopped: &|| open.signal.is_stopped(),
+                record: &|graph, changes| open.record(graph, changes),
             })
         });
     }
-    if let Some(index) = live.memory.index.as_ref().filter(|index| index.takes_sketches()) {
-        sketch(live, index).unwrap_or_else(|error| tracing::warn!("filtered searches do without sketches: {error}"));
+    if let Some(index) = open.memory.index.as_ref().filter(|index| index.takes_sketches()) {
+        sketch(open, index).unwrap_or_else(|error| tracing::warn!("filtered searches do without sketches: {error}"));
     }
-    attempt(Task::BringVectors, &|| live.bring_vectors());
-    attempt(Task::IndexFields, &|| live.build_fields());
-    attempt(Task::IndexWords, &|| live.build_words());
-    if let Some(saving) = live.saving_due() {
-        attempt(Task::Save, &|| live.save(saving).map(|()| false));
+    attempt(Task::LoadVectors, &|| open.load_vectors());
+    attempt(Task::IndexFields, &|| open.build_fields());
+    attempt(Task::IndexWords, &|| open.build_words());
+    if let Some(saving) = open.saving_due() {
+        attempt(Task::Save, &|| open.save(saving).map(|()| false));
     }
     match worked {
-        true => Progress::Worked,
-        false if live.obstacles.are_there() => Progress::Blocked,
-        false => Progress::Done,
+        true => LinkerProgress::Worked,
+        false if open.obstacles.are_there() => LinkerProgress::Blocked,
+        false => LinkerProgress::Done,
     }
 }
 
 /// Makes the 1-bit sketches (SimHash) of a collection.
-fn sketch(live: &Live, index: &Index) -> std::io::Result<()> {
-    let slots = &live.memory.slots;
+fn sketch(open: &OpenCollection, index: &VectorIndex) -> std::io::Result<()> {
+    let slots = &open.memory.slots;
     let view = {
-        let _held = live.store.hold();
+        let _held = open.store.hold();
         if !index.begin_sketches(slots.n_slots())? {
             return Ok(());
         }
-        live.store.view()
+        open.store.view()
     };
     index.fill_sketches(slots, view.commit);
     Ok(())
@@ -216,8 +220,8 @@ fn sketch(live: &Live, index: &Index) -> std::io::Result<()> {
 
 impl Drop for Linker {
     fn drop(&mut self) {
-        self.bell.stopped.store(true, Ordering::Release);
-        self.bell.ring();
+        self.signal.stopped.store(true, Ordering::Release);
+        self.signal.notify();
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the linker had panicked");
         }
@@ -225,21 +229,21 @@ impl Drop for Linker {
 }
 
 /// Marks the linker as gone when dropped, also by a panic, and wakes those who wait for it.
-struct Stopping<'l> {
-    bell: &'l Bell,
-    lives: &'l RwLock<Vec<Weak<Live>>>,
+struct LinkerStopping<'l> {
+    signal: &'l LinkerSignal,
+    open_collections: &'l RwLock<Vec<Weak<OpenCollection>>>,
 }
 
-impl Drop for Stopping<'_> {
+impl Drop for LinkerStopping<'_> {
     fn drop(&mut self) {
-        self.bell.panicked.store(std::thread::panicking(), Ordering::Release);
-        self.bell.stopped.store(true, Ordering::Release);
-        let here = self.lives.read().clone();
-        here.iter().filter_map(Weak::upgrade).for_each(|live| {
-            live.fields.ring();
-            live.words.ring();
-            live.brought.ring();
-            live.memory.index.iter().for_each(|index| index.tail().ring());
+        self.signal.panicked.store(std::thread::panicking(), Ordering::Release);
+        self.signal.stopped.store(true, Ordering::Release);
+        let here = self.open_collections.read().clone();
+        here.iter().filter_map(Weak::upgrade).for_each(|open| {
+            open.fields.notify();
+            open.words.notify();
+            open.vectors_loaded.notify();
+            open.memory.index.iter().for_each(|index| index.tail().notify());
         });
     }
 }

@@ -14,26 +14,26 @@ use parking_lot::{Mutex, RwLock};
 use uuid::Uuid;
 
 use super::exact::Disk;
-use super::fields::{Fields, Known};
+use super::fields::{FieldCatalog, MetadataIndex};
 use super::index::codebook::Codebook;
 use super::memory::Memory;
 use super::names::Names;
-use super::persist::{Persist, State, measured};
+use super::persist::{Persist, PersistState, measured};
 use super::rows::read_rows;
 use super::schema::Admission;
 use super::waiting::{Obstacles, Waiting};
-use super::words::Words;
-use super::{Common, Live, image};
+use super::words::FullTextIndex;
+use super::{DatabaseContext, OpenCollection, image};
 use crate::cancel::Cancel;
 use crate::config::CollectionConfig;
 use crate::document::{OpenedBy, Opening};
 use crate::error::{Error, Result};
-use crate::graph::Change;
+use crate::graph::GraphChange;
 use crate::id::{CollectionId, Commit, NamespaceId, Slot};
 use crate::store::family::Families;
-use crate::store::graph::{CodebookRow, Cursor, RegionsRow};
+use crate::store::graph::{CodebookRow, GraphCursor, RegionsRow};
 use crate::store::image::{Image, Images};
-use crate::store::key::{self, Range};
+use crate::store::key::{self, KeyRange};
 use crate::store::log::Expected;
 use crate::store::record::{CatalogEntry, read_u32};
 use crate::store::rocks::{EngineSnapshot, Family, Rocks};
@@ -57,17 +57,17 @@ pub(crate) struct Loaded {
     pub(crate) memory: Memory,
     pub(crate) namespaces: Names,
     /// The indexed fields; `None` if they cannot be read.
-    pub(crate) fields: Option<Known>,
+    pub(crate) fields: Option<FieldCatalog>,
     /// The progress of the full-text index; `None` if it cannot be read.
     pub(crate) words: Option<WordsRow>,
     /// The state of the graph on disk.
-    pub(crate) state: State,
+    pub(crate) state: PersistState,
     /// Whether the graph on disk is of no use.
     pub(crate) begins_anew: bool,
     /// An upper bound of the last commit that changed the collection.
     pub(crate) last_change: Commit,
     /// Changes to the graph that are not on disk yet.
-    pub(crate) changes: Vec<Change>,
+    pub(crate) changes: Vec<GraphChange>,
     pub(crate) opening: Opening,
 }
 
@@ -77,9 +77,9 @@ impl Loaded {
         Loaded {
             memory,
             namespaces: Names::default(),
-            fields: Some(Known::begin(config)),
+            fields: Some(FieldCatalog::begin(config)),
             words: Some(WordsRow::whole()),
-            state: State::default(),
+            state: PersistState::default(),
             begins_anew: false,
             last_change: Commit(0),
             changes: Vec::new(),
@@ -87,53 +87,53 @@ impl Loaded {
         }
     }
 
-    pub(crate) fn into_live(
+    pub(crate) fn into_open(
         self,
-        common: Common,
+        shared: DatabaseContext,
         id: CollectionId,
         entry: CatalogEntry,
         families: Families,
-    ) -> Result<Live> {
-        let Common { store, bell, budget } = common;
+    ) -> Result<OpenCollection> {
+        let DatabaseContext { store, signal, budget } = shared;
         let CatalogEntry { config, created_at_ms, metadata, .. } = entry;
-        let ranker = super::ranker_of(&config, store.options())?;
+        let comparison = super::comparison_of(&config, store.options())?;
         let most_bytes = store.options().memory_bytes / POSTINGS_SHARE;
-        let fields = Fields::new(self.fields, &config, most_bytes);
-        let words = Words::new(self.words, &config, most_bytes);
+        let fields = MetadataIndex::new(self.fields, &config, most_bytes);
+        let words = FullTextIndex::new(self.words, &config, most_bytes);
         let admission = Admission::new(config.schema.clone());
-        let live = Live {
+        let open = OpenCollection {
             id,
             config,
             created_at_ms,
             metadata: ArcSwap::from_pointee(metadata),
             store,
             families,
-            ranker,
+            comparison,
             memory: self.memory,
             namespaces: RwLock::new(self.namespaces),
             fields,
             words,
             admission,
-            bell,
+            signal,
             obstacles: Obstacles::default(),
             persist: Persist::new(self.state),
             budget,
-            bringing: Mutex::default(),
-            brought: Waiting::default(),
+            vector_load: Mutex::default(),
+            vectors_loaded: Waiting::default(),
             last_change: self.last_change.0.into(),
             opening: self.opening,
         };
-        if live.opening.way != OpenedBy::Image && live.store.is_writable() {
+        if open.opening.way != OpenedBy::Image && open.store.is_writable() {
             // An image that was not taken up, or a mapped file, may show commits that were lost.
-            live.remove_images()?;
+            open.remove_images()?;
         }
-        if self.begins_anew && live.store.is_writable() {
-            live.begin_graph_anew()?;
+        if self.begins_anew && open.store.is_writable() {
+            open.begin_graph_anew()?;
         }
-        if let Some(index) = &live.memory.index {
-            live.record(&index.graph(), &self.changes);
+        if let Some(index) = &open.memory.index {
+            open.record(&index.graph(), &self.changes);
         }
-        Ok(live)
+        Ok(open)
     }
 }
 
@@ -145,7 +145,7 @@ pub(crate) struct Candidate {
 
 /// Where rows are read from.
 #[derive(Clone, Copy)]
-pub(crate) struct Source<'a> {
+pub(crate) struct RowSource<'a> {
     pub(crate) rocks: &'a Rocks,
     pub(crate) families: &'a Families,
     /// The snapshot to read; `None` reads the present rows.
@@ -164,7 +164,7 @@ impl Candidate {
     }
 
     /// The image of a collection, if the graph on disk continues from it.
-    pub(crate) fn find(source: Source<'_>, images: &mut Images, store: Uuid, id: CollectionId) -> Option<Self> {
+    pub(crate) fn find(source: RowSource<'_>, images: &mut Images, store: Uuid, id: CollectionId) -> Option<Self> {
         let codebook = source.codebook();
         let shape = image::shape_of(source.config, codebook.as_ref().map(|codebook| &codebook.book));
         let image = image::find(images, (store, id), shape)?;
@@ -188,7 +188,7 @@ impl Candidate {
 /// `Corruption` for rows that do not belong together; `DataLoss` if rows are missing that the log
 /// names.
 pub(crate) fn load(
-    source: Source<'_>,
+    source: RowSource<'_>,
     memory: impl Fn(Option<Codebook>) -> Result<Memory>,
     candidate: Option<Candidate>,
     expected: Expected,
@@ -213,7 +213,7 @@ pub(crate) fn load(
 
 /// Takes up an image, and reads what has changed since.
 fn load_by_image(
-    source: Source<'_>,
+    source: RowSource<'_>,
     memory: &impl Fn() -> Result<Memory>,
     candidate: Candidate,
     mut expected: Expected,
@@ -221,7 +221,7 @@ fn load_by_image(
 ) -> Result<Loaded> {
     let Candidate { image, covers } = candidate;
     let (tag, n_bytes, n_imaged, new) = (image.tag, image.n_bytes(), image::n_slots(&image), memory()?);
-    let (is_sound, is_proven) = (image::is_sound(&image, &new), image::is_proven(&image));
+    let (is_sound, is_verified) = (image::is_sound(&image, &new), image::is_verified(&image));
     let taken = if is_sound { image::take_up(image, &new) } else { Err(std::io::Error::other("it is damaged")) };
     if let Err(error) = taken {
         tracing::warn!("an image is made anew, rows are read instead: {error}");
@@ -243,13 +243,13 @@ fn load_by_image(
     loaded.opening.n_read = changed.len();
     loaded.state.imaged_delta = tag.delta;
     (loaded.state.image_bytes, loaded.state.n_imaged, loaded.state.n_changed) = (n_bytes, n_imaged, changed.len());
-    super::regraph::follow(source, &mut loaded, (tag.delta, is_proven), &changes)?;
+    super::regraph::follow(source, &mut loaded, (tag.delta, is_verified), &changes)?;
     (loaded.state.cursor.image, loaded.state.cursor.covers) = (tag.commit, covers);
     Ok(loaded)
 }
 
 /// Reads every row of a collection into an empty memory and checks it.
-fn load_by_rows(source: Source<'_>, memory: Memory, mut expected: Expected, last: Commit) -> Result<Loaded> {
+fn load_by_rows(source: RowSource<'_>, memory: Memory, mut expected: Expected, last: Commit) -> Result<Loaded> {
     let namespaces = source.check_names(&mut expected)?;
     let last_change = expected.last_change().unwrap_or(last);
     read_rows(source, &memory, &namespaces, expected, last)?;
@@ -263,11 +263,11 @@ fn load_by_rows(source: Source<'_>, memory: Memory, mut expected: Expected, last
     Ok(loaded)
 }
 
-impl<'a> Source<'a> {
+impl<'a> RowSource<'a> {
     pub(crate) fn scan(
         self,
         family: &Family,
-        (from, to): Range,
+        (from, to): KeyRange,
         mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>,
     ) -> Result<()> {
         let scanned = self.rocks.scan_through(family, self.snapshot, (&from, &to), |key, value| {
@@ -334,17 +334,17 @@ impl<'a> Source<'a> {
     }
 
     /// The states of the metadata and full-text indexes; `None` for one that cannot be read.
-    fn indexes(self) -> (Option<Known>, Option<WordsRow>) {
+    fn indexes(self) -> (Option<FieldCatalog>, Option<WordsRow>) {
         let fields = self.fields().inspect_err(|error| tracing::warn!("metadata is indexed anew: {error}")).ok();
         let words = self.words().inspect_err(|error| tracing::warn!("words are indexed anew: {error}"));
         (fields, words.ok().flatten())
     }
 
     /// The cursor of the graph; `None` if none was ever written.
-    pub(crate) fn cursor(self) -> Result<Option<Cursor>> {
+    pub(crate) fn cursor(self) -> Result<Option<GraphCursor>> {
         let row = self.rocks.get(&self.families.graph, self.snapshot, key::CURSOR);
         let row = row.map_err(storage("reading the graph"))?;
-        row.map(|bytes| Cursor::decode(&bytes)).transpose()
+        row.map(|bytes| GraphCursor::decode(&bytes)).transpose()
     }
 
     /// The entry points of regions other than 0, as of the rows.
@@ -361,7 +361,7 @@ impl<'a> Source<'a> {
 
     /// Where the collection's vectors are on disk.
     pub(crate) fn disk(self) -> Disk<'a> {
-        let Source { rocks, families, snapshot, config, .. } = self;
+        let RowSource { rocks, families, snapshot, config, .. } = self;
         Disk { rocks, families, snapshot, normalizes: config.compares_directions() }
     }
 

@@ -19,9 +19,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::census::{Census, Register};
+use super::census::{Census, SequenceLock};
 use super::exact::Exact;
-use super::index::Index;
+use super::index::VectorIndex;
 use super::life::Life;
 use crate::arena::{self, Cells, Plain, Rows, Shared};
 use crate::error::{Error, Result};
@@ -33,8 +33,8 @@ use crate::store::key;
 
 pub(crate) struct Memory {
     pub(crate) slots: Slots,
-    pub(crate) index: Option<Index>,
-    census: Register,
+    pub(crate) index: Option<VectorIndex>,
+    census: SequenceLock,
     ledger: RwLock<Ledger>,
     /// Slots to be reused once the oldest view is later than their commit, in the order of commits.
     retired: Mutex<VecDeque<(Commit, Slot)>>,
@@ -218,7 +218,7 @@ impl Still<'_> {
 }
 
 impl Memory {
-    pub(crate) fn new(exact: Exact, index: Option<Index>) -> Self {
+    pub(crate) fn new(exact: Exact, index: Option<VectorIndex>) -> Self {
         let slots = Slots {
             exact,
             cells: Rows::new(1),
@@ -226,7 +226,7 @@ impl Memory {
             kept_ids: OnceLock::new(),
             n_slots: AtomicUsize::new(0),
         };
-        let (census, ledger, retired) = (Register::default(), RwLock::default(), Mutex::default());
+        let (census, ledger, retired) = (SequenceLock::default(), RwLock::default(), Mutex::default());
         Memory { slots, index, census, ledger, retired }
     }
 

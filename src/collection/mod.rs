@@ -1,8 +1,8 @@
 //! One collection: its documents, their rows in the store, and its state in memory.
 //!
-//! [`Collection`] and [`Namespace`] are handles. All handles of a collection share one [`State`].
-//! It points to [`Live`], the parts of the open collection. Only this floor knows both vectors in
-//! memory and rows on disk.
+//! [`Collection`] and [`Namespace`] are handles. All handles of a collection share one
+//! [`CollectionState`]. It points to [`OpenCollection`], the parts of the open collection. Only
+//! this floor knows both vectors in memory and rows on disk.
 //!
 //! | file | owns |
 //! |---|---|
@@ -24,12 +24,12 @@
 //! | [`verify`] | comparing all of it |
 //!
 //! Threads take locks in this order: `Admission::changing`, the store's committer section,
-//! `Index::busy`, `Persist::state`, a memory's ledger (of several collections by their number), a
-//! memory's retired slots. Three locks are held only to read or replace their value:
-//! `Live::namespaces`, the field catalog, and the progress of the full-text index. The caches of
-//! both indexes are locked only to look something up or to change one entry. Where the default
-//! namespace holds all documents, a search takes no lock but these. Without filter and words it
-//! takes none at all, unless two commits come between its view and its counts.
+//! `VectorIndex::busy`, `Persist::state`, a memory's ledger (of several collections by their
+//! number), a memory's retired slots. Three locks are held only to read or replace their value:
+//! `OpenCollection::namespaces`, the field catalog, and the progress of the full-text index. The
+//! caches of both indexes are locked only to look something up or to change one entry. Where the
+//! default namespace holds all documents, a search takes no lock but these. Without filter and
+//! words it takes none at all, unless two commits come between its view and its counts.
 
 pub(crate) mod batch;
 mod candidates;
@@ -86,23 +86,23 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 
 use self::exact::Exact;
-use self::fields::Fields;
-use self::index::Index;
+use self::fields::MetadataIndex;
+use self::index::VectorIndex;
 use self::index::codebook::Codebook;
-use self::linker::Bell;
-use self::load::{Loaded, Source};
+use self::linker::LinkerSignal;
+use self::load::{Loaded, RowSource};
 use self::memory::{Comparable, Memory};
 use self::moment::{Listing, Moment};
 use self::names::Names;
 use self::persist::Persist;
-use self::residency::{Bringing, Budget};
+use self::residency::{MemoryBudget, VectorLoad};
 use self::schema::Admission;
 use self::snapshot::Snapshots;
 use self::waiting::{Obstacles, Task, Waiting};
-use self::words::Words;
+use self::words::FullTextIndex;
 use crate::cancel::Stop;
 use crate::config::{self, CollectionConfig, Durability, Options, Residency};
-use crate::distance::{self, Ranker};
+use crate::distance::{self, Comparison};
 use crate::document::{Opening, Receipt};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
@@ -115,7 +115,7 @@ use crate::store::{Store, image as images};
 use crate::value::Value;
 
 /// Keeps the database open as long as a handle holds it.
-pub(crate) type Keeper = Arc<dyn Any + Send + Sync>;
+pub(crate) type KeepAlive = Arc<dyn Any + Send + Sync>;
 
 /// A named set of documents with one configuration, and a handle to its default namespace.
 ///
@@ -134,31 +134,31 @@ pub struct Collection {
 /// namespaces names two documents. The first document written to a namespace creates it.
 #[derive(Clone)]
 pub struct Namespace {
-    state: Arc<State>,
+    state: Arc<CollectionState>,
     /// Empty for the default namespace.
     name: Arc<str>,
     /// The durability of writes through this handle; `None` takes that of the database's `Options`.
     durability: Option<Durability>,
-    keeper: Keeper,
+    keep_alive: KeepAlive,
 }
 
 /// The part of a collection that all its handles share.
-pub(crate) struct State {
+pub(crate) struct CollectionState {
     pub(crate) id: CollectionId,
     pub(crate) config: CollectionConfig,
     name: ArcSwap<String>,
-    presence: ArcSwap<Presence>,
+    status: ArcSwap<CollectionStatus>,
     pub(crate) snapshots: Snapshots,
 }
 
-enum Presence {
-    Here(Arc<Live>),
+enum CollectionStatus {
+    Open(Arc<OpenCollection>),
     Dropped,
     Closed,
 }
 
 /// The parts of an open collection.
-pub(crate) struct Live {
+pub(crate) struct OpenCollection {
     pub(crate) id: CollectionId,
     pub(crate) config: CollectionConfig,
     pub(crate) created_at_ms: u64,
@@ -166,22 +166,22 @@ pub(crate) struct Live {
     metadata: ArcSwap<Value>,
     pub(crate) store: Arc<Store>,
     pub(crate) families: Families,
-    pub(crate) ranker: Ranker,
+    pub(crate) comparison: Comparison,
     pub(crate) memory: Memory,
     pub(crate) namespaces: RwLock<Names>,
-    pub(crate) fields: Fields,
-    pub(crate) words: Words,
+    pub(crate) fields: MetadataIndex,
+    pub(crate) words: FullTextIndex,
     pub(crate) admission: Admission,
     /// Wakes the linker.
-    pub(crate) bell: Arc<Bell>,
+    pub(crate) signal: Arc<LinkerSignal>,
     /// The errors that keep background work from going on.
     obstacles: Obstacles,
     pub(crate) persist: Persist,
-    pub(crate) budget: Arc<Budget>,
+    pub(crate) budget: Arc<MemoryBudget>,
     /// The loading of exact vectors that is under way.
-    bringing: Mutex<Option<Bringing>>,
-    /// Rung when `bringing` ends, whether or not all vectors came.
-    brought: Waiting,
+    vector_load: Mutex<Option<VectorLoad>>,
+    /// Notified when `vector_load` ends, whether or not all vectors came.
+    vectors_loaded: Waiting,
     /// An upper bound of the last commit that changed the collection.
     last_change: AtomicU64,
     pub(crate) opening: Opening,
@@ -189,15 +189,15 @@ pub(crate) struct Live {
 
 /// The parts that all collections of a database share.
 #[derive(Clone)]
-pub(crate) struct Common {
+pub(crate) struct DatabaseContext {
     pub(crate) store: Arc<Store>,
-    pub(crate) bell: Arc<Bell>,
-    pub(crate) budget: Arc<Budget>,
+    pub(crate) signal: Arc<LinkerSignal>,
+    pub(crate) budget: Arc<MemoryBudget>,
 }
 
 impl Collection {
-    pub(crate) fn new(state: Arc<State>, keeper: Keeper) -> Self {
-        Collection { default: Namespace { state, name: "".into(), durability: None, keeper } }
+    pub(crate) fn new(state: Arc<CollectionState>, keep_alive: KeepAlive) -> Self {
+        Collection { default: Namespace { state, name: "".into(), durability: None, keep_alive } }
     }
 
     /// The collection's current name.
@@ -235,10 +235,10 @@ impl Collection {
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
     pub fn namespaces(&self, prefix: &str) -> Result<Vec<String>> {
-        let live = self.state.live()?;
+        let open = self.state.opened()?;
         // Documents first, names second: a namespace gets its name before its first document.
-        let inhabited: std::collections::HashSet<_> = live.memory.inhabited().into_iter().collect();
-        let namespaces = live.namespaces.read();
+        let inhabited: std::collections::HashSet<_> = open.memory.inhabited().into_iter().collect();
+        let namespaces = open.namespaces.read();
         let named = namespaces.from(prefix).take_while(|(name, _)| name.starts_with(prefix));
         let named = named.filter(|(name, number)| !name.is_empty() && inhabited.contains(number));
         Ok(named.map(|(name, _)| name.to_string()).collect())
@@ -314,27 +314,27 @@ impl Namespace {
         Namespace { durability: Some(durability), ..self.clone() }
     }
 
-    pub(crate) fn state(&self) -> &Arc<State> {
+    pub(crate) fn state(&self) -> &Arc<CollectionState> {
         &self.state
     }
 
-    pub(crate) fn keeper(&self) -> &Keeper {
-        &self.keeper
+    pub(crate) fn keep_alive(&self) -> &KeepAlive {
+        &self.keep_alive
     }
 
     /// The namespace as of the last commit.
     pub(crate) fn moment(&self, listing: Listing) -> Result<Moment> {
-        Ok(Moment::last(self.state.live()?, &self.name, listing))
+        Ok(Moment::last(self.state.opened()?, &self.name, listing))
     }
 }
 
-impl State {
-    pub(crate) fn new(name: String, live: Arc<Live>) -> Self {
-        State {
-            id: live.id,
-            config: live.config.clone(),
+impl CollectionState {
+    pub(crate) fn new(name: String, open: Arc<OpenCollection>) -> Self {
+        CollectionState {
+            id: open.id,
+            config: open.config.clone(),
             name: ArcSwap::from_pointee(name),
-            presence: ArcSwap::from_pointee(Presence::Here(live)),
+            status: ArcSwap::from_pointee(CollectionStatus::Open(open)),
             snapshots: Snapshots::default(),
         }
     }
@@ -343,10 +343,10 @@ impl State {
         String::clone(&self.name.load())
     }
 
-    /// Makes every handle use `live` from now on. Calls under way finish with the one they began
+    /// Makes every handle use `open` from now on. Calls under way finish with the one they began
     /// with.
-    pub(crate) fn look_at(&self, live: Arc<Live>) {
-        self.presence.store(Arc::new(Presence::Here(live)));
+    pub(crate) fn look_at(&self, open: Arc<OpenCollection>) {
+        self.status.store(Arc::new(CollectionStatus::Open(open)));
     }
 
     pub(crate) fn rename(&self, name: &str) {
@@ -355,54 +355,54 @@ impl State {
 
     /// The open collection, or the error that says why there is none. Every verb calls this before
     /// it takes a lock.
-    pub(crate) fn live(&self) -> Result<Arc<Live>> {
+    pub(crate) fn opened(&self) -> Result<Arc<OpenCollection>> {
         process::check()?;
-        match &**self.presence.load() {
-            Presence::Here(live) => Ok(live.clone()),
-            Presence::Dropped => Err(Error::CollectionNotFound { name: self.name() }),
-            Presence::Closed => Err(Error::Closed),
+        match &**self.status.load() {
+            CollectionStatus::Open(open) => Ok(open.clone()),
+            CollectionStatus::Dropped => Err(Error::CollectionNotFound { name: self.name() }),
+            CollectionStatus::Closed => Err(Error::Closed),
         }
     }
 
     /// Marks the collection as dropped, for every handle. Returns its parts if it was open.
-    pub(crate) fn leave_dropped(&self) -> Option<Arc<Live>> {
-        self.leave(Presence::Dropped)
+    pub(crate) fn leave_dropped(&self) -> Option<Arc<OpenCollection>> {
+        self.leave(CollectionStatus::Dropped)
     }
 
     /// Marks the database as closed, for every handle. Returns the collection's parts if it was
     /// open.
-    pub(crate) fn leave_closed(&self) -> Option<Arc<Live>> {
-        self.leave(Presence::Closed)
+    pub(crate) fn leave_closed(&self) -> Option<Arc<OpenCollection>> {
+        self.leave(CollectionStatus::Closed)
     }
 
-    fn leave(&self, presence: Presence) -> Option<Arc<Live>> {
-        let before = self.presence.swap(Arc::new(presence));
+    fn leave(&self, status: CollectionStatus) -> Option<Arc<OpenCollection>> {
+        let before = self.status.swap(Arc::new(status));
         self.snapshots.let_go();
         match &*before {
-            Presence::Here(live) => Some(live.clone()),
-            Presence::Dropped | Presence::Closed => None,
+            CollectionStatus::Open(open) => Some(open.clone()),
+            CollectionStatus::Dropped | CollectionStatus::Closed => None,
         }
     }
 }
 
-impl Live {
+impl OpenCollection {
     /// A collection without documents.
     ///
     /// # Errors
     /// `InvalidConfig` for a distance that is not registered.
     pub(crate) fn new(
-        common: Common,
+        shared: DatabaseContext,
         id: CollectionId,
         entry: CatalogEntry,
         memory: Memory,
         families: Families,
     ) -> Result<Self> {
-        Loaded::empty(memory, &entry.config).into_live(common, id, entry, families)
+        Loaded::empty(memory, &entry.config).into_open(shared, id, entry, families)
     }
 
     /// The rows of the collection: those of the snapshot, or without one the present ones.
-    pub(crate) fn source<'l>(&'l self, snapshot: Option<&'l EngineSnapshot>) -> Source<'l> {
-        Source { rocks: self.store.rocks(), families: &self.families, snapshot, config: &self.config, cancel: None }
+    pub(crate) fn source<'l>(&'l self, snapshot: Option<&'l EngineSnapshot>) -> RowSource<'l> {
+        RowSource { rocks: self.store.rocks(), families: &self.families, snapshot, config: &self.config, cancel: None }
     }
 
     /// Records that `commit` changed these slots of the collection. Only in the committer section.
@@ -436,10 +436,10 @@ impl Live {
             Some(index) if index.is_full() => {
                 let began = Instant::now();
                 index.tail().waiting().wait(stop, || {
-                    match self.store.check_writable().and_then(|()| self.bell.check()) {
+                    match self.store.check_writable().and_then(|()| self.signal.check()) {
                         _ if !index.is_full() => Some(Ok(())),
                         Ok(()) if stop.is_due() => Some(stop.check()),
-                        Ok(()) => self.obstacles.met_since(began, &[Task::Link, Task::BringVectors]).map(Err),
+                        Ok(()) => self.obstacles.met_since(began, &[Task::Link, Task::LoadVectors]).map(Err),
                         Err(error) => Some(Err(error)),
                     }
                 })
@@ -448,15 +448,16 @@ impl Live {
         }
     }
 
-    /// Waits until `is_done` holds. `waiting` is rung by the background work that makes it hold.
+    /// Waits until `is_done` holds. `waiting` is notified by the background work that makes it
+    /// hold.
     ///
     /// # Errors
     /// The error that one of `tasks` met since the call began; `Closed` or `Storage` if the linker
     /// has stopped.
     fn wait_for_work(&self, waiting: &Waiting, tasks: &[Task], is_done: impl Fn() -> bool) -> Result<()> {
         let began = Instant::now();
-        self.bell.ring();
-        waiting.wait(Stop::NEVER, || match self.bell.check() {
+        self.signal.notify();
+        waiting.wait(Stop::NEVER, || match self.signal.check() {
             _ if is_done() => Some(Ok(())),
             Ok(()) => self.obstacles.met_since(began, tasks).map(Err),
             Err(error) => Some(Err(error)),
@@ -485,8 +486,8 @@ impl Live {
 ///
 /// # Errors
 /// `InvalidConfig` for a distance that is not registered.
-pub(crate) fn ranker_of(config: &CollectionConfig, options: &Options) -> Result<Ranker> {
-    let Some(name) = &config.distance else { return Ok(Ranker::of_metric(config.metric)) };
+pub(crate) fn comparison_of(config: &CollectionConfig, options: &Options) -> Result<Comparison> {
+    let Some(name) = &config.distance else { return Ok(Comparison::of_metric(config.metric)) };
     let distance = options.distances.find(name).ok_or_else(|| Error::InvalidConfig {
         field: "distance",
         reason: format!(
@@ -494,12 +495,12 @@ pub(crate) fn ranker_of(config: &CollectionConfig, options: &Options) -> Result<
             options.distances.names().collect::<Vec<_>>()
         ),
     })?;
-    Ok(Ranker::Custom(distance))
+    Ok(Comparison::Custom(distance))
 }
 
 /// Memory for a collection without documents. `folder` is the database's; `codebook` says how codes
 /// are made, where there are codes. Vectors are held from the start where nothing else can be
-/// compared. Elsewhere [`Budget::add`] decides whether there is room for them.
+/// compared. Elsewhere [`MemoryBudget::add`] decides whether there is room for them.
 pub(crate) fn new_memory(
     config: &CollectionConfig,
     options: &Options,
@@ -507,14 +508,14 @@ pub(crate) fn new_memory(
     id: CollectionId,
     codebook: Option<Codebook>,
 ) -> Result<Memory> {
-    let ranker = ranker_of(config, options)?;
+    let comparison = comparison_of(config, options)?;
     let exact = Exact::new(config.dimension);
     // A mapped file waits until it is certain that the database opens.
     if !config.has_codes() && options.residency_of(config) == Residency::Ram {
         exact.hold(Residency::Ram, &images::folder(folder, id), 0)?;
     }
     let index = match config.index {
-        config::Index::Hnsw => Some(Index::new(config, &ranker, options.tail_bound, codebook)),
+        config::Index::Hnsw => Some(VectorIndex::new(config, &comparison, options.tail_bound, codebook)),
         config::Index::Flat => None,
     };
     Ok(Memory::new(exact, index))

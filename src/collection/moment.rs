@@ -7,18 +7,18 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::Live;
+use super::OpenCollection;
 use super::census::Census;
 use super::exact::Reader;
 use super::fields::lookup::Lookup;
 use super::index::namespaces::least_linked;
-use super::index::{Index, Sight};
+use super::index::{Sight, VectorIndex};
 use super::memory::Slots;
-use super::words::Words;
-use super::words::lookup::Asked;
+use super::words::FullTextIndex;
+use super::words::lookup::QueryLists;
 use crate::cancel::Stop;
 use crate::config::CollectionConfig;
-use crate::distance::Ranker;
+use crate::distance::Comparison;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::filter::Filter;
@@ -33,10 +33,10 @@ const SMALL_SHARE: usize = 8;
 
 /// One namespace of an open collection at one commit.
 pub(crate) struct Moment {
-    // The view is dropped before `live`: closing waits until nobody holds the collection, and by
+    // The view is dropped before `open`: closing waits until nobody holds the collection, and by
     // then no view may hold the storage engine.
     view: Arc<View>,
-    live: Arc<Live>,
+    open: Arc<OpenCollection>,
     namespace: NamespaceId,
     n_members: usize,
     n_documents: usize,
@@ -73,46 +73,46 @@ impl Listing {
 impl Moment {
     /// A namespace as of the last commit. Takes no lock for the default namespace if that has all
     /// documents of the collection, unless two commits come between its view and its counts.
-    pub(super) fn last(live: Arc<Live>, name: &str, listing: Listing) -> Moment {
+    pub(super) fn last(open: Arc<OpenCollection>, name: &str, listing: Listing) -> Moment {
         // Namespaces that share documents are counted under the lock in any case.
-        if live.memory.hints_at_several() {
-            return Moment::last_still(live, name, listing);
+        if open.memory.hints_at_several() {
+            return Moment::last_still(open, name, listing);
         }
         // The view comes first. A namespace found after it has documents from a later commit on at
         // the earliest.
-        let view = live.store.view();
+        let view = open.store.view();
         failpoint::hit("moment.viewed");
-        let (namespace, census) = (live.find_namespace(name), live.memory.census_at(view.commit));
+        let (namespace, census) = (open.find_namespace(name), open.memory.census_at(view.commit));
         let counted = census.and_then(|census| Some((census, census.n_members(namespace)?)));
         match counted {
             Some((census, n_members)) if n_members == 0 || !listing.lists(n_members, census.n_documents) => {
-                Moment::new(live, view, namespace, census, n_members, None)
+                Moment::new(open, view, namespace, census, n_members, None)
             }
-            _ => Moment::last_still(live, name, listing),
+            _ => Moment::last_still(open, name, listing),
         }
     }
 
     /// As [`Moment::last`], under the lock that commits are applied under.
-    fn last_still(live: Arc<Live>, name: &str, listing: Listing) -> Moment {
-        let still = live.memory.still();
+    fn last_still(open: Arc<OpenCollection>, name: &str, listing: Listing) -> Moment {
+        let still = open.memory.still();
         // No commit is half applied now: view, names and counts are of one commit.
-        let (view, namespace, census) = (live.store.view(), live.find_namespace(name), still.census());
+        let (view, namespace, census) = (open.store.view(), open.find_namespace(name), still.census());
         let members = still.members(namespace);
         let n_members = members.len();
         let listed = listing.lists(n_members, census.n_documents).then(|| members.into());
         drop(still);
-        Moment::new(live, view, namespace, census, n_members, listed)
+        Moment::new(open, view, namespace, census, n_members, listed)
     }
 
     fn new(
-        live: Arc<Live>,
+        open: Arc<OpenCollection>,
         view: Arc<View>,
         namespace: NamespaceId,
         Census { n_documents, n_slots, .. }: Census,
         n_members: usize,
         members: Option<Box<[Slot]>>,
     ) -> Moment {
-        Moment { view, live, namespace, n_members, n_documents, n_slots, members }
+        Moment { view, open, namespace, n_members, n_documents, n_slots, members }
     }
 
     pub(super) fn commit(&self) -> Commit {
@@ -167,7 +167,7 @@ impl Moment {
 
     /// The number of documents in the part of the graph that a walk in the namespace covers.
     pub(super) fn n_walked(&self) -> usize {
-        if self.index().is_some_and(Index::is_undivided) { self.n_documents } else { self.n_members }
+        if self.index().is_some_and(VectorIndex::is_undivided) { self.n_documents } else { self.n_members }
     }
 
     /// The slots of the namespace, in no order. If commits came since, they are found by looking at
@@ -176,8 +176,8 @@ impl Moment {
         if let Some(members) = self.members() {
             return members.to_vec();
         }
-        let still = self.live.memory.still();
-        if self.live.store.view().commit == self.commit() {
+        let still = self.open.memory.still();
+        if self.open.store.view().commit == self.commit() {
             return still.members(self.namespace).to_vec();
         }
         drop(still);
@@ -195,62 +195,62 @@ impl Moment {
     }
 
     pub(super) fn config(&self) -> &CollectionConfig {
-        &self.live.config
+        &self.open.config
     }
 
-    pub(super) fn ranker(&self) -> &Ranker {
-        &self.live.ranker
+    pub(super) fn comparison(&self) -> &Comparison {
+        &self.open.comparison
     }
 
-    pub(super) fn words(&self) -> &Words {
-        &self.live.words
+    pub(super) fn words(&self) -> &FullTextIndex {
+        &self.open.words
     }
 
-    pub(super) fn index(&self) -> Option<&Index> {
-        self.live.memory.index.as_ref()
+    pub(super) fn index(&self) -> Option<&VectorIndex> {
+        self.open.memory.index.as_ref()
     }
 
     /// A vector as it is compared: at unit length where only directions count. `norm` is its
     /// length.
     pub(super) fn comparable_by(&self, vector: Vec<f32>, norm: f64) -> Vec<f32> {
-        self.live.comparable_by(vector, norm)
+        self.open.comparable_by(vector, norm)
     }
 
     /// Reads exact vectors as of the commit.
     pub(super) fn reader(&self) -> Reader<'_> {
-        self.live.reader(&self.view)
+        self.open.reader(&self.view)
     }
 
     /// What a search of the index sees.
     pub(super) fn sight<'m>(&'m self, exact: &'m Reader<'m>) -> Sight<'m> {
-        let (slots, ranker) = (self.slots(), self.ranker());
+        let (slots, comparison) = (self.slots(), self.comparison());
         let Moment { n_documents, n_members, n_slots, .. } = *self;
         let trusts_codes = self.index().is_none_or(|index| index.trusts_codes_of(self.namespace));
-        Sight { slots, exact, ranker, n_documents, n_members, trusts_codes, n_slots, commit: self.view.commit }
+        Sight { slots, exact, comparison, n_documents, n_members, trusts_codes, n_slots, commit: self.view.commit }
     }
 
     fn slots(&self) -> &Slots {
-        &self.live.memory.slots
+        &self.open.memory.slots
     }
 
     /// The time of the database's clock in nanoseconds, as filters compare times.
     pub(super) fn now_ns(&self) -> i128 {
-        self.live.store.options().clock.now_ns()
+        self.open.store.options().clock.now_ns()
     }
 
     /// Wakes the linker.
-    pub(super) fn ring(&self) {
-        self.live.bell.ring();
+    pub(super) fn notify(&self) {
+        self.open.signal.notify();
     }
 
     /// The slot of an id of the namespace.
     pub(super) fn find_slot(&self, id: &DocId) -> Result<Option<Slot>> {
-        self.live.find_slot(Some(&self.view.snapshot), self.namespace, id)
+        self.open.find_slot(Some(&self.view.snapshot), self.namespace, id)
     }
 
     /// The slots of ids of the namespace, in their order.
     pub(super) fn find_slots(&self, ids: &[DocId]) -> Result<Vec<Option<Slot>>> {
-        self.live.find_slots(&self.view.snapshot, self.namespace, ids)
+        self.open.find_slots(&self.view.snapshot, self.namespace, ids)
     }
 
     /// The id of a slot that holds a document.
@@ -266,17 +266,17 @@ impl Moment {
 
     /// The collection's number and its time of creation, which tell it from all others.
     pub(super) fn origin(&self) -> (u32, u64) {
-        (self.live.id.0, self.live.created_at_ms)
+        (self.open.id.0, self.open.created_at_ms)
     }
 
     /// The slot and row of an id of the namespace.
     pub(super) fn find(&self, id: &DocId) -> Result<Option<(Slot, DocumentRow)>> {
-        self.live.find(Some(&self.view.snapshot), self.namespace, id)
+        self.open.find(Some(&self.view.snapshot), self.namespace, id)
     }
 
     /// The rows of slots that hold a document, in their order.
     pub(super) fn fetch(&self, slots: &[Slot]) -> Result<Vec<(Slot, DocumentRow)>> {
-        self.live.fetch(&self.view.snapshot, slots)
+        self.open.fetch(&self.view.snapshot, slots)
     }
 
     /// As [`fetch`](Moment::fetch), unless `stop` ends the call.
@@ -291,7 +291,7 @@ impl Moment {
 
     /// A slot's vector as it was put.
     pub(super) fn vector(&self, slot: Slot) -> Result<Vec<f32>> {
-        self.live.vector(&self.view.snapshot, slot)
+        self.open.vector(&self.view.snapshot, slot)
     }
 
     /// Shows rows of the `documents` family, of all namespaces, until `visit` breaks or fails.
@@ -300,12 +300,12 @@ impl Moment {
         range: (&[u8], &[u8]),
         visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        self.live.scan(&self.view.snapshot, range, visit)
+        self.open.scan(&self.view.snapshot, range, visit)
     }
 
     /// The slots of all namespaces that match a filter, as postings tell.
     pub(super) fn bounds(&self, filter: &Filter) -> Bounds {
-        self.live.bounds(&self.view, filter)
+        self.open.bounds(&self.view, filter)
     }
 
     /// What postings of a field tell, of all namespaces; `None` if it is not indexed, or they
@@ -315,18 +315,18 @@ impl Moment {
         path: &str,
         tell: impl FnOnce(&Lookup<'_>, FieldId) -> Result<T>,
     ) -> Result<Option<T>> {
-        self.live.told_of_field(&self.view, path, tell)
+        self.open.told_of_field(&self.view, path, tell)
     }
 
     /// The fields that a filter tests and no document of any namespace has, as postings tell. With
     /// `only_new`, fields that documents once had are left out.
     pub(super) fn absent_fields(&self, filter: &Filter, only_new: bool) -> Vec<String> {
         let paths = filter.paths().into_iter();
-        paths.filter(|path| self.live.is_absent(&self.view, path, only_new)).map(str::to_owned).collect()
+        paths.filter(|path| self.open.is_absent(&self.view, path, only_new)).map(str::to_owned).collect()
     }
 
     /// The postings of a query's words, in documents of all namespaces.
-    pub(super) fn ask(&self, parsed: &Parsed, stop: &Stop) -> Result<Asked> {
-        self.live.ask(&self.view, parsed, stop)
+    pub(super) fn ask(&self, parsed: &Parsed, stop: &Stop) -> Result<QueryLists> {
+        self.open.ask(&self.view, parsed, stop)
     }
 }

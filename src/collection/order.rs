@@ -25,7 +25,7 @@ use crate::store::postings::read_chunk;
 use crate::value::Value;
 
 /// Where a document stands: the bytes that order its value, and its id.
-type Place = (Box<[u8]>, DocId);
+type OrderKey = (Box<[u8]>, DocId);
 
 /// The order of values and documents: ascending or descending.
 #[derive(Clone, Copy)]
@@ -55,16 +55,16 @@ impl Direction {
 }
 
 /// The page found so far, in order. It has one document more if there is a next page.
-struct Found {
+struct OrderedPage {
     direction: Direction,
-    after: Option<Place>,
+    after: Option<OrderKey>,
     n_most: usize,
-    places: Vec<(Place, Slot)>,
+    places: Vec<(OrderKey, Slot)>,
 }
 
-impl Found {
+impl OrderedPage {
     /// Adds documents, in any order, that come after all that were added before.
-    fn extend(&mut self, mut places: Vec<(Place, Slot)>) {
+    fn extend(&mut self, mut places: Vec<(OrderKey, Slot)>) {
         let direction = self.direction;
         places.retain(|(place, _)| self.after.as_ref().is_none_or(|after| direction.compare(place, after).is_gt()));
         places.sort_unstable_by(|(a, _), (b, _)| direction.compare(a, b));
@@ -100,8 +100,12 @@ impl Scroll {
         };
         let moment = self.place.moment(Listing::IfFew)?;
         let matching = moment.matching(&self.filter, &self.stop)?;
-        let found =
-            || Found { direction, after: after.clone(), n_most: self.limit.saturating_add(1), places: Vec::new() };
+        let found = || OrderedPage {
+            direction,
+            after: after.clone(),
+            n_most: self.limit.saturating_add(1),
+            places: Vec::new(),
+        };
         let told = moment.told_of_field(path, |lookup, field| {
             let mut found = found();
             self.find_by_postings(&moment, &matching, (lookup, field), &mut found)?;
@@ -156,7 +160,7 @@ impl Scroll {
         moment: &Moment,
         matching: &Matching,
         (lookup, field): (&Lookup<'_>, FieldId),
-        found: &mut Found,
+        found: &mut OrderedPage,
     ) -> Result<()> {
         let path = self.order_by.as_deref().unwrap_or_default();
         let direction = found.direction;
@@ -165,7 +169,7 @@ impl Scroll {
         // belong.
         let incomplete = &*lookup.term(field, &Term::incomplete())? | &*lookup.overflowing()?;
         let doubtful: Vec<Slot> = incomplete.iter().filter(is_wanted).map(Slot).collect();
-        let mut others: Vec<(Place, Slot)> = Vec::new();
+        let mut others: Vec<(OrderKey, Slot)> = Vec::new();
         for (slot, row) in moment.fetch_unless(&self.stop, &doubtful)? {
             if let Some(order) =
                 direction.order(&row.metadata, path).filter(|_| self.is_hit(moment, matching, slot, &row))
@@ -176,7 +180,7 @@ impl Scroll {
         others.sort_unstable_by(|(a, _), (b, _)| direction.compare(b, a));
         // Of `others`, documents that come before `order` are added, and those that have it are
         // returned.
-        let mut take_others = |found: &mut Found, order: Option<&[u8]>| -> Vec<(Place, Slot)> {
+        let mut take_others = |found: &mut OrderedPage, order: Option<&[u8]>| -> Vec<(OrderKey, Slot)> {
             let mut same = Vec::new();
             while let Some((place, slot)) = others.pop() {
                 match order.map(|order| direction.compare(&*place.0, order)) {
@@ -194,7 +198,7 @@ impl Scroll {
         // The value being read, and its slots.
         let (mut order, mut slots) = (Box::<[u8]>::default(), RoaringBitmap::new());
         let start = found.after.as_ref().map(|(value, _)| value.clone());
-        let mut settle = |found: &mut Found, order: &[u8], slots: &mut RoaringBitmap| -> Result<()> {
+        let mut settle = |found: &mut OrderedPage, order: &[u8], slots: &mut RoaringBitmap| -> Result<()> {
             let mut places = take_others(found, Some(order));
             let own: Vec<Slot> =
                 slots.iter().filter(|slot| !incomplete.contains(*slot)).filter(is_wanted).map(Slot).collect();
@@ -236,7 +240,7 @@ impl Scroll {
         order: &[u8],
         slots: &[Slot],
         direction: Direction,
-    ) -> Result<Vec<(Place, Slot)>> {
+    ) -> Result<Vec<(OrderKey, Slot)>> {
         let path = self.order_by.as_deref().unwrap_or_default();
         let mut places = Vec::new();
         for (slot, row) in moment.fetch_unless(&self.stop, slots)? {

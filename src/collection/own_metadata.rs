@@ -15,7 +15,7 @@ impl Collection {
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
     pub fn metadata(&self) -> Result<Value> {
-        Ok(Value::clone(&self.state().live()?.metadata.load()))
+        Ok(Value::clone(&self.state().opened()?.metadata.load()))
     }
 
     /// Replaces the collection's own metadata, while reads and writes go on. The new metadata is an
@@ -40,16 +40,16 @@ impl Collection {
     pub fn set_metadata(&self, metadata: impl Into<Value>) -> Result<()> {
         let metadata = Unchecked(metadata.into()).into_metadata()?;
         check_size(&metadata)?;
-        let live = self.state().live()?;
-        live.store.check_writable()?;
-        let mut turn = live.store.turn()?;
+        let open = self.state().opened()?;
+        open.store.check_writable()?;
+        let mut guard = open.store.begin_commit()?;
         // The collection may have been dropped before the section was entered.
-        self.state().live()?;
-        let (mut draft, mut entry) = (Draft::default(), live.entry(&self.name()));
+        self.state().opened()?;
+        let (mut draft, mut entry) = (Draft::default(), open.entry(&self.name()));
         entry.metadata = metadata.clone();
-        draft.catalog(live.id, &entry);
-        turn.commit(draft, |_| live.metadata.store(Arc::new(metadata)))?;
-        turn.acknowledge(Durability::Sync).map(drop)
+        draft.catalog(open.id, &entry);
+        guard.commit(draft, |_| open.metadata.store(Arc::new(metadata)))?;
+        guard.acknowledge(Durability::Sync).map(drop)
     }
 }
 

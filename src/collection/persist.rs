@@ -21,18 +21,18 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
-use super::Live;
-use super::index::Index;
+use super::OpenCollection;
+use super::index::VectorIndex;
 use super::index::codebook::Codebook;
 use super::index::watch::LOOSE;
 use super::residency::Footprint;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::graph::{Change, Delta, Entry, Graph, Op};
+use crate::graph::{Delta, EntryPoint, Graph, GraphChange, Op};
 use crate::id::{Commit, NamespaceId, Slot};
 use crate::quant::{Book, Codes};
 use crate::store::draft::Derived;
-use crate::store::graph::{CodebookRow, Cursor, GraphRow, RegionsRow, encode_delta};
+use crate::store::graph::{CodebookRow, GraphCursor, GraphRow, RegionsRow, encode_delta};
 use crate::store::{image, key};
 
 /// A save needs at least this number of bytes of deltas.
@@ -67,7 +67,7 @@ pub(crate) enum Saving {
 
 /// What of a collection's graph has been written to disk, and what has not.
 pub(crate) struct Persist {
-    state: Mutex<State>,
+    state: Mutex<PersistState>,
     /// Slots that commits have changed since the newest image. A leaf among locks: no other is
     /// taken under it.
     changed: Mutex<RoaringBitmap>,
@@ -81,7 +81,7 @@ pub(crate) struct Persist {
 
 /// How far writing has got.
 #[derive(Debug, Default)]
-pub(crate) struct State {
+pub(crate) struct PersistState {
     /// The last delta that was written.
     pub(crate) last_delta: u64,
     /// Slots whose rows have changed since the last checkpoint, one bit each.
@@ -92,7 +92,7 @@ pub(crate) struct State {
     pub(crate) wipe: bool,
     /// The index's count of rebuilds when this was last compared.
     pub(crate) n_rebuilt: usize,
-    pub(crate) cursor: Cursor,
+    pub(crate) cursor: GraphCursor,
     /// The generation of the codebook on disk. `None` without one, which means bytes measured from
     /// the origin.
     pub(crate) codebook: Option<u32>,
@@ -145,13 +145,16 @@ impl Dirty {
     pub(crate) fn note(&mut self, delta: &Delta) {
         for op in &delta.ops {
             match op {
-                Op::Row { slot, ties, .. } => {
+                Op::Row { slot, delta_links, .. } => {
                     self.insert(*slot);
-                    ties.iter().filter(|tie| tie.back).for_each(|tie| self.insert(tie.link.slot));
+                    delta_links
+                        .iter()
+                        .filter(|delta_link| delta_link.back)
+                        .for_each(|delta_link| self.insert(delta_link.link.slot));
                 }
                 Op::Append { slot, .. } | Op::Gone { slot } => self.insert(*slot),
-                Op::Twins { of, .. } | Op::Hang { of, .. } => self.insert(*of),
-                Op::Entry(_) | Op::Gate { .. } => {}
+                Op::Duplicates { of, .. } | Op::Attach { of, .. } => self.insert(*of),
+                Op::Entry(_) | Op::RegionEntry { .. } => {}
             }
         }
     }
@@ -172,7 +175,7 @@ impl Dirty {
     }
 }
 
-impl State {
+impl PersistState {
     /// Notes the last change. Returns how long it has been the last.
     fn rests_for(&mut self, last_change: Commit) -> Duration {
         if self.seen != last_change {
@@ -192,7 +195,7 @@ impl State {
 }
 
 impl Persist {
-    pub(crate) fn new(state: State) -> Self {
+    pub(crate) fn new(state: PersistState) -> Self {
         Persist {
             delta_bytes: AtomicU64::new(state.delta_bytes),
             changed: Mutex::default(),
@@ -216,18 +219,18 @@ impl Persist {
     }
 
     /// What an open would have to read and replay after taking up the image, in changed slots.
-    fn n_behind(&self, state: &State) -> u64 {
+    fn n_behind(&self, state: &PersistState) -> u64 {
         let n_bytes = self.delta_bytes.load(Ordering::Relaxed).saturating_sub(state.imaged_bytes);
         self.changed.lock().len() + (state.n_changed + state.n_outdated) as u64 + n_bytes / BYTES_PER_SLOT
     }
 
     /// Whether an image is worth writing once the collection is at rest.
-    fn is_behind(&self, state: &State) -> bool {
+    fn is_behind(&self, state: &PersistState) -> bool {
         self.n_behind(state) >= (state.n_imaged as u64 / REST_SHARE).max(least_changed())
     }
 
     /// Whether the collection has outgrown its image.
-    fn has_outgrown(&self, state: &State) -> bool {
+    fn has_outgrown(&self, state: &PersistState) -> bool {
         self.n_behind(state) >= (state.n_imaged as u64 * GROWTH).max(least_changed())
     }
 
@@ -247,7 +250,7 @@ fn least_changed() -> u64 {
     failpoint::least_changed(LEAST_CHANGED) as u64
 }
 
-impl Live {
+impl OpenCollection {
     /// Whether the graph is written to disk at all: if the options ask for it, and this process is
     /// the writer.
     fn is_persisted(&self) -> bool {
@@ -255,7 +258,7 @@ impl Live {
     }
 
     /// Notes what changed in the graph, and writes it as a delta.
-    pub(crate) fn record(&self, graph: &Graph, changes: &[Change]) {
+    pub(crate) fn record(&self, graph: &Graph, changes: &[GraphChange]) {
         if changes.is_empty() || !self.is_persisted() {
             return;
         }
@@ -339,12 +342,12 @@ impl Live {
     }
 
     /// Whether the graph has been rebuilt since its rows were last written.
-    fn is_rebuilt(&self, state: &State) -> bool {
+    fn is_rebuilt(&self, state: &PersistState) -> bool {
         self.memory.index.as_ref().is_some_and(|index| index.n_rebuilt() != state.n_rebuilt)
     }
 
     /// The cursor of the rows on disk.
-    pub(super) fn cursor(&self) -> Cursor {
+    pub(super) fn cursor(&self) -> GraphCursor {
         self.persist.state.lock().cursor
     }
 
@@ -360,13 +363,13 @@ impl Live {
         self.remove_images()?;
         let mut state = self.persist.state.lock();
         let last_delta = state.last_delta + 1;
-        let cursor = Cursor { delta: last_delta, ..Cursor::default() };
+        let cursor = GraphCursor { delta: last_delta, ..GraphCursor::default() };
         let mut batch = Derived::default();
         batch.delete_range(&self.families.graph, &key::row_range().0, &key::row_range().1);
         batch.delete_range(&self.families.graph, &key::delta(0), &key::delta_range(0).1);
         batch.put(&self.families.graph, key::CURSOR, &cursor.encode());
         state.regions.keys().for_each(|region| batch.delete(&self.families.graph, &key::codebook_of(*region)));
-        *state = State { last_delta, cursor, ended: state.ended, ..State::default() };
+        *state = PersistState { last_delta, cursor, ended: state.ended, ..PersistState::default() };
         batch.delete(&self.families.graph, key::CODEBOOK);
         batch.delete(&self.families.graph, key::REGIONS);
         self.put_codebook(&mut state, &mut batch, false);
@@ -377,9 +380,9 @@ impl Live {
 
     /// Adds the codebook to `batch`, unless the one on disk has the same generation. With `always`,
     /// it is added in any case, because its measured recall may differ.
-    fn put_codebook(&self, state: &mut State, batch: &mut Derived, always: bool) {
+    fn put_codebook(&self, state: &mut PersistState, batch: &mut Derived, always: bool) {
         state.untell();
-        let points = self.memory.index.as_ref().map(Index::points);
+        let points = self.memory.index.as_ref().map(VectorIndex::points);
         let Some(book) = points.as_ref().and_then(|points| points.codes()).map(Codes::book) else { return };
         let is_told = match state.codebook {
             Some(generation) => generation == book.generation,
@@ -392,7 +395,7 @@ impl Live {
         }
     }
 
-    fn put_rows_of(&self, codebook: &Codebook, state: &mut State, batch: &mut Derived) {
+    fn put_rows_of(&self, codebook: &Codebook, state: &mut PersistState, batch: &mut Derived) {
         let (family, rows) = (&self.families.graph, codebook.rows_of_regions());
         batch.put(family, key::CODEBOOK, &codebook.row().encode());
         let gone = state.regions.keys().filter(|region| !rows.contains_key(region));
@@ -419,7 +422,7 @@ impl Live {
     }
 
     /// Whether the measured regions differ from those on disk.
-    fn has_other_regions(&self, state: &State) -> bool {
+    fn has_other_regions(&self, state: &PersistState) -> bool {
         let regions = self.codebook().map(|codebook| measured(codebook.rows_of_regions()));
         regions.unwrap_or_default() != state.regions
     }
@@ -446,7 +449,7 @@ impl Live {
     /// all that the last commit before the call left.
     fn save_changed(&self, saving: Saving) -> Result<bool> {
         let index = self.memory.index.as_ref().filter(|index| !index.is_broken());
-        let _held = index.map(Index::hold);
+        let _held = index.map(VectorIndex::hold);
         let mut state = self.persist.state.lock();
         if state.ended {
             return Ok(false);
@@ -454,7 +457,7 @@ impl Live {
         // The view is taken only now. What is linked was written before its commit, or the log
         // after that tells of it.
         let view = self.store.view();
-        let graph = index.map(Index::graph);
+        let graph = index.map(VectorIndex::graph);
         let is_bare = saving == Saving::Image && graph.as_ref().is_some_and(|graph| self.may_skip_rows(graph, &state));
         if let (Some(index), Some(graph), false) = (index, &graph, is_bare) {
             if self.is_rebuilt(&state) {
@@ -463,7 +466,7 @@ impl Live {
             }
             self.write_rows(graph, &mut state)?;
         }
-        let Cursor { delta, image, covers, .. } = state.cursor;
+        let GraphCursor { delta, image, covers, .. } = state.cursor;
         let delta = if is_bare { state.last_delta } else { delta };
         let is_outdated = state.imaged_delta != delta || state.is_image_outdated;
         if image.0 == 0 || self.last_change() > image.max(covers) || is_outdated {
@@ -482,7 +485,7 @@ impl Live {
             state.imaged_bytes = self.persist.delta_bytes.load(Ordering::Relaxed);
             self.persist.n_image_bytes.fetch_add(state.image_bytes, Ordering::Relaxed);
         }
-        let cursor = Cursor { covers: view.commit, ..state.cursor };
+        let cursor = GraphCursor { covers: view.commit, ..state.cursor };
         let mut batch = Derived::default();
         batch.put(&self.families.graph, key::CURSOR, &cursor.encode());
         // A cursor without a codebook would mean a graph that an older version made.
@@ -508,9 +511,9 @@ impl Live {
     /// Whether an image may be written without the rows. The rows must be sound and followed by all
     /// deltas. Images do not hold the entry points of regions, so neither the rows nor the graph
     /// may have any.
-    fn may_skip_rows(&self, graph: &Graph, state: &State) -> bool {
+    fn may_skip_rows(&self, graph: &Graph, state: &PersistState) -> bool {
         let is_sound = !state.lagging && !state.wipe && !self.is_rebuilt(state);
-        is_sound && !state.cursor.is_divided && graph.gates().is_empty()
+        is_sound && !state.cursor.is_divided && graph.regions_with_entry().is_empty()
     }
 
     /// The commit up to which the newest image is valid; `None` without an image.
@@ -531,7 +534,7 @@ impl Live {
     }
 
     /// Writes the rows that have changed, and the cursor with the last of them.
-    fn write_rows(&self, graph: &Graph, state: &mut State) -> Result<()> {
+    fn write_rows(&self, graph: &Graph, state: &mut PersistState) -> Result<()> {
         if state.dirty.is_empty() && !state.lagging && !state.wipe && !self.has_other_regions(state) {
             return Ok(());
         }
@@ -567,8 +570,8 @@ impl Live {
                     }
                     continue;
                 }
-                let twins = if level == 0 { graph.twins(slot).collect() } else { Vec::new() };
-                let row = GraphRow { generation: generations(slot), links, twins };
+                let duplicates = if level == 0 { graph.duplicates(slot).collect() } else { Vec::new() };
+                let row = GraphRow { generation: generations(slot), links, duplicates };
                 batch.put(&self.families.graph, &key, &row.encode(&generations));
             }
             if batch.n_bytes() >= BATCH_BYTES {
@@ -579,20 +582,23 @@ impl Live {
                 failpoint::hit("rows.some");
             }
         }
-        let (n_points, n_twins) = graph.counts();
-        let regions: Vec<(u32, u64)> =
-            graph.gates().into_iter().map(|region| (region, Entry::to_bits(graph.entry_of(region)))).collect();
+        let (n_points, n_duplicates) = graph.counts();
+        let regions: Vec<(u32, u64)> = graph
+            .regions_with_entry()
+            .into_iter()
+            .map(|region| (region, EntryPoint::to_bits(graph.entry_of(region))))
+            .collect();
         let is_divided = !regions.is_empty();
         match is_divided {
             true => batch.put(&self.families.graph, key::REGIONS, &RegionsRow(regions).encode()),
             false if state.cursor.is_divided => batch.delete(&self.families.graph, key::REGIONS),
             false => {}
         }
-        let cursor = Cursor {
+        let cursor = GraphCursor {
             delta: state.last_delta,
-            entry: Entry::to_bits(graph.entry()),
+            entry: EntryPoint::to_bits(graph.entry()),
             n_points: n_points as u64,
-            n_twins: n_twins as u64,
+            n_duplicates: n_duplicates as u64,
             is_divided,
             ..state.cursor
         };

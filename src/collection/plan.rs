@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use super::batch::Expectation;
 use super::check::{CheckedDocument, CheckedVector};
-use super::commit::{Operation, Prepared, change_metadata};
-use super::fields::entries::{Applied, Entries};
+use super::commit::{CheckedAction, CheckedOperation, change_metadata};
+use super::fields::entries::{AppliedPostings, Entries};
 use super::memory::{Changes, NewRow};
 use super::schema::Rules;
 use super::words::entries::{self, WordEntries};
-use super::{Live, Namespace};
+use super::{Namespace, OpenCollection};
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit, DocId, NamespaceId, Slot};
 use crate::store::draft::{Draft, EncodedPut};
@@ -24,7 +24,7 @@ use crate::text::counts::WordCounts;
 use crate::value::Value;
 
 /// A batch as far as it has been planned.
-pub(crate) struct Plan {
+pub(crate) struct BatchPlan {
     commit: Commit,
     now_ms: u64,
     /// Approximate bytes of the draft.
@@ -41,15 +41,15 @@ pub(crate) struct Planned {
 
 /// The changes to apply to one collection in memory.
 pub(crate) struct CollectionChanges {
-    pub(crate) live: Arc<Live>,
+    pub(crate) open: Arc<OpenCollection>,
     pub(crate) memory: Changes,
-    pub(crate) fields: Applied,
-    pub(crate) words: entries::Applied,
+    pub(crate) fields: AppliedPostings,
+    pub(crate) words: entries::AppliedWords,
     pub(crate) new_namespaces: Vec<(Arc<str>, NamespaceId)>,
 }
 
 struct CollectionPlan {
-    live: Arc<Live>,
+    open: Arc<OpenCollection>,
     rules: Rules,
     new_namespaces: HashMap<Arc<str>, NamespaceId>,
     touched: Vec<Touched>,
@@ -81,19 +81,19 @@ struct After {
     version: Commit,
 }
 
-impl Plan {
+impl BatchPlan {
     /// A plan for the commit number `commit`, made at `now_ms`, with a draft of about `n_bytes`.
     pub(crate) fn new(commit: Commit, now_ms: u64, n_bytes: usize) -> Self {
-        Plan { commit, now_ms, n_bytes, collections: BTreeMap::new() }
+        BatchPlan { commit, now_ms, n_bytes, collections: BTreeMap::new() }
     }
 
     /// Applies one operation to the plan.
-    pub(crate) fn add(&mut self, operation: Operation) -> Result<()> {
-        let Operation { namespace, prepared, expectations } = operation;
-        let live = namespace.state().live()?;
+    pub(crate) fn add(&mut self, operation: CheckedOperation) -> Result<()> {
+        let CheckedOperation { namespace, prepared, expectations } = operation;
+        let open = namespace.state().opened()?;
         let name = || namespace.state().name();
         let (commit, now_ms) = (self.commit, self.now_ms);
-        let collection = self.collections.entry(live.id).or_insert_with(|| CollectionPlan::new(live.clone()));
+        let collection = self.collections.entry(open.id).or_insert_with(|| CollectionPlan::new(open.clone()));
         let rules = collection.rules.clone();
         let admit = |id: &DocId, metadata: &Value| {
             rules.check(metadata).map_err(|fault| fault.of(name(), &namespace.name, id.clone()))
@@ -101,23 +101,23 @@ impl Plan {
         let touched = collection.touch(&namespace, prepared.id())?;
         touched.check(&expectations, name)?;
         match prepared {
-            Prepared::Insert(document) => {
+            CheckedAction::Insert(document) => {
                 if touched.after.is_some() {
                     return Err(Error::DocumentExists { collection: name(), id: document.id });
                 }
                 admit(&document.id, &document.metadata)?;
                 touched.replace(document, commit, now_ms);
             }
-            Prepared::Upsert(document) => {
+            CheckedAction::Upsert(document) => {
                 admit(&document.id, &document.metadata)?;
                 touched.replace(document, commit, now_ms);
             }
-            Prepared::Update(update) => {
+            CheckedAction::Update(update) => {
                 let id = update.id;
                 let Some(after) = touched.after.as_mut() else {
                     return Err(Error::DocumentNotFound { collection: name(), id });
                 };
-                if update.text.is_some() || (live.words.reads_metadata() && !update.metadata.is_empty()) {
+                if update.text.is_some() || (open.words.reads_metadata() && !update.metadata.is_empty()) {
                     (after.words, after.has_new_words) = (None, true);
                 }
                 if !update.metadata.is_empty() {
@@ -133,7 +133,7 @@ impl Plan {
                 after.version = commit;
                 touched.changed = true;
             }
-            Prepared::Delete(_) => {
+            CheckedAction::Delete(_) => {
                 touched.changed |= touched.after.is_some();
                 touched.after = None;
             }
@@ -143,7 +143,7 @@ impl Plan {
 
     /// Allocates slots and drafts the difference.
     pub(crate) fn finish(self) -> Result<Planned> {
-        let Plan { commit, now_ms, n_bytes, collections } = self;
+        let BatchPlan { commit, now_ms, n_bytes, collections } = self;
         let mut planned = Planned { draft: Draft::with_capacity(n_bytes), changes: Vec::new(), n_changed: 0 };
         for (_, collection) in collections {
             collection.draft_into(&mut planned, commit, now_ms)?;
@@ -153,9 +153,9 @@ impl Plan {
 }
 
 impl CollectionPlan {
-    fn new(live: Arc<Live>) -> Self {
-        let rules = live.admission.rules();
-        CollectionPlan { live, rules, new_namespaces: HashMap::new(), touched: Vec::new(), by_id: HashMap::new() }
+    fn new(open: Arc<OpenCollection>) -> Self {
+        let rules = open.admission.rules();
+        CollectionPlan { open, rules, new_namespaces: HashMap::new(), touched: Vec::new(), by_id: HashMap::new() }
     }
 
     /// The document an operation names, as the operations before left it.
@@ -164,7 +164,7 @@ impl CollectionPlan {
         let position = match self.by_id.get(&(number, id.clone())) {
             Some(&position) => position,
             None => {
-                let before = self.live.find(None, number, id)?;
+                let before = self.open.find(None, number, id)?;
                 let after = before.as_ref().map(|(_, row)| After::stored(row));
                 self.by_id.insert((number, id.clone()), self.touched.len());
                 self.touched.push(Touched { namespace: number, id: id.clone(), before, after, changed: false });
@@ -177,22 +177,22 @@ impl CollectionPlan {
     /// A namespace's number, or a new one. A new number is written only if the batch puts a
     /// document there.
     fn namespace(&mut self, name: &Arc<str>) -> NamespaceId {
-        let names = self.live.namespaces.read();
+        let names = self.open.namespaces.read();
         let free = names.free(self.new_namespaces.len());
         names.find(name).unwrap_or_else(|| *self.new_namespaces.entry(name.clone()).or_insert(free))
     }
 
     fn draft_into(self, planned: &mut Planned, commit: Commit, now_ms: u64) -> Result<()> {
-        let CollectionPlan { live, new_namespaces, mut touched, .. } = self;
+        let CollectionPlan { open, new_namespaces, mut touched, .. } = self;
         // Searches stay within a namespace: its documents share pages of memory if their slots are
         // neighbours.
         touched.sort_by_key(|document| document.namespace.0);
-        let here = (live.id, &live.families);
+        let here = (open.id, &open.families);
         let (draft, mut changes, mut puts) = (&mut planned.draft, Changes::default(), Vec::new());
-        let (fields, mut entries) = (&live.fields, Entries::default());
-        let (words, mut word_entries) = (&live.words, WordEntries::default());
-        live.memory.reclaim(live.store.oldest_view().commit);
-        let mut slots = live.memory.allocate();
+        let (fields, mut entries) = (&open.fields, Entries::default());
+        let (words, mut word_entries) = (&open.words, WordEntries::default());
+        open.memory.reclaim(open.store.oldest_view().commit);
+        let mut slots = open.memory.allocate();
         for document in touched.into_iter().filter(|document| document.changed) {
             let Touched { namespace, id, before, after, .. } = document;
             let moves = after.as_ref().is_none_or(|after| after.vector.is_some());
@@ -243,9 +243,9 @@ impl CollectionPlan {
         }
         drop(slots);
         if let Some(last) = puts.iter().map(|(tenancy, ..)| tenancy.slot.0 as usize + 1).max() {
-            live.admit(last)?;
+            open.admit(last)?;
         }
-        live.memory.reserve(puts.iter().map(|(tenancy, ..)| tenancy.slot))?;
+        open.memory.reserve(puts.iter().map(|(tenancy, ..)| tenancy.slot))?;
         for (tenancy, row, CheckedVector { vector, norm, comparable }) in puts {
             draft.put(here, tenancy.slot, &EncodedPut::new(&row, &vector, norm));
             changes.put.push(NewRow { tenancy, namespace: row.namespace, id: row.id, comparable });
@@ -253,11 +253,11 @@ impl CollectionPlan {
         let inhabited: HashSet<NamespaceId> = changes.put.iter().map(|new| new.namespace).collect();
         let new_namespaces: Vec<_> = new_namespaces.into_iter().filter(|(_, id)| inhabited.contains(id)).collect();
         for (name, id) in &new_namespaces {
-            draft.namespace(live.id, &live.families, name, *id);
+            draft.namespace(open.id, &open.families, name, *id);
         }
-        let fields = entries.draft_into(draft, &live.families);
-        let words = word_entries.draft_into(draft, &live.families);
-        planned.changes.push(CollectionChanges { live, memory: changes, fields, words, new_namespaces });
+        let fields = entries.draft_into(draft, &open.families);
+        let words = word_entries.draft_into(draft, &open.families);
+        planned.changes.push(CollectionChanges { open, memory: changes, fields, words, new_namespaces });
         Ok(())
     }
 }

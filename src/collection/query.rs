@@ -28,10 +28,10 @@ pub(super) struct Resolved {
 
 /// An example for [`Query::recommend`]: a vector, or the id of a stored document.
 #[derive(Debug, Clone)]
-pub struct Example(pub(crate) Source);
+pub struct Example(pub(crate) ExampleSource);
 
 #[derive(Debug, Clone)]
-pub(crate) enum Source {
+pub(crate) enum ExampleSource {
     Vector(Vec<f32>),
     Document(DocId),
 }
@@ -39,7 +39,7 @@ pub(crate) enum Source {
 impl Query {
     /// Documents like the one with this id, which itself is left out of the hits.
     pub fn like(id: impl Into<DocId>) -> Self {
-        Query { positive: vec![Example(Source::Document(id.into()))], negative: Vec::new(), text: None }
+        Query { positive: vec![Example(ExampleSource::Document(id.into()))], negative: Vec::new(), text: None }
     }
 
     /// Documents like all of these examples: those nearest to the examples' mean. Where only
@@ -130,10 +130,10 @@ impl Query {
             digest.add(&(examples.len() as u64).to_le_bytes());
             for Example(source) in examples {
                 match source {
-                    Source::Vector(vector) => {
+                    ExampleSource::Vector(vector) => {
                         digest.add(&vector.iter().flat_map(|component| component.to_le_bytes()).collect::<Vec<u8>>());
                     }
-                    Source::Document(id) => digest.add(format!("{id:?}").as_bytes()),
+                    ExampleSource::Document(id) => digest.add(format!("{id:?}").as_bytes()),
                 }
             }
         }
@@ -151,8 +151,8 @@ impl Query {
         }
         let mut slots = Vec::new();
         let mut vector = |example: Example| match example.0 {
-            Source::Vector(vector) => Ok(vector),
-            Source::Document(id) => {
+            ExampleSource::Vector(vector) => Ok(vector),
+            ExampleSource::Document(id) => {
                 check::id(&id)?;
                 let slot = moment.find_slot(&id)?;
                 let slot = slot.ok_or_else(|| Error::DocumentNotFound { collection: name(), id })?;
@@ -205,7 +205,7 @@ macro_rules! from_vectors {
     ($($type:ty $([$n:ident])?),*) => {$(
         impl$(<const $n: usize>)? From<$type> for Example {
             fn from(vector: $type) -> Self {
-                Example(Source::Vector(Vec::from(vector)))
+                Example(ExampleSource::Vector(Vec::from(vector)))
             }
         }
 
@@ -236,7 +236,7 @@ macro_rules! from_ids {
     ($($type:ty),*) => {$(
         impl From<$type> for Example {
             fn from(id: $type) -> Self {
-                Example(Source::Document(id.into()))
+                Example(ExampleSource::Document(id.into()))
             }
         }
     )*};

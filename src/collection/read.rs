@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use super::moment::{Listing, Moment};
-use super::snapshot::Place;
+use super::snapshot::ReadPoint;
 use super::{Namespace, check};
 use crate::cancel::{Cancel, Stop};
 use crate::document::{Page, StoredDocument};
@@ -146,7 +146,7 @@ impl Namespace {
 #[must_use = "nothing is fetched until `run`"]
 #[derive(Debug, Clone)]
 pub struct Scroll {
-    pub(super) place: Place,
+    pub(super) place: ReadPoint,
     pub(super) filter: Filter,
     pub(super) limit: usize,
     pub(super) after: Option<Cursor>,
@@ -157,7 +157,7 @@ pub struct Scroll {
 }
 
 impl Scroll {
-    pub(super) fn of(place: Place) -> Self {
+    pub(super) fn of(place: ReadPoint) -> Self {
         let (filter, limit, after) = (Filter::everything(), 100, None);
         let (order_by, stop) = (None, Stop::default());
         Scroll { place, filter, limit, after, with_vector: false, order_by, descending: false, stop }

@@ -10,8 +10,8 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::Live;
-use super::exact::{Held, Reader};
+use super::OpenCollection;
+use super::exact::{HeldVectors, Reader};
 use super::index::IndexBytes;
 use crate::config::{Options, Residency};
 use crate::error::{Error, Result};
@@ -25,8 +25,8 @@ const BATCH: usize = 4_096;
 
 /// The loading of exact vectors: of all documents that exist at the view's commit, also of those
 /// that die meanwhile. Searches at an earlier commit read from disk what they do not find.
-pub(crate) struct Bringing {
-    held: Arc<Held>,
+pub(crate) struct VectorLoad {
+    held: Arc<HeldVectors>,
     /// Kept until all vectors are there, so that none of these slots is given another document.
     view: Arc<View>,
     /// Slots below this may hold a document at the view's commit.
@@ -38,10 +38,10 @@ pub(crate) struct Bringing {
 const FILTERS_SHARE: u64 = 16;
 
 /// The memory limit of a database, and the collections that share it.
-pub(crate) struct Budget {
+pub(crate) struct MemoryBudget {
     limit: Option<usize>,
     engine_bytes: usize,
-    lives: Mutex<Vec<Weak<Live>>>,
+    open_collections: Mutex<Vec<Weak<OpenCollection>>>,
 }
 
 /// Bytes of memory a collection takes, by part.
@@ -64,9 +64,13 @@ impl Footprint {
     }
 }
 
-impl Budget {
+impl MemoryBudget {
     pub(crate) fn new(options: &Options) -> Self {
-        Budget { limit: options.memory_limit, engine_bytes: options.memory_bytes, lives: Mutex::default() }
+        MemoryBudget {
+            limit: options.memory_limit,
+            engine_bytes: options.memory_bytes,
+            open_collections: Mutex::default(),
+        }
     }
 
     /// Adds a collection that nobody writes to yet. Its exact vectors come into memory only if
@@ -74,17 +78,17 @@ impl Budget {
     ///
     /// # Errors
     /// `MemoryLimit` if there is no room even for the rest.
-    pub(crate) fn add(&self, live: &Arc<Live>) -> Result<()> {
+    pub(crate) fn add(&self, open: &Arc<OpenCollection>) -> Result<()> {
         {
-            let mut lives = self.lives.lock();
-            lives.retain(|live| live.strong_count() > 0);
-            lives.push(Arc::downgrade(live));
+            let mut open_collections = self.open_collections.lock();
+            open_collections.retain(|open| open.strong_count() > 0);
+            open_collections.push(Arc::downgrade(open));
         }
         self.admit(0)?;
-        if let Err(error) = self.hold(live) {
-            tracing::warn!(collection = live.id.0, "exact vectors stay on disk: {error}");
+        if let Err(error) = self.hold(open) {
+            tracing::warn!(collection = open.id.0, "exact vectors stay on disk: {error}");
         }
-        live.begin_bringing();
+        open.begin_loading_vectors();
         Ok(())
     }
 
@@ -92,8 +96,8 @@ impl Budget {
     ///
     /// # Errors
     /// `MemoryLimit` if there is no room; `OutOfMemory`, `ReadOnly` or `Io` if the system has none.
-    fn hold(&self, live: &Live) -> Result<()> {
-        let (slots, wanted) = (&live.memory.slots, live.store.options().residency_of(&live.config));
+    fn hold(&self, open: &OpenCollection) -> Result<()> {
+        let (slots, wanted) = (&open.memory.slots, open.store.options().residency_of(&open.config));
         if slots.exact.residency() != Residency::Disk {
             return Ok(());
         }
@@ -102,24 +106,24 @@ impl Budget {
             Some(limit) if wanted == Residency::Ram && !self.has_room(n_bytes) => {
                 Err(Error::MemoryLimit { limit, needed: self.used().saturating_add(n_bytes) })
             }
-            _ => slots.exact.hold(wanted, &image::folder(live.store.folder(), live.id), slots.n_slots()),
+            _ => slots.exact.hold(wanted, &image::folder(open.store.folder(), open.id), slots.n_slots()),
         }
     }
 
-    fn lives(&self) -> Vec<Arc<Live>> {
-        self.lives.lock().iter().filter_map(Weak::upgrade).collect()
+    fn open_collections(&self) -> Vec<Arc<OpenCollection>> {
+        self.open_collections.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Bytes of memory that the database takes: its collections, and what the engine may use.
     pub(crate) fn used(&self) -> usize {
-        self.engine_bytes + self.lives().iter().map(|live| live.footprint().total()).sum::<usize>()
+        self.engine_bytes + self.open_collections().iter().map(|open| open.footprint().total()).sum::<usize>()
     }
 
     /// Resizes the engine's block cache to the files that are read through it.
     pub(crate) fn fit_cache(&self, store: &Store) {
-        let lives = self.lives();
-        let own = lives.iter().filter(|live| std::ptr::eq(&*live.store, store));
-        store.rocks().fit_cache(own.map(|live| live.n_bytes_read()).sum());
+        let open_collections = self.open_collections();
+        let own = open_collections.iter().filter(|open| std::ptr::eq(&*open.store, store));
+        store.rocks().fit_cache(own.map(|open| open.n_bytes_read()).sum());
     }
 
     fn has_room(&self, n_bytes: usize) -> bool {
@@ -132,12 +136,12 @@ impl Budget {
         failpoint::refuse("memory")?;
         let Some(limit) = self.limit else { return Ok(()) };
         while !self.has_room(n_bytes) {
-            let lives = self.lives();
-            let held = |live: &Arc<Live>| match live.config.has_codes() {
-                true => live.footprint().vectors,
+            let open_collections = self.open_collections();
+            let held = |open: &Arc<OpenCollection>| match open.config.has_codes() {
+                true => open.footprint().vectors,
                 false => 0,
             };
-            match lives.iter().max_by_key(|live| held(live)).filter(|live| held(live) > 0) {
+            match open_collections.iter().max_by_key(|open| held(open)).filter(|open| held(open) > 0) {
                 Some(largest) => {
                     largest.memory.slots.exact.let_go();
                     tracing::warn!(
@@ -153,7 +157,7 @@ impl Budget {
     }
 }
 
-impl Live {
+impl OpenCollection {
     /// Bytes of memory, by part.
     pub(crate) fn footprint(&self) -> Footprint {
         let n_slots = self.memory.slots.n_slots();
@@ -201,26 +205,26 @@ impl Live {
 
     /// Begins to load exact vectors, if some are missing where they are held. The caller keeps
     /// commits out meanwhile.
-    fn begin_bringing(&self) {
+    fn begin_loading_vectors(&self) {
         let (slots, held) = (&self.memory.slots, self.memory.slots.exact.held());
         if let Some(held) = held.as_ref().filter(|held| !held.is_complete()) {
             match (self.store.view(), slots.n_slots()) {
                 (view, 0) => held.set_complete(view.commit),
-                (view, n_slots) => *self.bringing.lock() = Some(Bringing { held: held.clone(), view, n_slots }),
+                (view, n_slots) => *self.vector_load.lock() = Some(VectorLoad { held: held.clone(), view, n_slots }),
             }
         }
     }
 
     /// Whether exact vectors are being loaded.
-    pub(crate) fn is_bringing(&self) -> bool {
-        self.bringing.lock().is_some()
+    pub(crate) fn is_loading_vectors(&self) -> bool {
+        self.vector_load.lock().is_some()
     }
 
     /// Whether no exact vectors are being loaded. In a collection without codes, all have to be
     /// held too.
     pub(crate) fn is_settled(&self) -> bool {
         let is_held = || self.memory.slots.exact.held().as_ref().is_some_and(|held| held.is_complete());
-        !self.is_bringing() && (self.config.has_codes() || is_held())
+        !self.is_loading_vectors() && (self.config.has_codes() || is_held())
     }
 
     /// Whether the opening keeps exact vectors on disk.
@@ -239,27 +243,27 @@ impl Live {
     ///
     /// # Errors
     /// In a collection without codes: the error that keeps vectors from being held or read.
-    pub(crate) fn bring_vectors(&self) -> Result<bool> {
+    pub(crate) fn load_vectors(&self) -> Result<bool> {
         let is_walked_by_codes = self.config.has_codes();
         if !is_walked_by_codes && self.memory.slots.exact.residency() == Residency::Disk && !self.has_ended() {
             self.hold_late()?;
         }
-        let brought = self.bring_some();
-        if brought.is_err() {
+        let vectors_loaded = self.load_some_vectors();
+        if vectors_loaded.is_err() {
             // A failed read must not keep its view. Where the graph needs vectors, the next try
             // begins with another view.
             self.memory.slots.exact.let_go();
-            *self.bringing.lock() = None;
+            *self.vector_load.lock() = None;
         }
-        if !self.is_bringing() {
-            self.brought.ring();
+        if !self.is_loading_vectors() {
+            self.vectors_loaded.notify();
         }
-        match brought {
+        match vectors_loaded {
             Err(error) if is_walked_by_codes => {
                 tracing::error!(collection = self.id.0, "exact vectors stay on disk: {error}");
                 Ok(true)
             }
-            brought => brought,
+            vectors_loaded => vectors_loaded,
         }
     }
 
@@ -278,32 +282,32 @@ impl Live {
         if let Some(index) = &self.memory.index {
             index.distrust();
         }
-        self.begin_bringing();
+        self.begin_loading_vectors();
         Ok(())
     }
 
-    fn bring_some(&self) -> Result<bool> {
-        let mut bringing = self.bringing.lock();
-        let Some(Bringing { held, view, n_slots }) = &*bringing else { return Ok(false) };
+    fn load_some_vectors(&self) -> Result<bool> {
+        let mut vector_load = self.vector_load.lock();
+        let Some(VectorLoad { held, view, n_slots }) = &*vector_load else { return Ok(false) };
         failpoint::refuse("vectors")?;
         failpoint::hit("vectors.some");
         if self.memory.slots.exact.holds(held) {
-            let end = (held.n_brought() + BATCH).min(*n_slots);
-            self.bring(held, view, held.n_brought() as u32..end as u32)?;
-            held.set_brought(end);
+            let end = (held.n_loaded() + BATCH).min(*n_slots);
+            self.bring(held, view, held.n_loaded() as u32..end as u32)?;
+            held.set_loaded(end);
             if end < *n_slots {
                 return Ok(true);
             }
             // Commits after the view have put their vectors there themselves.
             held.set_complete(view.commit);
         }
-        *bringing = None;
+        *vector_load = None;
         // Work that needed these vectors can go on.
         Ok(true)
     }
 
     /// Loads the vectors of slots that hold a document at a view.
-    fn bring(&self, held: &Held, view: &View, slots: Range<u32>) -> Result<()> {
+    fn bring(&self, held: &HeldVectors, view: &View, slots: Range<u32>) -> Result<()> {
         let is_here = |slot: Slot| !self.memory.slots.exists_at(slot, view.commit) || held.is_present(slot);
         if slots.clone().map(Slot).all(is_here) {
             return Ok(());

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use rayon::prelude::*;
 
-use super::load::Source;
+use super::load::RowSource;
 use super::memory::{Comparable, Memory, NewRow, Tenancy};
 use super::names::Names;
 use crate::config::CollectionConfig;
@@ -15,7 +15,7 @@ use crate::id::{Commit, DocId, NamespaceId, Slot};
 use crate::limits::MAX_DOCUMENTS;
 use crate::store::key;
 use crate::store::log::{Expected, FoundSlot};
-use crate::store::record::{DocumentHeader, VectorRow, read_u32, seal_of};
+use crate::store::record::{DocumentHeader, VectorRow, checksum_of, read_u32};
 use crate::store::storage;
 
 /// Rows looked up or handed on at once.
@@ -27,7 +27,7 @@ const PARTS: usize = 4;
 /// has one vector of its own generation, and every id leads to the document that bears it. Every
 /// slot must be used or free, and what the log says was written must be there.
 pub(super) fn read_rows(
-    source: Source<'_>,
+    source: RowSource<'_>,
     memory: &Memory,
     namespaces: &Names,
     mut expected: Expected,
@@ -72,7 +72,7 @@ struct FoundDocument {
 }
 
 /// The documents by slot, read in parallel.
-fn read_documents(source: Source<'_>, known: &HashSet<NamespaceId>) -> Result<Vec<Option<FoundDocument>>> {
+fn read_documents(source: RowSource<'_>, known: &HashSet<NamespaceId>) -> Result<Vec<Option<FoundDocument>>> {
     let (rocks, family) = (source.rocks, &source.families.documents);
     let (from, to) = key::document_range();
     let last = rocks.last_key(family, source.snapshot, (&from, &to)).map_err(storage("reading a collection"))?;
@@ -114,7 +114,7 @@ pub(super) fn check_namespace(slot: Slot, namespace: NamespaceId, known: &HashSe
 
 /// Reads vectors into memory, in parallel. Returns what was found in each slot.
 fn read_vectors(
-    source: Source<'_>,
+    source: RowSource<'_>,
     memory: &Memory,
     documents: &[Option<FoundDocument>],
 ) -> Result<Vec<(Slot, FoundSlot)>> {
@@ -139,7 +139,7 @@ fn read_vectors(
                 let row = VectorRow::decode(value)?;
                 check_vector(slot, &row, document.header.generation, source.config)?;
                 let DocumentHeader { generation, namespace, commit } = document.header;
-                let vector_crc = Some(seal_of(value));
+                let vector_crc = Some(checksum_of(value));
                 found.push((slot, FoundSlot { generation, row_crc: Some(document.crc), vector_crc }));
                 let comparable = comparable(memory, source.config, namespace, row.components);
                 // `check_ids` sets the id.
@@ -174,7 +174,7 @@ pub(super) fn comparable(
 /// An id, and the slot it leads to.
 type FoundId = (NamespaceId, DocId, Slot);
 
-fn read_ids(source: Source<'_>) -> Result<Vec<FoundId>> {
+fn read_ids(source: RowSource<'_>) -> Result<Vec<FoundId>> {
     let mut ids = Vec::new();
     source.scan(&source.families.documents, key::all_ids_range(), |key, value| {
         let (namespace, id) = key::read_id(key)?;
@@ -217,7 +217,7 @@ pub(super) fn damaged(slot: Slot, detail: impl Into<String>) -> Error {
     Error::corruption(format!("slot {}", slot.0), detail)
 }
 
-impl Source<'_> {
+impl RowSource<'_> {
     /// Reads every vector into the held vectors.
     pub(super) fn hold_vectors(self, memory: &Memory) -> Result<()> {
         let held = memory.slots.exact.held();

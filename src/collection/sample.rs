@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Namespace;
 use super::moment::Listing;
-use super::snapshot::Place;
+use super::snapshot::ReadPoint;
 use crate::cancel::{Cancel, Stop};
 use crate::document::StoredDocument;
 use crate::error::Result;
@@ -36,7 +36,7 @@ impl Namespace {
 #[must_use = "nothing is drawn until `run`"]
 #[derive(Debug, Clone)]
 pub struct Sample {
-    place: Place,
+    place: ReadPoint,
     n: usize,
     filter: Filter,
     seed: Option<u64>,
@@ -45,7 +45,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    pub(super) fn of(place: Place, n: usize) -> Self {
+    pub(super) fn of(place: ReadPoint, n: usize) -> Self {
         Sample { place, n, filter: Filter::everything(), seed: None, with_vector: false, stop: Stop::default() }
     }
 
@@ -91,7 +91,7 @@ impl Sample {
         let moment = self.place.moment(Listing::IfFew)?;
         let matching = moment.settled(&self.filter, &self.stop)?;
         let mut slots: Vec<Slot> = matching.possible.each(&moment).collect();
-        let mut random = Random(self.seed.unwrap_or_else(|| RandomState::new().hash_one(0)));
+        let mut random = SampleRandom(self.seed.unwrap_or_else(|| RandomState::new().hash_one(0)));
         // The first `n` steps of a Fisher–Yates shuffle.
         let n = self.n.min(slots.len());
         for place in 0..n {
@@ -105,9 +105,9 @@ impl Sample {
 }
 
 /// A generator of random numbers (SplitMix64).
-struct Random(u64);
+struct SampleRandom(u64);
 
-impl Random {
+impl SampleRandom {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

@@ -11,14 +11,14 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::{Collection, Live, State};
+use super::{Collection, CollectionState, OpenCollection};
 use crate::config::{CollectionConfig, Durability};
 use crate::error::{Error, Result, Violation};
 use crate::id::DocId;
 use crate::schema::Schema;
-use crate::schema::check::Fault;
+use crate::schema::check::SchemaFault;
 use crate::store::draft::Draft;
-use crate::store::record::{CatalogEntry, CollectionState, DocumentRow};
+use crate::store::record::{CatalogEntry, CatalogState, DocumentRow};
 use crate::store::{View, key};
 use crate::value::Value;
 
@@ -39,7 +39,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    pub(crate) fn check(&self, metadata: &Value) -> Result<(), Fault> {
+    pub(crate) fn check(&self, metadata: &Value) -> Result<(), SchemaFault> {
         [&self.present, &self.next].into_iter().flatten().try_for_each(|schema| schema.check(metadata))
     }
 }
@@ -76,7 +76,7 @@ impl Collection {
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
     pub fn schema(&self) -> Result<Option<Schema>> {
-        Ok(self.state().live()?.admission.present().map(Arc::unwrap_or_clone))
+        Ok(self.state().opened()?.admission.present().map(Arc::unwrap_or_clone))
     }
 
     /// Replaces the schema. With `None` the collection admits all metadata.
@@ -115,43 +115,43 @@ impl Collection {
     }
 }
 
-impl State {
+impl CollectionState {
     fn set_schema(&self, schema: Option<Arc<Schema>>) -> Result<()> {
-        let live = self.live()?;
-        live.store.check_writable()?;
-        let _changing = live.admission.changing.lock();
-        let present = live.admission.present();
+        let open = self.opened()?;
+        open.store.check_writable()?;
+        let _changing = open.admission.changing.lock();
+        let present = open.admission.present();
         if present == schema {
             return Ok(());
         }
         let _announced = match &schema {
-            Some(schema) if !is_wider(schema, present.as_deref()) => Some(self.announce(&live, schema)?),
+            Some(schema) if !is_wider(schema, present.as_deref()) => Some(self.announce(&open, schema)?),
             _ => None,
         };
-        self.commit_schema(&live, schema)
+        self.commit_schema(&open, schema)
     }
 
     /// Announces a schema to writers, and refuses it if a document from before violates it.
-    fn announce<'l>(&self, live: &'l Live, schema: &Arc<Schema>) -> Result<Announced<'l>> {
-        let turn = live.store.turn()?;
-        live.admission.rules.write().next = Some(schema.clone());
-        let (announced, view) = (Announced(&live.admission), live.store.view());
-        drop(turn);
-        match live.first_violation(&view, schema)? {
+    fn announce<'l>(&self, open: &'l OpenCollection, schema: &Arc<Schema>) -> Result<Announced<'l>> {
+        let guard = open.store.begin_commit()?;
+        open.admission.rules.write().next = Some(schema.clone());
+        let (announced, view) = (Announced(&open.admission), open.store.view());
+        drop(guard);
+        match open.first_violation(&view, schema)? {
             Some((namespace, id, fault)) => Err(fault.of(self.name(), &namespace, id)),
             None => Ok(announced),
         }
     }
 
-    fn commit_schema(&self, live: &Live, schema: Option<Arc<Schema>>) -> Result<()> {
-        let mut turn = live.store.turn()?;
+    fn commit_schema(&self, open: &OpenCollection, schema: Option<Arc<Schema>>) -> Result<()> {
+        let mut guard = open.store.begin_commit()?;
         // The collection may have been dropped before the section was entered.
-        self.live()?;
-        let (mut draft, mut entry) = (Draft::default(), live.entry(&self.name()));
+        self.opened()?;
+        let (mut draft, mut entry) = (Draft::default(), open.entry(&self.name()));
         entry.config.schema = schema.as_deref().cloned();
-        draft.catalog(live.id, &entry);
-        turn.commit(draft, |_| *live.admission.rules.write() = Rules { present: schema, next: None })?;
-        turn.acknowledge(Durability::Sync).map(drop)
+        draft.catalog(open.id, &entry);
+        guard.commit(draft, |_| *open.admission.rules.write() = Rules { present: schema, next: None })?;
+        guard.acknowledge(Durability::Sync).map(drop)
     }
 }
 
@@ -160,7 +160,7 @@ fn is_wider(schema: &Schema, present: Option<&Schema>) -> bool {
     schema.includes(present.unwrap_or(&Schema::default()))
 }
 
-impl Live {
+impl OpenCollection {
     /// The configuration with the present schema.
     pub(crate) fn present_config(&self) -> CollectionConfig {
         CollectionConfig { schema: self.admission.present().map(Arc::unwrap_or_clone), ..self.config.clone() }
@@ -170,7 +170,7 @@ impl Live {
     pub(crate) fn entry(&self, name: &str) -> CatalogEntry {
         CatalogEntry {
             name: name.to_owned(),
-            state: CollectionState::Active,
+            state: CatalogState::Active,
             config: self.present_config(),
             created_at_ms: self.created_at_ms,
             metadata: Value::clone(&self.metadata.load()),
@@ -178,7 +178,7 @@ impl Live {
     }
 
     /// The first document of a view that violates a schema, with its namespace.
-    fn first_violation(&self, view: &View, schema: &Schema) -> Result<Option<(String, DocId, Fault)>> {
+    fn first_violation(&self, view: &View, schema: &Schema) -> Result<Option<(String, DocId, SchemaFault)>> {
         let (mut found, (from, to)) = (None, key::document_range());
         self.scan(&view.snapshot, (&from, &to), |_, row| {
             let row = DocumentRow::decode(row)?;
@@ -193,10 +193,10 @@ impl Live {
     }
 }
 
-impl Fault {
+impl SchemaFault {
     /// The error for the document that has this fault.
     pub(crate) fn of(self, collection: String, namespace: &str, id: DocId) -> Error {
-        let Fault { field, expected, got } = self;
+        let SchemaFault { field, expected, got } = self;
         let namespace = namespace.to_owned();
         Error::SchemaViolation(Box::new(Violation { collection, namespace, id, field, expected, got }))
     }

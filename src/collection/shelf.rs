@@ -11,33 +11,33 @@ use crate::id::Commit;
 pub(super) const OVERHEAD: usize = 160;
 
 /// Cached values of one kind.
-pub(super) struct Shelf<K, V> {
-    pub(super) held: HashMap<K, Held<V>>,
+pub(super) struct LruCache<K, V> {
+    pub(super) held: HashMap<K, LruEntry<V>>,
     pub(super) n_bytes: usize,
 }
 
-pub(super) struct Held<V> {
+pub(super) struct LruEntry<V> {
     pub(super) value: Arc<V>,
     pub(super) since: Commit,
     pub(super) n_bytes: usize,
     /// The number of the request that used the entry last.
-    pub(super) asked: u64,
+    pub(super) last_used: u64,
 }
 
-impl<K, V> Default for Shelf<K, V> {
+impl<K, V> Default for LruCache<K, V> {
     fn default() -> Self {
-        Shelf { held: HashMap::new(), n_bytes: 0 }
+        LruCache { held: HashMap::new(), n_bytes: 0 }
     }
 }
 
-impl<K: Hash + Eq + Clone, V> Shelf<K, V> {
-    pub(super) fn find(&mut self, key: &K, commit: Commit, asked: u64) -> Option<Arc<V>> {
+impl<K: Hash + Eq + Clone, V> LruCache<K, V> {
+    pub(super) fn find(&mut self, key: &K, commit: Commit, last_used: u64) -> Option<Arc<V>> {
         let held = self.held.get_mut(key).filter(|held| held.since <= commit)?;
-        held.asked = asked;
+        held.last_used = last_used;
         Some(held.value.clone())
     }
 
-    pub(super) fn insert(&mut self, key: K, held: Held<V>) {
+    pub(super) fn insert(&mut self, key: K, held: LruEntry<V>) {
         self.n_bytes += held.n_bytes;
         self.n_bytes -= self.held.insert(key, held).map_or(0, |before| before.n_bytes);
     }
@@ -46,7 +46,7 @@ impl<K: Hash + Eq + Clone, V> Shelf<K, V> {
         self.n_bytes -= self.held.remove(key).map_or(0, |held| held.n_bytes);
     }
 
-    pub(super) fn retain(&mut self, keep: impl Fn(&K, &Held<V>) -> bool) {
+    pub(super) fn retain(&mut self, keep: impl Fn(&K, &LruEntry<V>) -> bool) {
         let gone: Vec<K> =
             self.held.iter().filter(|(key, held)| !keep(key, held)).map(|(key, _)| key.clone()).collect();
         gone.iter().for_each(|key| self.remove(key));
@@ -54,7 +54,7 @@ impl<K: Hash + Eq + Clone, V> Shelf<K, V> {
 
     /// When each entry was used last, and its bytes.
     pub(super) fn ages(&self) -> impl Iterator<Item = (u64, usize)> {
-        self.held.values().map(|held| (held.asked, held.n_bytes))
+        self.held.values().map(|held| (held.last_used, held.n_bytes))
     }
 
     /// Evicts the least recently used entries, until at most `most_bytes` are left.
@@ -68,7 +68,7 @@ impl<K: Hash + Eq + Clone, V> Shelf<K, V> {
             goes
         });
         if let Some((last, _)) = last.last() {
-            self.retain(|_, held| held.asked > last);
+            self.retain(|_, held| held.last_used > last);
         }
     }
 

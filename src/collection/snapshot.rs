@@ -15,7 +15,7 @@ use super::query::Query;
 use super::read::Scroll;
 use super::sample::Sample;
 use super::search::Search;
-use super::{Namespace, State};
+use super::{CollectionState, Namespace};
 use crate::document::StoredDocument;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
@@ -34,23 +34,23 @@ use crate::process;
 #[derive(Clone)]
 pub struct Snapshot {
     // This is dropped before the namespace, whose end may close the database.
-    held: Arc<Held>,
+    held: Arc<HeldMoment>,
     commit: Commit,
     namespace: Namespace,
 }
 
 /// A moment, until its collection takes it away.
-type Held = ArcSwapOption<Moment>;
+type HeldMoment = ArcSwapOption<Moment>;
 
 /// The snapshots of a collection.
 #[derive(Default)]
-pub(crate) struct Snapshots(Mutex<Vec<Weak<Held>>>);
+pub(crate) struct Snapshots(Mutex<Vec<Weak<HeldMoment>>>);
 
 /// Snapshots that are gone leave the list only when it has at least this length.
 const LEAST_LISTED: usize = 64;
 
 impl Snapshots {
-    fn add(&self, held: &Arc<Held>) {
+    fn add(&self, held: &Arc<HeldMoment>) {
         let mut all = self.0.lock();
         if all.len() >= LEAST_LISTED && all.len() == all.capacity() {
             all.retain(|held| held.strong_count() > 0);
@@ -93,10 +93,10 @@ impl Namespace {
     pub fn snapshot(&self) -> Result<Snapshot> {
         let moment = self.moment(Listing::IfFew)?;
         let commit = moment.commit();
-        let held = Arc::new(Held::new(Some(Arc::new(moment))));
+        let held = Arc::new(HeldMoment::new(Some(Arc::new(moment))));
         self.state.snapshots.add(&held);
         // If the collection was dropped or closed before `add`, nobody takes this moment away.
-        self.state.live()?;
+        self.state.opened()?;
         Ok(Snapshot { held, commit, namespace: self.clone() })
     }
 }
@@ -170,7 +170,7 @@ impl Snapshot {
         match self.held.load_full() {
             Some(moment) => Ok(moment),
             // The collection was dropped or closed.
-            None => self.namespace.state.live().and(Err(Error::Closed)),
+            None => self.namespace.state.opened().and(Err(Error::Closed)),
         }
     }
 }
@@ -183,29 +183,29 @@ impl fmt::Debug for Snapshot {
 
 /// Where a verb reads: in a namespace as it is when it runs, or in a snapshot of one.
 #[derive(Debug, Clone)]
-pub(super) enum Place {
+pub(super) enum ReadPoint {
     Namespace(Namespace),
     Snapshot(Snapshot),
 }
 
-impl From<&Namespace> for Place {
+impl From<&Namespace> for ReadPoint {
     fn from(namespace: &Namespace) -> Self {
-        Place::Namespace(namespace.clone())
+        ReadPoint::Namespace(namespace.clone())
     }
 }
 
-impl From<&Snapshot> for Place {
+impl From<&Snapshot> for ReadPoint {
     fn from(snapshot: &Snapshot) -> Self {
-        Place::Snapshot(snapshot.clone())
+        ReadPoint::Snapshot(snapshot.clone())
     }
 }
 
-impl Place {
+impl ReadPoint {
     /// The moment that the verb reads. A snapshot's moment keeps the listing that it was made with.
     pub(super) fn moment(&self, listing: Listing) -> Result<Arc<Moment>> {
         match self {
-            Place::Namespace(namespace) => namespace.moment(listing).map(Arc::new),
-            Place::Snapshot(snapshot) => snapshot.moment(),
+            ReadPoint::Namespace(namespace) => namespace.moment(listing).map(Arc::new),
+            ReadPoint::Snapshot(snapshot) => snapshot.moment(),
         }
     }
 
@@ -217,15 +217,15 @@ impl Place {
     /// The name of the namespace; empty for the default one.
     pub(super) fn namespace(&self) -> &str {
         match self {
-            Place::Namespace(namespace) => &namespace.name,
-            Place::Snapshot(snapshot) => &snapshot.namespace.name,
+            ReadPoint::Namespace(namespace) => &namespace.name,
+            ReadPoint::Snapshot(snapshot) => &snapshot.namespace.name,
         }
     }
 
-    fn state(&self) -> &State {
+    fn state(&self) -> &CollectionState {
         match self {
-            Place::Namespace(namespace) => &namespace.state,
-            Place::Snapshot(snapshot) => &snapshot.namespace.state,
+            ReadPoint::Namespace(namespace) => &namespace.state,
+            ReadPoint::Snapshot(snapshot) => &snapshot.namespace.state,
         }
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::persist::Saving;
 use super::waiting::Task;
-use super::{Collection, Keeper, Live, State};
+use super::{Collection, CollectionState, KeepAlive, OpenCollection};
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::store::{Store, storage};
@@ -22,11 +22,11 @@ use crate::{heap, process};
 #[must_use = "nothing is given back until `run`"]
 #[derive(Clone)]
 pub struct Vacuum {
-    states: Vec<Arc<State>>,
+    states: Vec<Arc<CollectionState>>,
     /// The store of a whole database; `None` for one collection.
     store: Option<Weak<Store>>,
     cancel: Cancel,
-    _keeper: Keeper,
+    _keep_alive: KeepAlive,
 }
 
 /// The result of a vacuum.
@@ -65,13 +65,13 @@ impl Collection {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn vacuum(&self) -> Vacuum {
-        Vacuum::of(vec![self.state().clone()], None, self.keeper().clone())
+        Vacuum::of(vec![self.state().clone()], None, self.keep_alive().clone())
     }
 }
 
 impl Vacuum {
-    pub(crate) fn of(states: Vec<Arc<State>>, store: Option<Weak<Store>>, keeper: Keeper) -> Self {
-        Vacuum { states, store, cancel: Cancel::default(), _keeper: keeper }
+    pub(crate) fn of(states: Vec<Arc<CollectionState>>, store: Option<Weak<Store>>, keep_alive: KeepAlive) -> Self {
+        Vacuum { states, store, cancel: Cancel::default(), _keep_alive: keep_alive }
     }
 
     /// Ends the vacuum early with `Cancelled` once the flag is set: before the next family of
@@ -96,13 +96,13 @@ impl Vacuum {
         let mut vacuumed = Vacuumed::default();
         for state in &self.states {
             self.cancel.check()?;
-            let live = match state.live() {
+            let open = match state.opened() {
                 // A vacuum of the whole database skips a collection that was dropped meanwhile.
                 Err(Error::CollectionNotFound { .. }) if store.is_some() => continue,
-                live => live?,
+                open => open?,
             };
-            let n_bytes_before = live.disk_bytes();
-            match (live.vacuum(&self.cancel), state.live()) {
+            let n_bytes_before = open.disk_bytes();
+            match (open.vacuum(&self.cancel), state.opened()) {
                 (Ok(()), _) => {}
                 (Err(_), Err(Error::CollectionNotFound { .. })) if store.is_some() => continue,
                 (Err(_), Err(gone @ Error::CollectionNotFound { .. })) => return Err(gone),
@@ -110,8 +110,8 @@ impl Vacuum {
             }
             vacuumed.n_collections += 1;
             vacuumed.disk_bytes_before += n_bytes_before;
-            vacuumed.disk_bytes_after += live.disk_bytes();
-            live.store.rocks().clear_cache();
+            vacuumed.disk_bytes_after += open.disk_bytes();
+            open.store.rocks().clear_cache();
         }
         if let Some(store) = store {
             self.cancel.check()?;
@@ -120,12 +120,12 @@ impl Vacuum {
         }
         heap::trim();
         // The linker gives back what its threads keep.
-        self.states.iter().filter_map(|state| state.live().ok()).for_each(|live| live.bell.ring());
+        self.states.iter().filter_map(|state| state.opened().ok()).for_each(|open| open.signal.notify());
         Ok(vacuumed)
     }
 }
 
-impl Live {
+impl OpenCollection {
     /// Bytes of the collection's files, without the write-ahead log (WAL) and memtables.
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.families.all().iter().map(|family| self.store.rocks().family_bytes(family)).sum()
@@ -136,7 +136,7 @@ impl Live {
         if let Some(index) = &self.memory.index {
             let is_swept = index.ask_for_sweep();
             let is_over = || is_swept() || cancel.is_cancelled();
-            self.wait_for_work(index.tail().waiting(), &[Task::Link, Task::BringVectors], is_over)?;
+            self.wait_for_work(index.tail().waiting(), &[Task::Link, Task::LoadVectors], is_over)?;
             cancel.check()?;
         }
         self.save(Saving::All)?;

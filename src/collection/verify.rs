@@ -6,24 +6,24 @@ use std::collections::BTreeSet;
 
 use super::census::Census;
 use super::exact::Exact;
-use super::index::Index;
-use super::load::Source;
+use super::index::VectorIndex;
+use super::load::RowSource;
 use super::memory::Memory;
-use super::{Live, regraph, rows};
+use super::{OpenCollection, regraph, rows};
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::id::{Commit, Slot};
-use crate::schema::check::Fault;
+use crate::schema::check::SchemaFault;
 use crate::store::log::Expected;
 use crate::store::record::{DocumentRow, read_u32};
 use crate::store::{View, key};
 
-impl Live {
+impl OpenCollection {
     /// Reads every row of the collection as of now and compares all with all. Returns the number of
     /// documents. The caller holds the committer section, so writes wait meanwhile.
     pub(crate) fn verify(&self, cancel: &Cancel) -> Result<usize> {
         let view = self.store.view();
-        let source = Source { cancel: Some(cancel), ..self.source(Some(&view.snapshot)) };
+        let source = RowSource { cancel: Some(cancel), ..self.source(Some(&view.snapshot)) };
         // This memory has no vectors and codes: those are compared row by row.
         let fresh = Memory::new(Exact::new(self.config.dimension), None);
         let namespaces = source.names()?;
@@ -46,13 +46,13 @@ impl Live {
     }
 
     /// Checks that every held vector, every code and every sketch is what the row on disk makes it.
-    fn verify_vectors(&self, source: Source<'_>, view: &View) -> Result<()> {
+    fn verify_vectors(&self, source: RowSource<'_>, view: &View) -> Result<()> {
         let (exact, disk) = (self.reader(view), source.disk());
         source.scan(&self.families.vectors, key::vector_range(), |key, value| {
             let (slot, row) = (key::read_vector(key)?.0, disk.decode(value)?);
             let is_other = exact.get(slot).is_some_and(|held| held != row);
             let index = self.memory.index.as_ref();
-            let points = index.map(Index::points);
+            let points = index.map(VectorIndex::points);
             let codes = points.as_ref().and_then(|points| points.codes());
             let namespace = self.memory.slots.namespace(slot);
             let has_other_code = codes.is_some_and(|codes| !codes.holds(slot.0, &codes.encode(&row, namespace)));
@@ -67,7 +67,7 @@ impl Live {
 
     /// Checks that rows and deltas on disk give the graph in memory, unless they are known to lag
     /// behind.
-    fn verify_graph(&self, source: Source<'_>) -> Result<()> {
+    fn verify_graph(&self, source: RowSource<'_>) -> Result<()> {
         // A graph that comparing panicked in is neither walked nor kept.
         let Some(index) = self.memory.index.as_ref().filter(|index| !index.is_broken()) else { return Ok(()) };
         let _held = index.hold();
@@ -75,7 +75,7 @@ impl Live {
             return Ok(());
         };
         // The graph on disk is read as it is now, not as of the snapshot.
-        let stored = regraph::stored(Source { snapshot: None, ..source }, &self.memory, graph.shape(), &cursor)?;
+        let stored = regraph::stored(RowSource { snapshot: None, ..source }, &self.memory, graph.shape(), &cursor)?;
         self.verify_codebook(index, source)?;
         let points: [BTreeSet<u32>; 2] = [&*graph, &stored].map(|graph| graph.points().collect());
         let differs = |detail: String| Err(Error::corruption("the graph on disk", detail));
@@ -93,17 +93,20 @@ impl Live {
                     ));
                 }
             }
-            let twins = [&*graph, &stored].map(|graph| graph.twins(slot).collect::<BTreeSet<_>>());
-            if twins[0] != twins[1] {
-                return differs(format!("twins of slot {slot}: expected {:?}, got {:?}", twins[0], twins[1]));
+            let duplicates = [&*graph, &stored].map(|graph| graph.duplicates(slot).collect::<BTreeSet<_>>());
+            if duplicates[0] != duplicates[1] {
+                return differs(format!(
+                    "duplicates of slot {slot}: expected {:?}, got {:?}",
+                    duplicates[0], duplicates[1]
+                ));
             }
         }
         Ok(())
     }
 
     /// Checks that the codebook on disk is the one in use.
-    fn verify_codebook(&self, index: &Index, source: Source<'_>) -> Result<()> {
-        let stored = Source { snapshot: None, ..source }.stored_codebook()?;
+    fn verify_codebook(&self, index: &VectorIndex, source: RowSource<'_>) -> Result<()> {
+        let stored = RowSource { snapshot: None, ..source }.stored_codebook()?;
         let (Some(stored), Some(codebook)) = (stored, index.codebook()) else { return Ok(()) };
         // The stored codebook lacks namespaces that had no documents at the last save.
         let book = codebook.book.only(|namespace| stored.book.centres.own.contains_key(&namespace));
@@ -117,7 +120,7 @@ impl Live {
 
     /// Checks that every id is the one its document bears, that every document can be decoded, and
     /// that its metadata satisfies the schema.
-    fn verify_ids(&self, source: Source<'_>) -> Result<()> {
+    fn verify_ids(&self, source: RowSource<'_>) -> Result<()> {
         let schema = self.admission.present();
         source.scan(&self.families.documents, key::all_ids_range(), |key, value| {
             let ((namespace, id), slot) = (key::read_id(key)?, Slot(read_u32("an id's slot", value)?));
@@ -130,7 +133,7 @@ impl Live {
             if (row.namespace, &row.id) != (namespace, &id) {
                 return Err(Error::corruption(format!("slot {}", slot.0), format!("expected id {id}, got {}", row.id)));
             }
-            if let Some(Fault { field, expected, got }) =
+            if let Some(SchemaFault { field, expected, got }) =
                 schema.as_ref().and_then(|schema| schema.check(&row.metadata).err())
             {
                 let detail = format!("expected {expected} in \"{field}\", as the schema says, got {got}");

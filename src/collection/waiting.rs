@@ -1,7 +1,7 @@
 //! Waiting for background work, and the errors that keep that work from going on.
 //!
 //! Nobody waits for what cannot come. A waiting thread gives up with the error that the work met
-//! since. It looks again after [`LOOK_AGAIN`] at the latest, whether or not anyone rings.
+//! since. It looks again after [`LOOK_AGAIN`] at the latest, whether or not anyone notifies it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ impl Waiting {
     }
 
     /// Makes waiting threads look again.
-    pub(crate) fn ring(&self) {
+    pub(crate) fn notify(&self) {
         drop(self.lock.lock());
         self.changed.notify_all();
     }
@@ -50,7 +50,7 @@ pub(crate) enum Task {
     /// Linking documents into the graph.
     Link,
     /// Loading exact vectors.
-    BringVectors,
+    LoadVectors,
     /// Indexing metadata.
     IndexFields,
     /// Indexing words.
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_looks_again_although_nobody_rings() {
+    fn whoever_waits_looks_again_although_nobody_notifies() {
         let (waiting, began) = (Waiting::default(), Instant::now());
         waiting.wait(Stop::NEVER, || (began.elapsed() > LOOK_AGAIN / 2).then_some(()));
     }

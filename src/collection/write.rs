@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Namespace;
 use super::batch::Batch;
-use super::commit::{self, Operation, Prepared, Work};
+use super::commit::{self, CheckedAction, CheckedOperation, Work};
 use super::moment::Listing;
 use crate::cancel::Stop;
 use crate::document::{Document, Receipt, Update};
@@ -134,12 +134,12 @@ impl Namespace {
     /// ```
     pub fn delete_where(&self, filter: Filter) -> Result<Receipt> {
         filter.check()?;
-        let live = self.state.live()?;
-        let receipt = commit::commit_with(&live.store, None, self.durability, Stop::NEVER, || {
+        let open = self.state.opened()?;
+        let receipt = commit::commit_with(&open.store, None, self.durability, Stop::NEVER, || {
             let mut operations = Vec::new();
             self.moment(Listing::IfFew)?.each_matching(&filter, |_, row| {
-                let prepared = Prepared::Delete(row.id);
-                operations.push(Operation { namespace: self.clone(), prepared, expectations: Vec::new() });
+                let prepared = CheckedAction::Delete(row.id);
+                operations.push(CheckedOperation { namespace: self.clone(), prepared, expectations: Vec::new() });
                 Ok(())
             })?;
             Ok(Work { n_bytes: operations.len() * BYTES_OF_A_DELETE, operations })
@@ -148,8 +148,8 @@ impl Namespace {
     }
 
     fn batch(&self) -> Result<Batch> {
-        let live = self.state.live()?;
-        let mut batch = Batch::new(Arc::downgrade(&live.store), self.keeper().clone());
+        let open = self.state.opened()?;
+        let mut batch = Batch::new(Arc::downgrade(&open.store), self.keep_alive().clone());
         if let Some(durability) = self.durability {
             batch.durability(durability);
         }

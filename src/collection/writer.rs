@@ -31,7 +31,7 @@ const BATCH_BYTES: usize = 8 << 20;
 /// Threads may share a writer. Documents of one thread are committed in the order in which they
 /// were sent.
 pub struct Writer {
-    shared: Arc<Shared>,
+    shared: Arc<WriterShared>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -53,7 +53,7 @@ pub enum TrySendError {
     Stopped(#[from] Error),
 }
 
-struct Shared {
+struct WriterShared {
     queue: Mutex<Queue>,
     /// Notified when a document comes, or the end.
     came: Condvar,
@@ -101,12 +101,12 @@ impl Namespace {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn writer(&self) -> Result<Writer> {
-        self.state().live()?;
-        let shared = Arc::new(Shared { queue: Mutex::default(), came: Condvar::new(), went: Condvar::new() });
+        self.state().opened()?;
+        let shared = Arc::new(WriterShared { queue: Mutex::default(), came: Condvar::new(), went: Condvar::new() });
         let run = {
             let (shared, namespace) = (shared.clone(), self.clone());
             move || {
-                let _stopped = Stopping(&shared);
+                let _stopped = WriterStopping(&shared);
                 while let Some(batch) = shared.take() {
                     commit(&namespace, batch);
                 }
@@ -192,7 +192,7 @@ impl Queue {
     }
 }
 
-impl Shared {
+impl WriterShared {
     /// The next batch; `None` after the last.
     fn take(&self) -> Option<Vec<Sent>> {
         let mut queue = self.queue.lock();
@@ -215,9 +215,9 @@ impl Shared {
 }
 
 /// Marks the thread as gone when dropped, also by a panic.
-struct Stopping<'s>(&'s Shared);
+struct WriterStopping<'s>(&'s WriterShared);
 
-impl Drop for Stopping<'_> {
+impl Drop for WriterStopping<'_> {
     fn drop(&mut self) {
         let mut queue = self.0.queue.lock();
         queue.stopped = true;

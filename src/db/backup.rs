@@ -12,7 +12,7 @@ use crate::id::Commit;
 use crate::process;
 use crate::store::Store;
 use crate::store::backup::{Adding, Backup, BackupFolder};
-use crate::store::rehearse::{Rehearsal, clear_draft, draft_of_copy};
+use crate::store::rehearse::{DryRun, clear_draft, draft_of_copy};
 use crate::store::whole::make_whole;
 
 /// Memory for RocksDB while a copy is verified, in bytes. Documents take memory on top.
@@ -131,7 +131,7 @@ impl Database {
         let backup = folder.find(id)?;
         make_whole(target.as_ref(), |draft| {
             folder.restore(&backup, draft)?;
-            let commit = prove_copy(draft, cancel)?;
+            let commit = verify_copy(draft, cancel)?;
             failpoint::hit("restore.filled");
             Ok(commit)
         })
@@ -163,18 +163,18 @@ impl Database {
 
 /// Opens and verifies a copy that nobody else uses, without changing a file. Returns its last
 /// commit.
-fn prove_copy(path: &Path, cancel: &Cancel) -> Result<Commit> {
+fn verify_copy(path: &Path, cancel: &Cancel) -> Result<Commit> {
     cancel.check()?;
     let options = Options::new().read_only(true).memory_bytes(MEMORY_BYTES).residency(Residency::Disk);
     let options = options.cancel(cancel.clone());
-    let rehearsal = Rehearsal::begin_copy(path, &options)?;
-    let named = rehearsal.collections.iter().filter_map(|collection| collection.entry.config.distance.clone());
+    let dry_run = DryRun::begin_copy(path, &options)?;
+    let named = dry_run.collections.iter().filter_map(|collection| collection.entry.config.distance.clone());
     // Only the program that made the collections has the distances that they name. Verifying needs
     // no result of them, so any function will do.
     let options = named.fold(options, |options, name| {
         options.distance(name, |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum())
     });
-    drop(rehearsal);
+    drop(dry_run);
     let db = Database::open_by(path, options, reader::open_copy)?;
     let found = db.verify_with(cancel)?;
     db.close()?;
@@ -190,7 +190,7 @@ impl Engine {
         let _copying = self.copying.lock();
         make_whole(target, |draft| {
             let _store = self.while_no_family_changes(|store| store.copy_to(draft))?;
-            prove_copy(draft, cancel)
+            verify_copy(draft, cancel)
         })
     }
 
@@ -208,7 +208,7 @@ impl Engine {
             store.copy_to(&draft).inspect_err(|_| self.clear_copy())?;
             Ok(adding)
         })?;
-        let added = prove_copy(&draft, cancel).and_then(|commit| adding.add(&draft, commit, store.now_ms()));
+        let added = verify_copy(&draft, cancel).and_then(|commit| adding.add(&draft, commit, store.now_ms()));
         self.clear_copy();
         // Dropped only now: until then nobody else opens the folder and clears the copy.
         drop(store);

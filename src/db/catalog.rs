@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::{Database, Engine};
 use crate::collection::check::collection_name;
-use crate::collection::fields::Known;
+use crate::collection::fields::FieldCatalog;
 use crate::collection::index::codebook::Codebook;
-use crate::collection::{Collection, Common, Live, State, new_memory, ranker_of};
+use crate::collection::{Collection, CollectionState, DatabaseContext, OpenCollection, comparison_of, new_memory};
 use crate::config::{CollectionConfig, Durability};
 use crate::error::{Error, Outcome, Result};
 use crate::failpoint;
@@ -20,7 +20,7 @@ use crate::schema::Schema;
 use crate::store::Store;
 use crate::store::draft::Draft;
 use crate::store::family::Families;
-use crate::store::record::{CatalogEntry, CollectionState};
+use crate::store::record::{CatalogEntry, CatalogState};
 use crate::store::words::WordsRow;
 use crate::value::Value;
 
@@ -50,10 +50,10 @@ impl Database {
             let (limit, got) = (MAX_COLLECTIONS, n_collections + 1);
             return Err(Error::LimitExceeded { what: "number of collections", limit, got });
         }
-        ranker_of(&config, store.options())?;
-        let (bell, budget) = (self.engine.bell.clone(), self.engine.budget.clone());
-        let state = self.engine.create(Common { store, bell, budget }, name, config)?;
-        Ok(Collection::new(state, self.keeper()))
+        comparison_of(&config, store.options())?;
+        let (signal, budget) = (self.engine.signal.clone(), self.engine.budget.clone());
+        let state = self.engine.create(DatabaseContext { store, signal, budget }, name, config)?;
+        Ok(Collection::new(state, self.keep_alive()))
     }
 
     /// The collection with a name. Never creates one.
@@ -64,7 +64,7 @@ impl Database {
         self.engine.store()?;
         let state = self.engine.collections.read().get(name).cloned();
         let state = state.ok_or_else(|| Error::CollectionNotFound { name: name.chars().take(200).collect() })?;
-        Ok(Collection::new(state, self.keeper()))
+        Ok(Collection::new(state, self.keep_alive()))
     }
 
     /// The collection with a name, created if there is none. An existing collection keeps its
@@ -98,23 +98,23 @@ impl Database {
         let _catalog = self.engine.lock_catalog()?;
         let store = self.engine.store()?;
         let state = self.collection(name)?.state().clone();
-        let live = state.live()?;
-        let entry = CatalogEntry { state: CollectionState::Dropping, ..live.entry(name) };
+        let open = state.opened()?;
+        let entry = CatalogEntry { state: CatalogState::Dropping, ..open.entry(name) };
         {
-            let mut turn = store.turn()?;
+            let mut guard = store.begin_commit()?;
             let mut draft = Draft::default();
-            draft.catalog(live.id, &entry);
-            turn.commit(draft, |_| ())?;
+            draft.catalog(open.id, &entry);
+            guard.commit(draft, |_| ())?;
             // Still in the committer section: no batch planned later can name the collection.
             self.engine.collections.write().remove(name);
             state.leave_dropped();
-            let commit = turn.last();
-            drop(turn);
-            live.end_saving();
+            let commit = guard.last();
+            drop(guard);
+            open.end_saving();
             store.acknowledge(commit, Durability::Sync)?;
         }
         failpoint::hit("drop.marked");
-        store.finish_drop(live.id, Some(&live.families))
+        store.finish_drop(open.id, Some(&open.families))
     }
 
     /// Gives a collection another name. Handles on it stay good.
@@ -134,18 +134,18 @@ impl Database {
         if self.engine.collections.read().contains_key(to) && failpoint::refuse("rename.checked").is_ok() {
             return Err(Error::CollectionExists { name: to.to_owned() });
         }
-        let mut turn = store.turn()?;
+        let mut guard = store.begin_commit()?;
         let mut draft = Draft::default();
         // Read inside the committer section: setting a schema writes the same entry.
-        draft.catalog(state.id, &state.live()?.entry(to));
-        turn.commit(draft, |_| ())?;
+        draft.catalog(state.id, &state.opened()?.entry(to));
+        guard.commit(draft, |_| ())?;
         {
             let mut collections = self.engine.collections.write();
             collections.remove(from);
             state.rename(to);
             collections.insert(to.to_owned(), state);
         }
-        turn.acknowledge(Durability::Sync).map(drop)
+        guard.acknowledge(Durability::Sync).map(drop)
     }
 
     /// The names of all collections, in order.
@@ -161,12 +161,12 @@ impl Database {
 impl Engine {
     /// Creates a collection; the next open removes what a failure leaves. The caller holds the
     /// catalog.
-    fn create(&self, common: Common, name: &str, config: CollectionConfig) -> Result<Arc<State>> {
-        let (store, id) = (common.store.clone(), common.store.next_collection());
+    fn create(&self, shared: DatabaseContext, name: &str, config: CollectionConfig) -> Result<Arc<CollectionState>> {
+        let (store, id) = (shared.store.clone(), shared.store.next_collection());
         // First everything that may fail without leaving a trace.
         let codebook = config.has_codes().then(|| Codebook::begin(&config));
         let memory = new_memory(&config, store.options(), store.folder(), id, codebook)?;
-        let (state, created_at_ms) = (CollectionState::Creating, store.now_ms());
+        let (state, created_at_ms) = (CatalogState::Creating, store.now_ms());
         let entry = CatalogEntry { name: name.to_owned(), state, config, created_at_ms, metadata: Value::object() };
         failpoint::refuse("create.entry")?;
         let begun = store.write_entry(id, &entry).and_then(|()| {
@@ -174,34 +174,34 @@ impl Engine {
             failpoint::refuse("create.families")?;
             let families = store.create_families(id)?;
             failpoint::hit("create.families");
-            Live::new(common, id, entry, memory, families)
+            OpenCollection::new(shared, id, entry, memory, families)
         });
-        let live = Arc::new(begun.inspect_err(|_| undo(&store, id, None))?);
-        let activated = self.budget.add(&live).and_then(|()| self.activate(&live, name));
+        let open = Arc::new(begun.inspect_err(|_| undo(&store, id, None))?);
+        let activated = self.budget.add(&open).and_then(|()| self.activate(&open, name));
         let (state, commit) = activated.inspect_err(|error| {
-            live.end_saving();
+            open.end_saving();
             // A commit of unknown outcome may be there at the next open, and needs its families.
             if error.outcome() != Outcome::Unknown {
-                undo(&store, id, Some(&live.families));
+                undo(&store, id, Some(&open.families));
             }
         })?;
-        self.linker.read().iter().for_each(|linker| linker.add(&live));
+        self.linker.read().iter().for_each(|linker| linker.add(&open));
         store.acknowledge(commit, Durability::Sync)?;
         Ok(state)
     }
 
     /// Commits that a collection exists. From the same moment on its name finds it.
-    fn activate(&self, live: &Arc<Live>, name: &str) -> Result<(Arc<State>, Commit)> {
+    fn activate(&self, open: &Arc<OpenCollection>, name: &str) -> Result<(Arc<CollectionState>, Commit)> {
         failpoint::refuse("create.active")?;
-        let mut turn = live.store.turn()?;
+        let mut guard = open.store.begin_commit()?;
         let mut draft = Draft::default();
-        draft.catalog(live.id, &live.entry(name));
-        draft.index(&live.families, Known::begin(&live.config).row());
-        draft.words(&live.families, WordsRow::whole());
-        turn.commit(draft, |_| ())?;
-        let state = Arc::new(State::new(name.to_owned(), live.clone()));
+        draft.catalog(open.id, &open.entry(name));
+        draft.index(&open.families, FieldCatalog::begin(&open.config).row());
+        draft.words(&open.families, WordsRow::whole());
+        guard.commit(draft, |_| ())?;
+        let state = Arc::new(CollectionState::new(name.to_owned(), open.clone()));
         self.collections.write().insert(name.to_owned(), state.clone());
-        Ok((state, turn.last()))
+        Ok((state, guard.last()))
     }
 }
 

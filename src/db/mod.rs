@@ -23,12 +23,12 @@ pub use self::stats::{CodeStats, CollectionStats, Stats, Verification};
 use self::worker::Worker;
 use crate::cancel::Cancel;
 use crate::collection::batch::Batch;
-use crate::collection::linker::{Bell, Linker};
-use crate::collection::load::{self, Candidate, Loaded, Source};
+use crate::collection::linker::{Linker, LinkerSignal};
+use crate::collection::load::{self, Candidate, Loaded, RowSource};
 use crate::collection::persist::Saving;
-use crate::collection::residency::Budget;
+use crate::collection::residency::MemoryBudget;
 use crate::collection::vacuum::Vacuum;
-use crate::collection::{Common, Keeper, Live, State, new_memory};
+use crate::collection::{CollectionState, DatabaseContext, KeepAlive, OpenCollection, new_memory};
 use crate::config::Options;
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit};
@@ -36,7 +36,7 @@ use crate::process;
 use crate::store::Store;
 pub use crate::store::backup::Backup;
 use crate::store::image::Images;
-use crate::store::rehearse::{Rehearsal, Rehearsed};
+use crate::store::rehearse::{DryRun, DryRunCollection};
 
 /// An open database: a folder that belongs to this process until it is closed.
 ///
@@ -67,7 +67,7 @@ struct Engine {
     path: PathBuf,
     /// `None` once closed. Each call takes its own reference; closing waits for the last one.
     store: RwLock<Option<Arc<Store>>>,
-    collections: RwLock<BTreeMap<String, Arc<State>>>,
+    collections: RwLock<BTreeMap<String, Arc<CollectionState>>>,
     /// Held while a collection is created, renamed or dropped, and while the engine's files are
     /// copied.
     catalog: Mutex<()>,
@@ -75,84 +75,84 @@ struct Engine {
     copying: Mutex<()>,
     worker: Mutex<Option<Worker>>,
     linker: RwLock<Option<Linker>>,
-    bell: Arc<Bell>,
-    budget: Arc<Budget>,
+    signal: Arc<LinkerSignal>,
+    budget: Arc<MemoryBudget>,
 }
 
 /// An opened store, and its collections with their names.
-type Opened = (Arc<Store>, Vec<(String, Arc<Live>)>);
+type Opened = (Arc<Store>, Vec<(String, Arc<OpenCollection>)>);
 
 /// Looks at a database by `begin`, reads every collection in use, and opens the store by `settle`.
 /// Returns the store, and the collections with their names.
-fn open_lives(
+fn load_collections(
     path: &Path,
     options: &Options,
-    bell: &Arc<Bell>,
-    budget: &Arc<Budget>,
-    begin: impl Fn(&Path, &Options) -> Result<Rehearsal>,
-    settle: impl Fn(Rehearsal) -> Result<(Store, Vec<Rehearsed>)>,
+    signal: &Arc<LinkerSignal>,
+    budget: &Arc<MemoryBudget>,
+    begin: impl Fn(&Path, &Options) -> Result<DryRun>,
+    settle: impl Fn(DryRun) -> Result<(Store, Vec<DryRunCollection>)>,
 ) -> Result<Opened> {
     // Started first, so that images are checked meanwhile, and are not newer than the database.
     let images = Images::open(path);
-    let (rehearsal, mut loaded) = load_all(begin(path, options)?, images, options)?;
+    let (dry_run, mut loaded) = load_all(begin(path, options)?, images, options)?;
     // Checked before anything is changed. Otherwise rows that were not read could pass for damage.
     options.cancel.check()?;
-    let (store, active) = settle(rehearsal)?;
+    let (store, active) = settle(dry_run)?;
     let store = Arc::new(store);
-    let common = Common { store: store.clone(), bell: bell.clone(), budget: budget.clone() };
-    let mut lives = Vec::with_capacity(active.len());
+    let shared = DatabaseContext { store: store.clone(), signal: signal.clone(), budget: budget.clone() };
+    let mut open_collections = Vec::with_capacity(active.len());
     for collection in active {
         let (Some(loaded), Some(families)) = (loaded.remove(&collection.id), collection.families) else {
             return Err(Error::corruption("the catalog", "a collection changed while the database was opened"));
         };
         let name = collection.entry.name.clone();
-        let live = Arc::new(loaded.into_live(common.clone(), collection.id, collection.entry, families)?);
-        store.note_image(live.id, live.imaged());
-        budget.add(&live)?;
-        lives.push((name, live));
+        let open = Arc::new(loaded.into_open(shared.clone(), collection.id, collection.entry, families)?);
+        store.note_image(open.id, open.imaged());
+        budget.add(&open)?;
+        open_collections.push((name, open));
     }
-    Ok((store, lives))
+    Ok((store, open_collections))
 }
 
 /// Reads every collection that is in use.
 fn load_all(
-    mut rehearsal: Rehearsal,
+    mut dry_run: DryRun,
     mut images: Images,
     options: &Options,
-) -> Result<(Rehearsal, BTreeMap<CollectionId, Loaded>)> {
-    let (folder, store) = (rehearsal.folder().to_owned(), rehearsal.identity());
-    let active = |rehearsal: &Rehearsal| -> Vec<CollectionId> {
-        let active = rehearsal.collections.iter().filter(|collection| collection.active_families().is_some());
+) -> Result<(DryRun, BTreeMap<CollectionId, Loaded>)> {
+    let (folder, store) = (dry_run.folder().to_owned(), dry_run.identity());
+    let active = |dry_run: &DryRun| -> Vec<CollectionId> {
+        let active = dry_run.collections.iter().filter(|collection| collection.active_families().is_some());
         active.map(|collection| collection.id).collect()
     };
     let mut candidates: BTreeMap<CollectionId, Candidate> = BTreeMap::new();
-    for collection in &rehearsal.collections {
-        let Some(source) = source_of(&rehearsal, collection) else { continue };
+    for collection in &dry_run.collections {
+        let Some(source) = source_of(&dry_run, collection) else { continue };
         let found = Candidate::find(source, &mut images, store, collection.id);
         candidates.extend(found.map(|found| (collection.id, found)));
     }
     // If every collection has an image, the log from the oldest image on suffices.
-    let all_have_one = active(&rehearsal).iter().all(|id| candidates.contains_key(id));
+    let all_have_one = active(&dry_run).iter().all(|id| candidates.contains_key(id));
     let oldest = candidates.values().map(|candidate| candidate.covers).min().filter(|_| all_have_one);
-    if !rehearsal.read_log(oldest.unwrap_or_default())? {
+    if !dry_run.read_log(oldest.unwrap_or_default())? {
         candidates.clear();
     }
-    let last = rehearsal.account.last;
-    candidates.retain(|_, candidate| candidate.covers <= last && candidate.covers >= rehearsal.account.start.before());
-    let mut expected = std::mem::take(&mut rehearsal.account.collections);
+    let last = dry_run.summary.last;
+    candidates.retain(|_, candidate| candidate.covers <= last && candidate.covers >= dry_run.summary.start.before());
+    let mut expected = std::mem::take(&mut dry_run.summary.collections);
     let mut loaded = BTreeMap::new();
-    for collection in &rehearsal.collections {
-        let Some(source) = source_of(&rehearsal, collection) else { continue };
+    for collection in &dry_run.collections {
+        let Some(source) = source_of(&dry_run, collection) else { continue };
         let (id, expected) = (collection.id, expected.remove(&collection.id).unwrap_or_default());
         let memory = |codebook| new_memory(&collection.entry.config, options, &folder, id, codebook);
         loaded.insert(id, load::load(source, memory, candidates.remove(&id), expected, last)?);
     }
-    Ok((rehearsal, loaded))
+    Ok((dry_run, loaded))
 }
 
-fn source_of<'r>(rehearsal: &'r Rehearsal, collection: &'r Rehearsed) -> Option<Source<'r>> {
+fn source_of<'r>(dry_run: &'r DryRun, collection: &'r DryRunCollection) -> Option<RowSource<'r>> {
     let (families, config) = (collection.active_families()?, &collection.entry.config);
-    Some(Source { rocks: rehearsal.rocks(), families, snapshot: None, config, cancel: Some(rehearsal.cancel()) })
+    Some(RowSource { rocks: dry_run.rocks(), families, snapshot: None, config, cancel: Some(dry_run.cancel()) })
 }
 
 impl Database {
@@ -187,34 +187,34 @@ impl Database {
     /// other damage; `UnsupportedFormat` if a newer version wrote it; `InvalidConfig` for an option
     /// out of range. No file was changed then.
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
-        Self::open_by(path.as_ref(), options, |path, options, bell, budget| match options.read_only {
-            true => reader::open(path, options, bell, budget),
-            false => open_lives(path, options, bell, budget, Rehearsal::begin, Rehearsal::promote),
+        Self::open_by(path.as_ref(), options, |path, options, signal, budget| match options.read_only {
+            true => reader::open(path, options, signal, budget),
+            false => load_collections(path, options, signal, budget, DryRun::begin, DryRun::promote),
         })
     }
 
     fn open_by(
         path: &Path,
         options: Options,
-        open: impl FnOnce(&Path, &Options, &Arc<Bell>, &Arc<Budget>) -> Result<Opened>,
+        open: impl FnOnce(&Path, &Options, &Arc<LinkerSignal>, &Arc<MemoryBudget>) -> Result<Opened>,
     ) -> Result<Self> {
         process::check()?;
         let path = std::path::absolute(path).map_err(|error| Error::io("finding", path, error))?;
         let _span = tracing::info_span!("open", path = %path.display()).entered();
-        let (bell, budget) = (Arc::new(Bell::default()), Arc::new(Budget::new(&options)));
-        let (store, lives) = open(&path, &options, &bell, &budget)?;
+        let (signal, budget) = (Arc::new(LinkerSignal::default()), Arc::new(MemoryBudget::new(&options)));
+        let (store, open_collections) = open(&path, &options, &signal, &budget)?;
         budget.fit_cache(&store);
-        let linker = Linker::start(store.options(), bell.clone());
+        let linker = Linker::start(store.options(), signal.clone());
         let linker = linker.map_err(|error| Error::io("starting the linker for", &path, error))?;
         let mut collections = BTreeMap::new();
-        for (name, live) in lives {
-            linker.add(&live);
-            collections.insert(name.clone(), Arc::new(State::new(name, live)));
+        for (name, open) in open_collections {
+            linker.add(&open);
+            collections.insert(name.clone(), Arc::new(CollectionState::new(name, open)));
         }
         let worker = match options.read_only {
             true => None,
             false => Some(
-                Worker::start(&store, &budget, &bell)
+                Worker::start(&store, &budget, &signal)
                     .map_err(|error| Error::io("starting the worker for", &path, error))?,
             ),
         };
@@ -227,7 +227,7 @@ impl Database {
             copying: Mutex::new(()),
             worker: Mutex::new(worker),
             linker: RwLock::new(Some(linker)),
-            bell,
+            signal,
             budget,
         };
         Ok(Database { engine: Arc::new(engine) })
@@ -241,7 +241,7 @@ impl Database {
     /// Begins a batch over any collections of this database.
     pub fn batch(&self) -> Batch {
         let store = self.engine.store().map_or_else(|_| Weak::new(), |store| Arc::downgrade(&store));
-        Batch::new(store, self.keeper())
+        Batch::new(store, self.keep_alive())
     }
 
     /// Puts every acknowledged write on the disk, also those under
@@ -272,7 +272,7 @@ impl Database {
     pub fn vacuum(&self) -> Vacuum {
         let states = self.engine.collections.read().values().cloned().collect();
         let store = self.engine.store().map_or_else(|_| Weak::new(), |store| Arc::downgrade(&store));
-        Vacuum::of(states, Some(store), self.keeper())
+        Vacuum::of(states, Some(store), self.keep_alive())
     }
 
     /// Moves on to the last commit that another process has made, if the database was opened
@@ -337,7 +337,7 @@ impl Database {
         self.engine.close()
     }
 
-    fn keeper(&self) -> Keeper {
+    fn keep_alive(&self) -> KeepAlive {
         self.engine.clone()
     }
 }
@@ -362,9 +362,10 @@ impl Engine {
         drop(self.linker.write().take());
         let Some(store) = self.store.write().take() else { return Ok(()) };
         let collections = std::mem::take(&mut *self.collections.write());
-        let lives: Vec<Arc<Live>> = collections.values().filter_map(|state| state.leave_closed()).collect();
-        for live in lives.iter().filter(|live| !live.store.is_beside()) {
-            if let Err(error) = live.save(Saving::All) {
+        let open_collections: Vec<Arc<OpenCollection>> =
+            collections.values().filter_map(|state| state.leave_closed()).collect();
+        for open in open_collections.iter().filter(|open| !open.store.is_beside()) {
+            if let Err(error) = open.save(Saving::All) {
                 tracing::warn!("the next open reads rows instead of an image: {error}");
             }
         }
@@ -373,8 +374,8 @@ impl Engine {
             return Ok(());
         }
         let synced = store.sync_all();
-        let flushed = synced.and_then(|()| store.flush_families(lives.iter().map(|live| &live.families)));
-        lives.into_iter().for_each(|live| drop(wait_for_last(live)));
+        let flushed = synced.and_then(|()| store.flush_families(open_collections.iter().map(|open| &open.families)));
+        open_collections.into_iter().for_each(|open| drop(wait_for_last(open)));
         let closed = wait_for_last(store).close();
         tracing::info!(path = %self.path.display(), "database closed");
         flushed.and(closed)

@@ -16,13 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Engine, Opened};
-use crate::collection::State;
-use crate::collection::linker::Bell;
-use crate::collection::residency::Budget;
+use crate::collection::CollectionState;
+use crate::collection::linker::LinkerSignal;
+use crate::collection::residency::MemoryBudget;
 use crate::config::Options;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{CollectionId, Commit};
-use crate::store::rehearse::Rehearsal;
+use crate::store::rehearse::DryRun;
 
 /// An open beside a writer is tried at most this many times.
 const MOST_TRIES: u32 = 80;
@@ -31,11 +31,16 @@ const PAUSE: Duration = Duration::from_millis(5);
 const MOST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Opens a database beside whoever writes to it.
-pub(super) fn open(path: &Path, options: &Options, bell: &Arc<Bell>, budget: &Arc<Budget>) -> Result<Opened> {
+pub(super) fn open(
+    path: &Path,
+    options: &Options,
+    signal: &Arc<LinkerSignal>,
+    budget: &Arc<MemoryBudget>,
+) -> Result<Opened> {
     let mut n_tries = 1;
     loop {
-        let settle = |rehearsal: Rehearsal| Ok(rehearsal.settle_beside());
-        match super::open_lives(path, options, bell, budget, Rehearsal::begin_beside, settle) {
+        let settle = |dry_run: DryRun| Ok(dry_run.settle_beside());
+        match super::load_collections(path, options, signal, budget, DryRun::begin_beside, settle) {
             Err(error) if may_pass(&error) && n_tries < MOST_TRIES => {
                 tracing::debug!("the writer was faster, trying again: {error}");
                 std::thread::sleep((PAUSE * n_tries).min(MOST_PAUSE));
@@ -47,9 +52,14 @@ pub(super) fn open(path: &Path, options: &Options, bell: &Arc<Bell>, budget: &Ar
 }
 
 /// Opens a copy that nobody else uses, to read it.
-pub(super) fn open_copy(path: &Path, options: &Options, bell: &Arc<Bell>, budget: &Arc<Budget>) -> Result<Opened> {
-    let settle = |rehearsal: Rehearsal| Ok(rehearsal.settle_beside());
-    super::open_lives(path, options, bell, budget, Rehearsal::begin_copy, settle)
+pub(super) fn open_copy(
+    path: &Path,
+    options: &Options,
+    signal: &Arc<LinkerSignal>,
+    budget: &Arc<MemoryBudget>,
+) -> Result<Opened> {
+    let settle = |dry_run: DryRun| Ok(dry_run.settle_beside());
+    super::load_collections(path, options, signal, budget, DryRun::begin_copy, settle)
 }
 
 /// Whether an error may come from what the writer did meanwhile.
@@ -65,21 +75,21 @@ impl Engine {
         if !before.is_beside() {
             return Ok(before.view().commit);
         }
-        let (store, lives) = open(&self.path, before.options(), &self.bell, &self.budget)?;
+        let (store, open_collections) = open(&self.path, before.options(), &self.signal, &self.budget)?;
         self.budget.fit_cache(&store);
         let commit = store.view().commit;
         let mut collections = self.collections.write();
-        let mut states: BTreeMap<CollectionId, Arc<State>> =
+        let mut states: BTreeMap<CollectionId, Arc<CollectionState>> =
             std::mem::take(&mut *collections).into_values().map(|state| (state.id, state)).collect();
-        for (name, live) in lives {
-            self.linker.read().iter().for_each(|linker| linker.add(&live));
-            let state = match states.remove(&live.id) {
+        for (name, open) in open_collections {
+            self.linker.read().iter().for_each(|linker| linker.add(&open));
+            let state = match states.remove(&open.id) {
                 Some(state) => {
                     state.rename(&name);
-                    state.look_at(live);
+                    state.look_at(open);
                     state
                 }
-                None => Arc::new(State::new(name.clone(), live)),
+                None => Arc::new(CollectionState::new(name.clone(), open)),
             };
             collections.insert(name, state);
         }

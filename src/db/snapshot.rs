@@ -34,7 +34,7 @@ impl Database {
     pub fn snapshot<N: AsRef<Namespace>>(&self, namespaces: impl IntoIterator<Item = N>) -> Result<Vec<Snapshot>> {
         let namespaces: Vec<N> = namespaces.into_iter().collect();
         for namespace in namespaces.iter().map(AsRef::as_ref) {
-            if !Arc::ptr_eq(namespace.keeper(), &self.keeper()) {
+            if !Arc::ptr_eq(namespace.keep_alive(), &self.keep_alive()) {
                 let reason = format!("collection \"{}\" belongs to another database", namespace.state().name());
                 return Err(Error::InvalidConfig { field: "snapshot", reason });
             }

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::Database;
 use crate::cancel::Cancel;
-use crate::collection::index::Index;
+use crate::collection::index::VectorIndex;
 use crate::collection::index::codebook::Codebook;
-use crate::collection::{Collection, State};
+use crate::collection::{Collection, CollectionState};
 use crate::config::{CollectionConfig, Residency};
 use crate::distance::Kernels;
 use crate::document::Opening;
@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::failpoint;
 use crate::id::Commit;
 use crate::quant::CodeKind;
-use crate::store::log::Account;
+use crate::store::log::LogSummary;
 use crate::store::storage;
 
 /// Figures of a database, at one moment.
@@ -103,7 +103,7 @@ pub struct CollectionStats {
     /// The commit up to which the newest image holds the collection; `None` without an image.
     pub image_commit: Option<Commit>,
     /// Documents that wait to be linked. Every search compares them one by one
-    /// ([`Route::n_tail`](crate::Route::n_tail)).
+    /// ([`SearchStats::n_tail`](crate::SearchStats::n_tail)).
     pub tail_length: usize,
     /// Documents of small namespaces without links; searches there compare all of a namespace's
     /// codes.
@@ -234,28 +234,28 @@ impl Database {
         failpoint::hit("verify.begun");
         store.rocks().verify_checksums().map_err(storage("verifying checksums"))?;
         cancel.check()?;
-        let account = Account::read(store.rocks(), store.default_family(), Commit(0))?;
+        let summary = LogSummary::read(store.rocks(), store.default_family(), Commit(0))?;
         let mut n_documents = 0;
         let states: Vec<_> = self.engine.collections.read().values().cloned().collect();
         for state in &states {
             cancel.check()?;
-            n_documents += state.live()?.verify(cancel)?;
+            n_documents += state.opened()?.verify(cancel)?;
         }
-        let n_commits = (account.last.0 + 1).saturating_sub(account.start.0);
+        let n_commits = (summary.last.0 + 1).saturating_sub(summary.start.0);
         Ok(Verification { n_collections: states.len(), n_documents, n_commits, commit: *commit })
     }
 }
 
-fn collection_stats(state: &State) -> Result<CollectionStats> {
-    let live = state.live()?;
-    let (slots, index) = (&live.memory.slots, live.memory.index.as_ref());
-    let (footprint, census) = (live.footprint(), live.memory.still().census());
-    let (n_links_added, n_rows_replaced) = index.map_or((0, 0), Index::n_changes);
+fn collection_stats(state: &CollectionState) -> Result<CollectionStats> {
+    let open = state.opened()?;
+    let (slots, index) = (&open.memory.slots, open.memory.index.as_ref());
+    let (footprint, census) = (open.footprint(), open.memory.still().census());
+    let (n_links_added, n_rows_replaced) = index.map_or((0, 0), VectorIndex::n_changes);
     let (n_snapshots, oldest_snapshot) = state.snapshots.held();
-    let [delta_bytes_written, rows_bytes_written, image_bytes_written] = live.persist.written();
+    let [delta_bytes_written, rows_bytes_written, image_bytes_written] = open.persist.written();
     Ok(CollectionStats {
         name: state.name(),
-        config: live.present_config(),
+        config: open.present_config(),
         n_documents: census.n_documents,
         n_namespaces: census.n_namespaces,
         memory_bytes: footprint.total(),
@@ -267,28 +267,28 @@ fn collection_stats(state: &State) -> Result<CollectionStats> {
         links_bytes: footprint.index.links,
         slots_bytes: footprint.rest,
         postings_bytes: footprint.postings,
-        n_indexed_fields: live.fields.indexed().len(),
-        is_indexing: live.fields.is_building() || live.words.is_building(),
-        opening: live.opening,
+        n_indexed_fields: open.fields.indexed().len(),
+        is_indexing: open.fields.is_building() || open.words.is_building(),
+        opening: open.opening,
         n_vectors_loaded: slots.exact.n_loaded(slots.n_slots()),
-        n_to_repair: index.map_or(0, Index::n_short),
-        n_deltas: live.persist.n_deltas(),
+        n_to_repair: index.map_or(0, VectorIndex::n_underfull),
+        n_deltas: open.persist.n_deltas(),
         delta_bytes_written,
         rows_bytes_written,
         image_bytes_written,
-        image_commit: live.imaged(),
+        image_commit: open.imaged(),
         tail_length: index.map_or(0, |index| index.tail().len()),
-        n_unlinked: index.map_or(0, Index::n_loose),
-        tail_bound: index.map_or(0, Index::bound),
+        n_unlinked: index.map_or(0, VectorIndex::n_loose),
+        tail_bound: index.map_or(0, VectorIndex::bound),
         n_links_added,
         n_rows_replaced,
         n_snapshots,
         oldest_snapshot,
-        disk_bytes: live.disk_bytes(),
+        disk_bytes: open.disk_bytes(),
     })
 }
 
-fn code_stats(index: &Index) -> Option<CodeStats> {
+fn code_stats(index: &VectorIndex) -> Option<CodeStats> {
     let codebook = index.codebook()?;
     let (Codebook { book, .. }, gauge) = (&codebook, codebook.worst());
     Some(CodeStats {

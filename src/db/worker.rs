@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 
-use crate::collection::linker::Bell;
-use crate::collection::residency::Budget;
+use crate::collection::linker::LinkerSignal;
+use crate::collection::residency::MemoryBudget;
 use crate::heap;
 use crate::store::Store;
 
@@ -23,9 +23,13 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn start(store: &Arc<Store>, budget: &Arc<Budget>, bell: &Arc<Bell>) -> std::io::Result<Self> {
+    pub(super) fn start(
+        store: &Arc<Store>,
+        budget: &Arc<MemoryBudget>,
+        signal: &Arc<LinkerSignal>,
+    ) -> std::io::Result<Self> {
         let (stop, stopped) = bounded::<()>(0);
-        let (store, budget, bell): (Weak<Store>, _, _) = (Arc::downgrade(store), budget.clone(), bell.clone());
+        let (store, budget, signal): (Weak<Store>, _, _) = (Arc::downgrade(store), budget.clone(), signal.clone());
         let run = move || {
             let mut n_ticks: u32 = 0;
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(TICK) {
@@ -36,7 +40,7 @@ impl Worker {
                     store.slow_tick();
                     budget.fit_cache(&store);
                     if heap::is_due() {
-                        trim_apart(&bell);
+                        trim_apart(&signal);
                     }
                 }
             }
@@ -47,12 +51,12 @@ impl Worker {
 }
 
 /// Gives freed memory back on a thread of its own: that may take longer than a sync may wait.
-fn trim_apart(bell: &Arc<Bell>) {
-    let bell = bell.clone();
+fn trim_apart(signal: &Arc<LinkerSignal>) {
+    let signal = signal.clone();
     let trim = move || {
         heap::trim();
         // The linker's threads wake, and give back what they keep.
-        bell.ring();
+        signal.notify();
     };
     if let Err(error) = std::thread::Builder::new().name("vectrove-trim".into()).spawn(trim) {
         tracing::debug!("freed memory is not given back: {error}");

@@ -53,7 +53,7 @@ pub(crate) fn prefetch(row: *const u8, n_bytes: usize) {
 }
 
 /// The part of a query that fits in a register.
-type Chunk = [i8; 64];
+type QueryChunk = [i8; 64];
 
 /// # Safety
 ///
@@ -96,7 +96,7 @@ unsafe fn by_length(
     rows: &[*const u8],
     out: &mut [i32],
     chunk_bytes: usize,
-    sums: impl Fn(&[Chunk], *const u8) -> __m512i,
+    sums: impl Fn(&[QueryChunk], *const u8) -> __m512i,
 ) {
     let (query, _) = query.as_chunks();
     // SAFETY: the caller makes the same promise.
@@ -116,7 +116,7 @@ unsafe fn by_length(
 
 /// The first `N` chunks of a query. It must have as many.
 #[inline]
-fn array<const N: usize>(query: &[Chunk]) -> &[Chunk; N] {
+fn array<const N: usize>(query: &[QueryChunk]) -> &[QueryChunk; N] {
     &query.as_chunks().0[0]
 }
 
@@ -125,12 +125,12 @@ fn array<const N: usize>(query: &[Chunk]) -> &[Chunk; N] {
 /// `sums` must be callable for each of `rows`, and the machine must have the features.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
-unsafe fn scan<Q: AsRef<[Chunk]> + ?Sized>(
+unsafe fn scan<Q: AsRef<[QueryChunk]> + ?Sized>(
     query: &Q,
     rows: &[*const u8],
     out: &mut [i32],
     chunk_bytes: usize,
-    sums: impl Fn(&[Chunk], *const u8) -> __m512i,
+    sums: impl Fn(&[QueryChunk], *const u8) -> __m512i,
 ) {
     debug_assert_eq!(rows.len(), out.len());
     let query = query.as_ref();
@@ -171,7 +171,7 @@ fn add_up([a, b, c, d]: [__m512i; 4]) -> __m128i {
 /// `row` must be readable for 64 bytes for each chunk.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
-unsafe fn sums_u8(query: &[Chunk], row: *const u8) -> __m512i {
+unsafe fn sums_u8(query: &[QueryChunk], row: *const u8) -> __m512i {
     let mut sums = [_mm512_setzero_si512(); 2];
     for (at, chunk) in query.iter().enumerate() {
         // SAFETY: a chunk has 64 bytes; the caller promises those of the row.
@@ -186,7 +186,7 @@ unsafe fn sums_u8(query: &[Chunk], row: *const u8) -> __m512i {
 /// `row` must be readable for 64 bytes for each two chunks.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
-unsafe fn sums_u4(query: &[Chunk], row: *const u8) -> __m512i {
+unsafe fn sums_u4(query: &[QueryChunk], row: *const u8) -> __m512i {
     let nibble = _mm512_set1_epi8(0x0f);
     let [mut low, mut high] = [_mm512_setzero_si512(); 2];
     for (at, [first, second]) in query.as_chunks().0.iter().enumerate() {
@@ -207,7 +207,7 @@ unsafe fn sums_u4(query: &[Chunk], row: *const u8) -> __m512i {
 /// `row` must be readable for 64 bytes for each chunk.
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vl,avx512vnni")]
-unsafe fn sums_u44(query: &[Chunk], row: *const u8) -> __m512i {
+unsafe fn sums_u44(query: &[QueryChunk], row: *const u8) -> __m512i {
     /// Selects the bits of the second operand where the first is set, otherwise those of the third.
     const SELECT: i32 = 0xca;
     let nibble = _mm512_set1_epi8(0x0f);

@@ -1,12 +1,12 @@
 //! Metrics and the kernels that compute them.
 //!
-//! A kernel compares two vectors of equal length and returns a *rank*, a distance for comparison
-//! that is cheap to compute: smaller is nearer. Hits are ordered by a *measure*. It equals the
-//! rank, except for cosine, where it is the distance itself ([`Ranker::measure`]). So a vector
-//! measures exactly 0 from itself, and nearly equal vectors are told apart. [`Metric::distance`]
-//! turns a measure into the metric's own distance, [`Metric::score`] into a score. Vectors of a
-//! normalising collection are of length one before they come here. Block kernels rank many rows of
-//! codes at once.
+//! A kernel compares two vectors of equal length and returns a *comparison distance*, which is
+//! cheap to compute: smaller is nearer. Hits are ordered by a *measure*. It equals that, except for
+//! cosine, where it is the metric's distance itself ([`Comparison::measure`]). So a vector measures
+//! exactly 0 from itself, and nearly equal vectors are told apart. [`Metric::distance`] turns a
+//! measure into the metric's own distance, [`Metric::score`] into a score. Vectors of a normalising
+//! collection are of length one before they come here. Block kernels compare many rows of codes at
+//! once.
 //!
 //! Every kernel exists once per instruction set. [`portable`] is the reference implementation
 //! against which the others are tested. The best set of the machine is detected once. This module
@@ -41,7 +41,7 @@ pub use self::custom::{Distance, Distances};
 pub(crate) use self::isa::Isa;
 #[cfg(target_arch = "aarch64")]
 pub(crate) use self::neon::prefetch;
-pub(crate) use self::ranker::Ranker;
+pub(crate) use self::ranker::Comparison;
 
 /// How similar two vectors are.
 ///
@@ -148,7 +148,7 @@ impl Kernels {
         Kernels::runnable().find(|kernels| kernels.isa == isa)
     }
 
-    /// The kernel that ranks vectors under a metric.
+    /// The kernel that compares vectors under a metric.
     fn kernel(&self, metric: Metric) -> Kernel {
         match metric {
             Metric::Cosine | Metric::Dot => self.negative_dot,
@@ -181,16 +181,17 @@ impl Metric {
         }
     }
 
-    /// The kernel that ranks vectors under this metric.
+    /// The kernel that compares vectors under this metric.
     pub(crate) fn kernel(self) -> Kernel {
         Kernels::detected().kernel(self)
     }
 
-    /// The measure of a rank. It has the rounding error of the rank, which shows in small measures.
-    pub(crate) fn measure(self, rank: f32) -> f32 {
+    /// The measure of a distance. It has the rounding error of the distance, which shows in small
+    /// measures.
+    pub(crate) fn measure(self, distance: f32) -> f32 {
         match self {
-            Metric::Cosine => (1.0 + rank).clamp(0.0, 2.0),
-            Metric::Dot | Metric::Euclidean | Metric::Manhattan => rank,
+            Metric::Cosine => (1.0 + distance).clamp(0.0, 2.0),
+            Metric::Dot | Metric::Euclidean | Metric::Manhattan => distance,
         }
     }
 

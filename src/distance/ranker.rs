@@ -12,24 +12,24 @@ const ROUNDING: f32 = 4e-9;
 
 /// A collection's comparison: a metric, or a user's distance.
 #[derive(Clone)]
-pub(crate) enum Ranker {
+pub(crate) enum Comparison {
     Metric(Metric, Kernel),
     Custom(Arc<dyn Distance>),
 }
 
-impl Ranker {
+impl Comparison {
     pub(crate) fn of_metric(metric: Metric) -> Self {
-        Ranker::Metric(metric, metric.kernel())
+        Comparison::Metric(metric, metric.kernel())
     }
 
     /// Compares two vectors; smaller is nearer. Never NaN.
     #[inline]
-    pub(crate) fn rank(&self, a: &[f32], b: &[f32]) -> f32 {
+    pub(crate) fn compare(&self, a: &[f32], b: &[f32]) -> f32 {
         match self {
-            Ranker::Metric(_, kernel) => kernel(a, b),
-            Ranker::Custom(distance) => {
-                let rank = distance.distance(a, b);
-                if rank.is_nan() { f32::INFINITY } else { rank }
+            Comparison::Metric(_, kernel) => kernel(a, b),
+            Comparison::Custom(distance) => {
+                let distance = distance.distance(a, b);
+                if distance.is_nan() { f32::INFINITY } else { distance }
             }
         }
     }
@@ -39,36 +39,36 @@ impl Ranker {
     /// the cosine distance. Unlike 1 minus the product, the chord is not lost in rounding.
     #[inline]
     pub(crate) fn measure(&self, a: &[f32], b: &[f32]) -> f32 {
-        let measure = self.measure_of(self.rank(a, b));
+        let measure = self.measure_of(self.compare(a, b));
         match self.is_rough(measure, a.len()) {
             true => Metric::Euclidean.kernel()(a, b) / 2.0,
             false => measure,
         }
     }
 
-    /// The measure of a rank. If it is too rough ([`is_rough`](Ranker::is_rough)), the vectors must
-    /// be compared again.
+    /// The measure of a distance. If it is too rough ([`is_rough`](Comparison::is_rough)), the
+    /// vectors must be compared again.
     #[inline]
-    pub(crate) fn measure_of(&self, rank: f32) -> f32 {
+    pub(crate) fn measure_of(&self, distance: f32) -> f32 {
         match self {
-            Ranker::Metric(metric, _) => metric.measure(rank),
-            Ranker::Custom(_) => rank,
+            Comparison::Metric(metric, _) => metric.measure(distance),
+            Comparison::Custom(_) => distance,
         }
     }
 
-    /// Whether a measure from a rank of vectors of `dimension` components is so small that rounding
-    /// shows. It must then be measured from the vectors.
+    /// Whether a measure from a distance of vectors of `dimension` components is so small that
+    /// rounding shows. It must then be measured from the vectors.
     #[inline]
     pub(crate) fn is_rough(&self, measure: f32, dimension: usize) -> bool {
-        matches!(self, Ranker::Metric(Metric::Cosine, _)) && measure < ROUGH + dimension as f32 * ROUNDING
+        matches!(self, Comparison::Metric(Metric::Cosine, _)) && measure < ROUGH + dimension as f32 * ROUNDING
     }
 
-    /// The largest rounding difference of two measures from ranks of `dimension` components.
+    /// The largest rounding difference of two measures from distances of `dimension` components.
     #[inline]
     pub(crate) fn rounding(&self, dimension: usize) -> f32 {
         match self {
-            Ranker::Metric(Metric::Cosine, _) => 2.0 * f32::EPSILON + dimension as f32 * ROUNDING,
-            Ranker::Metric(..) | Ranker::Custom(_) => 0.0,
+            Comparison::Metric(Metric::Cosine, _) => 2.0 * f32::EPSILON + dimension as f32 * ROUNDING,
+            Comparison::Metric(..) | Comparison::Custom(_) => 0.0,
         }
     }
 
@@ -77,24 +77,24 @@ impl Ranker {
     pub(crate) fn reach(&self, measure: f32) -> f32 {
         match self {
             // At most four adjacent squares have the same root.
-            Ranker::Metric(Metric::Euclidean, _) => measure * (1.0 + 4.0 * f32::EPSILON),
-            Ranker::Metric(..) | Ranker::Custom(_) => measure,
+            Comparison::Metric(Metric::Euclidean, _) => measure * (1.0 + 4.0 * f32::EPSILON),
+            Comparison::Metric(..) | Comparison::Custom(_) => measure,
         }
     }
 
     /// The distance of a measure.
-    pub(crate) fn distance(&self, measure: f32) -> f32 {
+    pub(crate) fn reported_distance(&self, measure: f32) -> f32 {
         match self {
-            Ranker::Metric(metric, _) => metric.distance(measure),
-            Ranker::Custom(_) => measure,
+            Comparison::Metric(metric, _) => metric.distance(measure),
+            Comparison::Custom(_) => measure,
         }
     }
 
     /// The score of a measure.
     pub(crate) fn score(&self, measure: f32) -> f32 {
         match self {
-            Ranker::Metric(metric, _) => metric.score(measure),
-            Ranker::Custom(distance) => distance.score(measure),
+            Comparison::Metric(metric, _) => metric.score(measure),
+            Comparison::Custom(distance) => distance.score(measure),
         }
     }
 }

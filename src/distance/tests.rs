@@ -241,8 +241,10 @@ fn scores_grow_as_distances_shrink() {
         assert!(metric.distance(near) < metric.distance(far), "{metric}");
         assert!(metric.score(near) > metric.score(far), "{metric}");
     }
-    for (rank, distance, score) in [(-1.0000001, 0.0, 1.0), (-1.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0000001, 2.0, -1.0)] {
-        let measure = Metric::Cosine.measure(rank);
+    for (product, distance, score) in
+        [(-1.0000001, 0.0, 1.0), (-1.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0000001, 2.0, -1.0)]
+    {
+        let measure = Metric::Cosine.measure(product);
         assert_eq!((Metric::Cosine.distance(measure), Metric::Cosine.score(measure)), (distance, score));
     }
     assert!(Metric::Dot.distance(-0.0).is_sign_positive());
@@ -274,7 +276,7 @@ fn a_vector_measures_nothing_from_itself_by_any_kernel() {
             let row = unit(&mut rng, dimension);
             for kernels in runnable() {
                 for metric in [Metric::Cosine, Metric::Euclidean, Metric::Manhattan] {
-                    let measure = Ranker::Metric(metric, kernels.kernel(metric)).measure(&row, &row.clone());
+                    let measure = Comparison::Metric(metric, kernels.kernel(metric)).measure(&row, &row.clone());
                     let what = format!("{} {metric} d={dimension}", kernels.isa);
                     assert_eq!((measure, metric.distance(measure), metric.score(measure)), (0.0, 0.0, 1.0), "{what}");
                 }
@@ -297,8 +299,8 @@ fn small_cosine_distances_are_right_and_never_negative() {
                 // in rounding.
                 let chord: f64 = a.iter().zip(&b).map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2)).sum();
                 for kernels in runnable() {
-                    let ranker = Ranker::Metric(Metric::Cosine, kernels.kernel(Metric::Cosine));
-                    let (measure, exact) = (ranker.measure(&a, &b), chord / 2.0);
+                    let comparison = Comparison::Metric(Metric::Cosine, kernels.kernel(Metric::Cosine));
+                    let (measure, exact) = (comparison.measure(&a, &b), chord / 2.0);
                     let bound = if exact < 5e-6 { 1e-5 * exact } else { 1e-6 };
                     let is_close = (f64::from(measure) - exact).abs() <= bound;
                     assert!(is_close && measure >= 0.0, "{} d={dimension}: {exact}, got {measure}", kernels.isa);
@@ -313,13 +315,13 @@ fn small_cosine_distances_are_right_and_never_negative() {
 fn what_reaches_as_far_is_no_farther() {
     let mut rng = StdRng::seed_from_u64(7);
     for metric in Metric::ALL {
-        let ranker = Ranker::of_metric(metric);
+        let comparison = Comparison::of_metric(metric);
         for _ in 0..10_000 {
             let measure = metric.measure(rng.random_range(0.0f32..2.0).powi(rng.random_range(1..9)));
             let mut next = measure;
             // All measures with the same distance lie within reach.
-            while ranker.distance(next) == ranker.distance(measure) {
-                assert!(next <= ranker.reach(measure), "{metric}: {next} is as far as {measure}");
+            while comparison.reported_distance(next) == comparison.reported_distance(measure) {
+                assert!(next <= comparison.reach(measure), "{metric}: {next} is as far as {measure}");
                 next = next.next_up();
             }
         }

@@ -211,12 +211,12 @@ fn in_full(text: &str) -> Option<String> {
 
 /// The operands of an operator, sorted for binary search.
 #[derive(Debug, Clone)]
-pub(super) struct Set {
+pub(super) struct ScalarSet {
     sorted: Vec<Scalar<'static>>,
     has_times: bool,
 }
 
-impl Set {
+impl ScalarSet {
     /// Prepares a list of scalars. Fails at the first value beyond `MAX_FILTER_VALUES`, without
     /// taking more from the iterator.
     pub(super) fn operand(values: impl IntoIterator<Item = Unchecked>) -> Result<Self, Refusal> {
@@ -227,7 +227,7 @@ impl Set {
         }
         sorted.sort_unstable();
         let has_times = sorted.iter().any(Scalar::is_time);
-        Ok(Set { sorted, has_times })
+        Ok(ScalarSet { sorted, has_times })
     }
 
     /// The values of the list, ordered.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json};
 use super::compare::Scalar;
 use super::json::{filter, is_operator, join, set, type_name, value};
 use super::refusal::Refusal;
-use super::tree::{Bound, Check, Rule, Tree, check_depth};
+use super::tree::{Bound, Check, Connective, Tree, check_depth};
 
 /// A connective's name with its dollar sign; any other key as it is.
 pub(super) fn connective<'k>(key: &'k str, operand: &Json) -> &'k str {
@@ -37,7 +37,7 @@ fn is_filter(operand: &Json) -> bool {
 pub(super) fn group(name: &str, operand: &Json, level: usize) -> Result<Tree, Refusal> {
     check_depth(level)?;
     let conditions = operand.as_array().map_or(std::slice::from_ref(operand), Vec::as_slice);
-    let rule = if name == "must" || conditions.is_empty() { Rule::All } else { Rule::Any };
+    let rule = if name == "must" || conditions.is_empty() { Connective::All } else { Connective::Any };
     let read = |(position, json)| {
         let tree = condition(json, level);
         if operand.is_array() { tree.map_err(|refusal| refusal.within_item(position)) } else { tree }
@@ -101,5 +101,5 @@ fn range(path: &str, json: &Json) -> Result<Tree, Refusal> {
     if bounds.is_empty() {
         return Err(Refusal::expected("bounds", "none"));
     }
-    join(Rule::All, bounds.into_iter().map(read))
+    join(Connective::All, bounds.into_iter().map(read))
 }

@@ -8,28 +8,28 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::compare::Scalar;
-use super::tree::{Bound, Check, Node, Rule, Test, subtrees};
+use super::tree::{Bound, Check, Connective, FilterNode, Test, subtrees};
 use crate::value::Value;
 
 /// Whether a document has everything that a text query asks for.
 pub(super) type HasText<'d> = &'d dyn Fn(&str) -> bool;
 
 /// Whether a document matches the tree with these nodes.
-pub(super) fn matches(nodes: &[Node], metadata: &Value, has_text: HasText<'_>) -> bool {
+pub(super) fn matches(nodes: &[FilterNode], metadata: &Value, has_text: HasText<'_>) -> bool {
     let Some((root, below)) = nodes.split_first() else { return false };
     let holds = |subtree| matches(subtree, metadata, has_text);
     match root {
-        Node::Test(Test { check: Check::Text(text), negated, .. }) => has_text(text) != *negated,
-        Node::Test(test) => passes(test, metadata) != test.negated,
-        Node::Join { rule: Rule::All, .. } => subtrees(below).all(holds),
-        Node::Join { rule: Rule::Any, .. } => subtrees(below).any(holds),
-        Node::Join { rule: Rule::Not, .. } => !holds(below),
+        FilterNode::Test(Test { check: Check::Text(text), negated, .. }) => has_text(text) != *negated,
+        FilterNode::Test(test) => passes(test, metadata) != test.negated,
+        FilterNode::Join { rule: Connective::All, .. } => subtrees(below).all(holds),
+        FilterNode::Join { rule: Connective::Any, .. } => subtrees(below).any(holds),
+        FilterNode::Join { rule: Connective::Not, .. } => !holds(below),
     }
 }
 
 /// Whether the check of a test succeeds on some value of its field.
 fn passes(test: &Test, metadata: &Value) -> bool {
-    let mut found = Found::new(metadata, &test.path);
+    let mut found = PathValues::new(metadata, &test.path);
     match &test.check {
         Check::Exists => found.next().is_some(),
         Check::Equal(wanted) => found.flat_map(elements).any(|value| wanted.equals(value)),
@@ -82,23 +82,23 @@ impl Bound {
 /// If an object has the whole path as a key, that key counts, so that keys with dots can be named.
 /// Otherwise the part before the first dot leads on. If it leads to an array, the path goes on in
 /// each object of the array.
-pub(super) struct Found<'a> {
+pub(super) struct PathValues<'a> {
     /// The object to look into next. It is kept apart from the others, so that a path through
     /// objects allocates nothing.
-    next: Option<Step<'a>>,
-    others: Vec<Step<'a>>,
+    next: Option<PathStep<'a>>,
+    others: Vec<PathStep<'a>>,
 }
 
 /// An object, and the path from there.
-type Step<'a> = (&'a BTreeMap<String, Value>, &'a str);
+type PathStep<'a> = (&'a BTreeMap<String, Value>, &'a str);
 
-impl<'a> Found<'a> {
+impl<'a> PathValues<'a> {
     pub(super) fn new(metadata: &'a Value, path: &'a str) -> Self {
-        Found { next: metadata.as_object().map(|object| (object, path)), others: Vec::new() }
+        PathValues { next: metadata.as_object().map(|object| (object, path)), others: Vec::new() }
     }
 }
 
-impl<'a> Iterator for Found<'a> {
+impl<'a> Iterator for PathValues<'a> {
     type Item = &'a Value;
 
     fn next(&mut self) -> Option<&'a Value> {

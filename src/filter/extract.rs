@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::instant;
-use super::eval::{Found, elements};
+use super::eval::{PathValues, elements};
 use super::term::{Term, order_of};
 use crate::limits::MAX_PATH_BYTES;
 use crate::value::Value;
@@ -40,7 +40,7 @@ fn terms_up_to(most: usize, metadata: &Value, wants: impl Fn(&str) -> bool) -> T
     for path in paths.into_iter().filter(|path| wants(path)) {
         let mut own = BTreeSet::new();
         let mut n_found = 0;
-        for value in Found::new(metadata, &path) {
+        for value in PathValues::new(metadata, &path) {
             n_found += 1;
             for element in elements(value) {
                 if element.as_array().is_none() && element.as_object().is_none() {
@@ -64,17 +64,17 @@ fn terms_up_to(most: usize, metadata: &Value, wants: impl Fn(&str) -> bool) -> T
 
 /// The different values of one path, of any length.
 pub(crate) fn values_of(metadata: &Value, path: &str) -> BTreeSet<Term> {
-    Found::new(metadata, path).flat_map(elements).filter_map(Term::of_long_value).collect()
+    PathValues::new(metadata, path).flat_map(elements).filter_map(Term::of_long_value).collect()
 }
 
 /// The strings of one path, those of arrays in their order.
 pub(crate) fn strings_of<'m>(metadata: &'m Value, path: &'m str) -> impl Iterator<Item = &'m str> {
-    Found::new(metadata, path).flat_map(elements).filter_map(Value::as_str)
+    PathValues::new(metadata, path).flat_map(elements).filter_map(Value::as_str)
 }
 
 /// The first number that a path leads to.
 pub(crate) fn first_number(metadata: &Value, path: &str) -> Option<f64> {
-    Found::new(metadata, path).flat_map(elements).find_map(Value::as_f64)
+    PathValues::new(metadata, path).flat_map(elements).find_map(Value::as_f64)
 }
 
 /// The first time that a path leads to, in nanoseconds since 1970.
@@ -84,7 +84,7 @@ pub(crate) fn first_instant(metadata: &Value, path: &str) -> Option<i128> {
 
 /// The first value that a path leads to, unless it is an array or an object.
 pub(crate) fn first_scalar<'m>(metadata: &'m Value, path: &'m str) -> Option<&'m Value> {
-    let value = Found::new(metadata, path).next()?;
+    let value = PathValues::new(metadata, path).next()?;
     (value.as_array().is_none() && value.as_object().is_none()).then_some(value)
 }
 

@@ -4,7 +4,7 @@
 //! fail, so a wrong operand is kept as a refusal for [`Filter::check`].
 
 use super::Filter;
-use super::compare::{Scalar, Set};
+use super::compare::{Scalar, ScalarSet};
 use super::refusal::Refusal;
 use super::tree::{Bound, Check, Tree, check_path};
 use crate::limits::MAX_FILTER_VALUES;
@@ -140,10 +140,10 @@ pub(super) fn between(low: Unchecked, high: Unchecked) -> Result<Check, Refusal>
     Ok(Check::Between(low, high))
 }
 
-fn set(values: impl IntoIterator<Item = impl Into<Value>>) -> Result<Set, Refusal> {
+fn set(values: impl IntoIterator<Item = impl Into<Value>>) -> Result<ScalarSet, Refusal> {
     // All values are taken before any is checked. A refusal would leave the others in the iterator,
     // which drops them by recursion.
     let values: Vec<Unchecked> =
         values.into_iter().take(MAX_FILTER_VALUES + 1).map(|value| Unchecked(value.into())).collect();
-    Set::operand(values)
+    ScalarSet::operand(values)
 }

@@ -6,11 +6,11 @@
 
 use serde_json::Value as Json;
 
-use super::compare::{Scalar, Set};
+use super::compare::{Scalar, ScalarSet};
 use super::dialect;
 use super::field::between;
 use super::refusal::{Refusal, shown};
-use super::tree::{Bound, Check, Node, Rule, Test, Tree, check_depth, check_path, subtrees};
+use super::tree::{Bound, Check, Connective, FilterNode, Test, Tree, check_depth, check_path, subtrees};
 use crate::value::{Unchecked, Value};
 
 /// Operators that stand outside fields: those that join filters, and `$text`.
@@ -45,15 +45,15 @@ pub(super) fn read(json: &Json) -> Result<Tree, Refusal> {
 pub(super) fn filter(json: &Json, level: usize) -> Result<Tree, Refusal> {
     check_depth(level)?;
     let Json::Object(clauses) = json else { return Err(Refusal::expected("an object", type_name(json))) };
-    join(Rule::All, clauses.iter().map(|(key, operand)| clause(key, operand, level)))
+    join(Connective::All, clauses.iter().map(|(key, operand)| clause(key, operand, level)))
 }
 
 /// Reads a clause: a connective with its filters, or a field with its tests.
 fn clause(key: &str, operand: &Json, level: usize) -> Result<Tree, Refusal> {
     let tree = match dialect::connective(key, operand) {
-        "$and" => filters(Rule::All, operand, level + 1),
-        "$or" => filters(Rule::Any, operand, level + 1),
-        "$nor" => filters(Rule::Any, operand, level + 1).and_then(Tree::negate),
+        "$and" => filters(Connective::All, operand, level + 1),
+        "$or" => filters(Connective::Any, operand, level + 1),
+        "$nor" => filters(Connective::Any, operand, level + 1).and_then(Tree::negate),
         "$not" => filter(operand, level + 1).and_then(Tree::negate),
         "$text" => string(operand).and_then(Tree::text),
         "must" | "should" | "must_not" if dialect::holds_filters(operand) => dialect::group(key, operand, level + 1),
@@ -73,7 +73,7 @@ fn clause(key: &str, operand: &Json, level: usize) -> Result<Tree, Refusal> {
 }
 
 /// Reads an array of filters under one connective.
-fn filters(rule: Rule, json: &Json, level: usize) -> Result<Tree, Refusal> {
+fn filters(rule: Connective, json: &Json, level: usize) -> Result<Tree, Refusal> {
     let read = |(position, json)| filter(json, level).map_err(|refusal| refusal.within_item(position));
     join(rule, array(json, "filters")?.iter().enumerate().map(read))
 }
@@ -103,7 +103,7 @@ fn operators(path: &str, json: &Json, level: usize) -> Result<Tree, Refusal> {
     let read = |(name, operand): (&String, &Json)| {
         operator(path, bare(name), operand, level).map_err(|refusal| refusal.within_key(name))
     };
-    join(Rule::All, operators.iter().map(read))
+    join(Connective::All, operators.iter().map(read))
 }
 
 /// Whether a key names an operator of a field, with the dollar sign or without.
@@ -145,12 +145,12 @@ fn operator(path: &str, name: &str, operand: &Json, level: usize) -> Result<Tree
     }
 }
 
-pub(super) fn join(rule: Rule, mut trees: impl Iterator<Item = Result<Tree, Refusal>>) -> Result<Tree, Refusal> {
+pub(super) fn join(rule: Connective, mut trees: impl Iterator<Item = Result<Tree, Refusal>>) -> Result<Tree, Refusal> {
     trees.try_fold(Tree::empty(rule), |joined, tree| joined.join(rule, tree?))
 }
 
-pub(super) fn set(json: &Json) -> Result<Set, Refusal> {
-    Set::operand(array(json, "scalars")?.iter().map(value))
+pub(super) fn set(json: &Json) -> Result<ScalarSet, Refusal> {
+    ScalarSet::operand(array(json, "scalars")?.iter().map(value))
 }
 
 fn range(json: &Json) -> Result<Check, Refusal> {
@@ -214,15 +214,15 @@ fn n_edits(name: &str, known: &str) -> usize {
 }
 
 /// Writes the tree with these nodes.
-pub(super) fn write(nodes: &[Node]) -> Json {
+pub(super) fn write(nodes: &[FilterNode]) -> Json {
     let Some((root, below)) = nodes.split_first() else { return nothing() };
     match root {
-        Node::Test(Test { check: Check::Text(text), .. }) => object("$text", Json::from(&**text)),
-        Node::Test(test) => object(&test.path, write_test(test)),
-        Node::Join { rule: Rule::All, .. } if below.is_empty() => Json::Object(serde_json::Map::new()),
-        Node::Join { rule: Rule::All, .. } => object("$and", subtrees(below).map(write).collect()),
-        Node::Join { rule: Rule::Any, .. } => object("$or", subtrees(below).map(write).collect()),
-        Node::Join { rule: Rule::Not, .. } => object("$not", write(below)),
+        FilterNode::Test(Test { check: Check::Text(text), .. }) => object("$text", Json::from(&**text)),
+        FilterNode::Test(test) => object(&test.path, write_test(test)),
+        FilterNode::Join { rule: Connective::All, .. } if below.is_empty() => Json::Object(serde_json::Map::new()),
+        FilterNode::Join { rule: Connective::All, .. } => object("$and", subtrees(below).map(write).collect()),
+        FilterNode::Join { rule: Connective::Any, .. } => object("$or", subtrees(below).map(write).collect()),
+        FilterNode::Join { rule: Connective::Not, .. } => object("$not", write(below)),
     }
 }
 
@@ -232,7 +232,7 @@ pub(super) fn nothing() -> Json {
 }
 
 fn write_test(test: &Test) -> Json {
-    let list = |set: &Set| set.values().iter().map(write_scalar).collect();
+    let list = |set: &ScalarSet| set.values().iter().map(write_scalar).collect();
     match &test.check {
         Check::Exists => object("$exists", Json::Bool(!test.negated)),
         Check::Equal(scalar) if test.negated => object("$ne", write_scalar(scalar)),

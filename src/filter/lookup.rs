@@ -1,6 +1,6 @@
 //! Evaluates filters on postings instead of documents: which slots match.
 //!
-//! Owns which postings a test needs and what they prove. Postings cannot decide some tests: on the
+//! Owns which postings a test needs and what they tell. Postings cannot decide some tests: on the
 //! middle of a string, or on values too long to be indexed. [`Bounds`] keep the slots in doubt as
 //! possible matches. Knows neither where postings come from nor how the answer is used.
 
@@ -11,8 +11,8 @@ use roaring::RoaringBitmap;
 
 use super::compare::Scalar;
 use super::slots::{Bounds, SlotSet};
-use super::term::{Kind, Range, Term};
-use super::tree::{Bound, Check, Node, Rule, Test, subtrees};
+use super::term::{Term, TermKind, TermRange};
+use super::tree::{Bound, Check, Connective, FilterNode, Test, subtrees};
 use crate::error::Result;
 use crate::id::FieldId;
 
@@ -38,7 +38,7 @@ pub(crate) trait Postings {
     fn term(&self, field: FieldId, term: &Term) -> Result<Arc<RoaringBitmap>>;
 
     /// The slots of all of a field's terms in a range.
-    fn range(&self, field: FieldId, range: &Range) -> Result<Arc<RoaringBitmap>>;
+    fn range(&self, field: FieldId, range: &TermRange) -> Result<Arc<RoaringBitmap>>;
 
     /// The slots whose documents have everything that a text query asks for.
     fn text(&self, text: &str) -> Result<Bounds>;
@@ -48,20 +48,20 @@ pub(crate) trait Postings {
 }
 
 /// The slots that match the tree with these nodes.
-pub(super) fn bounds(nodes: &[Node], index: &dyn Postings) -> Result<Bounds> {
+pub(super) fn bounds(nodes: &[FilterNode], index: &dyn Postings) -> Result<Bounds> {
     let Some((root, below)) = nodes.split_first() else { return Ok(Bounds::exactly(SlotSet::none())) };
     match root {
-        Node::Test(test) => {
+        FilterNode::Test(test) => {
             let bounds = test_bounds(test, index)?;
             Ok(if test.negated { bounds.complement() } else { bounds })
         }
-        Node::Join { rule: Rule::All, .. } => {
+        FilterNode::Join { rule: Connective::All, .. } => {
             subtrees(below).try_fold(Bounds::exactly(SlotSet::all()), |all, subtree| {
                 // No further condition can add to an empty set.
                 if all.possible().is_none() { Ok(all) } else { Ok(all.and(bounds(subtree, index)?)) }
             })
         }
-        Node::Join { rule: Rule::Any, .. } => {
+        FilterNode::Join { rule: Connective::Any, .. } => {
             let mut any = Vec::new();
             for subtree in subtrees(below) {
                 if any.len() == AT_ONCE {
@@ -71,7 +71,7 @@ pub(super) fn bounds(nodes: &[Node], index: &dyn Postings) -> Result<Bounds> {
             }
             Ok(Bounds::any(&any))
         }
-        Node::Join { rule: Rule::Not, .. } => Ok(bounds(below, index)?.complement()),
+        FilterNode::Join { rule: Connective::Not, .. } => Ok(bounds(below, index)?.complement()),
     }
 }
 
@@ -82,7 +82,7 @@ fn test_bounds(test: &Test, index: &dyn Postings) -> Result<Bounds> {
     let field = match index.coverage(&test.path) {
         Coverage::Unindexed => return Ok(Bounds::at_most(SlotSet::all())),
         Coverage::Absent => return Ok(Bounds::at_most(SlotSet::Only(index.overflowing()?))),
-        Coverage::Indexed(id) => Field { index, id },
+        Coverage::Indexed(id) => IndexedField { index, id },
     };
     let bounds = field.check(&test.check)?;
     let incomplete = field.term(&Term::incomplete())?.or(SlotSet::Only(index.overflowing()?));
@@ -94,12 +94,12 @@ fn test_bounds(test: &Test, index: &dyn Postings) -> Result<Bounds> {
 }
 
 /// A field that has postings.
-struct Field<'i> {
+struct IndexedField<'i> {
     index: &'i dyn Postings,
     id: FieldId,
 }
 
-impl Field<'_> {
+impl IndexedField<'_> {
     fn check(&self, check: &Check) -> Result<Bounds> {
         Ok(match check {
             Check::Exists => Bounds::exactly(self.term(&Term::exists())?),
@@ -142,30 +142,30 @@ impl Field<'_> {
             Limit::Included(scalar) | Limit::Excluded(scalar) => Some(scalar),
             Limit::Unbounded => None,
         });
-        let kinds: Vec<Kind> = limits.map(kind_of).collect();
-        if kinds.iter().all(|kind| *kind == Kind::Number) {
-            return Ok(Bounds::exactly(self.range(&Range::between(Kind::Number, low, high))?));
+        let kinds: Vec<TermKind> = limits.map(kind_of).collect();
+        if kinds.iter().all(|kind| *kind == TermKind::Number) {
+            return Ok(Bounds::exactly(self.range(&TermRange::between(TermKind::Number, low, high))?));
         }
-        if kinds.contains(&Kind::Number) {
+        if kinds.contains(&TermKind::Number) {
             // No value is comparable to both a number and a string.
             return Ok(Bounds::exactly(SlotSet::none()));
         }
-        let texts = Bounds::exactly(self.range(&Range::between(Kind::Text, low, high))?);
-        let times = match kinds.contains(&Kind::Text) {
+        let texts = Bounds::exactly(self.range(&TermRange::between(TermKind::Text, low, high))?);
+        let times = match kinds.contains(&TermKind::Text) {
             // Times then compare by their spelling, and postings do not order them so.
-            true => Bounds::at_most(self.range(&Range::all(Kind::Time))?),
-            false => Bounds::exactly(self.range(&Range::between(Kind::Time, low, high))?),
+            true => Bounds::at_most(self.range(&TermRange::all(TermKind::Time))?),
+            false => Bounds::exactly(self.range(&TermRange::between(TermKind::Time, low, high))?),
         };
         Ok(texts.or(times))
     }
 
     fn prefix(&self, prefix: &str) -> Result<Bounds> {
-        let texts = Bounds::exactly(self.range(&Range::prefix(prefix))?);
+        let texts = Bounds::exactly(self.range(&TermRange::prefix(prefix))?);
         match prefix.bytes().next() {
             None => Ok(Bounds::exactly(self.strings()?)),
             // A time begins with its year, so its spelling may have the prefix.
             Some(first) if first.is_ascii_digit() => {
-                Ok(texts.or(Bounds::at_most(self.range(&Range::all(Kind::Time))?)))
+                Ok(texts.or(Bounds::at_most(self.range(&TermRange::all(TermKind::Time))?)))
             }
             Some(_) => Ok(texts),
         }
@@ -173,14 +173,14 @@ impl Field<'_> {
 
     /// The documents that have a string in the field.
     fn strings(&self) -> Result<SlotSet> {
-        Ok(self.range(&Range::all(Kind::Text))?.or(self.range(&Range::all(Kind::Time))?))
+        Ok(self.range(&TermRange::all(TermKind::Text))?.or(self.range(&TermRange::all(TermKind::Time))?))
     }
 
     fn equal(&self, scalar: &Scalar<'_>) -> Result<SlotSet> {
         match scalar {
             // A time is found in any spelling.
             Scalar::Time(..) => {
-                self.range(&Range::between(Kind::Time, Limit::Included(scalar), Limit::Included(scalar)))
+                self.range(&TermRange::between(TermKind::Time, Limit::Included(scalar), Limit::Included(scalar)))
             }
             _ => Term::of(scalar).map_or_else(|| Ok(SlotSet::none()), |term| self.term(&term)),
         }
@@ -190,17 +190,17 @@ impl Field<'_> {
         self.index.term(self.id, term).map(SlotSet::Only)
     }
 
-    fn range(&self, range: &Range) -> Result<SlotSet> {
+    fn range(&self, range: &TermRange) -> Result<SlotSet> {
         self.index.range(self.id, range).map(SlotSet::Only)
     }
 }
 
-fn kind_of(scalar: &Scalar<'_>) -> Kind {
+fn kind_of(scalar: &Scalar<'_>) -> TermKind {
     match scalar {
-        Scalar::Null => Kind::Null,
-        Scalar::Bool(_) => Kind::Bool,
-        Scalar::Integer(_) | Scalar::Float(_) => Kind::Number,
-        Scalar::Text(_) => Kind::Text,
-        Scalar::Time(..) => Kind::Time,
+        Scalar::Null => TermKind::Null,
+        Scalar::Bool(_) => TermKind::Bool,
+        Scalar::Integer(_) | Scalar::Float(_) => TermKind::Number,
+        Scalar::Text(_) => TermKind::Text,
+        Scalar::Time(..) => TermKind::Time,
     }
 }

@@ -37,7 +37,7 @@ use crate::value::Value;
 use lookup::Postings;
 use refusal::Refusal;
 use slots::{Bounds, SlotSet};
-use tree::{Node, Rule, Tree};
+use tree::{Connective, FilterNode, Tree};
 
 pub(crate) use compare::{instant, is_time, whole};
 pub use field::{Field, field};
@@ -110,17 +110,17 @@ pub struct Filter {
 impl Filter {
     /// The filter that matches every document.
     pub fn everything() -> Self {
-        Filter { tree: Ok(Tree::empty(Rule::All)) }
+        Filter { tree: Ok(Tree::empty(Connective::All)) }
     }
 
     /// Matches documents that both filters match.
     pub fn and(self, other: Filter) -> Self {
-        self.join(Rule::All, other)
+        self.join(Connective::All, other)
     }
 
     /// Matches documents that either filter matches.
     pub fn or(self, other: Filter) -> Self {
-        self.join(Rule::Any, other)
+        self.join(Connective::Any, other)
     }
 
     /// Whether a metadata object matches. A filter that searches refuse never matches: one that is
@@ -146,7 +146,7 @@ impl Filter {
 
     /// Whether this is [`Filter::everything`], so that documents need not be looked at.
     pub fn is_everything(&self) -> bool {
-        self.tree.as_ref().is_ok_and(|tree| tree.is_empty(Rule::All))
+        self.tree.as_ref().is_ok_and(|tree| tree.is_empty(Connective::All))
     }
 
     /// Reads a filter from parsed JSON.
@@ -178,13 +178,13 @@ impl Filter {
     /// The fields that the filter tests, each once, in order.
     pub(crate) fn paths(&self) -> Vec<&str> {
         let nodes = self.tree.as_ref().map_or(&[][..], Tree::nodes);
-        let mut paths: Vec<&str> = nodes.iter().filter_map(Node::path).collect();
+        let mut paths: Vec<&str> = nodes.iter().filter_map(FilterNode::path).collect();
         paths.sort_unstable();
         paths.dedup();
         paths
     }
 
-    fn join(self, rule: Rule, other: Filter) -> Self {
+    fn join(self, rule: Connective, other: Filter) -> Self {
         Filter { tree: self.tree.and_then(|tree| tree.join(rule, other.tree?)) }
     }
 }

@@ -34,7 +34,7 @@ const INSTANT_OFFSET: i128 = 1 << 71;
 /// The kind of a term, in the order of terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
-pub(crate) enum Kind {
+pub(crate) enum TermKind {
     Exists = 0,
     Incomplete = 1,
     Null = 2,
@@ -44,19 +44,19 @@ pub(crate) enum Kind {
     Time = 6,
 }
 
-/// A value of some field, or a mark such as [`Kind::Exists`], as bytes.
+/// A value of some field, or a mark such as [`TermKind::Exists`], as bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Term(Box<[u8]>);
 
 impl Term {
     /// The term of every document that has the field.
     pub(crate) fn exists() -> Self {
-        Term([Kind::Exists as u8].into())
+        Term([TermKind::Exists as u8].into())
     }
 
     /// The term of every document that has unindexed values in the field.
     pub(crate) fn incomplete() -> Self {
-        Term([Kind::Incomplete as u8].into())
+        Term([TermKind::Incomplete as u8].into())
     }
 
     /// The term of a scalar; `None` for one that is too long.
@@ -90,31 +90,31 @@ impl Term {
 }
 
 /// The bytes that follow the kind, without the spelling of a time.
-fn value_bytes(scalar: &Scalar<'_>) -> (Kind, Vec<u8>) {
+fn value_bytes(scalar: &Scalar<'_>) -> (TermKind, Vec<u8>) {
     let mut bytes = Vec::with_capacity(16);
     let kind = match scalar {
-        Scalar::Null => Kind::Null,
+        Scalar::Null => TermKind::Null,
         Scalar::Bool(flag) => {
             bytes.push(u8::from(*flag));
-            Kind::Bool
+            TermKind::Bool
         }
         Scalar::Integer(number) => {
             let rounded = *number as f64;
             let floor = if rounded as i128 > *number { rounded.next_down() } else { rounded };
             put_number(&mut bytes, floor, (*number - floor as i128) as u16);
-            Kind::Number
+            TermKind::Number
         }
         Scalar::Float(number) => {
             put_number(&mut bytes, *number, 0);
-            Kind::Number
+            TermKind::Number
         }
         Scalar::Text(text) => {
             put_text(&mut bytes, text);
-            Kind::Text
+            TermKind::Text
         }
         Scalar::Time(instant, _) => {
             bytes.extend(&(instant + INSTANT_OFFSET).to_be_bytes()[16 - INSTANT_BYTES..]);
-            Kind::Time
+            TermKind::Time
         }
     };
     (kind, bytes)
@@ -147,15 +147,15 @@ fn read_text(bytes: &[u8]) -> Option<Cow<'_, str>> {
 }
 
 /// The kind of a term.
-pub(crate) fn kind_of(term: &[u8]) -> Option<Kind> {
+pub(crate) fn kind_of(term: &[u8]) -> Option<TermKind> {
     Some(match term.first()? {
-        0 => Kind::Exists,
-        1 => Kind::Incomplete,
-        2 => Kind::Null,
-        3 => Kind::Bool,
-        4 => Kind::Number,
-        5 => Kind::Text,
-        6 => Kind::Time,
+        0 => TermKind::Exists,
+        1 => TermKind::Incomplete,
+        2 => TermKind::Null,
+        3 => TermKind::Bool,
+        4 => TermKind::Number,
+        5 => TermKind::Text,
+        6 => TermKind::Time,
         _ => return None,
     })
 }
@@ -164,10 +164,10 @@ pub(crate) fn kind_of(term: &[u8]) -> Option<Kind> {
 pub(crate) fn value_of(term: &[u8]) -> Option<Value> {
     let (kind, bytes) = (kind_of(term)?, term.get(1..)?);
     Some(match kind {
-        Kind::Exists | Kind::Incomplete => return None,
-        Kind::Null => Value::Null,
-        Kind::Bool => Value::Bool(*bytes.first()? != 0),
-        Kind::Number => {
+        TermKind::Exists | TermKind::Incomplete => return None,
+        TermKind::Null => Value::Null,
+        TermKind::Bool => Value::Bool(*bytes.first()? != 0),
+        TermKind::Number => {
             let (&ordered, rest) = bytes.split_first_chunk::<8>()?;
             let (ordered, rest) = (u64::from_be_bytes(ordered), u16::from_be_bytes(rest.try_into().ok()?));
             let floor = f64::from_bits(ordered ^ (((!ordered as i64) >> 63) as u64 | 1 << 63));
@@ -179,8 +179,8 @@ pub(crate) fn value_of(term: &[u8]) -> Option<Value> {
                 _ => Value::F64(floor),
             }
         }
-        Kind::Text => Value::from(&*read_text(bytes)?),
-        Kind::Time => Value::from(&*read_text(bytes.get(INSTANT_BYTES..)?)?),
+        TermKind::Text => Value::from(&*read_text(bytes)?),
+        TermKind::Time => Value::from(&*read_text(bytes.get(INSTANT_BYTES..)?)?),
     })
 }
 
@@ -188,8 +188,8 @@ pub(crate) fn value_of(term: &[u8]) -> Option<Value> {
 /// kinds.
 pub(crate) fn ordinal(term: &[u8]) -> Option<u128> {
     let n_bytes = match kind_of(term)? {
-        Kind::Number => NUMBER_BYTES,
-        Kind::Time => INSTANT_BYTES,
+        TermKind::Number => NUMBER_BYTES,
+        TermKind::Time => INSTANT_BYTES,
         _ => return None,
     };
     let bytes = term.get(1..1 + n_bytes)?;
@@ -199,33 +199,33 @@ pub(crate) fn ordinal(term: &[u8]) -> Option<u128> {
 /// The bytes that order a term: a time lacks its spelling. `None` for terms that are no values.
 pub(crate) fn order_of(term: &[u8]) -> Option<&[u8]> {
     match kind_of(term)? {
-        Kind::Exists | Kind::Incomplete => None,
-        Kind::Time => term.get(..1 + INSTANT_BYTES),
-        Kind::Null | Kind::Bool | Kind::Number | Kind::Text => Some(term),
+        TermKind::Exists | TermKind::Incomplete => None,
+        TermKind::Time => term.get(..1 + INSTANT_BYTES),
+        TermKind::Null | TermKind::Bool | TermKind::Number | TermKind::Text => Some(term),
     }
 }
 
 /// Terms of one kind between two limits. A limit has the bytes that follow the kind, or the first
 /// of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Range {
-    pub(crate) kind: Kind,
+pub(crate) struct TermRange {
+    pub(crate) kind: TermKind,
     pub(crate) low: Bound<Box<[u8]>>,
     pub(crate) high: Bound<Box<[u8]>>,
 }
 
-impl Range {
+impl TermRange {
     /// All terms of a kind.
-    pub(super) fn all(kind: Kind) -> Self {
-        Range { kind, low: Bound::Unbounded, high: Bound::Unbounded }
+    pub(super) fn all(kind: TermKind) -> Self {
+        TermRange { kind, low: Bound::Unbounded, high: Bound::Unbounded }
     }
 
     /// The terms of a kind between two scalars. Texts are compared with the spelling of a limit
     /// that is a time.
-    pub(super) fn between(kind: Kind, low: Bound<&Scalar<'_>>, high: Bound<&Scalar<'_>>) -> Self {
+    pub(super) fn between(kind: TermKind, low: Bound<&Scalar<'_>>, high: Bound<&Scalar<'_>>) -> Self {
         let limit = |scalar: &Scalar<'_>| -> Box<[u8]> {
             match (kind, scalar.text()) {
-                (Kind::Text, Some(text)) => {
+                (TermKind::Text, Some(text)) => {
                     let mut bytes = Vec::with_capacity(text.len() + 2);
                     put_text(&mut bytes, text);
                     bytes.into()
@@ -233,7 +233,7 @@ impl Range {
                 _ => value_bytes(scalar).1.into(),
             }
         };
-        Range { kind, low: low.map(limit), high: high.map(limit) }
+        TermRange { kind, low: low.map(limit), high: high.map(limit) }
     }
 
     /// The texts that begin with a prefix.
@@ -249,7 +249,7 @@ impl Range {
             }
             None => Bound::Unbounded,
         };
-        Range { kind: Kind::Text, low: Bound::Included(low.into()), high }
+        TermRange { kind: TermKind::Text, low: Bound::Included(low.into()), high }
     }
 
     /// The bytes at which a scan in the order of bytes begins.
@@ -265,7 +265,7 @@ impl Range {
     pub(crate) fn admits(&self, term: &[u8]) -> bool {
         let value = term.get(1..).unwrap_or_default();
         // A time is compared by its instant, without its spelling.
-        let value = if self.kind == Kind::Time { value.get(..INSTANT_BYTES).unwrap_or(value) } else { value };
+        let value = if self.kind == TermKind::Time { value.get(..INSTANT_BYTES).unwrap_or(value) } else { value };
         let is_above = match &self.low {
             Bound::Included(low) => value >= low,
             Bound::Excluded(low) => value > low,
@@ -277,7 +277,7 @@ impl Range {
     /// Whether a term of the range's kind lies beyond the end of the range.
     pub(crate) fn is_passed(&self, term: &[u8]) -> bool {
         let value = term.get(1..).unwrap_or_default();
-        let value = if self.kind == Kind::Time { value.get(..INSTANT_BYTES).unwrap_or(value) } else { value };
+        let value = if self.kind == TermKind::Time { value.get(..INSTANT_BYTES).unwrap_or(value) } else { value };
         self.is_passed_by(value)
     }
 
@@ -293,8 +293,8 @@ impl Range {
     /// range is empty if the first is greater.
     pub(crate) fn ordinals(&self) -> Option<(u128, u128)> {
         let n_bytes = match self.kind {
-            Kind::Number => NUMBER_BYTES,
-            Kind::Time => INSTANT_BYTES,
+            TermKind::Number => NUMBER_BYTES,
+            TermKind::Time => INSTANT_BYTES,
             _ => return None,
         };
         let number = |bytes: &[u8]| bytes.iter().fold(0u128, |number, &byte| number << 8 | u128::from(byte));
@@ -406,14 +406,14 @@ mod tests {
     fn ranges_admit_what_lies_between() {
         let texts = ["", "a", "a\0", "ab", "b", "ba", "é"];
         for prefix in texts {
-            let range = Range::prefix(prefix);
+            let range = TermRange::prefix(prefix);
             for text in texts {
                 assert_eq!(range.admits(term(json!(text)).bytes()), text.starts_with(prefix), "{prefix:?} {text:?}");
             }
         }
         let scalar = |json: serde_json::Value| Scalar::operand(Unchecked(json.into())).unwrap();
         let (low, high) = (scalar(json!(1)), scalar(json!(3)));
-        let range = Range::between(Kind::Number, Bound::Excluded(&low), Bound::Included(&high));
+        let range = TermRange::between(TermKind::Number, Bound::Excluded(&low), Bound::Included(&high));
         let (first, last) = range.ordinals().unwrap();
         for (json, within) in [(json!(1), false), (json!(1.5), true), (json!(3), true), (json!(3.5), false)] {
             let term = term(json);

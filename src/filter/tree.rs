@@ -5,7 +5,7 @@
 //! here recurses, and a chain of one connective grows at its end. Knows neither what a test means
 //! nor how a filter is written.
 
-use super::compare::{Scalar, Set};
+use super::compare::{Scalar, ScalarSet};
 use super::refusal::Refusal;
 use crate::limits::{
     MAX_FILTER_BYTES, MAX_FILTER_DEPTH, MAX_FILTER_NODES, MAX_FILTER_VALUES, MAX_PATH_BYTES, MAX_TEXT_QUERY_BYTES,
@@ -13,7 +13,7 @@ use crate::limits::{
 
 /// How a connective combines its children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rule {
+pub(super) enum Connective {
     /// Every child must match. Without children everything matches.
     All,
     /// Some child must match. Without children nothing matches.
@@ -24,8 +24,8 @@ pub(super) enum Rule {
 
 /// A connective or a test.
 #[derive(Debug, Clone)]
-pub(super) enum Node {
-    Join { rule: Rule, n_below: usize },
+pub(super) enum FilterNode {
+    Join { rule: Connective, n_below: usize },
     Test(Test),
 }
 
@@ -45,8 +45,8 @@ pub(super) enum Check {
     Equal(Scalar<'static>),
     Order(Bound, Scalar<'static>),
     Between(Scalar<'static>, Scalar<'static>),
-    In(Set),
-    All(Set),
+    In(ScalarSet),
+    All(ScalarSet),
     Prefix(Box<str>),
     Contains(Scalar<'static>),
     /// A condition on the document's text, not on a field.
@@ -62,12 +62,12 @@ pub(super) enum Bound {
     Lte,
 }
 
-impl Node {
+impl FilterNode {
     /// The field that is tested; `None` for a connective, and for a test of the text.
     pub(super) fn path(&self) -> Option<&str> {
         match self {
-            Node::Join { .. } | Node::Test(Test { check: Check::Text(_), .. }) => None,
-            Node::Test(test) => Some(&test.path),
+            FilterNode::Join { .. } | FilterNode::Test(Test { check: Check::Text(_), .. }) => None,
+            FilterNode::Test(test) => Some(&test.path),
         }
     }
 }
@@ -75,7 +75,7 @@ impl Node {
 /// A filter within the limits.
 #[derive(Debug, Clone)]
 pub(super) struct Tree {
-    nodes: Vec<Node>,
+    nodes: Vec<FilterNode>,
     depth: usize,
     n_values: usize,
     n_bytes: usize,
@@ -83,8 +83,8 @@ pub(super) struct Tree {
 
 impl Tree {
     /// A connective without children.
-    pub(super) fn empty(rule: Rule) -> Self {
-        Tree { nodes: vec![Node::Join { rule, n_below: 0 }], depth: 1, n_values: 0, n_bytes: 0 }
+    pub(super) fn empty(rule: Connective) -> Self {
+        Tree { nodes: vec![FilterNode::Join { rule, n_below: 0 }], depth: 1, n_values: 0, n_bytes: 0 }
     }
 
     /// One test.
@@ -92,19 +92,19 @@ impl Tree {
         check_path(path)?;
         let (n_values, n_bytes) = (check.n_values(), path.len() + check.n_bytes());
         let test = Test { path: path.into(), check, negated: false };
-        Tree { nodes: vec![Node::Test(test)], depth: 1, n_values, n_bytes }.within_limits()
+        Tree { nodes: vec![FilterNode::Test(test)], depth: 1, n_values, n_bytes }.within_limits()
     }
 
     /// One test of a document's text.
     pub(super) fn text(text: &str) -> Result<Self, Refusal> {
         Refusal::check("query in words, in bytes", MAX_TEXT_QUERY_BYTES, text.len())?;
         let test = Test { path: "".into(), check: Check::Text(text.into()), negated: false };
-        Tree { nodes: vec![Node::Test(test)], depth: 1, n_values: 0, n_bytes: text.len() }.within_limits()
+        Tree { nodes: vec![FilterNode::Test(test)], depth: 1, n_values: 0, n_bytes: text.len() }.within_limits()
     }
 
     /// Both trees under one connective. A tree whose root is such a connective already gives up its
     /// children to it.
-    pub(super) fn join(mut self, rule: Rule, other: Tree) -> Result<Self, Refusal> {
+    pub(super) fn join(mut self, rule: Connective, other: Tree) -> Result<Self, Refusal> {
         if self.is_empty(rule) {
             return Ok(other);
         }
@@ -120,7 +120,7 @@ impl Tree {
         self.n_bytes += other.n_bytes;
         self.nodes.extend(other.nodes.into_iter().skip(n_dissolved));
         let n_nodes = self.nodes.len();
-        if let Some(Node::Join { n_below, .. }) = self.nodes.first_mut() {
+        if let Some(FilterNode::Join { n_below, .. }) = self.nodes.first_mut() {
             *n_below = n_nodes - 1;
         }
         self.within_limits()
@@ -129,15 +129,17 @@ impl Tree {
     /// The tree that matches what this one does not. Adds a node only if none can be inverted.
     pub(super) fn negate(mut self) -> Result<Self, Refusal> {
         match self.nodes.first_mut() {
-            Some(Node::Join { rule: Rule::Not, .. }) => {
+            Some(FilterNode::Join { rule: Connective::Not, .. }) => {
                 self.nodes.remove(0);
                 self.depth -= 1;
             }
-            Some(Node::Join { rule, n_below: 0 }) => *rule = if *rule == Rule::All { Rule::Any } else { Rule::All },
-            Some(Node::Test(Test { check: Check::Exists | Check::Equal(_) | Check::In(_), negated, .. })) => {
+            Some(FilterNode::Join { rule, n_below: 0 }) => {
+                *rule = if *rule == Connective::All { Connective::Any } else { Connective::All }
+            }
+            Some(FilterNode::Test(Test { check: Check::Exists | Check::Equal(_) | Check::In(_), negated, .. })) => {
                 *negated = !*negated;
             }
-            _ => self.wrap(Rule::Not),
+            _ => self.wrap(Connective::Not),
         }
         self.within_limits()
     }
@@ -148,22 +150,22 @@ impl Tree {
     }
 
     /// Whether this is the connective `rule` without children.
-    pub(super) fn is_empty(&self, rule: Rule) -> bool {
+    pub(super) fn is_empty(&self, rule: Connective) -> bool {
         self.nodes.len() == 1 && self.is_rooted_in(rule)
     }
 
     /// The nodes, beginning with the root.
-    pub(super) fn nodes(&self) -> &[Node] {
+    pub(super) fn nodes(&self) -> &[FilterNode] {
         &self.nodes
     }
 
-    fn is_rooted_in(&self, rule: Rule) -> bool {
-        matches!(self.nodes.first(), Some(Node::Join { rule: root, .. }) if *root == rule)
+    fn is_rooted_in(&self, rule: Connective) -> bool {
+        matches!(self.nodes.first(), Some(FilterNode::Join { rule: root, .. }) if *root == rule)
     }
 
-    fn wrap(&mut self, rule: Rule) {
+    fn wrap(&mut self, rule: Connective) {
         let n_below = self.nodes.len();
-        self.nodes.insert(0, Node::Join { rule, n_below });
+        self.nodes.insert(0, FilterNode::Join { rule, n_below });
         self.depth += 1;
     }
 
@@ -198,11 +200,11 @@ impl Check {
 }
 
 /// Splits nodes that lie side by side into their trees.
-pub(super) fn subtrees(mut nodes: &[Node]) -> impl Iterator<Item = &[Node]> {
+pub(super) fn subtrees(mut nodes: &[FilterNode]) -> impl Iterator<Item = &[FilterNode]> {
     std::iter::from_fn(move || {
         let n_nodes = match nodes.first()? {
-            Node::Join { n_below, .. } => n_below + 1,
-            Node::Test(_) => 1,
+            FilterNode::Join { n_below, .. } => n_below + 1,
+            FilterNode::Test(_) => 1,
         };
         let (first, others) = nodes.split_at_checked(n_nodes)?;
         nodes = others;

@@ -3,16 +3,16 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
-use super::beam::Found;
+use super::beam::Neighbor;
 use super::link::Linking;
 use super::row::Link;
-use super::{Change, Entry, Graph, Space};
+use super::{EntryPoint, Graph, GraphChange, Space};
 
 /// The result of an audit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Audit {
     pub(crate) n_points: usize,
-    pub(crate) n_twins: usize,
+    pub(crate) n_duplicates: usize,
     pub(crate) n_links: usize,
     /// Points that no walk can reach. [`Graph::mend`] makes each reachable.
     pub(crate) unreachable: Vec<u32>,
@@ -36,7 +36,7 @@ impl Graph {
                 audit.faults.extend(others.map(|link| format!("slot {slot} links to slot {link} of another region")));
             }
         }
-        self.audit_twins(&mut audit, &region_of);
+        self.audit_duplicates(&mut audit, &region_of);
         for (region, entry) in self.entries() {
             if !self.is_point(entry.slot) || region_of(entry.slot) != region {
                 audit.faults.push(format!(
@@ -48,23 +48,23 @@ impl Graph {
         audit
     }
 
-    /// Follows every chain of twins up to its first fault.
-    fn audit_twins(&self, audit: &mut Audit, region_of: &impl Fn(u32) -> u32) {
+    /// Follows every chain of duplicates up to its first fault.
+    fn audit_duplicates(&self, audit: &mut Audit, region_of: &impl Fn(u32) -> u32) {
         let mut listed = vec![false; self.n_slots()];
         for point in self.points() {
-            for twin in self.twins(point) {
-                let fault = match listed.get_mut(twin as usize) {
+            for duplicate in self.duplicates(point) {
+                let fault = match listed.get_mut(duplicate as usize) {
                     None => "is beyond the last",
                     Some(true) => "is listed twice",
-                    Some(_) if self.row(twin, 0).is_point() => "is a point itself",
-                    Some(_) if region_of(twin) != region_of(point) => "is of another region",
+                    Some(_) if self.row(duplicate, 0).is_point() => "is a point itself",
+                    Some(_) if region_of(duplicate) != region_of(point) => "is of another region",
                     Some(seen) => {
                         *seen = true;
-                        audit.n_twins += 1;
+                        audit.n_duplicates += 1;
                         continue;
                     }
                 };
-                audit.faults.push(format!("slot {twin}, a twin of {point}, {fault}"));
+                audit.faults.push(format!("slot {duplicate}, a duplicate of {point}, {fault}"));
                 break;
             }
         }
@@ -134,15 +134,15 @@ impl Graph {
     ) {
         let region = self.region_of(space, slot);
         if self.entry_of(region).is_none() {
-            self.set_entry_of(region, Some(Entry { slot, level: self.level_of(slot) }));
-            return linking.changes.push(Change::entry(region));
+            self.set_entry_of(region, Some(EntryPoint { slot, level: self.level_of(slot) }));
+            return linking.changes.push(GraphChange::entry(region));
         }
         linking.find_neighbors(self, space, slot);
-        let is_reached = |found: &Found| found.slot != slot && !unreachable.contains(&found.slot);
+        let is_reached = |found: &Neighbor| found.slot != slot && !unreachable.contains(&found.slot);
         if !linking.candidates.iter().any(is_reached) {
             linking.find_from_entry(self, space, slot);
         }
-        let mut neighbors: Vec<Found> = std::mem::take(&mut linking.candidates);
+        let mut neighbors: Vec<Neighbor> = std::mem::take(&mut linking.candidates);
         // A link from another unreachable point would not help.
         neighbors.retain(is_reached);
         self.lead_to(space, slot, &neighbors, linking);
@@ -150,8 +150,8 @@ impl Graph {
     }
 
     /// Adds a link, which pruning spares, to a point from the first of `others` with room.
-    pub(super) fn lead_to<S: Space>(&self, space: &S, slot: u32, others: &[Found], linking: &mut Linking<S::Query>) {
-        for &Found { slot: from, .. } in others {
+    pub(super) fn lead_to<S: Space>(&self, space: &S, slot: u32, others: &[Neighbor], linking: &mut Linking<S::Query>) {
+        for &Neighbor { slot: from, .. } in others {
             let row = self.row(from, 0).lock();
             // Pruning spares at most `m` links of a row, and goes on choosing the others.
             if row.links().filter(|link| link.kept).count() >= self.shape.m {
@@ -159,7 +159,7 @@ impl Graph {
             }
             let link = Link { slot, kept: true };
             if row.keep(slot) || row.append(link) {
-                linking.changes.push(Change::Row { slot: from, level: 0 });
+                linking.changes.push(GraphChange::Row { slot: from, level: 0 });
             } else {
                 let links = row.links().chain([link]).collect();
                 self.prune(space, from, 0, &row, links, linking);

@@ -1,16 +1,16 @@
 //! The candidates of a beam search (`Beam`), and the slots it has visited (`Visited`).
 
-/// A point and its distance (`rank`) from the query.
+/// A point and its distance from the query.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Found {
-    pub(crate) rank: f32,
+pub(crate) struct Neighbor {
     pub(crate) slot: u32,
+    pub(crate) distance: f32,
 }
 
 /// The nearest points found so far, in one array sorted nearest first. Its limit is HNSW's ef.
 ///
-/// An entry is a `u64`: the rank's bits, mapped so that integers compare like ranks, then the slot,
-/// then in bit 0 whether the point was expanded.
+/// An entry is a `u64`: the distance's bits, mapped so that integers compare like distances, then
+/// the slot, then in bit 0 whether the point was expanded.
 #[derive(Default)]
 pub(super) struct Beam {
     entries: Vec<u64>,
@@ -24,17 +24,17 @@ const EXPANDED: u64 = 1;
 const SHORT: usize = 48;
 
 #[inline(always)]
-fn pack(found: Found) -> u64 {
-    let bits = found.rank.to_bits();
+fn pack(found: Neighbor) -> u64 {
+    let bits = found.distance.to_bits();
     let ordered = bits ^ (((bits as i32) >> 31) as u32 | 1 << 31);
     u64::from(ordered) << 32 | u64::from(found.slot) << 1
 }
 
 #[inline(always)]
-fn unpack(entry: u64) -> Found {
+fn unpack(entry: u64) -> Neighbor {
     let ordered = (entry >> 32) as u32;
     let bits = ordered ^ (((!ordered as i32) >> 31) as u32 | 1 << 31);
-    Found { rank: f32::from_bits(bits), slot: (entry as u32) >> 1 }
+    Neighbor { slot: (entry as u32) >> 1, distance: f32::from_bits(bits) }
 }
 
 impl Beam {
@@ -48,7 +48,7 @@ impl Beam {
 
     /// Adds a point if it is among the `limit` nearest.
     #[inline(always)]
-    pub(super) fn offer(&mut self, found: Found) {
+    pub(super) fn offer(&mut self, found: Neighbor) {
         let entry = pack(found);
         if self.entries.len() >= self.limit {
             match self.entries.last() {
@@ -100,7 +100,7 @@ impl Beam {
     }
 
     /// All points, nearest first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Found> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Neighbor> {
         self.entries.iter().map(|&entry| unpack(entry))
     }
 }
@@ -186,11 +186,11 @@ mod tests {
 
     #[test]
     fn packing_keeps_order_and_value() {
-        let ranks = [f32::NEG_INFINITY, -3.5, -1e-30, 0.0, 1e-30, 0.25, 7.0, f32::INFINITY];
-        let entries = ranks.map(|rank| pack(Found { rank, slot: (1 << 31) - 1 }));
+        let distances = [f32::NEG_INFINITY, -3.5, -1e-30, 0.0, 1e-30, 0.25, 7.0, f32::INFINITY];
+        let entries = distances.map(|distance| pack(Neighbor { slot: (1 << 31) - 1, distance }));
         assert!(entries.is_sorted());
-        for (rank, entry) in ranks.into_iter().zip(entries) {
-            assert_eq!(unpack(entry), Found { rank, slot: (1 << 31) - 1 });
+        for (distance, entry) in distances.into_iter().zip(entries) {
+            assert_eq!(unpack(entry), Neighbor { slot: (1 << 31) - 1, distance });
             assert_eq!(unpack(entry | EXPANDED).slot, (1 << 31) - 1);
         }
     }
@@ -201,7 +201,8 @@ mod tests {
         for limit in [1, 2, 10, 64] {
             let mut beam = Beam::default();
             beam.reset(limit);
-            let mut all: Vec<Found> = (0..500).map(|slot| Found { rank: rng.random_range(-1.0..1.0), slot }).collect();
+            let mut all: Vec<Neighbor> =
+                (0..500).map(|slot| Neighbor { slot, distance: rng.random_range(-1.0..1.0) }).collect();
             let mut popped = Vec::new();
             for &found in &all {
                 beam.offer(found);
@@ -214,8 +215,8 @@ mod tests {
             while let Some(slot) = beam.pop() {
                 popped.push(slot);
             }
-            all.sort_by(|a, b| a.rank.total_cmp(&b.rank));
-            let kept: Vec<Found> = beam.iter().collect();
+            all.sort_by(|a, b| a.distance.total_cmp(&b.distance));
+            let kept: Vec<Neighbor> = beam.iter().collect();
             assert_eq!(kept, all[..limit]);
             assert!(kept.iter().all(|found| popped.iter().filter(|&&slot| slot == found.slot).count() == 1));
         }

@@ -1,40 +1,40 @@
 //! Changes of a graph as data: small enough to be logged for every batch of new points, and enough
 //! to replay them on a graph that was equal before.
 //!
-//! While points are linked, a list of [`Change`]s records what was touched. A [`Delta`] holds the
-//! outcome: the final links of each replaced row, and single links that were appended. Most
+//! While points are linked, a list of [`GraphChange`]s records what was touched. A [`Delta`] holds
+//! the outcome: the final links of each replaced row, and single links that were appended. Most
 //! appended links lead back to a new point from its neighbours, so one bit of the new point's row
 //! stands for each.
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::hosts::Hosts;
+use super::hosts::Representatives;
 use super::row::Link;
-use super::{Entry, Graph};
+use super::{EntryPoint, Graph};
 
 /// One change of a graph, without the new state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum GraphChange {
     /// A row was replaced.
     Row { slot: u32, level: usize },
     /// A row got one more link, which pruning does not spare.
     Append { slot: u32, level: usize, to: u32 },
-    /// A slot became a twin of a point.
-    Hang { twin: u32, of: u32 },
-    /// The twins of a point changed.
-    Twins { of: u32 },
+    /// A slot became a duplicate of a point.
+    Attach { duplicate: u32, of: u32 },
+    /// The duplicates of a point changed.
+    Duplicates { of: u32 },
     /// A slot is no longer a point.
     Gone { slot: u32 },
     /// The entry of region 0 changed.
     Entry,
     /// The entry of another region changed.
-    Gate { region: u32 },
+    RegionEntry { region: u32 },
 }
 
-impl Change {
+impl GraphChange {
     /// The change of a region's entry.
-    pub(super) fn entry(region: u32) -> Change {
-        if region == 0 { Change::Entry } else { Change::Gate { region } }
+    pub(super) fn entry(region: u32) -> GraphChange {
+        if region == 0 { GraphChange::Entry } else { GraphChange::RegionEntry { region } }
     }
 }
 
@@ -48,46 +48,49 @@ pub(crate) struct Delta {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Op {
     /// The row has exactly these links. At level 0 the slot becomes a point.
-    Row { slot: u32, level: usize, ties: Vec<Tie> },
+    Row { slot: u32, level: usize, delta_links: Vec<DeltaLink> },
     /// The row has one more link.
     Append { slot: u32, level: usize, to: u32 },
-    /// The slot is the first twin of a point.
-    Hang { twin: u32, of: u32 },
-    /// The point has exactly these twins, in this order.
-    Twins { of: u32, twins: Vec<u32> },
-    /// The slot is no longer a point, and has no twins.
+    /// The slot is the first duplicate of a point.
+    Attach { duplicate: u32, of: u32 },
+    /// The point has exactly these duplicates, in this order.
+    Duplicates { of: u32, duplicates: Vec<u32> },
+    /// The slot is no longer a point, and has no duplicates.
     Gone { slot: u32 },
     /// The entry of region 0.
-    Entry(Option<Entry>),
+    Entry(Option<EntryPoint>),
     /// The entry of another region.
-    Gate { region: u32, entry: Option<Entry> },
+    RegionEntry { region: u32, entry: Option<EntryPoint> },
 }
 
 /// A link, and whether the row of the slot it leads to got a link back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tie {
+pub(crate) struct DeltaLink {
     pub(crate) link: Link,
     pub(crate) back: bool,
 }
 
 impl Graph {
     /// The delta of a list of changes. Nothing may be linked meanwhile.
-    pub(crate) fn delta(&self, changes: &[Change]) -> Delta {
+    pub(crate) fn delta(&self, changes: &[GraphChange]) -> Delta {
         let (mut rows, mut seen) = (Vec::new(), HashSet::new());
         let (mut chains, mut gone, mut moved) = (Vec::new(), HashSet::new(), false);
-        let mut gates = BTreeSet::new();
+        let mut region_entries = BTreeSet::new();
         for &change in changes {
             match change {
-                Change::Row { slot, level } if seen.insert((slot, level)) => rows.push((slot, level)),
-                Change::Twins { of } if !chains.contains(&of) => chains.push(of),
-                Change::Gone { slot } => _ = gone.insert(slot),
-                Change::Entry => moved = true,
-                Change::Gate { region } => _ = gates.insert(region),
-                Change::Row { .. } | Change::Append { .. } | Change::Hang { .. } | Change::Twins { .. } => {}
+                GraphChange::Row { slot, level } if seen.insert((slot, level)) => rows.push((slot, level)),
+                GraphChange::Duplicates { of } if !chains.contains(&of) => chains.push(of),
+                GraphChange::Gone { slot } => _ = gone.insert(slot),
+                GraphChange::Entry => moved = true,
+                GraphChange::RegionEntry { region } => _ = region_entries.insert(region),
+                GraphChange::Row { .. }
+                | GraphChange::Append { .. }
+                | GraphChange::Attach { .. }
+                | GraphChange::Duplicates { .. } => {}
             }
         }
         let appended = changes.iter().filter_map(|change| match *change {
-            Change::Append { slot, level, to } if !seen.contains(&(slot, level)) => Some((slot, level, to)),
+            GraphChange::Append { slot, level, to } if !seen.contains(&(slot, level)) => Some((slot, level, to)),
             _ => None,
         });
         let mut appended: HashSet<(u32, usize, u32)> = appended.collect();
@@ -96,44 +99,48 @@ impl Graph {
             if gone.contains(&slot) {
                 continue;
             }
-            let mut tie = |link: Link| Tie { link, back: appended.remove(&(link.slot, level, slot)) };
-            let ties = self.row_links(slot, level).into_iter().map(&mut tie).collect();
-            delta.ops.push(Op::Row { slot, level, ties });
+            let mut delta_link = |link: Link| DeltaLink { link, back: appended.remove(&(link.slot, level, slot)) };
+            let delta_links = self.row_links(slot, level).into_iter().map(&mut delta_link).collect();
+            delta.ops.push(Op::Row { slot, level, delta_links });
         }
         let mut rest: Vec<_> = appended.into_iter().filter(|(slot, ..)| !gone.contains(slot)).collect();
         rest.sort_unstable();
         delta.ops.extend(rest.into_iter().map(|(slot, level, to)| Op::Append { slot, level, to }));
         for &change in changes {
-            if let Change::Hang { twin, of } = change
+            if let GraphChange::Attach { duplicate, of } = change
                 && !chains.contains(&of)
             {
-                delta.ops.push(Op::Hang { twin, of });
+                delta.ops.push(Op::Attach { duplicate, of });
             }
         }
         let chains = chains.into_iter().filter(|of| self.is_point(*of));
-        delta.ops.extend(chains.map(|of| Op::Twins { of, twins: self.twins(of).collect() }));
+        delta.ops.extend(chains.map(|of| Op::Duplicates { of, duplicates: self.duplicates(of).collect() }));
         let mut gone: Vec<u32> = gone.into_iter().collect();
         gone.sort_unstable();
         delta.ops.extend(gone.into_iter().map(|slot| Op::Gone { slot }));
         if moved {
             delta.ops.push(Op::Entry(self.entry()));
         }
-        delta.ops.extend(gates.into_iter().map(|region| Op::Gate { region, entry: self.entry_of(region) }));
+        delta
+            .ops
+            .extend(region_entries.into_iter().map(|region| Op::RegionEntry { region, entry: self.entry_of(region) }));
         delta
     }
 
     /// Replays a delta. Skips slots that the graph has no room for. Replaying what the graph
     /// already contains does no harm, provided that all later deltas are replayed too. Nobody else
     /// may use the graph.
-    pub(crate) fn apply(&self, delta: &Delta, hosts: &mut Hosts) {
+    pub(crate) fn apply(&self, delta: &Delta, representatives: &mut Representatives) {
         for op in &delta.ops {
             match op {
-                Op::Row { slot, level, ties } => {
+                Op::Row { slot, level, delta_links } => {
                     if *level == 0 {
-                        self.make_point(*slot, hosts);
+                        self.make_point(*slot, representatives);
                     }
-                    self.put_row(*slot, *level, ties.iter().map(|tie| tie.link));
-                    let back = || ties.iter().filter(|tie| tie.back).map(|tie| tie.link.slot);
+                    self.put_row(*slot, *level, delta_links.iter().map(|delta_link| delta_link.link));
+                    let back = || {
+                        delta_links.iter().filter(|delta_link| delta_link.back).map(|delta_link| delta_link.link.slot)
+                    };
                     if *level == 0 {
                         let here = back().filter(|&slot| (slot as usize) < self.n_slots());
                         here.for_each(|slot| self.prefetch(slot, 0));
@@ -141,11 +148,11 @@ impl Graph {
                     back().for_each(|from| self.put_link(from, *level, *slot));
                 }
                 Op::Append { slot, level, to } => self.put_link(*slot, *level, *to),
-                Op::Hang { twin, of } => self.hang(*twin, *of, hosts),
-                Op::Twins { of, twins } => self.hang_all(twins, *of, hosts),
-                Op::Gone { slot } => self.take_out(*slot, hosts),
+                Op::Attach { duplicate, of } => self.attach(*duplicate, *of, representatives),
+                Op::Duplicates { of, duplicates } => self.attach_all(duplicates, *of, representatives),
+                Op::Gone { slot } => self.take_out(*slot, representatives),
                 Op::Entry(entry) => self.set_entry(*entry),
-                Op::Gate { region, entry } => self.set_entry_of(*region, *entry),
+                Op::RegionEntry { region, entry } => self.set_entry_of(*region, *entry),
             }
         }
     }

@@ -27,11 +27,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::beam::Found;
+use super::beam::Neighbor;
 use super::row::{Link, LockedRow};
 use super::select::Selector;
 use super::walk::Walker;
-use super::{Change, Entry, Graph, Space, View};
+use super::{EntryPoint, Graph, GraphChange, LinkView, Space};
 
 /// One thread's buffers for linking, and the record of what its linking changed.
 #[derive(Default)]
@@ -40,42 +40,42 @@ pub(crate) struct Linking<Q> {
     query: Q,
     other: Q,
     selector: Selector<Q>,
-    pub(super) candidates: Vec<Found>,
+    pub(super) candidates: Vec<Neighbor>,
     slots: Vec<u32>,
-    ranks: Vec<f32>,
+    distances: Vec<f32>,
     /// For each view, the points at which the walk of the next level begins.
-    starts: Vec<Vec<Found>>,
+    starts: Vec<Vec<Neighbor>>,
     rows: Vec<(usize, Vec<u32>)>,
     /// The slot linked last plus one; 0 if there is none. It may be a slot of another graph.
     last: u32,
     /// All changes since the caller last emptied this list.
-    pub(crate) changes: Vec<Change>,
+    pub(crate) changes: Vec<GraphChange>,
 }
 
 /// Nearest candidates that are tested for being the same vector as the new point.
 const N_TWIN_CANDIDATES: usize = 4;
-/// Fraction of a point's links that [`View::Place`] chooses if there is another view: numerator,
-/// denominator.
+/// Fraction of a point's links that [`LinkView::Place`] chooses if there is another view:
+/// numerator, denominator.
 const PLACE_SHARE: (usize, usize) = (2, 3);
-/// Divisor of `ef_construction` for walks by [`View::Search`].
+/// Divisor of `ef_construction` for walks by [`LinkView::Search`].
 const SEARCH_EF_SHARE: usize = 2;
 /// The most starts of a walk that become candidates.
 const N_START_CANDIDATES: usize = 8;
 
 /// The number of links chosen, out of `most`, once `view` has chosen too.
-fn most_after(view: View, views: &[View], most: usize) -> usize {
-    if view == View::Place && views.len() > 1 { most * PLACE_SHARE.0 / PLACE_SHARE.1 } else { most }
+fn most_after(view: LinkView, views: &[LinkView], most: usize) -> usize {
+    if view == LinkView::Place && views.len() > 1 { most * PLACE_SHARE.0 / PLACE_SHARE.1 } else { most }
 }
 
 impl Graph {
-    /// Inserts a slot: as a twin if a point is the same vector, otherwise as a point. Threads may
-    /// insert different slots at the same time.
+    /// Inserts a slot: as a duplicate if a point is the same vector, otherwise as a point. Threads
+    /// may insert different slots at the same time.
     pub(crate) fn link<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
         self.clear(slot);
-        self.link_unless(space, slot, linking, Self::hang_on_twin);
+        self.link_unless(space, slot, linking, Self::attach_as_duplicate);
     }
 
-    /// Removes the links and twins of the slot's previous use.
+    /// Removes the links and duplicates of the slot's previous use.
     fn clear(&self, slot: u32) {
         for level in 0..=self.level_of(slot) {
             let row = self.row(slot, level);
@@ -83,7 +83,7 @@ impl Graph {
                 row.lock().replace(&[]);
             }
         }
-        if let Some(chain) = self.twin_cell(slot) {
+        if let Some(chain) = self.duplicate_cell(slot) {
             chain.store(0, Ordering::Relaxed);
         }
     }
@@ -142,38 +142,38 @@ impl Graph {
                 self.link_back(space, neighbor, slot, *level, linking);
             }
         }
-        self.raise_entry(region, Entry { slot, level }, linking);
+        self.raise_entry(region, EntryPoint { slot, level }, linking);
         (linking.rows, linking.last) = (rows, slot + 1);
     }
 
     /// Makes a slot the first point of an empty region; otherwise returns the region's entry.
-    fn found<Q>(&self, slot: u32, (region, level): (u32, usize), linking: &mut Linking<Q>) -> Option<Entry> {
+    fn found<Q>(&self, slot: u32, (region, level): (u32, usize), linking: &mut Linking<Q>) -> Option<EntryPoint> {
         self.row(slot, 0).lock().set_point(true);
-        let (empty, first) = (Entry::pack(None), Entry { slot, level });
-        let exchange = |gate: &AtomicU64| {
-            gate.compare_exchange(empty, Entry::pack(Some(first)), Ordering::AcqRel, Ordering::Acquire)
+        let (empty, first) = (EntryPoint::pack(None), EntryPoint { slot, level });
+        let exchange = |cell: &AtomicU64| {
+            cell.compare_exchange(empty, EntryPoint::pack(Some(first)), Ordering::AcqRel, Ordering::Acquire)
         };
-        match self.at_gate(region, exchange) {
+        match self.with_entry_of(region, exchange) {
             Ok(_) => {
-                linking.changes.extend((0..=level).map(|level| Change::Row { slot, level }));
-                linking.changes.push(Change::entry(region));
+                linking.changes.extend((0..=level).map(|level| GraphChange::Row { slot, level }));
+                linking.changes.push(GraphChange::entry(region));
                 None
             }
             Err(other) => {
-                // The slot may still become a twin of the point that came first.
+                // The slot may still become a duplicate of the point that came first.
                 self.row(slot, 0).lock().set_point(false);
-                Entry::unpack(other)
+                EntryPoint::unpack(other)
             }
         }
     }
 
-    /// If a point is the same vector, appends the slot to its twins. So any number of equal vectors
-    /// costs the graph one point.
-    fn hang_on_twin<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) -> bool {
+    /// If a point is the same vector, appends the slot to its duplicates. So any number of equal
+    /// vectors costs the graph one point.
+    fn attach_as_duplicate<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) -> bool {
         let nearest = linking.candidates.iter().take(N_TWIN_CANDIDATES);
         let Some(of) = nearest.map(|found| found.slot).find(|&found| space.is_same(found, slot)) else { return false };
-        let (Some(chain), Some(own)) = (self.twin_cell(of), self.twin_cell(slot)) else { return false };
-        // Under the lock: a point that a sweep removed meanwhile must not get twins.
+        let (Some(chain), Some(own)) = (self.duplicate_cell(of), self.duplicate_cell(slot)) else { return false };
+        // Under the lock: a point that a sweep removed meanwhile must not get duplicates.
         let row = self.row(of, 0);
         let _locked = row.lock();
         if !row.is_point() {
@@ -181,7 +181,7 @@ impl Graph {
         }
         own.store(chain.load(Ordering::Relaxed), Ordering::Relaxed);
         chain.store(slot + 1, Ordering::Release);
-        linking.changes.push(Change::Hang { twin: slot, of });
+        linking.changes.push(GraphChange::Attach { duplicate: slot, of });
         true
     }
 
@@ -192,7 +192,7 @@ impl Graph {
         if level == 0 {
             row.set_point(true);
         }
-        linking.changes.push(Change::Row { slot, level });
+        linking.changes.push(GraphChange::Row { slot, level });
     }
 
     /// Adds a link from a neighbour to a new point. Prunes the neighbour's row if it is full.
@@ -209,7 +209,7 @@ impl Graph {
             return;
         }
         if row.append(Link { slot: to, kept: false }) {
-            linking.changes.push(Change::Append { slot: from, level, to });
+            linking.changes.push(GraphChange::Append { slot: from, level, to });
             return;
         }
         let links = row.links().chain([Link { slot: to, kept: false }]).collect();
@@ -243,32 +243,32 @@ impl Graph {
         others: Vec<u32>,
         linking: &mut Linking<S::Query>,
     ) {
-        let Linking { other, selector, candidates, ranks, .. } = linking;
-        ranks.resize(others.len(), 0.0);
+        let Linking { other, selector, candidates, distances, .. } = linking;
+        distances.resize(others.len(), 0.0);
         selector.begin(links.iter().map(|link| link.slot));
         let room = self.kept_links(level).saturating_sub(links.len());
         for &view in space.views() {
             space.query_of(slot, view, other);
-            space.rank_closely(other, &others, ranks);
-            sort_into(candidates, &others, ranks);
+            space.compare_closely(other, &others, distances);
+            sort_into(candidates, &others, distances);
             selector.select(space, view, candidates, links.len() + most_after(view, space.views(), room));
         }
         let is_kept = |slot| links.contains(&Link { slot, kept: true });
         let links: Vec<Link> = selector.taken.iter().map(|&slot| Link { slot, kept: is_kept(slot) }).collect();
         row.replace(&links);
-        linking.changes.push(Change::Row { slot, level });
+        linking.changes.push(GraphChange::Row { slot, level });
     }
 
     /// Makes a point the entry of a region if its level is higher than the present entry's.
-    fn raise_entry<Q>(&self, region: u32, new: Entry, linking: &mut Linking<Q>) {
-        let raise = |packed| match Entry::unpack(packed) {
+    fn raise_entry<Q>(&self, region: u32, new: EntryPoint, linking: &mut Linking<Q>) {
+        let raise = |packed| match EntryPoint::unpack(packed) {
             Some(entry) if entry.level >= new.level => None,
-            _ => Some(Entry::pack(Some(new))),
+            _ => Some(EntryPoint::pack(Some(new))),
         };
         let is_higher =
-            self.at_gate(region, |gate| gate.fetch_update(Ordering::AcqRel, Ordering::Acquire, raise).is_ok());
+            self.with_entry_of(region, |cell| cell.fetch_update(Ordering::AcqRel, Ordering::Acquire, raise).is_ok());
         if is_higher {
-            linking.changes.push(Change::entry(region));
+            linking.changes.push(GraphChange::entry(region));
         }
     }
 }
@@ -276,10 +276,10 @@ impl Graph {
 impl<Q: Default + Send> Linking<Q> {
     /// Searches from the entry for the points nearest to a slot, and makes them candidates.
     pub(super) fn find_neighbors<S: Space<Query = Q>>(&mut self, graph: &Graph, space: &S, slot: u32) {
-        space.query_of(slot, View::Place, &mut self.query);
+        space.query_of(slot, LinkView::Place, &mut self.query);
         let region = graph.region_of(space, slot);
         graph.search(space, &self.query, (region, graph.shape.ef_construction), &mut self.walker);
-        self.rank_candidates(space, slot);
+        self.compare_candidates(space, slot);
     }
 
     /// Searches for a point. Returns the nearest distance found, and whether the point was found.
@@ -290,14 +290,14 @@ impl<Q: Default + Send> Linking<Q> {
         slot: u32,
         ef: usize,
     ) -> (Option<f32>, bool) {
-        space.query_of(slot, View::Place, &mut self.query);
+        space.query_of(slot, LinkView::Place, &mut self.query);
         graph.search(space, &self.query, (graph.region_of(space, slot), ef), &mut self.walker);
-        let nearest = self.walker.found().next().map(|found| found.rank);
+        let nearest = self.walker.found().next().map(|found| found.distance);
         (nearest, self.walker.found().any(|found| found.slot == slot))
     }
 
     /// The points that the last walk found, nearest first.
-    pub(super) fn found(&self) -> impl Iterator<Item = Found> {
+    pub(super) fn found(&self) -> impl Iterator<Item = Neighbor> {
         self.walker.found()
     }
 
@@ -311,8 +311,8 @@ impl<Q: Default + Send> Linking<Q> {
     pub(super) fn find_from_entry<S: Space<Query = Q>>(&mut self, graph: &Graph, space: &S, slot: u32) {
         let region = graph.region_of(space, slot);
         let Some(entry) = graph.entry_of(region) else { return self.candidates.clear() };
-        let mut first = Found { rank: 0.0, slot: entry.slot };
-        space.rank(&self.query, &[entry.slot], std::slice::from_mut(&mut first.rank));
+        let mut first = Neighbor { slot: entry.slot, distance: 0.0 };
+        space.compare(&self.query, &[entry.slot], std::slice::from_mut(&mut first.distance));
         graph.walk(space, &self.query, &[first], 0, graph.shape.ef_construction, &mut self.walker);
         self.candidates.clear();
         self.candidates.extend(self.walker.found().filter(|found| found.slot != slot));
@@ -323,12 +323,12 @@ impl<Q: Default + Send> Linking<Q> {
     pub(super) fn find_at<S: Space<Query = Q>>(&mut self, graph: &Graph, space: &S, slot: u32, level: usize) {
         let region = graph.region_of(space, slot);
         let Some(entry) = graph.entry_of(region) else { return self.candidates.clear() };
-        space.query_of(slot, View::Place, &mut self.query);
+        space.query_of(slot, LinkView::Place, &mut self.query);
         let start = graph.descend(space, &self.query, entry, level, &mut self.walker);
         graph.walk(space, &self.query, &[start], level, graph.shape.ef_construction, &mut self.walker);
         self.take_found(space, slot);
         self.take_starts(space, slot, &[start.slot, entry.slot]);
-        self.rank_slots(space);
+        self.compare_slots(space);
     }
 
     /// Makes candidates of the points found at a level from `starts`. Uses the last query.
@@ -340,11 +340,12 @@ impl<Q: Default + Send> Linking<Q> {
         level: usize,
         starts: &[u32],
     ) {
-        self.ranks.resize(starts.len(), 0.0);
-        space.rank(&self.query, starts, &mut self.ranks);
-        let starts: Vec<Found> = starts.iter().zip(&self.ranks).map(|(&slot, &rank)| Found { rank, slot }).collect();
+        self.distances.resize(starts.len(), 0.0);
+        space.compare(&self.query, starts, &mut self.distances);
+        let starts: Vec<Neighbor> =
+            starts.iter().zip(&self.distances).map(|(&slot, &distance)| Neighbor { slot, distance }).collect();
         graph.walk(space, &self.query, &starts, level, graph.shape.ef_construction, &mut self.walker);
-        self.rank_candidates(space, slot);
+        self.compare_candidates(space, slot);
     }
 
     /// Makes candidates of the points found at a level by one view, from the starts that the level
@@ -355,20 +356,20 @@ impl<Q: Default + Send> Linking<Q> {
         space: &S,
         slot: u32,
         level: usize,
-        (place, view): (usize, View),
+        (place, view): (usize, LinkView),
     ) {
         let mut starts = std::mem::take(&mut self.starts[place]);
         if level == 0 {
             let last = self.last.wrapping_sub(1);
             let is_near = graph.is_point(last) && graph.region_of(space, last) == graph.region_of(space, slot);
             if last != slot && is_near && starts.iter().all(|start| start.slot != last) {
-                let mut start = Found { rank: 0.0, slot: last };
-                space.rank(&self.query, &[last], std::slice::from_mut(&mut start.rank));
+                let mut start = Neighbor { slot: last, distance: 0.0 };
+                space.compare(&self.query, &[last], std::slice::from_mut(&mut start.distance));
                 starts.push(start);
             }
         }
         let ef = graph.shape.ef_construction;
-        let ef = if view == View::Place { ef } else { (ef / SEARCH_EF_SHARE).max(graph.shape.m) };
+        let ef = if view == LinkView::Place { ef } else { (ef / SEARCH_EF_SHARE).max(graph.shape.m) };
         graph.walk(space, &self.query, &starts, level, ef, &mut self.walker);
         self.take_found(space, slot);
         starts.truncate(N_START_CANDIDATES);
@@ -376,13 +377,13 @@ impl<Q: Default + Send> Linking<Q> {
         starts.clear();
         starts.extend(self.walker.found());
         self.starts[place] = starts;
-        self.rank_slots(space);
+        self.compare_slots(space);
     }
 
     /// Makes candidates of the points in the walker that may be linked to.
-    fn rank_candidates<S: Space<Query = Q>>(&mut self, space: &S, slot: u32) {
+    fn compare_candidates<S: Space<Query = Q>>(&mut self, space: &S, slot: u32) {
         self.take_found(space, slot);
-        self.rank_slots(space);
+        self.compare_slots(space);
     }
 
     fn take_found<S: Space<Query = Q>>(&mut self, space: &S, slot: u32) {
@@ -405,16 +406,16 @@ impl<Q: Default + Send> Linking<Q> {
     }
 
     /// Makes candidates of the slots found: exact distances, nearest first.
-    fn rank_slots<S: Space<Query = Q>>(&mut self, space: &S) {
-        self.ranks.resize(self.slots.len(), 0.0);
-        space.rank_closely(&self.query, &self.slots, &mut self.ranks);
-        sort_into(&mut self.candidates, &self.slots, &self.ranks);
+    fn compare_slots<S: Space<Query = Q>>(&mut self, space: &S) {
+        self.distances.resize(self.slots.len(), 0.0);
+        space.compare_closely(&self.query, &self.slots, &mut self.distances);
+        sort_into(&mut self.candidates, &self.slots, &self.distances);
     }
 }
 
 /// Fills `candidates`, nearest first; equal distances in the order of slots.
-fn sort_into(candidates: &mut Vec<Found>, slots: &[u32], ranks: &[f32]) {
+fn sort_into(candidates: &mut Vec<Neighbor>, slots: &[u32], distances: &[f32]) {
     candidates.clear();
-    candidates.extend(slots.iter().zip(ranks).map(|(&slot, &rank)| Found { rank, slot }));
-    candidates.sort_unstable_by(|a, b| a.rank.total_cmp(&b.rank).then(a.slot.cmp(&b.slot)));
+    candidates.extend(slots.iter().zip(distances).map(|(&slot, &distance)| Neighbor { slot, distance }));
+    candidates.sort_unstable_by(|a, b| a.distance.total_cmp(&b.distance).then(a.slot.cmp(&b.slot)));
 }

@@ -3,7 +3,7 @@
 //! After Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search using
 //! Hierarchical Navigable Small World graphs" (2018). A slot that the graph links is a *point*.
 //! Every point has a row of links at level 0; one point in `m` has rows at higher levels too. The
-//! graph knows slots only and asks a [`Space`] for distances (`rank`). It does not know vectors,
+//! graph knows slots only and asks a [`Space`] for distances. It does not know vectors,
 //! documents and storage.
 //!
 //! | file | owns |
@@ -17,7 +17,7 @@
 //! | [`stray`] | points that a search for them misses: detection, and choosing their links again |
 //! | [`audit`] | checking the graph's invariants, and mending unreachable points |
 //! | [`delta`] | changes as data, and replaying them on another graph |
-//! | [`hosts`] | attaching duplicates (`twins`) to points while a graph is rebuilt |
+//! | [`hosts`] | attaching duplicates to points while a graph is rebuilt |
 //! | [`parts`] | the graph as rows or as arrays, to be stored and restored |
 //!
 //! Readers take no lock. A row that is being changed reads as a mix of its links before and after;
@@ -43,35 +43,36 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-pub(crate) use self::beam::Found;
-pub(crate) use self::delta::{Change, Delta, Op, Tie};
-pub(crate) use self::hosts::Hosts;
+pub(crate) use self::beam::Neighbor;
+pub(crate) use self::delta::{Delta, DeltaLink, GraphChange, Op};
+pub(crate) use self::hosts::Representatives;
 pub(crate) use self::link::Linking;
 pub(crate) use self::parts::Extent;
-use self::regions::Gates;
+use self::regions::RegionEntries;
 pub(crate) use self::row::Link;
-use self::row::Row;
-pub(crate) use self::walk::{Among, Tally, Walker};
+use self::row::LinkRow;
+pub(crate) use self::walk::{Among, WalkCost, Walker};
 use crate::arena::Rows;
 
-/// Answers the graph's questions about its points. A `rank` is a distance: smaller is nearer.
+/// Answers the graph's questions about its points. A smaller distance is nearer.
 pub(crate) trait Space: Sync {
     /// A vector prepared for comparison with points.
     type Query: Default + Send;
 
     /// The views by which a point's links are chosen, in this order.
-    fn views(&self) -> &'static [View] {
-        &[View::Place]
+    fn views(&self) -> &'static [LinkView] {
+        &[LinkView::Place]
     }
 
     /// Prepares the vector of `slot` as a query.
-    fn query_of(&self, slot: u32, view: View, query: &mut Self::Query);
+    fn query_of(&self, slot: u32, view: LinkView, query: &mut Self::Query);
 
-    /// Writes the distances of `slots` into `ranks`, rough and fast.
-    fn rank(&self, query: &Self::Query, slots: &[u32], ranks: &mut [f32]);
+    /// Writes the distances of `slots` into `distances`, rough and fast.
+    fn compare(&self, query: &Self::Query, slots: &[u32], distances: &mut [f32]);
 
-    /// Writes the distances of `slots` into `ranks`, more exactly than [`rank`](Space::rank).
-    fn rank_closely(&self, query: &Self::Query, slots: &[u32], ranks: &mut [f32]);
+    /// Writes the distances of `slots` into `distances`, more exactly than
+    /// [`compare`](Space::compare).
+    fn compare_closely(&self, query: &Self::Query, slots: &[u32], distances: &mut [f32]);
 
     /// Whether two slots hold the same vector.
     fn is_same(&self, a: u32, b: u32) -> bool;
@@ -99,7 +100,7 @@ pub(crate) trait Space: Sync {
 /// is no metric. A point need not be nearest to itself, and a few long vectors are nearest to all.
 /// [`link`] describes the consequences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum View {
+pub(crate) enum LinkView {
     /// By place: each point is nearest to itself.
     Place,
     /// By the same comparison as searches.
@@ -108,7 +109,7 @@ pub(crate) enum View {
 
 /// How a graph is built: HNSW's two parameters.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Shape {
+pub(crate) struct GraphShape {
     /// HNSW's M: links that a new point gets at each level.
     pub(crate) m: usize,
     /// HNSW's efConstruction: candidates from which a new point's links are chosen.
@@ -123,20 +124,20 @@ const NOBODY: u32 = u32::MAX;
 const MAX_LEVEL: usize = 15;
 
 pub(crate) struct Graph {
-    shape: Shape,
+    shape: GraphShape,
     /// Rows of level 0, by slot.
     base: Rows<AtomicU32>,
     /// Rows of higher levels. A point's rows are adjacent, lowest level first.
     upper: Rows<AtomicU32>,
     /// The index in `upper` of each slot's first row.
     upper_at: Rows<AtomicU32>,
-    /// Chains of duplicates, by slot: a point's cell holds its first twin plus one, a twin's cell
-    /// the next twin plus one. 0 ends a chain.
-    twins: Rows<AtomicU32>,
+    /// Chains of duplicates, by slot: a point's cell holds its first duplicate plus one, a
+    /// duplicate's cell the next duplicate plus one. 0 ends a chain.
+    duplicates: Rows<AtomicU32>,
     /// The packed entry point of region 0; [`NOBODY`] while there is none.
     entry: AtomicU64,
     /// The entry points of all other regions.
-    gates: Gates,
+    region_entries: RegionEntries,
     n_reserved: AtomicUsize,
     /// Rows of `upper` in use.
     n_upper: Mutex<usize>,
@@ -144,24 +145,24 @@ pub(crate) struct Graph {
 
 /// An entry point: where walks of a region begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct EntryPoint {
     pub(crate) slot: u32,
     pub(crate) level: usize,
 }
 
-impl Entry {
-    fn pack(entry: Option<Entry>) -> u64 {
+impl EntryPoint {
+    fn pack(entry: Option<EntryPoint>) -> u64 {
         entry.map_or(u64::from(NOBODY), |entry| (entry.level as u64) << 32 | u64::from(entry.slot))
     }
 
-    fn unpack(packed: u64) -> Option<Entry> {
+    fn unpack(packed: u64) -> Option<EntryPoint> {
         let slot = packed as u32;
-        (slot != NOBODY).then_some(Entry { slot, level: (packed >> 32) as usize })
+        (slot != NOBODY).then_some(EntryPoint { slot, level: (packed >> 32) as usize })
     }
 }
 
 impl Graph {
-    pub(crate) fn new(shape: Shape) -> Self {
+    pub(crate) fn new(shape: GraphShape) -> Self {
         // Room for 2.5·m links, a quarter more than the 2·m kept, so that rows are seldom pruned.
         // With the header, rows fill whole cache lines.
         let base_words = (1 + shape.m * 2 + shape.m / 2).next_multiple_of(LINE_WORDS);
@@ -171,15 +172,15 @@ impl Graph {
             base: Rows::new(base_words),
             upper: Rows::new(upper_words),
             upper_at: Rows::new(1),
-            twins: Rows::new(1),
-            entry: AtomicU64::new(Entry::pack(None)),
-            gates: Gates::default(),
+            duplicates: Rows::new(1),
+            entry: AtomicU64::new(EntryPoint::pack(None)),
+            region_entries: RegionEntries::default(),
             n_reserved: AtomicUsize::new(0),
             n_upper: Mutex::new(0),
         }
     }
 
-    pub(crate) fn shape(&self) -> Shape {
+    pub(crate) fn shape(&self) -> GraphShape {
         self.shape
     }
 
@@ -194,7 +195,7 @@ impl Graph {
         self.base.reserve(n_slots)?;
         self.upper.reserve(*n_upper + n_new)?;
         self.upper_at.reserve(n_slots)?;
-        self.twins.reserve(n_slots)?;
+        self.duplicates.reserve(n_slots)?;
         for slot in n_reserved as u32..n_slots as u32 {
             if let Some(at) = self.upper_at.get(slot) {
                 at.store(*n_upper as u32, Ordering::Relaxed);
@@ -212,8 +213,8 @@ impl Graph {
         self.base.bytes_of(n_slots) + upper + n_slots * 2 * size_of::<u32>()
     }
 
-    pub(crate) fn entry(&self) -> Option<Entry> {
-        Entry::unpack(self.entry.load(Ordering::Acquire))
+    pub(crate) fn entry(&self) -> Option<EntryPoint> {
+        EntryPoint::unpack(self.entry.load(Ordering::Acquire))
     }
 
     /// The highest level of a slot, by a hash of the slot: at least `l` with probability `m⁻ˡ`. A
@@ -228,12 +229,12 @@ impl Graph {
 
     /// The row of a slot at a level up to its highest.
     #[inline(always)]
-    fn row(&self, slot: u32, level: usize) -> Row<'_> {
+    fn row(&self, slot: u32, level: usize) -> LinkRow<'_> {
         if level == 0 {
-            return Row::new(self.base.shared(slot));
+            return LinkRow::new(self.base.shared(slot));
         }
         let at = self.upper_at.get(slot).map_or(0, |at| at.load(Ordering::Relaxed));
-        Row::new(self.upper.shared(at + level as u32 - 1))
+        LinkRow::new(self.upper.shared(at + level as u32 - 1))
     }
 
     /// The most links that pruning leaves in a row: 2·m at level 0, `m` above.
@@ -241,14 +242,14 @@ impl Graph {
         if level == 0 { self.shape.m * 2 } else { self.shape.m }
     }
 
-    fn twin_cell(&self, slot: u32) -> Option<&AtomicU32> {
-        self.twins.get(slot)
+    fn duplicate_cell(&self, slot: u32) -> Option<&AtomicU32> {
+        self.duplicates.get(slot)
     }
 
-    /// The twins of a point, in the order of its chain.
-    pub(crate) fn twins(&self, slot: u32) -> impl Iterator<Item = u32> {
-        let next = |slot: u32| self.twin_cell(slot)?.load(Ordering::Acquire).checked_sub(1);
-        std::iter::successors(next(slot), move |&twin| next(twin))
+    /// The duplicates of a point, in the order of its chain.
+    pub(crate) fn duplicates(&self, slot: u32) -> impl Iterator<Item = u32> {
+        let next = |slot: u32| self.duplicate_cell(slot)?.load(Ordering::Acquire).checked_sub(1);
+        std::iter::successors(next(slot), move |&duplicate| next(duplicate))
     }
 
     /// The links of a slot at a level at this moment.

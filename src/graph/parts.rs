@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rayon::prelude::*;
 
-use super::hosts::Hosts;
+use super::hosts::Representatives;
 use super::link::Linking;
 use super::row::Link;
-use super::{Change, Entry, Graph, NOBODY, Space};
+use super::{EntryPoint, Graph, GraphChange, NOBODY, Space};
 use crate::arena::Rows;
 
 /// How much of a graph's arrays is in use.
@@ -21,7 +21,7 @@ pub(crate) struct Extent {
     pub(crate) n_slots: usize,
     /// Rows of all levels above 0.
     pub(crate) n_upper: usize,
-    pub(crate) entry: Option<Entry>,
+    pub(crate) entry: Option<EntryPoint>,
 }
 
 impl Graph {
@@ -47,17 +47,17 @@ impl Graph {
         }
     }
 
-    /// Copies points, links, twins and entries of `other`, a graph of the same shape, for the slots
-    /// that this graph has room for. Nothing may be linked in `other` meanwhile; searches may run.
-    /// Nobody else may use this graph.
+    /// Copies points, links, duplicates and entries of `other`, a graph of the same shape, for the
+    /// slots that this graph has room for. Nothing may be linked in `other` meanwhile; searches may
+    /// run. Nobody else may use this graph.
     pub(crate) fn copy(&self, other: &Graph) {
         let slots = (0..self.n_slots().min(other.n_slots()) as u32).into_par_iter().with_min_len(1_024);
         slots.filter(|&slot| other.is_point(slot)).for_each(|slot| {
             for level in 0..=self.level_of(slot) {
                 self.put_row(slot, level, other.row_links(slot, level).into_iter());
             }
-            for member in std::iter::once(slot).chain(other.twins(slot)) {
-                if let (Some(own), Some(cell)) = (self.twin_cell(member), other.twin_cell(member)) {
+            for member in std::iter::once(slot).chain(other.duplicates(slot)) {
+                if let (Some(own), Some(cell)) = (self.duplicate_cell(member), other.duplicate_cell(member)) {
                     own.store(cell.load(Ordering::Acquire), Ordering::Release);
                 }
             }
@@ -65,24 +65,24 @@ impl Graph {
         other.entries().for_each(|(region, entry)| self.set_entry_of(region, Some(entry)));
     }
 
-    /// Removes `slots` as points and as twins, and returns the changes. Links to them stay: see
-    /// [`tidy`](Graph::tidy). Nobody else may use the graph.
-    pub(crate) fn forget(&self, slots: &HashSet<u32>, hosts: &mut Hosts) -> Vec<Change> {
-        let twins = slots.iter().filter_map(|&slot| hosts.of(slot));
-        let mut left: Vec<u32> = twins.filter(|host| !slots.contains(host)).collect();
+    /// Removes `slots` as points and as duplicates, and returns the changes. Links to them stay:
+    /// see [`tidy`](Graph::tidy). Nobody else may use the graph.
+    pub(crate) fn forget(&self, slots: &HashSet<u32>, representatives: &mut Representatives) -> Vec<GraphChange> {
+        let duplicates = slots.iter().filter_map(|&slot| representatives.of(slot));
+        let mut left: Vec<u32> = duplicates.filter(|representative| !slots.contains(representative)).collect();
         left.sort_unstable();
         left.dedup();
         let mut changes = Vec::new();
         for of in left {
-            let twins: Vec<u32> = self.twins(of).filter(|twin| !slots.contains(twin)).collect();
-            self.hang_all(&twins, of, hosts);
-            changes.push(Change::Twins { of });
+            let duplicates: Vec<u32> = self.duplicates(of).filter(|duplicate| !slots.contains(duplicate)).collect();
+            self.attach_all(&duplicates, of, representatives);
+            changes.push(GraphChange::Duplicates { of });
         }
         for &slot in slots {
             if self.is_point(slot) {
-                changes.push(Change::Gone { slot });
+                changes.push(GraphChange::Gone { slot });
             }
-            self.take_out(slot, hosts);
+            self.take_out(slot, representatives);
         }
         changes
     }
@@ -116,13 +116,15 @@ impl Graph {
         is_short
     }
 
-    /// The numbers of points and of twins.
+    /// The numbers of points and of duplicates.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        self.points().fold((0, 0), |(n_points, n_twins), point| (n_points + 1, n_twins + self.twins(point).count()))
+        self.points().fold((0, 0), |(n_points, n_duplicates), point| {
+            (n_points + 1, n_duplicates + self.duplicates(point).count())
+        })
     }
 
-    pub(crate) fn set_entry(&self, entry: Option<Entry>) {
-        self.entry.store(Entry::pack(entry), Ordering::Release);
+    pub(crate) fn set_entry(&self, entry: Option<EntryPoint>) {
+        self.entry.store(EntryPoint::pack(entry), Ordering::Release);
     }
 
     /// Gives a point that has lost links new ones beside those left, and links back.
@@ -145,7 +147,7 @@ impl Graph {
     }
 
     /// As [`repair`](Graph::repair), but only for a point with fewer than `m` links at level 0.
-    pub(crate) fn repair_short<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
+    pub(crate) fn repair_underfull<S: Space>(&self, space: &S, slot: u32, linking: &mut Linking<S::Query>) {
         if self.is_point(slot) && self.row(slot, 0).iter().len() < self.shape.m {
             self.repair(space, slot, linking);
         }
@@ -159,7 +161,7 @@ impl Graph {
     /// The arrays, and the number of rows of each that are in use.
     pub(crate) fn arrays(&self, extent: &Extent) -> [(&Rows<AtomicU32>, usize); 4] {
         let Extent { n_slots, n_upper, .. } = *extent;
-        [(&self.base, n_slots), (&self.upper, n_upper), (&self.upper_at, n_slots), (&self.twins, n_slots)]
+        [(&self.base, n_slots), (&self.upper, n_upper), (&self.upper_at, n_slots), (&self.duplicates, n_slots)]
     }
 
     /// Takes over the arrays of a graph of the same shape; `fill` reads one array per call. Only
@@ -177,14 +179,14 @@ impl Graph {
     }
 }
 
-impl Entry {
+impl EntryPoint {
     /// As one number: the level in bits 32–63, the slot in bits 0–31. No entry is `u32::MAX`.
-    pub(crate) fn to_bits(entry: Option<Entry>) -> u64 {
-        Entry::pack(entry)
+    pub(crate) fn to_bits(entry: Option<EntryPoint>) -> u64 {
+        EntryPoint::pack(entry)
     }
 
-    pub(crate) fn from_bits(bits: u64) -> Option<Entry> {
-        debug_assert!(Entry::pack(None) == u64::from(NOBODY));
-        Entry::unpack(bits)
+    pub(crate) fn from_bits(bits: u64) -> Option<EntryPoint> {
+        debug_assert!(EntryPoint::pack(None) == u64::from(NOBODY));
+        EntryPoint::unpack(bits)
     }
 }

@@ -18,13 +18,13 @@ const LOCKED: u32 = 1 << 31;
 const KEPT: u32 = 1 << 31;
 
 #[derive(Clone, Copy)]
-pub(super) struct Row<'g> {
+pub(super) struct LinkRow<'g> {
     words: &'g [AtomicU32],
 }
 
 /// A row locked by this thread: no other thread changes it.
 pub(super) struct LockedRow<'g> {
-    row: Row<'g>,
+    row: LinkRow<'g>,
 }
 
 /// A link, and whether pruning spares it.
@@ -34,10 +34,10 @@ pub(crate) struct Link {
     pub(crate) kept: bool,
 }
 
-impl<'g> Row<'g> {
+impl<'g> LinkRow<'g> {
     #[inline(always)]
     pub(super) fn new(words: &'g [AtomicU32]) -> Self {
-        Row { words }
+        LinkRow { words }
     }
 
     /// The address and the bytes of the row, for prefetching.

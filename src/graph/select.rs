@@ -4,14 +4,14 @@
 //! A candidate is taken unless it is nearer to a candidate taken before than to the point. So links
 //! lead in different directions rather than all into one cluster.
 
-use super::beam::Found;
-use super::{NOBODY, Space, View};
+use super::beam::Neighbor;
+use super::{LinkView, NOBODY, Space};
 
 /// Buffers for choosing links, reused for each choice.
 #[derive(Default)]
 pub(super) struct Selector<Q> {
     query: Q,
-    ranks: Vec<f32>,
+    distances: Vec<f32>,
     /// The slots taken: those of [`begin`](Selector::begin), then each view's, nearest first.
     pub(super) taken: Vec<u32>,
 }
@@ -24,7 +24,13 @@ impl<Q: Default + Send> Selector<Q> {
     }
 
     /// Takes candidates, sorted nearest first by `view`, until `most` points are taken in all.
-    pub(super) fn select<S: Space<Query = Q>>(&mut self, space: &S, view: View, candidates: &[Found], most: usize) {
+    pub(super) fn select<S: Space<Query = Q>>(
+        &mut self,
+        space: &S,
+        view: LinkView,
+        candidates: &[Neighbor],
+        most: usize,
+    ) {
         let n_before = self.taken.len();
         let mut last = NOBODY;
         for candidate in candidates {
@@ -41,16 +47,16 @@ impl<Q: Default + Send> Selector<Q> {
         }
     }
 
-    fn leads_elsewhere<S: Space<Query = Q>>(&mut self, space: &S, view: View, candidate: &Found) -> bool {
+    fn leads_elsewhere<S: Space<Query = Q>>(&mut self, space: &S, view: LinkView, candidate: &Neighbor) -> bool {
         if self.taken.is_empty() {
             return true;
         }
         space.query_of(candidate.slot, view, &mut self.query);
-        self.ranks.resize(self.taken.len(), 0.0);
+        self.distances.resize(self.taken.len(), 0.0);
         // Chunks of 8: few taken points are needed to reject a candidate, mostly near ones.
-        for (slots, ranks) in self.taken.chunks(CHUNK).zip(self.ranks.chunks_mut(CHUNK)) {
-            space.rank_closely(&self.query, slots, ranks);
-            if ranks.iter().any(|&rank| rank < candidate.rank) {
+        for (slots, distances) in self.taken.chunks(CHUNK).zip(self.distances.chunks_mut(CHUNK)) {
+            space.compare_closely(&self.query, slots, distances);
+            if distances.iter().any(|&distance| distance < candidate.distance) {
                 return false;
             }
         }

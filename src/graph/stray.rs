@@ -7,7 +7,7 @@
 //! the cost of linking it. So a sample of points is searched for now and then. Only if too many of
 //! the sample are strays, all points are examined.
 
-use super::beam::Found;
+use super::beam::Neighbor;
 use super::link::Linking;
 use super::row::Link;
 use super::{Graph, Space};
@@ -35,9 +35,9 @@ impl Graph {
             return false;
         }
         let Some(nearest) = nearest else { return true };
-        let mut ranks = [0.0; 2];
-        space.rank(linking.query(), &[slot, entry.slot], &mut ranks);
-        let [own, far] = ranks;
+        let mut distances = [0.0; 2];
+        space.compare(linking.query(), &[slot, entry.slot], &mut distances);
+        let [own, far] = distances;
         nearest - own > NEARLY_EQUAL * (far - own)
     }
 
@@ -58,7 +58,7 @@ impl Graph {
         if space.views().len() > 1 || !self.is_stray(space, slot, linking) {
             return;
         }
-        let ends: Vec<Found> = linking.found().filter(|found| space.is_alive(found.slot)).collect();
+        let ends: Vec<Neighbor> = linking.found().filter(|found| space.is_alive(found.slot)).collect();
         self.lead_to(space, slot, &ends, linking);
     }
 

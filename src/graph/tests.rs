@@ -23,7 +23,7 @@ struct Toy {
     rows: Vec<f32>,
     alive: Vec<AtomicBool>,
     kernel: Kernel,
-    n_ranked: AtomicUsize,
+    n_compared: AtomicUsize,
     /// Yields the processor after this many comparisons, so that threads interleave.
     restless: Option<usize>,
     /// Slots are dealt out to this many regions in turn.
@@ -34,7 +34,7 @@ impl Toy {
     fn new(dimension: usize, rows: Vec<f32>) -> Self {
         let alive = rows.chunks(dimension).map(|_| AtomicBool::new(true)).collect();
         let kernel = Metric::Euclidean.kernel();
-        Toy { dimension, rows, alive, kernel, n_ranked: AtomicUsize::new(0), restless: None, n_regions: 1 }
+        Toy { dimension, rows, alive, kernel, n_compared: AtomicUsize::new(0), restless: None, n_regions: 1 }
     }
 
     fn n_slots(&self) -> u32 {
@@ -60,44 +60,44 @@ impl Toy {
 
     /// The distances of the `n` nearest living slots of `among`.
     fn nearest(&self, query: &[f32], among: impl Iterator<Item = u32>, n: usize) -> Vec<f32> {
-        let mut ranks: Vec<f32> =
+        let mut distances: Vec<f32> =
             among.filter(|&slot| self.is_alive(slot)).map(|slot| (self.kernel)(query, self.vector(slot))).collect();
-        ranks.sort_unstable_by(f32::total_cmp);
-        ranks.truncate(n);
-        ranks
+        distances.sort_unstable_by(f32::total_cmp);
+        distances.truncate(n);
+        distances
     }
 }
 
 impl Space for Toy {
     type Query = Vec<f32>;
 
-    fn views(&self) -> &'static [View] {
-        if self.is_product() { &[View::Place, View::Search] } else { &[View::Place] }
+    fn views(&self) -> &'static [LinkView] {
+        if self.is_product() { &[LinkView::Place, LinkView::Search] } else { &[LinkView::Place] }
     }
 
-    fn query_of(&self, slot: u32, view: View, query: &mut Vec<f32>) {
+    fn query_of(&self, slot: u32, view: LinkView, query: &mut Vec<f32>) {
         query.clear();
         query.extend_from_slice(self.vector(slot));
         // An additional component marks a query that compares by place.
-        query.extend((view == View::Place && self.is_product()).then_some(0.0));
+        query.extend((view == LinkView::Place && self.is_product()).then_some(0.0));
     }
 
-    fn rank(&self, query: &Vec<f32>, slots: &[u32], ranks: &mut [f32]) {
-        assert_eq!(slots.len(), ranks.len());
-        let before = self.n_ranked.fetch_add(slots.len(), Ordering::Relaxed);
+    fn compare(&self, query: &Vec<f32>, slots: &[u32], distances: &mut [f32]) {
+        assert_eq!(slots.len(), distances.len());
+        let before = self.n_compared.fetch_add(slots.len(), Ordering::Relaxed);
         if self.restless.is_some_and(|every| before / every != (before + slots.len()) / every) {
             std::thread::yield_now();
         }
-        for (&slot, rank) in slots.iter().zip(ranks) {
-            *rank = match query.get(..self.dimension).filter(|_| query.len() > self.dimension) {
+        for (&slot, distance) in slots.iter().zip(distances) {
+            *distance = match query.get(..self.dimension).filter(|_| query.len() > self.dimension) {
                 Some(place) => Metric::Euclidean.kernel()(place, self.vector(slot)),
                 None => (self.kernel)(query, self.vector(slot)),
             };
         }
     }
 
-    fn rank_closely(&self, query: &Vec<f32>, slots: &[u32], ranks: &mut [f32]) {
-        self.rank(query, slots, ranks);
+    fn compare_closely(&self, query: &Vec<f32>, slots: &[u32], distances: &mut [f32]) {
+        self.compare(query, slots, distances);
     }
 
     fn is_same(&self, a: u32, b: u32) -> bool {
@@ -132,18 +132,18 @@ fn clustered(rng: &mut StdRng, n: usize, dimension: usize) -> Vec<f32> {
     rows
 }
 
-const SHAPE: Shape = Shape { m: 16, ef_construction: 100 };
-const NARROW: Shape = Shape { m: 4, ef_construction: 100 };
+const SHAPE: GraphShape = GraphShape { m: 16, ef_construction: 100 };
+const NARROW: GraphShape = GraphShape { m: 4, ef_construction: 100 };
 const EF: usize = 64;
 
-fn empty(shape: Shape, n_slots: u32) -> Graph {
+fn empty(shape: GraphShape, n_slots: u32) -> Graph {
     let graph = Graph::new(shape);
     graph.reserve(n_slots as usize).unwrap();
     graph
 }
 
 /// Links slots in turn by `n_threads` threads, and returns the changes of each.
-fn link_all(graph: &Graph, toy: &Toy, slots: &[u32], n_threads: usize) -> Vec<Vec<Change>> {
+fn link_all(graph: &Graph, toy: &Toy, slots: &[u32], n_threads: usize) -> Vec<Vec<GraphChange>> {
     let next = AtomicUsize::new(0);
     let worker = || {
         let mut linking = Linking::default();
@@ -158,33 +158,33 @@ fn link_all(graph: &Graph, toy: &Toy, slots: &[u32], n_threads: usize) -> Vec<Ve
     })
 }
 
-fn built(shape: Shape, toy: &Toy, n_threads: usize) -> Graph {
+fn built(shape: GraphShape, toy: &Toy, n_threads: usize) -> Graph {
     let graph = empty(shape, toy.n_slots());
     link_all(&graph, toy, &(0..toy.n_slots()).collect::<Vec<_>>(), n_threads);
     graph
 }
 
-/// The slots found, nearest first, each point followed by its twins, without dead ones.
+/// The slots found, nearest first, each point followed by its duplicates, without dead ones.
 fn search(graph: &Graph, toy: &Toy, query: &[f32], ef: usize) -> Vec<u32> {
     let mut walker = Walker::default();
     graph.search(toy, &query.to_vec(), (0, ef), &mut walker);
     let points: Vec<u32> = walker.found().map(|found| found.slot).collect();
-    let with_twins = points.into_iter().flat_map(|point| std::iter::once(point).chain(graph.twins(point)));
-    with_twins.filter(|&slot| toy.is_alive(slot)).collect()
+    let with_duplicates = points.into_iter().flat_map(|point| std::iter::once(point).chain(graph.duplicates(point)));
+    with_duplicates.filter(|&slot| toy.is_alive(slot)).collect()
 }
 
-/// The fraction of the ten nearest, twins included, that searches find.
+/// The fraction of the ten nearest, duplicates included, that searches find.
 fn recall(graph: &Graph, toy: &Toy, rng: &mut StdRng) -> f64 {
     let n_queries = 200;
     let (mut n_found, mut n_wanted) = (0, 0);
     for _ in 0..n_queries {
         let near = rng.random_range(0..toy.n_slots());
         let query: Vec<f32> = toy.vector(near).iter().map(|x| x + rng.random_range(-0.2..0.2f32)).collect();
-        let in_graph = graph.points().flat_map(|point| std::iter::once(point).chain(graph.twins(point)));
+        let in_graph = graph.points().flat_map(|point| std::iter::once(point).chain(graph.duplicates(point)));
         let wanted = toy.nearest(&query, in_graph, 10);
         let found = toy.nearest(&query, search(graph, toy, &query, EF).into_iter(), 10);
         n_wanted += wanted.len();
-        n_found += found.iter().filter(|rank| wanted.last().is_some_and(|worst| *rank <= worst)).count();
+        n_found += found.iter().filter(|distance| wanted.last().is_some_and(|worst| *distance <= worst)).count();
     }
     n_found as f64 / n_wanted as f64
 }
@@ -207,13 +207,13 @@ fn mend_all(graph: &Graph, toy: &Toy, linking: &mut Linking<Vec<f32>>) -> usize 
 /// points are mended.
 fn check_sound(graph: &Graph, toy: &Toy, linked: &BTreeSet<u32>, what: &str) {
     mend_all(graph, toy, &mut Linking::default());
-    let Audit { n_points, n_twins, unreachable, faults, .. } = graph.audit(|_| 0);
+    let Audit { n_points, n_duplicates, unreachable, faults, .. } = graph.audit(|_| 0);
     assert_eq!(faults, [""; 0], "{what}");
     assert_eq!(unreachable, [0; 0], "{what}");
-    assert_eq!(n_points + n_twins, linked.len(), "{what}: {n_points} points and {n_twins} twins");
+    assert_eq!(n_points + n_duplicates, linked.len(), "{what}: {n_points} points and {n_duplicates} duplicates");
     let mut held = BTreeSet::new();
     for point in graph.points() {
-        for slot in std::iter::once(point).chain(graph.twins(point)) {
+        for slot in std::iter::once(point).chain(graph.duplicates(point)) {
             assert!(linked.contains(&slot), "{what}: slot {slot} is not linked");
             assert!(held.insert(slot), "{what}: slot {slot} is listed twice");
             assert!(toy.is_same(point, slot), "{what}: slot {slot} hangs on {point}, which is another vector");
@@ -225,7 +225,7 @@ fn check_sound(graph: &Graph, toy: &Toy, linked: &BTreeSet<u32>, what: &str) {
 
 // Building and searching.
 
-fn check_recall(shape: Shape, n_threads: usize, bound: f64) {
+fn check_recall(shape: GraphShape, n_threads: usize, bound: f64) {
     let seed = 11;
     let mut rng = StdRng::seed_from_u64(seed);
     let toy = Toy::new(24, clustered(&mut rng, 3_000, 24));
@@ -262,7 +262,7 @@ fn recall_among(graph: &Graph, toy: &Toy, share: u32, rng: &mut StdRng) -> f64 {
         let wanted = toy.nearest(&query, (0..toy.n_slots()).filter(|&slot| admits(slot)), 10);
         let found = toy.nearest(&query, found.into_iter(), 10);
         n_wanted += wanted.len();
-        n_found += found.iter().filter(|rank| wanted.last().is_some_and(|worst| *rank <= worst)).count();
+        n_found += found.iter().filter(|distance| wanted.last().is_some_and(|worst| *distance <= worst)).count();
     }
     n_found as f64 / n_wanted as f64
 }
@@ -278,7 +278,7 @@ fn walks_among_some_find_each_once() {
 }
 
 fn check_levels(m: usize) {
-    let graph = Graph::new(Shape { m, ..SHAPE });
+    let graph = Graph::new(GraphShape { m, ..SHAPE });
     let n_slots = 300_000;
     let levels: Vec<usize> = (0..n_slots).map(|slot| graph.level_of(slot)).collect();
     for level in 1..=5 {
@@ -287,7 +287,7 @@ fn check_levels(m: usize) {
         let bound = 4.0 * expected.sqrt() + 1.0;
         assert!((n - expected).abs() <= bound, "m={m}: expected {expected} ± {bound} from level {level} on, got {n}");
     }
-    let again = Graph::new(Shape { m, ..SHAPE });
+    let again = Graph::new(GraphShape { m, ..SHAPE });
     again.reserve(1_000).unwrap();
     assert!((0..n_slots).all(|slot| again.level_of(slot) == levels[slot as usize]));
 }
@@ -307,7 +307,7 @@ fn an_empty_graph_finds_nothing() {
     let mut walker = Walker::default();
     full.search(&toy, &vec![0.0; 2], (0, EF), &mut walker);
     graph.search(&toy, &vec![0.0; 2], (0, EF), &mut walker);
-    assert_eq!((walker.found().count(), walker.tally()), (0, Tally::default()));
+    assert_eq!((walker.found().count(), walker.cost()), (0, WalkCost::default()));
     assert_eq!(graph.entry(), None);
     assert_eq!(graph.audit(|_| 0), Audit::default());
 }
@@ -357,12 +357,12 @@ fn crowd(n_same: usize, n_others: usize, seed: u64) -> Crowd {
 fn the_same_vector_ten_thousand_times_is_one_point() {
     let seed = 13;
     let Crowd { toy, graph, same, others } = crowd(10_000, 100, seed);
-    let n_ranked = toy.n_ranked.load(Ordering::Relaxed) / (same.len() + others.len());
-    assert!(n_ranked < 1_000, "seed {seed}: {n_ranked} ranks for each slot");
-    let Audit { n_points, n_twins, .. } = graph.audit(|_| 0);
-    assert_eq!((n_points, n_twins), (101, 9_999), "seed {seed}");
+    let n_compared = toy.n_compared.load(Ordering::Relaxed) / (same.len() + others.len());
+    assert!(n_compared < 1_000, "seed {seed}: {n_compared} comparisons for each slot");
+    let Audit { n_points, n_duplicates, .. } = graph.audit(|_| 0);
+    assert_eq!((n_points, n_duplicates), (101, 9_999), "seed {seed}");
     let point = same.iter().copied().find(|&slot| graph.row(slot, 0).is_point()).unwrap();
-    let listed: BTreeSet<u32> = std::iter::once(point).chain(graph.twins(point)).collect();
+    let listed: BTreeSet<u32> = std::iter::once(point).chain(graph.duplicates(point)).collect();
     assert_eq!(listed, same.iter().copied().collect(), "seed {seed}");
     check_sound(&graph, &toy, &(0..toy.n_slots()).collect(), &format!("seed {seed}"));
     for slot in others {
@@ -387,8 +387,8 @@ fn check_same(graph: &Graph, replayed: &Graph, what: &str) {
         for level in 0..=graph.level_of(slot) {
             assert_eq!(sorted(graph, slot, level), sorted(replayed, slot, level), "{what}: slot {slot}, level {level}");
         }
-        let twins = |graph: &Graph| graph.twins(slot).collect::<BTreeSet<_>>();
-        assert_eq!(twins(graph), twins(replayed), "{what}: {slot}");
+        let duplicates = |graph: &Graph| graph.duplicates(slot).collect::<BTreeSet<_>>();
+        assert_eq!(duplicates(graph), duplicates(replayed), "{what}: {slot}");
     }
 }
 
@@ -399,18 +399,18 @@ fn put_some(toy: &mut Toy, slot: u32, rng: &mut StdRng) {
     toy.put(slot, &vector);
 }
 
-fn check_deltas(shape: Shape, n_threads: usize, seed: u64) {
+fn check_deltas(shape: GraphShape, n_threads: usize, seed: u64) {
     let what = format!("seed {seed}, m={}, {n_threads} threads", shape.m);
     let mut rng = StdRng::seed_from_u64(seed);
     let mut toy = Toy::new(8, clustered(&mut rng, 2_000, 8));
     (0..2_000).for_each(|slot| put_some(&mut toy, slot, &mut rng));
     let (graph, replayed) = (empty(shape, toy.n_slots()), empty(shape, toy.n_slots()));
-    let (mut linking, mut hosts) = (Linking::default(), replayed.hosts());
-    let mut follow = |changes: Vec<Change>, what: &str| {
+    let (mut linking, mut representatives) = (Linking::default(), replayed.representatives());
+    let mut follow = |changes: Vec<GraphChange>, what: &str| {
         let delta = graph.delta(&changes);
-        replayed.apply(&delta, &mut hosts);
+        replayed.apply(&delta, &mut representatives);
         // A second time, as when rows are read that are newer than the deltas.
-        replayed.apply(&delta, &mut hosts);
+        replayed.apply(&delta, &mut representatives);
         check_same(&graph, &replayed, what);
         assert_eq!(replayed.audit(|_| 0).faults, [""; 0], "{what}");
     };
@@ -424,21 +424,21 @@ fn check_deltas(shape: Shape, n_threads: usize, seed: u64) {
         if batch % 2 == 1 {
             let gone = sweeps::sweep(&graph, &toy, &mut linking);
             follow(std::mem::take(&mut linking.changes), &format!("{what}, swept after batch {batch}"));
-            // Slots are used again: those of twins as points and the reverse.
+            // Slots are used again: those of duplicates as points and the reverse.
             gone.iter().for_each(|&slot| put_some(&mut toy, slot, &mut rng));
             free.splice(0..0, gone);
         }
         if batch % 4 == 3 {
             let forgotten: HashSet<u32> = graph.points().filter(|_| rng.random_bool(0.02)).collect();
-            let mut changes = graph.forget(&forgotten, &mut graph.hosts());
-            let rows = |slot: u32| (0..=graph.level_of(slot)).map(move |level| Change::Row { slot, level });
+            let mut changes = graph.forget(&forgotten, &mut graph.representatives());
+            let rows = |slot: u32| (0..=graph.level_of(slot)).map(move |level| GraphChange::Row { slot, level });
             changes.extend(graph.tidy(|_| 0).into_iter().flat_map(rows));
             graph.settle_entries(|_| 0);
-            changes.push(Change::Entry);
+            changes.push(GraphChange::Entry);
             follow(changes, &format!("{what}, forgotten after batch {batch}"));
         }
     }
-    assert!(graph.points().count() > 500 && graph.audit(|_| 0).n_twins > 50, "{what}");
+    assert!(graph.points().count() > 500 && graph.audit(|_| 0).n_duplicates > 50, "{what}");
 }
 
 #[test]
@@ -530,11 +530,11 @@ fn deltas_leave_nothing_of_an_earlier_point() {
         let gone = sweeps::sweep(&graph, &toy, &mut linking);
         linking.changes.clear();
         let replayed = copied(&graph);
-        let mut hosts = replayed.hosts();
+        let mut representatives = replayed.representatives();
         for slot in gone.into_iter().filter(|&slot| graph.level_of(slot) >= 2) {
             put_some(&mut toy, slot, &mut rng);
             graph.link(&toy, slot, &mut linking);
-            replayed.apply(&graph.delta(&std::mem::take(&mut linking.changes)), &mut hosts);
+            replayed.apply(&graph.delta(&std::mem::take(&mut linking.changes)), &mut representatives);
             check_same(&graph, &replayed, &format!("slot {slot} after all from level {least_dead} on"));
             assert_eq!(replayed.audit(|_| 0).faults, [""; 0]);
         }

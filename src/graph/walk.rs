@@ -1,17 +1,17 @@
 //! Searching the graph: greedy descent from the entry point, then beam search (ef) at level 0, over
 //! all points or only those that a filter admits.
 
-use super::beam::{Beam, Found, Visited};
-use super::{Entry, Graph, Space};
+use super::beam::{Beam, Neighbor, Visited};
+use super::{EntryPoint, Graph, Space};
 use crate::distance;
 
 /// The cost of a walk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(crate) struct WalkCost {
     /// Points expanded: their rows of links were read.
     pub(crate) n_hops: usize,
     /// Points compared with the query.
-    pub(crate) n_ranked: usize,
+    pub(crate) n_compared: usize,
 }
 
 /// Buffers for one walk at a time. Once they have grown, a walk allocates nothing.
@@ -20,14 +20,14 @@ pub(crate) struct Walker {
     visited: Visited,
     beam: Beam,
     fresh: Vec<u32>,
-    starts: Vec<Found>,
+    starts: Vec<Neighbor>,
     /// Links of the current point that the filter admits.
     wanted: Vec<u32>,
     /// Links of the current point that the filter rejects; the walk steps over them.
     stones: Vec<u32>,
-    ranks: Vec<f32>,
-    tally: Tally,
-    /// `n_ranked + n_hops` when [`Space::is_given_up`] was last called.
+    distances: Vec<f32>,
+    cost: WalkCost,
+    /// `n_compared + n_hops` when [`Space::is_given_up`] was last called.
     asked_at: usize,
 }
 
@@ -50,18 +50,18 @@ pub(crate) struct Among<'a, F, G> {
 
 impl Walker {
     /// The points found, nearest first.
-    pub(crate) fn found(&self) -> impl Iterator<Item = Found> {
+    pub(crate) fn found(&self) -> impl Iterator<Item = Neighbor> {
         self.beam.iter()
     }
 
-    pub(crate) fn tally(&self) -> Tally {
-        self.tally
+    pub(crate) fn cost(&self) -> WalkCost {
+        self.cost
     }
 
     /// Whether the search was cancelled. Asks the space once per 256 points (`UNASKED`).
     #[inline(always)]
     fn is_given_up<S: Space>(&mut self, space: &S) -> bool {
-        let n_done = self.tally.n_ranked + self.tally.n_hops;
+        let n_done = self.cost.n_compared + self.cost.n_hops;
         if n_done < self.asked_at + UNASKED {
             return false;
         }
@@ -77,22 +77,22 @@ impl Walker {
         for next in self.beam.next_two() {
             graph.prefetch(next, level);
         }
-        self.tally.n_hops += 1;
+        self.cost.n_hops += 1;
         true
     }
 
     /// Compares the newly marked points with the query and offers them to the beam.
     #[inline(always)]
-    fn rank<S: Space>(&mut self, space: &S, query: &S::Query) {
+    fn compare<S: Space>(&mut self, space: &S, query: &S::Query) {
         let fresh = self.visited.fresh();
-        self.tally.n_ranked += fresh.len();
-        if self.ranks.len() < fresh.len() {
-            self.ranks.resize(fresh.len(), 0.0);
+        self.cost.n_compared += fresh.len();
+        if self.distances.len() < fresh.len() {
+            self.distances.resize(fresh.len(), 0.0);
         }
-        let ranks = &mut self.ranks[..fresh.len()];
-        space.rank(query, fresh, ranks);
-        for (&slot, &rank) in fresh.iter().zip(&*ranks) {
-            self.beam.offer(Found { rank, slot });
+        let distances = &mut self.distances[..fresh.len()];
+        space.compare(query, fresh, distances);
+        for (&slot, &distance) in fresh.iter().zip(&*distances) {
+            self.beam.offer(Neighbor { slot, distance });
         }
     }
 
@@ -148,7 +148,7 @@ impl Walker {
     /// Collects the new admitted links of a rejected point. Returns the number of admitted links.
     #[inline(always)]
     fn step_over(&mut self, graph: &Graph, stone: u32, admits: &impl Fn(u32) -> bool) -> usize {
-        self.tally.n_hops += 1;
+        self.cost.n_hops += 1;
         let links = graph.row(stone, 0).iter();
         self.wanted.resize(links.len(), 0);
         let mut n_wanted = 0;
@@ -167,20 +167,20 @@ impl Walker {
 
     /// Compares the collected points with the query and offers them to the beam.
     #[inline(always)]
-    fn rank_fresh<S: Space>(&mut self, space: &S, query: &S::Query) {
-        self.tally.n_ranked += self.fresh.len();
-        if self.ranks.len() < self.fresh.len() {
-            self.ranks.resize(self.fresh.len(), 0.0);
+    fn compare_fresh<S: Space>(&mut self, space: &S, query: &S::Query) {
+        self.cost.n_compared += self.fresh.len();
+        if self.distances.len() < self.fresh.len() {
+            self.distances.resize(self.fresh.len(), 0.0);
         }
-        let ranks = &mut self.ranks[..self.fresh.len()];
-        space.rank(query, &self.fresh, ranks);
-        for (&slot, &rank) in self.fresh.iter().zip(&*ranks) {
-            self.beam.offer(Found { rank, slot });
+        let distances = &mut self.distances[..self.fresh.len()];
+        space.compare(query, &self.fresh, distances);
+        for (&slot, &distance) in self.fresh.iter().zip(&*distances) {
+            self.beam.offer(Neighbor { slot, distance });
         }
     }
 
     /// Resets beam and visited slots, and begins at `starts`.
-    fn begin(&mut self, graph: &Graph, starts: &[Found], ef: usize) {
+    fn begin(&mut self, graph: &Graph, starts: &[Neighbor], ef: usize) {
         self.visited.reset(graph.n_slots());
         self.beam.reset(ef);
         for &start in starts {
@@ -207,13 +207,13 @@ impl Graph {
         (region, ef): (u32, usize),
         walker: &mut Walker,
     ) {
-        (walker.tally, walker.asked_at) = (Tally::default(), 0);
+        (walker.cost, walker.asked_at) = (WalkCost::default(), 0);
         walker.beam.reset(ef);
         let Some(entry) = self.entry_of(region) else { return };
         let start = self.descend(space, query, entry, 0, walker);
         // Every point can be reached from the entry, but perhaps not from where the descent ended.
-        let mut first = Found { rank: 0.0, slot: entry.slot };
-        space.rank(query, &[entry.slot], std::slice::from_mut(&mut first.rank));
+        let mut first = Neighbor { slot: entry.slot, distance: 0.0 };
+        space.compare(query, &[entry.slot], std::slice::from_mut(&mut first.distance));
         self.walk(space, query, &[start, first], 0, ef, walker);
     }
 
@@ -253,17 +253,17 @@ impl Graph {
         walker.starts = starts;
         let fresh = among.seeds.iter().copied().filter(|&seed| walker.visited.see(seed));
         walker.fresh.extend(fresh);
-        walker.rank_fresh(space, query);
+        walker.compare_fresh(space, query);
         while let Some(slot) = walker.beam.pop() {
             if walker.is_given_up(space) {
                 break;
             }
-            walker.tally.n_hops += 1;
+            walker.cost.n_hops += 1;
             walker.gather_among(self, slot, among);
             for next in walker.beam.next_two() {
                 self.prefetch(next, 0);
             }
-            walker.rank_fresh(space, query);
+            walker.compare_fresh(space, query);
         }
     }
 
@@ -272,24 +272,24 @@ impl Graph {
         &self,
         space: &S,
         query: &S::Query,
-        entry: Entry,
+        entry: EntryPoint,
         to_level: usize,
         walker: &mut Walker,
-    ) -> Found {
-        let mut nearest = Found { rank: 0.0, slot: entry.slot };
-        space.rank(query, &[entry.slot], std::slice::from_mut(&mut nearest.rank));
+    ) -> Neighbor {
+        let mut nearest = Neighbor { slot: entry.slot, distance: 0.0 };
+        space.compare(query, &[entry.slot], std::slice::from_mut(&mut nearest.distance));
         for level in (to_level + 1..=entry.level).rev() {
             loop {
                 let before = nearest.slot;
                 walker.fresh.clear();
                 walker.fresh.extend(self.row(before, level).iter());
-                walker.ranks.resize(walker.fresh.len(), 0.0);
-                space.rank(query, &walker.fresh, &mut walker.ranks);
-                walker.tally.n_ranked += walker.fresh.len();
-                walker.tally.n_hops += 1;
-                for (&slot, &rank) in walker.fresh.iter().zip(&walker.ranks) {
-                    if rank < nearest.rank {
-                        nearest = Found { rank, slot };
+                walker.distances.resize(walker.fresh.len(), 0.0);
+                space.compare(query, &walker.fresh, &mut walker.distances);
+                walker.cost.n_compared += walker.fresh.len();
+                walker.cost.n_hops += 1;
+                for (&slot, &distance) in walker.fresh.iter().zip(&walker.distances) {
+                    if distance < nearest.distance {
+                        nearest = Neighbor { slot, distance };
                     }
                 }
                 if nearest.slot == before {
@@ -305,14 +305,14 @@ impl Graph {
         &self,
         space: &S,
         query: &S::Query,
-        starts: &[Found],
+        starts: &[Neighbor],
         level: usize,
         ef: usize,
         walker: &mut Walker,
     ) {
         walker.begin(self, starts, ef);
         while !walker.is_given_up(space) && walker.gather(self, level) {
-            walker.rank(space, query);
+            walker.compare(space, query);
         }
     }
 }

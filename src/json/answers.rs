@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use crate::document::{Hit, Hits, Page, Receipt, StoredDocument};
 use crate::id::{Commit, DocId};
 use crate::paging::{Cursor, SearchCursor};
-use crate::route::{Explanation, Route};
+use crate::route::{Explanation, SearchStats};
 
 #[derive(Serialize)]
 struct HitsFields<'a> {
@@ -17,15 +17,15 @@ struct HitsFields<'a> {
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     absent_fields: &'a [String],
     commit: Commit,
-    route: Route,
+    stats: SearchStats,
 }
 
 impl Serialize for Hits {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Hits { items: hits, commit, route, next, explanation, absent_fields } = self;
-        let (commit, route) = (*commit, *route);
+        let Hits { items: hits, commit, stats, next, explanation, absent_fields } = self;
+        let (commit, stats) = (*commit, *stats);
         let (next, explanation) = (next.as_ref(), explanation.as_deref());
-        HitsFields { hits, next, explanation, absent_fields, commit, route }.serialize(serializer)
+        HitsFields { hits, next, explanation, absent_fields, commit, stats }.serialize(serializer)
     }
 }
 

@@ -7,7 +7,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use uuid::Uuid;
 
 use super::FromJson;
-use super::read::{Field, Fields, Read, Trace, object};
+use super::read::{FieldValue, ObjectFields, Read, Trace, object};
 use super::search::entry;
 use crate::collection::Namespace;
 use crate::collection::batch::Batch;
@@ -228,11 +228,11 @@ struct WriteFields {
     durability: Option<Durability>,
 }
 
-impl Fields for WriteFields {
+impl ObjectFields for WriteFields {
     type Of = WriteRequest;
     const KEYS: &'static [&'static str] = &["operations", "operation_id", "durability"];
 
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: Field<'_, A>) -> StdResult<(), A::Error> {
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: FieldValue<'_, A>) -> StdResult<(), A::Error> {
         match key {
             "operations" => self.operations = value.read_at_most(MAX_BATCH_OPERATIONS, "operations in the batch")?,
             "operation_id" => self.operation_id = value.read()?,
@@ -261,7 +261,7 @@ struct OperationFields {
     expect_version: Option<u64>,
 }
 
-impl Fields for OperationFields {
+impl ObjectFields for OperationFields {
     type Of = Operation;
     const KEYS: &'static [&'static str] = &[
         "insert",
@@ -275,7 +275,7 @@ impl Fields for OperationFields {
         "expect_version",
     ];
 
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: Field<'_, A>) -> StdResult<(), A::Error> {
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: FieldValue<'_, A>) -> StdResult<(), A::Error> {
         match key {
             "insert" => self.insert = value.read()?,
             "upsert" => self.upsert = value.read()?,

@@ -6,9 +6,9 @@ use serde::de::{Deserializer, MapAccess};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value as Json, json};
 
-use super::read::{Field, Fields, Read, Trace, object};
+use super::read::{FieldValue, ObjectFields, Read, Trace, object};
 use super::values::WrittenFilter;
-use crate::boost::{Boost, Kind};
+use crate::boost::{Boost, BoostKind};
 use crate::filter::Filter;
 
 impl Read for Boost {
@@ -19,17 +19,17 @@ impl Read for Boost {
 
 #[derive(Default)]
 struct BoostFields {
-    decay: Option<Decay>,
-    number: Option<Number>,
+    decay: Option<DecayBoost>,
+    number: Option<NumberBoost>,
     when: Option<Filter>,
     weight: Option<f32>,
 }
 
-impl Fields for BoostFields {
+impl ObjectFields for BoostFields {
     type Of = Boost;
     const KEYS: &'static [&'static str] = &["decay", "number", "when", "weight"];
 
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: Field<'_, A>) -> Result<(), A::Error> {
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: FieldValue<'_, A>) -> Result<(), A::Error> {
         match key {
             "decay" => self.decay = value.read()?,
             "number" => self.number = value.read()?,
@@ -41,7 +41,7 @@ impl Fields for BoostFields {
 
     fn finish(self) -> Result<Boost, String> {
         let boost = match (self.decay, self.number, self.when) {
-            (Some(Decay(boost)), None, None) | (None, Some(Number(boost)), None) => boost,
+            (Some(DecayBoost(boost)), None, None) | (None, Some(NumberBoost(boost)), None) => boost,
             (None, None, Some(filter)) => Boost::when(filter),
             (None, None, None) => return Err("expected decay, number or when, got none of them".into()),
             _ => return Err("expected one of decay, number and when, got several".into()),
@@ -54,9 +54,9 @@ impl Fields for BoostFields {
 const MOST_MILLIS: f64 = 1.8e22;
 
 /// `{"field": …, "half_life_ms": …, "origin": time}`
-struct Decay(Boost);
+struct DecayBoost(Boost);
 
-impl Read for Decay {
+impl Read for DecayBoost {
     fn read<'de, D: Deserializer<'de>>(from: D, trace: &Trace) -> Result<Self, D::Error> {
         object::<DecayFields, _>(from, trace)
     }
@@ -69,11 +69,11 @@ struct DecayFields {
     origin: Option<String>,
 }
 
-impl Fields for DecayFields {
-    type Of = Decay;
+impl ObjectFields for DecayFields {
+    type Of = DecayBoost;
     const KEYS: &'static [&'static str] = &["field", "half_life_ms", "origin"];
 
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: Field<'_, A>) -> Result<(), A::Error> {
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: FieldValue<'_, A>) -> Result<(), A::Error> {
         match key {
             "field" => self.field = value.read()?,
             "half_life_ms" => self.half_life_ms = value.read()?,
@@ -82,7 +82,7 @@ impl Fields for DecayFields {
         Ok(())
     }
 
-    fn finish(self) -> Result<Decay, String> {
+    fn finish(self) -> Result<DecayBoost, String> {
         let (Some(field), Some(millis)) = (self.field, self.half_life_ms) else {
             return Err("expected field and half_life_ms, got only one of them, or none".into());
         };
@@ -92,7 +92,7 @@ impl Fields for DecayFields {
             false => format!("expected a half_life_ms of more than 0, got {millis:e}"),
         })?;
         let boost = Boost::decay(field, half_life);
-        Ok(Decay(match self.origin {
+        Ok(DecayBoost(match self.origin {
             Some(origin) => boost.origin(origin),
             None => boost,
         }))
@@ -100,9 +100,9 @@ impl Fields for DecayFields {
 }
 
 /// `{"field": …, "log": true}`
-struct Number(Boost);
+struct NumberBoost(Boost);
 
-impl Read for Number {
+impl Read for NumberBoost {
     fn read<'de, D: Deserializer<'de>>(from: D, trace: &Trace) -> Result<Self, D::Error> {
         object::<NumberFields, _>(from, trace)
     }
@@ -114,11 +114,11 @@ struct NumberFields {
     log: Option<bool>,
 }
 
-impl Fields for NumberFields {
-    type Of = Number;
+impl ObjectFields for NumberFields {
+    type Of = NumberBoost;
     const KEYS: &'static [&'static str] = &["field", "log"];
 
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: Field<'_, A>) -> Result<(), A::Error> {
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: FieldValue<'_, A>) -> Result<(), A::Error> {
         match key {
             "field" => self.field = value.read()?,
             _ => self.log = value.read()?,
@@ -126,10 +126,10 @@ impl Fields for NumberFields {
         Ok(())
     }
 
-    fn finish(self) -> Result<Number, String> {
+    fn finish(self) -> Result<NumberBoost, String> {
         let Some(field) = self.field else { return Err("expected a field, got none".into()) };
         let boost = Boost::field(field);
-        Ok(Number(if self.log == Some(true) { boost.log() } else { boost }))
+        Ok(NumberBoost(if self.log == Some(true) { boost.log() } else { boost }))
     }
 }
 
@@ -137,18 +137,18 @@ impl Serialize for Boost {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         match &self.kind {
-            Kind::Decay { path, half_life, origin } => {
+            BoostKind::Decay { path, half_life, origin } => {
                 let mut decay = json!({"field": path, "half_life_ms": millis(*half_life)});
                 if let Some(origin) = origin {
                     decay["origin"] = json!(origin);
                 }
                 map.serialize_entry("decay", &decay)?;
             }
-            Kind::Number { path, is_log: false } => map.serialize_entry("number", &json!({"field": path}))?,
-            Kind::Number { path, is_log: true } => {
+            BoostKind::Number { path, is_log: false } => map.serialize_entry("number", &json!({"field": path}))?,
+            BoostKind::Number { path, is_log: true } => {
                 map.serialize_entry("number", &json!({"field": path, "log": true}))?
             }
-            Kind::When(filter) => map.serialize_entry("when", &WrittenFilter(filter))?,
+            BoostKind::When(filter) => map.serialize_entry("when", &WrittenFilter(filter))?,
         }
         if self.weight != 1.0 {
             map.serialize_entry("weight", &self.weight)?;

@@ -4,7 +4,7 @@ use serde::de::{Deserializer, MapAccess};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::FromJson;
-use super::read::{Field, Fields, Read, Trace, Vector, object};
+use super::read::{FieldValue, ObjectFields, Read, Trace, Vector, object};
 use super::values::{Metadata, Written};
 use crate::document::{Document, MetadataChange, Update};
 use crate::id::DocId;
@@ -28,11 +28,11 @@ struct DocumentFields {
     text: Option<String>,
 }
 
-impl Fields for DocumentFields {
+impl ObjectFields for DocumentFields {
     type Of = Document;
     const KEYS: &'static [&'static str] = &["id", "vector", "metadata", "text"];
 
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: Field<'_, A>) -> Result<(), A::Error> {
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: FieldValue<'_, A>) -> Result<(), A::Error> {
         match key {
             "id" => self.id = value.read()?,
             "vector" => self.vector = value.read()?,
@@ -86,16 +86,16 @@ impl Read for Update {
 struct UpdateFields {
     id: Option<DocId>,
     vector: Option<Vector>,
-    metadata: Vec<Step>,
+    metadata: Vec<UpdateStep>,
     text: Option<String>,
     remove_text: bool,
 }
 
-impl Fields for UpdateFields {
+impl ObjectFields for UpdateFields {
     type Of = Update;
     const KEYS: &'static [&'static str] = &["id", "vector", "metadata", "text", "remove_text"];
 
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: Field<'_, A>) -> Result<(), A::Error> {
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: FieldValue<'_, A>) -> Result<(), A::Error> {
         match key {
             "id" => self.id = value.read()?,
             "vector" => self.vector = value.read()?,
@@ -115,21 +115,21 @@ impl Fields for UpdateFields {
         update.vector = self.vector.map(|Vector(vector)| vector);
         update.text = if self.remove_text { Some(None) } else { self.text.map(Some) };
         Ok(self.metadata.into_iter().fold(update, |update, step| match step {
-            Step::Merge(metadata) => update.merge(metadata),
-            Step::Replace(metadata) => update.replace(metadata),
-            Step::Remove(keys) => update.remove(keys),
+            UpdateStep::Merge(metadata) => update.merge(metadata),
+            UpdateStep::Replace(metadata) => update.replace(metadata),
+            UpdateStep::Remove(keys) => update.remove(keys),
         }))
     }
 }
 
 /// One step of a metadata change.
-enum Step {
+enum UpdateStep {
     Merge(Value),
     Replace(Value),
     Remove(Vec<String>),
 }
 
-impl Read for Step {
+impl Read for UpdateStep {
     fn read<'de, D: Deserializer<'de>>(from: D, trace: &Trace) -> Result<Self, D::Error> {
         object::<StepFields, _>(from, trace)
     }
@@ -142,11 +142,11 @@ struct StepFields {
     remove: Option<Vec<String>>,
 }
 
-impl Fields for StepFields {
-    type Of = Step;
+impl ObjectFields for StepFields {
+    type Of = UpdateStep;
     const KEYS: &'static [&'static str] = &["merge", "replace", "remove"];
 
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: Field<'_, A>) -> Result<(), A::Error> {
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: FieldValue<'_, A>) -> Result<(), A::Error> {
         match key {
             "merge" => self.merge = value.read()?,
             "replace" => self.replace = value.read()?,
@@ -155,11 +155,11 @@ impl Fields for StepFields {
         Ok(())
     }
 
-    fn finish(self) -> Result<Step, String> {
+    fn finish(self) -> Result<UpdateStep, String> {
         match (self.merge, self.replace, self.remove) {
-            (Some(Metadata(metadata)), None, None) => Ok(Step::Merge(metadata)),
-            (None, Some(Metadata(metadata)), None) => Ok(Step::Replace(metadata)),
-            (None, None, Some(keys)) => Ok(Step::Remove(keys)),
+            (Some(Metadata(metadata)), None, None) => Ok(UpdateStep::Merge(metadata)),
+            (None, Some(Metadata(metadata)), None) => Ok(UpdateStep::Replace(metadata)),
+            (None, None, Some(keys)) => Ok(UpdateStep::Remove(keys)),
             (None, None, None) => Err("expected merge, replace or remove, got none of them".into()),
             _ => Err("expected one of merge, replace and remove, got several".into()),
         }

@@ -39,7 +39,7 @@
 //!
 //! | type | JSON |
 //! |---|---|
-//! | [`Hits`](crate::Hits) | `{"hits": […], "next": cursor, "explanation": {…}, "absent_fields": […], "commit": …, "route": {…}}`; `next`, `explanation` and `absent_fields` only if there are any |
+//! | [`Hits`](crate::Hits) | `{"hits": […], "next": cursor, "explanation": {…}, "absent_fields": […], "commit": …, "stats": {…}}`; `next`, `explanation` and `absent_fields` only if there are any |
 //! | [`Page`](crate::Page) | `{"documents": […], "next": cursor, "commit": …}`; `next` is null after the last page |
 //! | [`Receipt`](crate::Receipt) | `{"commit": …, "n_changed": …, "ids": […], "repeated": false}` |
 //! | [`Error`](crate::Error) | `{"kind": …, "code": …, "message": …, "outcome": …, "index": …, "at": …, "details": {…}}`; `index`, `at` and `details` only where the error has them |

@@ -4,11 +4,11 @@ use serde::Serialize;
 use serde::de::{Deserializer, MapAccess};
 use serde::ser::{SerializeMap, Serializer};
 
-use super::read::{Field, Fields, Read, Trace, object};
+use super::read::{FieldValue, ObjectFields, Read, Trace, object};
 use crate::params::{FusedBy, Fusion, GroupBy, Mmr};
 
 /// Names of the two ways of fusing, and whether they take a `k`.
-const BY: [(&str, bool); 2] = [("ranks", true), ("scores", false)];
+const BY: [(&str, bool); 2] = [("rrf", true), ("scores", false)];
 
 impl Read for Mmr {
     fn read<'de, D: Deserializer<'de>>(from: D, trace: &Trace) -> Result<Self, D::Error> {
@@ -22,11 +22,11 @@ struct MmrFields {
     candidates: Option<usize>,
 }
 
-impl Fields for MmrFields {
+impl ObjectFields for MmrFields {
     type Of = Mmr;
     const KEYS: &'static [&'static str] = &["lambda", "candidates"];
 
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: Field<'_, A>) -> Result<(), A::Error> {
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: FieldValue<'_, A>) -> Result<(), A::Error> {
         match key {
             "lambda" => self.lambda = value.read()?,
             _ => self.candidates = value.read()?,
@@ -63,11 +63,11 @@ struct GroupByFields {
     per_group: Option<usize>,
 }
 
-impl Fields for GroupByFields {
+impl ObjectFields for GroupByFields {
     type Of = GroupBy;
     const KEYS: &'static [&'static str] = &["field", "per_group"];
 
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: Field<'_, A>) -> Result<(), A::Error> {
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: FieldValue<'_, A>) -> Result<(), A::Error> {
         match key {
             "field" => self.field = value.read()?,
             _ => self.per_group = value.read()?,
@@ -98,20 +98,20 @@ impl Read for Fusion {
 
 #[derive(Default)]
 struct FusionFields {
-    by_ranks: Option<bool>,
+    by_rrf: Option<bool>,
     k: Option<f32>,
     vector_weight: Option<f32>,
     text_weight: Option<f32>,
     candidates: Option<usize>,
 }
 
-impl Fields for FusionFields {
+impl ObjectFields for FusionFields {
     type Of = Fusion;
     const KEYS: &'static [&'static str] = &["by", "k", "vector_weight", "text_weight", "candidates"];
 
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: Field<'_, A>) -> Result<(), A::Error> {
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: FieldValue<'_, A>) -> Result<(), A::Error> {
         match key {
-            "by" => self.by_ranks = value.choose(&BY)?,
+            "by" => self.by_rrf = value.choose(&BY)?,
             "k" => self.k = value.read()?,
             "vector_weight" => self.vector_weight = value.read()?,
             "text_weight" => self.text_weight = value.read()?,
@@ -121,11 +121,11 @@ impl Fields for FusionFields {
     }
 
     fn finish(self) -> Result<Fusion, String> {
-        let mut fusion = match (self.by_ranks, self.k) {
+        let mut fusion = match (self.by_rrf, self.k) {
             (Some(false), None) => Fusion::scores(),
-            (Some(false), Some(_)) => return Err("expected k with ranks alone, got it with scores".into()),
-            (_, Some(k)) => Fusion::ranks().k(k),
-            (_, None) => Fusion::ranks(),
+            (Some(false), Some(_)) => return Err("expected k with rrf alone, got it with scores".into()),
+            (_, Some(k)) => Fusion::rrf().k(k),
+            (_, None) => Fusion::rrf(),
         };
         fusion.vector_weight = self.vector_weight.unwrap_or(fusion.vector_weight);
         fusion.text_weight = self.text_weight.unwrap_or(fusion.text_weight);
@@ -139,8 +139,8 @@ impl Serialize for Fusion {
         let Fusion { by, vector_weight, text_weight, candidates } = self;
         let mut map = serializer.serialize_map(None)?;
         match by {
-            FusedBy::Ranks { k } => {
-                map.serialize_entry("by", "ranks")?;
+            FusedBy::Rrf { k } => {
+                map.serialize_entry("by", "rrf")?;
                 map.serialize_entry("k", k)?;
             }
             FusedBy::Scores => map.serialize_entry("by", "scores")?,

@@ -22,13 +22,13 @@ const MAX_KEY_CHARS: usize = 60;
 /// The path to the refused value, gathered from the inside out.
 #[derive(Debug, Default)]
 pub struct Trace {
-    steps: RefCell<Vec<Step>>,
+    steps: RefCell<Vec<TraceStep>>,
     /// A refusal by the library itself.
     refusal: RefCell<Option<Error>>,
 }
 
 #[derive(Debug)]
-enum Step {
+enum TraceStep {
     Key(String),
     Item(usize),
 }
@@ -36,12 +36,12 @@ enum Step {
 impl Trace {
     /// Notes that the refused value stands under a key.
     pub(super) fn within_key(&self, key: &str) {
-        self.steps.borrow_mut().push(Step::Key(key.chars().take(MAX_KEY_CHARS).collect()));
+        self.steps.borrow_mut().push(TraceStep::Key(key.chars().take(MAX_KEY_CHARS).collect()));
     }
 
     /// Notes that the refused value stands in an array.
     pub(super) fn within_item(&self, position: usize) {
-        self.steps.borrow_mut().push(Step::Item(position));
+        self.steps.borrow_mut().push(TraceStep::Item(position));
     }
 
     /// Whether no value within the input was refused.
@@ -75,9 +75,9 @@ impl Trace {
         let mut path = String::new();
         for step in self.steps.borrow().iter().rev() {
             match step {
-                Step::Key(key) if path.is_empty() => path.push_str(key),
-                Step::Key(key) => path.extend([".", key]),
-                Step::Item(position) => path.push_str(&format!("[{position}]")),
+                TraceStep::Key(key) if path.is_empty() => path.push_str(key),
+                TraceStep::Key(key) => path.extend([".", key]),
+                TraceStep::Item(position) => path.push_str(&format!("[{position}]")),
             }
         }
         path
@@ -155,26 +155,26 @@ impl<'de, T: Read> DeserializeSeed<'de> for Seed<'_, T> {
 }
 
 /// The keys of an object, while they are read.
-pub(super) trait Fields: Default {
+pub(super) trait ObjectFields: Default {
     /// The type that the keys make.
     type Of;
     /// All permitted keys, at most 64.
     const KEYS: &'static [&'static str];
 
     /// Takes the value of a key.
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: Field<'_, A>) -> Result<(), A::Error>;
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: FieldValue<'_, A>) -> Result<(), A::Error>;
 
     /// Makes the value; an error says what was expected and what was found.
     fn finish(self) -> Result<Self::Of, String>;
 }
 
 /// A value that is still to be read.
-pub(super) struct Field<'a, A> {
+pub(super) struct FieldValue<'a, A> {
     access: &'a mut A,
     trace: &'a Trace,
 }
 
-impl<'de, A: MapAccess<'de>> Field<'_, A> {
+impl<'de, A: MapAccess<'de>> FieldValue<'_, A> {
     pub(super) fn read<T: Read>(self) -> Result<T, A::Error> {
         self.access.next_value_seed(Seed::new(self.trace))
     }
@@ -198,13 +198,13 @@ impl<'de, A: MapAccess<'de>> Field<'_, A> {
 }
 
 /// Reads an object.
-pub(super) fn object<'de, F: Fields, D: Deserializer<'de>>(from: D, trace: &Trace) -> Result<F::Of, D::Error> {
+pub(super) fn object<'de, F: ObjectFields, D: Deserializer<'de>>(from: D, trace: &Trace) -> Result<F::Of, D::Error> {
     from.deserialize_map(ObjectVisitor::<F>(trace, PhantomData))
 }
 
 struct ObjectVisitor<'t, F>(&'t Trace, PhantomData<F>);
 
-impl<'de, F: Fields> Visitor<'de> for ObjectVisitor<'_, F> {
+impl<'de, F: ObjectFields> Visitor<'de> for ObjectVisitor<'_, F> {
     type Value = F::Of;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -227,7 +227,7 @@ impl<'de, F: Fields> Visitor<'de> for ObjectVisitor<'_, F> {
                 return Err(in_key(twice(&key)));
             }
             seen |= 1 << position;
-            fields.take(F::KEYS[position], Field { access: &mut access, trace: self.0 }).map_err(in_key)?;
+            fields.take(F::KEYS[position], FieldValue { access: &mut access, trace: self.0 }).map_err(in_key)?;
         }
         fields.finish().map_err(A::Error::custom)
     }

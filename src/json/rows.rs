@@ -10,7 +10,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::read::{Keys, Read, Seed, Trace, Vector};
-use super::values::{Budget, Nested, check_fields};
+use super::values::{Nested, ValueBudget, check_fields};
 use crate::document::{Document, StoredDocument};
 use crate::error::{Error, Result};
 use crate::id::DocId;
@@ -71,8 +71,8 @@ impl Row {
     #[doc(hidden)]
     pub fn try_read(line: &[u8], id_field: &str) -> StdResult<Self, (Error, bool)> {
         let (trace, mut json) = (Trace::default(), serde_json::Deserializer::from_slice(line));
-        let budget = Budget::of_metadata();
-        let row = json.deserialize_map(Expected { id_field, trace: &trace, budget: &budget });
+        let budget = ValueBudget::of_metadata();
+        let row = json.deserialize_map(ExpectedVisitor { id_field, trace: &trace, budget: &budget });
         let row = row.and_then(|row| json.end().map(|()| row));
         row.map(Row::unnested).map_err(|error| {
             let is_whole = trace.is_empty();
@@ -110,13 +110,13 @@ impl From<StoredDocument> for Row {
     }
 }
 
-struct Expected<'a> {
+struct ExpectedVisitor<'a> {
     id_field: &'a str,
     trace: &'a Trace,
-    budget: &'a Budget,
+    budget: &'a ValueBudget,
 }
 
-impl<'de> Visitor<'de> for Expected<'_> {
+impl<'de> Visitor<'de> for ExpectedVisitor<'_> {
     type Value = Row;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -133,7 +133,7 @@ impl<'de> Visitor<'de> for Expected<'_> {
     }
 }
 
-impl Expected<'_> {
+impl ExpectedVisitor<'_> {
     fn take<'de, A: MapAccess<'de>>(&self, row: &mut Row, key: &str, fields: &mut A) -> StdResult<(), A::Error> {
         match key {
             key if key == self.id_field => row.id = Some(self.value(fields)?),

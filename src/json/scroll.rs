@@ -6,7 +6,7 @@ use serde::de::{Deserializer, MapAccess};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::FromJson;
-use super::read::{Field, Fields, Read, Trace, object};
+use super::read::{FieldValue, ObjectFields, Read, Trace, object};
 use super::search::entry;
 use super::values::WrittenFilter;
 use crate::collection::Namespace;
@@ -96,11 +96,11 @@ struct ScrollFields {
     after: Option<Cursor>,
 }
 
-impl Fields for ScrollFields {
+impl ObjectFields for ScrollFields {
     type Of = ScrollRequest;
     const KEYS: &'static [&'static str] = &["filter", "limit", "with_vector", "order_by", "descending", "after"];
 
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: Field<'_, A>) -> StdResult<(), A::Error> {
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: FieldValue<'_, A>) -> StdResult<(), A::Error> {
         match key {
             "filter" => self.filter = value.read()?,
             "limit" => self.limit = value.read()?,

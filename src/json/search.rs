@@ -7,10 +7,10 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 
 use super::FromJson;
-use super::read::{Components, Field, Fields, Read, Trace, Vector, object};
+use super::read::{Components, FieldValue, ObjectFields, Read, Trace, Vector, object};
 use super::values::WrittenFilter;
 use crate::collection::Namespace;
-use crate::collection::query::{Example, Query, Source};
+use crate::collection::query::{Example, ExampleSource, Query};
 use crate::collection::search::Search;
 use crate::document::Hits;
 use crate::error::Result;
@@ -18,10 +18,11 @@ use crate::id::DocId;
 use crate::limits::{MAX_BOOSTS, MAX_EXAMPLES, MAX_FIELDS};
 use crate::paging::SearchCursor;
 use crate::params::SearchParams;
-use crate::route::Way;
+use crate::route::Strategy;
 
 /// The ways that a request may choose.
-const WAYS: [(&str, Way); 3] = [("exact", Way::Exact), ("graph", Way::Graph), ("codes", Way::Codes)];
+const STRATEGIES: [(&str, Strategy); 3] =
+    [("exact", Strategy::Exact), ("graph", Strategy::Graph), ("codes", Strategy::Codes)];
 
 /// A search as JSON: a query and parameters.
 ///
@@ -32,11 +33,11 @@ const WAYS: [(&str, Way); 3] = [("exact", Way::Exact), ("graph", Way::Graph), ("
 /// | `recommend` | `{"positive": […], "negative": […]}`, each an array of ids and vectors ([`Query::recommend`]) |
 /// | `text` | words ([`Query::text`]), alone or with one of the keys above |
 /// | `limit`, `offset`, `filter`, `min_score`, `max_distance`, `ef`, `oversampling`, `explain`, … | the fields of [`SearchParams`] |
-/// | `exact`, `way` | `true`; or `"exact"`, `"graph"` or `"codes"` |
+/// | `exact`, `strategy` | `true`; or `"exact"`, `"graph"` or `"codes"` |
 /// | `mmr` | `{"lambda": 0.5, "candidates": 50}` |
 /// | `group_by` | `{"field": …, "per_group": 1}` |
 /// | `boosts` | an array of `{"decay": {"field": …, "half_life_ms": …, "origin": time}}`, `{"number": {"field": …, "log": true}}` and `{"when": filter}`, each with a `"weight"` |
-/// | `fusion` | `{"by": "ranks", "k": 5, "vector_weight": 1, "text_weight": 1, "candidates": 64}`, or by `"scores"` |
+/// | `fusion` | `{"by": "rrf", "k": 5, "vector_weight": 1, "text_weight": 1, "candidates": 64}`, or by `"scores"` |
 /// | `pages` | `true` for an answer with the cursor of the next page |
 /// | `after` | the cursor of the page before |
 ///
@@ -112,7 +113,7 @@ struct SearchFields {
     after: Option<SearchCursor>,
 }
 
-impl Fields for SearchFields {
+impl ObjectFields for SearchFields {
     type Of = SearchRequest;
     const KEYS: &'static [&'static str] = &[
         "vector",
@@ -129,7 +130,7 @@ impl Fields for SearchFields {
         "with_document",
         "ef",
         "exact",
-        "way",
+        "strategy",
         "oversampling",
         "explain",
         "mmr",
@@ -143,7 +144,7 @@ impl Fields for SearchFields {
         "after",
     ];
 
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: Field<'_, A>) -> StdResult<(), A::Error> {
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: FieldValue<'_, A>) -> StdResult<(), A::Error> {
         let params = &mut self.params;
         match key {
             "vector" => self.vector = value.read()?,
@@ -160,7 +161,7 @@ impl Fields for SearchFields {
             "with_document" => set(&mut params.with_document, value.read()?),
             "ef" => params.ef = value.read()?,
             "exact" => self.exact = value.read()?,
-            "way" => params.way = value.choose(&WAYS)?,
+            "strategy" => params.strategy = value.choose(&STRATEGIES)?,
             "oversampling" => set(&mut params.oversampling, value.read()?),
             "explain" => set(&mut params.explain, value.read()?),
             "mmr" => params.mmr = value.read()?,
@@ -192,10 +193,10 @@ impl Fields for SearchFields {
             (None, None, None) => return Err("expected vector, like, recommend or text, got none of them".into()),
         };
         if exact == Some(true) {
-            if params.way.is_some_and(|way| way != Way::Exact) {
-                return Err("expected exact or another way, got both".into());
+            if params.strategy.is_some_and(|strategy| strategy != Strategy::Exact) {
+                return Err("expected exact or another strategy, got both".into());
             }
-            params.way = Some(Way::Exact);
+            params.strategy = Some(Strategy::Exact);
         }
         Ok(SearchRequest { query, params, pages: pages == Some(true), after })
     }
@@ -223,11 +224,11 @@ impl Read for Examples {
     }
 }
 
-impl Fields for Examples {
+impl ObjectFields for Examples {
     type Of = Examples;
     const KEYS: &'static [&'static str] = &["positive", "negative"];
 
-    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: Field<'_, A>) -> StdResult<(), A::Error> {
+    fn take<'de, A: MapAccess<'de>>(&mut self, key: &'static str, value: FieldValue<'_, A>) -> StdResult<(), A::Error> {
         match key {
             "positive" => set(&mut self.positive, value.read_at_most(MAX_EXAMPLES, EXAMPLES)?),
             _ => set(&mut self.negative, value.read_at_most(MAX_EXAMPLES, EXAMPLES)?),
@@ -271,8 +272,8 @@ impl<'de> Visitor<'de> for ExampleVisitor<'_> {
 impl Serialize for Example {
     fn serialize<S: Serializer>(&self, serializer: S) -> StdResult<S::Ok, S::Error> {
         match &self.0 {
-            Source::Vector(vector) => vector.serialize(serializer),
-            Source::Document(id) => id.serialize(serializer),
+            ExampleSource::Vector(vector) => vector.serialize(serializer),
+            ExampleSource::Document(id) => id.serialize(serializer),
         }
     }
 }
@@ -296,8 +297,8 @@ fn write_query<M: SerializeMap>(query: &Query, map: &mut M) -> StdResult<(), M::
     let Query { positive, negative, text } = query;
     match (positive.as_slice(), negative.as_slice(), text) {
         ([], [], Some(_)) => {}
-        ([Example(Source::Vector(vector))], [], _) => map.serialize_entry("vector", vector)?,
-        ([Example(Source::Document(id))], [], _) => map.serialize_entry("like", id)?,
+        ([Example(ExampleSource::Vector(vector))], [], _) => map.serialize_entry("vector", vector)?,
+        ([Example(ExampleSource::Document(id))], [], _) => map.serialize_entry("like", id)?,
         _ => {
             let examples = [("positive", positive), ("negative", negative)];
             let examples = examples.into_iter().filter(|(_, examples)| !examples.is_empty());
@@ -311,7 +312,7 @@ fn write_params<M: SerializeMap>(params: &SearchParams, map: &mut M) -> StdResul
     let plain = SearchParams::default();
     let SearchParams { limit, offset, filter, min_score, max_distance, with_vector, fields, with_document, .. } =
         params;
-    let SearchParams { ef, way, oversampling, explain, mmr, group_by, boosts, boosted_candidates, .. } = params;
+    let SearchParams { ef, strategy, oversampling, explain, mmr, group_by, boosts, boosted_candidates, .. } = params;
     let SearchParams { k1, b, fusion, .. } = params;
     entry(map, "limit", differing(limit, &plain.limit))?;
     entry(map, "offset", differing(offset, &plain.offset))?;
@@ -322,10 +323,10 @@ fn write_params<M: SerializeMap>(params: &SearchParams, map: &mut M) -> StdResul
     entry(map, "fields", fields.as_ref())?;
     entry(map, "with_document", differing(with_document, &plain.with_document))?;
     entry(map, "ef", ef.as_ref())?;
-    if *way == Some(Way::Words) {
-        return Err(M::Error::custom("expected a way that a search can be told to go, got words"));
+    if *strategy == Some(Strategy::Words) {
+        return Err(M::Error::custom("expected a strategy that a search can be told to use, got words"));
     }
-    entry(map, "way", way.as_ref())?;
+    entry(map, "strategy", strategy.as_ref())?;
     entry(map, "oversampling", differing(oversampling, &plain.oversampling))?;
     entry(map, "explain", differing(explain, &plain.explain))?;
     entry(map, "mmr", mmr.as_ref())?;

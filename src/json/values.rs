@@ -1,7 +1,7 @@
 //! JSON values of any shape: metadata and filters.
 //!
 //! Owns the limits of reading: no repeated key, no nesting deeper than [`MAX_DEPTH`], no more bytes
-//! than a [`Budget`]. The filter's grammar and the collection's checks judge the meaning.
+//! than a [`ValueBudget`]. The filter's grammar and the collection's checks judge the meaning.
 //!
 //! Writing fails for values that searches and collections refuse; other text is never written in
 //! their place.
@@ -29,19 +29,19 @@ const VALUE_BYTES: usize = 10;
 /// A bound, in bytes, for values that belong together. Short text can make large values, so they
 /// are counted while they are read.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct ValueBudget {
     what: &'static str,
     limit: usize,
     spent: Cell<usize>,
 }
 
-impl Budget {
+impl ValueBudget {
     pub(super) fn of_metadata() -> Self {
-        Budget { what: "metadata in bytes", limit: MAX_METADATA_BYTES, spent: Cell::new(0) }
+        ValueBudget { what: "metadata in bytes", limit: MAX_METADATA_BYTES, spent: Cell::new(0) }
     }
 
     fn of_filter() -> Self {
-        Budget { what: "filter in bytes", limit: MAX_FILTER_BYTES, spent: Cell::new(0) }
+        ValueBudget { what: "filter in bytes", limit: MAX_FILTER_BYTES, spent: Cell::new(0) }
     }
 
     pub(super) fn spend<E: serde::de::Error>(&self, n_bytes: usize, trace: &Trace) -> Result<(), E> {
@@ -53,7 +53,7 @@ impl Budget {
 
 impl Read for Filter {
     fn read<'de, D: Deserializer<'de>>(from: D, trace: &Trace) -> Result<Self, D::Error> {
-        let value = Nested::new(trace, &Budget::of_filter()).deserialize(from)?;
+        let value = Nested::new(trace, &ValueBudget::of_filter()).deserialize(from)?;
         let json = serde_json::Value::from(value);
         Filter::from_json(&json).map_err(|error| trace.refuse(error))
     }
@@ -64,7 +64,7 @@ pub(super) struct Metadata(pub(super) Value);
 
 impl Read for Metadata {
     fn read<'de, D: Deserializer<'de>>(from: D, trace: &Trace) -> Result<Self, D::Error> {
-        match Nested::new(trace, &Budget::of_metadata()).deserialize(from)? {
+        match Nested::new(trace, &ValueBudget::of_metadata()).deserialize(from)? {
             value @ Value::Object(_) => Ok(Metadata(value)),
             other => Err(D::Error::custom(format_args!("expected an object, got {}", other.type_name()))),
         }
@@ -114,12 +114,12 @@ pub(super) fn check_fields<E: serde::ser::Error>(fields: &BTreeMap<String, Value
 #[derive(Clone, Copy)]
 pub(super) struct Nested<'t> {
     trace: &'t Trace,
-    budget: &'t Budget,
+    budget: &'t ValueBudget,
     levels: usize,
 }
 
 impl<'t> Nested<'t> {
-    pub(super) fn new(trace: &'t Trace, budget: &'t Budget) -> Self {
+    pub(super) fn new(trace: &'t Trace, budget: &'t ValueBudget) -> Self {
         Nested { trace, budget, levels: MAX_DEPTH }
     }
 

@@ -1,4 +1,4 @@
-//! The codes of a collection: made from vectors, stored by slot, ranked against queries.
+//! The codes of a collection: made from vectors, stored by slot, compared with queries.
 
 use std::fs::File;
 
@@ -9,7 +9,7 @@ use super::wide::WideCodes;
 use crate::distance::Metric;
 use crate::id::NamespaceId;
 
-/// How exactly ranks are computed.
+/// How exactly distances are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Grain {
     /// From the high plane, if codes have planes: for graph walks.
@@ -18,7 +18,7 @@ pub(crate) enum Grain {
     Fine,
 }
 
-/// The values that ranks need beside a code: scale, squared length of the coarse code, squared
+/// The values that distances need beside a code: scale, squared length of the coarse code, squared
 /// length of the whole code, and 0.
 pub(super) type Facts = [f32; 4];
 /// The variance of the rounding error, with steps of 1.
@@ -33,11 +33,11 @@ pub(crate) const CODES_VERSION: u32 = 2;
 /// The codes of a collection, by slot, all made by one book.
 pub(crate) struct Codes {
     book: Book,
-    rows: Kind,
+    rows: CodeRows,
 }
 
 /// The two ways of storing codes.
-enum Kind {
+enum CodeRows {
     Scalar(Box<ScalarCodes>),
     Wide(Box<WideCodes>),
 }
@@ -61,7 +61,7 @@ pub(crate) struct CodeQuery {
     pub(super) sum: f32,
     /// The squared length that the codes stand for.
     pub(super) square: f32,
-    /// Ranks by distance, even if the metric is the inner product.
+    /// Compares by distance, even if the metric is the inner product.
     pub(super) by_distance: bool,
     /// The components as numbers.
     pub(super) scratch: Vec<f32>,
@@ -82,8 +82,8 @@ impl Code {
 macro_rules! of_kind {
     ($codes:expr, $rows:ident => $what:expr) => {
         match &$codes.rows {
-            Kind::Scalar($rows) => $what,
-            Kind::Wide($rows) => $what,
+            CodeRows::Scalar($rows) => $what,
+            CodeRows::Wide($rows) => $what,
         }
     };
 }
@@ -94,9 +94,9 @@ impl Codes {
     pub(crate) fn new(dimension: usize, metric: Metric, unit: bool, book: Book) -> Option<Self> {
         let rows = match book.kind {
             CodeKind::Sq8 | CodeKind::Sq8Centred => {
-                Kind::Scalar(Box::new(ScalarCodes::new(dimension, metric, unit, &book)?))
+                CodeRows::Scalar(Box::new(ScalarCodes::new(dimension, metric, unit, &book)?))
             }
-            CodeKind::Sq16 | CodeKind::F32 => Kind::Wide(Box::new(WideCodes::new(dimension, metric, unit, &book)?)),
+            CodeKind::Sq16 | CodeKind::F32 => CodeRows::Wide(Box::new(WideCodes::new(dimension, metric, unit, &book)?)),
         };
         Some(Codes { book, rows })
     }
@@ -169,22 +169,22 @@ impl Codes {
         self.bytes_at(slot).0 == code.bytes
     }
 
-    /// Prefetches what a coarse rank of a slot needs.
+    /// Prefetches what a coarse distance of a slot needs.
     #[inline(always)]
     pub(crate) fn prefetch(&self, slot: u32) {
         of_kind!(self, rows => rows.prefetch(slot));
     }
 
-    /// Whether ranks are those of the vectors themselves.
+    /// Whether distances are those of the vectors themselves.
     pub(crate) fn are_exact(&self) -> bool {
-        matches!(&self.rows, Kind::Wide(rows) if rows.is_whole())
+        matches!(&self.rows, CodeRows::Wide(rows) if rows.is_whole())
     }
 
     /// The codes for which sketches can be made: `Sq8`, of vectors of length one.
     pub(super) fn sketched(&self) -> Option<&ScalarCodes> {
         match &self.rows {
-            Kind::Scalar(rows) => Some(&**rows).filter(|rows| rows.are_of_unit_length()),
-            Kind::Wide(_) => None,
+            CodeRows::Scalar(rows) => Some(&**rows).filter(|rows| rows.are_of_unit_length()),
+            CodeRows::Wide(_) => None,
         }
     }
 
@@ -210,17 +210,17 @@ impl Codes {
         of_kind!(self, rows => rows.width())
     }
 
-    /// Whether ranks need [`Facts`] beside codes.
+    /// Whether distances need [`Facts`] beside codes.
     pub(crate) fn has_facts(&self) -> bool {
-        matches!(&self.rows, Kind::Scalar(rows) if rows.has_facts())
+        matches!(&self.rows, CodeRows::Scalar(rows) if rows.has_facts())
     }
 
     /// Takes over the codes of the first `n_slots` slots from a file. Codes begin at byte
     /// `codes_at`, [`Facts`] at byte `facts_at`.
     pub(crate) fn adopt(&self, file: &File, codes_at: u64, facts_at: u64, n_slots: usize) -> std::io::Result<()> {
         match &self.rows {
-            Kind::Scalar(rows) => rows.adopt(file, codes_at, facts_at, n_slots),
-            Kind::Wide(rows) => rows.adopt(file, codes_at, n_slots),
+            CodeRows::Scalar(rows) => rows.adopt(file, codes_at, facts_at, n_slots),
+            CodeRows::Wide(rows) => rows.adopt(file, codes_at, n_slots),
         }
     }
 
@@ -229,9 +229,9 @@ impl Codes {
         of_kind!(self, rows => rows.query(vector, namespace, query));
     }
 
-    /// Whether ranks are inner products that give another order than the distance.
-    pub(crate) fn rank_by_product(&self) -> bool {
-        of_kind!(self, rows => rows.ranks_by_product())
+    /// Whether distances are inner products that give another order than the distance.
+    pub(crate) fn compares_by_product(&self) -> bool {
+        of_kind!(self, rows => rows.compares_by_product())
     }
 
     /// Prepares a stored code for ranking by distance, whatever the metric.
@@ -244,19 +244,19 @@ impl Codes {
         of_kind!(self, rows => rows.query_of(slot, namespace, query));
     }
 
-    /// An estimate of the rounding noise of ranks near a slot, as a standard deviation. Codes
+    /// An estimate of the rounding noise of distances near a slot, as a standard deviation. Codes
     /// cannot tell apart vectors whose distances differ by less. The slot's code is written.
     pub(crate) fn noise(&self, query: &CodeQuery, slot: u32) -> f32 {
         of_kind!(self, rows => rows.noise(query, slot))
     }
 
-    /// Writes the ranks of the slots' codes against a query into `ranks`; smaller is nearer. All
-    /// these codes are written.
+    /// Writes the distances of the slots' codes against a query into `distances`; smaller is
+    /// nearer. All these codes are written.
     #[inline]
-    pub(crate) fn rank(&self, query: &CodeQuery, grain: Grain, slots: &[u32], ranks: &mut [f32]) {
+    pub(crate) fn compare(&self, query: &CodeQuery, grain: Grain, slots: &[u32], distances: &mut [f32]) {
         match &self.rows {
-            Kind::Scalar(rows) => rows.rank(query, grain, slots, ranks),
-            Kind::Wide(rows) => rows.rank(query, slots, ranks),
+            CodeRows::Scalar(rows) => rows.compare(query, grain, slots, distances),
+            CodeRows::Wide(rows) => rows.compare(query, slots, distances),
         }
     }
 }

@@ -5,12 +5,12 @@
 //! all codes made again.
 //!
 //! By default a vector is rotated ([`rotation`]), and each component is rounded to one of 256
-//! steps. Nothing is trained: vectors of length one share a scale, others bring their own. A rank
-//! uses only what the code stands for, not what rounding lost. So it is the exact rank of a point
-//! close to the vector, and its error falls with the distance.
+//! steps. Nothing is trained: vectors of length one share a scale, others bring their own. A
+//! distance uses only what the code stands for, not what rounding lost. So it is the exact distance
+//! of a point close to the vector, and its error falls with the distance.
 //!
 //! From 256 components on, a code is two planes of 4 bits per component. Graph walks read only the
-//! high plane: half the memory, coarse ranks. Close comparisons read both.
+//! high plane: half the memory, coarse distances. Close comparisons read both.
 //!
 //! ```text
 //! Bytes    u8 per component, padded to 64

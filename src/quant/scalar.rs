@@ -1,8 +1,8 @@
 //! Scalar quantisation to one byte per component (SQ8): encoding vectors, ranking codes.
 //!
 //! Vectors of length one that are measured from the origin share a scale. All others bring their
-//! own, and the other [`Facts`] that ranks need. Vectors may be measured from a centre instead of
-//! the origin. This changes no distance, and it changes all inner products with one query by the
+//! own, and the other [`Facts`] that distances need. Vectors may be measured from a centre instead
+//! of the origin. This changes no distance, and it changes all inner products with one query by the
 //! same amount.
 #![expect(unsafe_code, reason = "codes are read by integer kernels through pointers into the arena")]
 
@@ -28,7 +28,7 @@ const CLIP: f32 = 2.9;
 const BYTES_CLIP: f32 = 4.0;
 /// From this dimension on, codes of unit vectors get equal length. Below it a step counts too much.
 const LEVEL_FROM: usize = 64;
-/// Codes ranked in one call of a kernel.
+/// Codes compared in one call of a kernel.
 const BLOCK: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ enum Layout {
     Planes,
 }
 
-/// How a rank is computed.
+/// How a distance is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Geometry {
     /// Vectors of length one: 1 minus the inner product.
@@ -59,7 +59,7 @@ pub(super) struct ScalarCodes {
     pub(super) unit_scale: f32,
     rotation: Rotation,
     centres: Arc<Centres>,
-    /// The rotated centres if ranks are inner products; otherwise none.
+    /// The rotated centres if distances are inner products; otherwise none.
     turned: Centres,
     kernels: &'static Kernels,
     rows: Rows<u8>,
@@ -198,14 +198,14 @@ impl ScalarCodes {
         (unsafe { self.rows.row(slot) }, bytes)
     }
 
-    /// Prefetches what a coarse rank of a slot needs.
+    /// Prefetches what a coarse distance of a slot needs.
     #[inline(always)]
     pub(super) fn prefetch(&self, slot: u32) {
         let n_bytes = if self.layout == Layout::Planes { self.width / 2 } else { self.width };
         distance::prefetch(self.rows.start(slot).cast(), n_bytes);
     }
 
-    /// Whether ranks are those of vectors of length one, measured from the origin.
+    /// Whether distances are those of vectors of length one, measured from the origin.
     pub(super) fn are_of_unit_length(&self) -> bool {
         self.geometry == Geometry::Unit
     }
@@ -255,7 +255,7 @@ impl ScalarCodes {
         self.width
     }
 
-    /// Whether ranks need [`Facts`] beside codes.
+    /// Whether distances need [`Facts`] beside codes.
     pub(super) fn has_facts(&self) -> bool {
         self.facts.is_some()
     }
@@ -305,7 +305,7 @@ impl ScalarCodes {
         finish(query);
     }
 
-    pub(super) fn ranks_by_product(&self) -> bool {
+    pub(super) fn compares_by_product(&self) -> bool {
         self.geometry == Geometry::Dot
     }
 
@@ -369,9 +369,10 @@ impl ScalarCodes {
         }
     }
 
-    /// Writes the ranks of the slots' codes into `ranks`; smaller is nearer. All are written.
+    /// Writes the distances of the slots' codes into `distances`; smaller is nearer. All are
+    /// written.
     #[inline]
-    pub(super) fn rank(&self, query: &CodeQuery, grain: Grain, slots: &[u32], ranks: &mut [f32]) {
+    pub(super) fn compare(&self, query: &CodeQuery, grain: Grain, slots: &[u32], distances: &mut [f32]) {
         let coarse = self.layout == Layout::Planes && grain == Grain::Coarse;
         let (kernel, stands_for) = match self.layout {
             Layout::Bytes => (self.kernels.dot_u8, FINE),
@@ -380,7 +381,7 @@ impl ScalarCodes {
         };
         let mut starts = [MaybeUninit::uninit(); BLOCK];
         let mut sums = [0; BLOCK];
-        for (slots, ranks) in slots.chunks(BLOCK).zip(ranks.chunks_mut(BLOCK)) {
+        for (slots, distances) in slots.chunks(BLOCK).zip(distances.chunks_mut(BLOCK)) {
             for (start, &slot) in starts.iter_mut().zip(slots) {
                 start.write(self.rows.start(slot));
                 if let Some(facts) = &self.facts {
@@ -393,11 +394,11 @@ impl ScalarCodes {
             // SAFETY: rows are `width` bytes (or two planes of half of it), as the length of the
             // query's codes requires, and the kernels are those of this machine.
             unsafe { kernel(&query.codes, starts, sums) };
-            self.finish(query, coarse, stands_for, slots, sums, ranks);
+            self.finish(query, coarse, stands_for, slots, sums, distances);
         }
     }
 
-    /// Computes ranks from the kernels' sums of products.
+    /// Computes distances from the kernels' sums of products.
     #[inline(always)]
     fn finish(
         &self,
@@ -406,22 +407,22 @@ impl ScalarCodes {
         (step, zero): (f32, f32),
         slots: &[u32],
         sums: &[i32],
-        ranks: &mut [f32],
+        distances: &mut [f32],
     ) {
         let base = zero * query.sum;
         let Some(facts) = &self.facts else {
             let factor = query.scale * self.unit_scale;
-            for (rank, &sum) in ranks.iter_mut().zip(sums) {
-                *rank = 1.0 - factor * (step * sum as f32 - base);
+            for (distance, &sum) in distances.iter_mut().zip(sums) {
+                *distance = 1.0 - factor * (step * sum as f32 - base);
             }
             return;
         };
-        for ((rank, &sum), &slot) in ranks.iter_mut().zip(sums).zip(slots) {
+        for ((distance, &sum), &slot) in distances.iter_mut().zip(sums).zip(slots) {
             // SAFETY: the slot's code is written, and its facts with it.
             let [scale, square_coarse, square_fine, _] = unsafe { facts.row(slot)[0] };
             let product = query.scale * scale * (step * sum as f32 - base);
             let square = if coarse { square_coarse } else { square_fine };
-            *rank = match query.by_distance {
+            *distance = match query.by_distance {
                 true => (query.square + square - 2.0 * product).max(0.0),
                 false => -product,
             };

@@ -85,9 +85,9 @@ impl Sketches {
         });
     }
 
-    /// The number of differing signs that few vectors at this rank or a smaller one exceed.
-    pub(crate) fn most_different(&self, rank: f32) -> u32 {
-        let (part, n) = ((1.0 - f64::from(rank)).clamp(-1.0, 1.0).acos() / PI, self.dimension as f64);
+    /// The number of differing signs that few vectors at this distance or a smaller one exceed.
+    pub(crate) fn most_different(&self, distance: f32) -> u32 {
+        let (part, n) = ((1.0 - f64::from(distance)).clamp(-1.0, 1.0).acos() / PI, self.dimension as f64);
         (n * part + DEVIATIONS * (n * part * (1.0 - part)).sqrt()).ceil() as u32
     }
 

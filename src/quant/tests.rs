@@ -1,4 +1,4 @@
-//! Codes and their ranks against vectors and their exact ranks.
+//! Codes and their distances against vectors and their exact distances.
 //!
 //! Bounds follow from the steps: rounding to steps of size `s` moves a component by `s / √12` at
 //! random. What lies beyond the last step and is cut off is counted exactly.
@@ -58,15 +58,15 @@ impl Store {
         query
     }
 
-    /// The ranks of all slots.
-    fn ranks(&self, query: &CodeQuery, grain: Grain) -> Vec<f32> {
+    /// The distances of all slots.
+    fn distances(&self, query: &CodeQuery, grain: Grain) -> Vec<f32> {
         let slots: Vec<u32> = (0..self.vectors.len() as u32).collect();
-        let mut ranks = vec![f32::NAN; slots.len()];
-        self.codes.rank(query, grain, &slots, &mut ranks);
-        ranks
+        let mut distances = vec![f32::NAN; slots.len()];
+        self.codes.compare(query, grain, &slots, &mut distances);
+        distances
     }
 
-    /// The rank in double precision.
+    /// The distance in double precision.
     fn truth(&self, a: &[f32], b: &[f32]) -> f64 {
         let pairs = a.iter().zip(b).map(|(&x, &y)| (f64::from(x), f64::from(y)));
         match self.metric {
@@ -89,7 +89,7 @@ impl Store {
         rotated.into_iter().map(|component| component.clamp(-largest, largest)).collect()
     }
 
-    /// The standard deviation of a rank's rounding error. Both vectors are rotated.
+    /// The standard deviation of a distance's rounding error. Both vectors are rotated.
     fn expected_error(&self, query: &[f32], vector: &[f32], grain: Grain) -> f64 {
         let n = vector.len() as f64;
         let is_coarse = grain == Grain::Coarse && vector.len() >= 256;
@@ -97,7 +97,7 @@ impl Store {
         let of_query = largest / 127.0 / 12f64.sqrt();
         let of_code = f64::from(self.scale(vector)) * if is_coarse { 16.0 } else { 1.0 } / 12f64.sqrt();
         let (a, b) = (distance::norm(query), distance::norm(vector));
-        // Ranks are computed in single precision.
+        // Distances are computed in single precision.
         let lost = 1e-6 * (a + b).powi(2);
         match self.metric {
             Metric::Euclidean => {
@@ -125,27 +125,27 @@ fn mixed(rng: &mut StdRng, dimension: usize) -> Vec<Vec<f32>> {
     vectors
 }
 
-// How exact ranks are.
+// How exact distances are.
 
-/// Compares ranks with exact ones: each error is within twenty times the expected one, and all
+/// Compares distances with exact ones: each error is within twenty times the expected one, and all
 /// errors together are as expected.
-fn check_ranks(metric: Metric, dimension: usize, grain: Grain) {
+fn check_distances(metric: Metric, dimension: usize, grain: Grain) {
     let what = format!("{metric} d={dimension} {grain:?}");
     let store = Store::new(metric, mixed(&mut StdRng::seed_from_u64(dimension as u64), dimension));
     let kept: Vec<Vec<f32>> = (0..store.vectors.len()).map(|slot| store.kept(slot)).collect();
     let rotated: Vec<Vec<f32>> = store.vectors.iter().map(|vector| rotate(vector)).collect();
     let (mut squares, mut expected_squares) = (0.0, 0.0);
     for query in &store.vectors {
-        let (ranks, query) = (store.ranks(&store.query(query), grain), rotate(query));
-        for ((vector, kept), rank) in rotated.iter().zip(&kept).zip(ranks) {
+        let (distances, query) = (store.distances(&store.query(query), grain), rotate(query));
+        for ((vector, kept), distance) in rotated.iter().zip(&kept).zip(distances) {
             // Codes of vectors of length one regain their length if something was cut off.
             let reference = if metric.normalizes() { vector } else { kept };
             let cut = vector.iter().zip(kept).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>().sqrt();
             let cut = if metric.normalizes() { cut } else { 0.0 };
             let truth = store.truth(&query, reference);
             let expected = store.expected_error(&query, kept, grain).hypot(cut);
-            let error = (f64::from(rank) - truth).abs();
-            assert!(error <= 20.0 * expected, "{what}: expected {truth}, give or take {expected}, got {rank}");
+            let error = (f64::from(distance) - truth).abs();
+            assert!(error <= 20.0 * expected, "{what}: expected {truth}, give or take {expected}, got {distance}");
             squares += error * error;
             expected_squares += expected * expected;
         }
@@ -156,11 +156,11 @@ fn check_ranks(metric: Metric, dimension: usize, grain: Grain) {
 }
 
 #[test]
-fn ranks_are_as_exact_as_the_steps_are_fine() {
+fn distances_are_as_exact_as_the_steps_are_fine() {
     for dimension in (1..=70).chain(LONGER) {
         for metric in GEOMETRIES {
-            check_ranks(metric, dimension, Grain::Fine);
-            check_ranks(metric, dimension, Grain::Coarse);
+            check_distances(metric, dimension, Grain::Fine);
+            check_distances(metric, dimension, Grain::Coarse);
         }
     }
 }
@@ -219,9 +219,9 @@ fn check_order(metric: Metric, dimension: usize, offset: f32) {
         let truth: Vec<f64> = store.vectors.iter().map(|vector| store.truth(&query, vector)).collect();
         let mut nearest: Vec<usize> = (0..truth.len()).collect();
         nearest.sort_by(|&a, &b| truth[a].total_cmp(&truth[b]));
-        let ranks = store.ranks(&store.query(&query), Grain::Fine);
+        let distances = store.distances(&store.query(&query), Grain::Fine);
         let mut by_codes: Vec<usize> = (0..truth.len()).collect();
-        by_codes.sort_by(|&a, &b| ranks[a].total_cmp(&ranks[b]));
+        by_codes.sort_by(|&a, &b| distances[a].total_cmp(&distances[b]));
         n_found += nearest[..10].iter().filter(|slot| by_codes[..20].contains(slot)).count();
     }
     assert!(n_found >= 475, "{metric} d={dimension}, {offset} from the origin: {n_found} of 500 are found");
@@ -261,14 +261,15 @@ fn decoded(store: &Store, slot: usize) -> Vec<f32> {
     (0..vector.len()).map(|at| axis(at).iter().zip(&rotated).map(|(x, y)| x * y).sum()).collect()
 }
 
-/// Compares the ranks of a query made from a code with those of the vector that the code stands
+/// Compares the distances of a query made from a code with those of the vector that the code stands
 /// for.
 fn check_query_of(metric: Metric, dimension: usize) {
     let store = Store::new(metric, mixed(&mut StdRng::seed_from_u64(dimension as u64), dimension));
     for slot in [0, 1, 17, 40] {
         let vector = decoded(&store, slot);
         for grain in [Grain::Fine, Grain::Coarse] {
-            let (got, want) = (store.ranks(&store.query_of(slot), grain), store.ranks(&store.query(&vector), grain));
+            let (got, want) =
+                (store.distances(&store.query_of(slot), grain), store.distances(&store.query(&vector), grain));
             for (other, (got, want)) in got.into_iter().zip(want).enumerate() {
                 let expected = store.expected_error(&rotate(&vector), &store.kept(other), Grain::Fine);
                 let error = f64::from(got - want).abs();
@@ -280,7 +281,7 @@ fn check_query_of(metric: Metric, dimension: usize) {
 }
 
 #[test]
-fn a_query_of_a_code_ranks_as_the_vector_it_stands_for() {
+fn a_query_of_a_code_compares_as_the_vector_it_stands_for() {
     for dimension in [1, 2, 3, 7, 24, 63, 64, 65, 100, 255, 256, 257, 384, 1000] {
         for metric in GEOMETRIES {
             check_query_of(metric, dimension);
@@ -293,9 +294,12 @@ fn a_code_is_nearest_to_itself() {
     for dimension in [2, 16, 100, 256, 384, 1000] {
         let store = Store::new(Metric::Euclidean, mixed(&mut StdRng::seed_from_u64(3), dimension));
         for slot in 0..store.vectors.len() {
-            let ranks = store.ranks(&store.query_of(slot), Grain::Fine);
-            let own = ranks[slot];
-            assert!(ranks.iter().all(|&rank| own <= rank), "d={dimension}: slot {slot} ranks itself {own}");
+            let distances = store.distances(&store.query_of(slot), Grain::Fine);
+            let own = distances[slot];
+            assert!(
+                distances.iter().all(|&distance| own <= distance),
+                "d={dimension}: slot {slot} has itself at {own}"
+            );
             assert!(f64::from(own) <= 1e-6 * distance::norm(&store.vectors[slot]).powi(2), "d={dimension}: {own}");
         }
     }
@@ -330,7 +334,7 @@ fn check_centres(metric: Metric, kind: CodeKind) {
             let error = vector.iter().zip(&again).map(|(x, y)| (x - y).abs()).fold(0.0f32, f32::max);
             assert!(error < 0.1, "{metric} {kind:?} {namespace:?}: {error}");
         }
-        let (mut query, mut ranks) = (CodeQuery::default(), vec![0.0; 100]);
+        let (mut query, mut distances) = (CodeQuery::default(), vec![0.0; 100]);
         let truth = |vector: &[f32], other: &[f32]| metric.kernel()(vector, other);
         for (slot, vector) in slots.iter().zip(&vectors) {
             let own: Vec<f32> = vectors.iter().map(|other| truth(vector, other)).collect();
@@ -339,13 +343,13 @@ fn check_centres(metric: Metric, kind: CodeKind) {
                     false => codes.query(vector, namespace, &mut query),
                     true => codes.query_of(*slot, namespace, &mut query),
                 }
-                codes.rank(&query, Grain::Fine, &slots, &mut ranks);
-                // By products, all ranks are wrong by the same amount.
-                let off = own.iter().zip(&ranks).map(|(truth, rank)| truth - rank).sum::<f32>() / 100.0;
+                codes.compare(&query, Grain::Fine, &slots, &mut distances);
+                // By products, all distances are wrong by the same amount.
+                let off = own.iter().zip(&distances).map(|(truth, distance)| truth - distance).sum::<f32>() / 100.0;
                 // Such queries are not measured from the centre, so their rounding counts.
                 let most = if metric == Metric::Dot { 0.5 * away } else { 5.0 };
-                let is_off = |(truth, rank): (&f32, &f32)| (truth - rank - off).abs() > most;
-                assert_eq!(own.iter().zip(&ranks).filter(|&pair| is_off(pair)).count(), 0, "{metric} {kind:?}");
+                let is_off = |(truth, distance): (&f32, &f32)| (truth - distance - off).abs() > most;
+                assert_eq!(own.iter().zip(&distances).filter(|&pair| is_off(pair)).count(), 0, "{metric} {kind:?}");
                 assert!(metric == Metric::Dot || off.abs() < 5.0, "{metric} {kind:?}: {off}");
             }
         }
@@ -372,23 +376,30 @@ fn zero_vectors_are_where_they_are() {
             let store = Store::new(metric, vectors.clone());
             for grain in [Grain::Fine, Grain::Coarse] {
                 for query in [store.query(&vectors[0]), store.query_of(0)] {
-                    let ranks = store.ranks(&query, grain);
+                    let distances = store.distances(&query, grain);
                     let square = if metric == Metric::Euclidean { distance::norm(&vectors[1]).powi(2) } else { 0.0 };
-                    assert_eq!((ranks[0], ranks[2]), (0.0, 0.0), "{metric} d={dimension} {grain:?}");
+                    assert_eq!((distances[0], distances[2]), (0.0, 0.0), "{metric} d={dimension} {grain:?}");
                     let bound = if grain == Grain::Fine { 0.02 } else { 0.05 } * square;
-                    let error = (f64::from(ranks[1]) - square).abs();
-                    assert!(error <= bound, "{metric} d={dimension} {grain:?}: expected {square}, got {}", ranks[1]);
+                    let error = (f64::from(distances[1]) - square).abs();
+                    assert!(
+                        error <= bound,
+                        "{metric} d={dimension} {grain:?}: expected {square}, got {}",
+                        distances[1]
+                    );
                 }
-                let ranks = store.ranks(&store.query(&vectors[1]), grain);
-                assert_eq!(ranks[0], ranks[2], "{metric} d={dimension} {grain:?}");
-                assert!(metric == Metric::Dot || ranks[1] < ranks[0], "{metric} d={dimension} {grain:?}: {ranks:?}");
+                let distances = store.distances(&store.query(&vectors[1]), grain);
+                assert_eq!(distances[0], distances[2], "{metric} d={dimension} {grain:?}");
+                assert!(
+                    metric == Metric::Dot || distances[1] < distances[0],
+                    "{metric} d={dimension} {grain:?}: {distances:?}"
+                );
             }
         }
     }
 }
 
 #[test]
-fn lengths_at_the_edge_give_ranks() {
+fn lengths_at_the_edge_give_distances() {
     let lengths = [1e-45f32, 1e-40, 1e-38, 1e-30, 1e-20, 1.0, 1e18, crate::limits::MAX_NORM as f32];
     for dimension in [1, 2, 5, 64, 100, 256, 384, 1000] {
         let mut rng = StdRng::seed_from_u64(dimension as u64);
@@ -404,11 +415,14 @@ fn lengths_at_the_edge_give_ranks() {
             let store = Store::new(metric, vectors.clone());
             for slot in 0..vectors.len() {
                 for grain in [Grain::Fine, Grain::Coarse] {
-                    let of_vector = store.ranks(&store.query(&vectors[slot]), grain);
-                    let of_code = store.ranks(&store.query_of(slot), grain);
-                    for (other, rank) in of_vector.into_iter().chain(of_code).enumerate() {
+                    let of_vector = store.distances(&store.query(&vectors[slot]), grain);
+                    let of_code = store.distances(&store.query_of(slot), grain);
+                    for (other, distance) in of_vector.into_iter().chain(of_code).enumerate() {
                         let (a, b) = (lengths[slot / 3], lengths[other % vectors.len() / 3]);
-                        assert!(rank.is_finite(), "{metric} d={dimension} {grain:?}, lengths {a} and {b}: {rank}");
+                        assert!(
+                            distance.is_finite(),
+                            "{metric} d={dimension} {grain:?}, lengths {a} and {b}: {distance}"
+                        );
                     }
                 }
             }
@@ -453,15 +467,15 @@ fn signs_of_codes_and_queries_are_counted_alike() {
         assert!(signs.as_flattened().iter().map(|word| word.count_ones()).sum::<u32>() < dimension as u32);
         let (slots, mut counts) = ((0..400).collect::<Vec<u32>>(), vec![0; 400]);
         sketches.count(&signs, &slots, &mut counts);
-        let ranks: Vec<f32> =
+        let distances: Vec<f32> =
             store.vectors.iter().map(|vector| 1.0 + Metric::Cosine.kernel()(&query, vector)).collect();
-        let is_within = |(rank, count): &(&f32, &u32)| **count <= sketches.most_different(**rank);
-        let n_within = ranks.iter().zip(&counts).filter(is_within).count();
+        let is_within = |(distance, count): &(&f32, &u32)| **count <= sketches.most_different(**distance);
+        let n_within = distances.iter().zip(&counts).filter(is_within).count();
         assert!((365..=400).contains(&n_within), "{dimension}: {n_within} of 400");
         // Other bounds are less exact: half of the candidates lie beyond the middle.
-        let n_below = ranks.iter().zip(&counts).filter(|(rank, count)| {
+        let n_below = distances.iter().zip(&counts).filter(|(distance, count)| {
             f64::from(**count) * std::f64::consts::PI
-                < f64::from(1.0 - **rank).clamp(-1.0, 1.0).acos() * dimension as f64
+                < f64::from(1.0 - **distance).clamp(-1.0, 1.0).acos() * dimension as f64
         });
         assert!((100..300).contains(&n_below.count()), "{dimension}");
     }

@@ -1,6 +1,6 @@
 //! Codes that tell apart what one byte per component cannot: two bytes, or the vectors themselves.
 //!
-//! The kernels for vectors rank them. For `Sq16` the vector is measured from the centre and
+//! The kernels for vectors compare them. For `Sq16` the vector is measured from the centre and
 //! rotated. Its largest component then sets the size of its steps.
 //!
 //! ```text
@@ -35,14 +35,14 @@ pub(super) struct WideCodes {
     /// Bytes of a code.
     width: usize,
     is_whole: bool,
-    /// Whether ranks are inner products. Queries are then not measured from the centre.
+    /// Whether distances are inner products. Queries are then not measured from the centre.
     is_product: bool,
     kernel: Kernel,
-    /// The kernel that ranks by distance.
+    /// The kernel that compares by distance.
     distance: Kernel,
     rotation: Rotation,
     centres: Arc<Centres>,
-    /// The rotated centres if ranks are inner products; otherwise none.
+    /// The rotated centres if distances are inner products; otherwise none.
     turned: Centres,
     kernels: &'static Kernels,
     rows: Rows<u8>,
@@ -175,7 +175,7 @@ impl WideCodes {
         vector.iter_mut().zip(self.centres.of(namespace)).for_each(|(component, centre)| *component += centre);
     }
 
-    pub(super) fn ranks_by_product(&self) -> bool {
+    pub(super) fn compares_by_product(&self) -> bool {
         self.is_product
     }
 
@@ -228,23 +228,23 @@ impl WideCodes {
     }
 
     #[inline]
-    pub(super) fn rank(&self, query: &CodeQuery, slots: &[u32], ranks: &mut [f32]) {
+    pub(super) fn compare(&self, query: &CodeQuery, slots: &[u32], distances: &mut [f32]) {
         // For vectors of length one both kernels give the same order.
         let kernel = if query.by_distance && self.is_product { self.distance } else { self.kernel };
         slots.iter().take(LOOKAHEAD).for_each(|&slot| self.prefetch(slot));
-        for (at, (&slot, rank)) in slots.iter().zip(ranks).enumerate() {
+        for (at, (&slot, distance)) in slots.iter().zip(distances).enumerate() {
             if let Some(&ahead) = slots.get(at + LOOKAHEAD) {
                 self.prefetch(ahead);
             }
-            *rank = match self.is_whole {
+            *distance = match self.is_whole {
                 true => kernel(&query.scratch, self.floats(slot)),
-                false => self.rank_steps(kernel, &query.scratch, slot),
+                false => self.compare_steps(kernel, &query.scratch, slot),
             };
         }
     }
 
     #[inline(always)]
-    fn rank_steps(&self, kernel: Kernel, query: &[f32], slot: u32) -> f32 {
+    fn compare_steps(&self, kernel: Kernel, query: &[f32], slot: u32) -> f32 {
         let (scale, steps) = self.steps(slot);
         let mut wide = [0.0; WIDENED];
         let parts = query.chunks(WIDENED).zip(steps.chunks(WIDENED)).map(|(query, steps)| {

@@ -11,7 +11,7 @@ use crate::value::Value;
 
 /// The first place where metadata does not satisfy a schema.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub(crate) struct SchemaFault {
     pub(crate) field: String,
     pub(crate) expected: String,
     pub(crate) got: String,
@@ -19,14 +19,14 @@ pub(crate) struct Fault {
 
 impl Schema {
     /// Refuses metadata that does not satisfy the schema.
-    pub(crate) fn check(&self, metadata: &Value) -> Result<(), Fault> {
+    pub(crate) fn check(&self, metadata: &Value) -> Result<(), SchemaFault> {
         let Value::Object(object) = metadata else { return Ok(()) };
         Walk { schema: self, path: String::new() }.object(object)?;
         let mut required = self.fields.iter().filter(|(_, rule)| rule.required);
         match required.find(|(path, _)| find(object, path).is_none_or(Value::is_null)) {
             Some((path, rule)) => {
                 let got = find(object, path).map_or_else(|| "nothing".to_owned(), shown);
-                Err(Fault { field: shortened(path), expected: rule.expected(), got })
+                Err(SchemaFault { field: shortened(path), expected: rule.expected(), got })
             }
             None => Ok(()),
         }
@@ -41,7 +41,7 @@ struct Walk<'s> {
 }
 
 impl Walk<'_> {
-    fn object(&mut self, object: &BTreeMap<String, Value>) -> Result<(), Fault> {
+    fn object(&mut self, object: &BTreeMap<String, Value>) -> Result<(), SchemaFault> {
         let above = self.path.len();
         for (key, value) in object {
             self.path.push_str(key);
@@ -51,12 +51,12 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn value(&mut self, value: &Value) -> Result<(), Fault> {
+    fn value(&mut self, value: &Value) -> Result<(), SchemaFault> {
         let rule = self.schema.fields.get(&self.path);
         if let Some(rule) = rule
             && let Some(got) = rule.refused(value)
         {
-            return Err(Fault { field: shortened(&self.path), expected: rule.expected(), got });
+            return Err(SchemaFault { field: shortened(&self.path), expected: rule.expected(), got });
         }
         self.path.push('.');
         if self.schema.leads_on(&self.path) {
@@ -71,9 +71,9 @@ impl Walk<'_> {
     }
 
     /// The fault of a value, after whose path a dot has been written.
-    fn fault(&self, expected: &str, got: &Value) -> Fault {
+    fn fault(&self, expected: &str, got: &Value) -> SchemaFault {
         let path = self.path.strip_suffix('.').unwrap_or(&self.path);
-        Fault { field: shortened(path), expected: expected.to_owned(), got: shown(got) }
+        SchemaFault { field: shortened(path), expected: expected.to_owned(), got: shown(got) }
     }
 }
 

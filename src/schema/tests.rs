@@ -8,7 +8,7 @@ use crate::value::Value;
 fn fault(schema: &Schema, metadata: &Json) -> String {
     match schema.check(&Value::from(metadata.clone())) {
         Ok(()) => String::new(),
-        Err(check::Fault { field, expected, got }) => format!("{field}: {expected}, {got}"),
+        Err(check::SchemaFault { field, expected, got }) => format!("{field}: {expected}, {got}"),
     }
 }
 

@@ -25,10 +25,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::owner::Owner;
-use super::record::{Fields, seal, unseal};
+use super::record::{FieldReader, append_checksum, verify_checksum};
 use super::rehearse::open_copy;
 use super::rehearse::sync_manifest;
-use super::rocks::Fault;
+use super::rocks::EngineFault;
 use super::rocks::backups::{BackupEngine, EngineBackup};
 use super::superblock::{Superblock, SuperblockFile};
 use super::{mark, storage};
@@ -110,7 +110,7 @@ impl BackupFolder {
     /// Restores a backup as a database in an empty folder. The caller has to open it to check it.
     pub(crate) fn restore(self, backup: &Backup, folder: &Path) -> Result<()> {
         let (store, durable, data) = (self.store, backup.commit, folder.join("data"));
-        let damage = |fault: Fault| Error::corruption(format!("backup {}", backup.id), fault.to_string());
+        let damage = |fault: EngineFault| Error::corruption(format!("backup {}", backup.id), fault.to_string());
         let verified = self.engine.verify(backup.id).map_err(damage);
         let restored = verified.and_then(|()| {
             self.engine.restore(backup.id, &data).map_err(|fault| match fault.is_corruption() {
@@ -188,12 +188,12 @@ fn described(found: &EngineBackup) -> Option<Backup> {
 }
 
 fn encode_note(commit: Commit, time_ms: u64) -> Vec<u8> {
-    seal([[NOTE_VERSION].as_slice(), &commit.0.to_le_bytes(), &time_ms.to_le_bytes()].concat())
+    append_checksum([[NOTE_VERSION].as_slice(), &commit.0.to_le_bytes(), &time_ms.to_le_bytes()].concat())
 }
 
 fn decode_note(bytes: &[u8]) -> Result<(Commit, u64)> {
     const WHAT: &str = "a backup's note";
-    let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, NOTE_VERSION, NOTE_BYTES)?;
+    let mut fields = FieldReader::new(WHAT, verify_checksum(WHAT, bytes)?, NOTE_VERSION, NOTE_BYTES)?;
     Ok((Commit(fields.u64()), fields.u64()))
 }
 

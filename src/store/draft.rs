@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::family::Families;
 use super::key;
-use super::postings::{ChunkChange, IndexRow};
-use super::record::{CatalogEntry, DocumentRow, LogKind, LogOperation, LogRecord, VectorRow, seal_of};
+use super::postings::{IndexRow, PostingsChange};
+use super::record::{CatalogEntry, DocumentRow, LogKind, LogOperation, LogRecord, VectorRow, checksum_of};
 use super::rocks::Family;
 use super::words::{self, WordsRow};
 use crate::id::{CollectionId, Commit, DocId, FieldId, NamespaceId, Slot};
@@ -96,7 +96,7 @@ impl Draft {
         self.batch.put_cf(&families.documents, key::document(slot), document);
         self.batch.put_cf(&families.documents, id, slot.0.to_le_bytes());
         self.batch.put_cf(&families.vectors, key::vector(slot, 0), vector);
-        self.log(LogKind::Put, collection, slot, *generation, crc32c::crc32c(document), seal_of(vector));
+        self.log(LogKind::Put, collection, slot, *generation, crc32c::crc32c(document), checksum_of(vector));
     }
 
     /// Replaces a document's row; its slot and vector stay.
@@ -134,7 +134,7 @@ impl Draft {
         field: FieldId,
         term: &[u8],
         chunk: u16,
-        change: &ChunkChange,
+        change: &PostingsChange,
     ) {
         self.batch.merge_cf(&families.postings, key::postings(field, term, chunk), change.encode());
     }
@@ -163,7 +163,7 @@ impl Draft {
     }
 
     /// Changes which slots of a chunk have a word.
-    pub(crate) fn word(&mut self, families: &Families, word: &str, chunk: u32, change: &list::ChunkChange) {
+    pub(crate) fn word(&mut self, families: &Families, word: &str, chunk: u32, change: &list::WordChunkChange) {
         self.batch.merge_cf(&families.postings, key::word(word, chunk), words::encode_change(change));
     }
 
@@ -197,7 +197,7 @@ impl Draft {
     }
 
     /// The finished batch: all rows, and the log record that makes them commit `commit`.
-    pub(super) fn seal(mut self, commit: Commit, time_ms: u64) -> WriteBatch {
+    pub(super) fn into_batch(mut self, commit: Commit, time_ms: u64) -> WriteBatch {
         if let Some(id) = self.operation_id {
             self.batch.put(key::operation(id), commit.0.to_le_bytes());
         }

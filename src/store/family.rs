@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::key;
-use super::rocks::{Family, Rocks, Shape};
+use super::rocks::{Family, Rocks, RowShape};
 use super::{Result, storage};
 use crate::id::CollectionId;
 
@@ -16,18 +16,22 @@ pub(crate) struct Families {
 }
 
 /// Name and shape of each family, in the order of the fields above.
-const TABLE: [(&str, Shape); 4] =
-    [("vectors", Shape::Vectors), ("documents", Shape::Rows), ("graph", Shape::Rows), ("postings", Shape::Rows)];
+const TABLE: [(&str, RowShape); 4] = [
+    ("vectors", RowShape::Vectors),
+    ("documents", RowShape::Rows),
+    ("graph", RowShape::Rows),
+    ("postings", RowShape::Rows),
+];
 
 impl Families {
     /// The shape of a family, by its full name.
-    pub(super) fn shape_of(name: &str) -> Shape {
+    pub(super) fn shape_of(name: &str) -> RowShape {
         let kind = name.split_once('.').map_or("", |(_, kind)| kind);
-        TABLE.iter().find(|(known, _)| *known == kind).map_or(Shape::Rows, |(_, shape)| *shape)
+        TABLE.iter().find(|(known, _)| *known == kind).map_or(RowShape::Rows, |(_, shape)| *shape)
     }
 
     /// The full name and shape of each family of a collection.
-    pub(super) fn table(collection: CollectionId) -> impl Iterator<Item = (String, Shape)> {
+    pub(super) fn table(collection: CollectionId) -> impl Iterator<Item = (String, RowShape)> {
         TABLE.iter().map(move |(kind, shape)| (key::family_name(collection, kind), *shape))
     }
 
@@ -43,12 +47,12 @@ impl Families {
 
     /// Creates a collection's families: one call for each shape.
     pub(super) fn create(rocks: &Arc<Rocks>, collection: CollectionId) -> Result<Self> {
-        let create = |shape: Shape| {
+        let create = |shape: RowShape| {
             let names: Vec<_> = Self::table(collection).filter(|(_, s)| *s == shape).map(|(name, _)| name).collect();
             rocks.create_families(&names, shape).map_err(storage("creating a collection's families"))
         };
-        let vectors = create(Shape::Vectors)?;
-        let rows = create(Shape::Rows).inspect_err(|_| {
+        let vectors = create(RowShape::Vectors)?;
+        let rows = create(RowShape::Rows).inspect_err(|_| {
             for family in &vectors {
                 if let Err(fault) = rocks.drop_family(family) {
                     tracing::warn!("the next open drops a family of a collection that could not be created: {fault}");

@@ -44,7 +44,7 @@ struct Log {
 
 /// A batch in a log: its place in bytes, and the sequence numbers that it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
+struct LogEntry {
     log: usize,
     from: usize,
     to: usize,
@@ -63,7 +63,7 @@ pub(super) fn check(data: &Path) -> Result<()> {
     let logs = read_logs(data)?;
     let entries = entries(&logs);
     let Some(Overlap { at, expected }) = find_overlap(&entries) else { return Ok(()) };
-    let Entry { log, from, sequence, .. } = entries[at];
+    let LogEntry { log, from, sequence, .. } = entries[at];
     let name = logs[log].path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Err(Error::ForeignRecords { log: name, offset: from, expected, got: sequence })
 }
@@ -119,7 +119,7 @@ fn read_logs(data: &Path) -> Result<Vec<Log>> {
 }
 
 /// All batches, in the order of replay. Damage ends its log here.
-fn entries(logs: &[Log]) -> Vec<Entry> {
+fn entries(logs: &[Log]) -> Vec<LogEntry> {
     let mut entries = Vec::new();
     for (number, log) in logs.iter().enumerate() {
         let mut offset = 0;
@@ -133,7 +133,7 @@ fn entries(logs: &[Log]) -> Vec<Entry> {
 
 /// The record that begins at an offset, and the offset after it. The entry is `None` for a record
 /// that is no batch. The result is `None` at the end and at damage.
-fn next_entry(log: usize, bytes: &[u8], offset: usize) -> Option<(Option<Entry>, usize)> {
+fn next_entry(log: usize, bytes: &[u8], offset: usize) -> Option<(Option<LogEntry>, usize)> {
     let (mut head, mut at, mut from) = (Vec::with_capacity(BATCH_HEADER_BYTES), offset, None);
     loop {
         let Fragment { kind, from: begin, data, to } = next_fragment(bytes, at)?;
@@ -151,7 +151,7 @@ fn next_entry(log: usize, bytes: &[u8], offset: usize) -> Option<(Option<Entry>,
             let (sequence, count) = head.split_first_chunk::<8>()?;
             let (sequence, count) = (u64::from_le_bytes(*sequence), u32::from_le_bytes(count.try_into().ok()?));
             let next_sequence = sequence.saturating_add(u64::from(count));
-            return Some((Some(Entry { log, from, to, sequence, next_sequence }), to));
+            return Some((Some(LogEntry { log, from, to, sequence, next_sequence }), to));
         }
         at = to;
     }
@@ -178,7 +178,7 @@ fn next_fragment(bytes: &[u8], offset: usize) -> Option<Fragment<'_>> {
     })
 }
 
-fn find_overlap(entries: &[Entry]) -> Option<Overlap> {
+fn find_overlap(entries: &[LogEntry]) -> Option<Overlap> {
     let (mut expected, mut ends, mut log) = (0, Vec::new(), 0);
     for (at, entry) in entries.iter().enumerate() {
         let begins_log = entry.log != log;
@@ -224,7 +224,7 @@ fn reach(logs: &[Log], first: usize) -> u64 {
 }
 
 /// The logs without the bytes of some batches.
-fn without(logs: &[Log], removed: &[Entry]) -> Vec<Log> {
+fn without(logs: &[Log], removed: &[LogEntry]) -> Vec<Log> {
     let mut logs = logs.to_vec();
     for entry in removed.iter().rev() {
         logs[entry.log].bytes.drain(entry.from..entry.to);
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_log_may_begin_where_replay_of_an_earlier_one_stopped() {
-        let batch = |log, sequence, next_sequence| Entry { log, from: 0, to: 0, sequence, next_sequence };
+        let batch = |log, sequence, next_sequence| LogEntry { log, from: 0, to: 0, sequence, next_sequence };
         let healthy = [batch(0, 1, 101), batch(1, 110, 121), batch(2, 101, 102), batch(2, 102, 103)];
         assert!(find_overlap(&healthy).is_none());
         // Batches that replay did not reach lie between, cut in the middle or not.
@@ -257,14 +257,14 @@ mod tests {
     /// A writer of one log, as RocksDB has it. It does not check its place in a block: a child's
     /// copy goes on from where the parent was.
     #[derive(Clone)]
-    struct Writer {
+    struct LogWriter {
         in_block: usize,
         sequence: u64,
     }
 
-    impl Writer {
+    impl LogWriter {
         fn new() -> Self {
-            Writer { in_block: 0, sequence: 1 }
+            LogWriter { in_block: 0, sequence: 1 }
         }
 
         fn write(&mut self, log: &mut Vec<u8>, count: u32, n_bytes: usize) {
@@ -306,7 +306,7 @@ mod tests {
 
     /// Checks that of a parent's and a child's writes exactly the parent's remain.
     fn check_taken_apart(what: &str, before: &[(u32, usize)], turns: &[(bool, u32, usize)]) {
-        let (mut parent, mut both, mut alone) = (Writer::new(), Vec::new(), Vec::new());
+        let (mut parent, mut both, mut alone) = (LogWriter::new(), Vec::new(), Vec::new());
         for (count, n_bytes) in before {
             parent.clone().write(&mut both, *count, *n_bytes);
             parent.write(&mut alone, *count, *n_bytes);
@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn an_overlap_goes_from_log_to_log() {
-        let (mut parent, mut older, mut newer) = (Writer::new(), Vec::new(), Vec::new());
+        let (mut parent, mut older, mut newer) = (LogWriter::new(), Vec::new(), Vec::new());
         parent.write(&mut older, 4, 100);
         let mut child = parent.clone();
         parent.write(&mut older, 2, 100);
@@ -367,7 +367,7 @@ mod tests {
         check(&path).unwrap();
         assert!(!entries(&read_logs(&path).unwrap()).is_empty(), "the log was read");
         // The repair leaves damaged and cut records to RocksDB.
-        let (mut writer, mut bytes) = (Writer::new(), Vec::new());
+        let (mut writer, mut bytes) = (LogWriter::new(), Vec::new());
         (0..40).for_each(|n| writer.write(&mut bytes, 2, n * 100));
         for cut in [1, 6, 7, 8, 19, 20, bytes.len() - 1] {
             let cut = log(&bytes[..cut]);
@@ -387,7 +387,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         fs::create_dir(&data).unwrap();
-        let (mut writer, mut both) = (Writer::new(), Vec::new());
+        let (mut writer, mut both) = (LogWriter::new(), Vec::new());
         writer.write(&mut both, 1, 10);
         writer.clone().write(&mut both, 1, 11);
         (0..3).for_each(|_| writer.write(&mut both, 1, 12));

@@ -289,9 +289,9 @@ impl Image {
     }
 }
 
-type Parts = (Tag, Vec<(usize, usize)>, usize);
+type ImageParts = (Tag, Vec<(usize, usize)>, usize);
 
-fn read_header(map: &[u8]) -> std::result::Result<Parts, Flaw> {
+fn read_header(map: &[u8]) -> std::result::Result<ImageParts, Flaw> {
     let header: &[u8; PAGE] = map.first_chunk().ok_or("it is shorter than a header")?;
     let u32_at = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;

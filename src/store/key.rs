@@ -19,7 +19,7 @@
 //! | `c<N>.documents` | `n` name | u32: the namespace's number |
 //! | `c<N>.graph` | `l` slot u32, level u8 | [`graph::GraphRow`](super::graph) |
 //! | `c<N>.graph` | `x` number u64 | a [delta](super::graph) |
-//! | `c<N>.graph` | `w` | [`graph::Cursor`](super::graph) |
+//! | `c<N>.graph` | `w` | [`graph::GraphCursor`](super::graph) |
 //! | `c<N>.graph` | `r` | [`graph::RegionsRow`](super::graph) |
 //! | `c<N>.graph` | `k` | [`graph::CodebookRow`](super::graph) |
 //! | `c<N>.graph` | `k` namespace u32 | [`graph::CodebookRow`](super::graph) of a region; `ff ff ff ff` stands for all namespaces without links |
@@ -66,7 +66,7 @@ const TAG_UUID: u8 = 2;
 const TAG_STR: u8 = 3;
 
 /// A range of keys: from the first, up to and not including the second.
-pub(crate) type Range = (Vec<u8>, Vec<u8>);
+pub(crate) type KeyRange = (Vec<u8>, Vec<u8>);
 
 /// The name of a collection's family of one kind: `c<N>.<kind>`.
 pub(crate) fn family_name(collection: CollectionId, kind: &str) -> String {
@@ -77,7 +77,7 @@ pub(crate) fn catalog(collection: CollectionId) -> Vec<u8> {
     [CATALOG, &collection.0.to_be_bytes()].concat()
 }
 
-pub(crate) fn catalog_range() -> Range {
+pub(crate) fn catalog_range() -> KeyRange {
     after_prefix(CATALOG, &[], &[0xff; 5])
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn log(commit: Commit) -> Vec<u8> {
 }
 
 /// The keys of the log from commit `from` to its end.
-pub(crate) fn log_range(from: Commit) -> Range {
+pub(crate) fn log_range(from: Commit) -> KeyRange {
     after_prefix(LOG, &from.0.to_be_bytes(), &[0xff; 9])
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn vector(slot: Slot, field: u16) -> [u8; 6] {
     [a, b, c, d, e, f]
 }
 
-pub(crate) fn vector_range() -> Range {
+pub(crate) fn vector_range() -> KeyRange {
     (Vec::new(), vec![0xff; 7])
 }
 
@@ -123,7 +123,7 @@ pub(crate) fn document(slot: Slot) -> [u8; 5] {
     tagged(DOCUMENT, slot.0)
 }
 
-pub(crate) fn document_range() -> Range {
+pub(crate) fn document_range() -> KeyRange {
     (vec![DOCUMENT], vec![DOCUMENT + 1])
 }
 
@@ -135,7 +135,7 @@ pub(crate) fn free(slot: Slot) -> [u8; 5] {
     tagged(FREE, slot.0)
 }
 
-pub(crate) fn free_range() -> Range {
+pub(crate) fn free_range() -> KeyRange {
     (vec![FREE], vec![FREE + 1])
 }
 
@@ -181,7 +181,7 @@ pub(crate) fn read_bare_id(bytes: &[u8]) -> Option<DocId> {
 }
 
 /// The keys of one namespace's ids; with `after`, only those of greater ids.
-pub(crate) fn id_range(namespace: NamespaceId, after: Option<&DocId>) -> Range {
+pub(crate) fn id_range(namespace: NamespaceId, after: Option<&DocId>) -> KeyRange {
     let from = match after {
         // This is the next possible key. An id of the same kind has the same length, or may be this
         // one with a zero byte appended.
@@ -192,7 +192,7 @@ pub(crate) fn id_range(namespace: NamespaceId, after: Option<&DocId>) -> Range {
 }
 
 /// The keys of the ids of all namespaces.
-pub(crate) fn all_ids_range() -> Range {
+pub(crate) fn all_ids_range() -> KeyRange {
     (vec![ID], vec![ID + 1])
 }
 
@@ -207,7 +207,7 @@ pub(crate) fn row(slot: Slot, level: usize) -> [u8; 6] {
     [ROW, a, b, c, d, level as u8]
 }
 
-pub(crate) fn row_range() -> Range {
+pub(crate) fn row_range() -> KeyRange {
     (vec![ROW], vec![ROW + 1])
 }
 
@@ -225,7 +225,7 @@ pub(crate) fn delta(number: u64) -> [u8; 9] {
 }
 
 /// The keys of the deltas from number `from` on.
-pub(crate) fn delta_range(from: u64) -> Range {
+pub(crate) fn delta_range(from: u64) -> KeyRange {
     (delta(from).to_vec(), vec![DELTA + 1])
 }
 
@@ -239,7 +239,7 @@ pub(crate) fn codebook_of(region: NamespaceId) -> [u8; 5] {
 }
 
 /// The keys of the codebooks of all regions, without the collection's.
-pub(crate) fn codebook_range() -> Range {
+pub(crate) fn codebook_range() -> KeyRange {
     (codebook_of(NamespaceId(0)).to_vec(), vec![CODEBOOK_OF + 1])
 }
 
@@ -251,7 +251,7 @@ pub(crate) fn namespace(name: &str) -> Vec<u8> {
     [&[NAMESPACE], name.as_bytes()].concat()
 }
 
-pub(crate) fn namespace_range() -> Range {
+pub(crate) fn namespace_range() -> KeyRange {
     (vec![NAMESPACE], vec![NAMESPACE + 1])
 }
 
@@ -264,7 +264,7 @@ pub(crate) fn field(path: &str) -> Vec<u8> {
     [&[FIELD], path.as_bytes()].concat()
 }
 
-pub(crate) fn field_range() -> Range {
+pub(crate) fn field_range() -> KeyRange {
     (vec![FIELD], vec![FIELD + 1])
 }
 
@@ -279,19 +279,19 @@ pub(crate) fn postings(field: FieldId, term: &[u8], chunk: u16) -> Vec<u8> {
 }
 
 /// The keys of all chunks of all terms of a field that begin with `front`.
-pub(crate) fn postings_range(field: FieldId, front: &[u8]) -> Range {
+pub(crate) fn postings_range(field: FieldId, front: &[u8]) -> KeyRange {
     let from = [&[POSTINGS], &field.0.to_be_bytes()[..], front].concat();
     let to = after(&from);
     (from, to)
 }
 
 /// The keys of all chunks of one term. No term begins with another, so only these lie in between.
-pub(crate) fn term_range(field: FieldId, term: &[u8]) -> Range {
+pub(crate) fn term_range(field: FieldId, term: &[u8]) -> KeyRange {
     (postings(field, term, 0), [&postings(field, term, u16::MAX)[..], &[0]].concat())
 }
 
 /// The keys of the postings of all fields.
-pub(crate) fn all_postings_range() -> Range {
+pub(crate) fn all_postings_range() -> KeyRange {
     (vec![POSTINGS], vec![POSTINGS + 1])
 }
 
@@ -313,14 +313,14 @@ pub(crate) fn word(word: &str, chunk: u32) -> Vec<u8> {
 }
 
 /// The keys of all chunks of one word.
-pub(crate) fn word_range(word: &str) -> Range {
+pub(crate) fn word_range(word: &str) -> KeyRange {
     let from = [&[WORD], word.as_bytes(), &[0]].concat();
     let to = after(&from);
     (from, to)
 }
 
 /// The keys of all chunks of all words that begin with `beginning`.
-pub(crate) fn words_range(beginning: &str) -> Range {
+pub(crate) fn words_range(beginning: &str) -> KeyRange {
     let from = [&[WORD], beginning.as_bytes()].concat();
     let to = after(&from);
     (from, to)
@@ -356,7 +356,7 @@ fn tagged(tag: u8, number: u32) -> [u8; 5] {
     [tag, a, b, c, d]
 }
 
-fn after_prefix(prefix: &[u8], from: &[u8], to: &[u8]) -> Range {
+fn after_prefix(prefix: &[u8], from: &[u8], to: &[u8]) -> KeyRange {
     ([prefix, from].concat(), [prefix, to].concat())
 }
 

@@ -15,7 +15,7 @@ use crate::id::{CollectionId, Commit, NamespaceId, Slot};
 
 /// A summary of the log: what the store must hold.
 #[derive(Debug, Default)]
-pub(crate) struct Account {
+pub(crate) struct LogSummary {
     /// The first commit that the log still holds; one after `last` if it holds none.
     pub(crate) start: Commit,
     /// The last commit.
@@ -44,7 +44,7 @@ pub(crate) struct ExpectedSlot {
     pub(crate) vector_crc: Option<u32>,
 }
 
-impl Account {
+impl LogSummary {
     /// Reads the log from commit `from` on, or all of it if it does not reach back beyond `from`.
     /// Fails with `DataLoss` if a commit is missing between others. If the log ends before `from`,
     /// `last` is the commit before `from`.
@@ -53,14 +53,14 @@ impl Account {
         let start = Commit(start.map(|bytes| read_u64("the log's start", &bytes)).transpose()?.unwrap_or(1));
         // No record should lie before the start; a read of the whole log looks for one.
         let (first, scanned) = if from > start { (from, from) } else { (start, Commit(0)) };
-        let mut account = Account { start, last: Commit(first.0.saturating_sub(1)), ..Account::default() };
+        let mut summary = LogSummary { start, last: Commit(first.0.saturating_sub(1)), ..LogSummary::default() };
         let (from, to) = key::log_range(scanned);
         let scanned = rocks.scan(default, None, (&from, &to), |key, value| {
-            account.add(key, value)?;
+            summary.add(key, value)?;
             Ok(ControlFlow::Continue(()))
         });
         scanned.map_err(storage("reading the commit log"))??;
-        Ok(account)
+        Ok(summary)
     }
 
     fn add(&mut self, key: &[u8], value: &[u8]) -> Result<()> {

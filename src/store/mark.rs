@@ -19,7 +19,7 @@ use std::path::Path;
 use uuid::Uuid;
 
 use super::owner::Owner;
-use super::record::{seal, unseal};
+use super::record::{append_checksum, verify_checksum};
 use super::superblock::sync_folder;
 use super::whole::{check_links, sync_parent};
 use crate::error::{Error, Result};
@@ -99,11 +99,11 @@ fn write(folder: &Path, store: Uuid) -> Result<()> {
 }
 
 fn encode(store: Uuid) -> Vec<u8> {
-    seal([MAGIC, FORMAT.to_le_bytes().as_slice(), store.as_bytes()].concat())
+    append_checksum([MAGIC, FORMAT.to_le_bytes().as_slice(), store.as_bytes()].concat())
 }
 
 fn decode(bytes: &[u8]) -> Result<Uuid> {
-    let content = unseal(WHAT, bytes)?;
+    let content = verify_checksum(WHAT, bytes)?;
     let Some((&format, rest)) = content.strip_prefix(MAGIC).and_then(|rest| rest.split_first_chunk()) else {
         return Err(Error::corruption(WHAT, "expected its magic and format, got something else"));
     };
@@ -144,9 +144,9 @@ mod tests {
 
     #[test]
     fn a_newer_format_is_refused() {
-        let newer = seal([MAGIC, [2, 0, 0, 0].as_slice(), b"something else"].concat());
+        let newer = append_checksum([MAGIC, [2, 0, 0, 0].as_slice(), b"something else"].concat());
         assert!(matches!(decode(&newer), Err(Error::UnsupportedFormat { found: 2, supported: FORMAT, .. })));
-        let other = seal([b"VECTROVE".as_slice(), &[1, 0, 0, 0], &[0xab; 16]].concat());
+        let other = append_checksum([b"VECTROVE".as_slice(), &[1, 0, 0, 0], &[0xab; 16]].concat());
         assert!(matches!(decode(&other), Err(Error::Corruption { .. })));
     }
 

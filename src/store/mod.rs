@@ -58,10 +58,10 @@ use uuid::Uuid;
 use self::draft::{Derived, Draft};
 use self::family::Families;
 use self::health::Health;
-use self::log::Account;
+use self::log::LogSummary;
 use self::owner::Owner;
-use self::record::{CatalogEntry, CollectionState, read_u64};
-use self::rocks::{EngineSnapshot, Family, Fault, Rocks};
+use self::record::{CatalogEntry, CatalogState, read_u64};
+use self::rocks::{EngineFault, EngineSnapshot, Family, Rocks};
 use self::superblock::SuperblockFile;
 use self::sync::SyncGate;
 use self::upkeep::Trimmer;
@@ -112,29 +112,29 @@ pub(crate) struct View {
 }
 
 impl Store {
-    #[expect(clippy::too_many_arguments, reason = "called once, by the rehearsal that made each of them")]
+    #[expect(clippy::too_many_arguments, reason = "called once, by the dry run that made each of them")]
     fn new(
         folder: PathBuf,
         options: Options,
         superblock: SuperblockFile,
         rocks: Arc<Rocks>,
         default: Family,
-        account: Account,
+        summary: LogSummary,
         next_collection: CollectionId,
         owner: Option<Owner>,
     ) -> Self {
-        let view = View { commit: account.last, snapshot: rocks.snapshot() };
+        let view = View { commit: summary.last, snapshot: rocks.snapshot() };
         Store {
-            last: Mutex::new(account.last),
-            last_written: AtomicU64::new(account.last.0),
+            last: Mutex::new(summary.last),
+            last_written: AtomicU64::new(summary.last.0),
             view: ArcSwap::from_pointee(view),
             replaced: Mutex::default(),
-            gate: SyncGate::new(account.last),
+            gate: SyncGate::new(summary.last),
             health: Health::default(),
             superblock: Mutex::new(superblock),
             n_superblock_writes: AtomicU64::new(0),
-            trimmer: Mutex::new(Trimmer::new(account.start, account.last)),
-            log_start: AtomicU64::new(account.start.0),
+            trimmer: Mutex::new(Trimmer::new(summary.start, summary.last)),
+            log_start: AtomicU64::new(summary.start.0),
             imaged: Mutex::default(),
             next_collection: Mutex::new(next_collection),
             folder,
@@ -177,11 +177,11 @@ impl Store {
 
     /// Enters the committer section: until the guard is dropped, nobody else commits. Fails with
     /// `ReadOnly` while the database is read-only.
-    pub(crate) fn turn(&self) -> Result<Turn<'_>> {
+    pub(crate) fn begin_commit(&self) -> Result<CommitGuard<'_>> {
         self.health.check()?;
         let last = self.last.lock();
         self.health.check()?;
-        Ok(Turn { store: self, last })
+        Ok(CommitGuard { store: self, last })
     }
 
     /// Keeps commits out as long as the guard is held, also while the database is read-only. The
@@ -281,7 +281,7 @@ impl Store {
         })
     }
 
-    fn note_failed_write(&self, fault: &Fault) {
+    fn note_failed_write(&self, fault: &EngineFault) {
         let cause = match fault {
             _ if fault.is_out_of_space() => "the disk is full",
             _ if fault.is_out_of_descriptors() => "out of file descriptors",
@@ -343,14 +343,14 @@ impl Store {
 
     /// Commits a collection's catalog entry, and waits until it is on the disk.
     pub(crate) fn write_entry(&self, id: CollectionId, entry: &CatalogEntry) -> Result<()> {
-        let mut turn = self.turn()?;
+        let mut guard = self.begin_commit()?;
         let mut draft = Draft::default();
         draft.catalog(id, entry);
-        if entry.state == CollectionState::Creating {
+        if entry.state == CatalogState::Creating {
             draft.catalog_next(CollectionId(id.0 + 1));
         }
-        turn.commit(draft, |_| ())?;
-        turn.acknowledge(Durability::Sync).map(drop)
+        guard.commit(draft, |_| ())?;
+        guard.acknowledge(Durability::Sync).map(drop)
     }
 
     /// Creates the families of a collection whose entry says `Creating`.
@@ -369,11 +369,11 @@ impl Store {
         self.note_image(id, None);
         image::remove(&self.folder, id).map_err(|error| Error::io("removing an image in", &self.folder, error))?;
         failpoint::hit("drop.families");
-        let mut turn = self.turn()?;
+        let mut guard = self.begin_commit()?;
         let mut draft = Draft::default();
         draft.remove_catalog(id);
-        turn.commit(draft, |_| ())?;
-        turn.acknowledge(Durability::Sync).map(drop)
+        guard.commit(draft, |_| ())?;
+        guard.acknowledge(Durability::Sync).map(drop)
     }
 
     /// Free bytes on the database's disk; `None` if the system does not tell.
@@ -384,12 +384,12 @@ impl Store {
 }
 
 /// The committer section: as long as this guard lives, nobody else commits.
-pub(crate) struct Turn<'s> {
+pub(crate) struct CommitGuard<'s> {
     store: &'s Store,
     last: MutexGuard<'s, Commit>,
 }
 
-impl Turn<'_> {
+impl CommitGuard<'_> {
     /// The last commit.
     pub(crate) fn last(&self) -> Commit {
         *self.last
@@ -423,7 +423,7 @@ impl Turn<'_> {
         self.store.check_space(draft.n_bytes())?;
         let commit = self.last.next();
         failpoint::hit("commit.before");
-        let batch = draft.seal(commit, self.store.now_ms());
+        let batch = draft.into_batch(commit, self.store.now_ms());
         self.store.refuse_write(commit)?;
         self.store.rocks.write(batch).map_err(|fault| self.failed(commit, &fault))?;
         failpoint::hit("commit.written");
@@ -447,14 +447,14 @@ impl Turn<'_> {
         replaced.push_back(Arc::downgrade(&before));
     }
 
-    fn failed(&self, commit: Commit, fault: &Fault) -> Error {
+    fn failed(&self, commit: Commit, fault: &EngineFault) -> Error {
         self.store.note_failed_write(fault);
         Error::Commit { commit, outcome: Outcome::Unknown, reason: fault.to_string() }
     }
 }
 
 /// Wraps a fault of RocksDB that happened while `doing`. Damage becomes `Corruption`.
-pub(crate) fn storage(doing: &'static str) -> impl Fn(Fault) -> Error {
+pub(crate) fn storage(doing: &'static str) -> impl Fn(EngineFault) -> Error {
     move |fault| {
         if fault.is_out_of_descriptors() {
             Error::out_of_descriptors(doing, fault)

@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 
-use super::record::{Fields, seal, unseal};
+use super::record::{FieldReader, append_checksum, verify_checksum};
 use crate::error::{Error, Result};
 
 const VERSION: u8 = 1;
@@ -109,12 +109,12 @@ pub(super) fn is_empty(bytes: &[u8]) -> bool {
 
 /// The change that a commit makes to a chunk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct ChunkChange {
+pub(crate) struct PostingsChange {
     pub(crate) added: Vec<u16>,
     pub(crate) removed: Vec<u16>,
 }
 
-impl ChunkChange {
+impl PostingsChange {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(6 + 2 * (self.added.len() + self.removed.len()));
         bytes.extend([VERSION, CHANGE]);
@@ -124,13 +124,13 @@ impl ChunkChange {
     }
 }
 
-type Places = [[u8; 2]];
+type PlaceList = [[u8; 2]];
 
 /// The content of a row, by its form.
 enum Form<'b> {
-    List(&'b Places),
+    List(&'b PlaceList),
     Bits(&'b [u8]),
-    Change(&'b Places, &'b Places),
+    Change(&'b PlaceList, &'b PlaceList),
 }
 
 impl<'b> Form<'b> {
@@ -162,7 +162,7 @@ fn merged(row: Option<&[u8]>, changes: &[&[u8]]) -> Option<Vec<u8>> {
         Form::Change(added, removed) => Some((added, removed)),
         Form::List(_) | Form::Bits(_) => None,
     });
-    let changes: Vec<(&Places, &Places)> = changes.collect::<Option<_>>()?;
+    let changes: Vec<(&PlaceList, &PlaceList)> = changes.collect::<Option<_>>()?;
     let n_changes: usize = changes.iter().map(|(added, removed)| added.len() + removed.len()).sum();
     let place = |place: &[u8; 2]| u16::from_le_bytes(*place);
     match row {
@@ -242,14 +242,14 @@ pub(super) fn merge_changes<'b>(changes: impl Iterator<Item = &'b [u8]>) -> Opti
     }
     let (added, removed): (Vec<_>, Vec<_>) = last.into_iter().partition(|(_, adds)| *adds);
     let places = |pairs: Vec<(u16, bool)>| pairs.into_iter().map(|(place, _)| place).collect();
-    Some(ChunkChange { added: places(added), removed: places(removed) }.encode())
+    Some(PostingsChange { added: places(added), removed: places(removed) }.encode())
 }
 
 // ---- how far the index has got
 
 /// Which fields are indexed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Rule {
+pub(crate) struct IndexRule {
     /// Only these fields, with all fields below them; `None` for all fields.
     pub(crate) only: Option<BTreeSet<String>>,
     /// Not these fields, nor fields below them; goes before `only`.
@@ -265,7 +265,7 @@ pub(crate) struct IndexRow {
     pub(crate) terms_version: u8,
     /// In the fields that are being built, slots below this are indexed.
     pub(crate) cursor: u32,
-    pub(crate) rule: Rule,
+    pub(crate) rule: IndexRule,
 }
 
 impl IndexRow {
@@ -274,12 +274,12 @@ impl IndexRow {
         bytes.extend(self.cursor.to_le_bytes());
         // Sets of strings always have a JSON form.
         bytes.extend(serde_json::to_vec(&self.rule).expect("a rule is plain data"));
-        seal(bytes)
+        append_checksum(bytes)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         const WHAT: &str = "the state of an index";
-        let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, STATE_VERSION, 6)?;
+        let mut fields = FieldReader::new(WHAT, verify_checksum(WHAT, bytes)?, STATE_VERSION, 6)?;
         let ([terms_version], cursor) = (fields.take(), fields.u32());
         let rule = serde_json::from_slice(fields.rest).map_err(|error| Error::corruption(WHAT, error.to_string()))?;
         Ok(IndexRow { terms_version, cursor, rule })
@@ -292,7 +292,7 @@ mod tests {
     use rand::{Rng, SeedableRng, rngs::StdRng};
 
     fn change(added: &[u16], removed: &[u16]) -> Vec<u8> {
-        ChunkChange { added: added.to_vec(), removed: removed.to_vec() }.encode()
+        PostingsChange { added: added.to_vec(), removed: removed.to_vec() }.encode()
     }
 
     fn slots(row: &[u8], chunk: u16) -> Vec<u32> {
@@ -314,7 +314,7 @@ mod tests {
         let bits = merge(None, &[&change(&many, &[])]);
         assert_eq!((bits.len(), &bits[..3], bits[627]), (8_194, &[1, 2, 255][..], 0));
         assert_eq!(n_slots_among(&bits, 0, |slot| slot % 2 == 0).unwrap(), 2_500);
-        let rule = Rule { never: ["a".to_owned()].into(), ..Rule::default() };
+        let rule = IndexRule { never: ["a".to_owned()].into(), ..IndexRule::default() };
         let state = IndexRow { terms_version: 1, cursor: 258, rule };
         let bytes = state.encode();
         assert_eq!(&bytes[..6], [1, 1, 2, 1, 0, 0]);

@@ -92,7 +92,7 @@ struct DocumentBody<'a> {
     text: Option<Cow<'a, str>>,
     created_at_ms: u64,
     updated_at_ms: u64,
-    metadata: Vec<Token<'a>>,
+    metadata: Vec<MetadataToken<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -105,7 +105,7 @@ enum StoredId<'a> {
 /// Metadata as a flat list in document order, so that bincode does not recurse into hostile bytes.
 /// An array or object is followed by its content. Each key of an object is followed by its value.
 #[derive(Serialize, Deserialize)]
-enum Token<'a> {
+enum MetadataToken<'a> {
     Null,
     Bool(bool),
     I64(i64),
@@ -176,7 +176,7 @@ impl DocumentHeader {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut fields = Fields::new("a document row", bytes, DOCUMENT_VERSION, DOCUMENT_HEADER)?;
+        let mut fields = FieldReader::new("a document row", bytes, DOCUMENT_VERSION, DOCUMENT_HEADER)?;
         Ok(DocumentHeader {
             generation: fields.u32(),
             namespace: NamespaceId(fields.u32()),
@@ -187,22 +187,22 @@ impl DocumentHeader {
 
 /// Appends the tokens of a value. The recursion ends at `MAX_METADATA_DEPTH`, which was checked
 /// before the metadata was stored.
-fn flatten<'a>(value: &'a Value, tokens: &mut Vec<Token<'a>>) {
+fn flatten<'a>(value: &'a Value, tokens: &mut Vec<MetadataToken<'a>>) {
     match value {
-        Value::Null => tokens.push(Token::Null),
-        Value::Bool(flag) => tokens.push(Token::Bool(*flag)),
-        Value::I64(number) => tokens.push(Token::I64(*number)),
-        Value::U64(number) => tokens.push(Token::U64(*number)),
-        Value::F64(number) => tokens.push(Token::F64(*number)),
-        Value::String(text) => tokens.push(Token::String(Cow::Borrowed(text))),
+        Value::Null => tokens.push(MetadataToken::Null),
+        Value::Bool(flag) => tokens.push(MetadataToken::Bool(*flag)),
+        Value::I64(number) => tokens.push(MetadataToken::I64(*number)),
+        Value::U64(number) => tokens.push(MetadataToken::U64(*number)),
+        Value::F64(number) => tokens.push(MetadataToken::F64(*number)),
+        Value::String(text) => tokens.push(MetadataToken::String(Cow::Borrowed(text))),
         Value::Array(items) => {
-            tokens.push(Token::Array(items.len() as u32));
+            tokens.push(MetadataToken::Array(items.len() as u32));
             items.iter().for_each(|item| flatten(item, tokens));
         }
         Value::Object(map) => {
-            tokens.push(Token::Object(map.len() as u32));
+            tokens.push(MetadataToken::Object(map.len() as u32));
             for (key, item) in map {
-                tokens.push(Token::String(Cow::Borrowed(key)));
+                tokens.push(MetadataToken::String(Cow::Borrowed(key)));
                 flatten(item, tokens);
             }
         }
@@ -210,29 +210,29 @@ fn flatten<'a>(value: &'a Value, tokens: &mut Vec<Token<'a>>) {
 }
 
 /// Builds the value that `tokens` describe. `None` for no value, several, or too deep a one.
-fn build(tokens: Vec<Token<'_>>) -> Option<Value> {
+fn build(tokens: Vec<MetadataToken<'_>>) -> Option<Value> {
     let mut tokens = tokens.into_iter();
     let value = build_next(&mut tokens, MAX_METADATA_DEPTH)?;
     tokens.next().is_none().then_some(value)
 }
 
-fn build_next(tokens: &mut std::vec::IntoIter<Token<'_>>, levels: usize) -> Option<Value> {
+fn build_next(tokens: &mut std::vec::IntoIter<MetadataToken<'_>>, levels: usize) -> Option<Value> {
     Some(match tokens.next()? {
-        Token::Null => Value::Null,
-        Token::Bool(flag) => Value::Bool(flag),
-        Token::I64(number) => Value::I64(number),
-        Token::U64(number) => Value::U64(number),
-        Token::F64(number) => Value::F64(number),
-        Token::String(text) => Value::String(text.into_owned()),
-        Token::Array(n_items) => {
+        MetadataToken::Null => Value::Null,
+        MetadataToken::Bool(flag) => Value::Bool(flag),
+        MetadataToken::I64(number) => Value::I64(number),
+        MetadataToken::U64(number) => Value::U64(number),
+        MetadataToken::F64(number) => Value::F64(number),
+        MetadataToken::String(text) => Value::String(text.into_owned()),
+        MetadataToken::Array(n_items) => {
             let levels = levels.checked_sub(1)?;
             Value::Array((0..n_items).map(|_| build_next(tokens, levels)).collect::<Option<_>>()?)
         }
-        Token::Object(n_items) => {
+        MetadataToken::Object(n_items) => {
             let levels = levels.checked_sub(1)?;
             let mut map = BTreeMap::new();
             for _ in 0..n_items {
-                let Token::String(key) = tokens.next()? else { return None };
+                let MetadataToken::String(key) = tokens.next()? else { return None };
                 map.insert(key.into_owned(), build_next(tokens, levels)?);
             }
             Value::Object(map)
@@ -266,13 +266,13 @@ impl VectorRow {
         for (bytes, component) in components.iter_mut().zip(vector) {
             *bytes = component.to_le_bytes();
         }
-        seal(bytes)
+        append_checksum(bytes)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         const WHAT: &str = "a vector row";
-        let content = unseal(WHAT, bytes)?;
-        let mut fields = Fields::new(WHAT, content, VECTOR_VERSION, VECTOR_HEADER)?;
+        let content = verify_checksum(WHAT, bytes)?;
+        let mut fields = FieldReader::new(WHAT, content, VECTOR_VERSION, VECTOR_HEADER)?;
         let [element] = fields.take();
         if element != ELEMENT_F32 {
             return Err(Error::corruption(WHAT, format!("expected element type {ELEMENT_F32}, got {element}")));
@@ -294,7 +294,7 @@ impl VectorRow {
 }
 
 /// The checksum at the end of a row.
-pub(crate) fn seal_of(row: &[u8]) -> u32 {
+pub(crate) fn checksum_of(row: &[u8]) -> u32 {
     row.last_chunk::<CRC>().map_or(0, |&crc| u32::from_le_bytes(crc))
 }
 
@@ -374,13 +374,13 @@ impl LogRecord {
                 bytes.extend(field.to_le_bytes());
             }
         }
-        seal(bytes)
+        append_checksum(bytes)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         const WHAT: &str = "a log record";
-        let content = unseal(WHAT, bytes)?;
-        let mut fields = Fields::new(WHAT, content, LOG_VERSION, LOG_HEADER)?;
+        let content = verify_checksum(WHAT, bytes)?;
+        let mut fields = FieldReader::new(WHAT, content, LOG_VERSION, LOG_HEADER)?;
         let (commit, time_ms) = (Commit(fields.u64()), fields.u64());
         let operation_id = Some(Uuid::from_bytes(fields.take())).filter(|id| !id.is_nil());
         let n_operations = fields.u32() as usize;
@@ -396,7 +396,7 @@ impl LogRecord {
 
 impl LogOperation {
     fn decode(bytes: &[u8; LOG_OPERATION]) -> Result<Self> {
-        let mut fields = Fields { rest: &bytes[1..] };
+        let mut fields = FieldReader { rest: &bytes[1..] };
         let kind = LogKind::read(bytes[0])
             .ok_or_else(|| Error::corruption("a log record", format!("unknown operation kind {}", bytes[0])))?;
         Ok(LogOperation {
@@ -415,7 +415,7 @@ impl LogOperation {
 /// The state of a collection in its life. Written before and after its families are created or
 /// dropped, so that an open can finish or undo what a crash cut short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum CollectionState {
+pub(crate) enum CatalogState {
     Creating,
     Active,
     Dropping,
@@ -425,7 +425,7 @@ pub(crate) enum CollectionState {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct CatalogEntry {
     pub(crate) name: String,
-    pub(crate) state: CollectionState,
+    pub(crate) state: CatalogState,
     pub(crate) config: CollectionConfig,
     pub(crate) created_at_ms: u64,
     /// The collection's own metadata; an object.
@@ -441,7 +441,7 @@ const CATALOG_VERSION: u8 = 7;
 #[derive(Serialize, Deserialize)]
 struct CatalogBody {
     name: String,
-    state: CollectionState,
+    state: CatalogState,
     dimension: u32,
     metric: StoredMetric,
     normalize: bool,
@@ -558,7 +558,7 @@ impl CatalogEntry {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         const WHAT: &str = "a catalog entry";
-        let (version, fields) = Fields::versions(WHAT, bytes, CATALOG_VERSION)?;
+        let (version, fields) = FieldReader::versions(WHAT, bytes, CATALOG_VERSION)?;
         let (body, rest): (CatalogBody, _) = read_front(WHAT, fields.rest)?;
         let metric = match body.metric {
             StoredMetric::Cosine => Metric::Cosine,
@@ -646,7 +646,7 @@ impl Identity {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut fields = Fields::new("the store's identity", bytes, IDENTITY_VERSION, 17)?;
+        let mut fields = FieldReader::new("the store's identity", bytes, IDENTITY_VERSION, 17)?;
         Ok(Identity { store: Uuid::from_bytes(fields.take()) })
     }
 }
@@ -664,22 +664,22 @@ pub(crate) fn read_u64(what: &'static str, bytes: &[u8]) -> Result<u64> {
 // ---- the parts every record is made of
 
 /// Reads fixed fields off the front of a record, whose length was checked before.
-pub(super) struct Fields<'a> {
+pub(super) struct FieldReader<'a> {
     pub(super) rest: &'a [u8],
 }
 
-impl<'a> Fields<'a> {
+impl<'a> FieldReader<'a> {
     /// A reader of the fields after the version byte. Checks that there are at least `least` bytes,
     /// and that the version is one of 1 to `newest`.
     pub(super) fn new(what: &'static str, bytes: &'a [u8], newest: u8, least: usize) -> Result<Self> {
-        let (_, fields) = Fields::versions(what, bytes, newest)?;
+        let (_, fields) = FieldReader::versions(what, bytes, newest)?;
         if bytes.len() >= least { Ok(fields) } else { Err(wrong_length(what, least, bytes.len())) }
     }
 
     /// The version, from 1 to `newest`, and a reader of the fields after it.
     pub(super) fn versions(what: &'static str, bytes: &'a [u8], newest: u8) -> Result<(u8, Self)> {
         match bytes.split_first() {
-            Some((&version, rest)) if (1..=newest).contains(&version) => Ok((version, Fields { rest })),
+            Some((&version, rest)) if (1..=newest).contains(&version) => Ok((version, FieldReader { rest })),
             Some((&found, _)) if found > newest => {
                 Err(Error::UnsupportedFormat { what, found: found.into(), supported: newest.into() })
             }
@@ -710,12 +710,12 @@ fn wrong_length(what: &'static str, expected: usize, got: usize) -> Error {
     Error::corruption(what, format!("expected at least {expected} bytes, got {got}"))
 }
 
-pub(super) fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
+pub(super) fn append_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
     bytes
 }
 
-pub(super) fn unseal<'a>(what: &'static str, bytes: &'a [u8]) -> Result<&'a [u8]> {
+pub(super) fn verify_checksum<'a>(what: &'static str, bytes: &'a [u8]) -> Result<&'a [u8]> {
     let (content, &crc) = bytes.split_last_chunk::<CRC>().ok_or_else(|| wrong_length(what, CRC, bytes.len()))?;
     let (expected, got) = (u32::from_le_bytes(crc), crc32c::crc32c(content));
     if expected != got {

@@ -36,7 +36,7 @@ fn log_record() -> LogRecord {
 fn entry() -> CatalogEntry {
     CatalogEntry {
         name: "notes".into(),
-        state: CollectionState::Active,
+        state: CatalogState::Active,
         config: CollectionConfig::new(384).metric(Metric::Euclidean).normalize(true),
         created_at_ms: 1,
         metadata: Value::object(),
@@ -129,7 +129,7 @@ fn records_read_back() {
 }
 
 #[test]
-fn every_cut_and_every_flipped_bit_of_a_sealed_record_is_an_error() {
+fn every_cut_and_every_flipped_bit_of_a_checksummed_record_is_an_error() {
     for bytes in [VectorRow::encode(7, &[3.0, -4.0], 5.0), log_record().encode()] {
         let fails = |bytes: &[u8]| VectorRow::decode(bytes).is_err() && LogRecord::decode(bytes).is_err();
         for length in 0..bytes.len() {
@@ -165,11 +165,14 @@ fn hostile_nesting_is_an_error() {
         |metadata| DocumentBody { id: StoredId::U64(1), text: None, created_at_ms: 0, updated_at_ms: 0, metadata };
     let mut deep = vec![0u8; DOCUMENT_HEADER];
     deep[0] = DOCUMENT_VERSION;
-    append_body(&mut deep, &body((0..1_000_000).map(|_| Token::Array(1)).chain([Token::Null]).collect()));
+    append_body(
+        &mut deep,
+        &body((0..1_000_000).map(|_| MetadataToken::Array(1)).chain([MetadataToken::Null]).collect()),
+    );
     assert!(DocumentRow::decode(&deep).is_err());
     let mut claim = vec![0u8; DOCUMENT_HEADER];
     claim[0] = DOCUMENT_VERSION;
-    append_body(&mut claim, &body(vec![Token::Array(u32::MAX)]));
+    append_body(&mut claim, &body(vec![MetadataToken::Array(u32::MAX)]));
     assert!(DocumentRow::decode(&claim).is_err());
 }
 

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::family::Families;
-use super::log::Account;
+use super::log::LogSummary;
 use super::owner::Owner;
-use super::record::{CatalogEntry, CollectionState, Identity, read_u32};
-use super::rocks::{Access, Budget, Family, Fault, Rocks, Shape};
+use super::record::{CatalogEntry, CatalogState, Identity, read_u32};
+use super::rocks::{Access, EngineBudget, EngineFault, Family, Rocks, RowShape};
 use super::superblock::{Manifest, Superblock, SuperblockFile, sync_folder};
 use super::whole::{check_links, sync_parent};
 use super::{DEFAULT_FAMILY, Store, foreign, image, key, prescan, room, storage};
@@ -33,22 +33,22 @@ const DATA: &str = "data";
 const COPY_BYTES: usize = 16 << 20;
 
 /// The dry run: a database opened read-only, found whole as far as the log and the catalog tell.
-pub(crate) struct Rehearsal {
+pub(crate) struct DryRun {
     folder: PathBuf,
     options: Options,
     superblock: SuperblockFile,
     rocks: Arc<Rocks>,
     default: Family,
-    pub(crate) collections: Vec<Rehearsed>,
+    pub(crate) collections: Vec<DryRunCollection>,
     /// The summary of the log, once it has been read.
-    pub(crate) account: Account,
+    pub(crate) summary: LogSummary,
     next_collection: CollectionId,
     // Declared last, so that the lock is released after everything above. `None` in a reader.
     owner: Option<Owner>,
 }
 
 /// A collection, opened read-only.
-pub(crate) struct Rehearsed {
+pub(crate) struct DryRunCollection {
     pub(crate) id: CollectionId,
     pub(crate) entry: CatalogEntry,
     entry_crc: u32,
@@ -56,14 +56,14 @@ pub(crate) struct Rehearsed {
     pub(crate) families: Option<Families>,
 }
 
-impl Rehearsed {
+impl DryRunCollection {
     /// The collection's families, if it is in use.
     pub(crate) fn active_families(&self) -> Option<&Families> {
-        self.families.as_ref().filter(|_| self.entry.state == CollectionState::Active)
+        self.families.as_ref().filter(|_| self.entry.state == CatalogState::Active)
     }
 }
 
-impl Rehearsal {
+impl DryRun {
     /// Takes the lock, creates a missing database if the options allow, and looks at it.
     pub(crate) fn begin(folder: &Path, options: &Options) -> Result<Self> {
         options.cancel.check()?;
@@ -90,13 +90,13 @@ impl Rehearsal {
         let superblock = superblock.ok_or_else(|| Error::DatabaseNotFound { path: folder.to_owned() })?;
         let data = folder.join(DATA);
         let before = find_manifest(&data)?;
-        let rehearsal = Self::look(folder, options, superblock, Access::Beside, None)?;
+        let dry_run = Self::look(folder, options, superblock, Access::Beside, None)?;
         // A log may be gone before it is read, because a later manifest names files with its
         // content. Then everything fits together, but as of long ago.
         if find_manifest(&data)? != before {
             return Err(Error::corruption("the manifest", "it changed while the files that it names were read"));
         }
-        Ok(rehearsal)
+        Ok(dry_run)
     }
 
     /// Looks at a copy that nobody else uses, without changing it.
@@ -120,7 +120,7 @@ impl Rehearsal {
         prescan::check_folder(&data)?;
         foreign::check(&data)?;
         let families = Rocks::list_families(&data).map_err(opening)?;
-        let budget = Budget::new(options.memory_bytes);
+        let budget = EngineBudget::new(options.memory_bytes);
         let (rocks, mut handles) = Rocks::open(&data, access, budget, &described(&families)).map_err(opening)?;
         failpoint::hit("open.rehearsing");
         if access == Access::ReadOnly && !options.accept_loss {
@@ -131,29 +131,29 @@ impl Rehearsal {
         check_identity(&rocks, &default, known.store)?;
         let collections = read_catalog(&rocks, &default, &families, &mut handles)?;
         let next_collection = read_next_collection(&rocks, &default)?;
-        let (folder, options, account) = (folder.to_owned(), options.clone(), Account::default());
-        Ok(Rehearsal { folder, options, superblock, rocks, default, collections, account, next_collection, owner })
+        let (folder, options, summary) = (folder.to_owned(), options.clone(), LogSummary::default());
+        Ok(DryRun { folder, options, superblock, rocks, default, collections, summary, next_collection, owner })
     }
 
     /// Reads the log from commit `from` on, and compares superblock and catalog with it. Returns
     /// whether the log still holds the commits after `from`. If not, an image that relies on `from`
     /// must not be used, and all of the log was read instead.
     pub(crate) fn read_log(&mut self, from: Commit) -> Result<bool> {
-        let read = |from| Account::read(&self.rocks, &self.default, from);
-        let mut account = read(from)?;
-        let holds = account.last >= from && account.start.0 <= from.0 + 1;
+        let read = |from| LogSummary::read(&self.rocks, &self.default, from);
+        let mut summary = read(from)?;
+        let holds = summary.last >= from && summary.start.0 <= from.0 + 1;
         if !holds {
-            account = read(Commit(0))?;
+            summary = read(Commit(0))?;
         }
         let durable = self.superblock.content().durable;
-        if account.last < durable && !self.options.accept_loss {
-            return Err(Error::DataLoss { from: account.last.next(), to: durable });
+        if summary.last < durable && !self.options.accept_loss {
+            return Err(Error::DataLoss { from: summary.last.next(), to: durable });
         }
-        check_catalog(&self.collections, &account)?;
+        check_catalog(&self.collections, &summary)?;
         if !self.options.accept_loss {
             check_names(&self.collections)?;
         }
-        self.account = account;
+        self.summary = summary;
         Ok(holds)
     }
 
@@ -179,10 +179,10 @@ impl Rehearsal {
 
     /// Turns the dry run into a store that reads what the dry run saw, and nothing else. Returns
     /// the store and the active collections.
-    pub(crate) fn settle_beside(self) -> (Store, Vec<Rehearsed>) {
-        let Rehearsal { folder, options, superblock, rocks, default, mut collections, account, next_collection, owner } =
+    pub(crate) fn settle_beside(self) -> (Store, Vec<DryRunCollection>) {
+        let DryRun { folder, options, superblock, rocks, default, mut collections, summary, next_collection, owner } =
             self;
-        let store = Store::new(folder, options, superblock, rocks, default, account, next_collection, owner);
+        let store = Store::new(folder, options, superblock, rocks, default, summary, next_collection, owner);
         store.health.fail("it was opened read-only".into(), false);
         rename_doubles(&mut collections);
         let active = collections.into_iter().filter(|collection| collection.active_families().is_some());
@@ -191,8 +191,8 @@ impl Rehearsal {
 
     /// Opens the database for writing and finishes what a crash cut short in its catalog. Returns
     /// the store and the active collections.
-    pub(crate) fn promote(self) -> Result<(Store, Vec<Rehearsed>)> {
-        let Rehearsal { folder, options, mut superblock, rocks, default, collections, account, next_collection, owner } =
+    pub(crate) fn promote(self) -> Result<(Store, Vec<DryRunCollection>)> {
+        let DryRun { folder, options, mut superblock, rocks, default, collections, summary, next_collection, owner } =
             self;
         // RocksDB must not be open read-only and for writing at once.
         drop((default, collections, rocks));
@@ -204,13 +204,13 @@ impl Rehearsal {
         clear_draft(&folder)?;
         let families = Rocks::list_families(&data).map_err(opening)?;
         let (rocks, mut handles) =
-            Rocks::open(&data, Access::ReadWrite, Budget::new(options.memory_bytes), &described(&families))
+            Rocks::open(&data, Access::ReadWrite, EngineBudget::new(options.memory_bytes), &described(&families))
                 .map_err(opening)?;
         failpoint::hit("open.promoted");
         let default = take_default(&families, &mut handles)?;
-        let again = Account::read(&rocks, &default, account.last)?;
-        if again.last != account.last {
-            let detail = format!("expected commit {} after opening for writing, got {}", account.last, again.last);
+        let again = LogSummary::read(&rocks, &default, summary.last)?;
+        if again.last != summary.last {
+            let detail = format!("expected commit {} after opening for writing, got {}", summary.last, again.last);
             return Err(Error::corruption("the commit log", detail));
         }
         let mut collections = read_catalog(&rocks, &default, &families, &mut handles)?;
@@ -225,8 +225,8 @@ impl Rehearsal {
         let mut active = Vec::with_capacity(collections.len());
         for collection in collections {
             match collection.entry.state {
-                CollectionState::Active => active.push(collection),
-                CollectionState::Creating | CollectionState::Dropping => {
+                CatalogState::Active => active.push(collection),
+                CatalogState::Creating | CatalogState::Dropping => {
                     store.finish_drop(collection.id, collection.families.as_ref())?;
                 }
             }
@@ -247,9 +247,9 @@ impl Rehearsal {
 pub(super) fn open_copy(folder: &Path, commit: Commit) -> Result<Arc<Rocks>> {
     let (data, making) = (folder.join(DATA), storage("making a backup"));
     let families = Rocks::list_families(&data).map_err(&making)?;
-    let opened = Rocks::open(&data, Access::Copy, Budget::new(COPY_BYTES), &described(&families));
+    let opened = Rocks::open(&data, Access::Copy, EngineBudget::new(COPY_BYTES), &described(&families));
     let (rocks, mut handles) = opened.map_err(&making)?;
-    let last = Account::read(&rocks, &take_default(&families, &mut handles)?, commit)?.last;
+    let last = LogSummary::read(&rocks, &take_default(&families, &mut handles)?, commit)?.last;
     match last == commit {
         true => Ok(rocks),
         false => Err(Error::corruption("a copy", format!("expected commit {commit} to be the last, got {last}"))),
@@ -337,7 +337,7 @@ fn create(folder: &Path, options: &Options, begun: Option<SuperblockFile>) -> Re
         std::fs::remove_dir_all(&data).map_err(|error| Error::io("clearing", &data, error))?;
     }
     std::fs::create_dir(&data).map_err(|error| Error::io("creating", &data, error))?;
-    let budget = Budget::new(options.memory_bytes);
+    let budget = EngineBudget::new(options.memory_bytes);
     let families = described(&[DEFAULT_FAMILY.to_owned()]);
     let (rocks, handles) = Rocks::open(&data, Access::Create, budget, &families).map_err(storage("creating"))?;
     let mut batch = rocksdb::WriteBatch::default();
@@ -405,7 +405,7 @@ fn check_manifest(data: &Path, known: Manifest) -> Result<()> {
     Err(Error::corruption("the manifest", detail))
 }
 
-fn described(families: &[String]) -> Vec<(String, Shape)> {
+fn described(families: &[String]) -> Vec<(String, RowShape)> {
     families.iter().map(|name| (name.clone(), Families::shape_of(name))).collect()
 }
 
@@ -434,7 +434,7 @@ fn read_catalog(
     default: &Family,
     families: &[String],
     handles: &mut Vec<Family>,
-) -> Result<Vec<Rehearsed>> {
+) -> Result<Vec<DryRunCollection>> {
     let mut rows = Vec::new();
     let (from, to) = key::catalog_range();
     let scanned = rocks.scan(default, None, (&from, &to), |key, value| {
@@ -442,25 +442,25 @@ fn read_catalog(
         Ok(ControlFlow::Continue(()))
     });
     scanned.map_err(storage("reading the catalog"))??;
-    let mut collections: Vec<Rehearsed> = Vec::new();
+    let mut collections: Vec<DryRunCollection> = Vec::new();
     for (key, bytes) in rows {
         let (id, entry) = (key::read_catalog(&key)?, CatalogEntry::decode(&bytes)?);
         let own = take_families(id, families, handles);
-        if own.is_none() && entry.state == CollectionState::Active {
+        if own.is_none() && entry.state == CatalogState::Active {
             let detail = format!("families of collection \"{}\" are missing", entry.name);
             return Err(Error::corruption("the storage engine's files", detail));
         }
-        collections.push(Rehearsed { id, entry, entry_crc: crc32c::crc32c(&bytes), families: own });
+        collections.push(DryRunCollection { id, entry, entry_crc: crc32c::crc32c(&bytes), families: own });
     }
     Ok(collections)
 }
 
 /// Compares the catalog with the log.
-fn check_catalog(collections: &[Rehearsed], account: &Account) -> Result<()> {
+fn check_catalog(collections: &[DryRunCollection], summary: &LogSummary) -> Result<()> {
     let mut unseen: BTreeSet<CollectionId> =
-        account.catalog.iter().filter(|(_, (_, crc))| crc.is_some()).map(|(&id, _)| id).collect();
-    for Rehearsed { id, entry, entry_crc, .. } in collections {
-        if account.catalog.get(id).is_some_and(|(_, crc)| *crc != Some(*entry_crc)) {
+        summary.catalog.iter().filter(|(_, (_, crc))| crc.is_some()).map(|(&id, _)| id).collect();
+    for DryRunCollection { id, entry, entry_crc, .. } in collections {
+        if summary.catalog.get(id).is_some_and(|(_, crc)| *crc != Some(*entry_crc)) {
             let detail = format!("the entry of collection \"{}\" is not the one the log says was written", entry.name);
             return Err(Error::corruption("the catalog", detail));
         }
@@ -475,7 +475,7 @@ fn check_catalog(collections: &[Rehearsed], account: &Account) -> Result<()> {
 }
 
 /// Refuses two collections in use with the same name: one would hide the other.
-fn check_names(collections: &[Rehearsed]) -> Result<()> {
+fn check_names(collections: &[DryRunCollection]) -> Result<()> {
     let mut names: BTreeMap<&str, CollectionId> = BTreeMap::new();
     for collection in collections.iter().filter(|collection| collection.active_families().is_some()) {
         if let Some(first) = names.insert(&collection.entry.name, collection.id) {
@@ -493,8 +493,8 @@ fn check_names(collections: &[Rehearsed]) -> Result<()> {
 }
 
 /// Renames each collection in use whose name one with a lower number has. Returns those.
-fn rename_doubles(collections: &mut [Rehearsed]) -> Vec<(CollectionId, CatalogEntry)> {
-    let is_active = |collection: &&mut Rehearsed| collection.active_families().is_some();
+fn rename_doubles(collections: &mut [DryRunCollection]) -> Vec<(CollectionId, CatalogEntry)> {
+    let is_active = |collection: &&mut DryRunCollection| collection.active_families().is_some();
     let mut taken: BTreeSet<String> = collections.iter().map(|collection| collection.entry.name.clone()).collect();
     let (mut first, mut renamed) = (BTreeSet::new(), Vec::new());
     for collection in collections.iter_mut().filter(is_active) {
@@ -533,7 +533,7 @@ fn read_next_collection(rocks: &Rocks, default: &Family) -> Result<CollectionId>
 }
 
 /// Wraps a fault of opening RocksDB. It becomes `Corruption` only if RocksDB found damage.
-fn opening(fault: Fault) -> Error {
+fn opening(fault: EngineFault) -> Error {
     if fault.is_out_of_descriptors() {
         Error::out_of_descriptors("opening the database", fault)
     } else if fault.is_corruption() {

@@ -15,13 +15,13 @@ const MOST_PATIENCE: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
 pub(crate) struct SyncGate {
-    state: Mutex<State>,
+    state: Mutex<SyncState>,
     synced: Condvar,
     came: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct SyncState {
     durable: Commit,
     syncing: bool,
     n_syncs: u64,
@@ -39,7 +39,7 @@ struct LastSync {
 impl SyncGate {
     /// A gate for a log of which every commit up to `durable` is on the disk.
     pub(crate) fn new(durable: Commit) -> Self {
-        SyncGate { state: Mutex::new(State { durable, ..State::default() }), ..SyncGate::default() }
+        SyncGate { state: Mutex::new(SyncState { durable, ..SyncState::default() }), ..SyncGate::default() }
     }
 
     /// The last commit known to be on the disk.
@@ -92,7 +92,7 @@ impl SyncGate {
     }
 
     /// Waits for the writers whom the last sync answered, until they are back or have had the time.
-    fn gather(&self, state: &mut MutexGuard<'_, State>) {
+    fn gather(&self, state: &mut MutexGuard<'_, SyncState>) {
         let Some(last) = &state.last else { return };
         let until = last.ended + (last.took / 2).min(MOST_PATIENCE);
         let n_expected = state.waiting.len() + last.n_answered;
@@ -112,7 +112,7 @@ impl Drop for Syncing<'_> {
     }
 }
 
-impl State {
+impl SyncState {
     fn end_sync(&mut self, written: Option<Commit>, began: Instant) {
         self.syncing = false;
         self.n_syncs += 1;

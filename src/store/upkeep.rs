@@ -117,8 +117,8 @@ impl Store {
         scanned.map_err(storage("trimming the log"))??;
         batch.delete_range(from, to);
         batch.put(key::LOG_START, below.0.to_le_bytes());
-        let turn = self.turn()?;
-        self.rocks.write(batch).map_err(|fault| turn.failed(turn.last().next(), &fault))?;
+        let guard = self.begin_commit()?;
+        self.rocks.write(batch).map_err(|fault| guard.failed(guard.last().next(), &fault))?;
         trimmer.start = below;
         self.log_start.store(below.0, Ordering::Relaxed);
         tracing::debug!("trimmed the commit log below {below}");

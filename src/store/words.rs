@@ -23,9 +23,9 @@
 //!
 //! Postings are in the order of their places.
 
-use super::record::{Fields, seal, unseal};
+use super::record::{FieldReader, append_checksum, verify_checksum};
 use crate::error::{Error, Result};
-use crate::text::list::{CHUNK, ChunkChange, Posting};
+use crate::text::list::{CHUNK, Posting, WordChunkChange};
 
 const VERSION: u8 = 1;
 /// The version of a [`WordsRow`].
@@ -52,7 +52,7 @@ pub(super) fn is_empty(bytes: &[u8]) -> bool {
     bytes == [VERSION, ENTRIES]
 }
 
-pub(crate) fn encode_change(change: &ChunkChange) -> Vec<u8> {
+pub(crate) fn encode_change(change: &WordChunkChange) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(4 + 2 * change.removed.len() + 4 * change.put.len());
     bytes.extend([VERSION, CHANGE]);
     bytes.extend((change.removed.len() as u16).to_le_bytes());
@@ -63,11 +63,11 @@ pub(crate) fn encode_change(change: &ChunkChange) -> Vec<u8> {
 
 /// Reads a change; `None` if it is malformed or not settled. An unsettled change could mean one
 /// thing alone, and another once merged with others.
-fn decode_change(bytes: &[u8]) -> Option<ChunkChange> {
+fn decode_change(bytes: &[u8]) -> Option<WordChunkChange> {
     let [VERSION, CHANGE, a, b, rest @ ..] = bytes else { return None };
     let (removed, put) = rest.split_at_checked(2 * usize::from(u16::from_le_bytes([*a, *b])))?;
     let removed: Vec<u16> = removed.as_chunks().0.iter().map(|place| u16::from_le_bytes(*place)).collect();
-    let change = ChunkChange { put: decode_postings(put)?, removed };
+    let change = WordChunkChange { put: decode_postings(put)?, removed };
     change.is_settled().then_some(change)
 }
 
@@ -88,12 +88,12 @@ pub(super) fn merge_changes<'b>(changes: impl Iterator<Item = &'b [u8]>) -> Opti
 }
 
 /// Folds several changes, oldest first, into one.
-fn all_of<'b>(changes: impl Iterator<Item = &'b [u8]>) -> Option<ChunkChange> {
+fn all_of<'b>(changes: impl Iterator<Item = &'b [u8]>) -> Option<WordChunkChange> {
     let mut changes = changes.map(decode_change);
-    let mut all = changes.next().unwrap_or_else(|| Some(ChunkChange::default()))?;
+    let mut all = changes.next().unwrap_or_else(|| Some(WordChunkChange::default()))?;
     let mut latest = Vec::new();
     for change in changes {
-        let ChunkChange { put, removed } = change?;
+        let WordChunkChange { put, removed } = change?;
         if latest.is_empty() {
             latest.extend(all.put.drain(..).map(|posting| (posting.place, Some(posting))));
             latest.extend(all.removed.drain(..).map(|place| (place, None)));
@@ -176,12 +176,12 @@ impl WordsRow {
     pub(crate) fn encode(self) -> Vec<u8> {
         let mut bytes = vec![STATE_VERSION, self.analyzer_version];
         bytes.extend(self.cursor.to_le_bytes());
-        seal(bytes)
+        append_checksum(bytes)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         const WHAT: &str = "the state of an index of words";
-        let mut fields = Fields::new(WHAT, unseal(WHAT, bytes)?, STATE_VERSION, 6)?;
+        let mut fields = FieldReader::new(WHAT, verify_checksum(WHAT, bytes)?, STATE_VERSION, 6)?;
         let ([analyzer_version], cursor) = (fields.take(), fields.u32());
         Ok(WordsRow { analyzer_version, cursor })
     }
@@ -199,14 +199,14 @@ mod tests {
 
     #[test]
     fn golden_rows() {
-        let change = ChunkChange { put: vec![posting(1, 2, 300), posting(4_095, 99, 5)], removed: vec![7] };
+        let change = WordChunkChange { put: vec![posting(1, 2, 300), posting(4_095, 99, 5)], removed: vec![7] };
         let bytes = encode_change(&change);
         assert_eq!(bytes, [1, 3, 1, 0, 7, 0, 0x01, 0x20, 0xac, 0x02, 0xff, 0xff, 99, 5]);
         assert_eq!(decode_change(&bytes), Some(change.clone()));
         let row = merge(None, &[&bytes]);
         assert_eq!(row, [1, 1, 0x01, 0x20, 0xac, 0x02, 0xff, 0xff, 99, 5]);
         assert_eq!(read_chunk(&row).unwrap(), change.put);
-        let gone = encode_change(&ChunkChange { put: Vec::new(), removed: vec![1, 4_095] });
+        let gone = encode_change(&WordChunkChange { put: Vec::new(), removed: vec![1, 4_095] });
         assert!(is_empty(&merge(Some(&row), &[&gone])) && !is_empty(&row));
         let state = WordsRow { analyzer_version: 1, cursor: 258 };
         assert_eq!(&state.encode()[..6], [1, 1, 2, 1, 0, 0]);
@@ -220,7 +220,7 @@ mod tests {
             let most = if round % 3 == 0 { CHUNK as u16 } else { 40 };
             let (mut expected, mut row, mut pending) = (BTreeMap::new(), None::<Vec<u8>>, Vec::<Vec<u8>>::new());
             for _ in 0..rng.random_range(1..30) {
-                let mut change = ChunkChange::default();
+                let mut change = WordChunkChange::default();
                 let most_changes = if rng.random_bool(0.1) { 3_000 } else { 10 };
                 for _ in 0..rng.random_range(0..most_changes) {
                     change.put.push(posting(rng.random_range(0..most), rng.random_range(1..40), rng.random()));
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_damaged_for_good() {
-        let bytes = encode_change(&ChunkChange { put: vec![posting(1, 2, 300)], removed: Vec::new() });
+        let bytes = encode_change(&WordChunkChange { put: vec![posting(1, 2, 300)], removed: Vec::new() });
         let row = merge(None, &[&bytes]);
         for bad in [&[][..], &[1], &[2, 1], &[1, 1, 0], &[1, 1, 1, 0, 5], &row[..5], &bytes, &[1, 1, 1, 16, 0xff, 0xff]]
         {
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_change_that_is_not_settled_is_damage() {
-        let change = |removed: &[u16]| ChunkChange { put: vec![posting(1, 2, 300)], removed: removed.to_vec() };
+        let change = |removed: &[u16]| WordChunkChange { put: vec![posting(1, 2, 300)], removed: removed.to_vec() };
         for (removed, is_settled) in
             [(&[][..], true), (&[0, 2], true), (&[2, 0], false), (&[2, 2], false), (&[1], false), (&[4_096], false)]
         {

@@ -4,12 +4,12 @@
 #[derive(Debug, Clone)]
 pub(crate) struct Bag<T> {
     text: String,
-    entries: Vec<Entry<T>>,
+    entries: Vec<BagEntry<T>>,
 }
 
 /// A word of a bag.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Entry<T> {
+pub(crate) struct BagEntry<T> {
     /// The word's first 8 bytes as a number, so that most comparisons need not read the word.
     head: u64,
     /// The place in `text` at which the word begins.
@@ -38,7 +38,7 @@ impl<T: Copy + Ord> Bag<T> {
         self.text += back;
         let word = &self.text[start..];
         let n_bytes = u8::try_from(word.len()).expect("words are cut to far less");
-        self.entries.push(Entry { head: head(word), start, n_bytes, with });
+        self.entries.push(BagEntry { head: head(word), start, n_bytes, with });
     }
 
     /// Sorts by word, and equal words by value.
@@ -54,13 +54,13 @@ impl<T: Copy + Ord> Bag<T> {
     }
 
     /// Each word once, with all of its entries. The bag must be sorted.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = (&str, &[Entry<T>])> {
-        let is_same = |a: &Entry<T>, b: &Entry<T>| a.head == b.head && word(&self.text, a) == word(&self.text, b);
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (&str, &[BagEntry<T>])> {
+        let is_same = |a: &BagEntry<T>, b: &BagEntry<T>| a.head == b.head && word(&self.text, a) == word(&self.text, b);
         self.entries.chunk_by(is_same).map(|group| (word(&self.text, &group[0]), group))
     }
 
     /// The entries of a word. The bag must be sorted.
-    pub(crate) fn find(&self, wanted: &str) -> &[Entry<T>] {
+    pub(crate) fn find(&self, wanted: &str) -> &[BagEntry<T>] {
         let from = self.first_from(wanted);
         let n = self.entries[from..].iter().take_while(|entry| word(&self.text, entry) == wanted).count();
         &self.entries[from..from + n]
@@ -76,12 +76,12 @@ impl<T: Copy + Ord> Bag<T> {
     fn first_from(&self, wanted: &str) -> usize {
         let of_wanted = head(wanted);
         let is_less =
-            |entry: &Entry<T>| entry.head.cmp(&of_wanted).then_with(|| word(&self.text, entry).cmp(wanted)).is_lt();
+            |entry: &BagEntry<T>| entry.head.cmp(&of_wanted).then_with(|| word(&self.text, entry).cmp(wanted)).is_lt();
         self.entries.partition_point(is_less)
     }
 }
 
-fn word<'t, T>(text: &'t str, entry: &Entry<T>) -> &'t str {
+fn word<'t, T>(text: &'t str, entry: &BagEntry<T>) -> &'t str {
     &text[entry.start..entry.start + usize::from(entry.n_bytes)]
 }
 
@@ -115,7 +115,7 @@ mod tests {
             }
             bag.sort();
             expected.sort();
-            let all = |(word, group): (&str, &[Entry<usize>])| {
+            let all = |(word, group): (&str, &[BagEntry<usize>])| {
                 assert!(!group.is_empty());
                 group.iter().map(|entry| (word.to_owned(), entry.with)).collect::<Vec<_>>()
             };

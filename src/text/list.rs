@@ -32,16 +32,16 @@ pub(crate) struct Posting {
 
 /// The postings of one chunk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Chunk {
+pub(crate) struct WordChunk {
     /// In the order of their places; no place comes twice.
     postings: Vec<Posting>,
     /// In order; no range is empty.
-    ranges: Vec<Range>,
+    ranges: Vec<WordRange>,
 }
 
 /// The postings of one range, with the highest frequency and the least length among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Range {
+pub(crate) struct WordRange {
     /// The range's place in the chunk, counted in ranges.
     pub(crate) number: u16,
     end: u16,
@@ -49,10 +49,10 @@ pub(crate) struct Range {
     pub(crate) least_length: u32,
 }
 
-impl Chunk {
+impl WordChunk {
     /// A chunk of postings, which come in the order of their places.
     pub(crate) fn new(postings: Vec<Posting>) -> Self {
-        let mut ranges: Vec<Range> = Vec::new();
+        let mut ranges: Vec<WordRange> = Vec::new();
         for (at, posting) in (1..).zip(&postings) {
             let Posting { place, n_times, length } = *posting;
             match ranges.last_mut() {
@@ -61,17 +61,19 @@ impl Chunk {
                     range.most_times = range.most_times.max(n_times);
                     range.least_length = range.least_length.min(length);
                 }
-                _ => ranges.push(Range { number: place / RANGE, end: at, most_times: n_times, least_length: length }),
+                _ => {
+                    ranges.push(WordRange { number: place / RANGE, end: at, most_times: n_times, least_length: length })
+                }
             }
         }
-        Chunk { postings, ranges }
+        WordChunk { postings, ranges }
     }
 
     pub(crate) fn postings(&self) -> &[Posting] {
         &self.postings
     }
 
-    pub(crate) fn ranges(&self) -> &[Range] {
+    pub(crate) fn ranges(&self) -> &[WordRange] {
         &self.ranges
     }
 
@@ -87,22 +89,22 @@ impl Chunk {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct List {
     /// In order; no chunk is empty.
-    chunks: Vec<(u32, Arc<Chunk>)>,
+    chunks: Vec<(u32, Arc<WordChunk>)>,
     n_postings: usize,
 }
 
 impl List {
     /// A list of numbered chunks, which come in order.
-    pub(crate) fn new(chunks: Vec<(u32, Arc<Chunk>)>) -> Self {
+    pub(crate) fn new(chunks: Vec<(u32, Arc<WordChunk>)>) -> Self {
         let n_postings = chunks.iter().map(|(_, chunk)| chunk.postings.len()).sum();
         List { chunks, n_postings }
     }
 
-    pub(crate) fn chunks(&self) -> &[(u32, Arc<Chunk>)] {
+    pub(crate) fn chunks(&self) -> &[(u32, Arc<WordChunk>)] {
         &self.chunks
     }
 
-    pub(crate) fn chunk(&self, number: u32) -> Option<&Chunk> {
+    pub(crate) fn chunk(&self, number: u32) -> Option<&WordChunk> {
         let at = self.chunks.binary_search_by_key(&number, |(number, _)| *number).ok()?;
         Some(&self.chunks[at].1)
     }
@@ -113,7 +115,7 @@ impl List {
     }
 
     pub(crate) fn n_bytes(&self) -> usize {
-        let of_chunk = |chunk: &Chunk| size_of_val(&*chunk.postings) + size_of_val(&*chunk.ranges) + 80;
+        let of_chunk = |chunk: &WordChunk| size_of_val(&*chunk.postings) + size_of_val(&*chunk.ranges) + 80;
         self.chunks.iter().map(|(_, chunk)| of_chunk(chunk)).sum()
     }
 
@@ -126,7 +128,7 @@ impl List {
 
     /// All slots in order.
     pub(crate) fn slots(&self) -> impl Iterator<Item = u32> {
-        let of_chunk = |(number, chunk): &(u32, Arc<Chunk>)| {
+        let of_chunk = |(number, chunk): &(u32, Arc<WordChunk>)| {
             let (first, chunk) = (number * CHUNK, chunk.clone());
             (0..chunk.postings.len()).map(move |at| first + u32::from(chunk.postings[at].place))
         };
@@ -138,7 +140,7 @@ impl List {
     }
 
     /// Replaces a chunk; an empty `chunk` removes it.
-    pub(crate) fn replace(&mut self, number: u32, chunk: Chunk) {
+    pub(crate) fn replace(&mut self, number: u32, chunk: WordChunk) {
         let at = self.chunks.binary_search_by_key(&number, |(number, _)| *number);
         self.n_postings += chunk.postings.len();
         self.n_postings -= at.map_or(0, |at| self.chunks[at].1.postings.len());
@@ -164,7 +166,7 @@ impl List {
                 first.n_times = first.n_times.saturating_add(if is_same { next.n_times } else { 0 });
                 is_same
             });
-            (number, Arc::new(Chunk::new(postings)))
+            (number, Arc::new(WordChunk::new(postings)))
         };
         List::new(numbers.into_iter().map(of_chunk).collect())
     }
@@ -173,12 +175,12 @@ impl List {
 /// The change of a commit to a chunk: slots that have the word now, and slots that have it no
 /// longer. Both are in the order of places, and no place is in both.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct ChunkChange {
+pub(crate) struct WordChunkChange {
     pub(crate) put: Vec<Posting>,
     pub(crate) removed: Vec<u16>,
 }
 
-impl ChunkChange {
+impl WordChunkChange {
     /// Sorts what was gathered in any order. The last `put` for a place counts, and takes
     /// precedence over a removal.
     pub(crate) fn settle(&mut self) {
@@ -228,7 +230,7 @@ mod tests {
         let (mut list, mut twin) = (List::default(), BTreeMap::<u32, (u16, u32)>::new());
         for _ in 0..400 {
             let number = rng.random_range(0..4);
-            let mut change = ChunkChange::default();
+            let mut change = WordChunkChange::default();
             for _ in 0..rng.random_range(0..300) {
                 let place = rng.random_range(0..CHUNK as u16);
                 if rng.random_bool(0.6) {
@@ -244,7 +246,7 @@ mod tests {
                 twin.insert(number * CHUNK + u32::from(place), (n_times, length));
             }
             let before = list.chunk(number).map_or(Vec::new(), |chunk| chunk.postings().to_vec());
-            list.replace(number, Chunk::new(change.apply(&before)));
+            list.replace(number, WordChunk::new(change.apply(&before)));
         }
         assert_eq!(list.len(), twin.len());
         assert_eq!(list.slots().collect::<Vec<_>>(), twin.keys().copied().collect::<Vec<_>>());

@@ -6,12 +6,12 @@ use super::fold::is_unspaced;
 /// A parsed query.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Parsed {
-    pub(crate) items: Vec<Item>,
+    pub(crate) items: Vec<QueryItem>,
 }
 
 /// A part of a query, which a text may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Item {
+pub(crate) enum QueryItem {
     Word(Box<str>),
     /// A text must have it to be a hit.
     Phrase(Phrase),
@@ -40,13 +40,13 @@ impl Parsed {
         let (mut items, mut stop_words) = (Vec::new(), Vec::new());
         for part in parts(text) {
             match part {
-                Part::Quoted(text) => items.extend(Phrase::new(analysis.tokens(text)).map(Item::Phrase)),
-                Part::Plain(text) => {
+                QueryPart::Quoted(text) => items.extend(Phrase::new(analysis.tokens(text)).map(QueryItem::Phrase)),
+                QueryPart::Plain(text) => {
                     for piece in text.split_whitespace() {
                         let (tokens, beginning) = read(analysis, piece);
                         for (word, is_stop) in words_of(tokens) {
                             let words = if is_stop { &mut stop_words } else { &mut items };
-                            words.push(Item::Word(word));
+                            words.push(QueryItem::Word(word));
                         }
                         items.extend(beginning);
                     }
@@ -59,8 +59,8 @@ impl Parsed {
     /// The phrases.
     pub(crate) fn phrases(&self) -> impl Iterator<Item = &Phrase> {
         self.items.iter().filter_map(|item| match item {
-            Item::Phrase(phrase) => Some(phrase),
-            Item::Word(_) | Item::Beginning { .. } => None,
+            QueryItem::Phrase(phrase) => Some(phrase),
+            QueryItem::Word(_) | QueryItem::Beginning { .. } => None,
         })
     }
 
@@ -80,13 +80,15 @@ impl Parsed {
     }
 }
 
-impl Item {
+impl QueryItem {
     fn is_in(&self, texts: &[Vec<Token<Box<str>>>]) -> bool {
         let has = |is: &dyn Fn(&Token<Box<str>>) -> bool| texts.iter().flatten().any(is);
         match self {
-            Item::Word(word) => has(&|token| token.is(word)),
-            Item::Phrase(phrase) => phrase.words.iter().all(|word| has(&|token| token.is(word))) && phrase.is_in(texts),
-            Item::Beginning { form, stem } => has(&|token| token.begins(form, stem)),
+            QueryItem::Word(word) => has(&|token| token.is(word)),
+            QueryItem::Phrase(phrase) => {
+                phrase.words.iter().all(|word| has(&|token| token.is(word))) && phrase.is_in(texts)
+            }
+            QueryItem::Beginning { form, stem } => has(&|token| token.begins(form, stem)),
         }
     }
 }
@@ -120,7 +122,7 @@ impl Phrase {
 
 /// A piece of a query.
 #[derive(Debug, PartialEq, Eq)]
-enum Part<'q> {
+enum QueryPart<'q> {
     Quoted(&'q str),
     Plain(&'q str),
 }
@@ -128,32 +130,32 @@ enum Part<'q> {
 /// Splits a query at its quotations. A quotation mark opens a quotation where no word ends, and
 /// closes one where no word begins. Any other is punctuation, such as that of `24"` or one without
 /// a counterpart.
-fn parts(text: &str) -> Vec<Part<'_>> {
+fn parts(text: &str) -> Vec<QueryPart<'_>> {
     let is_of_word = |c: char| c.is_alphanumeric() && !is_unspaced(c);
     let (mut parts, mut done, mut open) = (Vec::new(), 0, None);
     for (at, _) in text.match_indices('"') {
         let (inside, after) = (at + 1, &text[at + 1..]);
         match open {
             Some(begins) if !after.starts_with(is_of_word) => {
-                parts.push(Part::Plain(&text[done..begins - 1]));
-                parts.push(Part::Quoted(&text[begins..at]));
+                parts.push(QueryPart::Plain(&text[done..begins - 1]));
+                parts.push(QueryPart::Quoted(&text[begins..at]));
                 (done, open) = (inside, None);
             }
             _ if !text[done..at].ends_with(is_of_word) => open = Some(inside),
             _ => {}
         }
     }
-    parts.push(Part::Plain(&text[done..]));
+    parts.push(QueryPart::Plain(&text[done..]));
     parts
 }
 
 /// The tokens of a piece of a query without spaces, except for the beginning that it may end with.
-fn read(analysis: &Analysis, piece: &str) -> (Vec<Token<Box<str>>>, Option<Item>) {
+fn read(analysis: &Analysis, piece: &str) -> (Vec<Token<Box<str>>>, Option<QueryItem>) {
     let is_beginning = piece.trim_end_matches(|c: char| c.is_ascii_punctuation() && c != '*').ends_with('*');
     let mut tokens = analysis.tokens(piece);
     // Characters and pairs need no beginning: they find every text that has them.
     match tokens.pop_if(|token| is_beginning && matches!(token, Token::Word { .. })) {
-        Some(Token::Word { stem, form, .. }) => (tokens, Some(Item::Beginning { form, stem })),
+        Some(Token::Word { stem, form, .. }) => (tokens, Some(QueryItem::Beginning { form, stem })),
         _ => (tokens, None),
     }
 }
@@ -185,11 +187,11 @@ mod tests {
     /// Shows phrases in quotation marks, and beginnings with an asterisk.
     #[track_caller]
     fn check(analyzer: Analyzer, text: &str, expected: &str) {
-        let shown = |item: Item| match item {
-            Item::Word(word) => word.into(),
-            Item::Phrase(phrase) => format!("\"{}\"", phrase.words.join(" ")),
-            Item::Beginning { form, stem } if form == stem => format!("{form}*"),
-            Item::Beginning { form, stem } => format!("{form}*{stem}"),
+        let shown = |item: QueryItem| match item {
+            QueryItem::Word(word) => word.into(),
+            QueryItem::Phrase(phrase) => format!("\"{}\"", phrase.words.join(" ")),
+            QueryItem::Beginning { form, stem } if form == stem => format!("{form}*"),
+            QueryItem::Beginning { form, stem } => format!("{form}*{stem}"),
         };
         let items = Parsed::new(&Analysis::new(analyzer), text).items;
         assert_eq!(items.into_iter().map(shown).collect::<Vec<_>>().join(" "), expected, "{text:?}");

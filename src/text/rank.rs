@@ -182,23 +182,23 @@ impl Ranking {
         let mut promises = self.promises();
         if promises.len() > FIRST {
             promises.select_nth_unstable_by(FIRST, |a, b| b.most.total_cmp(&a.most));
-            promises[FIRST..].sort_unstable_by_key(|promise| (promise.chunk, promise.range));
+            promises[FIRST..].sort_unstable_by_key(|bound| (bound.chunk, bound.range));
         }
         let first = FIRST.min(promises.len());
         promises[..first].sort_unstable_by(|a, b| b.most.total_cmp(&a.most));
-        for (at, promise) in promises.into_iter().enumerate() {
+        for (at, bound) in promises.into_iter().enumerate() {
             if at % RANGES_UNASKED == 0 {
                 stop.check()?;
             }
             let is_full = best.len() >= n;
             if n == 0
                 || (is_full
-                    && best.peek().is_some_and(|Reverse(last): &Reverse<Scored>| (promise.most as f32) < last.shown()))
+                    && best.peek().is_some_and(|Reverse(last): &Reverse<Scored>| (bound.most as f32) < last.shown()))
             {
                 continue;
             }
-            let first = promise.chunk * CHUNK + u32::from(promise.range * RANGE);
-            let (scores, mut touched) = self.score_range(&promise);
+            let first = bound.chunk * CHUNK + u32::from(bound.range * RANGE);
+            let (scores, mut touched) = self.score_range(&bound);
             n_scored += touched.count_ones() as usize;
             while touched != 0 {
                 let place = touched.trailing_zeros();
@@ -257,7 +257,7 @@ impl Ranking {
     }
 
     /// The ranges that have any of the words, each with an upper bound for its documents' scores.
-    fn promises(&self) -> Vec<Promise> {
+    fn promises(&self) -> Vec<UpperBound> {
         let mut promises = Vec::new();
         let mut at = vec![0; self.words.len()];
         loop {
@@ -273,16 +273,16 @@ impl Ranking {
                     most[usize::from(range.number)] += self.share(word.weight, range.most_times, range.least_length);
                 }
             }
-            let of_range = |(range, most): (u16, f64)| Promise { chunk, range, most: most * SLACK };
+            let of_range = |(range, most): (u16, f64)| UpperBound { chunk, range, most: most * SLACK };
             promises.extend((0..).zip(most).filter(|(_, most)| *most > 0.0).map(of_range));
         }
     }
 
     /// The scores of a range's documents, and a bit for each that has any of the words.
-    fn score_range(&self, promise: &Promise) -> ([f64; RANGE as usize], u64) {
+    fn score_range(&self, bound: &UpperBound) -> ([f64; RANGE as usize], u64) {
         let (mut scores, mut touched) = ([0.0; RANGE as usize], 0u64);
         for word in &self.words {
-            let postings = word.list.chunk(promise.chunk).map_or(&[][..], |chunk| chunk.of_range(promise.range));
+            let postings = word.list.chunk(bound.chunk).map_or(&[][..], |chunk| chunk.of_range(bound.range));
             for posting in postings {
                 let place = posting.place % RANGE;
                 scores[usize::from(place)] += self.share(word.weight, posting.n_times, posting.length);
@@ -294,7 +294,7 @@ impl Ranking {
 }
 
 /// An upper bound for the scores of a range's documents.
-struct Promise {
+struct UpperBound {
     chunk: u32,
     range: u16,
     most: f64,
@@ -303,7 +303,7 @@ struct Promise {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::list::{Chunk, Posting};
+    use crate::text::list::{Posting, WordChunk};
     use rand::{Rng, SeedableRng, rngs::StdRng};
 
     /// A list of random slots; `share` is the probability of each.
@@ -317,7 +317,7 @@ mod tests {
                     postings.push(Posting { place, n_times: rng.random_range(1..5), length });
                 }
             }
-            (number, Arc::new(Chunk::new(postings)))
+            (number, Arc::new(WordChunk::new(postings)))
         };
         Arc::new(List::new((0..n_chunks).map(chunk).filter(|(_, chunk)| !chunk.postings().is_empty()).collect()))
     }
@@ -407,7 +407,7 @@ mod tests {
     fn scores_are_bm25() {
         let chunk = |postings: &[(u16, u16, u32)]| {
             let posting = |&(place, n_times, length): &_| Posting { place, n_times, length };
-            Arc::new(List::new(vec![(0, Arc::new(Chunk::new(postings.iter().map(posting).collect())))]))
+            Arc::new(List::new(vec![(0, Arc::new(WordChunk::new(postings.iter().map(posting).collect())))]))
         };
         // "a b", "a a b", "c": by hand.
         let (a, b) = (chunk(&[(0, 1, 2), (1, 2, 3)]), chunk(&[(0, 1, 2), (1, 1, 3)]));

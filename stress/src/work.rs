@@ -74,7 +74,7 @@ impl Job {
                 }
             }
         });
-        report.n_mended += prove(&world);
+        report.n_mended += verify(&world);
         report
     }
 }
@@ -123,7 +123,7 @@ fn search(world: &World, rng: &mut StdRng) -> Report {
         world.graph.search(world, &query, (0, EF), &mut walker);
         let mut is_found = false;
         for point in walker.found() {
-            for found in std::iter::once(point.slot).chain(world.graph.twins(point.slot)) {
+            for found in std::iter::once(point.slot).chain(world.graph.duplicates(point.slot)) {
                 assert_ne!(world.state(found), State::Free, "a search found slot {found}, which is free");
                 is_found |= found == slot;
             }
@@ -153,7 +153,7 @@ fn keep(world: &World, rng: &mut StdRng) -> Report {
         if n_dead >= DEAD_PER_SWEEP {
             let quiet = world.linking.write();
             let gone = sweep(world);
-            report.n_mended += prove(world);
+            report.n_mended += verify(world);
             drop(quiet);
             n_dead -= gone.len();
             report.n_gone += gone.len();
@@ -186,7 +186,7 @@ fn sweep(world: &World) -> Vec<u32> {
 
 /// Mends, and asserts that the graph is sound and holds all linked slots. No slot may be linked
 /// meanwhile.
-fn prove(world: &World) -> usize {
+fn verify(world: &World) -> usize {
     let mut linking = Linking::default();
     let mut n_mended = 0;
     let mut unreachable = world.graph.unreachable();
@@ -198,7 +198,7 @@ fn prove(world: &World) -> usize {
     let audit = world.graph.audit(|_| 0);
     assert!(audit.faults.is_empty() && audit.unreachable.is_empty(), "{audit:?}");
     let n_linked = (0..world.n_slots()).filter(|&slot| world.state(slot) == State::Linked).count();
-    let n_held = audit.n_points + audit.n_twins;
+    let n_held = audit.n_points + audit.n_duplicates;
     assert!(n_held >= n_linked, "expected at least {n_linked} slots in the graph, got {n_held}");
     n_mended
 }

@@ -12,13 +12,13 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::arena::{Cells, Rows};
 use crate::distance::{self, Metric};
-use crate::graph::{Graph, Shape, Space, View};
+use crate::graph::{Graph, GraphShape, Space, LinkView};
 use crate::id::NamespaceId;
 use crate::quant::{Book, CodeQuery, Codes, Grain};
 
 /// Slots that are given out before dead ones are reused.
 pub(crate) const MOST_SLOTS: u32 = 3_000;
-const SHAPE: Shape = Shape { m: 16, ef_construction: 60 };
+const SHAPE: GraphShape = GraphShape { m: 16, ef_construction: 60 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -157,16 +157,16 @@ impl World {
 impl Space for World {
     type Query = CodeQuery;
 
-    fn query_of(&self, slot: u32, _: View, query: &mut CodeQuery) {
+    fn query_of(&self, slot: u32, _: LinkView, query: &mut CodeQuery) {
         self.codes.query_of(slot, NamespaceId::default(), query);
     }
 
-    fn rank(&self, query: &CodeQuery, slots: &[u32], ranks: &mut [f32]) {
-        self.codes.rank(query, Grain::Coarse, slots, ranks);
+    fn compare(&self, query: &CodeQuery, slots: &[u32], distances: &mut [f32]) {
+        self.codes.compare(query, Grain::Coarse, slots, distances);
     }
 
-    fn rank_closely(&self, query: &CodeQuery, slots: &[u32], ranks: &mut [f32]) {
-        self.codes.rank(query, Grain::Fine, slots, ranks);
+    fn compare_closely(&self, query: &CodeQuery, slots: &[u32], distances: &mut [f32]) {
+        self.codes.compare(query, Grain::Fine, slots, distances);
     }
 
     fn is_same(&self, a: u32, b: u32) -> bool {

@@ -1,6 +1,6 @@
 //! A data set in a collection with the default configuration.
 
-use vectrove::{Collection, CollectionConfig, Database, DocId, Document, Metric, Way};
+use vectrove::{Collection, CollectionConfig, Database, DocId, Document, Metric, Strategy};
 
 use super::Data;
 use super::truth::Truth;
@@ -25,10 +25,10 @@ impl<'a> Stored<'a> {
     }
 
     /// The rows that a search finds for a query: the default one, or one that goes this way.
-    pub(crate) fn find(&self, query: usize, way: Option<Way>) -> Vec<usize> {
+    pub(crate) fn find(&self, query: usize, strategy: Option<Strategy>) -> Vec<usize> {
         let mut search = self.collection.search(&self.data.queries[query]).limit(Truth::K).with_document(false);
-        if let Some(way) = way {
-            search = search.way(way);
+        if let Some(strategy) = strategy {
+            search = search.strategy(strategy);
         }
         let row = |id: &DocId| match id {
             DocId::U64(row) => *row as usize,

@@ -30,29 +30,29 @@ pub fn read_records(bytes: &[u8]) {
     }
     let _ = (DocumentHeader::decode(bytes), Identity::decode(bytes));
     // A fuzzer does not guess checksums, so the bytes get a right one.
-    let sealed = [bytes, &crc32c::crc32c(bytes).to_le_bytes()].concat();
-    if let Ok(record) = LogRecord::decode(&sealed) {
-        assert_eq!(record.encode(), sealed);
+    let checksummed = [bytes, &crc32c::crc32c(bytes).to_le_bytes()].concat();
+    if let Ok(record) = LogRecord::decode(&checksummed) {
+        assert_eq!(record.encode(), checksummed);
     }
-    let _ = (VectorRow::decode(&sealed), VectorRow::decode(bytes), LogRecord::decode(bytes));
-    read_graph(&sealed);
+    let _ = (VectorRow::decode(&checksummed), VectorRow::decode(bytes), LogRecord::decode(bytes));
+    read_graph(&checksummed);
 }
 
 /// Reads bytes as rows, deltas and cursors of a graph, once with all slots known and once with some
 /// forgotten.
 fn read_graph(bytes: &[u8]) {
     let generations = |slot: u32| slot % 3;
-    for known in [&(|_: u32, _: u8| true) as graph::Known<'_>, &|slot: u32, tag: u8| (slot ^ u32::from(tag)) % 2 == 0] {
-        if let Ok((row, _)) = graph::GraphRow::decode(bytes, known) {
+    for is_current in [&(|_: u32, _: u8| true) as graph::IsCurrent<'_>, &|slot: u32, tag: u8| (slot ^ u32::from(tag)) % 2 == 0] {
+        if let Ok((row, _)) = graph::GraphRow::decode(bytes, is_current) {
             assert_eq!(graph::GraphRow::decode(&row.encode(&generations), &|_, _| true).ok(), Some((row, false)));
         }
-        if let Ok(read) = graph::decode_delta(bytes, known) {
+        if let Ok(read) = graph::decode_delta(bytes, is_current) {
             let again = graph::encode_delta(&read.delta, &generations);
             assert_eq!(graph::decode_delta(&again, &|_, _| true).map(|again| again.delta).ok(), Some(read.delta));
         }
     }
-    if let Ok(cursor) = graph::Cursor::decode(bytes) {
-        assert_eq!(graph::Cursor::decode(&cursor.encode()).ok(), Some(cursor));
+    if let Ok(cursor) = graph::GraphCursor::decode(bytes) {
+        assert_eq!(graph::GraphCursor::decode(&cursor.encode()).ok(), Some(cursor));
     }
 }
 
@@ -100,8 +100,8 @@ pub fn merge_words(bytes: &[u8]) {
         }
     }
 
-    let sealed = [bytes, &crc32c::crc32c(bytes).to_le_bytes()].concat();
-    if let Ok(state) = words::WordsRow::decode(&sealed) {
+    let checksummed = [bytes, &crc32c::crc32c(bytes).to_le_bytes()].concat();
+    if let Ok(state) = words::WordsRow::decode(&checksummed) {
         assert_eq!(words::WordsRow::decode(&state.encode()).ok(), Some(state));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use vectrove::{Collection, Database, DocId, Hits, Namespace, Result, StoredDocument, Way, limits::MAX_EF};
+use vectrove::{Collection, Database, DocId, Hits, Namespace, Result, StoredDocument, Strategy, limits::MAX_EF};
 
 use crate::inspect::{Found, RoomCheck, distance};
 use crate::rng::Rng;
@@ -78,7 +78,7 @@ impl RoomCheck<'_> {
 
 /// Searches with the widest beam, which passes each point that can be reached.
 fn walk(room: &Namespace, query: &[f32], limit: usize) -> Result<Hits> {
-    room.search(query).limit(limit).way(Way::Graph).ef(MAX_EF).oversampling(2.0).run()
+    room.search(query).limit(limit).strategy(Strategy::Graph).ef(MAX_EF).oversampling(2.0).run()
 }
 
 pub(crate) fn is_close(got: f32, expected: f64) -> bool {
@@ -126,8 +126,8 @@ pub(crate) fn check_linked(db: &Database, found: &Found, rng: &mut Rng) -> Resul
 fn reaches_all(check: &RoomCheck<'_>, namespace: &str, rng: &mut Rng) -> Result<bool> {
     let began = Instant::now();
     loop {
-        let route = walk(&check.room, &check.query(rng), check.documents.len() + 7)?.route;
-        if !route.gave_up && (route.way == Way::Graph || !namespace.is_empty()) {
+        let search_stats = walk(&check.room, &check.query(rng), check.documents.len() + 7)?.stats;
+        if !search_stats.gave_up && (search_stats.strategy == Strategy::Graph || !namespace.is_empty()) {
             return Ok(true);
         }
         if began.elapsed() > PATIENCE {

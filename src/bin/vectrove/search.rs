@@ -10,7 +10,7 @@ use std::path::Path;
 
 use vectrove::json::Vector;
 use vectrove::limits::MAX_CANDIDATES;
-use vectrove::{Database, Error, GroupBy, Hit, Hits, Mmr, Namespace, Query, SearchCursor, SearchParams, Way};
+use vectrove::{Database, Error, GroupBy, Hit, Hits, Mmr, Namespace, Query, SearchCursor, SearchParams, Strategy};
 
 use crate::args;
 use crate::catalog;
@@ -155,7 +155,7 @@ fn params(args: args::Search) -> SearchParams {
     params.with_vector = args.with_vector;
     params.fields = args.fields;
     params.ef = args.ef;
-    params.way = args.exact.then_some(Way::Exact);
+    params.strategy = args.exact.then_some(Strategy::Exact);
     params.explain = args.explain;
     params.group_by = args.group_by.map(|field| GroupBy::new(field, args.per_group));
     let n_candidates = args.offset.saturating_add(args.limit).saturating_mul(MMR_CANDIDATES).clamp(1, MAX_CANDIDATES);

@@ -18,33 +18,33 @@ pub(super) struct Column {
 }
 
 /// An ordinal, and a slot that has it.
-type Entry = (u128, u32);
+type ColumnEntry = (u128, u32);
 
 #[derive(Debug, Clone)]
 struct Block {
     /// Sorted.
-    entries: Vec<Entry>,
+    entries: Vec<ColumnEntry>,
     slots: RoaringBitmap,
 }
 
 impl Block {
-    fn new(entries: Vec<Entry>) -> Self {
+    fn new(entries: Vec<ColumnEntry>) -> Self {
         let slots = entries.iter().map(|(_, slot)| *slot).collect();
         Block { entries, slots }
     }
 
-    fn first(&self) -> Option<&Entry> {
+    fn first(&self) -> Option<&ColumnEntry> {
         self.entries.first()
     }
 
-    fn last(&self) -> Option<&Entry> {
+    fn last(&self) -> Option<&ColumnEntry> {
         self.entries.last()
     }
 }
 
 impl Column {
     /// A column of entries in any order.
-    pub(super) fn new(mut entries: Vec<Entry>) -> Self {
+    pub(super) fn new(mut entries: Vec<ColumnEntry>) -> Self {
         entries.sort_unstable();
         entries.dedup();
         let blocks = entries.chunks(MOST / 2).map(|chunk| Block::new(chunk.to_vec())).collect();
@@ -52,11 +52,11 @@ impl Column {
     }
 
     pub(super) fn n_bytes(&self) -> usize {
-        self.n_entries * (size_of::<Entry>() + size_of::<u32>())
+        self.n_entries * (size_of::<ColumnEntry>() + size_of::<u32>())
     }
 
     /// The block that an entry belongs to; 0 where there is none yet.
-    fn block_of(&self, entry: &Entry) -> usize {
+    fn block_of(&self, entry: &ColumnEntry) -> usize {
         self.blocks.partition_point(|block| block.first().is_some_and(|first| first <= entry)).saturating_sub(1)
     }
 
@@ -122,7 +122,7 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(5);
         for n_start in [0, 10, 20_000] {
             let some = |rng: &mut StdRng| (u128::from(rng.random_range(0..300u32)), rng.random_range(0..9_000u32));
-            let start: Vec<Entry> = (0..n_start).map(|_| some(&mut rng)).collect();
+            let start: Vec<ColumnEntry> = (0..n_start).map(|_| some(&mut rng)).collect();
             let (mut twin, mut column) = (start.iter().copied().collect::<BTreeSet<_>>(), Column::new(start));
             for step in 0..30_000 {
                 let (ordinal, slot) = some(&mut rng);

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 
 use super::column::Column;
-use super::tally::Tally;
-use crate::collection::Live;
+use super::tally::ValueCounts;
+use crate::collection::OpenCollection;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::filter::lookup::{Coverage, Postings};
 use crate::filter::slots::{Bounds, SlotSet};
-use crate::filter::term::{Kind, Range, Term, kind_of, ordinal};
+use crate::filter::term::{Term, TermKind, TermRange, kind_of, ordinal};
 use crate::id::FieldId;
 use crate::store::postings::read_chunk;
 use crate::store::{View, key, storage};
@@ -23,7 +23,7 @@ use crate::store::{View, key, storage};
 /// Up to `FEW_CHUNKS` chunks are read one by one; more are scanned.
 const FEW_CHUNKS: usize = 64;
 
-impl Live {
+impl OpenCollection {
     /// The definite and possible matches of a filter at a commit, in all namespaces of the
     /// collection.
     pub(crate) fn bounds(&self, view: &View, filter: &Filter) -> Bounds {
@@ -43,7 +43,7 @@ impl Live {
         path: &str,
         tell: impl FnOnce(&Lookup<'_>, FieldId) -> Result<T>,
     ) -> Result<Option<T>> {
-        let field = match (Lookup { live: self, view }).coverage(path) {
+        let field = match (Lookup { open: self, view }).coverage(path) {
             Coverage::Unindexed => return Ok(None),
             Coverage::Indexed(field) => field,
             // Only documents with more terms than are indexed can have the field.
@@ -72,7 +72,7 @@ impl Live {
         if self.fields.is_damaged() {
             return Ok(None);
         }
-        match tell(&Lookup { live: self, view }) {
+        match tell(&Lookup { open: self, view }) {
             Err(error @ Error::Corruption { .. }) => {
                 tracing::error!("postings are made anew, documents are looked at meanwhile: {error}");
                 self.rebuild_fields();
@@ -85,17 +85,17 @@ impl Live {
 
 /// The postings of a collection at a commit.
 pub(crate) struct Lookup<'l> {
-    pub(super) live: &'l Live,
+    pub(super) open: &'l OpenCollection,
     pub(super) view: &'l View,
 }
 
 impl Postings for Lookup<'_> {
     fn coverage(&self, path: &str) -> Coverage {
-        self.live.fields.known.read().coverage(path, self.view.commit)
+        self.open.fields.catalog.read().coverage(path, self.view.commit)
     }
 
     fn term(&self, field: FieldId, term: &Term) -> Result<Arc<RoaringBitmap>> {
-        let (cache, entry) = (&self.live.fields.cache, (field, term.clone()));
+        let (cache, entry) = (&self.open.fields.cache, (field, term.clone()));
         if let Some(slots) = cache.term(&entry, self.view.commit) {
             return Ok(slots);
         }
@@ -104,8 +104,8 @@ impl Postings for Lookup<'_> {
         Ok(slots)
     }
 
-    fn range(&self, field: FieldId, range: &Range) -> Result<Arc<RoaringBitmap>> {
-        let (cache, commit) = (&self.live.fields.cache, self.view.commit);
+    fn range(&self, field: FieldId, range: &TermRange) -> Result<Arc<RoaringBitmap>> {
+        let (cache, commit) = (&self.open.fields.cache, self.view.commit);
         let cached = (field, range.clone());
         if let Some(slots) = cache.range(&cached, commit) {
             return Ok(slots);
@@ -122,7 +122,7 @@ impl Postings for Lookup<'_> {
     }
 
     fn text(&self, text: &str) -> Result<Bounds> {
-        Ok(self.live.bounds_of_text(self.view, text))
+        Ok(self.open.bounds_of_text(self.view, text))
     }
 
     fn overflowing(&self) -> Result<Arc<RoaringBitmap>> {
@@ -131,8 +131,8 @@ impl Postings for Lookup<'_> {
 }
 
 impl Lookup<'_> {
-    fn column(&self, field: FieldId, kind: Kind) -> Result<Arc<Column>> {
-        let (cache, commit) = (&self.live.fields.cache, self.view.commit);
+    fn column(&self, field: FieldId, kind: TermKind) -> Result<Arc<Column>> {
+        let (cache, commit) = (&self.open.fields.cache, self.view.commit);
         if let Some(column) = cache.column(&(field, kind), commit) {
             return Ok(column);
         }
@@ -150,21 +150,21 @@ impl Lookup<'_> {
     }
 
     /// A field's values with their slots; `None` if they are too large to be cached.
-    pub(crate) fn tally(&self, field: FieldId) -> Result<Option<Arc<Tally>>> {
-        let (cache, commit) = (&self.live.fields.cache, self.view.commit);
+    pub(crate) fn value_counts(&self, field: FieldId) -> Result<Option<Arc<ValueCounts>>> {
+        let (cache, commit) = (&self.open.fields.cache, self.view.commit);
         if cache.is_too_large(field, None) {
             return Ok(None);
         }
-        if let Some(tally) = cache.tally(field, commit) {
-            return Ok(Some(tally));
+        if let Some(value_counts) = cache.value_counts(field, commit) {
+            return Ok(Some(value_counts));
         }
-        let (mut tally, mut slots, mut is_too_large) = (Tally::default(), RoaringBitmap::new(), false);
+        let (mut value_counts, mut slots, mut is_too_large) = (ValueCounts::default(), RoaringBitmap::new(), false);
         self.each_row(field, &[], |term, chunk, row| {
             if is_value(term) {
                 slots.clear();
                 read_chunk(row, chunk, &mut slots)?;
-                slots.iter().for_each(|slot| tally.push(term, slot));
-                is_too_large = tally.n_bytes() > cache.most_bytes_of_one();
+                slots.iter().for_each(|slot| value_counts.push(term, slot));
+                is_too_large = value_counts.n_bytes() > cache.most_bytes_of_one();
             }
             Ok(if is_too_large { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
@@ -172,14 +172,14 @@ impl Lookup<'_> {
             cache.note_too_large(field, None);
             return Ok(None);
         }
-        let tally = Arc::new(tally);
-        cache.put_tally(field, &tally, commit);
-        Ok(Some(tally))
+        let value_counts = Arc::new(value_counts);
+        cache.put_value_counts(field, &value_counts, commit);
+        Ok(Some(value_counts))
     }
 
     fn read_term(&self, field: FieldId, term: &Term) -> Result<RoaringBitmap> {
-        let (rocks, family, snapshot) = (self.live.store.rocks(), &self.live.families.postings, &self.view.snapshot);
-        let n_chunks = self.live.memory.slots.n_slots().div_ceil(1 << 16);
+        let (rocks, family, snapshot) = (self.open.store.rocks(), &self.open.families.postings, &self.view.snapshot);
+        let n_chunks = self.open.memory.slots.n_slots().div_ceil(1 << 16);
         let mut slots = RoaringBitmap::new();
         if n_chunks <= FEW_CHUNKS {
             let keys: Vec<_> = (0..n_chunks as u16).map(|chunk| key::postings(field, term.bytes(), chunk)).collect();
@@ -197,7 +197,7 @@ impl Lookup<'_> {
         Ok(slots)
     }
 
-    fn read_range(&self, field: FieldId, range: &Range) -> Result<RoaringBitmap> {
+    fn read_range(&self, field: FieldId, range: &TermRange) -> Result<RoaringBitmap> {
         let (_, to) = key::postings_range(field, &[range.kind as u8]);
         let (from, _) = key::postings_range(field, &range.start());
         let mut slots = RoaringBitmap::new();
@@ -254,7 +254,7 @@ impl Lookup<'_> {
             return self.each_row_within((&from, &to), visit);
         }
         let to = start.map_or(to, |(_, to)| to);
-        let (rocks, family, snapshot) = (self.live.store.rocks(), &self.live.families.postings, &self.view.snapshot);
+        let (rocks, family, snapshot) = (self.open.store.rocks(), &self.open.families.postings, &self.view.snapshot);
         let scanned = rocks.scan_back(family, Some(snapshot), (&from, &to), |key, row| {
             let (_, term, chunk) = key::read_postings(key)?;
             visit(term, chunk, row)
@@ -267,7 +267,7 @@ impl Lookup<'_> {
         range: (&[u8], &[u8]),
         mut visit: impl FnMut(&[u8], u16, &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let (rocks, family, snapshot) = (self.live.store.rocks(), &self.live.families.postings, &self.view.snapshot);
+        let (rocks, family, snapshot) = (self.open.store.rocks(), &self.open.families.postings, &self.view.snapshot);
         let scanned = rocks.scan(family, Some(snapshot), range, |key, row| {
             let (_, term, chunk) = key::read_postings(key)?;
             visit(term, chunk, row)
@@ -276,7 +276,7 @@ impl Lookup<'_> {
     }
 }
 
-/// Whether a term is a value, not a mark such as [`Kind::Exists`].
+/// Whether a term is a value, not a mark such as [`TermKind::Exists`].
 fn is_value(term: &[u8]) -> bool {
-    kind_of(term).is_some_and(|kind| kind > Kind::Incomplete)
+    kind_of(term).is_some_and(|kind| kind > TermKind::Incomplete)
 }

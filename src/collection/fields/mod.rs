@@ -29,45 +29,50 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 
-use self::cache::Cache;
-use self::entries::Applied;
-pub(crate) use self::rule::Known;
+use self::cache::PostingsCache;
+use self::entries::AppliedPostings;
+pub(crate) use self::rule::FieldCatalog;
 use super::waiting::Waiting;
 use crate::config::CollectionConfig;
 use crate::filter::lookup::Coverage;
 use crate::id::Commit;
 
 /// The in-memory part of a collection's metadata index.
-pub(crate) struct Fields {
-    known: RwLock<Known>,
-    cache: Cache,
+pub(crate) struct MetadataIndex {
+    catalog: RwLock<FieldCatalog>,
+    cache: PostingsCache,
     /// Whether a row could not be read. Searches then use no postings until all are rebuilt.
     is_damaged: AtomicBool,
     /// Notified when postings have been built.
     built: Waiting,
 }
 
-impl Fields {
-    /// An index with the field catalog `known`, and a cache of `most_bytes` bytes. Without a
+impl MetadataIndex {
+    /// An index with the field catalog `catalog`, and a cache of `most_bytes` bytes. Without a
     /// catalog the index is rebuilt.
-    pub(crate) fn new(known: Option<Known>, config: &CollectionConfig, most_bytes: usize) -> Self {
-        let is_damaged = known.is_none().into();
-        let known = known.unwrap_or_else(|| Known::begin(config));
-        Fields { known: RwLock::new(known), cache: Cache::new(most_bytes), is_damaged, built: Default::default() }
+    pub(crate) fn new(catalog: Option<FieldCatalog>, config: &CollectionConfig, most_bytes: usize) -> Self {
+        let is_damaged = catalog.is_none().into();
+        let catalog = catalog.unwrap_or_else(|| FieldCatalog::begin(config));
+        MetadataIndex {
+            catalog: RwLock::new(catalog),
+            cache: PostingsCache::new(most_bytes),
+            is_damaged,
+            built: Default::default(),
+        }
     }
 
     /// Takes over the changes of a commit that is not published yet.
-    pub(crate) fn apply(&self, applied: Applied, commit: Commit) {
+    pub(crate) fn apply(&self, applied: AppliedPostings, commit: Commit) {
         if !applied.new_fields.is_empty() {
-            let mut known = self.known.write();
-            applied.new_fields.into_iter().for_each(|(path, id)| known.insert(path, id));
+            let mut catalog = self.catalog.write();
+            applied.new_fields.into_iter().for_each(|(path, id)| catalog.insert(path, id));
         }
         self.cache.apply(&applied.changes, commit);
     }
 
     /// Whether some postings are still being built.
     pub(crate) fn is_building(&self) -> bool {
-        self.known.read().is_building() || self.is_damaged()
+        self.catalog.read().is_building() || self.is_damaged()
     }
 
     /// Where callers wait until postings are built.
@@ -76,8 +81,8 @@ impl Fields {
     }
 
     /// Wakes waiting callers, so that they look again.
-    pub(crate) fn ring(&self) {
-        self.built.ring();
+    pub(crate) fn notify(&self) {
+        self.built.notify();
     }
 
     fn is_damaged(&self) -> bool {
@@ -91,11 +96,11 @@ impl Fields {
 
     /// The paths whose postings are complete, in order.
     pub(crate) fn indexed(&self) -> Vec<String> {
-        let known = self.known.read();
-        let is_whole = |path: &str| matches!(known.coverage(path, Commit(u64::MAX)), Coverage::Indexed(_));
+        let catalog = self.catalog.read();
+        let is_whole = |path: &str| matches!(catalog.coverage(path, Commit(u64::MAX)), Coverage::Indexed(_));
         let mut paths: Vec<String> = match self.is_damaged() {
             true => Vec::new(),
-            false => known.iter().map(|(path, _)| path.to_owned()).filter(|path| is_whole(path)).collect(),
+            false => catalog.iter().map(|(path, _)| path.to_owned()).filter(|path| is_whole(path)).collect(),
         };
         paths.sort_unstable();
         paths
@@ -114,16 +119,16 @@ mod tests {
 
     /// Makes all rows of a field unreadable.
     fn damage(collection: &Collection, path: &str) {
-        let live = collection.state().live().unwrap();
-        let (from, to) = key::postings_range(live.fields.known.read().find(path).unwrap(), &[]);
-        let (family, mut derived) = (&live.families.postings, Derived::default());
-        let scanned = live.store.rocks().scan(family, None, (&from, &to), |key, _| {
+        let open = collection.state().opened().unwrap();
+        let (from, to) = key::postings_range(open.fields.catalog.read().find(path).unwrap(), &[]);
+        let (family, mut derived) = (&open.families.postings, Derived::default());
+        let scanned = open.store.rocks().scan(family, None, (&from, &to), |key, _| {
             derived.put(family, key, &[1, 0]);
             Ok(ControlFlow::Continue(()))
         });
         assert!(scanned.unwrap().is_ok() && derived.n_bytes() > 0);
-        live.store.write_derived(derived).unwrap();
-        live.fields.cache.clear(live.store.view().commit);
+        open.store.write_derived(derived).unwrap();
+        open.fields.cache.clear(open.store.view().commit);
         // The next commit makes the damaged rows visible.
         collection.insert(Document::new([0.5])).unwrap();
     }
@@ -147,7 +152,7 @@ mod tests {
             damage(&collection, "n");
             assert_eq!(ask(), expected, "question {n}");
             collection.wait_indexed().unwrap();
-            assert!(!collection.state().live().unwrap().fields.is_damaged(), "question {n}");
+            assert!(!collection.state().opened().unwrap().fields.is_damaged(), "question {n}");
             assert_eq!(ask(), expected, "question {n}");
             db.verify().unwrap();
         }

@@ -9,10 +9,10 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use roaring::RoaringBitmap;
 
-use super::Known;
+use super::FieldCatalog;
 use super::rule::{is_building, wants};
-use crate::collection::Live;
-use crate::collection::load::Source;
+use crate::collection::OpenCollection;
+use crate::collection::load::RowSource;
 use crate::error::{Error, Result};
 use crate::filter::extract::terms_of;
 use crate::filter::term::Term;
@@ -25,7 +25,7 @@ use crate::value::Value;
 
 /// The number of a field's entries, and the sum of their hashes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Sum {
+struct FieldSum {
     n_entries: u64,
     of_hashes: u128,
 }
@@ -33,8 +33,8 @@ struct Sum {
 /// The sums of both sides, and the hasher for their entries.
 struct Sums {
     hasher: RandomState,
-    of_documents: BTreeMap<FieldId, Sum>,
-    of_postings: BTreeMap<FieldId, Sum>,
+    of_documents: BTreeMap<FieldId, FieldSum>,
+    of_postings: BTreeMap<FieldId, FieldSum>,
     /// Documents that have more terms than are indexed.
     overflowing: RoaringBitmap,
 }
@@ -52,24 +52,24 @@ impl Sums {
     }
 }
 
-impl Sum {
+impl FieldSum {
     fn add(&mut self, hash: u128) {
         self.n_entries += 1;
         self.of_hashes = self.of_hashes.wrapping_add(hash);
     }
 }
 
-impl Live {
+impl OpenCollection {
     /// Verifies every posting against the documents, and every document against the postings. The
     /// caller ensures that nothing is committed meanwhile.
-    pub(crate) fn verify_fields(&self, source: Source<'_>) -> Result<()> {
+    pub(crate) fn verify_fields(&self, source: RowSource<'_>) -> Result<()> {
         if self.fields.is_damaged() {
             return Ok(());
         }
-        let known = self.fields.known.read().clone();
+        let catalog = self.fields.catalog.read().clone();
         let stored = source.fields()?;
         let differs = |detail: String| Error::corruption("postings", detail);
-        if stored.row != known.row || stored.iter().collect::<BTreeMap<_, _>>() != known.iter().collect() {
+        if stored.row != catalog.row || stored.iter().collect::<BTreeMap<_, _>>() != catalog.iter().collect() {
             return Err(differs("the fields in memory are not those on disk".into()));
         }
         let overflowing = self.read_slots(source, FieldId::default(), &Term::incomplete())?;
@@ -84,11 +84,11 @@ impl Live {
         };
         source.scan(&self.families.documents, key::document_range(), |key, row| {
             let (slot, metadata) = (key::read_document(key)?, DocumentRow::decode(row)?.metadata);
-            self.sum_up(&mut sums, &known, slot, &metadata)
+            self.sum_up(&mut sums, &catalog, slot, &metadata)
         })?;
         self.sum_up_rows(source, &mut sums)?;
-        for (path, field) in known.iter().filter(|(path, _)| !is_building(&known.row.rule, path)) {
-            let of = |sums: &BTreeMap<FieldId, Sum>| sums.get(&field).copied().unwrap_or_default();
+        for (path, field) in catalog.iter().filter(|(path, _)| !is_building(&catalog.row.rule, path)) {
+            let of = |sums: &BTreeMap<FieldId, FieldSum>| sums.get(&field).copied().unwrap_or_default();
             let (expected, got) = (of(&sums.of_documents), of(&sums.of_postings));
             if expected != got {
                 let counts = format!("expected {} entries, got {}", expected.n_entries, got.n_entries);
@@ -99,16 +99,16 @@ impl Live {
     }
 
     /// Adds the entries that a document should have.
-    fn sum_up(&self, sums: &mut Sums, known: &Known, slot: Slot, metadata: &Value) -> Result<()> {
+    fn sum_up(&self, sums: &mut Sums, catalog: &FieldCatalog, slot: Slot, metadata: &Value) -> Result<()> {
         if sums.overflowing.contains(slot.0) {
             return Ok(());
         }
-        let rule = &known.row.rule;
+        let rule = &catalog.row.rule;
         let terms = terms_of(metadata, |path| wants(rule, path));
         let mut entries = Vec::new();
         let mut overflows = terms.overflows;
         for (path, terms) in terms.by_path {
-            match known.find(&path) {
+            match catalog.find(&path) {
                 Some(field) => entries.extend(terms.into_iter().map(|term| (field, term))),
                 None if is_building(rule, &path) => {}
                 None => overflows = true,
@@ -125,7 +125,7 @@ impl Live {
     }
 
     /// Adds the entries that the postings have.
-    fn sum_up_rows(&self, source: Source<'_>, sums: &mut Sums) -> Result<()> {
+    fn sum_up_rows(&self, source: RowSource<'_>, sums: &mut Sums) -> Result<()> {
         source.scan(&self.families.postings, key::all_postings_range(), |key, row| {
             let (field, term, chunk) = key::read_postings(key)?;
             let mut slots = RoaringBitmap::new();
@@ -141,7 +141,7 @@ impl Live {
     }
 
     /// Verifies that cached terms are those on disk.
-    fn verify_held(&self, source: Source<'_>) -> Result<()> {
+    fn verify_held(&self, source: RowSource<'_>) -> Result<()> {
         let mut held = Vec::new();
         self.fields.cache.each_term(|entry, slots| held.push((entry.clone(), slots.clone())));
         for ((field, term), slots) in held {
@@ -152,7 +152,7 @@ impl Live {
         Ok(())
     }
 
-    fn read_slots(&self, source: Source<'_>, field: FieldId, term: &Term) -> Result<RoaringBitmap> {
+    fn read_slots(&self, source: RowSource<'_>, field: FieldId, term: &Term) -> Result<RoaringBitmap> {
         let mut slots = RoaringBitmap::new();
         source.scan(&self.families.postings, key::term_range(field, term.bytes()), |key, row| {
             let (_, _, chunk) = key::read_postings(key)?;
@@ -162,9 +162,9 @@ impl Live {
     }
 }
 
-impl Source<'_> {
+impl RowSource<'_> {
     /// The stored field catalog. If its state cannot be read, everything is rebuilt.
-    pub(crate) fn fields(self) -> Result<Known> {
+    pub(crate) fn fields(self) -> Result<FieldCatalog> {
         let mut fields = Vec::new();
         self.scan(&self.families.postings, key::field_range(), |key, value| {
             fields.push((key::read_field(key)?, FieldId(read_u32("a field's number", value)?)));
@@ -174,6 +174,6 @@ impl Source<'_> {
             self.rocks.get(&self.families.postings, self.snapshot, key::INDEX).map_err(storage("reading an index"))?;
         let row = row.map(|bytes| IndexRow::decode(&bytes)).transpose();
         let row = row.inspect_err(|error| tracing::warn!("metadata is indexed anew: {error}"));
-        Ok(Known::read(fields, row.ok().flatten(), self.config))
+        Ok(FieldCatalog::read(fields, row.ok().flatten(), self.config))
     }
 }

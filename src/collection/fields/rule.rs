@@ -7,11 +7,11 @@ use crate::filter::lookup::Coverage;
 use crate::filter::term::TERMS_VERSION;
 use crate::id::{Commit, FieldId};
 use crate::limits::MAX_INDEXED_FIELDS;
-use crate::store::postings::{IndexRow, Rule};
+use crate::store::postings::{IndexRow, IndexRule};
 
 /// The field catalog of a collection.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Known {
+pub(crate) struct FieldCatalog {
     numbers: HashMap<Box<str>, FieldId>,
     next: u32,
     pub(super) row: IndexRow,
@@ -19,12 +19,12 @@ pub(crate) struct Known {
     pub(super) since: Commit,
 }
 
-impl Known {
+impl FieldCatalog {
     /// The catalog of a collection without documents, which has nothing to build.
     pub(crate) fn begin(config: &CollectionConfig) -> Self {
         let only = config.index_only.as_ref().map(|paths| paths.iter().cloned().collect());
-        let rule = Rule { only, never: config.no_index.iter().cloned().collect(), ..Rule::default() };
-        Known { row: IndexRow { terms_version: TERMS_VERSION, cursor: 0, rule }, ..Known::default() }
+        let rule = IndexRule { only, never: config.no_index.iter().cloned().collect(), ..IndexRule::default() };
+        FieldCatalog { row: IndexRow { terms_version: TERMS_VERSION, cursor: 0, rule }, ..FieldCatalog::default() }
     }
 
     /// How far the index is, as it is stored.
@@ -35,18 +35,18 @@ impl Known {
     /// The catalog as it was stored. Without a `row`, or with one of another `TERMS_VERSION`,
     /// everything is rebuilt.
     pub(crate) fn read(fields: Vec<(String, FieldId)>, row: Option<IndexRow>, config: &CollectionConfig) -> Self {
-        let mut known = Known::begin(config);
+        let mut catalog = FieldCatalog::begin(config);
         match row {
-            Some(row) if row.terms_version == TERMS_VERSION => known.row = row,
-            Some(_) | None => known.begin_anew(),
+            Some(row) if row.terms_version == TERMS_VERSION => catalog.row = row,
+            Some(_) | None => catalog.begin_anew(),
         }
-        fields.into_iter().for_each(|(path, id)| known.insert(path.into(), id));
-        known
+        fields.into_iter().for_each(|(path, id)| catalog.insert(path.into(), id));
+        catalog
     }
 
     /// A catalog with the same rule, nothing built and no field known.
     pub(super) fn forgotten(&self) -> Self {
-        let mut anew = Known { row: self.row.clone(), ..Known::default() };
+        let mut anew = FieldCatalog { row: self.row.clone(), ..FieldCatalog::default() };
         anew.begin_anew();
         anew
     }
@@ -127,13 +127,13 @@ impl Known {
 }
 
 /// Whether a path is indexed.
-pub(super) fn wants(rule: &Rule, path: &str) -> bool {
+pub(super) fn wants(rule: &IndexRule, path: &str) -> bool {
     let lies_in = |set: &std::collections::BTreeSet<String>| set.iter().any(|above| is_within(path, above));
     !lies_in(&rule.never) && rule.only.as_ref().is_none_or(lies_in)
 }
 
 /// Whether a path is still being built.
-pub(super) fn is_building(rule: &Rule, path: &str) -> bool {
+pub(super) fn is_building(rule: &IndexRule, path: &str) -> bool {
     rule.building.iter().any(|above| is_within(path, above))
 }
 
@@ -149,44 +149,47 @@ mod tests {
     #[test]
     fn a_rule_holds_for_what_is_below() {
         let set = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
-        let rule = Rule { only: Some(set(&["a", "b.c"])), never: set(&["a.x"]), ..Rule::default() };
+        let rule = IndexRule { only: Some(set(&["a", "b.c"])), never: set(&["a.x"]), ..IndexRule::default() };
         let wanted = ["a", "a.b", "b.c", "b.c.d"].map(|path| wants(&rule, path));
         assert_eq!(wanted, [true; 4]);
         let unwanted = ["a.x", "a.x.y", "b", "b.cd", "ab"].map(|path| wants(&rule, path));
         assert_eq!(unwanted, [false; 5]);
-        assert!(wants(&Rule::default(), "x") && !wants(&Rule { only: Some(set(&[])), ..Rule::default() }, "x"));
+        assert!(
+            wants(&IndexRule::default(), "x")
+                && !wants(&IndexRule { only: Some(set(&[])), ..IndexRule::default() }, "x")
+        );
     }
 
     #[test]
     fn a_rule_changes_path_by_path() {
-        let mut known = Known::begin(&CollectionConfig::new(1).no_index("a").no_index("b.c"));
-        known.insert("b".into(), FieldId(1));
-        known.insert("b.c".into(), FieldId(2));
-        assert_eq!(known.add("a.x"), Err("a".to_owned()), "what is above is not indexed");
-        assert_eq!((known.add("d"), known.add("b.d")), (Ok(false), Ok(false)));
-        assert_eq!(known.add("b"), Ok(true));
-        assert!(wants(&known.row.rule, "b.c") && known.is_building());
-        assert_eq!(known.coverage("b", Commit(0)), Coverage::Unindexed);
-        let mut gone = known.remove("b");
+        let mut catalog = FieldCatalog::begin(&CollectionConfig::new(1).no_index("a").no_index("b.c"));
+        catalog.insert("b".into(), FieldId(1));
+        catalog.insert("b.c".into(), FieldId(2));
+        assert_eq!(catalog.add("a.x"), Err("a".to_owned()), "what is above is not indexed");
+        assert_eq!((catalog.add("d"), catalog.add("b.d")), (Ok(false), Ok(false)));
+        assert_eq!(catalog.add("b"), Ok(true));
+        assert!(wants(&catalog.row.rule, "b.c") && catalog.is_building());
+        assert_eq!(catalog.coverage("b", Commit(0)), Coverage::Unindexed);
+        let mut gone = catalog.remove("b");
         gone.sort();
         assert_eq!(gone, [FieldId(1), FieldId(2)]);
-        assert!(!wants(&known.row.rule, "b") && !wants(&known.row.rule, "b.c") && !known.is_building());
+        assert!(!wants(&catalog.row.rule, "b") && !wants(&catalog.row.rule, "b.c") && !catalog.is_building());
 
-        let mut known = Known::begin(&CollectionConfig::new(1).index_only(["a.b"]));
-        assert_eq!((known.add("a"), known.add("a.c"), known.add("z")), (Ok(true), Ok(false), Ok(true)));
-        known.remove("a.b");
-        let wanted = ["a", "a.b", "a.c", "z", "y"].map(|path| wants(&known.row.rule, path));
+        let mut catalog = FieldCatalog::begin(&CollectionConfig::new(1).index_only(["a.b"]));
+        assert_eq!((catalog.add("a"), catalog.add("a.c"), catalog.add("z")), (Ok(true), Ok(false), Ok(true)));
+        catalog.remove("a.b");
+        let wanted = ["a", "a.b", "a.c", "z", "y"].map(|path| wants(&catalog.row.rule, path));
         assert_eq!(wanted, [true, false, true, true, false]);
     }
 
     #[test]
     fn terms_of_another_version_are_made_anew() {
         let config = CollectionConfig::new(1);
-        let row = |terms_version| IndexRow { terms_version, cursor: 7, rule: Rule::default() };
+        let row = |terms_version| IndexRow { terms_version, cursor: 7, rule: IndexRule::default() };
         let fields = || vec![("a".to_owned(), FieldId(1))];
-        let kept = Known::read(fields(), Some(row(TERMS_VERSION)), &config);
+        let kept = FieldCatalog::read(fields(), Some(row(TERMS_VERSION)), &config);
         assert!(!kept.is_building() && kept.row().cursor == 7);
-        let anew = Known::read(fields(), Some(row(TERMS_VERSION - 1)), &config);
+        let anew = FieldCatalog::read(fields(), Some(row(TERMS_VERSION - 1)), &config);
         assert!(anew.is_building() && anew.row().cursor == 0 && anew.row().terms_version == TERMS_VERSION);
         assert_eq!(anew.coverage("a", Commit(9)), Coverage::Unindexed);
     }
@@ -194,16 +197,16 @@ mod tests {
     #[test]
     fn numbers_are_given_out_once() {
         let config = CollectionConfig::new(1).index_only(["a", "b", "c"]);
-        let mut known = Known::begin(&config);
-        assert_eq!(known.free(0), Some(FieldId(1)));
-        known.insert("a".into(), FieldId(1));
-        known.insert("b".into(), FieldId(7));
-        assert_eq!((known.free(0), known.free(1)), (Some(FieldId(8)), Some(FieldId(9))));
-        assert_eq!(known.free(MAX_INDEXED_FIELDS - 2), None);
-        assert_eq!(known.coverage("a", Commit(0)), Coverage::Indexed(FieldId(1)));
-        assert_eq!(known.coverage("c", Commit(0)), Coverage::Absent);
-        known.begin_anew();
-        assert_eq!(known.coverage("a", Commit(0)), Coverage::Unindexed);
-        assert_eq!(Known::read(Vec::new(), None, &config).coverage("a", Commit(9)), Coverage::Unindexed);
+        let mut catalog = FieldCatalog::begin(&config);
+        assert_eq!(catalog.free(0), Some(FieldId(1)));
+        catalog.insert("a".into(), FieldId(1));
+        catalog.insert("b".into(), FieldId(7));
+        assert_eq!((catalog.free(0), catalog.free(1)), (Some(FieldId(8)), Some(FieldId(9))));
+        assert_eq!(catalog.free(MAX_INDEXED_FIELDS - 2), None);
+        assert_eq!(catalog.coverage("a", Commit(0)), Coverage::Indexed(FieldId(1)));
+        assert_eq!(catalog.coverage("c", Commit(0)), Coverage::Absent);
+        catalog.begin_anew();
+        assert_eq!(catalog.coverage("a", Commit(0)), Coverage::Unindexed);
+        assert_eq!(FieldCatalog::read(Vec::new(), None, &config).coverage("a", Commit(9)), Coverage::Unindexed);
     }
 }

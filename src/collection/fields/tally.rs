@@ -2,14 +2,14 @@
 
 /// Values in the order of their terms, and their slots, each written one after the other.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Tally {
+pub(crate) struct ValueCounts {
     terms: Vec<u8>,
     slots: Vec<u32>,
     /// For each term, the end of its bytes in `terms` and of its slots in `slots`.
     ends: Vec<(u32, u32)>,
 }
 
-impl Tally {
+impl ValueCounts {
     /// Adds a slot of a term. Terms come in order.
     pub(super) fn push(&mut self, term: &[u8], slot: u32) {
         let (begin, _) = self.ends.len().checked_sub(2).map_or((0, 0), |at| self.ends[at]);
@@ -42,13 +42,13 @@ mod tests {
 
     #[test]
     fn terms_come_out_as_they_went_in() {
-        let mut tally = Tally::default();
-        assert_eq!(tally.iter().count(), 0);
+        let mut value_counts = ValueCounts::default();
+        assert_eq!(value_counts.iter().count(), 0);
         for (term, slot) in [(&b""[..], 4), (b"a", 1), (b"a", 7), (b"ab", 1), (b"b", 0)] {
-            tally.push(term, slot);
+            value_counts.push(term, slot);
         }
-        let all: Vec<(&[u8], &[u32])> = tally.iter().collect();
+        let all: Vec<(&[u8], &[u32])> = value_counts.iter().collect();
         assert_eq!(all, [(&b""[..], &[4][..]), (b"a", &[1, 7]), (b"ab", &[1]), (b"b", &[0])]);
-        assert_eq!(tally.n_bytes(), 4 + 5 * 4 + 4 * 8);
+        assert_eq!(value_counts.n_bytes(), 4 + 5 * 4 + 4 * 8);
     }
 }

@@ -7,16 +7,16 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use super::Index;
+use super::VectorIndex;
 use super::asked::OFFERED_SHARE;
 use super::codebook::Codebook;
-use super::gauge::{Gauge, Glance, LEAST_DOCUMENTS, MOST_COMPARED, MOST_TRIED, Sample, glance};
+use super::gauge::{DriftCheck, Gauge, GaugeSample, LEAST_DOCUMENTS, MOST_COMPARED, MOST_TRIED, glance};
 use super::layer::Layer;
 use super::means::Members;
 use super::replace::Replacing;
-use super::seek::Scratch;
+use super::seek::SearchScratch;
 use super::space::Points;
-use super::upkeep::{BATCH, Bench};
+use super::upkeep::{BATCH, LinkContext};
 use super::watch::{Finding, GOOD, LOOSE, Watches};
 use crate::collection::memory::Slots;
 use crate::error::{ErrorKind, Result};
@@ -58,7 +58,7 @@ impl Adapting {
     }
 }
 
-impl Index {
+impl VectorIndex {
     /// How codes are made, and their recall; `None` without codes.
     pub(crate) fn codebook(&self) -> Option<Codebook> {
         let book = self.layer.load().codes()?.book().clone();
@@ -129,8 +129,11 @@ impl Index {
     }
 
     /// Offers a query of a namespace for measurements. Returns whether to wake the linker.
-    pub(crate) fn note_query(&self, namespace: NamespaceId, query: &[f32], scratch: &mut Scratch) -> bool {
-        if !self.asked.is_wanting() || !scratch.is_drawn(OFFERED_SHARE) || !self.asked.offer(namespace, query) {
+    pub(crate) fn note_query(&self, namespace: NamespaceId, query: &[f32], scratch: &mut SearchScratch) -> bool {
+        if !self.query_sample.is_wanting()
+            || !scratch.is_drawn(OFFERED_SHARE)
+            || !self.query_sample.offer(namespace, query)
+        {
             return false;
         }
         self.adapting.lock().watches.touch([namespace]);
@@ -138,7 +141,7 @@ impl Index {
     }
 
     /// Does the next step for better codes. False if there is none.
-    pub(super) fn adapt(&self, bench: &Bench<'_>) -> Result<bool> {
+    pub(super) fn adapt(&self, context: &LinkContext<'_>) -> Result<bool> {
         let layer = self.layer();
         let Points::Codes(codes) = &*layer.points else { return Ok(false) };
         if layer.graph.is_undivided() {
@@ -147,7 +150,7 @@ impl Index {
         let mut adapting = self.adapting.lock();
         if let Some(mut replacing) = adapting.replacing.take() {
             drop(adapting);
-            let is_done = self.replace_some(bench, &layer, &mut replacing);
+            let is_done = self.replace_some(context, &layer, &mut replacing);
             match &is_done {
                 Ok(true) => {}
                 // The layer's views keep old versions alive, so an unreadable vector ends the work.
@@ -162,24 +165,24 @@ impl Index {
         }
         if let Some(book) = adapting.wanted.clone() {
             drop(adapting);
-            return self.begin_replacing(bench, book).map(|()| true);
+            return self.begin_replacing(context, book).map(|()| true);
         }
         adapting.watches.touch(self.doubts.lock().take_told());
-        adapting.watches.touch(self.asked.complete());
+        adapting.watches.touch(self.query_sample.complete());
         let touched = adapting.watches.touched();
         drop(adapting);
         if self.is_outdated() {
             let generation = codes.book().generation + 1;
             let book = Book { kind: CodeKind::F32, generation, ..Book::default() };
-            return self.begin_replacing(bench, book).map(|()| true);
+            return self.begin_replacing(context, book).map(|()| true);
         }
-        if self.adapts && self.are_whole() && bench.is_on_disk {
-            let (generation, centres) = (codes.book().generation + 1, self.centres(bench)?.into());
+        if self.adapts && self.are_whole() && context.is_on_disk {
+            let (generation, centres) = (codes.book().generation + 1, self.centres(context)?.into());
             let book = Book { kind: CodeKind::Sq16, generation, centres };
-            return self.begin_replacing(bench, book).map(|()| true);
+            return self.begin_replacing(context, book).map(|()| true);
         }
         for region in touched {
-            if self.look_at_codes(bench, &layer, region)? {
+            if self.look_at_codes(context, &layer, region)? {
                 return Ok(true);
             }
         }
@@ -187,24 +190,24 @@ impl Index {
     }
 
     /// Measures the codes of a region, if that is due. Returns whether it did.
-    fn look_at_codes(&self, bench: &Bench<'_>, layer: &Layer, region: NamespaceId) -> Result<bool> {
+    fn look_at_codes(&self, context: &LinkContext<'_>, layer: &Layer, region: NamespaceId) -> Result<bool> {
         // Namespaces that are small, or linked with others as by older versions, are no regions.
         let is_region = region == LOOSE || self.links(region);
-        let n_documents = self.n_documents_of(bench, region);
+        let n_documents = self.n_documents_of(context, region);
         if is_region {
-            self.glance_at(bench, layer, region, n_documents);
+            self.glance_at(context, layer, region, n_documents);
         }
         if !is_region || !self.is_due(region, n_documents) {
             self.leave(region, is_region);
             return Ok(false);
         }
         // Measuring waits while vectors are loaded, because memory is faster than the disk.
-        let may_wait = self.is_busy() && !is_large(bench, n_documents);
+        let may_wait = self.is_busy() && !is_large(context, n_documents);
         self.adapting.lock().watches.postpone(region, may_wait);
-        if !bench.is_settled || may_wait {
+        if !context.is_settled || may_wait {
             return Ok(false);
         }
-        self.measure_region(bench, layer, region)
+        self.measure_region(context, layer, region)
     }
 
     /// Notes that a region need not be examined any more, or no longer exists. Wakes the threads
@@ -215,17 +218,17 @@ impl Index {
             true => adapting.watches.leave(region),
             false => {
                 adapting.watches.forget(&BTreeSet::from([region]));
-                self.asked.forget(|other| other == region);
+                self.query_sample.forget(|other| other == region);
             }
         }
         if adapting.are_settled(self.is_busy()) {
             drop(adapting);
-            self.tail.ring();
+            self.tail.notify();
         }
     }
 
     /// Examines the newest documents of a region, if that is due: they may lie elsewhere.
-    fn glance_at(&self, bench: &Bench<'_>, layer: &Layer, region: NamespaceId, n_documents: usize) {
+    fn glance_at(&self, context: &LinkContext<'_>, layer: &Layer, region: NamespaceId, n_documents: usize) {
         let look = self.adapting.lock().watches.get(region).take_look(n_documents);
         let Some((newest, n_new)) = look else { return };
         if region == LOOSE {
@@ -233,19 +236,19 @@ impl Index {
             return self.adapting.lock().watches.get(region).measure();
         }
         let kind = layer.codes().map(|codes| codes.book().kind);
-        match glance(bench, layer, (region, &newest), n_new) {
-            Some(Glance { left, .. }) if left < SUSPECT && kind != Some(CodeKind::F32) => {
+        match glance(context, layer, (region, &newest), n_new) {
+            Some(DriftCheck { left, .. }) if left < SUSPECT && kind != Some(CodeKind::F32) => {
                 tracing::debug!(region = region.0, left, "the newest documents lie elsewhere");
                 self.adapting.lock().watches.get(region).suspect();
             }
-            Some(Glance { linked, .. }) => self.adapting.lock().watches.get(region).note_look(linked >= GOOD),
+            Some(DriftCheck { linked, .. }) => self.adapting.lock().watches.get(region).note_look(linked >= GOOD),
             None => {}
         }
     }
 
     /// Whether the codes of a region that holds `n_documents` are to be measured.
     fn is_due(&self, region: NamespaceId, n_documents: usize) -> bool {
-        let (n_doubts, is_asked) = (self.doubts.lock().of(region), self.asked.is_complete(region));
+        let (n_doubts, is_asked) = (self.doubts.lock().of(region), self.query_sample.is_complete(region));
         let mut adapting = self.adapting.lock();
         let watch = adapting.watches.get(region);
         watch.note_doubts(n_doubts, n_documents);
@@ -257,40 +260,40 @@ impl Index {
 
     /// Measures the codes of a region, and begins to make others if they do not fit. True if there
     /// was work.
-    fn measure_region(&self, bench: &Bench<'_>, layer: &Layer, region: NamespaceId) -> Result<bool> {
+    fn measure_region(&self, context: &LinkContext<'_>, layer: &Layer, region: NamespaceId) -> Result<bool> {
         let (newest, salt) = {
             let mut adapting = self.adapting.lock();
             adapting.n_rounds += 1;
             (adapting.watches.get(region).newest(), adapting.n_rounds)
         };
         // As of the linker's commit: later documents are not measured.
-        let members = Members::of(self, bench, region, &newest, salt);
-        let asked = self.asked.complete_of(region);
+        let members = Members::of(self, context, region, &newest, salt);
+        let sampled = self.query_sample.complete_of(region);
         let sample_of = |most: usize| match &members {
-            Some(members) => Sample::take(self, bench, (members, most), (&asked, &newest), salt),
+            Some(members) => GaugeSample::take(self, context, (members, most), (&sampled, &newest), salt),
             None => Ok(None),
         };
         let n_documents = match &members {
             Some(members) => members.n_documents,
-            None => self.n_documents_of(bench, region),
+            None => self.n_documents_of(context, region),
         };
         let Some(sample) = sample_of(MOST_COMPARED)? else {
             self.adapting.lock().watches.get(region).note_measured(n_documents);
-            return Ok(!self.is_due(region, self.n_documents_of(bench, region)));
+            return Ok(!self.is_due(region, self.n_documents_of(context, region)));
         };
-        let (gauge, links_fit) = sample.measure(self, bench, layer, n_documents)?;
+        let (gauge, links_fit) = sample.measure(self, context, layer, n_documents)?;
         self.note_gauge(region, gauge);
-        let is_narrow = self.are_narrow(bench, layer, region, &sample);
+        let is_narrow = self.are_narrow(context, layer, region, &sample);
         drop(sample);
         if (gauge.code_recall < GOOD || is_narrow)
             && self.adapts
             && let Some(sample) = sample_of(MOST_TRIED)?
         {
-            let now = sample.code_recall_of(bench, layer);
+            let now = sample.code_recall_of(context, layer);
             let least = if is_narrow { now - WORSE } else { now + BETTER };
-            if let Some((better, then)) = self.better_book(bench, layer, (region, &sample), least)? {
+            if let Some((better, then)) = self.better_book(context, layer, (region, &sample), least)? {
                 tracing::info!(to = ?better.kind, now, then, "codes do not fit: others are made");
-                self.begin_replacing(bench, better)?;
+                self.begin_replacing(context, better)?;
             }
         }
         let mut adapting = self.adapting.lock();
@@ -300,10 +303,10 @@ impl Index {
         self.doubts.lock().forget(region);
         // A region measured without asked queries wants some. After a measurement with asked
         // queries, these are dropped; the next follows once the region has grown.
-        match asked.is_empty() {
-            true if region != LOOSE => self.asked.want(region, bench.memory.slots.exact.dimension()),
+        match sampled.is_empty() {
+            true if region != LOOSE => self.query_sample.want(region, context.memory.slots.exact.dimension()),
             true => {}
-            false => self.asked.forget(|other| other == region),
+            false => self.query_sample.forget(|other| other == region),
         }
         Ok(true)
     }
@@ -321,33 +324,33 @@ impl Index {
     /// Whether vectors of a region share most of their distance from the centre, so that another
     /// centre is better. [`LOOSE`] does not count, because several namespaces share its centre.
     /// Small regions do not count either.
-    fn are_narrow(&self, bench: &Bench<'_>, layer: &Layer, region: NamespaceId, sample: &Sample) -> bool {
+    fn are_narrow(&self, context: &LinkContext<'_>, layer: &Layer, region: NamespaceId, sample: &GaugeSample) -> bool {
         let Some(Book { kind, centres, .. }) = layer.codes().map(Codes::book) else { return false };
         let is_by_bytes = matches!(kind, CodeKind::Sq8 | CodeKind::Sq8Centred);
-        let is_asked = is_by_bytes && region != LOOSE && is_large(bench, self.n_documents_of(bench, region));
-        is_asked && sample.centre(bench, centres.of(region)).1 >= COMMON
+        let is_asked = is_by_bytes && region != LOOSE && is_large(context, self.n_documents_of(context, region));
+        is_asked && sample.centre(context, centres.of(region)).1 >= COMMON
     }
 
     /// The book that fits a region's sample better, and its code recall: of the first kind that
     /// reaches `GOOD`, otherwise of the best. `None` if no kind reaches `least`.
     fn better_book(
         &self,
-        bench: &Bench<'_>,
+        context: &LinkContext<'_>,
         layer: &Layer,
-        (region, sample): (NamespaceId, &Sample),
+        (region, sample): (NamespaceId, &GaugeSample),
         least: f32,
     ) -> Result<Option<(Book, f32)>> {
         let Some(now) = layer.codes().map(Codes::book) else { return Ok(None) };
-        let shared = if region == LOOSE { self.loose_centre(bench)? } else { None };
-        let centre = shared.unwrap_or_else(|| sample.centre(bench, &[]).0);
+        let shared = if region == LOOSE { self.loose_centre(context)? } else { None };
+        let centre = shared.unwrap_or_else(|| sample.centre(context, &[]).0);
         let (trial, generation) = (Centres::shared_by_all(centre), now.generation + 1);
         let book_of = |kind: CodeKind, centres: Centres| {
             let centres = if kind == CodeKind::F32 { Centres::default() } else { centres };
             Book { kind, generation, centres: centres.into() }
         };
         let mut best: Option<(CodeKind, f32)> = None;
-        for kind in self.kinds_to_try(bench, now.kind, region) {
-            let Some(then) = sample.try_book(self, bench, book_of(kind, trial.clone())) else { continue };
+        for kind in self.kinds_to_try(context, now.kind, region) {
+            let Some(then) = sample.try_book(self, context, book_of(kind, trial.clone())) else { continue };
             tracing::debug!(?kind, then, "tried other codes");
             if then >= best.as_ref().map_or(least, |(_, best)| *best + BETTER) {
                 best = Some((kind, then));
@@ -356,21 +359,21 @@ impl Index {
                 break;
             }
         }
-        let n_documents = self.n_documents_of(bench, region);
+        let n_documents = self.n_documents_of(context, region);
         let may_repeat = self.adapting.lock().watches.get(region).may_repeat(n_documents);
         let Some((kind, then)) = best.filter(|(kind, _)| *kind != now.kind || may_repeat) else { return Ok(None) };
-        Ok(Some((book_of(kind, self.centres(bench)?), then)))
+        Ok(Some((book_of(kind, self.centres(context)?), then)))
     }
 
     /// The kinds of codes that may fit a region better than the kind `now`, the narrowest first.
-    fn kinds_to_try(&self, bench: &Bench<'_>, now: CodeKind, region: NamespaceId) -> Vec<CodeKind> {
+    fn kinds_to_try(&self, context: &LinkContext<'_>, now: CodeKind, region: NamespaceId) -> Vec<CodeKind> {
         let mut kinds = vec![CodeKind::Sq8Centred, CodeKind::Sq16, CodeKind::F32];
-        kinds.retain(|kind| *kind != CodeKind::F32 || bench.may_hold_all);
+        kinds.retain(|kind| *kind != CodeKind::F32 || context.may_hold_all);
         if self.has_regions() {
             // Another region may need codes as wide as the present ones.
             kinds.retain(|kind| *kind >= now);
         }
-        if region == LOOSE && bench.exact.complete().is_some() {
+        if region == LOOSE && context.exact.complete().is_some() {
             // Searches of loose namespaces do without wider codes: they compare vectors.
             kinds.retain(|kind| *kind <= now.max(CodeKind::Sq8Centred));
         }
@@ -383,6 +386,6 @@ impl Index {
     }
 }
 
-fn is_large(bench: &Bench<'_>, n_documents: usize) -> bool {
-    n_documents.saturating_mul(LARGE_SHARE) >= bench.memory.census().n_documents
+fn is_large(context: &LinkContext<'_>, n_documents: usize) -> bool {
+    n_documents.saturating_mul(LARGE_SHARE) >= context.memory.census().n_documents
 }

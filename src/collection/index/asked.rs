@@ -18,7 +18,7 @@ pub(super) const OFFERED_SHARE: usize = 4;
 
 /// Queries, in the form in which vectors are compared, by region.
 #[derive(Default)]
-pub(super) struct Asked {
+pub(super) struct QuerySample {
     /// Some region wants queries.
     is_wanting: AtomicBool,
     by_region: Mutex<BTreeMap<NamespaceId, Queries>>,
@@ -36,7 +36,7 @@ impl Queries {
     }
 }
 
-impl Asked {
+impl QuerySample {
     /// Whether any region wants queries. The answer may be out of date.
     pub(super) fn is_wanting(&self) -> bool {
         self.is_wanting.load(Ordering::Relaxed)
@@ -101,23 +101,23 @@ mod tests {
 
     #[test]
     fn queries_are_kept_where_they_are_wanted_until_there_are_enough() {
-        let (asked, here, there) = (Asked::default(), NamespaceId(1), NamespaceId(2));
-        assert!(!asked.is_wanting() && !asked.offer(here, &[0.0, 1.0]));
-        asked.want(here, 2);
-        assert!(asked.is_wanting() && !asked.offer(there, &[0.0, 1.0]) && !asked.offer(here, &[0.0]));
+        let (sample, here, there) = (QuerySample::default(), NamespaceId(1), NamespaceId(2));
+        assert!(!sample.is_wanting() && !sample.offer(here, &[0.0, 1.0]));
+        sample.want(here, 2);
+        assert!(sample.is_wanting() && !sample.offer(there, &[0.0, 1.0]) && !sample.offer(here, &[0.0]));
         let query = |n: usize| [n as f32, 1.0];
-        let told = (0..2 * N_ASKED).filter(|&n| asked.offer(here, &query(n))).collect::<Vec<_>>();
+        let told = (0..2 * N_ASKED).filter(|&n| sample.offer(here, &query(n))).collect::<Vec<_>>();
         assert_eq!(told, [N_ASKED - 1]);
-        assert!(!asked.is_wanting() && asked.is_complete(here) && !asked.is_complete(there));
-        assert_eq!(asked.complete(), [here]);
-        assert_eq!(asked.complete_of(here), (0..N_ASKED).map(|n| query(n).to_vec()).collect::<Vec<_>>());
+        assert!(!sample.is_wanting() && sample.is_complete(here) && !sample.is_complete(there));
+        assert_eq!(sample.complete(), [here]);
+        assert_eq!(sample.complete_of(here), (0..N_ASKED).map(|n| query(n).to_vec()).collect::<Vec<_>>());
 
-        asked.want(there, 1);
-        asked.offer(there, &[0.0]);
-        assert!(asked.complete_of(there).is_empty() && asked.is_wanting(), "too few");
-        asked.forget(|region| region == here);
-        assert!(asked.complete_of(here).is_empty() && !asked.offer(here, &[0.0, 1.0]));
-        asked.forget(|region| region == there);
-        assert!(!asked.is_wanting());
+        sample.want(there, 1);
+        sample.offer(there, &[0.0]);
+        assert!(sample.complete_of(there).is_empty() && sample.is_wanting(), "too few");
+        sample.forget(|region| region == here);
+        assert!(sample.complete_of(here).is_empty() && !sample.offer(here, &[0.0, 1.0]));
+        sample.forget(|region| region == there);
+        assert!(!sample.is_wanting());
     }
 }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::seek::NEIGHBOURHOOD;
-use super::sift::{LEAST_SIFTED, LEFT_AWAY, SIFTED};
+use super::sift::{LEAST_PREFILTERED, LEFT_AWAY, PREFILTERED};
 use super::space::{CodeSpace, ExactSpace, Points};
-use super::{Index, Sight};
+use super::{Sight, VectorIndex};
 use crate::cancel::Stop;
-use crate::graph::{Graph, Space, View, Walker};
+use crate::graph::{Graph, LinkView, Space, Walker};
 use crate::id::{Commit, Slot};
 
 /// With fewer documents, all are scanned without measuring.
@@ -46,7 +46,7 @@ const LEAST_SHARE: f64 = 0.02;
 
 /// How to find the nearest of a set of documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Plan {
+pub(crate) enum SearchPlan {
     /// Compare their vectors.
     Vectors,
     /// Compare their codes, then the vectors of the best.
@@ -68,7 +68,7 @@ pub(crate) struct Cost {
     n_documents: usize,
 }
 
-impl Index {
+impl VectorIndex {
     /// Whether to scan `n_scanned` documents rather than walk with a beam of `ef`.
     pub(crate) fn prefers_scan(&self, sight: Sight<'_>, n_scanned: usize, ef: f64) -> bool {
         if n_scanned < FEW || self.is_broken() {
@@ -76,7 +76,7 @@ impl Index {
         }
         if sight.exact.complete().is_none() {
             // Reading one vector from disk takes longer than many steps of a walk.
-            return self.must_hold() || n_scanned as f64 * FROM_DISK <= self.n_ranked(sight, ef);
+            return self.must_hold() || n_scanned as f64 * FROM_DISK <= self.n_compared(sight, ef);
         }
         match self.scan_or_walk(sight, n_scanned, ef) {
             Some([scan, walk]) => scan <= walk,
@@ -88,11 +88,11 @@ impl Index {
     /// of `ef`. `None` if costs are unknown.
     pub(crate) fn scan_or_walk(&self, sight: Sight<'_>, n_scanned: usize, ef: f64) -> Option<[f64; 2]> {
         let cost = self.cost(sight)?;
-        Some([n_scanned as f64 * cost.per_vector, self.n_ranked(sight, ef) * cost.per_step])
+        Some([n_scanned as f64 * cost.per_vector, self.n_compared(sight, ef) * cost.per_step])
     }
 
     /// The number of points that a walk with a beam of `ef` compares.
-    fn n_ranked(&self, sight: Sight<'_>, ef: f64) -> f64 {
+    fn n_compared(&self, sight: Sight<'_>, ef: f64) -> f64 {
         let m = self.layer.load().graph.shape().m as f64;
         let ef = ef.max(self.beam_of(sight, ef as usize) as f64);
         let n = if self.is_undivided() { sight.n_documents } else { sight.n_members };
@@ -105,24 +105,30 @@ impl Index {
         if is_all { self.n_points(sight.n_documents) } else { sight.n_members }
     }
 
-    /// The ways to the nearest of `n_candidates`, and the nanoseconds of each, the fastest first. A
-    /// walk keeps `ef` points; without `can_walk` there is none. Never empty. Costs are NaN if they
-    /// are not needed or unknown.
-    pub(crate) fn plans(&self, sight: Sight<'_>, n_candidates: usize, ef: usize, can_walk: bool) -> Vec<(Plan, f64)> {
+    /// The plans to find the nearest of `n_candidates`, and the nanoseconds of each, the fastest
+    /// first. A walk keeps `ef` points; without `can_walk` there is none. Never empty. Costs are
+    /// NaN if they are not needed or unknown.
+    pub(crate) fn plans(
+        &self,
+        sight: Sight<'_>,
+        n_candidates: usize,
+        ef: usize,
+        can_walk: bool,
+    ) -> Vec<(SearchPlan, f64)> {
         if n_candidates < FEW {
-            return vec![(Plan::Vectors, f64::NAN)];
+            return vec![(SearchPlan::Vectors, f64::NAN)];
         }
         let Some(cost) = self.cost(sight) else {
-            let plan = if self.has_codes() && sight.trusts_codes { Plan::Codes } else { Plan::Vectors };
+            let plan = if self.has_codes() && sight.trusts_codes { SearchPlan::Codes } else { SearchPlan::Vectors };
             return vec![(plan, f64::NAN)];
         };
         let rescoring = ef as f64 / 2.0 * cost.per_vector;
-        let vectors = (Plan::Vectors, n_candidates as f64 * cost.per_vector);
-        let codes = (Plan::Codes, self.by_codes(cost, n_candidates, SIFTED) + rescoring);
+        let vectors = (SearchPlan::Vectors, n_candidates as f64 * cost.per_vector);
+        let codes = (SearchPlan::Codes, self.by_codes(cost, n_candidates, PREFILTERED) + rescoring);
         let codes = (self.has_codes() && sight.trusts_codes).then_some(codes);
         let walk = can_walk.then(|| self.walk_among(sight, cost, n_candidates, ef)).flatten();
-        let walk = walk.map(|walk| (Plan::Walk, walk + rescoring));
-        let mut plans: Vec<(Plan, f64)> = [Some(vectors), codes, walk].into_iter().flatten().collect();
+        let walk = walk.map(|walk| (SearchPlan::Walk, walk + rescoring));
+        let mut plans: Vec<(SearchPlan, f64)> = [Some(vectors), codes, walk].into_iter().flatten().collect();
         plans.sort_by(|a, b| a.1.total_cmp(&b.1));
         plans
     }
@@ -130,8 +136,10 @@ impl Index {
     /// Whether to compare the codes of all documents of a namespace rather than their vectors.
     pub(crate) fn prefers_codes_of_all(&self, sight: Sight<'_>, n_members: usize, ef: usize) -> bool {
         let plans = self.plans(sight, n_members, ef, false);
-        match plans.iter().find(|(plan, _)| *plan == Plan::Vectors) {
-            Some((_, vectors)) => plans.iter().any(|(plan, codes)| *plan == Plan::Codes && codes + BY_CODES < *vectors),
+        match plans.iter().find(|(plan, _)| *plan == SearchPlan::Vectors) {
+            Some((_, vectors)) => {
+                plans.iter().any(|(plan, codes)| *plan == SearchPlan::Codes && codes + BY_CODES < *vectors)
+            }
             None => sight.trusts_codes,
         }
     }
@@ -141,7 +149,7 @@ impl Index {
     fn by_codes(&self, cost: Cost, n_candidates: usize, n_left: f64) -> f64 {
         let n = n_candidates as f64;
         let all = n * cost.per_point;
-        match self.layer.load().sifting.cost().filter(|_| n_candidates >= LEAST_SIFTED) {
+        match self.layer.load().sketch_layer.cost().filter(|_| n_candidates >= LEAST_PREFILTERED) {
             Some(per_sketch) => all.min(n * (per_sketch + PICKING) + n_left * cost.per_point),
             None => all,
         }
@@ -160,10 +168,10 @@ impl Index {
         let (n, ef) = (n_candidates as f64, ef as f64);
         let share = n / self.n_linked_with(sight).max(n_candidates) as f64;
         let m = self.layer.load().graph.shape().m as f64;
-        let n_ranked = self.n_ranked(sight, ef + NEIGHBOURHOOD as f64);
+        let n_compared = self.n_compared(sight, ef + NEIGHBOURHOOD as f64);
         // If a quarter of the links lead to candidates, no rejected point is stepped over.
         let n_rows = if share >= 0.25 { 0.0 } else { (1.0 / share).min(2.0 * m) };
-        (share >= LEAST_SHARE).then_some((n_ranked * CHOOSING + ef * n_rows * STEP_OVER) * cost.per_step)
+        (share >= LEAST_SHARE).then_some((n_compared * CHOOSING + ef * n_rows * STEP_OVER) * cost.per_step)
     }
 
     fn known_cost(&self) -> Option<Cost> {
@@ -187,7 +195,7 @@ impl Index {
     }
 
     fn measure(&self, sight: Sight<'_>) -> Option<Cost> {
-        let Sight { slots, exact, ranker, n_documents, n_slots, commit, .. } = sight;
+        let Sight { slots, exact, comparison, n_documents, n_slots, commit, .. } = sight;
         let (held, layer) = (exact.complete()?, self.layer());
         let vector = |slot: u32| held.row(Slot(slot));
         let row_bytes = (slots.exact.dimension() * size_of::<f32>()).max(1);
@@ -197,8 +205,9 @@ impl Index {
             alive.take(n_samples(layer.codes().map_or(row_bytes, |codes| codes.width() / 2))).collect();
         let in_order = &alive[..n_samples(row_bytes).min(alive.len())];
         let first = vector(*in_order.first()?);
-        let per_vector =
-            fastest(in_order.len(), || in_order.iter().map(|&slot| ranker.rank(first, vector(slot))).sum::<f32>());
+        let per_vector = fastest(in_order.len(), || {
+            in_order.iter().map(|&slot| comparison.compare(first, vector(slot))).sum::<f32>()
+        });
         let oldest = Commit::default();
         let [per_point, per_step] = match &*layer.points {
             Points::Codes(codes) => measure_points(
@@ -206,9 +215,9 @@ impl Index {
                 &CodeSpace { codes, slots, exact, oldest, reaches_dead: false, stop: Stop::NEVER },
                 &alive,
             ),
-            Points::Exact(ranker) => measure_points(
+            Points::Exact(comparison) => measure_points(
                 &layer.graph,
-                &ExactSpace { ranker, slots, held, oldest, reaches_dead: false, stop: Stop::NEVER },
+                &ExactSpace { comparison, slots, held, oldest, reaches_dead: false, stop: Stop::NEVER },
                 &alive,
             ),
         };
@@ -220,19 +229,19 @@ impl Index {
 /// Nanoseconds per point of the graph: compared one after the other, and on walks.
 fn measure_points<S: Space>(graph: &Graph, space: &S, points: &[u32]) -> [f64; 2] {
     let scattered: Vec<u32> = (0..points.len()).map(|index| points[index * 7_919 % points.len()]).collect();
-    let (mut query, mut ranks) = (S::Query::default(), vec![0.0; scattered.len()]);
-    space.query_of(scattered[0], View::Search, &mut query);
-    let per_point = fastest(scattered.len(), || space.rank(&query, &scattered, &mut ranks));
-    let (mut walker, mut n_ranked) = (Walker::default(), 0);
+    let (mut query, mut distances) = (S::Query::default(), vec![0.0; scattered.len()]);
+    space.query_of(scattered[0], LinkView::Search, &mut query);
+    let per_point = fastest(scattered.len(), || space.compare(&query, &scattered, &mut distances));
+    let (mut walker, mut n_compared) = (Walker::default(), 0);
     let walking = fastest(1, || {
-        n_ranked = 0;
+        n_compared = 0;
         for &point in scattered.iter().take(N_WALKS) {
-            space.query_of(point, View::Search, &mut query);
+            space.query_of(point, LinkView::Search, &mut query);
             graph.search(space, &query, (graph.region_of(space, point), WALKED), &mut walker);
-            n_ranked += walker.tally().n_ranked;
+            n_compared += walker.cost().n_compared;
         }
     });
-    [per_point, if n_ranked > 0 { walking / n_ranked as f64 } else { per_point * WALKING }]
+    [per_point, if n_compared > 0 { walking / n_compared as f64 } else { per_point * WALKING }]
 }
 
 /// Nanoseconds per item of `n`, in the fastest of `N_ROUNDS` rounds.

@@ -13,14 +13,14 @@ use rayon::prelude::*;
 use super::layer::Layer;
 use super::means::Members;
 use super::rescore::n_trusted;
-use super::seek::{Scratch, Target, Wanted, in_order};
-use super::upkeep::Bench;
+use super::seek::{NearestRequest, SearchScratch, Target, in_order};
+use super::upkeep::LinkContext;
 use super::watch::GOOD;
-use super::{Index, Sight};
+use super::{Sight, VectorIndex};
 use crate::cancel::Stop;
 use crate::distance;
 use crate::error::Result;
-use crate::graph::Found;
+use crate::graph::Neighbor;
 use crate::id::{NamespaceId, Slot};
 use crate::limits::MIN_NORM;
 use crate::params::{EF_PER_HIT, LEAST_EF};
@@ -46,7 +46,7 @@ pub(super) const MOST_TRIED: usize = 1 << 16;
 /// The most documents that a thread compares at once.
 const CHUNK: usize = 8_192;
 const BLOCK: usize = 16;
-/// The relative difference within which two ranks count as equal.
+/// The relative difference within which two distances count as equal.
 const TIE: f32 = 1e-6;
 
 /// The measured recall of the codes of a region.
@@ -61,7 +61,7 @@ pub(crate) struct Gauge {
 }
 
 /// Documents of one namespace, and queries with their true hits.
-pub(super) struct Sample {
+pub(super) struct GaugeSample {
     dimension: usize,
     namespace: NamespaceId,
     slots: Vec<u32>,
@@ -70,26 +70,26 @@ pub(super) struct Sample {
     /// Vectors in the form in which they are compared, asked queries first.
     queries: Vec<Vec<f32>>,
     n_asked: usize,
-    /// For each query the true hits by exact ranks, nearest first. Their slots are places.
-    truth: Vec<Vec<Found>>,
+    /// For each query the true hits by exact distances, nearest first. Their slots are places.
+    truth: Vec<Vec<Neighbor>>,
     /// The sample has all documents of the namespace.
     is_whole: bool,
 }
 
-impl Sample {
+impl GaugeSample {
     /// Takes a sample of up to about `most` members. `None` if they are too few. Half of the
     /// queries that were not asked lie at documents of `newest`, if it has that many.
     pub(super) fn take(
-        index: &Index,
-        bench: &Bench<'_>,
+        index: &VectorIndex,
+        context: &LinkContext<'_>,
         (members, most): (&Members, usize),
         (asked, newest): (&[Vec<f32>], &[Slot]),
         salt: u64,
-    ) -> Result<Option<Sample>> {
+    ) -> Result<Option<GaugeSample>> {
         let Members { namespace, slots: members, .. } = members;
-        let (slots, namespace, mut random) = (&bench.memory.slots, *namespace, Random(salt));
-        let is_member = |slot: &Slot| slots.is_visible(*slot, namespace, bench.commit);
-        let is_held = bench.exact.complete().is_some();
+        let (slots, namespace, mut random) = (&context.memory.slots, *namespace, SplitMix(salt));
+        let is_member = |slot: &Slot| slots.is_visible(*slot, namespace, context.commit);
+        let is_held = context.exact.complete().is_some();
         let most = if is_held { most } else { most.min(MOST_READ) };
         let step = members.len().div_ceil(most).max(1);
         let mut taken: Vec<u32> = members.iter().copied().step_by(step).collect();
@@ -110,62 +110,67 @@ impl Sample {
         let mut queries = asked[..N_QUERIES - n_made].to_vec();
         let n_asked = queries.len();
         for slot in places {
-            queries.push(query_at(index, bench, Slot(slot), &mut random)?);
+            queries.push(query_at(index, context, Slot(slot), &mut random)?);
         }
         let (dimension, mut copied) = (slots.exact.dimension(), Vec::new());
         if !is_held {
             copied.resize(taken.len() * dimension, 0.0);
             let wanted: Vec<Slot> = taken.iter().copied().map(Slot).collect();
-            bench
+            context
                 .exact
                 .each(Stop::NEVER, &wanted, |at, row| copied[at * dimension..][..dimension].copy_from_slice(row))?;
         }
         let is_whole = step == 1;
         let (truth, slots) = (Vec::new(), taken);
-        let mut sample = Sample { dimension, namespace, slots, copied, queries, n_asked, truth, is_whole };
-        let rows = |places: Range<usize>| places.map(|at| sample.row(bench, at)).collect::<Vec<_>>();
-        sample.truth = sample.nearest(bench, N_HITS, rows, |query, rows, ranks| {
+        let mut sample = GaugeSample { dimension, namespace, slots, copied, queries, n_asked, truth, is_whole };
+        let rows = |places: Range<usize>| places.map(|at| sample.row(context, at)).collect::<Vec<_>>();
+        sample.truth = sample.nearest(context, N_HITS, rows, |query, rows, distances| {
             let query = &sample.queries[query];
-            ranks.iter_mut().zip(rows).for_each(|(rank, row)| *rank = bench.ranker.rank(query, row));
+            distances
+                .iter_mut()
+                .zip(rows)
+                .for_each(|(distance, row)| *distance = context.comparison.compare(query, row));
         });
         Ok(Some(sample))
     }
 
     /// The vector at a place of the sample.
-    fn row<'r>(&'r self, bench: &'r Bench<'_>, at: usize) -> &'r [f32] {
-        match bench.exact.complete() {
+    fn row<'r>(&'r self, context: &'r LinkContext<'_>, at: usize) -> &'r [f32] {
+        match context.exact.complete() {
             Some(held) if self.copied.is_empty() => held.row(Slot(self.slots[at])),
             _ => &self.copied[at * self.dimension..][..self.dimension],
         }
     }
 
-    /// For each query the `n` nearest places, nearest first. `look_up` returns what `rank` compares
-    /// for a range of places.
+    /// For each query the `n` nearest places, nearest first. `look_up` returns what `compare`
+    /// compares for a range of places.
     fn nearest<T>(
         &self,
-        bench: &Bench<'_>,
+        context: &LinkContext<'_>,
         n: usize,
         look_up: impl Fn(Range<usize>) -> Vec<T> + Sync,
-        rank: impl Fn(usize, &[T], &mut [f32]) + Sync,
-    ) -> Vec<Vec<Found>> {
-        let chunk = self.slots.len().div_ceil(bench.pool.current_num_threads()).clamp(BLOCK, CHUNK);
+        compare: impl Fn(usize, &[T], &mut [f32]) + Sync,
+    ) -> Vec<Vec<Neighbor>> {
+        let chunk = self.slots.len().div_ceil(context.pool.current_num_threads()).clamp(BLOCK, CHUNK);
         let starts: Vec<usize> = (0..self.slots.len()).step_by(chunk).collect();
         let in_chunk = |&start: &usize| {
             let places = start..(start + chunk).min(self.slots.len());
-            let mut ranks = [0.0; BLOCK];
+            let mut distances = [0.0; BLOCK];
             let mut nearest: Vec<Nearest> = self.queries.iter().map(|_| Nearest::of(n)).collect();
             // All queries are compared with a block while its vectors are in the processor's cache.
             for from in places.clone().step_by(BLOCK) {
                 let block = look_up(from..(from + BLOCK).min(places.end));
-                let ranks = &mut ranks[..block.len()];
+                let distances = &mut distances[..block.len()];
                 for (query, nearest) in nearest.iter_mut().enumerate() {
-                    rank(query, &block, ranks);
-                    nearest.offer(ranks.iter().zip(from as u32..).map(|(&rank, slot)| Found { rank, slot }));
+                    compare(query, &block, distances);
+                    nearest.offer(
+                        distances.iter().zip(from as u32..).map(|(&distance, slot)| Neighbor { slot, distance }),
+                    );
                 }
             }
             nearest.into_iter().map(Nearest::into_found).collect::<Vec<_>>()
         };
-        let chunks: Vec<Vec<Vec<Found>>> = bench.pool.install(|| starts.par_iter().map(in_chunk).collect());
+        let chunks: Vec<Vec<Vec<Neighbor>>> = context.pool.install(|| starts.par_iter().map(in_chunk).collect());
         let mut nearest = vec![Vec::new(); self.queries.len()];
         for chunk in chunks {
             nearest.iter_mut().zip(chunk).for_each(|(all, found)| all.extend(found));
@@ -178,26 +183,26 @@ impl Sample {
     }
 
     /// The code recall of this sample. `code_of` tells the slot of the code of a place.
-    fn code_recall(&self, bench: &Bench<'_>, codes: &Codes, code_of: impl Fn(usize) -> u32 + Sync) -> f32 {
+    fn code_recall(&self, context: &LinkContext<'_>, codes: &Codes, code_of: impl Fn(usize) -> u32 + Sync) -> f32 {
         if codes.are_exact() {
             return 1.0;
         }
-        let near = self.nearest_by_code(bench, codes, WALKED, &code_of);
-        self.code_recall_among(bench, codes, &near, code_of)
+        let near = self.nearest_by_code(context, codes, WALKED, &code_of);
+        self.code_recall_among(context, codes, &near, code_of)
     }
 
-    /// As [`code_recall`](Sample::code_recall), from each query's nearest by codes.
+    /// As [`code_recall`](GaugeSample::code_recall), from each query's nearest by codes.
     fn code_recall_among(
         &self,
-        bench: &Bench<'_>,
+        context: &LinkContext<'_>,
         codes: &Codes,
-        near: &[(CodeQuery, Vec<Found>)],
+        near: &[(CodeQuery, Vec<Neighbor>)],
         code_of: impl Fn(usize) -> u32,
     ) -> f32 {
         let found = near.iter().zip(&self.queries).zip(&self.truth).map(|(((as_code, found), query), truth)| {
-            let exact = |found: &Found| bench.ranker.rank(query, self.row(bench, found.slot as usize));
+            let exact = |found: &Neighbor| context.comparison.compare(query, self.row(context, found.slot as usize));
             let walked = &found[..found.len().min(WALKED)];
-            let pairs: Vec<(f32, f32)> = walked.iter().map(|found| (found.rank, exact(found))).collect();
+            let pairs: Vec<(f32, f32)> = walked.iter().map(|found| (found.distance, exact(found))).collect();
             let noise = found.first().map_or(0.0, |nearest| codes.noise(as_code, code_of(nearest.slot as usize)));
             let compared = &pairs[..n_trusted(&pairs, noise, N_HITS).min(pairs.len())];
             count_within(compared.iter().map(|(_, exact)| *exact), truth)
@@ -207,15 +212,16 @@ impl Sample {
 
     /// The fraction of the true hits among the nearest by whole codes. It tells whether codes
     /// choose links as vectors would. `near` holds each query's nearest by codes.
-    fn link_recall_among(&self, bench: &Bench<'_>, codes: &Codes, near: &[(CodeQuery, Vec<Found>)]) -> f32 {
+    fn link_recall_among(&self, context: &LinkContext<'_>, codes: &Codes, near: &[(CodeQuery, Vec<Neighbor>)]) -> f32 {
         let found = near.iter().zip(&self.queries).zip(&self.truth).map(|(((as_code, near), query), truth)| {
             let slots: Vec<u32> = near.iter().map(|found| self.slots[found.slot as usize]).collect();
-            let mut ranks = vec![0.0; slots.len()];
-            codes.rank(as_code, Grain::Fine, &slots, &mut ranks);
-            let closely = near.iter().zip(&ranks).map(|(found, &rank)| Found { rank, ..*found });
-            let mut closely: Vec<Found> = closely.collect();
+            let mut distances = vec![0.0; slots.len()];
+            codes.compare(as_code, Grain::Fine, &slots, &mut distances);
+            let closely = near.iter().zip(&distances).map(|(found, &distance)| Neighbor { distance, ..*found });
+            let mut closely: Vec<Neighbor> = closely.collect();
             keep_nearest(&mut closely, LINKED_AMONG * N_HITS);
-            let exact = closely.iter().map(|found| bench.ranker.rank(query, self.row(bench, found.slot as usize)));
+            let exact =
+                closely.iter().map(|found| context.comparison.compare(query, self.row(context, found.slot as usize)));
             count_within(exact, truth)
         });
         self.share_of_all(found)
@@ -224,11 +230,11 @@ impl Sample {
     /// Each query, prepared for codes, and its `n` nearest places by codes.
     fn nearest_by_code(
         &self,
-        bench: &Bench<'_>,
+        context: &LinkContext<'_>,
         codes: &Codes,
         n: usize,
         code_of: impl Fn(usize) -> u32 + Sync,
-    ) -> Vec<(CodeQuery, Vec<Found>)> {
+    ) -> Vec<(CodeQuery, Vec<Neighbor>)> {
         let as_codes = |query: &Vec<f32>| {
             let mut made = CodeQuery::default();
             codes.query(query, self.namespace, &mut made);
@@ -236,8 +242,8 @@ impl Sample {
         };
         let queries: Vec<CodeQuery> = self.queries.iter().map(as_codes).collect();
         let slots = |places: Range<usize>| places.map(&code_of).collect::<Vec<_>>();
-        let near = self.nearest(bench, n, slots, |query, slots, ranks| {
-            codes.rank(&queries[query], Grain::Coarse, slots, ranks);
+        let near = self.nearest(context, n, slots, |query, slots, distances| {
+            codes.compare(&queries[query], Grain::Coarse, slots, distances);
         });
         queries.into_iter().zip(near).collect()
     }
@@ -248,29 +254,29 @@ impl Sample {
         n_found[queries].iter().sum::<usize>() as f32 / n_expected.max(1) as f32
     }
 
-    /// As [`share`](Sample::share), of all queries.
+    /// As [`share`](GaugeSample::share), of all queries.
     fn share_of_all(&self, n_found: impl Iterator<Item = usize>) -> f32 {
         self.share(&n_found.collect::<Vec<_>>(), 0..self.queries.len())
     }
 
     /// The code recall with codes that `book` would make; `None` if it cannot make any.
-    pub(super) fn try_book(&self, index: &Index, bench: &Bench<'_>, book: Book) -> Option<f32> {
+    pub(super) fn try_book(&self, index: &VectorIndex, context: &LinkContext<'_>, book: Book) -> Option<f32> {
         let mut codes = index.origin.codes(book)?;
         codes.reserve(self.slots.len()).ok()?;
-        let encode = |at: usize| codes.encode(self.row(bench, at), self.namespace);
-        let made: Vec<Code> = bench.pool.install(|| (0..self.slots.len()).into_par_iter().map(encode).collect());
+        let encode = |at: usize| codes.encode(self.row(context, at), self.namespace);
+        let made: Vec<Code> = context.pool.install(|| (0..self.slots.len()).into_par_iter().map(encode).collect());
         made.iter().zip(0..).for_each(|(code, at)| codes.put_alone(at, code));
-        Some(self.code_recall(bench, &codes, |at| at as u32))
+        Some(self.code_recall(context, &codes, |at| at as u32))
     }
 
     /// The mean of the vectors, and the fraction of their squared distance from `origin` that all
     /// share. It is 0 if the origin is their mean, near 1 if they lie far from it in one direction.
     /// An empty origin is zero.
-    pub(super) fn centre(&self, bench: &Bench<'_>, origin: &[f32]) -> (Vec<f32>, f64) {
+    pub(super) fn centre(&self, context: &LinkContext<'_>, origin: &[f32]) -> (Vec<f32>, f64) {
         let (mut sums, mut squares, mut n) = (vec![0.0f64; self.dimension], 0.0, 0.0);
         for at in (0..self.slots.len()).step_by(self.slots.len().div_ceil(MOST_AVERAGED).max(1)) {
             n += 1.0;
-            for (place, (sum, &component)) in sums.iter_mut().zip(self.row(bench, at)).enumerate() {
+            for (place, (sum, &component)) in sums.iter_mut().zip(self.row(context, at)).enumerate() {
                 let component = f64::from(component) - f64::from(origin.get(place).copied().unwrap_or(0.0));
                 *sum += component;
                 squares += component * component;
@@ -283,58 +289,59 @@ impl Sample {
     }
 
     /// The code recall of a layer on this sample.
-    pub(super) fn code_recall_of(&self, bench: &Bench<'_>, layer: &Layer) -> f32 {
-        layer.codes().map_or(1.0, |codes| self.code_recall(bench, codes, |at| self.slots[at]))
+    pub(super) fn code_recall_of(&self, context: &LinkContext<'_>, layer: &Layer) -> f32 {
+        layer.codes().map_or(1.0, |codes| self.code_recall(context, codes, |at| self.slots[at]))
     }
 
     /// The recall of a layer's codes and of searches by them, in a region of `n_documents`. Also
     /// whether these codes choose links as vectors would.
     pub(super) fn measure(
         &self,
-        index: &Index,
-        bench: &Bench<'_>,
+        index: &VectorIndex,
+        context: &LinkContext<'_>,
         layer: &Layer,
         n_documents: usize,
     ) -> Result<(Gauge, bool)> {
         let (code_recall, link_recall) = match layer.codes().filter(|codes| !codes.are_exact()) {
             Some(codes) => {
                 let code_of = |at: usize| self.slots[at];
-                let near = self.nearest_by_code(bench, codes, layer.graph.shape().ef_construction.max(WALKED), code_of);
-                let code_recall = self.code_recall_among(bench, codes, &near, code_of);
-                (code_recall, self.link_recall_among(bench, codes, &near))
+                let near =
+                    self.nearest_by_code(context, codes, layer.graph.shape().ef_construction.max(WALKED), code_of);
+                let code_recall = self.code_recall_among(context, codes, &near, code_of);
+                (code_recall, self.link_recall_among(context, codes, &near))
             }
             None => (1.0, 1.0),
         };
-        let recall = self.recall(index, bench)?.unwrap_or(code_recall);
+        let recall = self.recall(index, context)?.unwrap_or(code_recall);
         Ok((Gauge { code_recall, recall, n_documents }, link_recall >= GOOD))
     }
 
     /// The fraction of the true hits that searches find, of asked or made queries, whichever is
     /// less. `None` if the sample lacks documents of the namespace, or walks do not reach it.
-    pub(super) fn recall(&self, index: &Index, bench: &Bench<'_>) -> Result<Option<f32>> {
+    pub(super) fn recall(&self, index: &VectorIndex, context: &LinkContext<'_>) -> Result<Option<f32>> {
         if !self.is_whole {
             return Ok(None);
         }
-        if !index.is_linked(self.namespace, bench.commit) {
+        if !index.is_linked(self.namespace, context.commit) {
             return Ok(None);
         }
-        let census = bench.memory.census();
+        let census = context.memory.census();
         let sight = Sight {
-            slots: &bench.memory.slots,
-            exact: bench.exact,
-            ranker: bench.ranker,
+            slots: &context.memory.slots,
+            exact: context.exact,
+            comparison: context.comparison,
             n_documents: census.n_documents,
             n_members: self.slots.len(),
             trusts_codes: true,
             n_slots: census.n_slots,
-            commit: bench.commit,
+            commit: context.commit,
         };
         let n_walked = if index.is_undivided() { census.n_documents.max(1) } else { self.slots.len() };
         let share = n_walked as f32 / self.slots.len() as f32;
         let ef = (WALKED as f32 * share.max(1.0)) as usize;
         let mut n_found = Vec::with_capacity(self.queries.len());
         for (query, truth) in self.queries.iter().zip(&self.truth) {
-            let wanted = Wanted {
+            let request = NearestRequest {
                 stop: Stop::NEVER,
                 query,
                 n: N_HITS,
@@ -343,13 +350,14 @@ impl Sample {
                 oversampling: 1.0,
                 excluded: &[],
                 namespace: self.namespace,
-                commit: bench.commit,
+                commit: context.commit,
             };
-            n_found.push(Scratch::with(|scratch| -> Result<usize> {
-                index.seek(sight, wanted, Target::All, scratch)?;
-                let limit = truth.last().map(|last| bench.ranker.measure_of(last.rank) + TIE * last.rank.abs());
+            n_found.push(SearchScratch::with(|scratch| -> Result<usize> {
+                index.search(sight, request, Target::All, scratch)?;
+                let limit =
+                    truth.last().map(|last| context.comparison.measure_of(last.distance) + TIE * last.distance.abs());
                 let is_near = |measure: f32| limit.is_some_and(|limit| measure <= limit);
-                Ok(scratch.found.iter().filter(|found| is_near(found.rank)).count().min(truth.len()))
+                Ok(scratch.found.iter().filter(|found| is_near(found.distance)).count().min(truth.len()))
             })?);
         }
         let (of_asked, of_made) = (0..self.n_asked, self.n_asked..self.queries.len());
@@ -362,11 +370,11 @@ impl Sample {
 pub(super) const LEAST_DOCUMENTS: usize = 100;
 
 /// A query at a document, moved by the difference of two of its links.
-fn query_at(index: &Index, bench: &Bench<'_>, slot: Slot, random: &mut Random) -> Result<Vec<f32>> {
-    let (links, slots) = (index.graph().links(slot.0, 0).into_iter().map(Slot), &bench.memory.slots);
+fn query_at(index: &VectorIndex, context: &LinkContext<'_>, slot: Slot, random: &mut SplitMix) -> Result<Vec<f32>> {
+    let (links, slots) = (index.graph().links(slot.0, 0).into_iter().map(Slot), &context.memory.slots);
     // A slot without links may have some of an earlier document.
     let namespace = slots.namespace(slot);
-    let links: Vec<Slot> = links.filter(|&link| slots.is_visible(link, namespace, bench.commit)).collect();
+    let links: Vec<Slot> = links.filter(|&link| slots.is_visible(link, namespace, context.commit)).collect();
     let mut named = vec![slot];
     if links.len() >= 2 {
         let first = random.below(links.len());
@@ -374,7 +382,7 @@ fn query_at(index: &Index, bench: &Bench<'_>, slot: Slot, random: &mut Random) -
         named.extend([links[first], links[second]]);
     }
     let mut rows = vec![Vec::new(); named.len()];
-    bench.exact.each(Stop::NEVER, &named, |at, row| rows[at] = row.to_vec())?;
+    context.exact.each(Stop::NEVER, &named, |at, row| rows[at] = row.to_vec())?;
     let mut query = std::mem::take(&mut rows[0]);
     if let [_, first, second] = &rows[..] {
         let moved = query.iter_mut().zip(first.iter().zip(second));
@@ -388,7 +396,7 @@ fn query_at(index: &Index, bench: &Bench<'_>, slot: Slot, random: &mut Random) -
 }
 
 /// A quick look at the newest documents: whether they lie elsewhere than the others.
-pub(super) struct Glance {
+pub(super) struct DriftCheck {
     /// The fraction of the nearest among them that codes leave.
     pub(super) left: f32,
     /// The fraction of the nearest among them from which links are chosen.
@@ -398,32 +406,33 @@ pub(super) struct Glance {
 /// Examines the newest documents of a namespace, by queries at the last `n_new` of them. `None` if
 /// they are too few or vectors are not in memory.
 pub(super) fn glance(
-    bench: &Bench<'_>,
+    context: &LinkContext<'_>,
     layer: &Layer,
     (namespace, newest): (NamespaceId, &[Slot]),
     n_new: usize,
-) -> Option<Glance> {
+) -> Option<DriftCheck> {
     const N_GLANCES: usize = 4;
-    let (codes, held, slots) = (layer.codes()?, bench.exact.complete()?, &bench.memory.slots);
-    let alive = newest.iter().copied().filter(|&slot| slots.is_visible(slot, namespace, bench.commit));
+    let (codes, held, slots) = (layer.codes()?, context.exact.complete()?, &context.memory.slots);
+    let alive = newest.iter().copied().filter(|&slot| slots.is_visible(slot, namespace, context.commit));
     let alive: Vec<u32> = alive.map(|slot| slot.0).collect();
     let n_compared = WALKED / 2;
     if alive.len() < 2 * n_compared {
         return None;
     }
     let new = &alive[alive.len().saturating_sub(n_new)..];
-    let (mut query, mut ranks) = (CodeQuery::default(), vec![0.0; alive.len()]);
+    let (mut query, mut distances) = (CodeQuery::default(), vec![0.0; alive.len()]);
     let (mut n_left, mut n_linked, mut n_expected) = (0, 0, 0);
     for &at in new.iter().step_by(new.len().div_ceil(N_GLANCES)) {
         let row = held.row(Slot(at));
-        let exact = |slot: u32| bench.ranker.rank(row, held.row(Slot(slot)));
-        let mut truth: Vec<Found> = alive.iter().map(|&slot| Found { rank: exact(slot), slot }).collect();
+        let exact = |slot: u32| context.comparison.compare(row, held.row(Slot(slot)));
+        let mut truth: Vec<Neighbor> = alive.iter().map(|&slot| Neighbor { slot, distance: exact(slot) }).collect();
         keep_nearest(&mut truth, N_HITS);
         truth.sort_unstable_by(in_order);
         codes.query(row, namespace, &mut query);
         let mut n_found = |grain, n| {
-            codes.rank(&query, grain, &alive, &mut ranks);
-            let mut near: Vec<Found> = alive.iter().zip(&ranks).map(|(&slot, &rank)| Found { rank, slot }).collect();
+            codes.compare(&query, grain, &alive, &mut distances);
+            let mut near: Vec<Neighbor> =
+                alive.iter().zip(&distances).map(|(&slot, &distance)| Neighbor { slot, distance }).collect();
             keep_nearest(&mut near, n);
             count_within(near.iter().map(|found| exact(found.slot)), &truth)
         };
@@ -432,17 +441,17 @@ pub(super) fn glance(
         n_expected += truth.len();
     }
     let share = |n: usize| n as f32 / n_expected.max(1) as f32;
-    Some(Glance { left: share(n_left), linked: share(n_linked) })
+    Some(DriftCheck { left: share(n_left), linked: share(n_linked) })
 }
 
-/// How many of `ranks` are as near as the farthest true hit.
-fn count_within(ranks: impl Iterator<Item = f32>, truth: &[Found]) -> usize {
+/// How many of `distances` are as near as the farthest true hit.
+fn count_within(distances: impl Iterator<Item = f32>, truth: &[Neighbor]) -> usize {
     let Some(last) = truth.last() else { return 0 };
-    let limit = last.rank + TIE * last.rank.abs();
-    ranks.filter(|rank| *rank <= limit).count().min(truth.len())
+    let limit = last.distance + TIE * last.distance.abs();
+    distances.filter(|distance| *distance <= limit).count().min(truth.len())
 }
 
-fn keep_nearest(found: &mut Vec<Found>, n: usize) {
+fn keep_nearest(found: &mut Vec<Neighbor>, n: usize) {
     if found.len() > n {
         found.select_nth_unstable_by(n - 1, in_order);
         found.truncate(n);
@@ -452,7 +461,7 @@ fn keep_nearest(found: &mut Vec<Found>, n: usize) {
 /// The `n` nearest of all points offered, and for a while some more.
 struct Nearest {
     n: usize,
-    found: Vec<Found>,
+    found: Vec<Neighbor>,
     /// Points farther than this are not kept.
     limit: f32,
 }
@@ -462,25 +471,25 @@ impl Nearest {
         Nearest { n, found: Vec::with_capacity(2 * n + BLOCK), limit: f32::INFINITY }
     }
 
-    fn offer(&mut self, found: impl Iterator<Item = Found>) {
+    fn offer(&mut self, found: impl Iterator<Item = Neighbor>) {
         let limit = self.limit;
-        self.found.extend(found.filter(|found| found.rank <= limit));
+        self.found.extend(found.filter(|found| found.distance <= limit));
         if self.found.len() >= 2 * self.n {
             keep_nearest(&mut self.found, self.n);
-            self.limit = self.found.last().map_or(limit, |last| last.rank);
+            self.limit = self.found.last().map_or(limit, |last| last.distance);
         }
     }
 
-    fn into_found(mut self) -> Vec<Found> {
+    fn into_found(mut self) -> Vec<Neighbor> {
         keep_nearest(&mut self.found, self.n);
         self.found
     }
 }
 
 /// A pseudo-random sequence, good enough to sample by (SplitMix64).
-pub(super) struct Random(pub(super) u64);
+pub(super) struct SplitMix(pub(super) u64);
 
-impl Random {
+impl SplitMix {
     pub(super) fn below(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut state = self.0;

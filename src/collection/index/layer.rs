@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::Index;
-use super::sift::Sifting;
+use super::VectorIndex;
+use super::sift::SketchLayer;
 use super::space::Points;
-use super::upkeep::Bench;
+use super::upkeep::LinkContext;
 use crate::config::CollectionConfig;
-use crate::distance::{Metric, Ranker};
+use crate::distance::{Comparison, Metric};
 use crate::error::Result;
 use crate::failpoint;
-use crate::graph::{Graph, Shape};
+use crate::graph::{Graph, GraphShape};
 use crate::id::{NamespaceId, Slot};
 use crate::quant::{Book, Code, Codes};
 use crate::store::View;
@@ -22,7 +22,7 @@ use crate::store::View;
 pub(super) struct Layer {
     pub(super) points: Arc<Points>,
     pub(super) graph: Arc<Graph>,
-    pub(super) sifting: Arc<Sifting>,
+    pub(super) sketch_layer: Arc<SketchLayer>,
 }
 
 /// The vectors of which codes are made.
@@ -47,14 +47,14 @@ impl Origin {
 
 impl Layer {
     /// An empty layer: by codes if `book` is given and supports the metric, otherwise by vectors.
-    pub(super) fn new(origin: Origin, ranker: &Ranker, shape: Shape, book: Option<Book>) -> Self {
+    pub(super) fn new(origin: Origin, comparison: &Comparison, shape: GraphShape, book: Option<Book>) -> Self {
         let codes = book.and_then(|book| origin.codes(book));
-        let points = codes.map_or(Points::Exact(ranker.clone()), |codes| Points::Codes(Box::new(codes)));
+        let points = codes.map_or(Points::Exact(comparison.clone()), |codes| Points::Codes(Box::new(codes)));
         let graph = Graph::new(shape);
         if failpoint::refuse("divide").is_err() {
             graph.set_undivided();
         }
-        Layer { points: Arc::new(points), graph: Arc::new(graph), sifting: Arc::default() }
+        Layer { points: Arc::new(points), graph: Arc::new(graph), sketch_layer: Arc::default() }
     }
 
     /// This layer with another graph.
@@ -69,7 +69,7 @@ impl Layer {
     /// Makes room for the slots below `n_slots`.
     pub(super) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
         self.codes().map_or(Ok(()), |codes| codes.reserve(n_slots))?;
-        self.sifting.reserve(n_slots)?;
+        self.sketch_layer.reserve(n_slots)?;
         self.graph.reserve(n_slots)
     }
 
@@ -91,19 +91,19 @@ impl Layer {
         };
         // SAFETY: the caller makes the same promise to this function.
         unsafe { codes.put(slot.0, code) };
-        self.sifting.put(codes, slot, code);
+        self.sketch_layer.put(codes, slot, code);
     }
 
     /// Makes this layer's codes of `slots`, for all documents visible from the older view to the
     /// newer one. Nobody reads this layer yet. `old` is the layer in use.
     pub(super) fn fill(
         &self,
-        bench: &Bench<'_>,
+        context: &LinkContext<'_>,
         old: &Layer,
         slots: Range<u32>,
         [oldest, newest]: &[Arc<View>; 2],
     ) -> Result<()> {
-        let memory = bench.memory;
+        let memory = context.memory;
         let (Some(codes), Some(old)) = (self.codes(), old.codes()) else { return Ok(()) };
         let needed = slots.map(Slot).filter(|&slot| memory.slots.is_needed(slot, oldest.commit));
         // Documents after the newest view have a code already.
@@ -119,7 +119,7 @@ impl Layer {
             }
         };
         let fill_one = |&slot: &Slot| {
-            if let Some(vector) = bench.exact.get(slot) {
+            if let Some(vector) = context.exact.get(slot) {
                 put(slot, vector);
                 return Ok(());
             }
@@ -127,18 +127,18 @@ impl Layer {
             let seen_at = [newest, oldest].into_iter().find(|view| memory.slots.exists_at(slot, view.commit));
             let mut vector = Vec::new();
             match seen_at {
-                Some(view) => (bench.read_at)(view, slot, &mut |row| vector.extend_from_slice(row))?,
+                Some(view) => (context.read_at)(view, slot, &mut |row| vector.extend_from_slice(row))?,
                 // It came and went between the views. Its old code stands for a vector close by.
                 None => old.decode(slot.0, memory.slots.namespace(slot), &mut vector),
             }
             put(slot, &vector);
             Ok(())
         };
-        bench.pool.install(|| needed.par_iter().try_for_each(fill_one))
+        context.pool.install(|| needed.par_iter().try_for_each(fill_one))
     }
 }
 
-impl Index {
+impl VectorIndex {
     /// The present layer.
     pub(super) fn layer(&self) -> Arc<Layer> {
         self.layer.load_full()

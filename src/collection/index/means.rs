@@ -8,9 +8,9 @@ use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 
-use super::Index;
-use super::gauge::{LEAST_DOCUMENTS, MOST_READ, MOST_TRIED, Random};
-use super::upkeep::Bench;
+use super::VectorIndex;
+use super::gauge::{LEAST_DOCUMENTS, MOST_READ, MOST_TRIED, SplitMix};
+use super::upkeep::LinkContext;
 use super::watch::LOOSE;
 use crate::cancel::Stop;
 use crate::error::Result;
@@ -38,15 +38,15 @@ impl Members {
     /// without links: that of the newest document, or of one chosen at random. `None` if it finds
     /// none with enough documents.
     pub(super) fn of(
-        index: &Index,
-        bench: &Bench<'_>,
+        index: &VectorIndex,
+        context: &LinkContext<'_>,
         region: NamespaceId,
         newest: &[Slot],
         salt: u64,
     ) -> Option<Self> {
-        let namespace = if region == LOOSE { index.pick_loose(bench, newest, salt)? } else { region };
-        let mut slots = bench.memory.still().members(namespace).to_vec();
-        slots.retain(|&slot| bench.memory.slots.is_visible(slot, namespace, bench.commit));
+        let namespace = if region == LOOSE { index.pick_loose(context, newest, salt)? } else { region };
+        let mut slots = context.memory.still().members(namespace).to_vec();
+        slots.retain(|&slot| context.memory.slots.is_visible(slot, namespace, context.commit));
         slots.sort_unstable();
         let slots: Vec<u32> = slots.into_iter().map(|slot| slot.0).collect();
         let n_documents = if region == LOOSE { index.n_loose() } else { slots.len() };
@@ -54,10 +54,10 @@ impl Members {
     }
 }
 
-impl Index {
+impl VectorIndex {
     /// About how many documents a region has.
-    pub(super) fn n_documents_of(&self, bench: &Bench<'_>, region: NamespaceId) -> usize {
-        if region == LOOSE { self.n_loose() } else { bench.memory.n_members(region) }
+    pub(super) fn n_documents_of(&self, context: &LinkContext<'_>, region: NamespaceId) -> usize {
+        if region == LOOSE { self.n_loose() } else { context.memory.n_members(region) }
     }
 
     /// Whether codes may be compared instead of vectors in a namespace. False if it has no links
@@ -66,50 +66,50 @@ impl Index {
         !self.misfits_loose.load(Ordering::Acquire) || self.links(namespace)
     }
 
-    fn pick_loose(&self, bench: &Bench<'_>, newest: &[Slot], salt: u64) -> Option<NamespaceId> {
-        let (loose, mut random) = (self.loose_slots(), Random(salt));
+    fn pick_loose(&self, context: &LinkContext<'_>, newest: &[Slot], salt: u64) -> Option<NamespaceId> {
+        let (loose, mut random) = (self.loose_slots(), SplitMix(salt));
         let random = (0..N_PICKS).filter_map(|_| loose.get(random.below(loose.len())).copied());
         let namespaces =
-            newest.last().copied().into_iter().chain(random).map(|slot| bench.memory.slots.namespace(slot));
+            newest.last().copied().into_iter().chain(random).map(|slot| context.memory.slots.namespace(slot));
         let mut small = namespaces.filter(|namespace| !self.links(*namespace));
-        small.find(|&namespace| bench.memory.n_members(namespace) >= LEAST_DOCUMENTS)
+        small.find(|&namespace| context.memory.n_members(namespace) >= LEAST_DOCUMENTS)
     }
 
     /// The centres for codes that are made now.
-    pub(super) fn centres(&self, bench: &Bench<'_>) -> Result<Centres> {
+    pub(super) fn centres(&self, context: &LinkContext<'_>) -> Result<Centres> {
         let mut regions = self.linked_namespaces();
-        let shared = self.loose_centre(bench)?;
+        let shared = self.loose_centre(context)?;
         // If no others share it, the shared centre is the default namespace's.
         if shared.is_some() {
             regions.push(NamespaceId::default());
         }
         let n_averaged = (MOST_TRIED / (regions.len() + 1)).max(LEAST_AVERAGED);
         let of_region = |&region: &NamespaceId| -> Result<Option<(NamespaceId, Vec<f32>)>> {
-            Ok(mean_of_members(bench, region, n_averaged)?.map(|mean| (region, mean)))
+            Ok(mean_of_members(context, region, n_averaged)?.map(|mean| (region, mean)))
         };
-        let own: Vec<_> = bench.pool.install(|| regions.par_iter().map(of_region).collect::<Result<_>>())?;
+        let own: Vec<_> = context.pool.install(|| regions.par_iter().map(of_region).collect::<Result<_>>())?;
         let shared = match shared {
             Some(shared) => shared,
-            None => mean_of_members(bench, NamespaceId::default(), n_averaged)?.unwrap_or_default(),
+            None => mean_of_members(context, NamespaceId::default(), n_averaged)?.unwrap_or_default(),
         };
         Ok(Centres { shared, own: own.into_iter().flatten().collect() })
     }
 
     /// The mean of documents of namespaces without links; `None` if they are few.
-    pub(super) fn loose_centre(&self, bench: &Bench<'_>) -> Result<Option<Vec<f32>>> {
+    pub(super) fn loose_centre(&self, context: &LinkContext<'_>) -> Result<Option<Vec<f32>>> {
         if self.n_loose() < LEAST_DOCUMENTS {
             return Ok(None);
         }
         let mut loose = self.loose_slots();
-        loose.retain(|&slot| bench.memory.slots.exists_at(slot, bench.commit));
-        mean(bench, &spread(&loose, MOST_TRIED))
+        loose.retain(|&slot| context.memory.slots.exists_at(slot, context.commit));
+        mean(context, &spread(&loose, MOST_TRIED))
     }
 }
 
-fn mean_of_members(bench: &Bench<'_>, namespace: NamespaceId, n_averaged: usize) -> Result<Option<Vec<f32>>> {
-    let mut slots = spread(bench.memory.still().members(namespace), n_averaged);
-    slots.retain(|&slot| bench.memory.slots.is_visible(slot, namespace, bench.commit));
-    mean(bench, &slots)
+fn mean_of_members(context: &LinkContext<'_>, namespace: NamespaceId, n_averaged: usize) -> Result<Option<Vec<f32>>> {
+    let mut slots = spread(context.memory.still().members(namespace), n_averaged);
+    slots.retain(|&slot| context.memory.slots.is_visible(slot, namespace, context.commit));
+    mean(context, &slots)
 }
 
 /// About `n` of the slots, evenly spread.
@@ -118,15 +118,15 @@ fn spread(slots: &[Slot], n: usize) -> Vec<Slot> {
 }
 
 /// The mean of the vectors in `slots`; `None` below `LEAST_DOCUMENTS`.
-fn mean(bench: &Bench<'_>, slots: &[Slot]) -> Result<Option<Vec<f32>>> {
-    let is_held = bench.exact.complete().is_some();
+fn mean(context: &LinkContext<'_>, slots: &[Slot]) -> Result<Option<Vec<f32>>> {
+    let is_held = context.exact.complete().is_some();
     let from_disk = spread(slots, (MOST_READ * slots.len() / MOST_TRIED).max(LEAST_READ));
     let slots = if is_held { slots } else { &from_disk };
     if slots.len() < LEAST_DOCUMENTS {
         return Ok(None);
     }
-    let mut sums = vec![0.0f64; bench.memory.slots.exact.dimension()];
-    bench
+    let mut sums = vec![0.0f64; context.memory.slots.exact.dimension()];
+    context
         .exact
         .each(Stop::NEVER, slots, |_, row| sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x)))?;
     Ok(Some(sums.into_iter().map(|sum| (sum / slots.len() as f64) as f32).collect()))

@@ -44,30 +44,30 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 
 use self::adapt::Adapting;
-use self::asked::Asked;
+use self::asked::QuerySample;
 use self::codebook::Codebook;
 use self::cost::Cost;
 use self::layer::{Layer, Origin};
 use self::namespaces::Namespaces;
-pub(crate) use self::sift::LEAST_SIFTED;
+pub(crate) use self::sift::LEAST_PREFILTERED;
 pub(crate) use self::space::Points;
 use self::tail::Tail;
 use self::watch::{Doubts, GOOD, LOOSE, Watches};
 use super::exact::Reader;
 use super::memory::Slots;
 use crate::config::CollectionConfig;
-use crate::distance::Ranker;
-use crate::graph::{Graph, Shape};
+use crate::distance::Comparison;
+use crate::graph::{Graph, GraphShape};
 use crate::id::{Commit, NamespaceId, Slot};
 use crate::limits::MAX_TAIL;
 use crate::quant::Code;
 
-/// Bytes of codes that may wait to be linked if [`Index::new`] gets no bound.
+/// Bytes of codes that may wait to be linked if [`VectorIndex::new`] gets no bound.
 const TAIL_BYTES: usize = 1 << 20;
 /// Slots that may wait, however long their codes are, if there is no bound.
 const LEAST_TAIL: usize = 1_024;
 
-pub(crate) struct Index {
+pub(crate) struct VectorIndex {
     layer: ArcSwap<Layer>,
     /// A layer that is being built to replace `layer`.
     next: ArcSwapOption<Layer>,
@@ -76,7 +76,7 @@ pub(crate) struct Index {
     adapts: bool,
     adapting: Mutex<Adapting>,
     doubts: Mutex<Doubts>,
-    asked: Asked,
+    query_sample: QuerySample,
     /// Codes do not fit namespaces without links. Searches compare their vectors instead.
     misfits_loose: AtomicBool,
     n_replaced: AtomicUsize,
@@ -95,11 +95,12 @@ pub(crate) struct Index {
     /// The oldest commit in use at the last sweep, if it kept dead points; otherwise `u64::MAX`.
     swept_at: AtomicU64,
     /// Slots that had left the tail when walks were last checked to reach every point.
-    n_proven: AtomicUsize,
-    /// Slots that must leave the tail and be checked for [`ask_for_links`](Index::ask_for_links).
+    n_verified: AtomicUsize,
+    /// Slots that must leave the tail and be checked for
+    /// [`ask_for_links`](VectorIndex::ask_for_links).
     awaited: AtomicUsize,
     /// Points that have lost links and need new ones.
-    short: Mutex<Vec<u32>>,
+    underfull: Mutex<Vec<u32>>,
     /// Points whose links may have to be chosen again. The linker begins at the end.
     strays: Mutex<Vec<u32>>,
     /// Slots that had left the tail when strays were last looked for.
@@ -133,7 +134,7 @@ pub(crate) struct Index {
 pub(crate) struct Sight<'s> {
     pub(crate) slots: &'s Slots,
     pub(crate) exact: &'s Reader<'s>,
-    pub(crate) ranker: &'s Ranker,
+    pub(crate) comparison: &'s Comparison,
     /// The number of documents of all namespaces.
     pub(crate) n_documents: usize,
     /// The number of documents of the namespace that is searched.
@@ -152,31 +153,31 @@ pub(crate) struct IndexBytes {
     pub(crate) links: usize,
 }
 
-impl Index {
+impl VectorIndex {
     /// An index without slots. `codebook` tells how codes are made; `None` if the graph is walked
     /// by exact vectors.
     pub(crate) fn new(
         config: &CollectionConfig,
-        ranker: &Ranker,
+        comparison: &Comparison,
         bound: Option<usize>,
         codebook: Option<Codebook>,
     ) -> Self {
-        let shape = Shape { m: config.m, ef_construction: config.ef_construction };
+        let shape = GraphShape { m: config.m, ef_construction: config.ef_construction };
         let origin = Origin::of(config);
         let (book, gauges) = codebook.map(|Codebook { book, gauges }| (book, gauges)).unzip();
         let gauges = gauges.unwrap_or_default();
         let misfits_loose = gauges.get(&LOOSE).is_some_and(|gauge| gauge.code_recall < GOOD);
-        let layer = Layer::new(origin, ranker, shape, book);
+        let layer = Layer::new(origin, comparison, shape, book);
         let bytes_per_point = layer.codes().map_or(config.dimension * size_of::<f32>(), |codes| codes.bytes_of(1));
         let usual_bound = LEAST_TAIL.max(TAIL_BYTES / bytes_per_point);
-        Index {
+        VectorIndex {
             layer: ArcSwap::from_pointee(layer),
             next: ArcSwapOption::empty(),
             origin,
             adapts: config.adapt_codes,
             adapting: Mutex::new(Adapting::new(Watches::of(&gauges, config.adapt_codes))),
             doubts: Mutex::default(),
-            asked: Asked::default(),
+            query_sample: QuerySample::default(),
             misfits_loose: AtomicBool::new(misfits_loose),
             n_replaced: AtomicUsize::new(0),
             namespaces: Namespaces::default(),
@@ -187,9 +188,9 @@ impl Index {
             n_dead: AtomicUsize::new(0),
             n_dead_waiting: AtomicUsize::new(0),
             swept_at: AtomicU64::new(u64::MAX),
-            n_proven: AtomicUsize::new(0),
+            n_verified: AtomicUsize::new(0),
             awaited: AtomicUsize::new(0),
-            short: Mutex::default(),
+            underfull: Mutex::default(),
             strays: Mutex::default(),
             n_straightened: AtomicUsize::new(0),
             is_unsettled: AtomicBool::new(false),
@@ -243,8 +244,8 @@ impl Index {
     /// Returns a test whether a slot is in the graph now. Nothing may be linked meanwhile.
     pub(crate) fn held(&self) -> impl Fn(Slot) -> bool + use<> {
         let graph = self.graph();
-        let hosts = graph.hosts();
-        move |slot| graph.is_point(slot.0) || hosts.is_twin(slot.0)
+        let representatives = graph.representatives();
+        move |slot| graph.is_point(slot.0) || representatives.is_duplicate(slot.0)
     }
 
     /// The slots that wait to be linked. Nothing may be linked meanwhile.
@@ -256,7 +257,7 @@ impl Index {
 
     /// Has the linker give new links to points that have lost some.
     pub(crate) fn ask_for_repair(&self, points: Vec<u32>) {
-        self.short.lock().extend(points);
+        self.underfull.lock().extend(points);
     }
 
     /// Has the linker make unreachable points reachable.
@@ -265,8 +266,8 @@ impl Index {
     }
 
     /// The number of points that wait for new links.
-    pub(crate) fn n_short(&self) -> usize {
-        self.short.lock().len() + self.strays.lock().len()
+    pub(crate) fn n_underfull(&self) -> usize {
+        self.underfull.lock().len() + self.strays.lock().len()
     }
 
     /// The code of a vector of a namespace; `None` if the graph is walked by exact vectors.
@@ -304,7 +305,7 @@ impl Index {
     pub(crate) fn n_bytes(&self, n_slots: usize) -> IndexBytes {
         let of_layer = |layer: &Layer| {
             let codes = layer.codes().map_or(0, |codes| codes.bytes_of(n_slots) + codes.book().centres.n_bytes());
-            IndexBytes { codes: codes + layer.sifting.bytes_of(n_slots), links: layer.graph.bytes_of(n_slots) }
+            IndexBytes { codes: codes + layer.sketch_layer.bytes_of(n_slots), links: layer.graph.bytes_of(n_slots) }
         };
         let (now, next) = (of_layer(&self.layer.load()), self.next.load().as_deref().map(of_layer).unwrap_or_default());
         IndexBytes { codes: now.codes + next.codes, links: now.links + next.links }

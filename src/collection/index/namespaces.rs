@@ -18,11 +18,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::Index;
-use super::upkeep::Bench;
+use super::VectorIndex;
+use super::upkeep::LinkContext;
 use crate::collection::memory::{Memory, Slots};
 use crate::failpoint;
-use crate::graph::{Change, Graph};
+use crate::graph::{Graph, GraphChange};
 use crate::id::{Commit, NamespaceId, Slot};
 
 /// The number of documents from which a namespace has links. With 384 components, comparing the
@@ -212,7 +212,7 @@ pub(super) fn region_in(graph: &Graph, namespace: NamespaceId) -> u32 {
     if graph.is_undivided() { 0 } else { namespace.0 }
 }
 
-impl Index {
+impl VectorIndex {
     /// Whether all documents that a namespace had at a commit are in graph or tail, so that a walk
     /// finds them.
     pub(crate) fn is_linked(&self, namespace: NamespaceId, commit: Commit) -> bool {
@@ -245,7 +245,8 @@ impl Index {
 
     /// Notes which namespaces have links in the graph. Only while loading.
     pub(crate) fn note_regions(&self) {
-        let linked = self.graph().gates().into_iter().map(|region| (NamespaceId(region), Commit(0))).collect();
+        let linked =
+            self.graph().regions_with_entry().into_iter().map(|region| (NamespaceId(region), Commit(0))).collect();
         self.set_linked(linked);
     }
 
@@ -276,11 +277,11 @@ impl Index {
 
     /// Examines deaths, and once all namespaces. Gives links to some, or takes them away. True if
     /// there was work.
-    pub(super) fn keep_namespaces(&self, graph: &Graph, bench: &Bench<'_>) -> bool {
-        let Bench { memory, .. } = *bench;
+    pub(super) fn keep_namespaces(&self, graph: &Graph, context: &LinkContext<'_>) -> bool {
+        let LinkContext { memory, .. } = *context;
         let deaths = std::mem::take(&mut *self.namespaces.deaths.lock());
         let was_loose = |&(slot, _): &(Slot, NamespaceId)| !memory.slots.is_alive(slot) && self.namespaces.bind(slot);
-        self.retire(bench, deaths.iter().filter(|death| was_loose(death)).map(|(slot, _)| *slot).collect());
+        self.retire(context, deaths.iter().filter(|death| was_loose(death)).map(|(slot, _)| *slot).collect());
         if graph.is_undivided() {
             return false;
         }
@@ -293,7 +294,7 @@ impl Index {
             self.look_at(linked.into_iter().map(|namespace| (namespace, memory.n_members(namespace))));
         }
         // Slots that the new layer copied would be removed from one graph only.
-        if !self.is_replacing() && self.end_some(graph, bench) {
+        if !self.is_replacing() && self.end_some(graph, context) {
             return true;
         }
         self.begin_some(memory)
@@ -329,12 +330,12 @@ impl Index {
     }
 
     /// Makes slots that left the tail unlinked loose, if they have a document. Retires the others.
-    pub(super) fn let_loose(&self, bench: &Bench<'_>, slots: Vec<Slot>) {
+    pub(super) fn let_loose(&self, context: &LinkContext<'_>, slots: Vec<Slot>) {
         let (alive, dead): (Vec<Slot>, Vec<Slot>) =
-            slots.into_iter().partition(|&slot| bench.memory.slots.is_alive(slot));
+            slots.into_iter().partition(|&slot| context.memory.slots.is_alive(slot));
         alive.iter().for_each(|slot| self.namespaces.loosen(*slot));
         self.note_loosened(&alive);
-        self.retire(bench, dead);
+        self.retire(context, dead);
     }
 
     /// Gives links to one namespace, unless the tail is too long. False if none is due.
@@ -364,10 +365,10 @@ impl Index {
     }
 
     /// Removes the points of namespaces that have become small. False if there are none.
-    fn end_some(&self, graph: &Graph, bench: &Bench<'_>) -> bool {
+    fn end_some(&self, graph: &Graph, context: &LinkContext<'_>) -> bool {
         let mut due = std::mem::take(&mut self.namespaces.due.lock().end);
         due.retain(|&namespace| {
-            bench.memory.n_members(namespace) < least_kept() && self.namespaces.has_links(namespace)
+            context.memory.n_members(namespace) < least_kept() && self.namespaces.has_links(namespace)
         });
         if due.is_empty() {
             return false;
@@ -377,12 +378,12 @@ impl Index {
         self.namespaces.dead.lock().retain(|namespace, _| !due.contains(namespace));
         self.adapting.lock().watches.forget(&due);
         due.iter().for_each(|namespace| self.doubts.lock().forget(*namespace));
-        self.asked.forget(|namespace| due.contains(&namespace));
+        self.query_sample.forget(|namespace| due.contains(&namespace));
         let regions: HashSet<u32> = due.iter().map(|namespace| namespace.0).collect();
-        let (gone, changes) = graph.disband(&regions, region_of(&bench.memory.slots));
-        self.note_changes(graph, bench, &changes);
+        let (gone, changes) = graph.disband(&regions, region_of(&context.memory.slots));
+        self.note_changes(graph, context, &changes);
         tracing::debug!(n_namespaces = due.len(), n_slots = gone.len(), "namespaces have become too small for links");
-        self.let_loose(bench, gone.into_iter().map(Slot).collect());
+        self.let_loose(context, gone.into_iter().map(Slot).collect());
         true
     }
 
@@ -405,18 +406,18 @@ impl Index {
     /// Sets which namespaces have links.
     pub(super) fn set_linked(&self, linked: Linked) {
         self.adapting.lock().watches.begin_with(linked.keys().copied().collect());
-        self.asked.forget(|region| region != NamespaceId::default() && !linked.contains_key(&region));
+        self.query_sample.forget(|region| region != NamespaceId::default() && !linked.contains_key(&region));
         self.namespaces.linked.store(Arc::new(linked));
         self.namespaces.is_surveyed.store(false, Ordering::Relaxed);
     }
 
     /// Counts the changes of a graph and has them logged.
-    pub(super) fn note_changes(&self, graph: &Graph, bench: &Bench<'_>, changes: &[Change]) {
-        let n_rows = changes.iter().filter(|change| matches!(change, Change::Row { .. })).count();
-        let n_links = changes.iter().filter(|change| matches!(change, Change::Append { .. })).count();
+    pub(super) fn note_changes(&self, graph: &Graph, context: &LinkContext<'_>, changes: &[GraphChange]) {
+        let n_rows = changes.iter().filter(|change| matches!(change, GraphChange::Row { .. })).count();
+        let n_links = changes.iter().filter(|change| matches!(change, GraphChange::Append { .. })).count();
         self.n_links_added.fetch_add(n_links, Ordering::Relaxed);
         self.n_rows_replaced.fetch_add(n_rows, Ordering::Relaxed);
-        (bench.record)(graph, changes);
+        (context.record)(graph, changes);
     }
 }
 

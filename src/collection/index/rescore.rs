@@ -3,12 +3,12 @@
 //! Each search decides how many to rescore, by how wrong codes were about those before.
 
 use super::Sight;
-use super::seek::{Look, Scratch, Target, Wanted, cut, gather, in_order, sort};
+use super::seek::{NearestRequest, SearchContext, SearchScratch, Target, cut, gather, in_order, sort};
 use crate::collection::exact::Reader;
 use crate::collection::memory::Slots;
-use crate::distance::Ranker;
+use crate::distance::Comparison;
 use crate::error::Result;
-use crate::graph::Found;
+use crate::graph::Neighbor;
 use crate::id::Slot;
 use crate::quant::{CodeQuery, Codes};
 
@@ -20,7 +20,7 @@ const DOUBT: f64 = 2.25;
 /// before.
 const STEP: usize = 4;
 /// Codes are blind if the variance of their errors is at least this fraction of the variance of the
-/// exact ranks. The two are equal if codes rank everything alike.
+/// exact distances. The two are equal if codes tell nothing apart.
 const BLIND: f64 = 0.9;
 
 /// The doubt that codes leave about the hits.
@@ -36,15 +36,15 @@ pub(super) enum Doubt {
 /// Rescores the `n_least` nearest by codes. Rescores more as long as the codes' errors suggest that
 /// the next candidate may be a hit.
 pub(super) fn rescore_while_doubted(
-    look: Look<'_>,
+    context: SearchContext<'_>,
     (codes, query): (&Codes, &CodeQuery),
     n_least: usize,
-    scratch: &mut Scratch,
+    scratch: &mut SearchScratch,
 ) -> Result<Doubt> {
-    let Look { layer, sight: Sight { slots, exact, ranker, .. }, wanted } = look;
+    let SearchContext { layer, sight: Sight { slots, exact, comparison, .. }, request } = context;
     let at_most = scratch.pool.most;
     // The candidate after these is needed too.
-    gather(&layer.graph, slots, wanted, &Target::All, (n_least + 1).min(at_most), scratch);
+    gather(&layer.graph, slots, request, &Target::All, (n_least + 1).min(at_most), scratch);
     let (mut all, mut pairs) = (std::mem::take(&mut scratch.rough), std::mem::take(&mut scratch.pairs));
     std::mem::swap(&mut all, &mut scratch.found);
     let noise = all.first().map_or(0.0, |nearest| codes.noise(query, nearest.slot));
@@ -52,18 +52,18 @@ pub(super) fn rescore_while_doubted(
     scratch.found.clear();
     pairs.clear();
     // Reserved now, so that later searches allocate nothing.
-    scratch.ranks.clear();
-    scratch.ranks.reserve(at_most);
+    scratch.distances.clear();
+    scratch.distances.reserve(at_most);
     pairs.reserve(at_most);
     let compared = loop {
-        let compared = compare_more(exact, ranker, wanted, &all[..n.min(all.len())], &mut pairs, scratch);
-        let farthest = scratch.found.get(wanted.n.saturating_sub(1)).map_or(f32::INFINITY, |found| found.rank);
+        let compared = compare_more(exact, comparison, request, &all[..n.min(all.len())], &mut pairs, scratch);
+        let farthest = scratch.found.get(request.n.saturating_sub(1)).map_or(f32::INFINITY, |found| found.distance);
         match all.get(n) {
-            Some(next) if compared.is_ok() && is_doubted(&pairs, noise, next.rank, farthest) => {}
+            Some(next) if compared.is_ok() && is_doubted(&pairs, noise, next.distance, farthest) => {}
             _ => break compared,
         }
         if !has_all {
-            gather(&layer.graph, slots, wanted, &Target::All, at_most, scratch);
+            gather(&layer.graph, slots, request, &Target::All, at_most, scratch);
             std::mem::swap(&mut all, &mut scratch.found);
             has_all = true;
             // Starts again, because some candidates may have been linked in between.
@@ -73,59 +73,59 @@ pub(super) fn rescore_while_doubted(
         n += n.div_ceil(STEP).max(1);
     };
     let doubt = match n >= all.len() {
-        true => doubt_of(&pairs, noise, wanted.n, all.len() >= at_most, &mut scratch.ranks),
+        true => doubt_of(&pairs, noise, request.n, all.len() >= at_most, &mut scratch.distances),
         false => Doubt::No,
     };
     (scratch.rough, scratch.pairs) = (all, pairs);
-    cut(&mut scratch.found, wanted.n, ranker);
+    cut(&mut scratch.found, request.n, comparison);
     compared.map(|()| doubt)
 }
 
 /// Rescores the candidates that `pairs` does not hold yet, and sorts them into `scratch.found`.
 fn compare_more(
     exact: &Reader<'_>,
-    ranker: &Ranker,
-    wanted: Wanted<'_>,
-    candidates: &[Found],
+    comparison: &Comparison,
+    request: NearestRequest<'_>,
+    candidates: &[Neighbor],
     pairs: &mut Vec<(f32, f32)>,
-    scratch: &mut Scratch,
+    scratch: &mut SearchScratch,
 ) -> Result<()> {
-    let Scratch { found, effort, slots, .. } = scratch;
+    let SearchScratch { found, effort, slots, .. } = scratch;
     let (n_before, new) = (pairs.len(), &candidates[pairs.len().min(candidates.len())..]);
     slots.clear();
     slots.extend(new.iter().map(|found| Slot(found.slot)));
     if let Some(held) = exact.held() {
         slots.iter().for_each(|&slot| held.prefetch(slot));
     }
-    pairs.extend(new.iter().map(|found| (found.rank, f32::INFINITY)));
+    pairs.extend(new.iter().map(|found| (found.distance, f32::INFINITY)));
     effort.n_rescored += new.len();
-    exact.each(wanted.stop, slots, |place, vector| {
-        let rank = ranker.measure(wanted.query, vector);
-        pairs[n_before + place].1 = rank;
-        found.push(Found { rank, slot: slots[place].0 });
+    exact.each(request.stop, slots, |place, vector| {
+        let distance = comparison.measure(request.query, vector);
+        pairs[n_before + place].1 = distance;
+        found.push(Neighbor { slot: slots[place].0, distance });
     })?;
     sort(found);
     Ok(())
 }
 
 /// The doubt left after all candidates for `n` hits were compared. `has_more`: there are farther
-/// ones. `ranks` is a buffer.
-fn doubt_of(pairs: &[(f32, f32)], noise: f32, n: usize, has_more: bool, ranks: &mut Vec<f32>) -> Doubt {
-    ranks.clear();
-    ranks.extend(pairs.iter().map(|(_, exact)| *exact));
-    ranks.sort_unstable_by(f32::total_cmp);
-    if are_blind(pairs, ranks, noise, n) {
+/// ones. `distances` is a buffer.
+fn doubt_of(pairs: &[(f32, f32)], noise: f32, n: usize, has_more: bool, distances: &mut Vec<f32>) -> Doubt {
+    distances.clear();
+    distances.extend(pairs.iter().map(|(_, exact)| *exact));
+    distances.sort_unstable_by(f32::total_cmp);
+    if are_blind(pairs, distances, noise, n) {
         return Doubt::Nearest;
     }
-    let farthest = ranks.get(n.saturating_sub(1)).copied().unwrap_or(f32::INFINITY);
+    let farthest = distances.get(n.saturating_sub(1)).copied().unwrap_or(f32::INFINITY);
     match pairs.last() {
         Some((next, _)) if has_more && is_doubted(pairs, noise, *next, farthest) => Doubt::Next,
         _ => Doubt::No,
     }
 }
 
-/// Whether the next candidate may be nearer than the farthest hit so far. `next` is its rank by
-/// code. `pairs` holds the ranks by code and the exact ranks of the candidates before.
+/// Whether the next candidate may be nearer than the farthest hit so far. `next` is its distance by
+/// code. `pairs` holds the distances by code and the exact distances of the candidates before.
 fn is_doubted(pairs: &[(f32, f32)], noise: f32, next: f32, farthest: f32) -> bool {
     let errors = pairs.iter().map(|&(by_code, exact)| f64::from(exact) - f64::from(by_code));
     let mean = errors.clone().sum::<f64>() / pairs.len().max(1) as f64;
@@ -135,20 +135,20 @@ fn is_doubted(pairs: &[(f32, f32)], noise: f32, next: f32, farthest: f32) -> boo
 }
 
 /// Whether codes told almost nothing about which candidates are the `n` nearest. Their errors vary
-/// as much as the exact ranks do, or their noise hides the differences between the nearest. `ranks`
-/// holds the exact ranks in order.
-fn are_blind(pairs: &[(f32, f32)], ranks: &[f32], noise: f32, n: usize) -> bool {
+/// as much as the exact distances do, or their noise hides the differences between the nearest.
+/// `distances` holds the exact distances in order.
+fn are_blind(pairs: &[(f32, f32)], distances: &[f32], noise: f32, n: usize) -> bool {
     if pairs.len() <= n {
         return false;
     }
-    let to_tell = |ranks: &[f32]| variance(ranks.iter().map(|rank| f64::from(*rank)));
-    let all = to_tell(ranks);
+    let to_tell = |distances: &[f32]| variance(distances.iter().map(|distance| f64::from(*distance)));
+    let all = to_tell(distances);
     let errors = pairs.iter().map(|&(by_code, exact)| f64::from(exact) - f64::from(by_code));
     if all > 0.0 && variance(errors) >= BLIND * all {
         return true;
     }
     // Other candidates may lie far away and are easily told apart, so only the nearest half counts.
-    let near = to_tell(&ranks[..(pairs.len() / 2).max(n + 1).min(ranks.len())]);
+    let near = to_tell(&distances[..(pairs.len() / 2).max(n + 1).min(distances.len())]);
     near > 0.0 && f64::from(noise).powi(2) >= BLIND * near
 }
 
@@ -176,37 +176,43 @@ pub(super) fn n_trusted(pairs: &[(f32, f32)], noise: f32, n: usize) -> usize {
 }
 
 /// Rescores all of `scratch.found`.
-fn rescore(exact: &Reader<'_>, ranker: &Ranker, wanted: Wanted<'_>, scratch: &mut Scratch) -> Result<()> {
-    let Scratch { found, effort, slots, .. } = scratch;
+fn rescore(
+    exact: &Reader<'_>,
+    comparison: &Comparison,
+    request: NearestRequest<'_>,
+    scratch: &mut SearchScratch,
+) -> Result<()> {
+    let SearchScratch { found, effort, slots, .. } = scratch;
     effort.n_rescored = found.len();
     slots.clear();
     slots.extend(found.iter().map(|found| Slot(found.slot)));
     if let Some(held) = exact.held() {
         slots.iter().for_each(|&slot| held.prefetch(slot));
     }
-    exact.each(wanted.stop, slots, |place, vector| found[place].rank = ranker.measure(wanted.query, vector))?;
+    exact
+        .each(request.stop, slots, |place, vector| found[place].distance = comparison.measure(request.query, vector))?;
     sort(found);
-    cut(found, wanted.n, ranker);
+    cut(found, request.n, comparison);
     Ok(())
 }
 
-/// Sorts `scratch.found`, whose ranks are those of vectors, by measures. Leaves the nearest `n` and
-/// those as near as the last of them. Reads vectors only where ranks are too rough.
-pub(super) fn measure_ranked(look: Look<'_>, scratch: &mut Scratch) -> Result<()> {
-    let (Sight { exact, ranker, slots: seen, .. }, wanted) = (look.sight, look.wanted);
-    let Wanted { query, n, .. } = wanted;
-    let Scratch { found, slots, .. } = scratch;
+/// Sorts `scratch.found`, whose distances are those of vectors, by measures. Leaves the nearest `n`
+/// and those as near as the last of them. Reads vectors only where distances are too rough.
+pub(super) fn measure_found(context: SearchContext<'_>, scratch: &mut SearchScratch) -> Result<()> {
+    let (Sight { exact, comparison, slots: seen, .. }, request) = (context.sight, context.request);
+    let NearestRequest { query, n, .. } = request;
+    let SearchScratch { found, slots, .. } = scratch;
     // Slots that were compared one by one may no longer be visible.
-    found.retain(|found| look.wanted.may_be(seen, found.slot));
-    found.iter_mut().for_each(|found| found.rank = ranker.measure_of(found.rank));
+    found.retain(|found| context.request.may_be(seen, found.slot));
+    found.iter_mut().for_each(|found| found.distance = comparison.measure_of(found.distance));
     slots.clear();
-    let rough = found.iter().take_while(|found| ranker.is_rough(found.rank, query.len()));
+    let rough = found.iter().take_while(|found| comparison.is_rough(found.distance, query.len()));
     slots.extend(rough.map(|found| Slot(found.slot)));
     if !slots.is_empty() {
-        exact.each(wanted.stop, slots, |place, vector| found[place].rank = ranker.measure(query, vector))?;
+        exact.each(request.stop, slots, |place, vector| found[place].distance = comparison.measure(query, vector))?;
         sort(found);
     }
-    cut(found, n, ranker);
+    cut(found, n, comparison);
     Ok(())
 }
 
@@ -214,10 +220,10 @@ pub(super) fn measure_ranked(look: Look<'_>, scratch: &mut Scratch) -> Result<()
 /// Matches of a filter may be far from the query, where codes can hardly tell one from another.
 pub(super) fn rescore_until_sure(
     (slots, exact): (&Slots, &Reader<'_>),
-    ranker: &Ranker,
-    wanted: Wanted<'_>,
+    comparison: &Comparison,
+    request: NearestRequest<'_>,
     n_least: usize,
-    scratch: &mut Scratch,
+    scratch: &mut SearchScratch,
 ) -> Result<()> {
     let (mut all, mut nearest) = (std::mem::take(&mut scratch.rough), std::mem::take(&mut scratch.nearest));
     std::mem::swap(&mut all, &mut scratch.found);
@@ -226,17 +232,17 @@ pub(super) fn rescore_until_sure(
     while n_rescored < all.len() {
         let rest = &mut all[n_rescored..];
         let n_next = n_least.max(n_rescored).clamp(1, rest.len());
-        wanted.stop.check()?;
+        request.stop.check()?;
         rest.select_nth_unstable_by(n_next - 1, in_order);
         scratch.found.clear();
-        scratch.found.extend(rest[..n_next].iter().filter(|found| wanted.may_be(slots, found.slot)));
-        rescore(exact, ranker, wanted, scratch)?;
+        scratch.found.extend(rest[..n_next].iter().filter(|found| request.may_be(slots, found.slot)));
+        rescore(exact, comparison, request, scratch)?;
         n_rescored += n_next;
-        let had_enough = nearest.len() >= wanted.n;
+        let had_enough = nearest.len() >= request.n;
         let farthest = nearest.last().copied();
         nearest.append(&mut scratch.found);
         sort(&mut nearest);
-        cut(&mut nearest, wanted.n, ranker);
+        cut(&mut nearest, request.n, comparison);
         if had_enough && nearest.last().copied() == farthest {
             break;
         }

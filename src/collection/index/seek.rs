@@ -6,21 +6,21 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use super::gauge::Random;
+use super::gauge::SplitMix;
 use super::layer::Layer;
 use super::namespaces::region_in;
-use super::rescore::{Doubt, RESCORED_SHARE, measure_ranked, rescore_until_sure, rescore_while_doubted};
-use super::sift::{Sieve, sift};
+use super::rescore::{Doubt, RESCORED_SHARE, measure_found, rescore_until_sure, rescore_while_doubted};
+use super::sift::{Prefilter, prefilter};
 use super::space::{CodeSpace, ExactQuery, ExactSpace, Points};
-use super::{Index, Sight};
+use super::{Sight, VectorIndex};
 use crate::cancel::Stop;
 use crate::collection::candidates::Picks;
 use crate::collection::memory::Slots;
-use crate::distance::Ranker;
+use crate::distance::Comparison;
 use crate::error::Result;
 use crate::failpoint;
 use crate::filter::slots::Bits;
-use crate::graph::{Among, Found, Graph, Space, Tally, Walker};
+use crate::graph::{Among, Graph, Neighbor, Space, WalkCost, Walker};
 use crate::id::{Commit, NamespaceId, Slot};
 use crate::limits::MAX_EF;
 use crate::params::n_oversampled;
@@ -45,12 +45,12 @@ const TIED: usize = 16;
 const MOST_TIED: usize = 1_024;
 /// Each further walk keeps `MORE_TIED` times as many points as the one before.
 const MORE_TIED: usize = 4;
-/// Slots of the tail ranked at once.
+/// Slots of the tail compared at once.
 const BLOCK: usize = 64;
 
 /// The request of a search.
 #[derive(Clone, Copy)]
-pub(crate) struct Wanted<'q> {
+pub(crate) struct NearestRequest<'q> {
     /// The query, in the form in which vectors are compared.
     pub(crate) query: &'q [f32],
     pub(crate) n: usize,
@@ -66,9 +66,9 @@ pub(crate) struct Wanted<'q> {
     pub(crate) stop: &'q Stop,
 }
 
-impl Wanted<'_> {
-    /// How many points to keep if ranks are those of vectors: some beyond the hits, which may be as
-    /// near as the last hit. A walk cannot keep more than `ef`.
+impl NearestRequest<'_> {
+    /// How many points to keep if distances are those of vectors: some beyond the hits, which may
+    /// be as near as the last hit. A walk cannot keep more than `ef`.
     fn n_by_vectors(&self, target: &Target<'_>) -> usize {
         match target {
             Target::Each { .. } => self.n.saturating_add(MOST_TIED),
@@ -83,13 +83,14 @@ impl Wanted<'_> {
 
 /// A search on one layer.
 #[derive(Clone, Copy)]
-pub(super) struct Look<'l> {
+pub(super) struct SearchContext<'l> {
     pub(super) layer: &'l Arc<Layer>,
     pub(super) sight: Sight<'l>,
-    pub(super) wanted: Wanted<'l>,
+    pub(super) request: NearestRequest<'l>,
 }
 
-/// How the farthest point found compares with the last hit wanted, if ranks are those of vectors.
+/// How the farthest point found compares with the last hit wanted, if distances are those of
+/// vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Closeness {
     Apart,
@@ -106,9 +107,9 @@ pub(crate) enum Target<'t> {
     /// The documents in `bits`, by a walk that begins at `seeds` too. If none of them is near the
     /// query, the walk keeps more, or gives up if `may_give_up`.
     Among { bits: &'t Bits, seeds: &'t [u32], may_give_up: bool },
-    /// These documents, one by one, by their codes. With `sifts` the 1-bit prefilter removes
+    /// These documents, one by one, by their codes. With `prefilters` the 1-bit prefilter removes
     /// distant ones first, if that is worth it.
-    Each { slots: &'t mut Picks<'t>, sifts: bool },
+    Each { slots: &'t mut Picks<'t>, prefilters: bool },
 }
 
 impl Target<'_> {
@@ -123,7 +124,7 @@ impl Target<'_> {
 /// The cost of a search, and how it went.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Effort {
-    pub(crate) walk: Tally,
+    pub(crate) walk: WalkCost,
     /// Points that the walk kept (`ef`); 0 without a walk.
     pub(crate) ef: usize,
     /// Slots of the tail that were compared.
@@ -133,7 +134,7 @@ pub(crate) struct Effort {
     /// Codes that were compared one by one.
     pub(crate) n_codes: usize,
     /// Sketches that were compared by the 1-bit prefilter.
-    pub(crate) n_sifted: usize,
+    pub(crate) n_prefiltered: usize,
     /// The results do not count: no candidate is near the query, no walk reaches the namespace, or
     /// `wants_vectors`.
     pub(crate) was_given_up: bool,
@@ -149,101 +150,101 @@ impl Effort {
     /// Adds the cost of an earlier walk of the same search.
     fn add(&mut self, other: Effort) {
         self.walk.n_hops += other.walk.n_hops;
-        self.walk.n_ranked += other.walk.n_ranked;
+        self.walk.n_compared += other.walk.n_compared;
         self.n_rescored += other.n_rescored;
     }
 }
 
 /// A thread's buffers for one search at a time. Once they have grown, a search allocates nothing.
 #[derive(Default)]
-pub(crate) struct Scratch {
+pub(crate) struct SearchScratch {
     walker: Walker,
     code_query: CodeQuery,
     exact_query: ExactQuery,
     pub(super) pool: Pool,
-    pub(super) sieve: Sieve,
+    pub(super) prefilter: Prefilter,
     pub(super) slots: Vec<Slot>,
-    pub(super) rough: Vec<Found>,
-    pub(super) nearest: Vec<Found>,
-    /// Ranks by codes, and exact ranks.
+    pub(super) rough: Vec<Neighbor>,
+    pub(super) nearest: Vec<Neighbor>,
+    /// Distances by codes, and exact distances.
     pub(super) pairs: Vec<(f32, f32)>,
-    pub(super) ranks: Vec<f32>,
+    pub(super) distances: Vec<f32>,
     sampling: Sampling,
-    /// The points found, nearest first. After a search their ranks are measures.
-    pub(crate) found: Vec<Found>,
+    /// The points found, nearest first. After a search their distances are measures.
+    pub(crate) found: Vec<Neighbor>,
     /// The cost of the last search.
     pub(crate) effort: Effort,
 }
 
 /// Random numbers by which searches are sampled. Each thread has its own sequence.
-struct Sampling(Random);
+struct Sampling(SplitMix);
 
 impl Default for Sampling {
     fn default() -> Self {
         static N_THREADS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-        Sampling(Random(N_THREADS.fetch_add(1, Ordering::Relaxed) << 32))
+        Sampling(SplitMix(N_THREADS.fetch_add(1, Ordering::Relaxed) << 32))
     }
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: RefCell<SearchScratch> = RefCell::default();
 }
 
-impl Scratch {
+impl SearchScratch {
     /// Lends the thread's scratch; a new one to a search that a user's distance runs inside a
     /// search.
-    pub(crate) fn with<T>(work: impl FnOnce(&mut Scratch) -> T) -> T {
+    pub(crate) fn with<T>(work: impl FnOnce(&mut SearchScratch) -> T) -> T {
         SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
             Ok(mut scratch) => work(&mut scratch),
-            Err(_) => work(&mut Scratch::default()),
+            Err(_) => work(&mut SearchScratch::default()),
         })
     }
 }
 
-impl Scratch {
+impl SearchScratch {
     /// True for one search in `share`, at random.
     pub(super) fn is_drawn(&mut self, share: usize) -> bool {
         self.sampling.0.below(share) == 0
     }
 
     /// Leaves in `found` the `n` nearest of all points offered, in order, and those as near as the
-    /// last of them. Ranks are measures.
+    /// last of them. Distances are measures.
     pub(crate) fn collect_nearest<T>(
         &mut self,
         n: usize,
-        ranker: &Ranker,
-        offer_all: impl FnOnce(&mut dyn FnMut(Found)) -> T,
+        comparison: &Comparison,
+        offer_all: impl FnOnce(&mut dyn FnMut(Neighbor)) -> T,
     ) -> T {
-        let offered = self.collect_near(n, Some(ranker), offer_all);
+        let offered = self.collect_near(n, Some(comparison), offer_all);
         sort(&mut self.found);
-        cut(&mut self.found, n, ranker);
+        cut(&mut self.found, n, comparison);
         offered
     }
 
     /// Leaves in `found` the `n` nearest of all points offered, in no order, and some that are
-    /// farther. With a ranker, ranks are measures, and all points as near as the last of them are
-    /// kept.
+    /// farther. With a comparison, distances are measures, and all points as near as the last of
+    /// them are kept.
     fn collect_near<T>(
         &mut self,
         n: usize,
-        measured_by: Option<&Ranker>,
-        offer_all: impl FnOnce(&mut dyn FnMut(Found)) -> T,
+        measured_by: Option<&Comparison>,
+        offer_all: impl FnOnce(&mut dyn FnMut(Neighbor)) -> T,
     ) -> T {
         let found = &mut self.found;
         found.clear();
         let (mut farthest, mut most) = (f32::INFINITY, n.saturating_mul(2).saturating_add(BLOCK));
         offer_all(&mut |new| {
-            if n == 0 || (found.len() >= n && new.rank > farthest) {
+            if n == 0 || (found.len() >= n && new.distance > farthest) {
                 return;
             }
             found.push(new);
             if found.len() > most {
-                farthest = found.select_nth_unstable_by(n - 1, |a, b| a.rank.total_cmp(&b.rank)).1.rank;
+                farthest = found.select_nth_unstable_by(n - 1, |a, b| a.distance.total_cmp(&b.distance)).1.distance;
                 match measured_by {
                     None => found.truncate(n),
-                    Some(ranker) => {
-                        farthest = ranker.reach(farthest);
-                        found.retain(|found| found.rank <= farthest);
+                    Some(comparison) => {
+                        farthest = comparison.reach(farthest);
+                        found.retain(|found| found.distance <= farthest);
                         most = most.max(found.len().saturating_mul(2));
                     }
                 }
@@ -257,10 +258,10 @@ impl Scratch {
 pub(super) struct Pool {
     pub(super) most: usize,
     /// Nearest first.
-    found: Vec<Found>,
+    found: Vec<Neighbor>,
     slots: Vec<u32>,
     ahead: Vec<u32>,
-    ranks: Vec<f32>,
+    distances: Vec<f32>,
 }
 
 impl Pool {
@@ -269,56 +270,56 @@ impl Pool {
         self.found.clear();
     }
 
-    /// Whether a rank is too far to be kept.
-    fn is_beyond(&self, rank: f32) -> bool {
-        self.found.len() >= self.most && self.found.last().is_none_or(|last| last.rank <= rank)
+    /// Whether a distance is too far to be kept.
+    fn is_beyond(&self, distance: f32) -> bool {
+        self.found.len() >= self.most && self.found.last().is_none_or(|last| last.distance <= distance)
     }
 
-    fn offer(&mut self, found: Found) {
-        if self.is_beyond(found.rank) {
+    fn offer(&mut self, found: Neighbor) {
+        if self.is_beyond(found.distance) {
             return;
         }
         self.found.truncate(self.most.saturating_sub(1));
-        let place = self.found.partition_point(|other| other.rank <= found.rank);
+        let place = self.found.partition_point(|other| other.distance <= found.distance);
         self.found.insert(place, found);
     }
 }
 
-impl Index {
-    /// Searches `target`. Leaves the nearest `wanted.n` in `scratch.found`, and those found that
-    /// are as near as the last of them. Ranks are measures.
-    pub(crate) fn seek(
+impl VectorIndex {
+    /// Searches `target`. Leaves the nearest `request.n` in `scratch.found`, and those found that
+    /// are as near as the last of them. Distances are measures.
+    pub(crate) fn search(
         &self,
         sight: Sight<'_>,
-        wanted: Wanted<'_>,
+        request: NearestRequest<'_>,
         mut target: Target<'_>,
-        scratch: &mut Scratch,
+        scratch: &mut SearchScratch,
     ) -> Result<()> {
         loop {
             let layer = self.layer.load();
             failpoint::hit("seek.layer");
-            let (Sight { slots, exact, .. }, oldest, stop) = (sight, Commit::default(), wanted.stop);
-            let look = Look { layer: &layer, sight, wanted };
+            let (Sight { slots, exact, .. }, oldest, stop) = (sight, Commit::default(), request.stop);
+            let context = SearchContext { layer: &layer, sight, request };
             match &*layer.points {
                 Points::Codes(codes) => {
                     let mut query = std::mem::take(&mut scratch.code_query);
-                    codes.query(wanted.query, wanted.namespace, &mut query);
+                    codes.query(request.query, request.namespace, &mut query);
                     let space = CodeSpace { codes, slots, exact, oldest, reaches_dead: false, stop };
-                    let sought = self.seek_by_codes(look, &space, &query, &mut target, scratch);
+                    let is_current = self.search_by_codes(context, &space, &query, &mut target, scratch);
                     scratch.code_query = query;
-                    if !sought? {
+                    if !is_current? {
                         continue;
                     }
                 }
-                Points::Exact(ranker) => {
+                Points::Exact(comparison) => {
                     scratch.found.clear();
                     let Some(held) = exact.complete() else { return Ok(()) };
                     let mut query = std::mem::take(&mut scratch.exact_query);
-                    query.set(wanted.query);
-                    let space = ExactSpace { ranker, slots, held, oldest, reaches_dead: false, stop };
-                    let sought = self.seek_by_vectors(look, &space, &query, &mut target, scratch);
+                    query.set(request.query);
+                    let space = ExactSpace { comparison, slots, held, oldest, reaches_dead: false, stop };
+                    let is_current = self.search_by_vectors(context, &space, &query, &mut target, scratch);
                     scratch.exact_query = query;
-                    if !sought? {
+                    if !is_current? {
                         continue;
                     }
                 }
@@ -327,115 +328,116 @@ impl Index {
         }
     }
 
-    /// As [`seek`](Index::seek), by vectors. False if another layer has replaced this one.
-    fn seek_by_vectors<S: Space + Seen>(
+    /// As [`search`](VectorIndex::search), by vectors. False if another layer has replaced this
+    /// one.
+    fn search_by_vectors<S: Space + Seen>(
         &self,
-        mut look: Look<'_>,
+        mut context: SearchContext<'_>,
         space: &S,
         query: &S::Query,
         target: &mut Target<'_>,
-        scratch: &mut Scratch,
+        scratch: &mut SearchScratch,
     ) -> Result<bool> {
-        let (most, mut n_kept) = (look.wanted.n.saturating_add(MOST_TIED), look.wanted.n_by_vectors(target));
+        let (most, mut n_kept) = (context.request.n.saturating_add(MOST_TIED), context.request.n_by_vectors(target));
         let mut spent = Effort::default();
         loop {
-            if !self.collect(look, space, query, target, n_kept, scratch) {
+            if !self.collect(context, space, query, target, n_kept, scratch) {
                 return Ok(false);
             }
-            look.wanted.stop.check()?;
-            self.gather_all(look, target, scratch);
+            context.request.stop.check()?;
+            self.gather_all(context, target, scratch);
             let is_walk = !matches!(target, Target::Each { .. }) && !scratch.effort.was_given_up;
             if !is_walk || n_kept >= most || scratch.found.len() < n_kept {
                 break;
             }
-            let closeness = Self::closeness_of(look, scratch);
+            let closeness = Self::closeness_of(context, scratch);
             if closeness == Closeness::Rounded {
                 n_kept = n_kept.saturating_mul(MORE_TIED).min(most);
-                look.wanted.ef = look.wanted.ef.max(n_kept);
+                context.request.ef = context.request.ef.max(n_kept);
                 spent.add(scratch.effort);
                 continue;
             }
             if closeness == Closeness::Equal {
-                gather(&look.layer.graph, look.sight.slots, look.wanted, target, most, scratch);
+                gather(&context.layer.graph, context.sight.slots, context.request, target, most, scratch);
             }
             break;
         }
         scratch.effort.add(spent);
-        measure_ranked(look, scratch)?;
+        measure_found(context, scratch)?;
         Ok(true)
     }
 
-    /// As [`seek`](Index::seek), by codes. False if another layer has replaced this one.
-    fn seek_by_codes(
+    /// As [`search`](VectorIndex::search), by codes. False if another layer has replaced this one.
+    fn search_by_codes(
         &self,
-        look: Look<'_>,
+        context: SearchContext<'_>,
         space: &CodeSpace<'_>,
         query: &CodeQuery,
         target: &mut Target<'_>,
-        scratch: &mut Scratch,
+        scratch: &mut SearchScratch,
     ) -> Result<bool> {
-        let (Look { layer, wanted, .. }, Sight { slots, exact, ranker, .. }) = (look, look.sight);
+        let (SearchContext { layer, request, .. }, Sight { slots, exact, comparison, .. }) = (context, context.sight);
         let codes = space.codes;
         if codes.are_exact() {
-            return self.seek_by_vectors(look, space, query, target, scratch);
+            return self.search_by_vectors(context, space, query, target, scratch);
         }
-        let oversampled = n_oversampled(wanted.n, wanted.oversampling);
+        let oversampled = n_oversampled(request.n, request.oversampling);
         // Short vectors have coarse codes and are quickly compared: the whole beam is rescored.
-        let is_short = size_of_val(wanted.query) <= codes.width();
-        let n_least = oversampled.max(if is_short { wanted.ef } else { wanted.ef / RESCORED_SHARE });
+        let is_short = size_of_val(request.query) <= codes.width();
+        let n_least = oversampled.max(if is_short { request.ef } else { request.ef / RESCORED_SHARE });
         if let Target::All = target {
-            return self.seek_all(look, space, query, n_least, scratch);
+            return self.search_all(context, space, query, n_least, scratch);
         }
-        let n_kept = n_least.max(wanted.ef) * DOUBTED;
-        let sketches = layer.sifting.at(wanted.commit);
-        if let (Target::Each { slots, sifts: true }, Some(sketches)) = (&mut *target, sketches) {
-            let limits = (n_least.max(wanted.n), n_kept);
-            scratch.effort = sift((space, sketches), query, wanted, slots, limits, scratch);
-        } else if !self.collect(look, space, query, target, n_kept, scratch) {
+        let n_kept = n_least.max(request.ef) * DOUBTED;
+        let sketches = layer.sketch_layer.at(request.commit);
+        if let (Target::Each { slots, prefilters: true }, Some(sketches)) = (&mut *target, sketches) {
+            let limits = (n_least.max(request.n), n_kept);
+            scratch.effort = prefilter((space, sketches), query, request, slots, limits, scratch);
+        } else if !self.collect(context, space, query, target, n_kept, scratch) {
             return Ok(false);
         } else if !matches!(target, Target::Each { .. }) {
-            self.gather_all(look, target, scratch);
+            self.gather_all(context, target, scratch);
         }
-        wanted.stop.check()?;
-        rescore_until_sure((slots, exact), ranker, wanted, n_least.max(wanted.ef / 2), scratch)?;
+        request.stop.check()?;
+        rescore_until_sure((slots, exact), comparison, request, n_least.max(request.ef / 2), scratch)?;
         Ok(true)
     }
 
-    /// As [`seek_by_codes`](Index::seek_by_codes), among all documents of the namespace. Uses a
-    /// larger `ef` if codes leave the nearest in doubt, or gives up if comparing all vectors takes
-    /// no longer.
-    fn seek_all(
+    /// As [`search_by_codes`](VectorIndex::search_by_codes), among all documents of the namespace.
+    /// Uses a larger `ef` if codes leave the nearest in doubt, or gives up if comparing all vectors
+    /// takes no longer.
+    fn search_all(
         &self,
-        mut look: Look<'_>,
+        mut context: SearchContext<'_>,
         space: &CodeSpace<'_>,
         query: &CodeQuery,
         n_least: usize,
-        scratch: &mut Scratch,
+        scratch: &mut SearchScratch,
     ) -> Result<bool> {
-        let Wanted { n, widens, .. } = look.wanted;
+        let NearestRequest { n, widens, .. } = context.request;
         let is_unsettled = widens && self.is_unsettled.load(Ordering::Acquire);
         if is_unsettled {
             // A narrow walk may end where a sweep has just removed points.
-            look.wanted.ef = (look.wanted.ef * WIDER_IN_DOUBT).min(MAX_EF).max(look.wanted.ef);
+            context.request.ef = (context.request.ef * WIDER_IN_DOUBT).min(MAX_EF).max(context.request.ef);
         }
-        let asked = look.wanted.ef;
+        let ef_asked = context.request.ef;
         loop {
-            let (before, ef) = (scratch.effort, look.wanted.ef);
-            if !self.collect(look, space, query, &mut Target::All, n_least.max(ef), scratch) {
+            let (before, ef) = (scratch.effort, context.request.ef);
+            if !self.collect(context, space, query, &mut Target::All, n_least.max(ef), scratch) {
                 return Ok(false);
             }
-            look.wanted.stop.check()?;
+            context.request.stop.check()?;
             if scratch.effort.was_given_up {
                 return Ok(true);
             }
             let n_least = n_least.max(n).min(scratch.pool.most);
-            let doubt = rescore_while_doubted(look, (space.codes, query), n_least, scratch)?;
-            if ef > asked {
+            let doubt = rescore_while_doubted(context, (space.codes, query), n_least, scratch)?;
+            if ef > ef_asked {
                 scratch.effort.add(before);
             }
             let wider = match doubt {
                 Doubt::Nearest => (ef * WIDER_IN_DOUBT).min(MAX_EF).max(ef),
-                Doubt::Next if ef < asked * MOST_WIDENED => (ef * 2).min(MAX_EF).max(ef),
+                Doubt::Next if ef < ef_asked * MOST_WIDENED => (ef * 2).min(MAX_EF).max(ef),
                 Doubt::Next | Doubt::No => ef,
             };
             scratch.effort.is_doubtful = doubt == Doubt::Nearest;
@@ -444,60 +446,61 @@ impl Index {
                 return Ok(true);
             }
             let worth = if wider > ef { wider } else { ef * WORTH_SCANNING };
-            if self.prefers_scan(look.sight, look.sight.n_members, worth as f64) {
+            if self.prefers_scan(context.sight, context.sight.n_members, worth as f64) {
                 (scratch.effort.was_given_up, scratch.effort.wants_vectors) = (true, true);
                 return Ok(true);
             }
             if wider == ef {
                 return Ok(true);
             }
-            look.wanted.ef = wider;
+            context.request.ef = wider;
         }
     }
 
-    /// Finds the nearest `n_kept` points of tail and graph, ranked as the graph ranks. For
+    /// Finds the nearest `n_kept` points of tail and graph, compared as the graph compares. For
     /// [`Target::Each`] they are in `scratch.found`; otherwise [`gather`] puts them there. False if
     /// another layer has replaced this one: slots that have left the tail may be only in the other.
     fn collect<S: Space + Seen>(
         &self,
-        Look { layer, sight, wanted }: Look<'_>,
+        SearchContext { layer, sight, request }: SearchContext<'_>,
         space: &S,
         query: &S::Query,
         target: &mut Target<'_>,
         n_kept: usize,
-        scratch: &mut Scratch,
+        scratch: &mut SearchScratch,
     ) -> bool {
         scratch.pool.reset(n_kept);
         if let Target::Each { slots, .. } = target {
-            let n_codes = scan_each(space, query, slots, n_kept + wanted.excluded.len(), scratch);
+            let n_codes = scan_each(space, query, slots, n_kept + request.excluded.len(), scratch);
             scratch.effort = Effort { n_codes, ..Effort::default() };
             return true;
         }
         let target = &*target;
         let (graph, n_endings) = (&*layer.graph, self.namespaces.n_endings());
-        let give_up = |scratch: &mut Scratch| {
-            let walk = scratch.walker.tally();
+        let give_up = |scratch: &mut SearchScratch| {
+            let walk = scratch.walker.cost();
             scratch.effort = Effort { walk, was_given_up: true, ..Effort::default() };
             scratch.found.clear();
             true
         };
-        if !self.is_linked_in(graph, wanted.namespace, wanted.commit) {
+        if !self.is_linked_in(graph, request.namespace, request.commit) {
             return give_up(scratch);
         }
-        let n_tail = self.scan_tail(space, query, wanted, target, &mut scratch.pool);
+        let n_tail = self.scan_tail(space, query, request, target, &mut scratch.pool);
         // Checked after the tail: slots that have left it are in this graph.
         if !self.is_present(layer) {
             return false;
         }
         // With a filter, points kept beyond the beam come from the tail.
-        let ef = if let Target::Among { .. } = target { wanted.ef } else { wanted.ef.max(n_kept) };
+        let ef = if let Target::Among { .. } = target { request.ef } else { request.ef.max(n_kept) };
         let ef = self.beam_of(sight, ef);
-        let region = region_in(graph, wanted.namespace);
+        let region = region_in(graph, request.namespace);
         let (mut was_widened, mut n_walked) = (false, ef);
         match target {
             Target::Among { bits, seeds, may_give_up } => {
-                // A point stands for its twins too.
-                let admits = |slot: u32| bits.contains(slot) || graph.twins(slot).any(|twin| bits.contains(twin));
+                // A point stands for its duplicates too.
+                let admits =
+                    |slot: u32| bits.contains(slot) || graph.duplicates(slot).any(|duplicate| bits.contains(duplicate));
                 let surely_admits = |slot: u32| bits.contains(slot);
                 graph.search(space, query, (region, NEIGHBOURHOOD), &mut scratch.walker);
                 let is_away = !scratch.walker.found().any(|point| admits(point.slot));
@@ -510,11 +513,11 @@ impl Index {
             }
             Target::All | Target::Each { .. } => {
                 graph.search(space, query, (region, ef), &mut scratch.walker);
-                let may_be = |slot: u32| wanted.may_be(space.slots(), slot);
-                // A point stands for its twins too.
-                let admits = |slot: u32| may_be(slot) || graph.twins(slot).any(may_be);
-                if self.n_dead() > 0 && is_starved(wanted, ef, &admits, scratch) {
-                    if self.prefers_codes(sight, sight.n_members, wanted.ef) {
+                let may_be = |slot: u32| request.may_be(space.slots(), slot);
+                // A point stands for its duplicates too.
+                let admits = |slot: u32| may_be(slot) || graph.duplicates(slot).any(may_be);
+                if self.n_dead() > 0 && is_starved(request, ef, &admits, scratch) {
+                    if self.prefers_codes(sight, sight.n_members, request.ef) {
                         return give_up(scratch);
                     }
                     let among = Among { admits, surely_admits: may_be, seeds: &[] };
@@ -527,30 +530,29 @@ impl Index {
         if n_endings != self.namespaces.n_endings() && !graph.is_undivided() {
             return give_up(scratch);
         }
-        scratch.effort =
-            Effort { walk: scratch.walker.tally(), ef: n_walked, n_tail, was_widened, ..Effort::default() };
+        scratch.effort = Effort { walk: scratch.walker.cost(), ef: n_walked, n_tail, was_widened, ..Effort::default() };
         true
     }
 
     /// Joins the results of tail and walk in order, or sorts candidates compared one by one.
-    fn gather_all(&self, look: Look<'_>, target: &Target<'_>, scratch: &mut Scratch) {
+    fn gather_all(&self, context: SearchContext<'_>, target: &Target<'_>, scratch: &mut SearchScratch) {
         if matches!(target, Target::Each { .. }) {
             sort(&mut scratch.found);
         } else if !scratch.effort.was_given_up {
-            gather(&look.layer.graph, look.sight.slots, look.wanted, target, scratch.pool.most, scratch);
+            gather(&context.layer.graph, context.sight.slots, context.request, target, scratch.pool.most, scratch);
         }
     }
 
     /// How the farthest point found compares with the last hit wanted.
-    fn closeness_of(look: Look<'_>, scratch: &Scratch) -> Closeness {
-        let (found, ranker, dimension) = (&scratch.found, look.sight.ranker, look.wanted.query.len());
+    fn closeness_of(context: SearchContext<'_>, scratch: &SearchScratch) -> Closeness {
+        let (found, comparison, dimension) = (&scratch.found, context.sight.comparison, context.request.query.len());
         let Some(last) = found.last() else { return Closeness::Apart };
-        let wanted = look.wanted.n.checked_sub(1).and_then(|at| found.get(at)).unwrap_or(last);
-        let (measure, beyond) = (ranker.measure_of(wanted.rank), ranker.measure_of(last.rank));
-        if ranker.is_rough(beyond, dimension) && beyond - measure <= ranker.rounding(dimension) {
+        let request = context.request.n.checked_sub(1).and_then(|at| found.get(at)).unwrap_or(last);
+        let (measure, beyond) = (comparison.measure_of(request.distance), comparison.measure_of(last.distance));
+        if comparison.is_rough(beyond, dimension) && beyond - measure <= comparison.rounding(dimension) {
             return Closeness::Rounded;
         }
-        if wanted.rank == last.rank { Closeness::Equal } else { Closeness::Apart }
+        if request.distance == last.distance { Closeness::Equal } else { Closeness::Apart }
     }
 
     /// Compares the slots of the tail and the unreachable points. Returns their number.
@@ -558,7 +560,7 @@ impl Index {
         &self,
         space: &S,
         query: &S::Query,
-        wanted: Wanted<'_>,
+        request: NearestRequest<'_>,
         target: &Target<'_>,
         pool: &mut Pool,
     ) -> usize {
@@ -566,14 +568,14 @@ impl Index {
         // Slots pushed since the layer was replaced may have no room in it. They are too new to be
         // seen.
         let room = space.room();
-        let (mut slots, mut ranks) = (std::mem::take(&mut pool.slots), std::mem::take(&mut pool.ranks));
+        let (mut slots, mut distances) = (std::mem::take(&mut pool.slots), std::mem::take(&mut pool.distances));
         let mut compare = |slots: &[u32]| {
             n_scanned += slots.len();
-            ranks.resize(slots.len(), 0.0);
-            space.rank(query, slots, &mut ranks);
-            for (&slot, &rank) in slots.iter().zip(&ranks) {
-                if !pool.is_beyond(rank) && target.admits(slot) && wanted.may_be(space.slots(), slot) {
-                    pool.offer(Found { rank, slot });
+            distances.resize(slots.len(), 0.0);
+            space.compare(query, slots, &mut distances);
+            for (&slot, &distance) in slots.iter().zip(&distances) {
+                if !pool.is_beyond(distance) && target.admits(slot) && request.may_be(space.slots(), slot) {
+                    pool.offer(Neighbor { slot, distance });
                 }
             }
         };
@@ -589,7 +591,7 @@ impl Index {
             }
         });
         self.unreached.load().chunks(BLOCK).for_each(compare);
-        (pool.slots, pool.ranks) = (slots, ranks);
+        (pool.slots, pool.distances) = (slots, distances);
         n_scanned
     }
 
@@ -605,8 +607,8 @@ impl Index {
 }
 
 /// Whether dead points fill a beam of `ef`, so that it holds fewer admitted points than wanted.
-fn is_starved(wanted: Wanted<'_>, ef: usize, admits: &impl Fn(u32) -> bool, scratch: &Scratch) -> bool {
-    let (mut n_met, mut n_left) = (0, wanted.n.saturating_sub(scratch.pool.found.len()));
+fn is_starved(request: NearestRequest<'_>, ef: usize, admits: &impl Fn(u32) -> bool, scratch: &SearchScratch) -> bool {
+    let (mut n_met, mut n_left) = (0, request.n.saturating_sub(scratch.pool.found.len()));
     for point in scratch.walker.found() {
         if n_left == 0 {
             return false;
@@ -624,10 +626,11 @@ fn scan_each<S: Space + Seen>(
     query: &S::Query,
     each: &mut Picks<'_>,
     n_kept: usize,
-    scratch: &mut Scratch,
+    scratch: &mut SearchScratch,
 ) -> usize {
     let mut n_scanned = 0;
-    let (mut slots, mut ranks) = (std::mem::take(&mut scratch.pool.slots), std::mem::take(&mut scratch.pool.ranks));
+    let (mut slots, mut distances) =
+        (std::mem::take(&mut scratch.pool.slots), std::mem::take(&mut scratch.pool.distances));
     let mut ahead = std::mem::take(&mut scratch.pool.ahead);
     // Rows lie apart: the next block is prefetched while this one is compared.
     let mut fetch = |block: &mut Vec<u32>| {
@@ -640,14 +643,14 @@ fn scan_each<S: Space + Seen>(
             std::mem::swap(&mut slots, &mut ahead);
             fetch(&mut ahead);
             n_scanned += slots.len();
-            ranks.resize(slots.len(), 0.0);
-            space.rank(query, &slots, &mut ranks);
-            for (&slot, &rank) in slots.iter().zip(&ranks) {
-                offer(Found { rank, slot });
+            distances.resize(slots.len(), 0.0);
+            space.compare(query, &slots, &mut distances);
+            for (&slot, &distance) in slots.iter().zip(&distances) {
+                offer(Neighbor { slot, distance });
             }
         }
     });
-    (scratch.pool.slots, scratch.pool.ranks, scratch.pool.ahead) = (slots, ranks, ahead);
+    (scratch.pool.slots, scratch.pool.distances, scratch.pool.ahead) = (slots, distances, ahead);
     n_scanned
 }
 
@@ -655,12 +658,12 @@ fn scan_each<S: Space + Seen>(
 pub(super) fn gather(
     graph: &Graph,
     slots: &Slots,
-    wanted: Wanted<'_>,
+    request: NearestRequest<'_>,
     target: &Target<'_>,
     most: usize,
-    scratch: &mut Scratch,
+    scratch: &mut SearchScratch,
 ) {
-    let Scratch { walker, pool, found, .. } = scratch;
+    let SearchScratch { walker, pool, found, .. } = scratch;
     found.clear();
     found.extend(pool.found.iter().take(most));
     let n_tail = found.len();
@@ -670,18 +673,18 @@ pub(super) fn gather(
         if room == 0 {
             break;
         }
-        let same = std::iter::once(point.slot).chain(graph.twins(point.slot));
-        let hits = same.filter(|&slot| target.admits(slot) && wanted.may_be(slots, slot));
-        // A walk that began at a twin meets it at its point too. A walk meets a twin twice if it
-        // takes a dead point's place.
+        let same = std::iter::once(point.slot).chain(graph.duplicates(point.slot));
+        let hits = same.filter(|&slot| target.admits(slot) && request.may_be(slots, slot));
+        // A walk that began at a duplicate meets it at its point too. A walk meets a duplicate
+        // twice if it takes a dead point's place.
         let mut as_near = found.len();
-        while as_near > n_tail && found[as_near - 1].rank == point.rank {
+        while as_near > n_tail && found[as_near - 1].distance == point.distance {
             as_near -= 1;
         }
         let n_before = found.len();
         for slot in hits {
             if found[as_near..n_before].iter().all(|met| met.slot != slot) {
-                found.push(Found { slot, ..point });
+                found.push(Neighbor { slot, ..point });
                 if found.len() - n_before == room {
                     break;
                 }
@@ -698,10 +701,10 @@ pub(super) fn gather(
 pub(super) trait Seen {
     fn slots(&self) -> &Slots;
 
-    /// Slots below this can be ranked.
+    /// Slots below this can be compared.
     fn room(&self) -> usize;
 
-    /// Prefetches what a rank of the slot needs.
+    /// Prefetches what a distance of the slot needs.
     fn prefetch(&self, slot: u32);
 }
 
@@ -736,18 +739,18 @@ impl Seen for ExactSpace<'_> {
 }
 
 /// Cuts `found`, in order of measures, after the nearest `n` and those as near as the last of them.
-pub(crate) fn cut(found: &mut Vec<Found>, n: usize, ranker: &Ranker) {
+pub(crate) fn cut(found: &mut Vec<Neighbor>, n: usize, comparison: &Comparison) {
     let Some(last) = n.checked_sub(1).map(|last| found.get(last)) else { return found.clear() };
-    let Some(last) = last.map(|last| ranker.distance(last.rank)) else { return };
-    let n_tied = found[n..].iter().take_while(|found| ranker.distance(found.rank) <= last).count();
+    let Some(last) = last.map(|last| comparison.reported_distance(last.distance)) else { return };
+    let n_tied = found[n..].iter().take_while(|found| comparison.reported_distance(found.distance) <= last).count();
     found.truncate(n + n_tied);
 }
 
-/// Sorts nearest first; equal ranks in the order of slots.
-pub(crate) fn sort(found: &mut [Found]) {
+/// Sorts nearest first; equal distances in the order of slots.
+pub(crate) fn sort(found: &mut [Neighbor]) {
     found.sort_unstable_by(in_order);
 }
 
-pub(super) fn in_order(a: &Found, b: &Found) -> std::cmp::Ordering {
-    a.rank.total_cmp(&b.rank).then(a.slot.cmp(&b.slot))
+pub(super) fn in_order(a: &Neighbor, b: &Neighbor) -> std::cmp::Ordering {
+    a.distance.total_cmp(&b.distance).then(a.slot.cmp(&b.slot))
 }

@@ -8,20 +8,20 @@ use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::Index;
+use super::VectorIndex;
 use super::cost::fastest;
-use super::seek::{Effort, Scratch, Seen, Wanted, in_order};
+use super::seek::{Effort, NearestRequest, SearchScratch, Seen, in_order};
 use super::space::CodeSpace;
 use crate::collection::candidates::Picks;
 use crate::collection::memory::Slots;
-use crate::graph::{Found, Space};
+use crate::graph::{Neighbor, Space};
 use crate::id::{Commit, Slot};
 use crate::quant::{Code, CodeQuery, Codes, Sketches};
 
 /// With fewer candidates, their codes are compared right away.
-pub(crate) const LEAST_SIFTED: usize = 512;
+pub(crate) const LEAST_PREFILTERED: usize = 512;
 /// About how many candidates the prefilter leaves, measured on embeddings of short texts.
-pub(super) const SIFTED: f64 = 400.0;
+pub(super) const PREFILTERED: f64 = 400.0;
 /// The fraction of candidates left if all of them are away from the query.
 pub(super) const LEFT_AWAY: f64 = 0.2;
 /// Candidates filtered at once.
@@ -36,7 +36,7 @@ const CHOSEN: usize = 32 * LANES;
 const FIRST_PER_HIT: usize = 3;
 /// Codes compared in addition, whatever the number of hits.
 const FIRST: usize = 16;
-/// Codes ranked at once.
+/// Codes compared at once.
 const BLOCK: usize = 32;
 /// The most sketches compared to measure their cost.
 const N_SAMPLES: usize = 1 << 16;
@@ -45,7 +45,7 @@ const SAMPLED_SHARE: u32 = 4;
 
 /// The sketches of a layer, if a search asked for them.
 #[derive(Default)]
-pub(super) struct Sifting {
+pub(super) struct SketchLayer {
     sketched: OnceLock<Sketched>,
     was_asked_for: AtomicBool,
     is_wanted: AtomicBool,
@@ -57,7 +57,7 @@ struct Sketched {
     since: OnceLock<(Commit, f64)>,
 }
 
-impl Sifting {
+impl SketchLayer {
     pub(super) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
         self.sketched.get().map_or(Ok(()), |sketched| sketched.sketches.reserve(n_slots))
     }
@@ -91,11 +91,11 @@ impl Sifting {
     }
 }
 
-impl Index {
+impl VectorIndex {
     /// Asks for sketches. False if they were asked for before.
     pub(crate) fn ask_for_sketches(&self) -> bool {
         let layer = self.layer.load();
-        let Sifting { was_asked_for, is_wanted, .. } = &*layer.sifting;
+        let SketchLayer { was_asked_for, is_wanted, .. } = &*layer.sketch_layer;
         // Usually they were: the load is cheap.
         if was_asked_for.load(Ordering::Relaxed) || was_asked_for.swap(true, Ordering::AcqRel) {
             return false;
@@ -106,7 +106,7 @@ impl Index {
 
     /// Whether sketches were asked for. Returns true once.
     pub(crate) fn takes_sketches(&self) -> bool {
-        self.layer.load().sifting.is_wanted.swap(false, Ordering::AcqRel)
+        self.layer.load().sketch_layer.is_wanted.swap(false, Ordering::AcqRel)
     }
 
     /// From now on new codes get sketches. No commit may be applied meanwhile. False if none can be
@@ -115,14 +115,14 @@ impl Index {
         let layer = self.layer.load();
         let Some(sketches) = layer.codes().and_then(Sketches::new) else { return Ok(false) };
         sketches.reserve(n_slots)?;
-        Ok(layer.sifting.sketched.set(Sketched { sketches, since: OnceLock::new() }).is_ok())
+        Ok(layer.sketch_layer.sketched.set(Sketched { sketches, since: OnceLock::new() }).is_ok())
     }
 
     /// Makes the sketches of all documents visible at `commit`, the last commit before sketches
     /// were begun. The caller keeps a view of it.
     pub(crate) fn fill_sketches(&self, slots: &Slots, commit: Commit) {
         let layer = self.layer();
-        let (Some(sketched), Some(codes)) = (layer.sifting.sketched.get(), layer.codes()) else { return };
+        let (Some(sketched), Some(codes)) = (layer.sketch_layer.sketched.get(), layer.codes()) else { return };
         let (mut signs, mut sample) = (Vec::new(), Vec::new());
         for slot in (0..slots.n_slots() as u32).filter(|&slot| slots.exists_at(Slot(slot), commit)) {
             codes.signs(codes.bytes_at(slot).0, &mut signs);
@@ -140,7 +140,7 @@ impl Index {
     /// Whether a slot's sketch matches its code; true without sketches. The slot stays in use.
     pub(crate) fn sketch_follows(&self, slot: Slot) -> bool {
         let layer = self.layer();
-        let (Some((sketches, ..)), Some(codes)) = (layer.sifting.ready(), layer.codes()) else { return true };
+        let (Some((sketches, ..)), Some(codes)) = (layer.sketch_layer.ready(), layer.codes()) else { return true };
         let mut signs = Vec::new();
         codes.signs(codes.bytes_at(slot.0).0, &mut signs);
         sketches.holds(slot.0, &signs)
@@ -149,47 +149,47 @@ impl Index {
 
 /// Leaves the `n_kept` nearest by codes in `scratch.found`, in no order. Few of those beyond the
 /// nearest `n` may be missing. Some may no longer be visible. Returns the cost.
-pub(super) fn sift(
+pub(super) fn prefilter(
     (space, sketches): (&CodeSpace<'_>, &Sketches),
     query: &CodeQuery,
-    wanted: Wanted<'_>,
+    request: NearestRequest<'_>,
     each: &mut Picks<'_>,
     (n, n_kept): (usize, usize),
-    scratch: &mut Scratch,
+    scratch: &mut SearchScratch,
 ) -> Effort {
-    let Scratch { found, sieve, .. } = scratch;
-    let Sieve { signs, slots, counts, histogram, chosen, ranks } = sieve;
-    let n_excluded = wanted.excluded.len();
+    let SearchScratch { found, prefilter, .. } = scratch;
+    let Prefilter { signs, slots, counts, histogram, chosen, distances } = prefilter;
+    let n_excluded = request.excluded.len();
     let (n, n_kept, mut effort) = (n.max(1) + n_excluded, n_kept + n_excluded, Effort::default());
     space.codes.signs_of_query(query, signs);
     found.clear();
     loop {
         each.take_into(CHUNK, slots);
-        if slots.is_empty() || wanted.stop.is_due() {
+        if slots.is_empty() || request.stop.is_due() {
             break;
         }
-        effort.n_sifted += slots.len();
+        effort.n_prefiltered += slots.len();
         counts.resize(slots.len(), 0);
         sketches.count(signs, slots, counts);
-        let mut rank = |found: &mut Vec<Found>, counted: Range<u32>| {
+        let mut compare = |found: &mut Vec<Neighbor>, counted: Range<u32>| {
             choose(counts, slots, counted, chosen);
             // Tested only now: sketches, unlike codes, may be read while they are written.
             each.keep_present(chosen);
             effort.n_codes += chosen.len();
-            rank_all(space, query, chosen, ranks, found);
+            compare_all(space, query, chosen, distances, found);
         };
-        // Candidates below this count of differing signs are ranked already.
+        // Candidates below this count of differing signs are compared already.
         let mut next = 0;
         if found.len() < n {
             histogram.resize(sketches.n_counts(), 0);
             next = count_of_nearest(counts, histogram, n * FIRST_PER_HIT + FIRST);
-            rank(found, 0..next);
+            compare(found, 0..next);
         }
         let end = match found.len() >= n {
-            true => sketches.most_different(found.select_nth_unstable_by(n - 1, in_order).1.rank) + 1,
+            true => sketches.most_different(found.select_nth_unstable_by(n - 1, in_order).1.distance) + 1,
             false => u32::MAX,
         };
-        rank(found, next..end.max(next));
+        compare(found, next..end.max(next));
         if found.len() > n_kept {
             found.select_nth_unstable_by(n_kept, in_order);
             found.truncate(n_kept);
@@ -200,13 +200,13 @@ pub(super) fn sift(
 
 /// Buffers of the prefilter.
 #[derive(Default)]
-pub(super) struct Sieve {
+pub(super) struct Prefilter {
     signs: Vec<[u64; 8]>,
     slots: Vec<u32>,
     counts: Vec<u32>,
     histogram: Vec<usize>,
     chosen: Vec<u32>,
-    ranks: Vec<f32>,
+    distances: Vec<f32>,
 }
 
 /// Copies the slots whose counts lie in `range` into `chosen`.
@@ -245,12 +245,18 @@ fn count_of_nearest(counts: &[u32], histogram: &mut [usize], n: usize) -> u32 {
     at.map_or(u32::MAX, |at| at as u32 + 1)
 }
 
-fn rank_all(space: &CodeSpace<'_>, query: &CodeQuery, slots: &[u32], ranks: &mut Vec<f32>, found: &mut Vec<Found>) {
-    ranks.resize(BLOCK, 0.0);
+fn compare_all(
+    space: &CodeSpace<'_>,
+    query: &CodeQuery,
+    slots: &[u32],
+    distances: &mut Vec<f32>,
+    found: &mut Vec<Neighbor>,
+) {
+    distances.resize(BLOCK, 0.0);
     slots.iter().take(BLOCK).for_each(|&slot| space.prefetch(slot));
     for (at, block) in slots.chunks(BLOCK).enumerate() {
         slots.iter().skip((at + 1) * BLOCK).take(BLOCK).for_each(|&slot| space.prefetch(slot));
-        space.rank(query, block, &mut ranks[..block.len()]);
-        found.extend(block.iter().zip(ranks.iter()).map(|(&slot, &rank)| Found { rank, slot }));
+        space.compare(query, block, &mut distances[..block.len()]);
+        found.extend(block.iter().zip(distances.iter()).map(|(&slot, &distance)| Neighbor { slot, distance }));
     }
 }

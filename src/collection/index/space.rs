@@ -1,17 +1,17 @@
 //! The spaces of the graph: codes, or exact vectors by a metric or a user's distance.
 
-use super::super::exact::{Held, Reader};
+use super::super::exact::{HeldVectors, Reader};
 use super::super::memory::Slots;
 use crate::cancel::Stop;
-use crate::distance::{Kernel, Metric, Ranker};
-use crate::graph::{Space, View};
+use crate::distance::{Comparison, Kernel, Metric};
+use crate::graph::{LinkView, Space};
 use crate::id::{Commit, Slot};
 use crate::quant::{CodeQuery, Codes, Grain};
 
 /// The points of a graph, as walks compare them.
 pub(crate) enum Points {
     Codes(Box<Codes>),
-    Exact(Ranker),
+    Exact(Comparison),
 }
 
 impl Points {
@@ -38,10 +38,10 @@ pub(super) struct CodeSpace<'m> {
 }
 
 pub(super) struct ExactSpace<'m> {
-    pub(super) ranker: &'m Ranker,
+    pub(super) comparison: &'m Comparison,
     pub(super) slots: &'m Slots,
     /// The vectors, all in memory.
-    pub(super) held: &'m Held,
+    pub(super) held: &'m HeldVectors,
     /// The oldest commit that anyone looks at.
     pub(super) oldest: Commit,
     /// As [`CodeSpace::reaches_dead`].
@@ -68,8 +68,8 @@ impl ExactQuery {
 }
 
 /// The views by which links are chosen. Inner products need two.
-fn views(rank_by_product: bool) -> &'static [View] {
-    if rank_by_product { &[View::Place, View::Search] } else { &[View::Place] }
+fn views(compares_by_product: bool) -> &'static [LinkView] {
+    if compares_by_product { &[LinkView::Place, LinkView::Search] } else { &[LinkView::Place] }
 }
 
 /// Vectors that are prefetched ahead of the one being compared.
@@ -78,25 +78,25 @@ const LOOKAHEAD: usize = 3;
 impl Space for CodeSpace<'_> {
     type Query = CodeQuery;
 
-    fn views(&self) -> &'static [View] {
-        views(self.codes.rank_by_product())
+    fn views(&self) -> &'static [LinkView] {
+        views(self.codes.compares_by_product())
     }
 
-    fn query_of(&self, slot: u32, view: View, query: &mut CodeQuery) {
+    fn query_of(&self, slot: u32, view: LinkView, query: &mut CodeQuery) {
         match view {
-            View::Place => self.codes.place_of(slot, query),
-            View::Search => self.codes.query_of(slot, self.slots.namespace(Slot(slot)), query),
+            LinkView::Place => self.codes.place_of(slot, query),
+            LinkView::Search => self.codes.query_of(slot, self.slots.namespace(Slot(slot)), query),
         }
     }
 
     #[inline(always)]
-    fn rank(&self, query: &CodeQuery, slots: &[u32], ranks: &mut [f32]) {
-        self.codes.rank(query, Grain::Coarse, slots, ranks);
+    fn compare(&self, query: &CodeQuery, slots: &[u32], distances: &mut [f32]) {
+        self.codes.compare(query, Grain::Coarse, slots, distances);
     }
 
     #[inline(always)]
-    fn rank_closely(&self, query: &CodeQuery, slots: &[u32], ranks: &mut [f32]) {
-        self.codes.rank(query, Grain::Fine, slots, ranks);
+    fn compare_closely(&self, query: &CodeQuery, slots: &[u32], distances: &mut [f32]) {
+        self.codes.compare(query, Grain::Fine, slots, distances);
     }
 
     fn is_same(&self, a: u32, b: u32) -> bool {
@@ -122,8 +122,8 @@ impl Space for CodeSpace<'_> {
 }
 
 impl ExactSpace<'_> {
-    fn ranks_by_product(&self) -> bool {
-        matches!(self.ranker, Ranker::Metric(Metric::Dot, _))
+    fn compares_by_product(&self) -> bool {
+        matches!(self.comparison, Comparison::Metric(Metric::Dot, _))
     }
 
     /// The vector of a slot.
@@ -137,32 +137,32 @@ impl ExactSpace<'_> {
 impl Space for ExactSpace<'_> {
     type Query = ExactQuery;
 
-    fn views(&self) -> &'static [View] {
-        views(self.ranks_by_product())
+    fn views(&self) -> &'static [LinkView] {
+        views(self.compares_by_product())
     }
 
-    fn query_of(&self, slot: u32, view: View, query: &mut ExactQuery) {
+    fn query_of(&self, slot: u32, view: LinkView, query: &mut ExactQuery) {
         query.set(self.vector(slot));
-        query.kernel = (view == View::Place && self.ranks_by_product()).then(|| Metric::Euclidean.kernel());
+        query.kernel = (view == LinkView::Place && self.compares_by_product()).then(|| Metric::Euclidean.kernel());
     }
 
     #[inline(always)]
-    fn rank(&self, query: &ExactQuery, slots: &[u32], ranks: &mut [f32]) {
+    fn compare(&self, query: &ExactQuery, slots: &[u32], distances: &mut [f32]) {
         slots.iter().take(LOOKAHEAD).for_each(|&slot| self.held.prefetch(Slot(slot)));
-        for (index, (&slot, rank)) in slots.iter().zip(ranks).enumerate() {
+        for (index, (&slot, distance)) in slots.iter().zip(distances).enumerate() {
             if let Some(&ahead) = slots.get(index + LOOKAHEAD) {
                 self.held.prefetch(Slot(ahead));
             }
-            *rank = match query.kernel {
-                None => self.ranker.rank(&query.vector, self.vector(slot)),
+            *distance = match query.kernel {
+                None => self.comparison.compare(&query.vector, self.vector(slot)),
                 Some(kernel) => kernel(&query.vector, self.vector(slot)),
             };
         }
     }
 
     #[inline(always)]
-    fn rank_closely(&self, query: &ExactQuery, slots: &[u32], ranks: &mut [f32]) {
-        self.rank(query, slots, ranks);
+    fn compare_closely(&self, query: &ExactQuery, slots: &[u32], distances: &mut [f32]) {
+        self.compare(query, slots, distances);
     }
 
     fn is_same(&self, a: u32, b: u32) -> bool {

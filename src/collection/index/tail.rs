@@ -20,8 +20,8 @@ const SEGMENT: usize = 4_096;
 
 pub(crate) struct Tail {
     /// The first segment with a waiting slot, or the last segment.
-    front: ArcSwap<Node>,
-    back: Mutex<Arc<Node>>,
+    front: ArcSwap<SegmentNode>,
+    back: Mutex<Arc<SegmentNode>>,
     n_pushed: AtomicUsize,
     n_left: AtomicUsize,
     /// Notified when slots leave.
@@ -29,18 +29,18 @@ pub(crate) struct Tail {
 }
 
 /// A segment and its successor.
-struct Node {
+struct SegmentNode {
     segment: Segment,
-    next: OnceLock<Arc<Node>>,
+    next: OnceLock<Arc<SegmentNode>>,
 }
 
-impl Node {
+impl SegmentNode {
     fn new() -> Self {
-        Node { segment: Segment::new(SEGMENT), next: OnceLock::new() }
+        SegmentNode { segment: Segment::new(SEGMENT), next: OnceLock::new() }
     }
 }
 
-impl Drop for Node {
+impl Drop for SegmentNode {
     /// Drops the list in a loop. Dropping each node inside the one before could overflow the stack.
     fn drop(&mut self) {
         let mut next = self.next.take();
@@ -52,7 +52,7 @@ impl Drop for Node {
 
 impl Tail {
     pub(crate) fn new() -> Self {
-        let node = Arc::new(Node::new());
+        let node = Arc::new(SegmentNode::new());
         Tail {
             front: ArcSwap::new(node.clone()),
             back: Mutex::new(node),
@@ -66,7 +66,7 @@ impl Tail {
     pub(crate) fn push(&self, slot: Slot) {
         let mut back = self.back.lock();
         while !back.segment.push(slot) {
-            let next = back.next.get_or_init(|| Arc::new(Node::new())).clone();
+            let next = back.next.get_or_init(|| Arc::new(SegmentNode::new())).clone();
             *back = next;
         }
         self.n_pushed.fetch_add(1, Ordering::Release);
@@ -127,7 +127,7 @@ impl Tail {
         debug_assert_eq!(rest, 0, "no more leave than waited");
         self.front.store(node);
         self.n_left.fetch_add(n, Ordering::Release);
-        self.left.ring();
+        self.left.notify();
     }
 
     /// The condition on which threads wait for slots to leave.
@@ -136,8 +136,8 @@ impl Tail {
     }
 
     /// Wakes the waiting threads, so that they check again.
-    pub(crate) fn ring(&self) {
-        self.left.ring();
+    pub(crate) fn notify(&self) {
+        self.left.notify();
     }
 }
 

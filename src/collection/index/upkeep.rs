@@ -10,16 +10,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use super::Index;
+use super::VectorIndex;
 use super::namespaces::region_of;
 use super::space::{CodeSpace, ExactQuery, ExactSpace, Points};
 use crate::cancel::Stop;
 use crate::collection::exact::Reader;
 use crate::collection::memory::Memory;
-use crate::distance::Ranker;
+use crate::distance::Comparison;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::graph::{Change, Graph, Linking, Space};
+use crate::graph::{Graph, GraphChange, Linking, Space};
 use crate::id::{Commit, Slot};
 use crate::quant::CodeQuery;
 use crate::store::View;
@@ -42,11 +42,12 @@ const LEAST_DEAD: usize = 256;
 const SLOTS_PER_DEAD: usize = 1_024;
 /// Rounds after which mending is given up until there are new points.
 const MOST_ROUNDS: usize = 8;
-/// Walks are checked to reach all points when one in this many is new, at least [`LEAST_UNPROVEN`].
-const UNPROVEN_SHARE: usize = 20;
+/// Walks are checked to reach all points when one in this many is new, at least
+/// [`LEAST_UNVERIFIED`].
+const UNVERIFIED_SHARE: usize = 20;
 /// The least number of new slots for that check.
-const LEAST_UNPROVEN: usize = 1_024;
-/// Strays are looked for when one slot in this many is new, and at least [`LEAST_UNPROVEN`] are.
+const LEAST_UNVERIFIED: usize = 1_024;
+/// Strays are looked for when one slot in this many is new, and at least [`LEAST_UNVERIFIED`] are.
 const UNSTRAIGHTENED_SHARE: usize = 8;
 /// One point is searched for per this many new slots.
 const PER_SAMPLE: usize = 16;
@@ -71,12 +72,12 @@ type Pin<'p> = dyn Fn(&mut dyn FnMut()) -> Option<[Arc<View>; 2]> + Sync + 'p;
 type ReadAt<'r> = dyn Fn(&View, Slot, &mut dyn FnMut(&[f32])) -> Result<()> + Sync + 'r;
 
 /// The data and services that the linker works with.
-pub(crate) struct Bench<'w> {
+pub(crate) struct LinkContext<'w> {
     pub(crate) memory: &'w Memory,
     /// Vectors as of the linker's commit.
     pub(crate) exact: &'w Reader<'w>,
     pub(crate) pool: &'w rayon::ThreadPool,
-    pub(crate) ranker: &'w Ranker,
+    pub(crate) comparison: &'w Comparison,
     /// Nobody looks at a commit before this one.
     pub(crate) oldest: Commit,
     /// The linker's commit.
@@ -94,22 +95,22 @@ pub(crate) struct Bench<'w> {
     /// Tells whether the linker is to stop.
     pub(crate) is_stopped: &'w (dyn Fn() -> bool + Sync),
     /// Logs changes of the graph, before slots are used again because of them.
-    pub(crate) record: &'w (dyn Fn(&Graph, &[Change]) + Sync),
+    pub(crate) record: &'w (dyn Fn(&Graph, &[GraphChange]) + Sync),
 }
 
-impl Index {
+impl VectorIndex {
     /// Does the next step of work. False if there is none.
     ///
     /// # Errors
     /// `OutOfMemory` if there is no room for links.
-    pub(crate) fn work(&self, bench: &Bench<'_>) -> Result<bool> {
+    pub(crate) fn work(&self, context: &LinkContext<'_>) -> Result<bool> {
         if self.is_broken() {
             let n_waiting = self.tail.len();
             self.tail.leave(n_waiting);
             return Ok(false);
         }
         let _busy = self.busy.lock();
-        let Bench { memory, exact, oldest, .. } = *bench;
+        let LinkContext { memory, exact, oldest, .. } = *context;
         let reaches_dead = self.rebuild.load(Ordering::Acquire);
         let slots = &memory.slots;
         self.make_room(slots.n_slots())?;
@@ -118,24 +119,24 @@ impl Index {
             (Points::Codes(codes), _) => self.work_in(
                 &CodeSpace { codes, slots, exact, oldest, reaches_dead, stop: Stop::NEVER },
                 &OVER_CODES,
-                bench,
+                context,
             ),
-            (Points::Exact(ranker), Some(held)) => self.work_in(
-                &ExactSpace { ranker, slots, held, oldest, reaches_dead, stop: Stop::NEVER },
+            (Points::Exact(comparison), Some(held)) => self.work_in(
+                &ExactSpace { comparison, slots, held, oldest, reaches_dead, stop: Stop::NEVER },
                 &OVER_VECTORS,
-                bench,
+                context,
             ),
             // Linking waits for vectors.
             (Points::Exact(_), None) => Ok(false),
         };
         let both = || -> Result<bool> {
             let has_worked = work()?;
-            Ok(self.adapt(bench)? || has_worked)
+            Ok(self.adapt(context)? || has_worked)
         };
         catch_unwind(AssertUnwindSafe(both)).unwrap_or_else(|_| {
             tracing::error!("comparing vectors panicked: from now on this collection is scanned");
             self.broken.store(true, Ordering::Release);
-            self.tail.ring();
+            self.tail.notify();
             Ok(true)
         })
     }
@@ -150,14 +151,14 @@ impl Index {
         &self,
         space: &S,
         linking: &'static std::thread::LocalKey<RefCell<Linking<S::Query>>>,
-        bench: &Bench<'_>,
+        context: &LinkContext<'_>,
     ) -> Result<bool> {
         let graph = self.graph();
-        let (memory, crew) = (bench.memory, Crew { graph: &graph, linking, bench });
+        let (memory, workers) = (context.memory, Workers { graph: &graph, linking, context });
         let mut refused = None;
         if self.rebuild.load(Ordering::Acquire) {
             self.stop_replacing();
-            match self.make_anew(space, &crew) {
+            match self.make_anew(space, &workers) {
                 Ok(()) => return Ok(true),
                 Err(error) if self.distrusted.load(Ordering::Acquire) => return Err(error),
                 // The present graph stays in use: waiting slots are linked to it.
@@ -166,26 +167,26 @@ impl Index {
         }
         if !self.unreached.load().is_empty() {
             // Before anything else: no slot may be used again while it is listed.
-            self.mend(space, &crew);
+            self.mend(space, &workers);
             self.unreached.store(Arc::default());
-            self.tail.ring();
+            self.tail.notify();
             return Ok(true);
         }
-        if self.keep_namespaces(&graph, bench) {
+        if self.keep_namespaces(&graph, context) {
             return Ok(true);
         }
         // Waiting slots go first, except in one step of `TURNS`, because some writers never pause.
         let is_turn = self.tail.len() == 0 || self.n_turns.fetch_add(1, Ordering::Relaxed).is_multiple_of(TURNS);
-        if is_turn && (self.repair(space, &crew) || self.straighten(space, &crew)) {
+        if is_turn && (self.repair(space, &workers) || self.straighten(space, &workers)) {
             return Ok(true);
         }
         let (n_left, awaited) = (self.tail.n_left(), self.awaited.load(Ordering::Acquire));
-        if n_left >= awaited && self.n_proven() < awaited {
-            self.mend(space, &crew);
+        if n_left >= awaited && self.n_verified() < awaited {
+            self.mend(space, &workers);
             return Ok(true);
         }
         let n_points = self.n_points(memory.census().n_documents);
-        if bench.oldest > Commit(self.swept_at.load(Ordering::Relaxed)) {
+        if context.oldest > Commit(self.swept_at.load(Ordering::Relaxed)) {
             // Views that kept dead points at the last sweep may be closed by now.
             self.n_dead_waiting.fetch_min(self.tail.len(), Ordering::Relaxed);
         }
@@ -193,18 +194,18 @@ impl Index {
         let n_asked = self.n_sweeps_asked.load(Ordering::Acquire);
         if n_asked > self.n_sweeps_done.load(Ordering::Acquire) && !self.is_replacing() {
             if n_doomed > 0 {
-                self.sweep(space, &crew);
+                self.sweep(space, &workers);
             }
             self.n_sweeps_done.store(n_asked, Ordering::Release);
-            self.tail.ring();
+            self.tail.notify();
             return Ok(true);
         }
         // A layer that is being built may have links to slots that died since.
         if n_doomed >= LEAST_DEAD && n_doomed * DEAD_SHARE >= n_points && !self.is_replacing() {
-            self.sweep(space, &crew);
+            self.sweep(space, &workers);
             return Ok(true);
         }
-        if is_turn && !self.is_replacing() && self.sweep_crowded(space, &crew) {
+        if is_turn && !self.is_replacing() && self.sweep_crowded(space, &workers) {
             return Ok(true);
         }
         let mut waiting = Vec::new();
@@ -221,62 +222,62 @@ impl Index {
             // lived.
             let (needed, dead): (Vec<Slot>, Vec<Slot>) = waiting.iter().partition(|slot| space.is_needed(slot.0));
             let (needed, loose) = self.sort_out(&graph, memory, needed);
-            let mut changes = crew.each(&needed, |graph, slot, linking| graph.link(space, slot.0, linking));
-            if n_points < LEAST_UNPROVEN {
+            let mut changes = workers.each(&needed, |graph, slot, linking| graph.link(space, slot.0, linking));
+            if n_points < LEAST_UNVERIFIED {
                 // A small graph is checked every time, before anything relies on it.
-                changes.extend(self.mend_in(space, &crew));
+                changes.extend(self.mend_in(space, &workers));
             }
-            self.note(&crew, &changes);
+            self.note(&workers, &changes);
             self.note_linked(&memory.slots, &needed);
             self.tail.leave(waiting.len());
             let n_waiting = self.n_dead_waiting.load(Ordering::Relaxed);
             self.n_dead_waiting.store(n_waiting.saturating_sub(dead.len()), Ordering::Relaxed);
-            self.retire(bench, dead);
-            self.let_loose(bench, loose);
+            self.retire(context, dead);
+            self.let_loose(context, loose);
             return Ok(true);
         }
-        if n_left - self.n_proven() >= LEAST_UNPROVEN.max(n_points / UNPROVEN_SHARE) {
-            self.mend(space, &crew);
+        if n_left - self.n_verified() >= LEAST_UNVERIFIED.max(n_points / UNVERIFIED_SHARE) {
+            self.mend(space, &workers);
             return Ok(true);
         }
-        if n_left > self.n_proven() && self.namespaces.take_begun() {
+        if n_left > self.n_verified() && self.namespaces.take_begun() {
             // A namespace that was just linked is checked soon.
-            self.mend(space, &crew);
+            self.mend(space, &workers);
             return Ok(true);
         }
         refused.map_or(Ok(false), Err)
     }
 
     /// Gives new links to some points that have lost theirs. False if there are none.
-    fn repair<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> bool {
-        let short: Vec<Slot> = {
-            let short = self.short.lock();
-            short.iter().rev().take(BATCH).copied().map(Slot).collect()
+    fn repair<S: Space>(&self, space: &S, workers: &Workers<'_, S::Query>) -> bool {
+        let underfull: Vec<Slot> = {
+            let underfull = self.underfull.lock();
+            underfull.iter().rev().take(BATCH).copied().map(Slot).collect()
         };
-        if short.is_empty() {
+        if underfull.is_empty() {
             return false;
         }
-        self.note(crew, &crew.each(&short, |graph, slot, linking| graph.repair(space, slot.0, linking)));
+        self.note(workers, &workers.each(&underfull, |graph, slot, linking| graph.repair(space, slot.0, linking)));
         let n_left = {
-            let mut pending = self.short.lock();
-            let n_left = pending.len().saturating_sub(short.len());
+            let mut pending = self.underfull.lock();
+            let n_left = pending.len().saturating_sub(underfull.len());
             pending.truncate(n_left);
             n_left
         };
         if n_left == 0 {
             // Other points may have been reachable only by the lost links.
-            self.mend(space, crew);
+            self.mend(space, workers);
         }
         true
     }
 
     /// Chooses links again for some of the points in `strays`. False if there are none.
-    fn straighten<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> bool {
+    fn straighten<S: Space>(&self, space: &S, workers: &Workers<'_, S::Query>) -> bool {
         let batch: Vec<Slot> = self.strays.lock().iter().rev().take(BATCH).copied().map(Slot).collect();
         if batch.is_empty() {
             return false;
         }
-        self.note(crew, &crew.each(&batch, |graph, slot, linking| graph.straighten(space, slot.0, linking)));
+        self.note(workers, &workers.each(&batch, |graph, slot, linking| graph.straighten(space, slot.0, linking)));
         let n_left = {
             let mut strays = self.strays.lock();
             let n_left = strays.len().saturating_sub(batch.len());
@@ -285,7 +286,7 @@ impl Index {
         };
         if n_left == 0 {
             // Other points may have been reachable only by links that are gone.
-            self.mend(space, crew);
+            self.mend(space, workers);
             self.is_unsettled.store(!self.strays.lock().is_empty(), Ordering::Release);
         }
         true
@@ -293,32 +294,32 @@ impl Index {
 
     /// Once the graph has grown, searches for a sample of points. If too many are missed, has all
     /// points examined.
-    fn look_for_strays<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) {
+    fn look_for_strays<S: Space>(&self, space: &S, workers: &Workers<'_, S::Query>) {
         let n_left = self.tail.n_left();
         let n_new = n_left.saturating_sub(self.n_straightened.load(Ordering::Relaxed));
-        let n_slots = crew.bench.memory.slots.n_slots();
+        let n_slots = workers.context.memory.slots.n_slots();
         // With inner products, a point that is near to nothing need not be found.
         let is_metric = space.views().len() == 1;
-        let is_new = n_new >= LEAST_UNPROVEN.max(n_slots / UNSTRAIGHTENED_SHARE);
+        let is_new = n_new >= LEAST_UNVERIFIED.max(n_slots / UNSTRAIGHTENED_SHARE);
         if !is_metric || !is_new || !self.strays.lock().is_empty() {
             return;
         }
         self.n_straightened.store(n_left, Ordering::Relaxed);
-        let sample = crew.graph.sample(n_slots, (n_new / PER_SAMPLE).min(MOST_SAMPLED));
-        self.look_for_strays_in(space, crew, sample, || crew.graph.points().collect());
+        let sample = workers.graph.sample(n_slots, (n_new / PER_SAMPLE).min(MOST_SAMPLED));
+        self.look_for_strays_in(space, workers, sample, || workers.graph.points().collect());
     }
 
     /// Searches for the points of a sample. If too many are missed, has all of `points` examined.
     fn look_for_strays_in<S: Space>(
         &self,
         space: &S,
-        crew: &Crew<'_, S::Query>,
+        workers: &Workers<'_, S::Query>,
         sample: Vec<u32>,
         points: impl FnOnce() -> Vec<u32>,
     ) {
         let sample: Vec<Slot> = sample.into_iter().map(Slot).collect();
         let n_strays = AtomicUsize::new(0);
-        crew.each(&sample, |graph, slot, linking| {
+        workers.each(&sample, |graph, slot, linking| {
             n_strays.fetch_add(usize::from(graph.is_stray(space, slot.0, linking)), Ordering::Relaxed);
         });
         let n_strays = n_strays.into_inner();
@@ -328,110 +329,115 @@ impl Index {
         tracing::debug!(n_strays, n_sampled = sample.len(), "choosing links again of points that searches miss");
         // The linker takes from the end: points above level 0 first, where walks pass.
         let mut points = points();
-        points.sort_by_key(|&point| crew.graph.level_of(point));
+        points.sort_by_key(|&point| workers.graph.level_of(point));
         self.strays.lock().extend(points);
     }
 
     /// Removes dead points from the graph and lets their slots be used again.
-    fn sweep<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) {
+    fn sweep<S: Space>(&self, space: &S, workers: &Workers<'_, S::Query>) {
         self.namespaces.forget_dead();
-        self.sweep_among(space, crew, |_| true);
+        self.sweep_among(space, workers, |_| true);
         self.n_dead_waiting.store(self.n_dead(), Ordering::Relaxed);
         // Another sweep would keep the same points until the oldest view is closed.
-        let (now, oldest) = ((crew.bench.now)(), crew.bench.oldest);
+        let (now, oldest) = ((workers.context.now)(), workers.context.oldest);
         self.swept_at.store(if oldest < now { oldest.0 } else { u64::MAX }, Ordering::Relaxed);
-        self.mend(space, crew);
-        self.look_at_swept(space, crew, crew.graph.points().collect());
+        self.mend(space, workers);
+        self.look_at_swept(space, workers, workers.graph.points().collect());
     }
 
-    /// As [`sweep`](Index::sweep), for one namespace that has lost many points, without waiting for
-    /// the others. False if there is none.
-    fn sweep_crowded<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> bool {
-        if crew.graph.is_undivided() || !self.namespaces.are_several() {
+    /// As [`sweep`](VectorIndex::sweep), for one namespace that has lost many points, without
+    /// waiting for the others. False if there is none.
+    fn sweep_crowded<S: Space>(&self, space: &S, workers: &Workers<'_, S::Query>) -> bool {
+        if workers.graph.is_undivided() || !self.namespaces.are_several() {
             return false;
         }
-        let Bench { memory, oldest, .. } = *crew.bench;
+        let LinkContext { memory, oldest, .. } = *workers.context;
         let least = LEAST_DEAD.max(memory.slots.n_slots() / SLOTS_PER_DEAD);
         let are_many = |namespace, n_dead| n_dead * DEAD_SHARE >= memory.n_members(namespace) + n_dead;
         let Some(namespace) = self.namespaces.crowded(least, oldest, are_many) else { return false };
         let is_own = |slot: u32| space.region_of(slot) == namespace.0;
-        let points = self.sweep_among(space, crew, is_own);
-        let n_left = points.iter().filter(|slot| crew.graph.is_point(slot.0) && !space.is_alive(slot.0)).count();
+        let points = self.sweep_among(space, workers, is_own);
+        let n_left = points.iter().filter(|slot| workers.graph.is_point(slot.0) && !space.is_alive(slot.0)).count();
         self.namespaces.note_swept(namespace, oldest, n_left);
         let points: Vec<u32> = points.into_iter().map(|slot| slot.0).collect();
-        let changes = self.mend_until_none(space, crew, || crew.graph.unreachable_in(namespace.0, &points));
-        self.note(crew, &changes);
-        self.look_at_swept(space, crew, points);
+        let changes = self.mend_until_none(space, workers, || workers.graph.unreachable_in(namespace.0, &points));
+        self.note(workers, &changes);
+        self.look_at_swept(space, workers, points);
         true
     }
 
     /// Looks for strays among the points left by a sweep. Where whole clusters are gone, walks may
     /// end before the clusters behind them.
-    fn look_at_swept<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>, mut points: Vec<u32>) {
+    fn look_at_swept<S: Space>(&self, space: &S, workers: &Workers<'_, S::Query>, mut points: Vec<u32>) {
         if space.views().len() > 1 {
             // With inner products, a point that is near to nothing need not be found.
             return self.is_unsettled.store(false, Ordering::Release);
         }
-        points.retain(|&slot| crew.graph.is_point(slot));
+        points.retain(|&slot| workers.graph.is_point(slot));
         let step = points.len().div_ceil(MOST_SAMPLED).max(1);
         let sample = points.iter().copied().step_by(step).collect();
-        self.look_for_strays_in(space, crew, sample, || points);
+        self.look_for_strays_in(space, workers, sample, || points);
         self.is_unsettled.store(!self.strays.lock().is_empty(), Ordering::Release);
-        self.tail.ring();
+        self.tail.notify();
     }
 
     /// Removes the dead among all points for which `is_swept` holds, which are those of some
     /// regions. Lets their slots be used again. Returns the points left.
-    fn sweep_among<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>, is_swept: impl Fn(u32) -> bool) -> Vec<Slot> {
+    fn sweep_among<S: Space>(
+        &self,
+        space: &S,
+        workers: &Workers<'_, S::Query>,
+        is_swept: impl Fn(u32) -> bool,
+    ) -> Vec<Slot> {
         self.is_unsettled.store(true, Ordering::Release);
-        let (sweep, mut changes) = crew.alone(|graph, linking| graph.begin_sweep(space, &is_swept, linking));
+        let (sweep, mut changes) = workers.alone(|graph, linking| graph.begin_sweep(space, &is_swept, linking));
         // Points that took the place of dead ones are included.
-        let points: Vec<Slot> = crew.graph.points().filter(|&slot| is_swept(slot)).map(Slot).collect();
-        changes.extend(crew.each(&points, |graph, slot, linking| graph.bypass(space, &sweep, slot.0, linking)));
-        let (gone, last) = crew.alone(|graph, linking| graph.finish_sweep(sweep, linking));
+        let points: Vec<Slot> = workers.graph.points().filter(|&slot| is_swept(slot)).map(Slot).collect();
+        changes.extend(workers.each(&points, |graph, slot, linking| graph.bypass(space, &sweep, slot.0, linking)));
+        let (gone, last) = workers.alone(|graph, linking| graph.finish_sweep(sweep, linking));
         changes.extend(last);
-        self.note(crew, &changes);
+        self.note(workers, &changes);
         tracing::debug!(n_gone = gone.len(), "swept dead points");
-        self.retire(crew.bench, gone.into_iter().map(Slot).collect());
+        self.retire(workers.context, gone.into_iter().map(Slot).collect());
         points
     }
 
     /// Replaces the graph by a new one of the same slots. Searches walk the old one meanwhile.
-    fn make_anew<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> Result<()> {
-        let (slots, anew) = (&crew.bench.memory.slots, Arc::new(Graph::new(crew.graph.shape())));
+    fn make_anew<S: Space>(&self, space: &S, workers: &Workers<'_, S::Query>) -> Result<()> {
+        let (slots, anew) = (&workers.context.memory.slots, Arc::new(Graph::new(workers.graph.shape())));
         let n_slots = slots.n_slots();
         failpoint::refuse("link")?;
         anew.reserve(n_slots).map_err(|source| Error::OutOfMemory { n_documents: n_slots, source })?;
         let held = self.held();
         let (needed, dead): (Vec<Slot>, Vec<Slot>) =
             (0..slots.n_slots() as u32).map(Slot).filter(|&slot| held(slot)).partition(|slot| space.is_needed(slot.0));
-        let (needed, loose, linked) = self.divide(crew.bench.memory, needed);
+        let (needed, loose, linked) = self.divide(workers.context.memory, needed);
         tracing::info!(n_documents = needed.len(), "making the graph anew");
-        let new_crew = Crew { graph: &anew, ..*crew };
+        let new_workers = Workers { graph: &anew, ..*workers };
         for batch in needed.chunks(BATCH) {
-            if (crew.bench.is_stopped)() {
+            if (workers.context.is_stopped)() {
                 return Err(Error::Closed);
             }
-            new_crew.each(batch, |graph, slot, linking| graph.link(space, slot.0, linking));
+            new_workers.each(batch, |graph, slot, linking| graph.link(space, slot.0, linking));
         }
-        self.mend_in(space, &new_crew);
+        self.mend_in(space, &new_workers);
         self.set_linked(linked);
         self.layer.store(Arc::new(self.layer().with_graph(anew.clone())));
-        self.short.lock().clear();
+        self.underfull.lock().clear();
         self.strays.lock().clear();
         self.n_straightened.store(0, Ordering::Relaxed);
         self.namespaces.forget_dead();
         self.is_unsettled.store(false, Ordering::Release);
         // Before their slots are used again: these points are linked now, or dead.
         self.unreached.store(Arc::default());
-        self.retire(crew.bench, dead);
-        self.let_loose(crew.bench, loose);
+        self.retire(workers.context, dead);
+        self.let_loose(workers.context, loose);
         // The codes that linked them may not fit.
         self.adapting.lock().watches.doubt_links();
         self.distrusted.store(false, Ordering::Release);
         self.rebuild.store(false, Ordering::Release);
         self.n_rebuilt.fetch_add(1, Ordering::Release);
-        self.tail.ring();
+        self.tail.notify();
         Ok(())
     }
 
@@ -460,34 +466,34 @@ impl Index {
         self.n_rebuilt.load(Ordering::Acquire)
     }
 
-    pub(super) fn retire(&self, bench: &Bench<'_>, slots: Vec<Slot>) {
+    pub(super) fn retire(&self, context: &LinkContext<'_>, slots: Vec<Slot>) {
         self.n_dead.fetch_sub(slots.len().min(self.n_dead()), Ordering::Relaxed);
         // No link leads to them any more. Searches that began before look at this commit or an
         // earlier one.
-        bench.memory.retire(slots, (bench.now)());
+        context.memory.retire(slots, (context.now)());
     }
 
     /// Makes unreachable points reachable, and looks for strays.
-    fn mend<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) {
-        let changes = self.mend_in(space, crew);
-        self.note(crew, &changes);
-        self.look_for_strays(space, crew);
-        self.n_proven.store(self.tail.n_left(), Ordering::Release);
-        self.tail.ring();
+    fn mend<S: Space>(&self, space: &S, workers: &Workers<'_, S::Query>) {
+        let changes = self.mend_in(space, workers);
+        self.note(workers, &changes);
+        self.look_for_strays(space, workers);
+        self.n_verified.store(self.tail.n_left(), Ordering::Release);
+        self.tail.notify();
     }
 
-    /// Makes unreachable points of the crew's graph reachable. Returns the changes.
-    pub(super) fn mend_in<S: Space>(&self, space: &S, crew: &Crew<'_, S::Query>) -> Vec<Change> {
-        self.mend_until_none(space, crew, || crew.graph.unreachable())
+    /// Makes unreachable points of the workers' graph reachable. Returns the changes.
+    pub(super) fn mend_in<S: Space>(&self, space: &S, workers: &Workers<'_, S::Query>) -> Vec<GraphChange> {
+        self.mend_until_none(space, workers, || workers.graph.unreachable())
     }
 
-    /// As [`mend_in`](Index::mend_in), for the points that `unreachable` returns.
+    /// As [`mend_in`](VectorIndex::mend_in), for the points that `unreachable` returns.
     fn mend_until_none<S: Space>(
         &self,
         space: &S,
-        crew: &Crew<'_, S::Query>,
+        workers: &Workers<'_, S::Query>,
         unreachable: impl Fn() -> Vec<u32>,
-    ) -> Vec<Change> {
+    ) -> Vec<GraphChange> {
         let mut changes = Vec::new();
         for _ in 0..MOST_ROUNDS {
             let unreachable: HashSet<u32> = unreachable().into_iter().collect();
@@ -496,15 +502,15 @@ impl Index {
             }
             tracing::debug!(n_points = unreachable.len(), "linking to points that cannot be reached");
             for &slot in &unreachable {
-                changes.extend(crew.alone(|graph, linking| graph.mend(space, slot, &unreachable, linking)).1);
+                changes.extend(workers.alone(|graph, linking| graph.mend(space, slot, &unreachable, linking)).1);
             }
         }
         changes
     }
 
     /// Counts the changes and has them logged.
-    fn note<Q: Default + Send>(&self, crew: &Crew<'_, Q>, changes: &[Change]) {
-        self.note_changes(crew.graph, crew.bench, changes);
+    fn note<Q: Default + Send>(&self, workers: &Workers<'_, Q>, changes: &[GraphChange]) {
+        self.note_changes(workers.graph, workers.context, changes);
     }
 
     /// Keeps the graph from changing until the guard is dropped.
@@ -517,12 +523,12 @@ impl Index {
     }
 
     /// Whether walks reach every point, as long as nothing is linked.
-    pub(crate) fn is_proven(&self) -> bool {
-        self.n_proven() >= self.tail.n_left() && self.n_short() == 0 && self.unreached.load().is_empty()
+    pub(crate) fn is_verified(&self) -> bool {
+        self.n_verified() >= self.tail.n_left() && self.n_underfull() == 0 && self.unreached.load().is_empty()
     }
 
-    fn n_proven(&self) -> usize {
-        self.n_proven.load(Ordering::Acquire)
+    fn n_verified(&self) -> usize {
+        self.n_verified.load(Ordering::Acquire)
     }
 
     /// About how many slots the graph holds in a collection of `n_documents`, dead ones included.
@@ -545,7 +551,7 @@ impl Index {
         let mut hold = |slot: u32| held.get_mut(slot as usize).map_or((), |held| *held = true);
         for point in graph.points() {
             hold(point);
-            graph.twins(point).for_each(&mut hold);
+            graph.duplicates(point).for_each(&mut hold);
         }
         self.tail.each_run(|run| run.iter().for_each(|slot| hold(slot.load(Ordering::Relaxed))));
         for (held, slot) in held.into_iter().zip((0..).map(Slot)).filter(|(_, slot)| memory.slots.is_alive(*slot)) {
@@ -566,22 +572,23 @@ impl Index {
         let n_pushed = self.tail.n_pushed();
         self.awaited.fetch_max(n_pushed, Ordering::AcqRel);
         move || {
-            let is_proven = self.n_proven() >= n_pushed && self.n_short() == 0 && self.unreached.load().is_empty();
-            self.is_broken() || is_proven
+            let is_verified =
+                self.n_verified() >= n_pushed && self.n_underfull() == 0 && self.unreached.load().is_empty();
+            self.is_broken() || is_verified
         }
     }
 }
 
 /// The threads that change one graph together, each with buffers of its own.
-pub(super) struct Crew<'c, Q: Default + Send + 'static> {
+pub(super) struct Workers<'c, Q: Default + Send + 'static> {
     pub(super) graph: &'c Graph,
     pub(super) linking: &'static std::thread::LocalKey<RefCell<Linking<Q>>>,
-    pub(super) bench: &'c Bench<'c>,
+    pub(super) context: &'c LinkContext<'c>,
 }
 
-impl<Q: Default + Send> Crew<'_, Q> {
+impl<Q: Default + Send> Workers<'_, Q> {
     /// Calls `work` for each slot, on several threads if there are many. Returns the changes.
-    pub(super) fn each(&self, slots: &[Slot], work: impl Fn(&Graph, Slot, &mut Linking<Q>) + Sync) -> Vec<Change> {
+    pub(super) fn each(&self, slots: &[Slot], work: impl Fn(&Graph, Slot, &mut Linking<Q>) + Sync) -> Vec<GraphChange> {
         let (graph, key) = (self.graph, self.linking);
         let one = |slot: &Slot| {
             key.with_borrow_mut(|linking| {
@@ -592,12 +599,12 @@ impl<Q: Default + Send> Crew<'_, Q> {
         if slots.len() <= ALONE {
             return slots.iter().flat_map(one).collect();
         }
-        let all: Vec<Vec<Change>> = self.bench.pool.install(|| slots.par_iter().map(one).collect());
+        let all: Vec<Vec<GraphChange>> = self.context.pool.install(|| slots.par_iter().map(one).collect());
         all.concat()
     }
 
     /// Calls `work` on this thread. Returns its result and the changes.
-    fn alone<T>(&self, work: impl FnOnce(&Graph, &mut Linking<Q>) -> T) -> (T, Vec<Change>) {
+    fn alone<T>(&self, work: impl FnOnce(&Graph, &mut Linking<Q>) -> T) -> (T, Vec<GraphChange>) {
         self.linking.with_borrow_mut(|linking| {
             let done = work(self.graph, linking);
             (done, std::mem::take(&mut linking.changes))

@@ -6,11 +6,11 @@
 
 use std::collections::HashMap;
 
-use super::round::{Asked, Best, Round};
+use super::round::{PreparedQuery, SearchResults, Session};
 use crate::boost::Boost;
 use crate::error::Result;
 use crate::id::Slot;
-use crate::route::Route;
+use crate::route::SearchStats;
 
 /// Candidates found for each hit wanted, before boosts are added.
 const PER_HIT: usize = 10;
@@ -19,39 +19,39 @@ const LEAST: usize = 100;
 /// Factor by which the number of candidates grows while they are not enough.
 const MORE: usize = 4;
 
-impl Round {
+impl Session {
     /// The best `n` answers by their boosted scores.
-    pub(super) fn boosted(&self, asked: &Asked, n: usize) -> Result<Best> {
+    pub(super) fn boosted(&self, prepared: &PreparedQuery, n: usize) -> Result<SearchResults> {
         if self.params.boosts.is_empty() {
-            return self.best(asked, n);
+            return self.best(prepared, n);
         }
         let most: Option<f64> = self.params.boosts.iter().map(Boost::most).sum();
         // The fused score of the last candidate does not bound those of documents that were not
         // found.
-        let most = most.filter(|_| !matches!(asked, Asked::Both(..)));
+        let most = most.filter(|_| !matches!(prepared, PreparedQuery::Both(..)));
         let n_slots = self.moment.n_members();
         let (mut boosts, now) = (HashMap::new(), self.moment.now_ns());
         let mut n_found = self.params.boosted_candidates.unwrap_or_else(|| n.saturating_mul(PER_HIT).max(LEAST)).max(n);
-        let mut spent = Route::default();
+        let mut spent = SearchStats::default();
         loop {
-            let Best { mut answers, route, is_all } = self.best(asked, n_found)?;
-            let unseen = answers.last().map(|last| f64::from(last.score)).zip(most).map(|(last, most)| last + most);
-            self.look_up_boosts(answers.iter().map(|answer| answer.slot), now, &mut boosts)?;
-            for answer in &mut answers {
-                let boosted = f64::from(answer.score) + boosts.get(&answer.slot).copied().unwrap_or_default();
-                answer.score = boosted.clamp(f32::MIN.into(), f32::MAX.into()) as f32;
+            let SearchResults { mut hits, stats, is_all } = self.best(prepared, n_found)?;
+            let unseen = hits.last().map(|last| f64::from(last.score)).zip(most).map(|(last, most)| last + most);
+            self.look_up_boosts(hits.iter().map(|hit| hit.slot), now, &mut boosts)?;
+            for hit in &mut hits {
+                let boosted = f64::from(hit.score) + boosts.get(&hit.slot).copied().unwrap_or_default();
+                hit.score = boosted.clamp(f32::MIN.into(), f32::MAX.into()) as f32;
             }
-            self.order(&mut answers)?;
-            let last = n.checked_sub(1).and_then(|at| answers.get(at)).map(|answer| answer.score);
+            self.order(&mut hits)?;
+            let last = n.checked_sub(1).and_then(|at| hits.get(at)).map(|hit| hit.score);
             // A document that scores as the last one may come before it by its id.
             let is_sure = unseen.zip(last).is_some_and(|(unseen, last)| (unseen as f32) < last);
-            let route = route.with(spent);
+            let stats = stats.with(spent);
             if is_all || is_sure || most.is_none() || n == 0 || n_found >= n_slots {
-                let is_all = is_all && answers.len() <= n;
-                answers.truncate(n);
-                return Ok(Best { answers, route, is_all });
+                let is_all = is_all && hits.len() <= n;
+                hits.truncate(n);
+                return Ok(SearchResults { hits, stats, is_all });
             }
-            spent = route;
+            spent = stats;
             n_found = n_found.saturating_mul(MORE);
         }
     }
@@ -73,13 +73,14 @@ impl Round {
     }
 }
 
-impl Route {
-    /// This search's route with the costs of an `earlier` one added; `ef` is the larger of both.
-    pub(super) fn with(self, earlier: Route) -> Self {
-        Route {
+impl SearchStats {
+    /// This search's statistics with the costs of an `earlier` one added; `ef` is the larger of
+    /// both.
+    pub(super) fn with(self, earlier: SearchStats) -> Self {
+        SearchStats {
             n_scanned: self.n_scanned + earlier.n_scanned,
             n_visited: self.n_visited + earlier.n_visited,
-            n_sifted: self.n_sifted + earlier.n_sifted,
+            n_prefiltered: self.n_prefiltered + earlier.n_prefiltered,
             n_hops: self.n_hops + earlier.n_hops,
             ef: self.ef.max(earlier.ef),
             n_checked: self.n_checked + earlier.n_checked,

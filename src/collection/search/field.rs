@@ -3,7 +3,7 @@
 use crate::collection::matching::Matching;
 
 /// The documents that may be hits, among those of the namespace of the search's `Moment`.
-pub(super) enum Field {
+pub(super) enum SearchScope {
     /// All documents of the namespace.
     All,
     /// All documents of the namespace, which the moment lists; each is compared.

@@ -1,32 +1,32 @@
 //! Hybrid search: fuses the best answers by vector and by words, by their ranks (reciprocal rank
 //! fusion, RRF) or by their scaled scores.
 
-use super::hits::Answer;
-use super::round::{Best, Prepared, Round};
+use super::hits::ScoredHit;
+use super::round::{SearchResults, Session, VectorQuery};
 use super::words::ByWords;
 use crate::cancel::Stop;
-use crate::collection::index::seek::Scratch;
+use crate::collection::index::seek::SearchScratch;
 use crate::document::{Part, Parts};
 use crate::error::Result;
-use crate::graph::Found;
+use crate::graph::Neighbor;
 use crate::id::Slot;
 use crate::params::{FusedBy, Fusion};
-use crate::route::Route;
+use crate::route::SearchStats;
 use crate::text::query::Parsed;
 
-impl Round {
+impl Session {
     /// Fuses the best candidates by a vector and by words. Returns all of them, which may be more
     /// than `n`.
-    pub(super) fn fused(&self, query: &Prepared, parsed: &Parsed, n: usize) -> Result<Best> {
+    pub(super) fn fused(&self, query: &VectorQuery, parsed: &Parsed, n: usize) -> Result<SearchResults> {
         if self.params.mmr.is_some() {
             self.refuse_with_words("mmr")?;
         }
         let fusion = self.params.fusion;
         let n = fusion.n_candidates(n);
-        let (near, route) = Scratch::with(|scratch| -> Result<_> {
-            let route = self.find(query, n, scratch)?;
+        let (near, stats) = SearchScratch::with(|scratch| -> Result<_> {
+            let stats = self.find(query, n, scratch)?;
             self.settle(&mut scratch.found, n)?;
-            Ok((scratch.found.clone(), route))
+            Ok((scratch.found.clone(), stats))
         })?;
         let ByWords { ranking, best, n_scored, n_checked } = self.find_by_words(parsed, n, &query.excluded)?;
         let is_all = near.len() < n && best.len() < n;
@@ -34,40 +34,42 @@ impl Round {
             near.iter().map(|found| found.slot).chain(best.iter().map(|scored| scored.slot)).map(Slot).collect();
         slots.sort_unstable();
         slots.dedup();
-        let ranker = self.moment.ranker();
-        let mut answers = Vec::with_capacity(slots.len());
+        let comparison = self.moment.comparison();
+        let mut hits = Vec::with_capacity(slots.len());
         for found in self.compare(query, &slots)? {
             let score = |score| Part { score, rank: None };
-            let parts =
-                Parts { vector: score(ranker.score(found.rank)), text: score(ranking.score(found.slot) as f32) };
-            if self.is_near(found.rank) {
-                answers.push(Answer { parts: Some(parts), ..self.answer_of(&found) });
+            let parts = Parts {
+                vector: score(comparison.score(found.distance)),
+                text: score(ranking.score(found.slot) as f32),
+            };
+            if self.is_near(found.distance) {
+                hits.push(ScoredHit { parts: Some(parts), ..self.hit_of(&found) });
             }
         }
-        set_ranks(&mut answers, near.iter().map(|found| found.slot), |parts| &mut parts.vector);
-        set_ranks(&mut answers, best.iter().map(|scored| scored.slot), |parts| &mut parts.text);
-        fuse(&fusion, &mut answers);
-        self.order(&mut answers)?;
-        let (n_visited, n_checked) = (route.n_visited + n_scored, route.n_checked + n_checked);
-        Ok(Best { answers, route: Route { n_visited, n_checked, ..route }, is_all })
+        set_ranks(&mut hits, near.iter().map(|found| found.slot), |parts| &mut parts.vector);
+        set_ranks(&mut hits, best.iter().map(|scored| scored.slot), |parts| &mut parts.text);
+        fuse(&fusion, &mut hits);
+        self.order(&mut hits)?;
+        let (n_visited, n_checked) = (stats.n_visited + n_scored, stats.n_checked + n_checked);
+        Ok(SearchResults { hits, stats: SearchStats { n_visited, n_checked, ..stats }, is_all })
     }
 
     /// Measures the exact vectors of `slots`, which are in order. Returns them in that order.
-    fn compare(&self, query: &Prepared, slots: &[Slot]) -> Result<Vec<Found>> {
+    fn compare(&self, query: &VectorQuery, slots: &[Slot]) -> Result<Vec<Neighbor>> {
         let exact = self.moment.reader();
         let (mut found, mut absent) = (Vec::with_capacity(slots.len()), Vec::new());
-        let rank = |vector: &[f32]| self.moment.ranker().measure(&query.row, vector);
+        let measure = |vector: &[f32]| self.moment.comparison().measure(&query.row, vector);
         for (at, &slot) in slots.iter().enumerate() {
             if at % Stop::EVERY == 0 {
                 self.stop.check()?;
             }
             match exact.get(slot) {
-                Some(vector) => found.push(Found { rank: rank(vector), slot: slot.0 }),
+                Some(vector) => found.push(Neighbor { slot: slot.0, distance: measure(vector) }),
                 None => absent.push(slot),
             }
         }
         exact.each(&self.stop, &absent, |place, vector| {
-            found.push(Found { rank: rank(vector), slot: absent[place].0 })
+            found.push(Neighbor { slot: absent[place].0, distance: measure(vector) })
         })?;
         found.sort_unstable_by_key(|found| found.slot);
         Ok(found)
@@ -76,33 +78,33 @@ impl Round {
 
 /// Notes the rank of each slot, 1 for the best, in its answer. `slots` begin with the best;
 /// `answers` are in the order of slots.
-fn set_ranks(answers: &mut [Answer], slots: impl Iterator<Item = u32>, part: impl Fn(&mut Parts) -> &mut Part) {
+fn set_ranks(hits: &mut [ScoredHit], slots: impl Iterator<Item = u32>, part: impl Fn(&mut Parts) -> &mut Part) {
     for (rank, slot) in (1..).zip(slots) {
-        let at = answers.binary_search_by_key(&slot, |answer| answer.slot.0);
-        if let Some(parts) = at.ok().and_then(|at| answers[at].parts.as_mut()) {
+        let at = hits.binary_search_by_key(&slot, |hit| hit.slot.0);
+        if let Some(parts) = at.ok().and_then(|at| hits[at].parts.as_mut()) {
             part(parts).rank = Some(rank);
         }
     }
 }
 
 /// Gives answers their fused scores.
-fn fuse(fusion: &Fusion, answers: &mut [Answer]) {
-    let parts = |answer: &Answer| answer.parts.unwrap_or_default();
+fn fuse(fusion: &Fusion, hits: &mut [ScoredHit]) {
+    let parts = |hit: &ScoredHit| hit.parts.unwrap_or_default();
     let weights = (fusion.vector_weight, fusion.text_weight);
     match fusion.by {
-        FusedBy::Ranks { k } => {
+        FusedBy::Rrf { k } => {
             let share = |part: Part, weight: f32| part.rank.map_or(0.0, |rank| weight / (k + rank as f32));
-            for answer in answers.iter_mut() {
-                let Parts { vector, text } = parts(answer);
-                answer.score = share(vector, weights.0) + share(text, weights.1);
+            for hit in hits.iter_mut() {
+                let Parts { vector, text } = parts(hit);
+                hit.score = share(vector, weights.0) + share(text, weights.1);
             }
         }
         FusedBy::Scores => {
-            let of = |side: fn(Parts) -> Part| Scale::of(answers.iter().map(|answer| side(parts(answer)).score));
+            let of = |side: fn(Parts) -> Part| Scale::of(hits.iter().map(|hit| side(parts(hit)).score));
             let (vector, text) = (of(|parts| parts.vector), of(|parts| parts.text));
-            for answer in answers.iter_mut() {
-                let Parts { vector: near, text: named } = parts(answer);
-                answer.score = weights.0 * vector.apply(near.score) + weights.1 * text.apply(named.score);
+            for hit in hits.iter_mut() {
+                let Parts { vector: near, text: named } = parts(hit);
+                hit.score = weights.0 * vector.apply(near.score) + weights.1 * text.apply(named.score);
             }
         }
     }

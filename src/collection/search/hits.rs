@@ -3,17 +3,17 @@
 
 use std::sync::Arc;
 
-use super::round::Round;
+use super::round::Session;
 use crate::document::{Hit, Parts};
 use crate::error::{Error, Result};
-use crate::graph::Found;
+use crate::graph::Neighbor;
 use crate::id::Slot;
 use crate::store::record::DocumentRow;
 use crate::value::Value;
 
 /// A scored slot that a search has found, before it becomes a hit.
 #[derive(Debug, Clone)]
-pub(super) struct Answer {
+pub(super) struct ScoredHit {
     pub(super) slot: Slot,
     pub(super) score: f32,
     pub(super) distance: f32,
@@ -21,29 +21,29 @@ pub(super) struct Answer {
     pub(super) group: Option<Arc<Value>>,
 }
 
-impl Round {
+impl Session {
     /// The answer for a slot that was found by its vector.
-    pub(super) fn answer_of(&self, found: &Found) -> Answer {
-        let ranker = self.moment.ranker();
-        let (score, distance) = (ranker.score(found.rank), ranker.distance(found.rank));
-        Answer { slot: Slot(found.slot), score, distance, parts: None, group: None }
+    pub(super) fn hit_of(&self, found: &Neighbor) -> ScoredHit {
+        let comparison = self.moment.comparison();
+        let (score, distance) = (comparison.score(found.distance), comparison.reported_distance(found.distance));
+        ScoredHit { slot: Slot(found.slot), score, distance, parts: None, group: None }
     }
 
     /// Makes hits of answers, in their order.
-    pub(super) fn complete(&self, answers: Vec<Answer>) -> Result<Vec<Hit>> {
+    pub(super) fn complete(&self, hits: Vec<ScoredHit>) -> Result<Vec<Hit>> {
         if self.params.with_document {
-            let slots: Vec<Slot> = answers.iter().map(|answer| answer.slot).collect();
+            let slots: Vec<Slot> = hits.iter().map(|hit| hit.slot).collect();
             let rows = self.moment.fetch_unless(&self.stop, &slots)?;
-            return answers.into_iter().zip(rows).map(|(answer, (_, row))| self.hit(answer, row)).collect();
+            return hits.into_iter().zip(rows).map(|(hit, (_, row))| self.hit(hit, row)).collect();
         }
-        answers.into_iter().map(|answer| self.bare_hit(answer)).collect()
+        hits.into_iter().map(|hit| self.bare_hit(hit)).collect()
     }
 
     /// A hit without its document: from memory if the document has not changed since the commit,
     /// else from its row.
-    fn bare_hit(&self, answer: Answer) -> Result<Hit> {
+    fn bare_hit(&self, hit: ScoredHit) -> Result<Hit> {
         self.stop.check()?;
-        let slot = answer.slot;
+        let slot = hit.slot;
         let (id, version) = match self.moment.unchanged(slot) {
             Some(identity) => identity,
             None => {
@@ -52,13 +52,13 @@ impl Round {
                 row.ok_or_else(|| Error::corruption(format!("slot {}", slot.0), "expected a document, found none"))?
             }
         };
-        let Answer { score, distance, parts, group, .. } = answer;
+        let ScoredHit { score, distance, parts, group, .. } = hit;
         let group = group.map(Arc::unwrap_or_clone);
         let vector = self.vector_of(slot)?;
         Ok(Hit { id, score, distance, metadata: Value::object(), text: None, vector, version, group, parts })
     }
 
-    fn hit(&self, Answer { slot, score, distance, parts, group }: Answer, row: DocumentRow) -> Result<Hit> {
+    fn hit(&self, ScoredHit { slot, score, distance, parts, group }: ScoredHit, row: DocumentRow) -> Result<Hit> {
         self.stop.check()?;
         let DocumentRow { id, commit: version, metadata, text, .. } = row;
         let metadata = select(metadata, self.params.fields.as_deref());

@@ -10,7 +10,7 @@
 //! | [`fusion`] | fusing answers by vector and by words (RRF) |
 //! | [`boost`], [`group`] | adding to scores; grouping hits |
 //! | [`ties`], [`pages`] | the order of an answer; its pages |
-//! | [`explain`] | why a search went the way it did |
+//! | [`explain`] | why a search was answered by the strategy that it was |
 //! | [`hits`] | making hits of answers |
 
 mod boost;
@@ -28,10 +28,10 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use self::round::Round;
+use self::round::Session;
 use super::Namespace;
 use super::query::Query;
-use super::snapshot::Place;
+use super::snapshot::ReadPoint;
 use crate::boost::Boost;
 use crate::cancel::{Cancel, Stop};
 use crate::document::Hits;
@@ -39,7 +39,7 @@ use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::paging::SearchCursor;
 use crate::params::{Fusion, GroupBy, Mmr, SearchParams};
-use crate::route::Way;
+use crate::route::Strategy;
 
 impl Namespace {
     /// Searches for documents: those nearest to a vector, like a stored document, or with some
@@ -86,7 +86,7 @@ impl Namespace {
 #[must_use = "nothing is searched until `run`"]
 #[derive(Debug, Clone)]
 pub struct Search<Q = Query> {
-    place: Place,
+    place: ReadPoint,
     query: Q,
     params: SearchParams,
     /// The cursor to continue after, if pages are asked for; `Some(None)` is the first page.
@@ -96,7 +96,7 @@ pub struct Search<Q = Query> {
 }
 
 impl<Q> Search<Q> {
-    pub(super) fn of(place: Place, query: Q) -> Self {
+    pub(super) fn of(place: ReadPoint, query: Q) -> Self {
         Search { place, query, params: SearchParams::default(), after: None, stop: Stop::default() }
     }
 
@@ -165,27 +165,27 @@ impl<Q> Search<Q> {
     ///
     /// An `ef` below the hits wanted counts as their number. In a walk by codes without a filter, a
     /// smaller `ef` is raised to [`oversampling`](Search::oversampling) times the hits wanted.
-    /// [`Route::ef`](crate::Route) is the `ef` that a search used. [`SearchParams::default_ef`] and
-    /// [`SearchParams::least_ef`] compute both bounds.
+    /// [`SearchStats::ef`](crate::SearchStats) is the `ef` that a search used.
+    /// [`SearchParams::default_ef`] and [`SearchParams::least_ef`] compute both bounds.
     pub fn ef(mut self, ef: usize) -> Self {
         self.params.ef = Some(ef);
         self
     }
 
     /// Whether to compare every vector, which finds the nearest for certain. Default: no.
-    /// `exact(true)` is `way(Way::Exact)`. `exact(false)` takes that back, and leaves any other
-    /// [`way`](Search::way) as it is.
+    /// `exact(true)` is `strategy(Strategy::Exact)`. `exact(false)` takes that back, and leaves any
+    /// other [`strategy`](Search::strategy) as it is.
     pub fn exact(mut self, exact: bool) -> Self {
-        self.params.way = match exact {
-            true => Some(Way::Exact),
-            false => self.params.way.filter(|way| *way != Way::Exact),
+        self.params.strategy = match exact {
+            true => Some(Strategy::Exact),
+            false => self.params.strategy.filter(|strategy| *strategy != Strategy::Exact),
         };
         self
     }
 
     /// The way to search, even if another is faster. Default: the fastest.
-    pub fn way(mut self, way: Way) -> Self {
-        self.params.way = Some(way);
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.params.strategy = Some(strategy);
         self
     }
 
@@ -285,8 +285,8 @@ impl<Q> Search<Q> {
         self
     }
 
-    /// How a search by a vector and by words fuses the answers of both. Default: by ranks (RRF),
-    /// with equal weights.
+    /// How a search by a vector and by words fuses the answers of both. Default: by reciprocal rank
+    /// fusion (RRF), with equal weights.
     pub fn fusion(mut self, fusion: Fusion) -> Self {
         self.params.fusion = fusion;
         self
@@ -401,8 +401,8 @@ impl Search<Query> {
     /// - Otherwise the errors of every read.
     pub fn run(self) -> Result<Hits> {
         let Search { place, query, params, after, stop } = self;
-        let round = Round::begin(place, params, stop)?;
-        round.answer(query, after)
+        let session = Session::begin(place, params, stop)?;
+        session.answer(query, after)
     }
 }
 
@@ -413,10 +413,10 @@ impl Search<Vec<Query>> {
     /// As for one search; an error of one query is [`Error::InQuery`] with its position.
     pub fn run(self) -> Result<Vec<Hits>> {
         let Search { place, query: queries, params, stop, .. } = self;
-        let round = Round::begin(place, params, stop)?;
-        let answer = |(index, query)| {
-            round.answer(query, None).map_err(|error| Error::InQuery { index, source: Box::new(error) })
+        let session = Session::begin(place, params, stop)?;
+        let hit = |(index, query)| {
+            session.answer(query, None).map_err(|error| Error::InQuery { index, source: Box::new(error) })
         };
-        queries.into_par_iter().enumerate().map(answer).collect()
+        queries.into_par_iter().enumerate().map(hit).collect()
     }
 }

@@ -6,8 +6,8 @@
 
 use std::collections::HashSet;
 
-use super::hits::Answer;
-use super::round::{Asked, Best, Round};
+use super::hits::ScoredHit;
+use super::round::{PreparedQuery, SearchResults, Session};
 use crate::collection::query::Query;
 use crate::document::Hit;
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::filter::extract::key_of;
 use crate::limits::{MAX_GROUPS, MAX_PAGED};
 use crate::paging::{Digest, Given, SearchCursor};
 use crate::params::SearchParams;
-use crate::route::{Route, Way};
+use crate::route::{SearchStats, Strategy};
 
 /// Factor by which the number of hits grows from one search of a page to the next.
 const MORE: usize = 2;
@@ -42,7 +42,7 @@ impl Pages {
     }
 }
 
-impl Answer {
+impl ScoredHit {
     /// Whether both answers are in one group.
     fn is_with(&self, other: &Self) -> bool {
         self.group.is_some() && self.group == other.group
@@ -57,60 +57,62 @@ impl Answer {
 }
 
 /// Each hit of an answer by itself, or each of its groups.
-fn units(answers: &[Answer]) -> impl Iterator<Item = &[Answer]> {
-    answers.chunk_by(Answer::is_with)
+fn units(hits: &[ScoredHit]) -> impl Iterator<Item = &[ScoredHit]> {
+    hits.chunk_by(ScoredHit::is_with)
 }
 
-impl Round {
+impl Session {
     /// The best `n` hits or groups in order, without those below `min_score`.
-    fn seek(&self, asked: &Asked, n: usize) -> Result<Best> {
+    fn find_best(&self, prepared: &PreparedQuery, n: usize) -> Result<SearchResults> {
         match &self.params.group_by {
-            Some(group_by) => self.grouped(asked, group_by, n),
+            Some(group_by) => self.grouped(prepared, group_by, n),
             None => {
-                let mut best = self.boosted(asked, n)?;
-                self.keep_good(&mut best.answers);
+                let mut best = self.boosted(prepared, n)?;
+                self.keep_good(&mut best.hits);
                 Ok(best)
             }
         }
     }
 
     /// The page of `limit` hits or groups after the first `offset`.
-    pub(super) fn page(&self, asked: &Asked) -> Result<(Vec<Answer>, Route)> {
+    pub(super) fn page(&self, prepared: &PreparedQuery) -> Result<(Vec<ScoredHit>, SearchStats)> {
         let SearchParams { limit, offset, .. } = self.params;
         // An offset past the last document leaves nothing to find.
         let limit = if offset >= self.moment.n_members() { 0 } else { limit };
-        let slice = |Best { answers, route, .. }: Best| {
-            let page = units(&answers).skip(offset).take(limit).flatten().cloned().collect();
-            (page, route)
+        let slice = |SearchResults { hits, stats, .. }: SearchResults| {
+            let page = units(&hits).skip(offset).take(limit).flatten().cloned().collect();
+            (page, stats)
         };
-        if limit == 0 || offset == 0 || self.is_nested(asked) {
+        if limit == 0 || offset == 0 || self.is_nested(prepared) {
             let n = if limit == 0 { 0 } else { self.params.n_hits() };
-            return Ok(slice(self.seek(asked, n)?));
+            return Ok(slice(self.find_best(prepared, n)?));
         }
         let end = offset.saturating_add(limit);
-        let (mut keys, mut page, mut route, mut n) = (HashSet::new(), Vec::new(), Route::default(), limit);
+        let (mut keys, mut page, mut stats, mut n) = (HashSet::new(), Vec::new(), SearchStats::default(), limit);
         loop {
-            let Best { answers, route: own, is_all } = self.seek(asked, n)?;
-            let all_are_compared = own.way == Way::Exact && matches!(asked, Asked::Near(_));
-            let may_be_cut = !is_all && answers.len() >= n && !own.gave_up;
+            let SearchResults { hits, stats: own, is_all } = self.find_best(prepared, n)?;
+            let all_are_compared = own.strategy == Strategy::Exact && matches!(prepared, PreparedQuery::Near(_));
+            let may_be_cut = !is_all && hits.len() >= n && !own.gave_up;
             if n == limit && all_are_compared && may_be_cut && self.is_plain() {
                 // If all vectors are compared, the hits for a smaller `n` are the first for a
                 // larger `n`.
-                let best = self.seek(asked, end)?;
-                if best.route.way == Way::Exact && !best.route.gave_up {
-                    let (page, route) = slice(best);
-                    return Ok((page, route.with(own)));
+                let best = self.find_best(prepared, end)?;
+                if best.stats.strategy == Strategy::Exact && !best.stats.gave_up {
+                    let (page, stats) = slice(best);
+                    return Ok((page, stats.with(own)));
                 }
             }
-            route = match route {
+            stats = match stats {
                 _ if n == limit => own,
                 // The way is `Exact` only if every part was.
-                Route { way, .. } if own.way == Way::Exact => Route { way, ..own.with(route) },
-                _ => own.with(route),
+                SearchStats { strategy, .. } if own.strategy == Strategy::Exact => {
+                    SearchStats { strategy, ..own.with(stats) }
+                }
+                _ => own.with(stats),
             };
             // Bounds such as `min_score` left fewer than `n`; later hits are no better.
-            let is_all = is_all || units(&answers).count() < n;
-            for unit in units(&answers) {
+            let is_all = is_all || units(&hits).count() < n;
+            for unit in units(&hits) {
                 if (keys.len() >= n && !is_all) || keys.len() >= end {
                     break;
                 }
@@ -126,17 +128,19 @@ impl Round {
         }
         // A hit that was found late may be nearer than others.
         self.order_by(&mut page, |unit| &unit[0])?;
-        Ok((page.into_iter().flatten().collect(), route))
+        Ok((page.into_iter().flatten().collect(), stats))
     }
 
     /// Whether the hits found for a smaller `n` are the first of those found for a larger `n`.
-    fn is_nested(&self, asked: &Asked) -> bool {
-        let SearchParams { mmr, way, .. } = &self.params;
+    fn is_nested(&self, prepared: &PreparedQuery) -> bool {
+        let SearchParams { mmr, strategy, .. } = &self.params;
         self.is_plain()
-            && match asked {
-                Asked::Near(_) => mmr.is_some() || *way == Some(Way::Exact) || self.moment.index().is_none(),
-                Asked::Words(_) => true,
-                Asked::Both(..) => false,
+            && match prepared {
+                PreparedQuery::Near(_) => {
+                    mmr.is_some() || *strategy == Some(Strategy::Exact) || self.moment.index().is_none()
+                }
+                PreparedQuery::Words(_) => true,
+                PreparedQuery::Both(..) => false,
             }
     }
 
@@ -178,14 +182,18 @@ impl Round {
     /// # Errors
     /// `LimitExceeded` if there are more, and a cursor cannot hold what the pages up to this one
     /// gave.
-    pub(super) fn next_page(&self, asked: &Asked, pages: &Pages) -> Result<(Vec<Answer>, Route, Option<Vec<Key>>)> {
+    pub(super) fn next_page(
+        &self,
+        prepared: &PreparedQuery,
+        pages: &Pages,
+    ) -> Result<(Vec<ScoredHit>, SearchStats, Option<Vec<Key>>)> {
         // One more than fits shows whether there is a next page.
         let n = self.params.limit.saturating_add(pages.keys.len()).saturating_add(1);
-        let Best { answers, route, .. } = self.seek(asked, n)?;
-        let mut others = units(&answers).filter(|unit| !pages.keys.contains(&unit[0].key()));
-        let page: Vec<&[Answer]> = others.by_ref().take(self.params.limit).collect();
+        let SearchResults { hits, stats, .. } = self.find_best(prepared, n)?;
+        let mut others = units(&hits).filter(|unit| !pages.keys.contains(&unit[0].key()));
+        let page: Vec<&[ScoredHit]> = others.by_ref().take(self.params.limit).collect();
         let mut is_more = others.next().is_some();
-        let n_groups = if self.params.group_by.is_some() { units(&answers).count() } else { 0 };
+        let n_groups = if self.params.group_by.is_some() { units(&hits).count() } else { 0 };
         if n > MAX_GROUPS && n_groups >= MAX_GROUPS {
             // There may be more groups than `MAX_GROUPS`, which no search looks for.
             is_more = true;
@@ -202,7 +210,7 @@ impl Round {
             return Err(Error::LimitExceeded { what: "hits given by the pages of a search", limit: MAX_PAGED, got });
         }
         let keys = is_more.then(|| page.iter().map(|unit| unit[0].key()).collect());
-        Ok((page.concat(), route, keys))
+        Ok((page.concat(), stats, keys))
     }
 
     /// A digest that tells this search from others, except for how many hits it returns and what
@@ -218,7 +226,7 @@ impl Round {
             fields: _,
             with_document: _,
             ef,
-            way,
+            strategy,
             oversampling,
             explain: _,
             mmr,
@@ -235,7 +243,7 @@ impl Round {
         digest.add(&created_at_ms.to_le_bytes());
         digest.add(self.place.namespace().as_bytes());
         digest.add(filter.to_json().to_string().as_bytes());
-        let near = (min_score, max_distance, ef, way, oversampling, mmr);
+        let near = (min_score, max_distance, ef, strategy, oversampling, mmr);
         let others = (group_by, boosts, boosted_candidates, k1, b, fusion);
         digest.add(format!("{near:?} {others:?}").as_bytes());
         query.add_to(&mut digest);

@@ -9,35 +9,35 @@ use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::field::Field;
-use super::hits::Answer;
+use super::field::SearchScope;
+use super::hits::ScoredHit;
 use crate::cancel::Stop;
 use crate::collection::candidates::{Candidates, Picks};
-use crate::collection::index::cost::Plan;
-use crate::collection::index::seek::{Effort, Scratch, Target, WIDER, Wanted, cut};
-use crate::collection::index::{Index, LEAST_SIFTED, Sight};
+use crate::collection::index::cost::SearchPlan;
+use crate::collection::index::seek::{Effort, NearestRequest, SearchScratch, Target, WIDER, cut};
+use crate::collection::index::{LEAST_PREFILTERED, Sight, VectorIndex};
 use crate::collection::matching::Matching;
 use crate::collection::moment::{Listing, Moment};
 use crate::collection::query::{Query, Resolved};
-use crate::collection::snapshot::Place;
+use crate::collection::snapshot::ReadPoint;
 use crate::collection::{check, diversity};
 use crate::document::Hits;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::filter::slots::SlotSet;
-use crate::graph::Found;
+use crate::graph::Neighbor;
 use crate::id::Slot;
 use crate::paging::SearchCursor;
 use crate::params::SearchParams;
-use crate::route::{Route, Way};
+use crate::route::{SearchStats, Strategy};
 use crate::text::query::Parsed;
 
 /// The state that the searches of one call share: the commit they see, and their scope.
-pub(super) struct Round {
+pub(super) struct Session {
     pub(super) moment: Arc<Moment>,
     pub(super) params: SearchParams,
-    pub(super) place: Place,
-    pub(super) field: Field,
+    pub(super) place: ReadPoint,
+    pub(super) scope: SearchScope,
     /// The flag or deadline that ends the searches early.
     pub(super) stop: Stop,
     /// The documents that match, once one of the searches had to read all in doubt.
@@ -48,34 +48,35 @@ pub(super) struct Round {
 
 /// A checked query in the form in which vectors are compared, and the slots it must not find, in
 /// order.
-pub(super) struct Prepared {
+pub(super) struct VectorQuery {
     pub(super) row: Vec<f32>,
     pub(super) excluded: Vec<Slot>,
 }
 
 /// The parts of a query: a vector, words, or both.
-pub(super) enum Asked {
-    Near(Prepared),
+pub(super) enum PreparedQuery {
+    Near(VectorQuery),
     Words(Parsed),
-    Both(Prepared, Parsed),
+    Both(VectorQuery, Parsed),
 }
 
 /// The answers of a search.
-pub(super) struct Best {
+pub(super) struct SearchResults {
     /// The best first.
-    pub(super) answers: Vec<Answer>,
-    pub(super) route: Route,
+    pub(super) hits: Vec<ScoredHit>,
+    pub(super) stats: SearchStats,
     /// Whether there is nothing more to find.
     pub(super) is_all: bool,
 }
 
 impl Effort {
-    fn route(self, way: Way) -> Route {
-        let Effort { walk, ef, n_tail, n_rescored, n_codes, n_sifted, .. } = self;
+    fn stats(self, strategy: Strategy) -> SearchStats {
+        let Effort { walk, ef, n_tail, n_rescored, n_codes, n_prefiltered, .. } = self;
         let Effort { is_doubtful: doubtful, was_widened: widened, .. } = self;
-        let (n_visited, n_hops) = (walk.n_ranked + n_codes, walk.n_hops);
-        let route = Route { way, n_scanned: n_rescored, n_visited, n_sifted, n_hops, ..Route::default() };
-        Route { ef, n_tail, doubtful, widened, ..route }
+        let (n_visited, n_hops) = (walk.n_compared + n_codes, walk.n_hops);
+        let stats =
+            SearchStats { strategy, n_scanned: n_rescored, n_visited, n_prefiltered, n_hops, ..SearchStats::default() };
+        SearchStats { ef, n_tail, doubtful, widened, ..stats }
     }
 }
 
@@ -89,14 +90,14 @@ const N_SEEDS: usize = 16;
 /// Most candidates for a filtered walk to begin at all of them.
 const MOST_SEEDS: usize = 64;
 
-impl Round {
-    pub(super) fn begin(place: Place, params: SearchParams, stop: Stop) -> Result<Self> {
+impl Session {
+    pub(super) fn begin(place: ReadPoint, params: SearchParams, stop: Stop) -> Result<Self> {
         params.validate()?;
         stop.check()?;
         let began = Instant::now();
-        let (moment, field) = choose(&place, &params, &stop)?;
+        let (moment, scope) = choose(&place, &params, &stop)?;
         let (settled, choosing) = (OnceLock::new(), began.elapsed());
-        Ok(Round { moment, place, field, stop, params, settled, choosing })
+        Ok(Session { moment, place, scope, stop, params, settled, choosing })
     }
 
     /// Answers a query. With `after` the answer is one page: the first if `after` holds no cursor.
@@ -105,70 +106,70 @@ impl Round {
         let (name, began) = (|| self.place.collection(), Instant::now());
         let pages = after.map(|after| self.turn_to(&query, after)).transpose()?;
         let Resolved { vector, text, examples } = query.resolve(&self.moment, &name)?;
-        let prepare = |vector: Vec<f32>| -> Result<Prepared> {
+        let prepare = |vector: Vec<f32>| -> Result<VectorQuery> {
             let norm = check::vector(name, self.moment.config(), &vector)?;
-            Ok(Prepared { row: self.moment.comparable_by(vector, norm), excluded: examples })
+            Ok(VectorQuery { row: self.moment.comparable_by(vector, norm), excluded: examples })
         };
-        let asked = match (vector.map(prepare).transpose()?, text) {
-            (Some(query), None) => Asked::Near(query),
-            (Some(query), Some(text)) => Asked::Both(query, self.parse(&text)?),
-            (None, text) => Asked::Words(self.parse(&text.unwrap_or_default())?),
+        let prepared = match (vector.map(prepare).transpose()?, text) {
+            (Some(query), None) => PreparedQuery::Near(query),
+            (Some(query), Some(text)) => PreparedQuery::Both(query, self.parse(&text)?),
+            (None, text) => PreparedQuery::Words(self.parse(&text.unwrap_or_default())?),
         };
-        let (answers, route, given) = match &pages {
-            Some(pages) => self.next_page(&asked, pages)?,
+        let (hits, stats, given) = match &pages {
+            Some(pages) => self.next_page(&prepared, pages)?,
             None => {
-                let (answers, route) = self.page(&asked)?;
-                (answers, route, None)
+                let (hits, stats) = self.page(&prepared)?;
+                (hits, stats, None)
             }
         };
-        let absent_fields = self.moment.absent_fields(&self.params.filter, !answers.is_empty());
-        let n_checked = route.n_checked + self.matching().map_or(0, |matching| matching.n_read);
-        let route = Route { n_absent_fields: absent_fields.len(), n_checked, ..route };
+        let absent_fields = self.moment.absent_fields(&self.params.filter, !hits.is_empty());
+        let n_checked = stats.n_checked + self.matching().map_or(0, |matching| matching.n_read);
+        let stats = SearchStats { n_absent_fields: absent_fields.len(), n_checked, ..stats };
         let searched = began.elapsed();
-        let items = self.complete(answers)?;
+        let items = self.complete(hits)?;
         let next = pages.zip(given).map(|(pages, given)| pages.next(&items, given));
         let explanation = match self.params.explain {
-            true => Some(Box::new(self.explain(route, (searched, began.elapsed()))?)),
+            true => Some(Box::new(self.explain(stats, (searched, began.elapsed()))?)),
             false => None,
         };
-        Ok(Hits { items, commit: self.moment.commit(), route, next, explanation, absent_fields })
+        Ok(Hits { items, commit: self.moment.commit(), stats, next, explanation, absent_fields })
     }
 
     /// The best `n` answers in order; a fused search returns all its candidates.
-    pub(super) fn best(&self, asked: &Asked, n: usize) -> Result<Best> {
+    pub(super) fn best(&self, prepared: &PreparedQuery, n: usize) -> Result<SearchResults> {
         self.stop.check()?;
-        match asked {
-            Asked::Near(query) => self.nearest(query, n),
-            Asked::Words(parsed) => self.best_by_words(parsed, n),
-            Asked::Both(query, parsed) => self.fused(query, parsed, n),
+        match prepared {
+            PreparedQuery::Near(query) => self.nearest(query, n),
+            PreparedQuery::Words(parsed) => self.best_by_words(parsed, n),
+            PreparedQuery::Both(query, parsed) => self.fused(query, parsed, n),
         }
     }
 
     /// The `n` answers nearest to a vector, in order; with MMR, those chosen to differ from each
     /// other.
-    fn nearest(&self, query: &Prepared, n: usize) -> Result<Best> {
-        Scratch::with(|scratch| {
+    fn nearest(&self, query: &VectorQuery, n: usize) -> Result<SearchResults> {
+        SearchScratch::with(|scratch| {
             let n_wanted = self.params.mmr.map_or(n, |mmr| mmr.candidates);
-            let route = self.find(query, n_wanted, scratch)?;
+            let stats = self.find(query, n_wanted, scratch)?;
             let is_all = scratch.found.len() < n_wanted;
             self.settle(&mut scratch.found, n_wanted)?;
-            scratch.found.retain(|found| self.is_near(found.rank));
+            scratch.found.retain(|found| self.is_near(found.distance));
             if let Some(mmr) = self.params.mmr {
                 // A candidate below `min_score` is no hit, so hits need not differ from it.
-                let ranker = self.moment.ranker();
-                let is_good = |rank| self.params.min_score.is_none_or(|least| ranker.score(rank) >= least);
-                scratch.found.retain(|found| is_good(found.rank));
+                let comparison = self.moment.comparison();
+                let is_good = |measure| self.params.min_score.is_none_or(|least| comparison.score(measure) >= least);
+                scratch.found.retain(|found| is_good(found.distance));
                 let exact = self.moment.reader();
-                diversity::choose(ranker, &exact, mmr, n, &mut scratch.found, &self.stop)?;
+                diversity::choose(comparison, &exact, mmr, n, &mut scratch.found, &self.stop)?;
             }
-            let answers = scratch.found.iter().map(|found| self.answer_of(found)).collect();
-            Ok(Best { answers, route, is_all })
+            let hits = scratch.found.iter().map(|found| self.hit_of(found)).collect();
+            Ok(SearchResults { hits, stats, is_all })
         })
     }
 
     /// Drops answers below `min_score`.
-    pub(super) fn keep_good(&self, answers: &mut Vec<Answer>) {
-        answers.retain(|answer| self.params.min_score.is_none_or(|least| answer.score >= least));
+    pub(super) fn keep_good(&self, hits: &mut Vec<ScoredHit>) {
+        hits.retain(|hit| self.params.min_score.is_none_or(|least| hit.score >= least));
     }
 
     /// This round with its scope narrowed to documents that also match `filter`.
@@ -178,34 +179,40 @@ impl Round {
     pub(super) fn within(&self, filter: Filter) -> Result<Self> {
         let params = SearchParams { filter: self.params.filter.clone().and(filter.clone()), ..self.params.clone() };
         params.filter.check()?;
-        let field = Field::Matching(self.moment.matching_within(self.matching(), &filter));
+        let scope = SearchScope::Matching(self.moment.matching_within(self.matching(), &filter));
         let (moment, place, stop) = (self.moment.clone(), self.place.clone(), self.stop.clone());
-        Ok(Round { moment, place, field, stop, params, settled: OnceLock::new(), choosing: self.choosing })
+        Ok(Session { moment, place, scope, stop, params, settled: OnceLock::new(), choosing: self.choosing })
     }
 
     /// Leaves the nearest `n` in `scratch`, in the order of measures, followed by those as near as
     /// the last of them.
-    pub(super) fn find(&self, query: &Prepared, n: usize, scratch: &mut Scratch) -> Result<Route> {
+    pub(super) fn find(&self, query: &VectorQuery, n: usize, scratch: &mut SearchScratch) -> Result<SearchStats> {
         let exact = self.moment.reader();
         let (sight, n) = (self.moment.sight(&exact), n.min(self.moment.n_members()));
-        match &self.field {
-            Field::Listed if self.moment.is_linked() => {
+        match &self.scope {
+            SearchScope::Listed if self.moment.is_linked() => {
                 self.scan(sight, query, n, self.moment.members().into_iter().flatten().copied(), scratch)
             }
-            Field::Listed => self.find_each(sight, query, n, scratch),
-            Field::All => self.find_in_namespace(sight, query, n, scratch),
-            Field::Matching(matching) => {
-                let route = match matching.is_settled() {
+            SearchScope::Listed => self.find_each(sight, query, n, scratch),
+            SearchScope::All => self.find_in_namespace(sight, query, n, scratch),
+            SearchScope::Matching(matching) => {
+                let stats = match matching.is_settled() {
                     true => self.find_among(sight, query, n, &matching.possible, scratch)?,
                     false => self.find_in_doubt(sight, query, n, matching, scratch)?,
                 };
                 let n_matching = self.settled.get().unwrap_or(matching).possible.n();
-                Ok(Route { n_matching: Some(n_matching), ..route })
+                Ok(SearchStats { n_matching: Some(n_matching), ..stats })
             }
         }
     }
 
-    fn find_in_namespace(&self, sight: Sight<'_>, query: &Prepared, n: usize, scratch: &mut Scratch) -> Result<Route> {
+    fn find_in_namespace(
+        &self,
+        sight: Sight<'_>,
+        query: &VectorQuery,
+        n: usize,
+        scratch: &mut SearchScratch,
+    ) -> Result<SearchStats> {
         let moment = &self.moment;
         let (ef, reach) = beam(&self.params, n, moment.n_members(), moment.n_walked());
         let Some(index) = walked(moment, sight, &self.params, reach) else {
@@ -214,35 +221,41 @@ impl Round {
                 false => self.find_each(sight, query, n, scratch),
             };
         };
-        let wanted = self.wanted(query, n, ef);
-        index.seek(sight, wanted, Target::All, scratch)?;
+        let request = self.request(query, n, ef);
+        index.search(sight, request, Target::All, scratch)?;
         let is_doubt = scratch.effort.is_doubtful && index.note_doubt(moment.namespace());
-        if index.note_query(moment.namespace(), wanted.query, scratch) || is_doubt {
-            moment.ring();
+        if index.note_query(moment.namespace(), request.query, scratch) || is_doubt {
+            moment.notify();
         }
-        let route = scratch.effort.route(Way::Graph);
+        let stats = scratch.effort.stats(Strategy::Graph);
         // Excluded documents are of this namespace.
         let n_expected = (moment.n_members() - query.excluded.len()).min(n);
         if scratch.found.len() >= n_expected && !scratch.effort.was_given_up {
-            return Ok(route);
+            return Ok(stats);
         }
         let again = match scratch.effort.wants_vectors {
             true => self.scan(sight, query, n, moment.each_member(), scratch)?,
             // Fewer than there are: too many found points are deleted or of other namespaces.
             false => self.find_each(sight, query, n, scratch)?,
         };
-        let (n_visited, n_hops) = (route.n_visited + again.n_visited, route.n_hops);
-        Ok(Route { n_visited, n_hops, ef: route.ef, gave_up: true, ..again })
+        let (n_visited, n_hops) = (stats.n_visited + again.n_visited, stats.n_hops);
+        Ok(SearchStats { n_visited, n_hops, ef: stats.ef, gave_up: true, ..again })
     }
 
     /// Finds the nearest of all documents of the namespace without a graph walk.
-    fn find_each(&self, sight: Sight<'_>, query: &Prepared, n: usize, scratch: &mut Scratch) -> Result<Route> {
+    fn find_each(
+        &self,
+        sight: Sight<'_>,
+        query: &VectorQuery,
+        n: usize,
+        scratch: &mut SearchScratch,
+    ) -> Result<SearchStats> {
         let moment = &self.moment;
         let n_members = moment.n_members();
         let (ef, _) = beam(&self.params, n, n_members, n_members);
-        let by_codes = moment.index().filter(|index| match self.params.way {
-            Some(Way::Exact) => false,
-            Some(Way::Codes) => index.has_codes(),
+        let by_codes = moment.index().filter(|index| match self.params.strategy {
+            Some(Strategy::Exact) => false,
+            Some(Strategy::Codes) => index.has_codes(),
             _ => index.prefers_codes_of_all(sight, n_members, ef),
         });
         let listed;
@@ -251,7 +264,7 @@ impl Round {
             None if moment.has_all() => {
                 let all = Candidates::new(SlotSet::all(), moment);
                 return match by_codes {
-                    Some(index) => self.scan_codes(index, sight, query, self.wanted(query, n, ef), &all, scratch),
+                    Some(index) => self.scan_codes(index, sight, query, self.request(query, n, ef), &all, scratch),
                     None => self.scan(sight, query, n, moment.each_member(), scratch),
                 };
             }
@@ -261,71 +274,71 @@ impl Round {
             }
         };
         let Some(index) = by_codes else { return self.scan(sight, query, n, members.iter().copied(), scratch) };
-        let target = Target::Each { slots: &mut Picks::of(members), sifts: n_members >= LEAST_SIFTED };
-        index.seek(sight, self.wanted(query, n, ef), target, scratch)?;
-        Ok(scratch.effort.route(Way::Codes))
+        let target = Target::Each { slots: &mut Picks::of(members), prefilters: n_members >= LEAST_PREFILTERED };
+        index.search(sight, self.request(query, n, ef), target, scratch)?;
+        Ok(scratch.effort.stats(Strategy::Codes))
     }
 
     /// Finds the nearest of `candidates` the cheapest way.
     fn find_among(
         &self,
         sight: Sight<'_>,
-        query: &Prepared,
+        query: &VectorQuery,
         n: usize,
         candidates: &Candidates,
-        scratch: &mut Scratch,
-    ) -> Result<Route> {
+        scratch: &mut SearchScratch,
+    ) -> Result<SearchStats> {
         let moment = &self.moment;
         let n_excluded = query.excluded.iter().filter(|slot| candidates.slots().contains(slot.0)).count();
         let n_expected = candidates.n().saturating_sub(n_excluded).min(n);
         let (ef, _) = beam(&self.params, n, candidates.n(), candidates.n());
-        let wanted = self.wanted(query, n.min(candidates.n()), ef);
+        let request = self.request(query, n.min(candidates.n()), ef);
         let plan = self.plan(sight, candidates.n(), ef);
-        if let (Some(index), Plan::Walk | Plan::Codes) = (moment.index(), plan)
-            && candidates.n() >= LEAST_SIFTED
+        if let (Some(index), SearchPlan::Walk | SearchPlan::Codes) = (moment.index(), plan)
+            && candidates.n() >= LEAST_PREFILTERED
             && index.ask_for_sketches()
         {
-            moment.ring();
+            moment.notify();
         }
-        if let (Some(index), Plan::Walk) = (moment.index(), plan) {
+        if let (Some(index), SearchPlan::Walk) = (moment.index(), plan) {
             // Links may not connect a few candidates, so the walk begins at all of them.
             let seeds = match candidates.n() <= MOST_SEEDS {
                 true => candidates.each(moment).map(|slot| slot.0).collect(),
                 false => candidates.spread(N_SEEDS, moment),
             };
-            let may_give_up = self.params.way.is_none() && index.prefers_codes(sight, candidates.n(), ef * WIDER);
+            let may_give_up = self.params.strategy.is_none() && index.prefers_codes(sight, candidates.n(), ef * WIDER);
             let target = Target::Among { bits: candidates.bits(), seeds: &seeds, may_give_up };
-            index.seek(sight, wanted, target, scratch)?;
-            let route = scratch.effort.route(Way::Graph);
+            index.search(sight, request, target, scratch)?;
+            let stats = scratch.effort.stats(Strategy::Graph);
             if scratch.found.len() >= n_expected && !scratch.effort.was_given_up {
-                return Ok(route);
+                return Ok(stats);
             }
-            let again = self.scan_codes(index, sight, query, wanted, candidates, scratch)?;
-            let (n_visited, n_hops) = (route.n_visited + again.n_visited, route.n_hops);
-            return Ok(Route { n_visited, n_hops, ef: route.ef, gave_up: true, ..again });
+            let again = self.scan_codes(index, sight, query, request, candidates, scratch)?;
+            let (n_visited, n_hops) = (stats.n_visited + again.n_visited, stats.n_hops);
+            return Ok(SearchStats { n_visited, n_hops, ef: stats.ef, gave_up: true, ..again });
         }
         match (moment.index(), plan) {
-            (Some(index), Plan::Codes) => self.scan_codes(index, sight, query, wanted, candidates, scratch),
+            (Some(index), SearchPlan::Codes) => self.scan_codes(index, sight, query, request, candidates, scratch),
             _ => self.scan(sight, query, n, candidates.each(moment), scratch),
         }
     }
 
     fn scan_codes(
         &self,
-        index: &Index,
+        index: &VectorIndex,
         sight: Sight<'_>,
-        query: &Prepared,
-        wanted: Wanted<'_>,
+        query: &VectorQuery,
+        request: NearestRequest<'_>,
         candidates: &Candidates,
-        scratch: &mut Scratch,
-    ) -> Result<Route> {
+        scratch: &mut SearchScratch,
+    ) -> Result<SearchStats> {
         if !index.has_codes() {
-            return self.scan(sight, query, wanted.n, candidates.each(&self.moment), scratch);
+            return self.scan(sight, query, request.n, candidates.each(&self.moment), scratch);
         }
-        let sifts = candidates.n() >= LEAST_SIFTED;
-        let target = Target::Each { slots: &mut candidates.each(&self.moment), sifts };
-        index.seek(sight, wanted, target, scratch)?;
-        Ok(scratch.effort.route(Way::Codes))
+        let prefilters = candidates.n() >= LEAST_PREFILTERED;
+        let target = Target::Each { slots: &mut candidates.each(&self.moment), prefilters };
+        index.search(sight, request, target, scratch)?;
+        Ok(scratch.effort.stats(Strategy::Codes))
     }
 
     /// Finds the nearest where documents must be read to know whether they match. Finds more than
@@ -333,20 +346,20 @@ impl Round {
     fn find_in_doubt(
         &self,
         sight: Sight<'_>,
-        query: &Prepared,
+        query: &VectorQuery,
         n: usize,
         matching: &Matching,
-        scratch: &mut Scratch,
-    ) -> Result<Route> {
+        scratch: &mut SearchScratch,
+    ) -> Result<SearchStats> {
         let (mut n_found, mut n_checked) = (n.saturating_mul(MORE_FOR_DOUBT), 0);
         while n_found <= MOST_DOUBTED && self.settled.get().is_none() {
             self.stop.check()?;
-            let route = self.find_among(sight, query, n_found, &matching.possible, scratch)?;
+            let stats = self.find_among(sight, query, n_found, &matching.possible, scratch)?;
             let is_all = scratch.found.len() < n_found;
             n_checked += self.check(matching, scratch)?;
             if scratch.found.len() >= n || (is_all && scratch.found.len() >= matching.possible.n()) {
-                cut(&mut scratch.found, n, sight.ranker);
-                return Ok(Route { n_checked, ..route });
+                cut(&mut scratch.found, n, sight.comparison);
+                return Ok(SearchStats { n_checked, ..stats });
             }
             if is_all {
                 break;
@@ -359,12 +372,12 @@ impl Round {
             _ = self.settled.set(settled);
         }
         let settled = self.settled.get().unwrap_or(matching);
-        let route = self.find_among(sight, query, n, &settled.possible, scratch)?;
-        Ok(Route { n_checked, ..route })
+        let stats = self.find_among(sight, query, n, &settled.possible, scratch)?;
+        Ok(SearchStats { n_checked, ..stats })
     }
 
     /// Drops candidates that do not match. Returns how many documents were read.
-    fn check(&self, matching: &Matching, scratch: &mut Scratch) -> Result<usize> {
+    fn check(&self, matching: &Matching, scratch: &mut SearchScratch) -> Result<usize> {
         let slots = scratch.found.iter().map(|found| Slot(found.slot));
         let doubtful: Vec<Slot> = slots.filter(|slot| !matching.is_sure_of(*slot)).collect();
         let (rows, words) = (self.moment.fetch_unless(&self.stop, &doubtful)?, self.moment.words());
@@ -377,8 +390,8 @@ impl Round {
         Ok(doubtful.len())
     }
 
-    fn wanted<'q>(&'q self, query: &'q Prepared, n: usize, ef: usize) -> Wanted<'q> {
-        Wanted {
+    fn request<'q>(&'q self, query: &'q VectorQuery, n: usize, ef: usize) -> NearestRequest<'q> {
+        NearestRequest {
             query: &query.row,
             n,
             ef,
@@ -392,16 +405,16 @@ impl Round {
     }
 
     /// How to find the nearest of `n_candidates` documents of the scope with a beam of `ef`.
-    fn plan(&self, sight: Sight<'_>, n_candidates: usize, ef: usize) -> Plan {
-        let Some(index) = self.moment.index() else { return Plan::Vectors };
+    fn plan(&self, sight: Sight<'_>, n_candidates: usize, ef: usize) -> SearchPlan {
+        let Some(index) = self.moment.index() else { return SearchPlan::Vectors };
         let can_walk = index.can_walk(sight.exact) && self.moment.is_linked();
-        match self.params.way {
-            Some(Way::Graph) if can_walk => Plan::Walk,
-            Some(Way::Codes) if index.has_codes() => Plan::Codes,
-            Some(_) => Plan::Vectors,
+        match self.params.strategy {
+            Some(Strategy::Graph) if can_walk => SearchPlan::Walk,
+            Some(Strategy::Codes) if index.has_codes() => SearchPlan::Codes,
+            Some(_) => SearchPlan::Vectors,
             None => {
                 let plans = index.plans(sight, n_candidates, ef, can_walk);
-                plans.first().map_or(Plan::Vectors, |(plan, _)| *plan)
+                plans.first().map_or(SearchPlan::Vectors, |(plan, _)| *plan)
             }
         }
     }
@@ -410,33 +423,35 @@ impl Round {
     fn scan(
         &self,
         sight: Sight<'_>,
-        query: &Prepared,
+        query: &VectorQuery,
         n: usize,
         slots: impl Iterator<Item = Slot>,
-        scratch: &mut Scratch,
-    ) -> Result<Route> {
+        scratch: &mut SearchScratch,
+    ) -> Result<SearchStats> {
         let (mut n_scanned, mut absent) = (0, Vec::new());
-        let Sight { exact, ranker, .. } = sight;
-        scratch.collect_nearest(n, ranker, |offer| -> Result<()> {
-            let rank = |vector: &[f32]| ranker.measure(&query.row, vector);
+        let Sight { exact, comparison, .. } = sight;
+        scratch.collect_nearest(n, comparison, |offer| -> Result<()> {
+            let measure = |vector: &[f32]| comparison.measure(&query.row, vector);
             for slot in slots.filter(|slot| query.excluded.binary_search(slot).is_err()) {
                 if n_scanned % Stop::EVERY == 0 {
                     self.stop.check()?;
                 }
                 n_scanned += 1;
                 match exact.get(slot) {
-                    Some(vector) => offer(Found { rank: rank(vector), slot: slot.0 }),
+                    Some(vector) => offer(Neighbor { slot: slot.0, distance: measure(vector) }),
                     None => absent.push(slot),
                 }
             }
             // Vectors that are not in memory are read in the order of their rows.
-            exact.each(&self.stop, &absent, |place, vector| offer(Found { rank: rank(vector), slot: absent[place].0 }))
+            exact.each(&self.stop, &absent, |place, vector| {
+                offer(Neighbor { slot: absent[place].0, distance: measure(vector) })
+            })
         })?;
-        Ok(Route { way: Way::Exact, n_scanned, ..Route::default() })
+        Ok(SearchStats { strategy: Strategy::Exact, n_scanned, ..SearchStats::default() })
     }
 
     pub(super) fn is_near(&self, measure: f32) -> bool {
-        self.params.max_distance.is_none_or(|most| self.moment.ranker().distance(measure) <= most)
+        self.params.max_distance.is_none_or(|most| self.moment.comparison().reported_distance(measure) <= most)
     }
 
     /// Refuses a parameter that only searches by a vector alone support.
@@ -448,11 +463,11 @@ impl Round {
 
 /// Takes a moment of the namespace, and determines the search scope. If all documents of a
 /// namespace that shares its collection are to be compared, takes another moment, which lists them.
-fn choose(place: &Place, params: &SearchParams, stop: &Stop) -> Result<(Arc<Moment>, Field)> {
+fn choose(place: &ReadPoint, params: &SearchParams, stop: &Stop) -> Result<(Arc<Moment>, SearchScope)> {
     if !params.filter.is_everything() {
         let moment = place.moment(Listing::IfFew)?;
-        let field = Field::Matching(moment.matching(&params.filter, stop)?);
-        return Ok((moment, field));
+        let scope = SearchScope::Matching(moment.matching(&params.filter, stop)?);
+        return Ok((moment, scope));
     }
     // A grouped search makes one search for each group, each among other candidates.
     let listing = if params.group_by.is_some() { Listing::IfFew } else { Listing::IfSmall };
@@ -464,23 +479,23 @@ fn choose(place: &Place, params: &SearchParams, stop: &Stop) -> Result<(Arc<Mome
         walked(&moment, moment.sight(&moment.reader()), params, reach).is_some()
     };
     if walks || moment.has_all() {
-        return Ok((moment, Field::All));
+        return Ok((moment, SearchScope::All));
     }
     if moment.members().is_some() {
-        return Ok((moment, Field::Listed));
+        return Ok((moment, SearchScope::Listed));
     }
     let moment = place.moment(Listing::IfShared)?;
-    let field = if moment.members().is_some() { Field::Listed } else { Field::All };
-    Ok((moment, field))
+    let scope = if moment.members().is_some() { SearchScope::Listed } else { SearchScope::All };
+    Ok((moment, scope))
 }
 
 /// The index, if its graph is walked for the documents of a namespace rather than all of them
 /// scanned.
-fn walked<'m>(moment: &'m Moment, sight: Sight<'_>, params: &SearchParams, reach: f64) -> Option<&'m Index> {
+fn walked<'m>(moment: &'m Moment, sight: Sight<'_>, params: &SearchParams, reach: f64) -> Option<&'m VectorIndex> {
     let index = moment.index()?;
     let can_walk = index.can_walk(sight.exact) && moment.is_linked();
-    let walks = match params.way {
-        Some(Way::Graph) => can_walk,
+    let walks = match params.strategy {
+        Some(Strategy::Graph) => can_walk,
         Some(_) => false,
         None => can_walk && !index.prefers_scan(sight, moment.n_members(), reach),
     };

@@ -3,36 +3,38 @@
 
 use std::cmp::Ordering;
 
-use super::hits::Answer;
-use super::round::Round;
+use super::hits::ScoredHit;
+use super::round::Session;
 use crate::error::Result;
-use crate::graph::Found;
+use crate::graph::Neighbor;
 use crate::id::Slot;
 
-impl Answer {
+impl ScoredHit {
     /// Puts the better answer first: the higher score, of equal ones the smaller distance.
     fn compare(&self, other: &Self) -> Ordering {
         other.score.total_cmp(&self.score).then(self.distance.total_cmp(&other.distance))
     }
 }
 
-impl Round {
+impl Session {
     /// Sorts answers, the best first.
-    pub(super) fn order(&self, answers: &mut Vec<Answer>) -> Result<()> {
-        self.order_by(answers, |answer| answer)
+    pub(super) fn order(&self, hits: &mut Vec<ScoredHit>) -> Result<()> {
+        self.order_by(hits, |hit| hit)
     }
 
     /// Sorts items by their answers.
-    pub(super) fn order_by<T>(&self, items: &mut Vec<T>, answer: impl Fn(&T) -> &Answer) -> Result<()> {
-        items.sort_by(|a, b| answer(a).compare(answer(b)));
-        let is_tied = |a: &T, b: &T| answer(a).compare(answer(b)).is_eq();
-        self.order_ties(items, usize::MAX, is_tied, |item| answer(item).slot)
+    pub(super) fn order_by<T>(&self, items: &mut Vec<T>, hit: impl Fn(&T) -> &ScoredHit) -> Result<()> {
+        items.sort_by(|a, b| hit(a).compare(hit(b)));
+        let is_tied = |a: &T, b: &T| hit(a).compare(hit(b)).is_eq();
+        self.order_ties(items, usize::MAX, is_tied, |item| hit(item).slot)
     }
 
     /// Leaves the first `n` of `found`, which is sorted by measures. Sorts equally near ones by id.
-    pub(super) fn settle(&self, found: &mut Vec<Found>, n: usize) -> Result<()> {
-        let ranker = self.moment.ranker();
-        let is_tied = |a: &Found, b: &Found| ranker.distance(a.rank) == ranker.distance(b.rank);
+    pub(super) fn settle(&self, found: &mut Vec<Neighbor>, n: usize) -> Result<()> {
+        let comparison = self.moment.comparison();
+        let is_tied = |a: &Neighbor, b: &Neighbor| {
+            comparison.reported_distance(a.distance) == comparison.reported_distance(b.distance)
+        };
         self.order_ties(found, n, is_tied, |found| Slot(found.slot))
     }
 

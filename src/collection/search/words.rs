@@ -3,15 +3,15 @@
 //! Postings cannot decide some filters and phrases. Such documents are read, but only those that
 //! would be among the best.
 
-use super::field::Field;
-use super::hits::Answer;
-use super::round::{Best, Round};
+use super::field::SearchScope;
+use super::hits::ScoredHit;
+use super::round::{SearchResults, Session};
 use crate::collection::matching::Matching;
-use crate::collection::words::lookup::Asked;
+use crate::collection::words::lookup::QueryLists;
 use crate::error::{Error, Result};
 use crate::id::Slot;
 use crate::limits::MAX_TEXT_QUERY_BYTES;
-use crate::route::{Route, Way};
+use crate::route::{SearchStats, Strategy};
 use crate::text::query::Parsed;
 use crate::text::rank::{Bm25, Ranking, Scored};
 
@@ -31,7 +31,7 @@ pub(super) struct ByWords {
     pub(super) n_checked: usize,
 }
 
-impl Round {
+impl Session {
     /// Parses a query in words.
     pub(super) fn parse(&self, text: &str) -> Result<Parsed> {
         let (what, limit, got) = ("query in words, in bytes", MAX_TEXT_QUERY_BYTES, text.len());
@@ -42,7 +42,7 @@ impl Round {
     }
 
     /// The best `n` answers by words alone.
-    pub(super) fn best_by_words(&self, parsed: &Parsed, n: usize) -> Result<Best> {
+    pub(super) fn best_by_words(&self, parsed: &Parsed, n: usize) -> Result<SearchResults> {
         if self.params.mmr.is_some() {
             self.refuse_with_words("mmr")?;
         }
@@ -50,21 +50,27 @@ impl Round {
             self.refuse_with_words("max_distance")?;
         }
         let ByWords { best, n_scored, n_checked, .. } = self.find_by_words(parsed, n, &[])?;
-        let answer = |Scored { slot, score }: Scored| {
+        let hit = |Scored { slot, score }: Scored| {
             let (score, distance) = (score as f32, f32::INFINITY);
-            Answer { slot: Slot(slot), score, distance, parts: None, group: None }
+            ScoredHit { slot: Slot(slot), score, distance, parts: None, group: None }
         };
         let is_all = best.len() < n;
-        let answers = best.into_iter().map(answer).collect();
+        let hits = best.into_iter().map(hit).collect();
         let n_matching = self.matching().map(|matching| matching.possible.n());
-        let route = Route { way: Way::Words, n_visited: n_scored, n_checked, n_matching, ..Route::default() };
-        Ok(Best { answers, route, is_all })
+        let stats = SearchStats {
+            strategy: Strategy::Words,
+            n_visited: n_scored,
+            n_checked,
+            n_matching,
+            ..SearchStats::default()
+        };
+        Ok(SearchResults { hits, stats, is_all })
     }
 
     /// The best `n` documents by words, without the `excluded` slots, which are in order.
     pub(super) fn find_by_words(&self, parsed: &Parsed, n: usize, excluded: &[Slot]) -> Result<ByWords> {
         let (moment, words) = (&self.moment, self.moment.words());
-        let Asked { lists, totals, required } = moment.ask(parsed, &self.stop)?;
+        let QueryLists { lists, totals, required } = moment.ask(parsed, &self.stop)?;
         let bm25 = Bm25 { k1: self.params.k1.into(), b: self.params.b.into() };
         let ranking = Ranking::new(lists, totals, bm25);
         let (matching, mut n_checked, has_long_phrases) = (self.matching(), 0, parsed.has_long_phrases());
@@ -103,21 +109,21 @@ impl Round {
 
     /// The slots that may be hits, if they are listed and few.
     fn few(&self) -> Option<Vec<u32>> {
-        match &self.field {
-            Field::Listed => Some(self.moment.members()?.iter().map(|slot| slot.0).collect()),
-            Field::Matching(_) => {
+        match &self.scope {
+            SearchScope::Listed => Some(self.moment.members()?.iter().map(|slot| slot.0).collect()),
+            SearchScope::Matching(_) => {
                 let slots = self.matching().and_then(|matching| matching.possible.listed())?;
                 (slots.len() <= MOST_FEW).then(|| slots.iter().collect())
             }
-            Field::All => None,
+            SearchScope::All => None,
         }
     }
 
     /// The definite and possible matches of the filter; `None` without one.
     pub(super) fn matching(&self) -> Option<&Matching> {
-        match &self.field {
-            Field::Matching(matching) => Some(self.settled.get().unwrap_or(matching)),
-            Field::All | Field::Listed => None,
+        match &self.scope {
+            SearchScope::Matching(matching) => Some(self.settled.get().unwrap_or(matching)),
+            SearchScope::All | SearchScope::Listed => None,
         }
     }
 }

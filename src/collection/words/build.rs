@@ -7,40 +7,40 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
-use super::Progress;
+use super::BuildProgress;
 use super::entries::WordEntries;
-use crate::collection::Live;
+use crate::collection::OpenCollection;
 use crate::error::Result;
 use crate::failpoint;
 use crate::id::Slot;
 use crate::store::draft::Draft;
 use crate::store::record::DocumentRow;
 use crate::store::words::WordsRow;
-use crate::store::{Turn, key};
+use crate::store::{CommitGuard, key};
 
 /// Documents indexed in one commit.
 const PIECE: usize = 1_000;
 
-impl Live {
+impl OpenCollection {
     /// Indexes the words of the next documents without postings. Returns false if there was nothing
     /// to do.
     pub(crate) fn build_words(&self) -> Result<bool> {
         if !self.words.is_building() || self.store.is_beside() {
             return Ok(false);
         }
-        let mut turn = self.store.turn()?;
+        let mut guard = self.store.begin_commit()?;
         let mut draft = Draft::default();
         if self.words.is_damaged() {
             draft.drop_all_words(&self.families);
-            self.commit_words(&mut turn, draft, WordEntries::default(), WordsRow::nothing())?;
+            self.commit_words(&mut guard, draft, WordEntries::default(), WordsRow::nothing())?;
             self.words.is_damaged.store(false, Ordering::Release);
             return Ok(true);
         }
         let mut entries = WordEntries::default();
         let row = self.index_words(self.words.progress.read().row, &mut entries)?;
-        self.commit_words(&mut turn, draft, entries, row)?;
-        drop(turn);
-        self.words.ring();
+        self.commit_words(&mut guard, draft, entries, row)?;
+        drop(guard);
+        self.words.notify();
         failpoint::hit("words.built");
         Ok(true)
     }
@@ -48,7 +48,7 @@ impl Live {
     /// Rebuilds the whole index in the background.
     pub(crate) fn rebuild_words(&self) {
         self.words.is_damaged.store(true, Ordering::Release);
-        self.bell.ring();
+        self.signal.notify();
     }
 
     /// Gathers the words of the next documents after `before`. Returns how far the index is with
@@ -74,13 +74,19 @@ impl Live {
     }
 
     /// Commits postings, and how far the index is with them.
-    fn commit_words(&self, turn: &mut Turn<'_>, mut draft: Draft, entries: WordEntries, row: WordsRow) -> Result<()> {
+    fn commit_words(
+        &self,
+        guard: &mut CommitGuard<'_>,
+        mut draft: Draft,
+        entries: WordEntries,
+        row: WordsRow,
+    ) -> Result<()> {
         draft.words(&self.families, row);
         entries.draft_into(&mut draft, &self.families);
-        turn.commit(draft, |commit| {
+        guard.commit(draft, |commit| {
             self.note_change(commit, std::iter::empty());
             // Rows as of an earlier commit lack the postings written now.
-            *self.words.progress.write() = Progress { row, since: commit };
+            *self.words.progress.write() = BuildProgress { row, since: commit };
             self.words.cache.clear(commit);
         })
     }

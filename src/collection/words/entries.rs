@@ -4,23 +4,23 @@
 use crate::id::Slot;
 use crate::store::draft::Draft;
 use crate::store::family::Families;
-use crate::text::bag::{Bag, Entry};
+use crate::text::bag::{Bag, BagEntry};
 use crate::text::counts::WordCounts;
-use crate::text::list::{ChunkChange, Posting, split};
+use crate::text::list::{Posting, WordChunkChange, split};
 
 /// The changes of a commit that is being made.
 #[derive(Default)]
 pub(crate) struct WordEntries {
-    changes: Bag<Change>,
+    changes: Bag<WordChange>,
     n_documents: i64,
     n_words: i64,
 }
 
 /// The changes that memory takes over from a commit.
 #[derive(Default)]
-pub(crate) struct Applied {
+pub(crate) struct AppliedWords {
     /// Sorted by word.
-    pub(super) changes: Bag<Change>,
+    pub(super) changes: Bag<WordChange>,
     /// Growth of the number of documents that have words.
     pub(super) n_documents: i64,
     /// Growth of the number of words of all documents.
@@ -29,7 +29,7 @@ pub(crate) struct Applied {
 
 /// The change of one word in one slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Change {
+pub(super) struct WordChange {
     chunk: u32,
     place: u16,
     is_removed: bool,
@@ -66,12 +66,12 @@ impl WordEntries {
         self.changes.reserve(n_words + 1, n_bytes);
         let ((chunk, place), length) = (split(slot.0), words.length);
         for (word, n_times) in words.iter().chain([("", 1)]) {
-            self.changes.push(["", word], Change { chunk, place, is_removed, n_times, length });
+            self.changes.push(["", word], WordChange { chunk, place, is_removed, n_times, length });
         }
     }
 
     /// Writes the changes to `draft`, and returns them for memory.
-    pub(crate) fn draft_into(self, draft: &mut Draft, families: &Families) -> Applied {
+    pub(crate) fn draft_into(self, draft: &mut Draft, families: &Families) -> AppliedWords {
         let WordEntries { mut changes, n_documents, n_words } = self;
         changes.sort();
         for (word, entries) in changes.groups() {
@@ -79,15 +79,15 @@ impl WordEntries {
                 draft.word(families, word, chunk, &change);
             }
         }
-        Applied { changes, n_documents, n_words }
+        AppliedWords { changes, n_documents, n_words }
     }
 }
 
 /// The changes of one word, chunk by chunk.
-pub(super) fn by_chunk(entries: &[Entry<Change>]) -> impl Iterator<Item = (u32, ChunkChange)> {
+pub(super) fn by_chunk(entries: &[BagEntry<WordChange>]) -> impl Iterator<Item = (u32, WordChunkChange)> {
     entries.chunk_by(|a, b| a.with.chunk == b.with.chunk).map(|entries| {
-        let mut change = ChunkChange::default();
-        for Entry { with: Change { place, is_removed, n_times, length, .. }, .. } in entries {
+        let mut change = WordChunkChange::default();
+        for BagEntry { with: WordChange { place, is_removed, n_times, length, .. }, .. } in entries {
             match is_removed {
                 true => change.removed.push(*place),
                 false => change.put.push(Posting { place: *place, n_times: *n_times, length: *length }),

@@ -10,19 +10,19 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 
 use crate::cancel::Stop;
-use crate::collection::Live;
+use crate::collection::OpenCollection;
 use crate::error::Result;
 use crate::filter::slots::{Bounds, SlotSet};
 use crate::store::record::DocumentRow;
 use crate::store::words::read_chunk;
 use crate::store::{View, key, storage};
 use crate::text::analyzer::{FORM, Token, stem_begins};
-use crate::text::list::{CHUNK, Chunk, List, Posting, split};
-use crate::text::query::{Item, Parsed};
+use crate::text::list::{CHUNK, List, Posting, WordChunk, split};
+use crate::text::query::{Parsed, QueryItem};
 use crate::text::rank::Totals;
 
 /// The posting lists of a query, as of one commit.
-pub(crate) struct Asked {
+pub(crate) struct QueryLists {
     /// The posting list of each different word, and how often the query has the word, in the
     /// query's order.
     pub(crate) lists: Vec<(Arc<List>, usize)>,
@@ -34,57 +34,59 @@ pub(crate) struct Asked {
 
 /// A word, or a beginning of words (`form`) with its stem.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Wanted {
+pub(super) enum WordPattern {
     Word(Box<str>),
     Beginning { form: Box<str>, stem: Box<str> },
 }
 
-impl Wanted {
-    fn of(item: &Item) -> Vec<Wanted> {
+impl WordPattern {
+    fn of(item: &QueryItem) -> Vec<WordPattern> {
         match item {
-            Item::Word(word) => vec![Wanted::Word(word.clone())],
-            Item::Beginning { form, stem } => vec![Wanted::Beginning { form: form.clone(), stem: stem.clone() }],
-            Item::Phrase(phrase) => phrase.words.iter().cloned().map(Wanted::Word).collect(),
+            QueryItem::Word(word) => vec![WordPattern::Word(word.clone())],
+            QueryItem::Beginning { form, stem } => {
+                vec![WordPattern::Beginning { form: form.clone(), stem: stem.clone() }]
+            }
+            QueryItem::Phrase(phrase) => phrase.words.iter().cloned().map(WordPattern::Word).collect(),
         }
     }
 
     fn is(&self, token: &Token<&str>) -> bool {
         match self {
-            Wanted::Word(word) => token.is(word),
-            Wanted::Beginning { form, stem } => token.begins(form, stem),
+            WordPattern::Word(word) => token.is(word),
+            WordPattern::Beginning { form, stem } => token.begins(form, stem),
         }
     }
 }
 
-impl Live {
+impl OpenCollection {
     /// The posting lists of a query's words.
-    pub(crate) fn ask(&self, view: &View, parsed: &Parsed, stop: &Stop) -> Result<Asked> {
-        let mut counts: Vec<(Wanted, usize)> = Vec::new();
-        for wanted in parsed.items.iter().flat_map(Wanted::of) {
+    pub(crate) fn ask(&self, view: &View, parsed: &Parsed, stop: &Stop) -> Result<QueryLists> {
+        let mut counts: Vec<(WordPattern, usize)> = Vec::new();
+        for wanted in parsed.items.iter().flat_map(WordPattern::of) {
             match counts.iter_mut().find(|(other, _)| *other == wanted) {
                 Some((_, n_asked)) => *n_asked += 1,
                 None => counts.push((wanted, 1)),
             }
         }
-        let wanted: Vec<&Wanted> = counts.iter().map(|(wanted, _)| wanted).collect();
+        let wanted: Vec<&WordPattern> = counts.iter().map(|(wanted, _)| wanted).collect();
         let (lists, totals) = match self.told_lists(view, &wanted) {
             Some(told) => told,
             None => self.lists_of_documents(view, &wanted, stop)?,
         };
         let list_of = |word: &str| {
-            let at = counts.iter().position(|(wanted, _)| *wanted == Wanted::Word(word.into()));
+            let at = counts.iter().position(|(wanted, _)| *wanted == WordPattern::Word(word.into()));
             at.map_or_else(RoaringBitmap::new, |at| lists[at].to_bitmap())
         };
         let required =
             parsed.phrases().flat_map(|phrase| &phrase.words).map(|word| list_of(word)).reduce(|all, one| all & one);
         let lists = lists.into_iter().zip(&counts).map(|(list, (_, n_asked))| (list, *n_asked)).collect();
-        Ok(Asked { lists, totals, required })
+        Ok(QueryLists { lists, totals, required })
     }
 
     /// The slots whose documents have all that `text` asks for, as definite and possible matches.
     pub(crate) fn bounds_of_text(&self, view: &View, text: &str) -> Bounds {
         let parsed = Parsed::new(&self.words.analysis, text);
-        let wanted: Vec<Wanted> = parsed.items.iter().flat_map(Wanted::of).collect();
+        let wanted: Vec<WordPattern> = parsed.items.iter().flat_map(WordPattern::of).collect();
         let Some((lists, _)) = self.told_lists(view, &wanted.iter().collect::<Vec<_>>()) else {
             return Bounds::at_most(SlotSet::all());
         };
@@ -97,7 +99,7 @@ impl Live {
     }
 
     /// Posting lists from the index; `None` if it is incomplete or damaged.
-    fn told_lists(&self, view: &View, wanted: &[&Wanted]) -> Option<(Vec<Arc<List>>, Totals)> {
+    fn told_lists(&self, view: &View, wanted: &[&WordPattern]) -> Option<(Vec<Arc<List>>, Totals)> {
         if !self.words.is_whole(view.commit) {
             return None;
         }
@@ -113,7 +115,7 @@ impl Live {
             .ok()
     }
 
-    fn list(&self, view: &View, wanted: &Wanted) -> Result<Arc<List>> {
+    fn list(&self, view: &View, wanted: &WordPattern) -> Result<Arc<List>> {
         if let Some(list) = self.words.cache.list(wanted, view.commit) {
             return Ok(list);
         }
@@ -123,10 +125,10 @@ impl Live {
     }
 
     /// A posting list, read from rows.
-    pub(super) fn read_wanted(&self, view: &View, wanted: &Wanted) -> Result<List> {
+    pub(super) fn read_wanted(&self, view: &View, wanted: &WordPattern) -> Result<List> {
         match wanted {
-            Wanted::Word(word) => self.read_list(view, word),
-            Wanted::Beginning { form, stem } => self.read_beginning(view, form, stem),
+            WordPattern::Word(word) => self.read_list(view, word),
+            WordPattern::Beginning { form, stem } => self.read_beginning(view, form, stem),
         }
     }
 
@@ -135,7 +137,7 @@ impl Live {
         let mut chunks = Vec::new();
         self.each_word_row(view, key::word_range(word), |_, chunk, postings| {
             if !postings.is_empty() {
-                chunks.push((chunk, Arc::new(Chunk::new(postings))));
+                chunks.push((chunk, Arc::new(WordChunk::new(postings))));
             }
         })?;
         Ok(List::new(chunks))
@@ -145,10 +147,10 @@ impl Live {
     /// the stem `stem`. An occurrence counts once: the rows of a form are skipped if those of its
     /// stem count.
     fn read_beginning(&self, view: &View, form: &str, stem: &str) -> Result<List> {
-        let mut lists: HashMap<Box<str>, Vec<(u32, Arc<Chunk>)>> = HashMap::new();
+        let mut lists: HashMap<Box<str>, Vec<(u32, Arc<WordChunk>)>> = HashMap::new();
         let mut add = |word: &str, chunk, postings: Vec<Posting>| {
             if !postings.is_empty() {
-                lists.entry(word.into()).or_default().push((chunk, Arc::new(Chunk::new(postings))));
+                lists.entry(word.into()).or_default().push((chunk, Arc::new(WordChunk::new(postings))));
             }
         };
         self.each_word_row(view, key::words_range(form), &mut add)?;
@@ -178,7 +180,7 @@ impl Live {
     fn each_word_row(
         &self,
         view: &View,
-        (from, to): key::Range,
+        (from, to): key::KeyRange,
         mut show: impl FnMut(&str, u32, Vec<Posting>),
     ) -> Result<()> {
         let (rocks, family) = (self.store.rocks(), &self.families.postings);
@@ -191,7 +193,12 @@ impl Live {
     }
 
     /// Posting lists made by reading all documents.
-    fn lists_of_documents(&self, view: &View, wanted: &[&Wanted], stop: &Stop) -> Result<(Vec<Arc<List>>, Totals)> {
+    fn lists_of_documents(
+        &self,
+        view: &View,
+        wanted: &[&WordPattern],
+        stop: &Stop,
+    ) -> Result<(Vec<Arc<List>>, Totals)> {
         let mut gathered: Vec<Vec<(u32, Posting)>> = vec![Vec::new(); wanted.len()];
         let mut totals = Totals::default();
         let (from, to) = key::document_range();
@@ -218,7 +225,7 @@ impl Live {
         let list = |postings: Vec<(u32, Posting)>| {
             let chunks = postings.chunk_by(|a, b| a.0 == b.0).map(|own| {
                 let postings = own.iter().map(|(_, posting)| *posting).collect();
-                (own[0].0, Arc::new(Chunk::new(postings)))
+                (own[0].0, Arc::new(WordChunk::new(postings)))
             });
             Arc::new(List::new(chunks.collect()))
         };

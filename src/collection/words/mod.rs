@@ -24,8 +24,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 
-use self::cache::Cache;
-use self::entries::Applied;
+use self::cache::WordCache;
+use self::entries::AppliedWords;
 use super::waiting::Waiting;
 use crate::config::CollectionConfig;
 use crate::filter::Filter;
@@ -39,14 +39,14 @@ use crate::text::query::Parsed;
 use crate::value::Value;
 
 /// The in-memory part of a collection's full-text index.
-pub(crate) struct Words {
+pub(crate) struct FullTextIndex {
     pub(crate) analysis: Analysis,
     /// Paths of metadata whose strings count as text.
     fields: Vec<String>,
     /// Whether words are indexed at all.
     is_wanted: bool,
-    progress: RwLock<Progress>,
-    cache: Cache,
+    progress: RwLock<BuildProgress>,
+    cache: WordCache,
     /// Whether a row could not be read. Searches then use no postings until all are rebuilt.
     is_damaged: AtomicBool,
     built: Waiting,
@@ -54,7 +54,7 @@ pub(crate) struct Words {
 
 /// How far the index is built.
 #[derive(Debug, Clone, Copy)]
-struct Progress {
+struct BuildProgress {
     row: WordsRow,
     /// The commit from which on `row` holds.
     since: Commit,
@@ -76,18 +76,18 @@ impl WordsRow {
     }
 }
 
-impl Words {
+impl FullTextIndex {
     /// An index in the stored state `row`, with a cache of `most_bytes` bytes. Without a state, or
     /// with one of another analyzer `VERSION`, the index is rebuilt.
     pub(crate) fn new(row: Option<WordsRow>, config: &CollectionConfig, most_bytes: usize) -> Self {
         let row = row.filter(|row| row.analyzer_version == VERSION);
-        Words {
+        FullTextIndex {
             analysis: Analysis::new(config.analyzer),
             fields: config.text_fields.clone(),
             is_wanted: config.index_text,
             is_damaged: row.is_none().into(),
-            progress: RwLock::new(Progress { row: row.unwrap_or(WordsRow::nothing()), since: Commit(0) }),
-            cache: Cache::new(most_bytes),
+            progress: RwLock::new(BuildProgress { row: row.unwrap_or(WordsRow::nothing()), since: Commit(0) }),
+            cache: WordCache::new(most_bytes),
             built: Waiting::default(),
         }
     }
@@ -126,7 +126,7 @@ impl Words {
     }
 
     /// Takes over the changes of a commit that is not published yet.
-    pub(crate) fn apply(&self, applied: &Applied, commit: Commit) {
+    pub(crate) fn apply(&self, applied: &AppliedWords, commit: Commit) {
         self.cache.apply(applied, commit);
     }
 
@@ -151,8 +151,8 @@ impl Words {
     }
 
     /// Wakes waiting callers, so that they look again.
-    pub(crate) fn ring(&self) {
-        self.built.ring();
+    pub(crate) fn notify(&self) {
+        self.built.notify();
     }
 
     /// Bytes of memory that cached lists take.

@@ -6,9 +6,9 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use super::lookup::{Wanted, totals_of};
-use crate::collection::Live;
-use crate::collection::load::Source;
+use super::lookup::{WordPattern, totals_of};
+use crate::collection::OpenCollection;
+use crate::collection::load::RowSource;
 use crate::error::{Error, Result};
 use crate::store::record::DocumentRow;
 use crate::store::words::{WordsRow, read_chunk};
@@ -17,12 +17,12 @@ use crate::text::list::{CHUNK, List, Posting, split};
 
 /// The number of entries, and the sum of their hashes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Sum {
+struct WordSum {
     n_entries: u64,
     of_hashes: u128,
 }
 
-impl Sum {
+impl WordSum {
     fn add(&mut self, hasher: &RandomState, word: &str, slot: u32, posting: Posting) {
         let Posting { n_times, length, .. } = posting;
         let half = |salt: u8| u128::from(hasher.hash_one((salt, word, slot, n_times, length)));
@@ -31,10 +31,10 @@ impl Sum {
     }
 }
 
-impl Live {
+impl OpenCollection {
     /// Verifies every posting against the documents, every document against the postings, and
     /// cached lists against the rows. The caller ensures that nothing is committed meanwhile.
-    pub(crate) fn verify_words(&self, source: Source<'_>, view: &View) -> Result<()> {
+    pub(crate) fn verify_words(&self, source: RowSource<'_>, view: &View) -> Result<()> {
         let (progress, stored) = (*self.words.progress.read(), source.words()?);
         if !self.words.is_wanted || self.words.is_damaged() {
             return Ok(());
@@ -43,7 +43,7 @@ impl Live {
         if stored != Some(progress.row) {
             return Err(differs(format!("expected {:?} on disk, got {stored:?}", progress.row)));
         }
-        let (mut of_rows, mut of_documents, hasher) = (Sum::default(), Sum::default(), RandomState::new());
+        let (mut of_rows, mut of_documents, hasher) = (WordSum::default(), WordSum::default(), RandomState::new());
         source.scan(&self.families.postings, key::words_range(""), |key, row| {
             let (word, chunk) = key::read_word(key)?;
             for posting in read_chunk(row)? {
@@ -74,7 +74,7 @@ impl Live {
     }
 
     fn verify_held_words(&self, view: &View) -> Result<()> {
-        let mut held: Vec<(Wanted, Arc<List>)> = Vec::new();
+        let mut held: Vec<(WordPattern, Arc<List>)> = Vec::new();
         self.words.cache.each_list(|wanted, list| held.push((wanted.clone(), list.clone())));
         for (wanted, list) in held {
             if self.read_wanted(view, &wanted)? != *list {
@@ -90,7 +90,7 @@ impl Live {
     }
 }
 
-impl Source<'_> {
+impl RowSource<'_> {
     /// How far the full-text index is; `None` if there is none.
     pub(crate) fn words(self) -> Result<Option<WordsRow>> {
         let row = self.rocks.get(&self.families.postings, self.snapshot, key::WORDS);

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::filter::extract::terms_of;
 use crate::filter::lookup::{Coverage, Postings};
 use crate::filter::slots::{Bounds, SlotSet};
-use crate::filter::term::{Range, Term, kind_of};
+use crate::filter::term::{Term, TermRange, kind_of};
 use crate::id::FieldId;
 use crate::value::Value;
 
@@ -59,7 +59,7 @@ impl Postings for Index {
         Ok(Arc::new(self.postings.get(&(field, term.clone())).cloned().unwrap_or_default()))
     }
 
-    fn range(&self, field: FieldId, range: &Range) -> Result<Arc<RoaringBitmap>> {
+    fn range(&self, field: FieldId, range: &TermRange) -> Result<Arc<RoaringBitmap>> {
         let is_within = |(of, term): &(FieldId, Term)| {
             *of == field && kind_of(term.bytes()) == Some(range.kind) && range.admits(term.bytes())
         };

@@ -4,7 +4,7 @@ use super::*;
 
 /// Checks that a copy equals the original. A copy without some slots must be sound, and as good as
 /// before once these are linked again.
-fn check_copy(shape: Shape, n_anew: usize, seed: u64) {
+fn check_copy(shape: GraphShape, n_anew: usize, seed: u64) {
     let what = format!("m={}, {n_anew} anew, seed {seed}", shape.m);
     let mut rng = StdRng::seed_from_u64(seed);
     let mut toy = Toy::new(12, clustered(&mut rng, 2_000, 12));
@@ -19,7 +19,7 @@ fn check_copy(shape: Shape, n_anew: usize, seed: u64) {
     let all: BTreeSet<u32> = (0..toy.n_slots()).collect();
     check_sound(&copy, &toy, &all, &what);
     for point in graph.points() {
-        assert_eq!(copy.twins(point).collect::<Vec<_>>(), graph.twins(point).collect::<Vec<_>>(), "{what}");
+        assert_eq!(copy.duplicates(point).collect::<Vec<_>>(), graph.duplicates(point).collect::<Vec<_>>(), "{what}");
         for level in 0..=graph.level_of(point) {
             assert_eq!(copy.row_links(point, level), graph.row_links(point, level), "{what}: {point} at {level}");
         }
@@ -30,14 +30,14 @@ fn check_copy(shape: Shape, n_anew: usize, seed: u64) {
     // The entry must be among the slots that are linked again.
     slots.retain(|&slot| graph.entry().is_none_or(|entry| entry.slot != slot));
     let mut anew: HashSet<u32> = slots[..n_anew].iter().copied().chain(graph.entry().map(|entry| entry.slot)).collect();
-    anew.extend(anew.clone().iter().flat_map(|&slot| graph.twins(slot)));
-    copy.forget(&anew, &mut copy.hosts());
-    let short = copy.tidy(|_| 0);
+    anew.extend(anew.clone().iter().flat_map(|&slot| graph.duplicates(slot)));
+    copy.forget(&anew, &mut copy.representatives());
+    let underfull = copy.tidy(|_| 0);
     copy.settle_entries(|_| 0);
     let left = all.iter().copied().filter(|slot| !anew.contains(slot)).collect();
     check_sound(&copy, &toy, &left, &what);
     anew.iter().for_each(|&slot| copy.link(&toy, slot, &mut linking));
-    short.iter().for_each(|&slot| copy.repair_short(&toy, slot, &mut linking));
+    underfull.iter().for_each(|&slot| copy.repair_underfull(&toy, slot, &mut linking));
     check_sound(&copy, &toy, &all, &what);
     let after = recall(&copy, &toy, &mut StdRng::seed_from_u64(seed));
     assert!(after >= before - 0.005, "{what}: expected a recall of {before} as before, got {after}");

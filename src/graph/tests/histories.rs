@@ -85,7 +85,7 @@ fn check_history(seed: u64) {
     let mut toy = Toy::new(4, vec![0.0; 4 * N_SLOTS as usize]);
     toy.restless = Some(rng.random_range(1..200));
     let m = rng.random_range(2..6);
-    let graph = empty(Shape { m, ef_construction: rng.random_range(4..30) }, N_SLOTS);
+    let graph = empty(GraphShape { m, ef_construction: rng.random_range(4..30) }, N_SLOTS);
     let mut linked = BTreeSet::new();
     for round in 0..N_ROUNDS {
         let mut free: Vec<u32> = (0..N_SLOTS).filter(|slot| !linked.contains(slot)).collect();

@@ -41,7 +41,7 @@ fn recall_by_product(rows: Vec<f32>, dimension: usize, queries: &[Vec<f32>]) -> 
     let found = |query: &Vec<f32>| {
         let wanted = toy.nearest(query, 0..toy.n_slots(), 10);
         let found = toy.nearest(query, search(&graph, &toy, query, EF).into_iter(), 10);
-        found.iter().filter(|&&rank| rank <= wanted[9]).count()
+        found.iter().filter(|&&distance| distance <= wanted[9]).count()
     };
     queries.iter().map(found).sum::<usize>() as f64 / (10 * queries.len()) as f64
 }

@@ -15,7 +15,7 @@ fn found_in(graph: &Graph, toy: &Toy, of: u32, query: &[f32]) -> Vec<f32> {
     let mut walker = Walker::default();
     graph.search(toy, &query.to_vec(), (of, EF), &mut walker);
     let points: Vec<u32> = walker.found().map(|found| found.slot).collect();
-    let slots = points.into_iter().flat_map(|point| std::iter::once(point).chain(graph.twins(point)));
+    let slots = points.into_iter().flat_map(|point| std::iter::once(point).chain(graph.duplicates(point)));
     let own = slots.inspect(|&slot| assert_eq!(region(slot), of, "slot {slot}"));
     toy.nearest(query, own, 10)
 }
@@ -32,7 +32,7 @@ fn check_regions(graph: &Graph, toy: &Toy, rng: &mut StdRng, inhabited: &[u32], 
             let own = (0..toy.n_slots()).filter(|&slot| region(slot) == of && inhabited.contains(&of));
             let (wanted, found) = (toy.nearest(&query, own, 10), found_in(graph, toy, of, &query));
             n_wanted += wanted.len();
-            n_found += found.iter().filter(|rank| wanted.last().is_some_and(|worst| *rank <= worst)).count();
+            n_found += found.iter().filter(|distance| wanted.last().is_some_and(|worst| *distance <= worst)).count();
         }
         assert!(n_found * 100 >= n_wanted * 97, "{what}: region {of} has {n_found} of {n_wanted}");
         assert_eq!(n_wanted > 0, inhabited.contains(&of), "{what}");
@@ -50,19 +50,19 @@ fn check_region_histories(n_threads: usize, seed: u64) {
         (0..N_REGIONS).for_each(|region| toy.put(slot + region, &vector));
     }
     let (graph, replayed) = (empty(NARROW, 2_000), empty(NARROW, 2_000));
-    let (mut hosts, mut linking) = (Default::default(), Linking::default());
-    let mut follow = |changes: Vec<Change>, graph: &Graph| {
+    let (mut representatives, mut linking) = (Default::default(), Linking::default());
+    let mut follow = |changes: Vec<GraphChange>, graph: &Graph| {
         if replayed.points().next().is_none() {
-            hosts = replayed.hosts();
+            representatives = replayed.representatives();
         }
-        replayed.apply(&graph.delta(&changes), &mut hosts);
+        replayed.apply(&graph.delta(&changes), &mut representatives);
         check_same(graph, &replayed, &what);
     };
     follow(link_all(&graph, &toy, &(0..2_000).collect::<Vec<_>>(), n_threads).concat(), &graph);
     mend_all(&graph, &toy, &mut linking);
     follow(std::mem::take(&mut linking.changes), &graph);
     check_regions(&graph, &toy, &mut rng, &[0, 1, 2, 3], &what);
-    assert!(graph.counts().1 > 100 && graph.gates() == [1, 2, 3], "{what}");
+    assert!(graph.counts().1 > 100 && graph.regions_with_entry() == [1, 2, 3], "{what}");
 
     // Some points of two regions die, their entries too. Only one of these regions is swept.
     let is_dying = |slot: &u32| [1, 3].contains(&region(*slot)) && slot.is_multiple_of(3);
@@ -80,7 +80,7 @@ fn check_region_histories(n_threads: usize, seed: u64) {
     sweeps::sweep(&graph, &toy, &mut linking);
     follow(std::mem::take(&mut linking.changes), &graph);
     check_regions(&graph, &toy, &mut rng, &[0, 1, 3], &format!("{what}, swept"));
-    assert_eq!(graph.gates(), [1, 3], "{what}");
+    assert_eq!(graph.regions_with_entry(), [1, 3], "{what}");
 
     let (gone, changes) = graph.disband(&HashSet::from([3]), region);
     let alive: Vec<u32> = (0..2_000).filter(|&slot| region(slot) == 3 && toy.is_alive(slot)).collect();
@@ -95,7 +95,7 @@ fn check_region_histories(n_threads: usize, seed: u64) {
 
     // Lost entries are found again from the points.
     graph.set_entry_of(3, None);
-    graph.set_entry_of(1, Some(Entry { slot: alive[0], level: 0 }));
+    graph.set_entry_of(1, Some(EntryPoint { slot: alive[0], level: 0 }));
     assert_eq!(graph.settle_entries(region).len(), 2, "{what}");
     check_regions(&graph, &toy, &mut rng, &[0, 1, 3], &format!("{what}, settled"));
     assert_eq!(graph.settle_entries(region), [], "{what}");
@@ -115,7 +115,7 @@ fn an_undivided_graph_has_one_entry() {
     let graph = empty(NARROW, 500);
     graph.set_undivided();
     link_all(&graph, &toy, &(0..500).collect::<Vec<_>>(), 1);
-    assert!(graph.gates().is_empty());
+    assert!(graph.regions_with_entry().is_empty());
     mend_all(&graph, &toy, &mut Linking::default());
     assert_eq!(graph.audit(region).faults, [""; 0]);
     assert!(recall(&graph, &toy, &mut rng) > 0.97);

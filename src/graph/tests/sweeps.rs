@@ -43,13 +43,13 @@ fn kill_some(toy: &Toy, linked: &BTreeSet<u32>, share: f64, rng: &mut StdRng) {
 }
 
 /// The recall of a new graph of the living slots alone.
-fn recall_anew(shape: Shape, toy: &Toy, rng: &mut StdRng) -> f64 {
+fn recall_anew(shape: GraphShape, toy: &Toy, rng: &mut StdRng) -> f64 {
     let living = (0..toy.n_slots()).filter(|&slot| toy.is_alive(slot));
     let anew = Toy::new(toy.dimension, living.flat_map(|slot| toy.vector(slot)).copied().collect());
     recall(&built(shape, &anew, 1), &anew, rng)
 }
 
-fn check_half_dead(shape: Shape, seed: u64) {
+fn check_half_dead(shape: GraphShape, seed: u64) {
     let what = format!("seed {seed}, m={}", shape.m);
     let mut rng = StdRng::seed_from_u64(seed);
     let mut toy = Toy::new(24, clustered(&mut rng, 3_000, 24));
@@ -67,7 +67,7 @@ fn check_half_dead(shape: Shape, seed: u64) {
     check_recall_as_anew(&graph, shape, &toy, &mut rng, &what);
 }
 
-fn check_recall_as_anew(graph: &Graph, shape: Shape, toy: &Toy, rng: &mut StdRng, what: &str) {
+fn check_recall_as_anew(graph: &Graph, shape: GraphShape, toy: &Toy, rng: &mut StdRng, what: &str) {
     let (got, anew) = (recall(graph, toy, &mut rng.clone()), recall_anew(shape, toy, rng));
     assert!(got >= anew - 0.01, "{what}: expected a recall of {anew} as of a graph built anew, got {got}");
 }
@@ -124,19 +124,19 @@ fn point_of(crowd: &Crowd) -> Option<u32> {
 }
 
 #[test]
-fn twins_die_with_and_without_their_point() {
-    check_crowd("some twins", |crowd, rng| {
+fn duplicates_die_with_and_without_their_point() {
+    check_crowd("some duplicates", |crowd, rng| {
         let point = point_of(crowd);
-        let twins = crowd.same.iter().filter(|&&slot| Some(slot) != point && rng.random_bool(0.5));
-        twins.for_each(|&slot| crowd.toy.kill(slot));
+        let duplicates = crowd.same.iter().filter(|&&slot| Some(slot) != point && rng.random_bool(0.5));
+        duplicates.for_each(|&slot| crowd.toy.kill(slot));
     });
     check_crowd("the point", |crowd, _| point_of(crowd).into_iter().for_each(|slot| crowd.toy.kill(slot)));
-    check_crowd("the point and the first twins", |crowd, _| {
+    check_crowd("the point and the first duplicates", |crowd, _| {
         let point = point_of(crowd).unwrap();
-        crowd.graph.twins(point).take(3).for_each(|slot| crowd.toy.kill(slot));
+        crowd.graph.duplicates(point).take(3).for_each(|slot| crowd.toy.kill(slot));
         crowd.toy.kill(point);
     });
-    check_crowd("the point and some twins", |crowd, rng| {
+    check_crowd("the point and some duplicates", |crowd, rng| {
         crowd.same.iter().filter(|_| rng.random_bool(0.5)).for_each(|&slot| crowd.toy.kill(slot));
         point_of(crowd).into_iter().for_each(|slot| crowd.toy.kill(slot));
     });
@@ -146,20 +146,20 @@ fn twins_die_with_and_without_their_point() {
 }
 
 #[test]
-fn the_slot_of_a_dead_twin_starts_without_twins() {
+fn the_slot_of_a_dead_duplicate_starts_without_duplicates() {
     let seed = 24;
     let Crowd { mut toy, graph, same, .. } = crowd(20, 30, seed);
     let point = same.iter().copied().find(|&slot| graph.row(slot, 0).is_point()).unwrap();
-    let twins: Vec<u32> = graph.twins(point).collect();
-    let (first, second) = (twins[3], twins[8]);
+    let duplicates: Vec<u32> = graph.duplicates(point).collect();
+    let (first, second) = (duplicates[3], duplicates[8]);
     let mut linked: BTreeSet<u32> = (0..50).collect();
     [first, second].into_iter().for_each(|slot| toy.kill(slot));
-    assert_eq!(check_sweep(&graph, &toy, &mut linked, "two dead twins").len(), 2);
+    assert_eq!(check_sweep(&graph, &toy, &mut linked, "two dead duplicates").len(), 2);
     toy.put(first, &[0.75; 16]);
     toy.put(second, &[0.75; 16]);
     link_all(&graph, &toy, &[first, second], 1);
-    assert_eq!(graph.twins(first).collect::<Vec<_>>(), [second]);
-    assert_eq!(graph.twins(second).next(), None);
+    assert_eq!(graph.duplicates(first).collect::<Vec<_>>(), [second]);
+    assert_eq!(graph.duplicates(second).next(), None);
     linked.extend([first, second]);
     check_sound(&graph, &toy, &linked, &format!("seed {seed}"));
 }
@@ -181,7 +181,7 @@ fn what_is_taken_out_still_leads_on() {
     let vector = toy.vector(links[0]).to_vec();
     toy.put(entry.slot, &vector);
     link_all(&graph, &toy, &[entry.slot], 1);
-    assert!(graph.links(entry.slot, 0).is_empty(), "seed {seed}: it is a twin now");
+    assert!(graph.links(entry.slot, 0).is_empty(), "seed {seed}: it is a duplicate now");
     linked.insert(entry.slot);
     check_sound(&graph, &toy, &linked, &format!("seed {seed}"));
 }

@@ -9,7 +9,7 @@ use librocksdb_sys as ffi;
 use rocksdb::{AsRawPtr, Options};
 
 use super::options::logger;
-use super::{Fault, Outcome, Rocks, begin, take_error};
+use super::{EngineFault, EngineResult, Rocks, begin, take_error};
 
 /// A folder of backups, open.
 pub(crate) struct BackupEngine {
@@ -37,7 +37,7 @@ impl Drop for BackupEngine {
 
 impl BackupEngine {
     /// Opens the backups in a folder, and makes the subfolders needed. The engine syncs its writes.
-    pub(crate) fn open(folder: &Path) -> Outcome<Self> {
+    pub(crate) fn open(folder: &Path) -> EngineResult<Self> {
         begin()?;
         let mut options = Options::default();
         options.set_info_logger(logger());
@@ -47,13 +47,13 @@ impl BackupEngine {
         // keeps a pointer to the options' logger and is closed before they are dropped.
         let engine = unsafe { ffi::rocksdb_backup_engine_open(options.as_raw_ptr(), folder.as_ptr(), &mut error) };
         take_error(error)?;
-        let engine = NonNull::new(engine).ok_or_else(|| Fault("the backups did not open".into()))?;
+        let engine = NonNull::new(engine).ok_or_else(|| EngineFault("the backups did not open".into()))?;
         Ok(BackupEngine { engine, _options: options })
     }
 
     /// Flushes a database, adds a backup of it, and returns the backup's number. The backup and its
     /// note appear together or not at all. The engine removes what an interrupted attempt left.
-    pub(crate) fn add(&self, rocks: &Rocks, note: &[u8]) -> Outcome<u32> {
+    pub(crate) fn add(&self, rocks: &Rocks, note: &[u8]) -> EngineResult<u32> {
         let (mut id, mut error) = (0, ptr::null_mut());
         // SAFETY: engine, database and note are alive until the call returns, the options are
         // destroyed after their use, and both out-pointers point to locals.
@@ -98,7 +98,7 @@ impl BackupEngine {
     }
 
     /// Checks that every file of a backup exists, and its size against that at the open.
-    pub(crate) fn verify(&self, id: u32) -> Outcome<()> {
+    pub(crate) fn verify(&self, id: u32) -> EngineResult<()> {
         let mut error = ptr::null_mut();
         // SAFETY: the engine is alive, the out-pointer points to a local.
         unsafe { ffi::rocksdb_backup_engine_verify_backup(self.engine.as_ptr(), id, &mut error) };
@@ -106,7 +106,7 @@ impl BackupEngine {
     }
 
     /// Copies a backup's files into a folder, made if missing, and compares their checksums.
-    pub(crate) fn restore(&self, id: u32, folder: &Path) -> Outcome<()> {
+    pub(crate) fn restore(&self, id: u32, folder: &Path) -> EngineResult<()> {
         let folder = c_path(folder)?;
         let mut error = ptr::null_mut();
         // SAFETY: engine and path are alive, the options are destroyed after their use, the
@@ -127,7 +127,7 @@ impl BackupEngine {
     }
 
     /// Removes all backups but the newest `n_kept`, and the files that no other backup needs.
-    pub(crate) fn purge(&self, n_kept: u32) -> Outcome<()> {
+    pub(crate) fn purge(&self, n_kept: u32) -> EngineResult<()> {
         let mut error = ptr::null_mut();
         // SAFETY: the engine is alive, the out-pointer points to a local.
         unsafe { ffi::rocksdb_backup_engine_purge_old_backups(self.engine.as_ptr(), n_kept, &mut error) };
@@ -135,6 +135,6 @@ impl BackupEngine {
     }
 }
 
-fn c_path(path: &Path) -> Outcome<CString> {
-    CString::new(path.as_os_str().as_bytes()).map_err(|_| Fault(format!("path {} holds a NUL", path.display())))
+fn c_path(path: &Path) -> EngineResult<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| EngineFault(format!("path {} holds a NUL", path.display())))
 }

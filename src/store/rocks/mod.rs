@@ -37,7 +37,7 @@ use rocksdb::{
     WriteBufferManager, WriteOptions,
 };
 
-pub(crate) use self::options::{Access, Budget, Shape};
+pub(crate) use self::options::{Access, EngineBudget, RowShape};
 use self::options::{block_cache, database_options, family_options, logger};
 use crate::error::Result;
 use crate::{heap, process};
@@ -48,9 +48,9 @@ const READ_AHEAD: usize = 1 << 20;
 /// An error of RocksDB, as its message.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Fault(String);
+pub(crate) struct EngineFault(String);
 
-impl Fault {
+impl EngineFault {
     /// Whether the disk is full, or a quota is used up.
     pub(crate) fn is_out_of_space(&self) -> bool {
         ["No space left", "NoSpace", "Space limit", "Disk quota"].iter().any(|words| self.0.contains(words))
@@ -75,13 +75,13 @@ impl Fault {
     }
 }
 
-impl From<rocksdb::Error> for Fault {
+impl From<rocksdb::Error> for EngineFault {
     fn from(error: rocksdb::Error) -> Self {
-        Fault(error.into_string())
+        EngineFault(error.into_string())
     }
 }
 
-type Outcome<T> = std::result::Result<T, Fault>;
+type EngineResult<T> = std::result::Result<T, EngineFault>;
 
 /// The answer of a visitor of rows: whether to go on, or its error.
 pub(crate) type Visited = Result<ControlFlow<()>>;
@@ -94,8 +94,8 @@ pub(crate) struct Rocks {
     db: ManuallyDrop<DB>,
     access: Access,
     /// The folder that RocksDB demands for an instance beside a writer, and does not use.
-    _scratch: Option<Scratch>,
-    budget: Budget,
+    _scratch: Option<ScratchFolder>,
+    budget: EngineBudget,
     cache: Cache,
     /// The present capacity of the cache, in bytes.
     cache_capacity: Mutex<usize>,
@@ -109,9 +109,9 @@ impl Rocks {
     pub(crate) fn open(
         path: &Path,
         access: Access,
-        budget: Budget,
-        families: &[(String, Shape)],
-    ) -> Outcome<(Arc<Rocks>, Vec<Family>)> {
+        budget: EngineBudget,
+        families: &[(String, RowShape)],
+    ) -> EngineResult<(Arc<Rocks>, Vec<Family>)> {
         begin()?;
         let cache = block_cache(budget);
         let write_buffers =
@@ -124,32 +124,33 @@ impl Rocks {
                 options.set_disable_auto_compactions(access == Access::Copy);
                 Ok(ColumnFamilyDescriptor::new(name, options))
             })
-            .collect::<Outcome<Vec<_>>>()?;
+            .collect::<EngineResult<Vec<_>>>()?;
         let mut scratch = None;
         let db = match access {
             Access::ReadOnly => DB::open_cf_descriptors_read_only(&options, path, descriptors, false)?,
             Access::Beside => {
-                let scratch = scratch.get_or_insert(Scratch::make().map_err(|error| Fault(error.to_string()))?);
+                let scratch =
+                    scratch.get_or_insert(ScratchFolder::make().map_err(|error| EngineFault(error.to_string()))?);
                 DB::open_cf_descriptors_as_secondary(&options, path, &scratch.0, descriptors)?
             }
             Access::ReadWrite | Access::Copy | Access::Create => DB::open_cf_descriptors(&options, path, descriptors)?,
         };
         let (db, cache_capacity) = (ManuallyDrop::new(db), Mutex::new(budget.cache_bytes_for(0)));
         let rocks = Arc::new(Rocks { db, access, _scratch: scratch, budget, cache, cache_capacity, write_buffers });
-        let handles = families.iter().map(|(name, _)| rocks.opened_family(name)).collect::<Outcome<Vec<_>>>()?;
+        let handles = families.iter().map(|(name, _)| rocks.opened_family(name)).collect::<EngineResult<Vec<_>>>()?;
         Ok((rocks, handles))
     }
 
     /// The names of a database's families. Reads only its manifest.
-    pub(crate) fn list_families(path: &Path) -> Outcome<Vec<String>> {
+    pub(crate) fn list_families(path: &Path) -> EngineResult<Vec<String>> {
         begin()?;
         let mut options = Options::default();
         options.set_info_logger(logger());
         Ok(DB::list_cf(&options, path)?)
     }
 
-    fn opened_family(self: &Arc<Self>, name: &str) -> Outcome<Family> {
-        let bound = self.db.cf_handle(name).ok_or_else(|| Fault(format!("family {name} did not open")))?;
+    fn opened_family(self: &Arc<Self>, name: &str) -> EngineResult<Family> {
+        let bound = self.db.cf_handle(name).ok_or_else(|| EngineFault(format!("family {name} did not open")))?;
         // SAFETY: only the lifetime changes. The handle must not outlive the database. `Family`
         // holds an `Arc` of the database beside the handle, and drops the handle first.
         let bound =
@@ -158,14 +159,16 @@ impl Rocks {
     }
 
     /// Creates several families of one shape in one call.
-    pub(crate) fn create_families(self: &Arc<Self>, names: &[String], shape: Shape) -> Outcome<Vec<Family>> {
+    pub(crate) fn create_families(self: &Arc<Self>, names: &[String], shape: RowShape) -> EngineResult<Vec<Family>> {
         let options = family_options(shape, self.budget, &self.cache)?;
         let c_names = names
             .iter()
-            .map(|name| CString::new(name.as_str()).map_err(|_| Fault(format!("family name {name:?} holds a NUL"))))
-            .collect::<Outcome<Vec<_>>>()?;
+            .map(|name| {
+                CString::new(name.as_str()).map_err(|_| EngineFault(format!("family name {name:?} holds a NUL")))
+            })
+            .collect::<EngineResult<Vec<_>>>()?;
         let pointers: Vec<*const c_char> = c_names.iter().map(|name| name.as_ptr()).collect();
-        let n_names = i32::try_from(names.len()).map_err(|_| Fault("too many families".into()))?;
+        let n_names = i32::try_from(names.len()).map_err(|_| EngineFault("too many families".into()))?;
         let (mut n_created, mut error) = (0usize, ptr::null_mut());
         // SAFETY: the database and the options are alive, `pointers` holds `n_names` NUL-terminated
         // strings that live until the call returns, and both out-pointers point to locals.
@@ -196,13 +199,13 @@ impl Rocks {
         }
         take_error(error)?;
         if families.len() != names.len() {
-            return Err(Fault(format!("created {} of {} families", families.len(), names.len())));
+            return Err(EngineFault(format!("created {} of {} families", families.len(), names.len())));
         }
         Ok(families)
     }
 
     /// Drops a family. Existing handles still read its rows; its files go with the last one.
-    pub(crate) fn drop_family(&self, family: &Family) -> Outcome<()> {
+    pub(crate) fn drop_family(&self, family: &Family) -> EngineResult<()> {
         match &family.handle {
             Handle::Opened(_) => Ok(self.db.drop_cf(&family.name)?),
             Handle::Created(handle) => {
@@ -215,7 +218,7 @@ impl Rocks {
     }
 
     /// Writes a batch to the log and the memtables, all or nothing, without waiting for the disk.
-    pub(crate) fn write(&self, batch: WriteBatch) -> Outcome<()> {
+    pub(crate) fn write(&self, batch: WriteBatch) -> EngineResult<()> {
         let mut options = WriteOptions::default();
         options.set_sync(false);
         // A batch that names a dropped family would fail half-way, and make the database
@@ -225,12 +228,12 @@ impl Rocks {
     }
 
     /// Waits until everything written so far is on the disk.
-    pub(crate) fn sync(&self) -> Outcome<()> {
+    pub(crate) fn sync(&self) -> EngineResult<()> {
         Ok(self.db.flush_wal(true)?)
     }
 
     /// Writes the memtables of these families to their files.
-    pub(crate) fn flush<'a>(&self, families: impl Iterator<Item = &'a Family>) -> Outcome<()> {
+    pub(crate) fn flush<'a>(&self, families: impl Iterator<Item = &'a Family>) -> EngineResult<()> {
         let mut options = FlushOptions::default();
         options.set_wait(true);
         families.into_iter().try_for_each(|family| Ok(self.db.flush_cf_opt(family, &options)?))
@@ -242,7 +245,7 @@ impl Rocks {
         family: &Family,
         snapshot: Option<&EngineSnapshot>,
         key: &[u8],
-    ) -> Outcome<Option<DBPinnableSlice<'a>>> {
+    ) -> EngineResult<Option<DBPinnableSlice<'a>>> {
         Ok(self.db.get_pinned_cf_opt(family, key, &read_options(snapshot))?)
     }
 
@@ -252,7 +255,7 @@ impl Rocks {
         family: &Family,
         snapshot: Option<&EngineSnapshot>,
         keys: &[K],
-    ) -> Outcome<Vec<Option<DBPinnableSlice<'a>>>> {
+    ) -> EngineResult<Vec<Option<DBPinnableSlice<'a>>>> {
         let keys = keys.iter().map(AsRef::as_ref);
         let values = self.db.batched_multi_get_cf_opt(family, keys, false, &read_options(snapshot));
         values.into_iter().map(|value| Ok(value?)).collect()
@@ -266,7 +269,7 @@ impl Rocks {
         snapshot: Option<&EngineSnapshot>,
         range: (&[u8], &[u8]),
         visit: impl FnMut(&[u8], &[u8]) -> Visited,
-    ) -> Outcome<Result<()>> {
+    ) -> EngineResult<Result<()>> {
         self.scan_with(read_options(snapshot), family, range, visit)
     }
 
@@ -278,7 +281,7 @@ impl Rocks {
         snapshot: Option<&EngineSnapshot>,
         range: (&[u8], &[u8]),
         visit: impl FnMut(&[u8], &[u8]) -> Visited,
-    ) -> Outcome<Result<()>> {
+    ) -> EngineResult<Result<()>> {
         let mut options = read_options(snapshot);
         options.set_readahead_size(READ_AHEAD);
         options.fill_cache(false);
@@ -292,7 +295,7 @@ impl Rocks {
         snapshot: Option<&EngineSnapshot>,
         (from, to): (&[u8], &[u8]),
         mut visit: impl FnMut(&[u8], &[u8]) -> Visited,
-    ) -> Outcome<Result<()>> {
+    ) -> EngineResult<Result<()>> {
         let mut options = read_options(snapshot);
         options.set_iterate_lower_bound(from);
         options.set_iterate_upper_bound(to);
@@ -315,7 +318,7 @@ impl Rocks {
         family: &Family,
         (from, to): (&[u8], &[u8]),
         mut visit: impl FnMut(&[u8], &[u8]) -> Visited,
-    ) -> Outcome<Result<()>> {
+    ) -> EngineResult<Result<()>> {
         options.set_iterate_upper_bound(to);
         let mut rows = self.db.raw_iterator_cf_opt(family, options);
         rows.seek(from);
@@ -337,7 +340,7 @@ impl Rocks {
         family: &Family,
         snapshot: Option<&EngineSnapshot>,
         (from, to): (&[u8], &[u8]),
-    ) -> Outcome<Option<Vec<u8>>> {
+    ) -> EngineResult<Option<Vec<u8>>> {
         let mut options = read_options(snapshot);
         options.set_iterate_lower_bound(from);
         let mut rows = self.db.raw_iterator_cf_opt(family, options);
@@ -365,25 +368,26 @@ impl Rocks {
     }
 
     /// Copies the database to a new folder on the same disk, by hard links where it can.
-    pub(crate) fn checkpoint(&self, path: &Path) -> Outcome<()> {
+    pub(crate) fn checkpoint(&self, path: &Path) -> EngineResult<()> {
         Ok(Checkpoint::new(&self.db)?.create_checkpoint(path)?)
     }
 
     /// Compares the sizes of all files with those that RocksDB expects, also of files that it has
     /// not read yet. Nothing may be written meanwhile.
-    pub(crate) fn check_file_sizes(&self, data: &Path) -> Outcome<()> {
+    pub(crate) fn check_file_sizes(&self, data: &Path) -> EngineResult<()> {
         for file in self.db.live_files()? {
             let name = file.name.trim_start_matches('/');
-            let size = std::fs::metadata(data.join(name)).map_err(|error| Fault(format!("{name}: {error}")))?.len();
+            let size =
+                std::fs::metadata(data.join(name)).map_err(|error| EngineFault(format!("{name}: {error}")))?.len();
             if size != file.size as u64 {
-                return Err(Fault(format!("Corruption: {name}: expected {} bytes, got {size}", file.size)));
+                return Err(EngineFault(format!("Corruption: {name}: expected {} bytes, got {size}", file.size)));
             }
         }
         Ok(())
     }
 
     /// Reads every block of every file and compares checksums.
-    pub(crate) fn verify_checksums(&self) -> Outcome<()> {
+    pub(crate) fn verify_checksums(&self) -> EngineResult<()> {
         // SAFETY: both calls take pointers that are alive; the options are destroyed after their
         // use.
         let error = unsafe {
@@ -397,7 +401,7 @@ impl Rocks {
     }
 
     /// The number of the oldest log that still holds rows which are in no other file.
-    pub(crate) fn oldest_needed_log(&self) -> Outcome<u64> {
+    pub(crate) fn oldest_needed_log(&self) -> EngineResult<u64> {
         Ok(self.db.property_int_value("rocksdb.min-log-number-to-keep")?.unwrap_or(0))
     }
 
@@ -412,7 +416,7 @@ impl Rocks {
     }
 
     /// Rewrites a family's files without deleted and replaced rows that no snapshot shows.
-    pub(crate) fn compact(&self, family: &Family) -> Outcome<()> {
+    pub(crate) fn compact(&self, family: &Family) -> EngineResult<()> {
         let n_before = self.n_background_errors();
         let mut options = CompactOptions::default();
         options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
@@ -421,7 +425,7 @@ impl Rocks {
         self.db.compact_range_cf_opt(family, None::<&[u8]>, None::<&[u8]>, &options);
         // The call itself does not report whether it failed.
         match self.n_background_errors() > n_before {
-            true => Err(Fault("files could not be rewritten; the engine's own log says why".into())),
+            true => Err(EngineFault("files could not be rewritten; the engine's own log says why".into())),
             false => Ok(()),
         }
     }
@@ -473,8 +477,8 @@ impl Drop for Rocks {
 
 /// Runs before any use of RocksDB. A forked child has to know that RocksDB's threads are missing,
 /// and must not wait for them in `exit`.
-fn begin() -> Outcome<()> {
-    process::watch().map_err(|error| Fault(format!("watching for forks: {error}")))?;
+fn begin() -> EngineResult<()> {
+    process::watch().map_err(|error| EngineFault(format!("watching for forks: {error}")))?;
     // RocksDB's exit handler waits for its threads. Ours, registered later, runs first and ends a
     // child.
     drop(Env::new()?);
@@ -563,17 +567,17 @@ impl Drop for EngineSnapshot {
 }
 
 /// An empty folder among the system's temporary files, removed on drop.
-struct Scratch(PathBuf);
+struct ScratchFolder(PathBuf);
 
-impl Scratch {
+impl ScratchFolder {
     fn make() -> std::io::Result<Self> {
         let path = std::env::temp_dir().join(format!("vectrove-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir(&path)?;
-        Ok(Scratch(path))
+        Ok(ScratchFolder(path))
     }
 }
 
-impl Drop for Scratch {
+impl Drop for ScratchFolder {
     fn drop(&mut self) {
         // Should this fail, an empty folder stays. A forked child leaves it to its parent.
         if !process::is_forked() {
@@ -582,7 +586,7 @@ impl Drop for Scratch {
     }
 }
 
-fn take_error(error: *mut c_char) -> Outcome<()> {
+fn take_error(error: *mut c_char) -> EngineResult<()> {
     if error.is_null() {
         return Ok(());
     }
@@ -592,5 +596,5 @@ fn take_error(error: *mut c_char) -> Outcome<()> {
         ffi::rocksdb_free(error.cast());
         message
     };
-    Err(Fault(message))
+    Err(EngineFault(message))
 }

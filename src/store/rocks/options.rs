@@ -31,7 +31,7 @@ use rocksdb::{
     LruCacheOptions, MergeOperands, Options, WriteBufferManager,
 };
 
-use super::{Fault, Outcome, aftermath, directories, take_error};
+use super::{EngineFault, EngineResult, aftermath, directories, take_error};
 use crate::store::key::{is_postings, is_word};
 use crate::store::{postings, words};
 
@@ -50,13 +50,14 @@ const MOST_MERGES: usize = 16;
 
 /// How RocksDB's memory is divided.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Budget {
+pub(crate) struct EngineBudget {
     pub(super) cache_bytes: usize,
     pub(super) write_buffers_bytes: usize,
     largest_write_buffer_bytes: usize,
 }
 
-/// Capacity of the block cache for an empty database, in bytes: the least that a [`Budget`] may be.
+/// Capacity of the block cache for an empty database, in bytes: the least that an [`EngineBudget`]
+/// may be.
 const LEAST_CACHE: usize = 8 << 20;
 /// A shard of a full block cache has at least this many bytes.
 const CACHE_PART: usize = 8 << 20;
@@ -68,10 +69,10 @@ const MOST_CACHE_PARTS_LOG2: u32 = 3;
 /// Base-2 logarithm of the largest number of shards of the table of open files.
 const MOST_PARTS_LOG2: u32 = 6;
 
-impl Budget {
+impl EngineBudget {
     pub(crate) fn new(memory_bytes: usize) -> Self {
         let write_buffers_bytes = (memory_bytes / 2).min(256 << 20);
-        Budget {
+        EngineBudget {
             cache_bytes: memory_bytes,
             write_buffers_bytes,
             largest_write_buffer_bytes: (write_buffers_bytes / 4).min(64 << 20),
@@ -86,7 +87,7 @@ impl Budget {
 
 /// The kind of rows that a family holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub(crate) enum RowShape {
     /// Large rows of random-looking bytes, written once: no compression, and large buffers.
     Vectors,
     /// All other rows. Only postings are ever merged, but all have the same options: families of
@@ -108,7 +109,7 @@ pub(crate) enum Access {
     Create,
 }
 
-pub(super) fn database_options(access: Access, write_buffers: &WriteBufferManager) -> Outcome<Options> {
+pub(super) fn database_options(access: Access, write_buffers: &WriteBufferManager) -> EngineResult<Options> {
     let mut options = Options::default();
     options.create_if_missing(access == Access::Create);
     options.create_missing_column_families(access == Access::Create);
@@ -149,7 +150,7 @@ fn max_open_files() -> i32 {
     i32::try_from((allowed / 4).clamp(FEWEST_OPEN_FILES, MOST_OPEN_FILES)).unwrap_or(i32::MAX)
 }
 
-pub(super) fn block_cache(budget: Budget) -> Cache {
+pub(super) fn block_cache(budget: EngineBudget) -> Cache {
     let mut options = LruCacheOptions::default();
     options.set_capacity(budget.cache_bytes_for(0));
     let n_parts = (budget.cache_bytes / CACHE_PART).max(1);
@@ -157,7 +158,7 @@ pub(super) fn block_cache(budget: Budget) -> Cache {
     Cache::new_lru_cache_opts(&options)
 }
 
-pub(super) fn family_options(shape: Shape, budget: Budget, cache: &Cache) -> Outcome<Options> {
+pub(super) fn family_options(shape: RowShape, budget: EngineBudget, cache: &Cache) -> EngineResult<Options> {
     let mut options = options_from_string(
         "paranoid_file_checks=true;memtable_protection_bytes_per_key=8;uncache_aggressiveness=10000",
     )?;
@@ -168,12 +169,12 @@ pub(super) fn family_options(shape: Shape, budget: Budget, cache: &Cache) -> Out
     table.set_bloom_filter(10.0, false);
     table.set_format_version(6);
     match shape {
-        Shape::Vectors => {
+        RowShape::Vectors => {
             options.set_write_buffer_size(budget.largest_write_buffer_bytes);
             options.set_compression_type(DBCompressionType::None);
             table.set_block_size(16 << 10);
         }
-        Shape::Rows => {
+        RowShape::Rows => {
             options.set_write_buffer_size(budget.largest_write_buffer_bytes / 2);
             options.set_compression_type(DBCompressionType::Lz4);
             options.set_bottommost_compression_type(DBCompressionType::Zstd);
@@ -186,7 +187,7 @@ pub(super) fn family_options(shape: Shape, budget: Budget, cache: &Cache) -> Out
         }
     }
     options.set_block_based_table_factory(&table);
-    if shape == Shape::Rows {
+    if shape == RowShape::Rows {
         merge_postings(&mut options);
     }
     Ok(options)
@@ -236,9 +237,9 @@ impl CompactionFilter for Emptied {
 }
 
 /// Makes options for which the safe bindings have no setter, from RocksDB's text form.
-fn options_from_string(text: &str) -> Outcome<Options> {
+fn options_from_string(text: &str) -> EngineResult<Options> {
     let (base, options) = (Options::default(), Options::default());
-    let text = CString::new(text).map_err(|_| Fault("options hold a NUL".into()))?;
+    let text = CString::new(text).map_err(|_| EngineFault("options hold a NUL".into()))?;
     let mut error = ptr::null_mut();
     // SAFETY: both options are alive, the string ends in NUL, the out-pointer points to a local.
     unsafe {
@@ -261,10 +262,10 @@ mod tests {
 
     #[test]
     fn the_cache_grows_with_the_files_up_to_the_budget() {
-        let budget = Budget::new(64 << 20);
+        let budget = EngineBudget::new(64 << 20);
         assert_eq!(budget.cache_bytes_for(0), LEAST_CACHE);
         assert_eq!(budget.cache_bytes_for(30 << 20), 30 << 20);
         assert_eq!(budget.cache_bytes_for(usize::MAX), 64 << 20);
-        assert_eq!(Budget::new(1 << 20).cache_bytes_for(0), 1 << 20);
+        assert_eq!(EngineBudget::new(1 << 20).cache_bytes_for(0), 1 << 20);
     }
 }

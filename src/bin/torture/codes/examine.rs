@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use vectrove::{Collection, Database, DocId, OpenedBy, Options, Residency, Way};
+use vectrove::{Collection, Database, DocId, OpenedBy, Options, Residency, Strategy};
 
 use super::script::{Script, Truth};
 use super::{COLLECTION, Campaign, codes_of};
@@ -118,8 +118,9 @@ impl Campaign {
             let (mut n_found, mut n_all) = (0, 0);
             for query in 0..N_QUERIES {
                 let query = self.script.vector(u64::MAX - query, away);
-                let search = |way| collection.search(&query).limit(N_NEAREST).way(way).with_document(false).run();
-                let (truth, found) = (search(Way::Exact)?, search(Way::Graph)?);
+                let search =
+                    |strategy| collection.search(&query).limit(N_NEAREST).strategy(strategy).with_document(false).run();
+                let (truth, found) = (search(Strategy::Exact)?, search(Strategy::Graph)?);
                 let farthest = truth.iter().map(|hit| hit.distance).fold(0.0, f32::max) * 1.000_01;
                 n_found += found.iter().filter(|hit| hit.distance <= farthest).count();
                 n_all += truth.len();

@@ -1,6 +1,6 @@
 //! Checks of a database right after its open.
 
-use vectrove::{Database, Result, Way, limits::MAX_EF};
+use vectrove::{Database, Result, Strategy, limits::MAX_EF};
 
 use crate::deed::Profile;
 use crate::inspect::{distance, room};
@@ -28,7 +28,7 @@ pub(super) fn find_selves(db: &Database, ledger: &mut Ledger, rng: &mut Rng) -> 
         let room = room(&db.collection(spot.collection)?, spot.namespace)?;
         let own = distance(&config, &vector, &vector);
         let search = room.search(&vector).limit(1).with_document(false);
-        let hits = if rng.chance(70) { search.way(Way::Graph).ef(MAX_EF).run()? } else { search.run()? };
+        let hits = if rng.chance(70) { search.strategy(Strategy::Graph).ef(MAX_EF).run()? } else { search.run()? };
         // Under the inner product other documents may be nearer.
         let is_found = hits.first().is_some_and(|hit| is_close(hit.distance, own) || f64::from(hit.distance) < own);
         if !is_found {

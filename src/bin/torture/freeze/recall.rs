@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use vectrove::{Collection, DocId, Hits, Namespace, Result, Way};
+use vectrove::{Collection, DocId, Hits, Namespace, Result, Strategy};
 
 use super::N_QUERIES;
 use crate::inspect::{Found, RoomCheck};
@@ -41,7 +41,7 @@ fn recall(asked: &[(Namespace, Vec<f32>)]) -> Result<f64> {
     let (mut n_found, mut n_all) = (0, 0);
     for (room, query) in asked {
         let nearest = ids(room.search(query).limit(N_NEAREST).exact(true).run()?);
-        let walked = ids(room.search(query).limit(N_NEAREST).way(Way::Graph).ef(EF).run()?);
+        let walked = ids(room.search(query).limit(N_NEAREST).strategy(Strategy::Graph).ef(EF).run()?);
         n_found += nearest.intersection(&walked).count();
         n_all += nearest.len();
     }

@@ -56,7 +56,7 @@ impl Search {
             condition: Condition::draw(rng),
             limit: rng.pick(&limits),
             offset: if rng.chance(15) { rng.below(30) as usize } else { 0 },
-            way: None,
+            strategy: None,
             ef: rng.chance(25).then(|| rng.pick(&[1, 10, 300])),
             min_score: rng.chance(6).then(|| rng.component()),
             max_distance: rng.chance(6).then(|| rng.component() + 1.0),
@@ -73,40 +73,47 @@ impl Search {
 
     fn of_kind(self, rng: &mut Rng, kind: Kind, lifetime: &Lifetime, capacity: u32) -> Search {
         let dimension = lifetime.config.dimension;
-        let way = |rng: &mut Rng| rng.pick(&[None, None, Some(vectrove::Way::Exact), Some(vectrove::Way::Graph)]);
+        let strategy =
+            |rng: &mut Rng| rng.pick(&[None, None, Some(vectrove::Strategy::Exact), Some(vectrove::Strategy::Graph)]);
         match kind {
-            Kind::Exact => Search { way: Some(vectrove::Way::Exact), ..self },
+            Kind::Exact => Search { strategy: Some(vectrove::Strategy::Exact), ..self },
             Kind::Graph => {
                 let n_queries = if rng.chance(30) { rng.between(2, 24) } else { 1 };
                 let wanted = (0..n_queries).map(|_| Wanted::Vector(draw_query(rng, dimension))).collect();
                 let condition = if rng.chance(70) { Condition::Everything } else { self.condition.clone() };
-                let way = Some(vectrove::Way::Graph);
-                Search { wanted, is_many: n_queries > 1, way, condition, ..self }
+                let strategy = Some(vectrove::Strategy::Graph);
+                Search { wanted, is_many: n_queries > 1, strategy, condition, ..self }
             }
-            Kind::Codes => Search { way: Some(vectrove::Way::Codes), condition: Condition::draw_filter(rng), ..self },
-            Kind::Many => {
-                Search { wanted: draw_many(rng, dimension), max_distance: None, way: way(rng), is_many: true, ..self }
+            Kind::Codes => {
+                Search { strategy: Some(vectrove::Strategy::Codes), condition: Condition::draw_filter(rng), ..self }
             }
+            Kind::Many => Search {
+                wanted: draw_many(rng, dimension),
+                max_distance: None,
+                strategy: strategy(rng),
+                is_many: true,
+                ..self
+            },
             Kind::Words => Search { wanted: vec![Wanted::Words(draw_wording(rng))], max_distance: None, ..self },
             Kind::Both => {
                 let wording = Wording { phrases: Vec::new(), ..draw_wording(rng) };
                 let wanted = vec![Wanted::Both(draw_query(rng, dimension), wording)];
-                Search { wanted, way: way(rng), max_distance: None, min_score: None, ..self }
+                Search { wanted, strategy: strategy(rng), max_distance: None, min_score: None, ..self }
             }
-            Kind::Like => Search { wanted: vec![draw_examples(rng, capacity)], way: way(rng), ..self },
+            Kind::Like => Search { wanted: vec![draw_examples(rng, capacity)], strategy: strategy(rng), ..self },
             Kind::Group => {
                 let group_by = Some((rng.pick(&Field::ALL), rng.pick(&[1, 2, 5])));
                 let (limit, offset) = (rng.pick(&[1, 3, 50]), if rng.chance(15) { 1 } else { 0 });
-                Search { group_by, limit, offset, way: way(rng), max_distance: None, min_score: None, ..self }
+                Search { group_by, limit, offset, strategy: strategy(rng), max_distance: None, min_score: None, ..self }
             }
-            Kind::Mmr => Search { mmr: Some((0.5, rng.between(1, 60) as usize)), way: way(rng), ..self },
+            Kind::Mmr => Search { mmr: Some((0.5, rng.between(1, 60) as usize)), strategy: strategy(rng), ..self },
             Kind::Boost => {
                 let boosts = (0..rng.between(1, 3)).map(|_| draw_boost(rng)).collect();
                 let wanted = match rng.chance(25) {
                     true => vec![Wanted::Words(draw_wording(rng))],
                     false => self.wanted,
                 };
-                Search { wanted, boosts, way: way(rng), max_distance: None, min_score: None, ..self }
+                Search { wanted, boosts, strategy: strategy(rng), max_distance: None, min_score: None, ..self }
             }
             Kind::Explain => {
                 let condition = if rng.chance(80) { Condition::draw_filter(rng) } else { Condition::Everything };
@@ -127,7 +134,7 @@ impl Search {
             condition: Condition::Everything,
             limit: 10,
             offset: 0,
-            way: Some(vectrove::Way::Exact),
+            strategy: Some(vectrove::Strategy::Exact),
             min_score: None,
             max_distance: None,
             with_document: false,

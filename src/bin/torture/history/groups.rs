@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use vectrove::Way;
+use vectrove::Strategy;
 
 use super::check::{Verdict, complain, expect};
 use super::hits::{Examiner, Pair};
@@ -43,12 +43,12 @@ pub(super) fn check(examiner: &Examiner<'_>, field: Field, per_group: usize, pai
             return complain("growing distances in a group", distances);
         }
         let is_same = |(got, expected): (&f32, &f64)| is_close(*got, *expected);
-        if search.way == Some(Way::Exact) && !distances.iter().zip(all).all(is_same) {
+        if search.strategy == Some(Strategy::Exact) && !distances.iter().zip(all).all(is_same) {
             return complain(all, distances);
         }
     }
-    match search.way {
-        Some(Way::Exact) => check_order(&groups, search.offset, &shown),
+    match search.strategy {
+        Some(Strategy::Exact) => check_order(&groups, search.offset, &shown),
         _ => Ok(()),
     }
 }

@@ -4,7 +4,7 @@
 //! The hits of an exact search are the best there are; hits at the same distance may be in any
 //! order.
 
-use vectrove::{Hit, Hits, Value, Way};
+use vectrove::{Hit, Hits, Strategy, Value};
 
 use super::check::{Scene, Verdict, complain, expect, expect_distinct};
 use super::document::{Stored, index_of};
@@ -174,7 +174,10 @@ impl<'e> Examiner<'e> {
             Wanted::Words(_) => true,
             // Boosts are added to the results of several searches, the last of which may have gone
             // another way.
-            _ => self.search.way == Some(Way::Exact) || self.search.boosts.is_empty() && hits.route.way == Way::Exact,
+            _ => {
+                self.search.strategy == Some(Strategy::Exact)
+                    || self.search.boosts.is_empty() && hits.stats.strategy == Strategy::Exact
+            }
         }
     }
 

@@ -123,7 +123,7 @@ pub(super) struct Search {
     pub(super) condition: Condition,
     pub(super) limit: usize,
     pub(super) offset: usize,
-    pub(super) way: Option<vectrove::Way>,
+    pub(super) strategy: Option<vectrove::Strategy>,
     pub(super) ef: Option<usize>,
     pub(super) min_score: Option<f32>,
     pub(super) max_distance: Option<f32>,

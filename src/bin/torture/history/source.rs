@@ -186,11 +186,11 @@ impl Search {
         params.max_distance = self.max_distance;
         params.with_vector = self.with_vector;
         params.with_document = self.with_document;
-        params.way = self.way;
+        params.strategy = self.strategy;
         params.ef = self.ef;
         params.explain = self.explain;
         params.boosts = self.boosts.iter().map(super::score::Boost::boost).collect();
-        params.fusion = if self.fuses_scores { Fusion::scores() } else { Fusion::ranks() };
+        params.fusion = if self.fuses_scores { Fusion::scores() } else { Fusion::rrf() };
         params
     }
 

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use vectrove::Route;
+use vectrove::SearchStats;
 
 use super::truth::{Recall, ids_of};
 use super::{Exam, go_on};
@@ -42,7 +42,7 @@ pub(super) struct Point {
 struct Answer {
     query: usize,
     took: Duration,
-    route: Route,
+    stats: SearchStats,
     ids: Vec<u64>,
 }
 
@@ -158,7 +158,7 @@ fn answer(exam: &Exam, ef: usize, query: usize) -> Result<Answer, Failure> {
     let hits = exam.search(query, ef).run();
     let took = begin.elapsed();
     let hits = hits.map_err(|error| Failure::from(error).about(&format!("query {}", query + 1)))?;
-    Ok(Answer { query, took, route: hits.route, ids: ids_of(&hits).collect() })
+    Ok(Answer { query, took, stats: hits.stats, ids: ids_of(&hits).collect() })
 }
 
 fn point(exam: &Exam, ef: usize, seconds: f64, answers: &[Answer]) -> Point {
@@ -167,8 +167,8 @@ fn point(exam: &Exam, ef: usize, seconds: f64, answers: &[Answer]) -> Point {
     let mut times: Vec<Duration> = answers.iter().map(|answer| answer.took).collect();
     times.sort_unstable();
     let n_answers = answers.len() as f64;
-    let n_hops: usize = answers.iter().map(|answer| answer.route.n_hops).sum();
-    let n_visited: usize = answers.iter().map(|answer| answer.route.n_visited).sum();
+    let n_hops: usize = answers.iter().map(|answer| answer.stats.n_hops).sum();
+    let n_visited: usize = answers.iter().map(|answer| answer.stats.n_visited).sum();
     let n_nanoseconds = times.iter().sum::<Duration>().as_nanos() as f64;
     Point {
         ef,

@@ -4,7 +4,7 @@
 use loom::sync::Arc;
 use loom::thread;
 
-use crate::census::{Census, Register};
+use crate::census::{Census, SequenceLock};
 use crate::check::check;
 use crate::id::{Commit, NamespaceId};
 use crate::sync::{AtomicU64, Ordering};
@@ -18,13 +18,13 @@ fn census(commit: u64) -> Census {
 
 /// A collection's censuses, and the last commit that is published.
 struct Place {
-    register: Register,
+    lock: SequenceLock,
     published: AtomicU64,
 }
 
 impl Place {
     fn commit(&self, commit: u64) {
-        self.register.enter(census(commit));
+        self.lock.enter(census(commit));
         self.published.store(commit, Ordering::Release);
     }
 }
@@ -33,13 +33,13 @@ impl Place {
 /// commits that were looked at, each with its census.
 fn looks(n_commits: u64) -> Vec<(u64, Option<u64>)> {
     let looks = check(move || {
-        let place = Arc::new(Place { register: Register::default(), published: AtomicU64::new(0) });
+        let place = Arc::new(Place { lock: SequenceLock::default(), published: AtomicU64::new(0) });
         place.commit(1);
         let reader = {
             let place = place.clone();
             thread::spawn(move || {
                 let commit = place.published.load(Ordering::Acquire);
-                let found = place.register.at(Commit(commit));
+                let found = place.lock.at(Commit(commit));
                 assert!(found.is_none_or(|found| found == census(found.since.0)), "{found:?} is torn");
                 (commit, found.map(|found| found.since.0))
             })

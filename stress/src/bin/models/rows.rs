@@ -5,7 +5,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 use crate::check::check;
-use crate::row::{Link, Row};
+use crate::row::{Link, LinkRow};
 use crate::sync::AtomicU32;
 
 /// A row of a few links, and the data of the points that it may link to.
@@ -27,8 +27,8 @@ impl Point {
         Arc::new(Point { words, data: (0..6).map(|_| UnsafeCell::new(0)).collect() })
     }
 
-    fn row(&self) -> Row<'_> {
-        Row::new(&self.words)
+    fn row(&self) -> LinkRow<'_> {
+        LinkRow::new(&self.words)
     }
 
     fn write(&self, slot: u32) {
