@@ -20,6 +20,8 @@ pub mod paging;
 pub mod route;
 #[path = "../../src/document.rs"]
 pub mod document;
+#[path = "../../src/hit.rs"]
+pub mod hit;
 #[path = "../../src/distance/mod.rs"]
 pub mod distance;
 #[path = "../../src/filter/mod.rs"]

@@ -16,7 +16,7 @@ use crate::filter::slots::{Bits, Bounds, SlotSet};
 use crate::filter::term::{TermRange, Term, kind_of, ordinal, value_of};
 use crate::filter::{Filter, field};
 use crate::id::FieldId;
-use crate::store::key;
+use crate::store::format::key;
 use crate::value::{Unchecked, Value};
 
 #[path = "../../src/filter/tests/naive.rs"]

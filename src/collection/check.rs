@@ -1,7 +1,7 @@
 //! Input checks: everything a caller hands in is checked here, before anything is read or locked.
 
-use super::OpenCollection;
 use super::memory::Comparable;
+use super::open::OpenCollection;
 use crate::config::CollectionConfig;
 use crate::distance::{self, Metric};
 use crate::document::{Document, MetadataChange, Update};
@@ -181,6 +181,27 @@ pub(crate) fn path(path: &str) -> Result<()> {
 
 fn invalid_name(name: &str, reason: String) -> Error {
     Error::InvalidName { name: name.chars().take(80).collect(), reason }
+}
+
+/// Applies steps in order, and checks the result as a whole: merging can make metadata too large.
+pub(crate) fn change_metadata(metadata: &mut Value, steps: Vec<MetadataStep>) -> Result<()> {
+    for step in steps {
+        match step {
+            MetadataStep::Replace(value) => *metadata = value,
+            MetadataStep::Merge(Value::Object(new)) => {
+                if let Value::Object(map) = metadata {
+                    map.extend(new);
+                }
+            }
+            MetadataStep::Remove(keys) => {
+                if let Value::Object(map) = metadata {
+                    keys.iter().for_each(|key| drop(map.remove(key)));
+                }
+            }
+            MetadataStep::Merge(_) => {}
+        }
+    }
+    metadata.check_metadata()
 }
 
 #[cfg(test)]

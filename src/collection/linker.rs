@@ -4,20 +4,21 @@
 //! It sleeps until a commit notifies it. While it works it holds a view of the last commit, so
 //! that no slot it walks over is given another document.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::RwLock;
 
-use super::OpenCollection;
-use super::index::VectorIndex;
-use super::index::upkeep::LinkContext;
-use super::waiting::{PATIENCE, Task};
+use super::derived::bell::LinkerSignal;
+use super::derived::notify::{PATIENCE, Task};
+use super::open::OpenCollection;
+use super::vectors::VectorIndex;
+use super::vectors::linking_context::LinkContext;
 use crate::cancel::Stop;
 use crate::config::Options;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::heap;
 
 /// Niceness of the linker's threads on Linux. With 10 they get about a tenth of a core that another
@@ -28,51 +29,6 @@ const NICENESS: i32 = 10;
 /// The longest wait for a moment without commits. Whoever holds commits off may be waiting for the
 /// linker.
 const STILL: Duration = Duration::from_millis(10);
-
-/// Wakes the linker.
-#[derive(Default)]
-pub(crate) struct LinkerSignal {
-    notified: Mutex<bool>,
-    changed: Condvar,
-    stopped: AtomicBool,
-    panicked: AtomicBool,
-}
-
-impl LinkerSignal {
-    pub(crate) fn notify(&self) {
-        *self.notified.lock() = true;
-        self.changed.notify_one();
-    }
-
-    /// Whether the linker has stopped, so that nothing will be linked any more.
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire)
-    }
-
-    /// Fails once the linker has stopped: nothing will be linked any more.
-    pub(crate) fn check(&self) -> Result<()> {
-        let gone = || Error::Storage { doing: "working in the background", source: "the linker had panicked".into() };
-        match self.is_stopped() {
-            false => Ok(()),
-            true if self.panicked.load(Ordering::Acquire) => Err(gone()),
-            true => Err(Error::Closed),
-        }
-    }
-
-    /// Sleeps until it is notified, for at most `most`.
-    fn wait(&self, most: Option<Duration>) {
-        let until = most.map(|most| Instant::now() + most);
-        let mut notified = self.notified.lock();
-        while !*notified && !self.is_stopped() {
-            match until {
-                None => self.changed.wait(&mut notified),
-                Some(until) if self.changed.wait_until(&mut notified, until).timed_out() => break,
-                Some(_) => {}
-            }
-        }
-        *notified = false;
-    }
-}
 
 /// The linker's thread. Dropping this stops and joins it.
 pub(crate) struct Linker {

@@ -19,17 +19,17 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::census::{Census, SequenceLock};
-use super::exact::Exact;
-use super::index::VectorIndex;
-use super::life::Life;
+use super::slots::census::{Census, SequenceLock};
+use super::slots::visibility::Life;
+use super::vectors::VectorIndex;
+use super::vectors::full::Exact;
 use crate::arena::{self, Cells, Plain, Rows, Shared};
 use crate::error::{Error, Result};
 use crate::id::{Commit, DocId, NamespaceId, Slot};
 use crate::limits::MAX_DOCUMENTS;
 use crate::quant::Code;
-use crate::store::image::Image;
-use crate::store::key;
+use crate::store::files::image::Image;
+use crate::store::format::key;
 
 pub(crate) struct Memory {
     pub(crate) slots: Slots,
@@ -503,7 +503,7 @@ impl Slots {
         let (begin, end) = if cfg!(target_endian = "little") { (0, 32) } else { (32, 0) };
         let words = match cell.life.exists_at(commit.0) {
             true => {
-                let [born, died] = super::life::FOR_EVER;
+                let [born, died] = super::slots::visibility::FOR_EVER;
                 [born, died, version.0, generation << begin | namespace << end]
             }
             false => [0, 0, 0, generation << begin | namespace << end],

@@ -1,22 +1,25 @@
 //! Verification of an open collection: rows against rows, memory against rows, the graph in memory
-//! against the one on disk. Postings are verified where they are kept ([`fields`](super::fields),
-//! [`words`](super::words)).
+//! against the one on disk. Postings are verified where they are kept ([`metadata`](super::metadata),
+//! [`fulltext`](super::fulltext)).
 
 use std::collections::BTreeSet;
 
-use super::census::Census;
-use super::exact::Exact;
-use super::index::VectorIndex;
-use super::load::RowSource;
+use super::derived::source::RowSource;
 use super::memory::Memory;
-use super::{OpenCollection, regraph, rows};
+use super::open::OpenCollection;
+use super::recovery::{full_scan, graph_restore};
+use super::slots::census::Census;
+use super::vectors::VectorIndex;
+use super::vectors::full::Exact;
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::id::{Commit, Slot};
 use crate::schema::check::SchemaFault;
-use crate::store::log::Expected;
-use crate::store::record::{DocumentRow, read_u32};
-use crate::store::{View, key};
+use crate::store::View;
+use crate::store::format::codec::read_u32;
+use crate::store::format::key;
+use crate::store::format::record::DocumentRow;
+use crate::store::open::commit_log::Expected;
 
 impl OpenCollection {
     /// Reads every row of the collection as of now and compares all with all. Returns the number of
@@ -27,7 +30,7 @@ impl OpenCollection {
         // This memory has no vectors and codes: those are compared row by row.
         let fresh = Memory::new(Exact::new(self.config.dimension), None);
         let namespaces = source.names()?;
-        rows::read_rows(source, &fresh, &namespaces, Expected::default(), view.commit)?;
+        full_scan::read_rows(source, &fresh, &namespaces, Expected::default(), view.commit)?;
         if *self.namespaces.read() != namespaces {
             return Err(Error::corruption("memory", "namespaces differ from those on disk"));
         }
@@ -75,7 +78,8 @@ impl OpenCollection {
             return Ok(());
         };
         // The graph on disk is read as it is now, not as of the snapshot.
-        let stored = regraph::stored(RowSource { snapshot: None, ..source }, &self.memory, graph.shape(), &cursor)?;
+        let stored =
+            graph_restore::stored(RowSource { snapshot: None, ..source }, &self.memory, graph.shape(), &cursor)?;
         self.verify_codebook(index, source)?;
         let points: [BTreeSet<u32>; 2] = [&*graph, &stored].map(|graph| graph.points().collect());
         let differs = |detail: String| Err(Error::corruption("the graph on disk", detail));

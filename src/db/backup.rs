@@ -7,13 +7,12 @@ use super::{Database, Engine, reader};
 use crate::cancel::Cancel;
 use crate::config::{Options, Residency};
 use crate::error::{Error, Result};
-use crate::failpoint;
 use crate::id::Commit;
-use crate::process;
 use crate::store::Store;
-use crate::store::backup::{Adding, Backup, BackupFolder};
-use crate::store::rehearse::{DryRun, clear_draft, draft_of_copy};
-use crate::store::whole::make_whole;
+use crate::store::backups::folder::{Adding, Backup, BackupFolder};
+use crate::store::files::atomic_dir::make_whole;
+use crate::store::open::dry_open::{DryRun, clear_draft, draft_of_copy};
+use crate::{failpoint, process};
 
 /// Memory for RocksDB while a copy is verified, in bytes. Documents take memory on top.
 const MEMORY_BYTES: usize = 64 << 20;

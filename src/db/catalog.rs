@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use super::{Database, Engine};
 use crate::collection::check::collection_name;
-use crate::collection::fields::FieldCatalog;
-use crate::collection::index::codebook::Codebook;
-use crate::collection::{Collection, CollectionState, DatabaseContext, OpenCollection, comparison_of, new_memory};
+use crate::collection::handle::{Collection, CollectionState};
+use crate::collection::metadata::FieldCatalog;
+use crate::collection::open::{DatabaseContext, OpenCollection, comparison_of, new_memory};
+use crate::collection::vectors::codes::codebook::Codebook;
 use crate::config::{CollectionConfig, Durability};
 use crate::error::{Error, Outcome, Result};
 use crate::failpoint;
@@ -18,10 +19,10 @@ use crate::id::{CollectionId, Commit};
 use crate::limits::MAX_COLLECTIONS;
 use crate::schema::Schema;
 use crate::store::Store;
-use crate::store::draft::Draft;
+use crate::store::commit::draft::Draft;
 use crate::store::family::Families;
-use crate::store::record::{CatalogEntry, CatalogState};
-use crate::store::words::WordsRow;
+use crate::store::format::record::{CatalogEntry, CatalogState};
+use crate::store::format::words::WordsRow;
 use crate::value::Value;
 
 /// Collections.

@@ -22,21 +22,25 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 pub use self::stats::{CodeStats, CollectionStats, Stats, Verification};
 use self::worker::Worker;
 use crate::cancel::Cancel;
-use crate::collection::batch::Batch;
-use crate::collection::linker::{Linker, LinkerSignal};
-use crate::collection::load::{self, Candidate, Loaded, RowSource};
-use crate::collection::persist::Saving;
-use crate::collection::residency::MemoryBudget;
-use crate::collection::vacuum::Vacuum;
-use crate::collection::{CollectionState, DatabaseContext, KeepAlive, OpenCollection, new_memory};
+use crate::collection::budget::MemoryBudget;
+use crate::collection::derived::bell::LinkerSignal;
+use crate::collection::derived::source::RowSource;
+use crate::collection::handle::{CollectionState, KeepAlive};
+use crate::collection::linker::Linker;
+use crate::collection::open::{DatabaseContext, OpenCollection, new_memory};
+use crate::collection::recovery::graph_log::Saving;
+use crate::collection::recovery::load::{self, Candidate};
+use crate::collection::recovery::loaded::Loaded;
+use crate::collection::verbs::batch::Batch;
+use crate::collection::verbs::vacuum::Vacuum;
 use crate::config::Options;
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit};
 use crate::process;
 use crate::store::Store;
-pub use crate::store::backup::Backup;
-use crate::store::image::Images;
-use crate::store::rehearse::{DryRun, DryRunCollection};
+pub use crate::store::backups::folder::Backup;
+use crate::store::files::image::Images;
+use crate::store::open::dry_open::{DryRun, DryRunCollection};
 
 /// An open database: a folder that belongs to this process until it is closed.
 ///

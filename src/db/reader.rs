@@ -16,13 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Engine, Opened};
-use crate::collection::CollectionState;
-use crate::collection::linker::LinkerSignal;
-use crate::collection::residency::MemoryBudget;
+use crate::collection::budget::MemoryBudget;
+use crate::collection::derived::bell::LinkerSignal;
+use crate::collection::handle::CollectionState;
 use crate::config::Options;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{CollectionId, Commit};
-use crate::store::rehearse::DryRun;
+use crate::store::open::dry_open::DryRun;
 
 /// An open beside a writer is tried at most this many times.
 const MOST_TRIES: u32 = 80;

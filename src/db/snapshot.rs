@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Database;
-use crate::collection::Namespace;
+use crate::collection::handle::Namespace;
 use crate::collection::snapshot::Snapshot;
 use crate::error::{Error, Result};
 

@@ -4,17 +4,17 @@ use serde::Serialize;
 
 use super::Database;
 use crate::cancel::Cancel;
-use crate::collection::index::VectorIndex;
-use crate::collection::index::codebook::Codebook;
-use crate::collection::{Collection, CollectionState};
+use crate::collection::handle::{Collection, CollectionState};
+use crate::collection::vectors::VectorIndex;
+use crate::collection::vectors::codes::codebook::Codebook;
 use crate::config::{CollectionConfig, Residency};
 use crate::distance::Kernels;
-use crate::document::Opening;
 use crate::error::Result;
 use crate::failpoint;
 use crate::id::Commit;
+use crate::opening::Opening;
 use crate::quant::CodeKind;
-use crate::store::log::LogSummary;
+use crate::store::open::commit_log::LogSummary;
 use crate::store::storage;
 
 /// Figures of a database, at one moment.

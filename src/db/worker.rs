@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crossbeam::channel::{RecvTimeoutError, Sender, bounded};
 
-use crate::collection::linker::LinkerSignal;
-use crate::collection::residency::MemoryBudget;
+use crate::collection::budget::MemoryBudget;
+use crate::collection::derived::bell::LinkerSignal;
 use crate::heap;
 use crate::store::Store;
 

@@ -2,7 +2,8 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::document::{Hit, Hits, Page, Receipt, StoredDocument};
+use crate::document::StoredDocument;
+use crate::hit::{Hit, Hits, Page, Receipt};
 use crate::id::{Commit, DocId};
 use crate::paging::{Cursor, SearchCursor};
 use crate::route::{Explanation, SearchStats};

@@ -9,11 +9,11 @@ use super::FromJson;
 use super::read::{FieldValue, ObjectFields, Read, Trace, object};
 use super::search::entry;
 use super::values::WrittenFilter;
-use crate::collection::Namespace;
-use crate::collection::read::Scroll;
-use crate::document::Page;
+use crate::collection::handle::Namespace;
+use crate::collection::verbs::read::Scroll;
 use crate::error::Result;
 use crate::filter::Filter;
+use crate::hit::Page;
 use crate::paging::Cursor;
 
 /// A scroll as JSON. Each key may be absent.

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use super::rule::shown;
 use super::{Schema, shortened};
+use crate::error::{Error, Violation};
+use crate::id::DocId;
 use crate::value::Value;
 
 /// The first place where metadata does not satisfy a schema.
@@ -85,5 +87,14 @@ fn find<'v>(mut object: &'v BTreeMap<String, Value>, mut path: &str) -> Option<&
         }
         let (key, rest) = path.split_once('.')?;
         (object, path) = (object.get(key)?.as_object()?, rest);
+    }
+}
+
+impl SchemaFault {
+    /// The error for the document that has this fault.
+    pub(crate) fn of(self, collection: String, namespace: &str, id: DocId) -> Error {
+        let SchemaFault { field, expected, got } = self;
+        let namespace = namespace.to_owned();
+        Error::SchemaViolation(Box::new(Violation { collection, namespace, id, field, expected, got }))
     }
 }

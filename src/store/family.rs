@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::key;
+use super::format::key;
 use super::rocks::{Family, Rocks, RowShape};
 use super::{Result, storage};
 use crate::id::CollectionId;

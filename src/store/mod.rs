@@ -7,43 +7,20 @@
 //! | file | owns |
 //! |---|---|
 //! | [`rocks`] | the wrapper around RocksDB: options, handles, faults |
-//! | [`key`], [`record`] | the on-disk format: every key and every value |
-//! | [`graph`] | rows, deltas and cursor of the HNSW graph, as bytes |
-//! | [`postings`] | the inverted index of metadata as bytes, and its merge operator |
-//! | [`words`] | the inverted index of words as bytes, and its merge operator |
-//! | [`image`] | files of a collection's arrays, mapped at open |
-//! | [`superblock`], [`owner`] | the two files beside RocksDB: progress of the store, and its lock |
+//! | [`mod@format`] | the on-disk format: every key and every value |
+//! | [`files`] | images; folders that appear whole or not at all |
 //! | [`family`] | which column families a collection has |
-//! | [`draft`] | a commit in the making |
-//! | [`sync`], [`health`] | group commit; whether the database takes writes |
-//! | [`prescan`], [`foreign`], [`log`], [`rehearse`] | checks at open that no commit is missing, and no record is a forked child's |
-//! | [`upkeep`] | background ticks, trimming the log, checkpoints, closing |
-//! | [`room`] | whether the process's limit of address space suffices |
-//! | [`backup`], [`mark`] | folders of backups, and the store each belongs to |
-//! | [`whole`] | folders that appear whole or not at all |
+//! | [`open`] | checks at open that no commit is missing; lock and superblock |
+//! | [`commit`] | drafts, group commit, health, upkeep |
+//! | [`backups`] | folders of backups, and the store each belongs to |
 
-pub(crate) mod backup;
-pub(crate) mod draft;
+pub(crate) mod backups;
+pub(crate) mod commit;
 pub(crate) mod family;
-mod foreign;
-pub(crate) mod graph;
-pub(crate) mod health;
-pub(crate) mod image;
-pub(crate) mod key;
-pub(crate) mod log;
-mod mark;
-pub(crate) mod owner;
-pub(crate) mod postings;
-mod prescan;
-pub(crate) mod record;
-pub(crate) mod rehearse;
+pub(crate) mod files;
+pub(crate) mod format;
+pub(crate) mod open;
 pub(crate) mod rocks;
-mod room;
-pub(crate) mod superblock;
-pub(crate) mod sync;
-mod upkeep;
-pub(crate) mod whole;
-pub(crate) mod words;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -55,16 +32,19 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
-use self::draft::{Derived, Draft};
+use self::commit::draft::{Derived, Draft};
+use self::commit::group_commit::SyncGate;
+use self::commit::health::Health;
+use self::commit::upkeep::Trimmer;
 use self::family::Families;
-use self::health::Health;
-use self::log::LogSummary;
-use self::owner::Owner;
-use self::record::{CatalogEntry, CatalogState, read_u64};
+use self::files::image;
+use self::format::codec::read_u64;
+use self::format::key;
+use self::format::record::{CatalogEntry, CatalogState};
+use self::open::commit_log::LogSummary;
+use self::open::lock_file::Owner;
+use self::open::superblock::SuperblockFile;
 use self::rocks::{EngineFault, EngineSnapshot, Family, Rocks};
-use self::superblock::SuperblockFile;
-use self::sync::SyncGate;
-use self::upkeep::Trimmer;
 use crate::config::{Durability, Options};
 use crate::error::{Error, Outcome, Result};
 use crate::failpoint;

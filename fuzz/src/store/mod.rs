@@ -1,17 +1,12 @@
 //! The store's decoders.
 
-#[path = "../../../src/store/graph.rs"]
-mod graph;
-#[path = "../../../src/store/key.rs"]
-pub(crate) mod key;
-#[path = "../../../src/store/record.rs"]
-mod record;
-#[path = "../../../src/store/superblock.rs"]
-mod superblock;
-#[path = "../../../src/store/words.rs"]
-mod words;
+mod files;
+pub(crate) mod format;
+mod open;
 
-use record::{CatalogEntry, DocumentHeader, DocumentRow, Identity, LogRecord, VectorRow};
+use self::format::record::{CatalogEntry, DocumentHeader, DocumentRow, Identity, LogRecord, VectorRow};
+use self::format::{graph, key, words};
+use self::open::superblock;
 
 /// Reads bytes as each kind of key and record. Where a record has only one form, writing it again
 /// must give the same bytes.
@@ -42,7 +37,9 @@ pub fn read_records(bytes: &[u8]) {
 /// forgotten.
 fn read_graph(bytes: &[u8]) {
     let generations = |slot: u32| slot % 3;
-    for is_current in [&(|_: u32, _: u8| true) as graph::IsCurrent<'_>, &|slot: u32, tag: u8| (slot ^ u32::from(tag)) % 2 == 0] {
+    for is_current in
+        [&(|_: u32, _: u8| true) as graph::IsCurrent<'_>, &|slot: u32, tag: u8| (slot ^ u32::from(tag)) % 2 == 0]
+    {
         if let Ok((row, _)) = graph::GraphRow::decode(bytes, is_current) {
             assert_eq!(graph::GraphRow::decode(&row.encode(&generations), &|_, _| true).ok(), Some((row, false)));
         }

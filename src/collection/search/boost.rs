@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::round::{PreparedQuery, SearchResults, Session};
+use super::session::{PreparedQuery, SearchResults, Session};
 use crate::boost::Boost;
 use crate::error::Result;
 use crate::id::Slot;

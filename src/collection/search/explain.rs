@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use super::field::SearchScope;
-use super::round::{Session, beam};
-use crate::collection::index::cost::SearchPlan;
+use super::scope::SearchScope;
+use super::session::{Session, beam};
+use crate::collection::vectors::nearest::cost::SearchPlan;
 use crate::error::Result;
-use crate::route::{Estimate, Explanation, FilterFigures};
-use crate::route::{SearchStats, Strategy};
+use crate::route::{Estimate, Explanation, FilterFigures, SearchStats, Strategy};
 
 impl SearchPlan {
     fn strategy(self) -> Strategy {

@@ -1,14 +1,14 @@
 //! Hybrid search: fuses the best answers by vector and by words, by their ranks (reciprocal rank
 //! fusion, RRF) or by their scaled scores.
 
-use super::hits::ScoredHit;
-use super::round::{SearchResults, Session, VectorQuery};
+use super::answer::ScoredHit;
+use super::session::{SearchResults, Session, VectorQuery};
 use super::words::ByWords;
 use crate::cancel::Stop;
-use crate::collection::index::seek::SearchScratch;
-use crate::document::{Part, Parts};
+use crate::collection::vectors::nearest::SearchScratch;
 use crate::error::Result;
 use crate::graph::Neighbor;
+use crate::hit::{Part, Parts};
 use crate::id::Slot;
 use crate::params::{FusedBy, Fusion};
 use crate::route::SearchStats;

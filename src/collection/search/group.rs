@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use super::hits::ScoredHit;
-use super::round::{PreparedQuery, SearchResults, Session};
+use super::answer::ScoredHit;
+use super::session::{PreparedQuery, SearchResults, Session};
 use crate::error::Result;
 use crate::filter::extract::first_scalar;
 use crate::filter::{Filter, field};

@@ -3,23 +3,14 @@
 
 use std::sync::Arc;
 
-use super::round::Session;
-use crate::document::{Hit, Parts};
+use super::answer::ScoredHit;
+use super::session::Session;
 use crate::error::{Error, Result};
 use crate::graph::Neighbor;
+use crate::hit::Hit;
 use crate::id::Slot;
-use crate::store::record::DocumentRow;
+use crate::store::format::record::DocumentRow;
 use crate::value::Value;
-
-/// A scored slot that a search has found, before it becomes a hit.
-#[derive(Debug, Clone)]
-pub(super) struct ScoredHit {
-    pub(super) slot: Slot,
-    pub(super) score: f32,
-    pub(super) distance: f32,
-    pub(super) parts: Option<Parts>,
-    pub(super) group: Option<Arc<Value>>,
-}
 
 impl Session {
     /// The answer for a slot that was found by its vector.

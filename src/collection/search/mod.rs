@@ -4,23 +4,27 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`round`] | what the searches of one call share; finding and answering |
-//! | [`field`] | the search scope: which documents may be hits |
+//! | [`query`] | queries; how examples become one vector |
+//! | [`session`] | what the searches of one call share; finding and answering |
+//! | [`scope`] | the search scope: which documents may be hits |
 //! | [`words`] | full-text search |
 //! | [`fusion`] | fusing answers by vector and by words (RRF) |
-//! | [`boost`], [`group`] | adding to scores; grouping hits |
+//! | [`boost`], [`group`], [`mmr`] | adding to scores; grouping hits; diverse hits (MMR) |
 //! | [`ties`], [`pages`] | the order of an answer; its pages |
-//! | [`explain`] | why a search was answered by the strategy that it was |
-//! | [`hits`] | making hits of answers |
+//! | [`explain`] | why a search went the way it did |
+//! | [`answer`], [`hits`] | answers; making hits of them |
 
+pub(crate) mod answer;
 mod boost;
 mod explain;
-pub(super) mod field;
 mod fusion;
 mod group;
 mod hits;
+mod mmr;
 mod pages;
-mod round;
+pub(crate) mod query;
+mod scope;
+mod session;
 mod ties;
 mod words;
 
@@ -28,15 +32,15 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use self::round::Session;
-use super::Namespace;
-use super::query::Query;
+use self::query::Query;
+use self::session::Session;
+use super::handle::Namespace;
 use super::snapshot::ReadPoint;
 use crate::boost::Boost;
 use crate::cancel::{Cancel, Stop};
-use crate::document::Hits;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::hit::Hits;
 use crate::paging::SearchCursor;
 use crate::params::{Fusion, GroupBy, Mmr, SearchParams};
 use crate::route::Strategy;

@@ -6,12 +6,12 @@
 
 use std::collections::HashSet;
 
-use super::hits::ScoredHit;
-use super::round::{PreparedQuery, SearchResults, Session};
-use crate::collection::query::Query;
-use crate::document::Hit;
+use super::answer::ScoredHit;
+use super::query::Query;
+use super::session::{PreparedQuery, SearchResults, Session};
 use crate::error::{Error, Result};
 use crate::filter::extract::key_of;
+use crate::hit::Hit;
 use crate::limits::{MAX_GROUPS, MAX_PAGED};
 use crate::paging::{Digest, Given, SearchCursor};
 use crate::params::SearchParams;

@@ -3,8 +3,8 @@
 
 use std::cmp::Ordering;
 
-use super::hits::ScoredHit;
-use super::round::Session;
+use super::answer::ScoredHit;
+use super::session::Session;
 use crate::error::Result;
 use crate::graph::Neighbor;
 use crate::id::Slot;

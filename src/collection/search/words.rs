@@ -3,11 +3,11 @@
 //! Postings cannot decide some filters and phrases. Such documents are read, but only those that
 //! would be among the best.
 
-use super::field::SearchScope;
-use super::hits::ScoredHit;
-use super::round::{SearchResults, Session};
+use super::answer::ScoredHit;
+use super::scope::SearchScope;
+use super::session::{SearchResults, Session};
+use crate::collection::fulltext::lookup::QueryLists;
 use crate::collection::matching::Matching;
-use crate::collection::words::lookup::QueryLists;
 use crate::error::{Error, Result};
 use crate::id::Slot;
 use crate::limits::MAX_TEXT_QUERY_BYTES;

@@ -32,8 +32,8 @@ use rocksdb::{
 };
 
 use super::{EngineFault, EngineResult, aftermath, directories, take_error};
-use crate::store::key::{is_postings, is_word};
-use crate::store::{postings, words};
+use crate::store::format::key::{is_postings, is_word};
+use crate::store::format::{postings, words};
 
 /// RocksDB writes memtables to files once its logs exceed this many bytes.
 const LOG_BYTES: u64 = 16 << 20;

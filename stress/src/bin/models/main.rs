@@ -11,7 +11,7 @@
 )]
 
 #[cfg(loom)]
-#[path = "../../../../src/collection/census.rs"]
+#[path = "../../../../src/collection/slots/census.rs"]
 mod census;
 #[cfg(all(loom, test))]
 mod censuses;
@@ -21,7 +21,7 @@ mod check;
 #[path = "../../../../src/id.rs"]
 mod id;
 #[cfg(loom)]
-#[path = "../../../../src/collection/life.rs"]
+#[path = "../../../../src/collection/slots/visibility.rs"]
 mod life;
 #[cfg(all(loom, test))]
 mod lives;
@@ -31,7 +31,7 @@ mod row;
 #[cfg(all(loom, test))]
 mod rows;
 #[cfg(loom)]
-#[path = "../../../../src/collection/index/segment.rs"]
+#[path = "../../../../src/collection/vectors/segment.rs"]
 mod segment;
 #[cfg(loom)]
 #[path = "../../../../src/sync.rs"]

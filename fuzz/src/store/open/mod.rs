@@ -1,0 +1,4 @@
+//! The superblock.
+
+#[path = "../../../../src/store/open/superblock.rs"]
+pub(crate) mod superblock;
