@@ -168,7 +168,7 @@ fn keep(world: &World, rng: &mut StdRng) -> Report {
 /// Sweeps by two threads, and returns the slots that are gone.
 fn sweep(world: &World) -> Vec<u32> {
     let mut linking = Linking::default();
-    let sweep = world.graph.begin_sweep(world, &mut linking);
+    let sweep = world.graph.begin_sweep(world, |_| true, &mut linking);
     let points: Vec<u32> = world.graph.points().collect();
     let bypass = |part: &[u32]| {
         let mut linking = Linking::default();

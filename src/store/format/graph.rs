@@ -138,11 +138,11 @@ fn read_link(&[a, b, c, d, tag]: &[u8; LINK_BYTES], is_current: IsCurrent<'_>) -
 
 const ROW: u8 = 1;
 const APPEND: u8 = 2;
-const TWINS: u8 = 3;
+const DUPLICATES: u8 = 3;
 const GONE: u8 = 4;
 const ENTRY: u8 = 5;
 const NO_ENTRY: u8 = 6;
-const HANG: u8 = 7;
+const ATTACH: u8 = 7;
 const REGION_ENTRY: u8 = 8;
 const NO_REGION_ENTRY: u8 = 9;
 
@@ -167,7 +167,7 @@ pub(crate) fn encode_delta(delta: &Delta, generations: Generations<'_>) -> Vec<u
                 put_link(&mut bytes, Link { slot: *to, kept: false }, generations);
             }
             Op::Duplicates { of, duplicates } => {
-                put_head(&mut bytes, TWINS, 0, *of);
+                put_head(&mut bytes, DUPLICATES, 0, *of);
                 bytes.extend(generations(*of).to_le_bytes());
                 bytes.extend((duplicates.len() as u32).to_le_bytes());
                 duplicates.iter().for_each(|&slot| put_link(&mut bytes, Link { slot, kept: false }, generations));
@@ -184,7 +184,7 @@ pub(crate) fn encode_delta(delta: &Delta, generations: Generations<'_>) -> Vec<u
             }
             Op::RegionEntry { region, entry: None } => put_head(&mut bytes, NO_REGION_ENTRY, 0, *region),
             Op::Attach { duplicate, of } => {
-                put_head(&mut bytes, HANG, 0, *duplicate);
+                put_head(&mut bytes, ATTACH, 0, *duplicate);
                 bytes.push(generations(*duplicate) as u8);
                 put_link(&mut bytes, Link { slot: *of, kept: false }, generations);
             }
@@ -213,87 +213,98 @@ pub(crate) struct ReadDelta {
 pub(crate) fn decode_delta(bytes: &[u8], is_current: IsCurrent<'_>) -> Result<ReadDelta> {
     const WHAT: &str = "a delta of the graph";
     let mut fields = FieldReader::new(WHAT, verify_checksum(WHAT, bytes)?, DELTA_VERSION, 1)?;
-    let malformed = || Error::corruption(WHAT, "a step is cut short or of an unknown kind");
     let mut read = ReadDelta::default();
     while let Some((&head, rest)) = fields.rest.split_first() {
         fields.rest = rest;
-        let (kind, level) = (head & 0x0f, usize::from(head >> 4));
-        let slot = fields.try_u32().ok_or_else(malformed)?;
-        let is_known = |slot: u32, generation: u32| is_current(slot, generation as u8);
+        read.read_step(head, &mut fields, is_current)
+            .ok_or_else(|| Error::corruption(WHAT, "a step is cut short or of an unknown kind"))?;
+    }
+    Ok(read)
+}
+
+impl ReadDelta {
+    /// Reads one step; `None` if it is malformed.
+    fn read_step(&mut self, head: u8, fields: &mut FieldReader<'_>, is_current: IsCurrent<'_>) -> Option<()> {
+        let (kind, level, slot) = (head & 0x0f, usize::from(head >> 4), fields.try_u32()?);
         match kind {
-            ROW => {
-                let generation = fields.try_u32().ok_or_else(malformed)?;
-                let n_links = usize::from(u16::from_le_bytes(fields.try_take().ok_or_else(malformed)?));
-                let words = fields.try_links(n_links).ok_or_else(malformed)?;
-                let bits = fields.try_bytes(n_links.div_ceil(8)).ok_or_else(malformed)?;
-                let is_back = |at: usize| bits[at / 8] >> (at % 8) & 1 == 1;
-                if !is_known(slot, generation) {
-                    let linked = words.iter().enumerate().filter(|(at, _)| is_back(*at));
-                    read.underfull.extend(linked.filter_map(|(_, word)| Some(read_link(word, is_current)?.slot)));
-                    read.outdated.push(slot);
-                    continue;
-                }
-                let delta_links = words
-                    .iter()
-                    .enumerate()
-                    .filter_map(|(at, word)| Some(DeltaLink { link: read_link(word, is_current)?, back: is_back(at) }));
-                let delta_links: Vec<DeltaLink> = delta_links.collect();
-                if delta_links.len() < n_links {
-                    read.underfull.push(slot);
-                }
-                read.delta.ops.push(Op::Row { slot, level, delta_links });
-            }
+            ROW => self.read_row((slot, level), fields, is_current)?,
             APPEND => {
-                let [tag] = fields.try_take().ok_or_else(malformed)?;
-                let word = fields.try_take().ok_or_else(malformed)?;
+                let ([tag], word) = (fields.try_take()?, fields.try_take()?);
                 match read_link(&word, is_current) {
                     Some(link) if is_current(slot, tag) => {
-                        read.delta.ops.push(Op::Append { slot, level, to: link.slot })
+                        self.delta.ops.push(Op::Append { slot, level, to: link.slot })
                     }
-                    None if is_current(slot, tag) => read.underfull.push(slot),
+                    None if is_current(slot, tag) => self.underfull.push(slot),
                     _ => {}
                 }
             }
-            TWINS => {
-                let generation = fields.try_u32().ok_or_else(malformed)?;
-                let n_duplicates = fields.try_u32().ok_or_else(malformed)? as usize;
-                let words = fields.try_links(n_duplicates).ok_or_else(malformed)?;
-                if is_known(slot, generation) {
-                    let duplicates: Vec<u32> =
-                        words.iter().filter_map(|word| Some(read_link(word, is_current)?.slot)).collect();
-                    if duplicates.len() < n_duplicates {
-                        read.underfull.push(slot);
-                    }
-                    read.delta.ops.push(Op::Duplicates { of: slot, duplicates });
-                }
-            }
+            DUPLICATES => self.read_duplicates(slot, fields, is_current)?,
             GONE => {
-                fields.try_u32().ok_or_else(malformed)?;
+                fields.try_u32()?;
                 // The document that the slot holds now was linked after this.
-                read.delta.ops.push(Op::Gone { slot });
+                self.delta.ops.push(Op::Gone { slot });
             }
-            ENTRY => read.delta.ops.push(Op::Entry(Some(EntryPoint { slot, level }))),
-            NO_ENTRY => read.delta.ops.push(Op::Entry(None)),
+            ENTRY => self.delta.ops.push(Op::Entry(Some(EntryPoint { slot, level }))),
+            NO_ENTRY => self.delta.ops.push(Op::Entry(None)),
             REGION_ENTRY => {
-                let (region, slot) = (slot, fields.try_u32().ok_or_else(malformed)?);
-                read.delta.ops.push(Op::RegionEntry { region, entry: Some(EntryPoint { slot, level }) });
+                let (region, entry) = (slot, Some(EntryPoint { slot: fields.try_u32()?, level }));
+                self.delta.ops.push(Op::RegionEntry { region, entry });
             }
-            NO_REGION_ENTRY => read.delta.ops.push(Op::RegionEntry { region: slot, entry: None }),
-            HANG => {
-                let [tag] = fields.try_take().ok_or_else(malformed)?;
-                let word = fields.try_take().ok_or_else(malformed)?;
+            NO_REGION_ENTRY => self.delta.ops.push(Op::RegionEntry { region: slot, entry: None }),
+            ATTACH => {
+                let ([tag], word) = (fields.try_take()?, fields.try_take()?);
                 match read_link(&word, is_current) {
                     Some(of) if is_current(slot, tag) => {
-                        read.delta.ops.push(Op::Attach { duplicate: slot, of: of.slot })
+                        self.delta.ops.push(Op::Attach { duplicate: slot, of: of.slot })
                     }
-                    Some(of) => read.underfull.push(of.slot),
+                    Some(of) => self.underfull.push(of.slot),
                     None => {}
                 }
             }
-            _ => return Err(malformed()),
+            _ => return None,
         }
+        Some(())
     }
-    Ok(read)
+
+    /// Reads the links of a slot's new row at a level.
+    fn read_row(
+        &mut self,
+        (slot, level): (u32, usize),
+        fields: &mut FieldReader<'_>,
+        is_current: IsCurrent<'_>,
+    ) -> Option<()> {
+        let (generation, n_links) = (fields.try_u32()?, usize::from(u16::from_le_bytes(fields.try_take()?)));
+        let words = fields.try_links(n_links)?;
+        let bits = fields.try_bytes(n_links.div_ceil(8))?;
+        let is_back = |at: usize| bits[at / 8] >> (at % 8) & 1 == 1;
+        let known = words.iter().enumerate().filter_map(|(at, word)| Some((at, read_link(word, is_current)?)));
+        if !is_current(slot, generation as u8) {
+            // The slot holds another document: its neighbours lack the links to the former one.
+            self.underfull.extend(known.filter(|(at, _)| is_back(*at)).map(|(_, link)| link.slot));
+            self.outdated.push(slot);
+            return Some(());
+        }
+        let delta_links: Vec<DeltaLink> = known.map(|(at, link)| DeltaLink { link, back: is_back(at) }).collect();
+        if delta_links.len() < n_links {
+            self.underfull.push(slot);
+        }
+        self.delta.ops.push(Op::Row { slot, level, delta_links });
+        Some(())
+    }
+
+    fn read_duplicates(&mut self, of: u32, fields: &mut FieldReader<'_>, is_current: IsCurrent<'_>) -> Option<()> {
+        let (generation, n_duplicates) = (fields.try_u32()?, fields.try_u32()? as usize);
+        let words = fields.try_links(n_duplicates)?;
+        if is_current(of, generation as u8) {
+            let duplicates: Vec<u32> =
+                words.iter().filter_map(|word| Some(read_link(word, is_current)?.slot)).collect();
+            if duplicates.len() < n_duplicates {
+                self.underfull.push(of);
+            }
+            self.delta.ops.push(Op::Duplicates { of, duplicates });
+        }
+        Some(())
+    }
 }
 
 /// How far the rows of a graph have got.
