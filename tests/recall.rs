@@ -4,8 +4,11 @@
 mod common;
 
 use std::collections::HashSet;
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use common::{database, dataset, folder, quick, random, seed};
 use rand::{Rng, rngs::StdRng};
@@ -328,6 +331,85 @@ fn a_full_tail_makes_writers_wait() {
     assert!((1..=120).contains(&longest), "{longest} documents waited");
     collection.wait_indexed().unwrap();
     assert_eq!(db.stats().unwrap().collections[0].tail_length, 0);
+}
+
+/// Wakes the thread that it was made for.
+struct Unpark(thread::Thread);
+
+impl std::task::Wake for Unpark {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Runs a future on this thread, which sleeps until it is woken. Returns how often the future was polled, too.
+fn block_on<F: Future>(future: F) -> (F::Output, usize) {
+    let waker = std::task::Waker::from(std::sync::Arc::new(Unpark(thread::current())));
+    let (mut future, mut n_polls, began) = (std::pin::pin!(future), 0, Instant::now());
+    loop {
+        n_polls += 1;
+        match future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
+            Poll::Ready(output) => return (output, n_polls),
+            Poll::Pending => thread::park_timeout(Duration::from_secs(20)),
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "nobody wakes the task");
+    }
+}
+
+#[test]
+fn a_stream_can_be_awaited() {
+    let (_folder, db) = database();
+    let collection = db.create_collection("c", CollectionConfig::new(2)).unwrap();
+    let writer = collection.writer().unwrap();
+    let send = |document: Document| {
+        let (writer, mut document) = (&writer, Some(document));
+        std::future::poll_fn(move |context| writer.poll_send(&mut document, context))
+    };
+    let began = Instant::now();
+    // More than the queue holds, by bytes, so that some wait for room.
+    let sent: Vec<_> =
+        (0..150u64).map(|n| block_on(send(Document::new([1.0, n as f32]).id(n).text("x".repeat(1 << 20))))).collect();
+    assert!(sent.iter().any(|(_, n_polls)| *n_polls > 1), "the queue was never full");
+    for (n, (ticket, _)) in sent.into_iter().enumerate() {
+        let (receipt, n_polls) = block_on(ticket.unwrap());
+        assert_eq!(collection.get(n as u64).unwrap().unwrap().version, receipt.unwrap().commit);
+        assert!(n_polls <= 2, "it was woken for nothing {n_polls} times");
+    }
+    assert!(began.elapsed() < Duration::from_secs(40), "a task slept until it looked by itself");
+    let (refused, _) = block_on(async { send(Document::new([1.0])).await.unwrap().await });
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    let nothing = block_on(std::future::poll_fn(|context| writer.poll_send(&mut None, context))).0.err().unwrap();
+    assert_eq!(nothing.kind(), ErrorKind::InvalidArgument);
+    // An answer is taken once.
+    let mut ticket = block_on(send(Document::new([1.0, 1.0]).id("twice"))).0.unwrap();
+    assert!(block_on(&mut ticket).0.is_ok());
+    assert_eq!(block_on(&mut ticket).0.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn rows_of_a_matrix_are_written_with_their_ids() {
+    let (_folder, db) = database();
+    let collection = db.create_collection("c", CollectionConfig::new(3)).unwrap();
+    let namespace = collection.namespace("n").unwrap();
+    let matrix: Vec<f32> = (1..=12).map(|x| x as f32).collect();
+    assert_eq!(namespace.upsert_vectors(0..4u64, &matrix).unwrap().n_changed, 4);
+    for (n, row) in matrix.chunks(3).enumerate() {
+        assert_eq!(namespace.get(n as u64).unwrap().unwrap().vector, row);
+    }
+    assert_eq!(namespace.upsert_vectors(["a", "a"], &matrix[..6]).unwrap().n_changed, 2);
+    assert_eq!(namespace.get("a").unwrap().unwrap().vector, matrix[3..6]);
+    assert_eq!(namespace.upsert_vectors(Vec::<u64>::new(), &[]).unwrap().n_changed, 0);
+    for (n_ids, n_components) in [(4, 11), (4, 13), (3, 12), (0, 3), (4, 0)] {
+        let components = vec![1.0; n_components];
+        let error = namespace.upsert_vectors(10..10 + n_ids as u64, &components).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+        assert!(error.to_string().contains(&format!("got {n_components}")), "{error}");
+    }
+    let mut broken = matrix.clone();
+    broken[7] = f32::NAN;
+    let error = namespace.upsert_vectors(20..24u64, &broken).unwrap_err();
+    assert!(error.to_string().contains('2'), "{error}");
+    assert_eq!(namespace.count(None).unwrap(), 5, "nothing was written");
 }
 
 #[test]

@@ -80,6 +80,35 @@ impl Namespace {
         self.together(documents, |batch, document| batch.upsert(self, document))
     }
 
+    /// Inserts or replaces documents that are vectors alone, all or none: `vectors` holds one row
+    /// of [`dimension`](crate::CollectionConfig::dimension) components for each id, one row after
+    /// the other. Of several rows with the same id the last stays.
+    ///
+    /// # Errors
+    /// `InvalidConfig` if `vectors` does not have one row for each id. An error of one row names its
+    /// position, as in [`upsert_many`](Namespace::upsert_many).
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::CollectionConfig;
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+    /// let matrix = [1.0, 0.0, 0.0, 1.0, 0.5, 0.5];
+    /// assert_eq!(notes.upsert_vectors(["a", "b", "c"], &matrix)?.n_changed, 3);
+    /// assert_eq!(notes.get("b")?.unwrap().vector, [0.0, 1.0]);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn upsert_vectors<I: Into<DocId>>(&self, ids: impl IntoIterator<Item = I>, vectors: &[f32]) -> Result<Receipt> {
+        let (ids, dimension) = (ids.into_iter().map(Into::into).collect::<Vec<DocId>>(), self.state.config.dimension);
+        if ids.len().checked_mul(dimension) != Some(vectors.len()) {
+            let (n, n_components) = (ids.len(), vectors.len());
+            let reason = format!("expected {n} rows of {dimension} components, got {n_components} components");
+            return Err(Error::InvalidConfig { field: "vectors", reason });
+        }
+        let rows = vectors.chunks_exact(dimension.max(1));
+        self.upsert_many(ids.into_iter().zip(rows).map(|(id, row)| Document::new(row.to_vec()).id(id)))
+    }
+
     /// Changes a document's vector, metadata or text. Parts that the update does not name stay.
     ///
     /// # Errors

@@ -5,10 +5,12 @@
 //! the disk the next batch gathers: the slower the disk, the larger the batches.
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 
-use crossbeam::channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 
 use crate::collection::handle::Namespace;
@@ -36,10 +38,28 @@ pub struct Writer {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A document on its way; returned by [`Writer::send`].
+/// A document on its way; returned by [`Writer::send`]. Either [`wait`](Ticket::wait) for it, or
+/// await it: a ticket is a [`Future`] of any async runtime, with the same result.
 #[must_use = "a document that is not waited for may not be written yet"]
 pub struct Ticket {
-    answer: Receiver<Result<Receipt>>,
+    answer: Arc<Answer>,
+}
+
+/// Where the answer to a document is left for its ticket.
+#[derive(Default)]
+struct Answer {
+    state: Mutex<AnswerState>,
+    came: Condvar,
+}
+
+#[derive(Default)]
+enum AnswerState {
+    #[default]
+    Waited,
+    /// A task waits for it.
+    Polled(Waker),
+    Here(Result<Receipt>),
+    Taken,
 }
 
 /// Why [`Writer::try_send`] did not take the document.
@@ -69,13 +89,18 @@ struct Queue {
     ended: bool,
     /// Whether the thread is gone.
     stopped: bool,
+    /// Tasks that wait for room.
+    wakers: Vec<Waker>,
 }
 
 struct Sent {
     document: Document,
     n_bytes: usize,
-    answer: Sender<Result<Receipt>>,
+    answer: AnswerSender,
 }
+
+/// Leaves the answer to one document. If it is dropped before, the answer is `Closed`.
+struct AnswerSender(Arc<Answer>);
 
 impl Namespace {
     /// Starts a stream into this namespace, for programs that write all the time. Documents are
@@ -149,6 +174,51 @@ impl Writer {
         Ok(self.push(&mut queue, document, n_bytes)?)
     }
 
+    /// Sends a document once there is room in the queue, without blocking: the way for async
+    /// programs, with [`std::future::poll_fn`]. It takes the document out of `document` when it is
+    /// ready. While the queue is full it leaves the document there, and wakes the task once
+    /// documents have left the queue.
+    ///
+    /// # Errors
+    /// As [`send`](Writer::send); `InvalidConfig` if `document` is `None`.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let db = vectrove::Database::open(folder.path())?;
+    /// # use vectrove::{CollectionConfig, Document, Receipt, Result, Writer};
+    /// # let notes = db.get_or_create_collection("notes", CollectionConfig::new(2))?;
+    /// async fn write(writer: &Writer, document: Document) -> Result<Receipt> {
+    ///     let mut document = Some(document);
+    ///     let ticket = std::future::poll_fn(|context| writer.poll_send(&mut document, context)).await?;
+    ///     ticket.await
+    /// }
+    /// # let writer = notes.writer()?;
+    /// # let mut future = std::pin::pin!(write(&writer, Document::new([1.0, 2.0])));
+    /// # let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    /// # while future.as_mut().poll(&mut context).is_pending() {}
+    /// # use std::future::Future;
+    /// # assert_eq!(notes.count(None)?, 1);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn poll_send(&self, document: &mut Option<Document>, context: &mut Context<'_>) -> Poll<Result<Ticket>> {
+        if let Err(error) = process::check() {
+            return Poll::Ready(Err(error));
+        }
+        let mut queue = self.shared.queue.lock();
+        let n_bytes = document.as_ref().map_or(0, Document::size_hint);
+        if queue.is_full(n_bytes) && !queue.stopped {
+            queue.wakers.push(context.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(match document.take() {
+            Some(document) => self.push(&mut queue, document, n_bytes),
+            None => {
+                let reason = "expected a document to send, got none".into();
+                Err(Error::InvalidConfig { field: "document", reason })
+            }
+        })
+    }
+
     /// How many documents wait in the queue; 0 in a forked child.
     pub fn len(&self) -> usize {
         if process::is_forked() {
@@ -166,8 +236,8 @@ impl Writer {
         if queue.stopped {
             return Err(Error::Closed);
         }
-        let (sender, answer) = bounded(1);
-        queue.sent.push_back(Sent { document, n_bytes, answer: sender });
+        let answer = Arc::new(Answer::default());
+        queue.sent.push_back(Sent { document, n_bytes, answer: AnswerSender(answer.clone()) });
         queue.n_bytes += n_bytes;
         self.shared.came.notify_one();
         Ok(Ticket { answer })
@@ -183,7 +253,43 @@ impl Ticket {
     /// [`Error::Shared`].
     pub fn wait(self) -> Result<Receipt> {
         process::check()?;
-        self.answer.recv().unwrap_or(Err(Error::Closed))
+        let mut state = self.answer.state.lock();
+        loop {
+            if let Poll::Ready(answer) = state.take() {
+                return answer;
+            }
+            self.answer.came.wait(&mut state);
+        }
+    }
+}
+
+impl Future for Ticket {
+    type Output = Result<Receipt>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<Receipt>> {
+        if let Err(error) = process::check() {
+            return Poll::Ready(Err(error));
+        }
+        let mut state = self.answer.state.lock();
+        let answer = state.take();
+        if answer.is_pending() {
+            *state = AnswerState::Polled(context.waker().clone());
+        }
+        answer
+    }
+}
+
+impl AnswerState {
+    /// Takes the answer, if it is here. An answer that was taken before is `Closed`.
+    fn take(&mut self) -> Poll<Result<Receipt>> {
+        match self {
+            AnswerState::Waited | AnswerState::Polled(_) => Poll::Pending,
+            AnswerState::Taken => Poll::Ready(Err(Error::Closed)),
+            AnswerState::Here(_) => match std::mem::replace(self, AnswerState::Taken) {
+                AnswerState::Here(answer) => Poll::Ready(answer),
+                _ => Poll::Pending,
+            },
+        }
     }
 }
 
@@ -210,7 +316,10 @@ impl WriterShared {
             batch.push(sent);
         }
         queue.n_bytes -= n_bytes;
+        let wakers = std::mem::take(&mut queue.wakers);
+        drop(queue);
         self.went.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
         Some(batch)
     }
 }
@@ -222,8 +331,11 @@ impl Drop for WriterStopping<'_> {
     fn drop(&mut self) {
         let mut queue = self.0.queue.lock();
         queue.stopped = true;
-        queue.sent.clear();
+        let (sent, wakers) = (std::mem::take(&mut queue.sent), std::mem::take(&mut queue.wakers));
+        drop(queue);
+        drop(sent);
         self.0.went.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -251,7 +363,32 @@ fn commit(namespace: &Namespace, mut batch: Vec<Sent>) {
 impl Sent {
     /// Answers the ticket, whether or not its holder waits.
     fn answer(self, answer: Result<Receipt>) {
-        _ = self.answer.send(answer);
+        self.answer.leave(answer);
+    }
+}
+
+impl AnswerSender {
+    /// Leaves the answer, unless there is one, and wakes its ticket.
+    fn leave(&self, answer: Result<Receipt>) {
+        let mut state = self.0.state.lock();
+        let before = match &*state {
+            AnswerState::Here(_) | AnswerState::Taken => return,
+            AnswerState::Waited | AnswerState::Polled(_) => std::mem::replace(&mut *state, AnswerState::Here(answer)),
+        };
+        drop(state);
+        self.0.came.notify_all();
+        if let AnswerState::Polled(waker) = before {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for AnswerSender {
+    fn drop(&mut self) {
+        // In a forked child the lock may be held for good.
+        if !process::is_forked() {
+            self.leave(Err(Error::Closed));
+        }
     }
 }
 
