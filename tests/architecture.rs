@@ -370,7 +370,8 @@ fn declared(tokens: &[String]) -> Vec<String> {
     names.map(|tokens| tokens[1].clone()).collect()
 }
 
-/// The first names of all paths that begin in `collection`, in a file `depth` modules below the root.
+/// The first names of all paths that begin in `collection`, in a file `depth` modules below the
+/// root.
 fn names_from_collection(tokens: &[String], depth: usize) -> BTreeSet<String> {
     const FOLDER: [&str; 6] = ["crate", ":", ":", "collection", ":", ":"];
     let up = ["super", ":", ":"].repeat(depth - 1);
@@ -390,7 +391,8 @@ fn names_from_collection(tokens: &[String], depth: usize) -> BTreeSet<String> {
     names
 }
 
-/// What is wrong with the names that a part of a collection takes from the others, and which pairs point upward.
+/// What is wrong with the names that a part of a collection takes from the others, and which pairs
+/// point upward.
 fn upward(order: &[String], part: &str, names: &BTreeSet<String>) -> (Vec<String>, BTreeSet<(String, String)>) {
     let place = |name: &str| order.iter().position(|other| other == name);
     let own = place(part).unwrap_or_else(|| panic!("collection/mod.rs does not declare {part}"));
@@ -428,7 +430,8 @@ fn parts_of_a_collection_use_only_what_is_declared_above_them() {
 
 // Documents.
 
-/// All files of the repository that documents speak of, and their folders, by their paths from its root.
+/// All files of the repository that documents speak of, and their folders, by their paths from its
+/// root.
 fn all_paths() -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut pending: Vec<PathBuf> =

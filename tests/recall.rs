@@ -342,7 +342,8 @@ impl std::task::Wake for Unpark {
     }
 }
 
-/// Runs a future on this thread, which sleeps until it is woken. Returns how often the future was polled, too.
+/// Runs a future on this thread, which sleeps until it is woken. Returns how often the future was
+/// polled, too.
 fn block_on<F: Future>(future: F) -> (F::Output, usize) {
     let waker = std::task::Waker::from(std::sync::Arc::new(Unpark(thread::current())));
     let (mut future, mut n_polls, began) = (std::pin::pin!(future), 0, Instant::now());

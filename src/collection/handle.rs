@@ -1,4 +1,5 @@
-//! The handles [`Collection`] and [`Namespace`], and the state that all handles of a collection share.
+//! The handles [`Collection`] and [`Namespace`], and the state that all handles of a collection
+//! share.
 //!
 //! A handle may outlive its collection, which is then dropped or closed.
 

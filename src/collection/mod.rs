@@ -1,9 +1,9 @@
 //! One collection: its documents, their rows in the store, and its state in memory.
 //!
-//! [`Collection`](handle::Collection) and [`Namespace`](handle::Namespace) are handles. All
-//! handles of a collection share one [`CollectionState`](handle::CollectionState). It points to
-//! [`OpenCollection`](open::OpenCollection), the parts of the open collection. Only this floor knows both
-//! vectors in memory and rows on disk.
+//! [`Collection`](handle::Collection) and [`Namespace`](handle::Namespace) are handles. All handles
+//! of a collection share one [`CollectionState`](handle::CollectionState). It points to
+//! [`OpenCollection`](open::OpenCollection), the parts of the open collection. Only this floor
+//! knows both vectors in memory and rows on disk.
 //!
 //! | file | owns |
 //! |---|---|

@@ -1,6 +1,6 @@
 //! Verification of an open collection: rows against rows, memory against rows, the graph in memory
-//! against the one on disk. Postings are verified where they are kept ([`metadata`](super::metadata),
-//! [`fulltext`](super::fulltext)).
+//! against the one on disk. Postings are verified where they are kept
+//! ([`metadata`](super::metadata), [`fulltext`](super::fulltext)).
 
 use std::collections::BTreeSet;
 

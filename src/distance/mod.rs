@@ -172,8 +172,8 @@ impl Metric {
         matches!(self, Metric::Cosine)
     }
 
-    /// Whether codes can stand for vectors under this metric. Codes keep inner products and lengths,
-    /// and a sum of absolute differences is made of neither.
+    /// Whether codes can stand for vectors under this metric. Codes keep inner products and
+    /// lengths, and a sum of absolute differences is made of neither.
     pub(crate) fn has_codes(self) -> bool {
         match self {
             Metric::Cosine | Metric::Dot | Metric::Euclidean => true,

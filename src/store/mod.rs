@@ -76,7 +76,8 @@ pub(crate) struct Store {
     superblock: Mutex<SuperblockFile>,
     n_superblock_writes: AtomicU64,
     trimmer: Mutex<Trimmer>,
-    /// The first commit that the log holds: what the trimmer says, for whoever does not wait for it.
+    /// The first commit that the log holds: what the trimmer says, for whoever does not wait for
+    /// it.
     log_start: AtomicU64,
     /// For each collection with an image, the commit after which an open reads the log.
     imaged: Mutex<HashMap<CollectionId, Commit>>,
@@ -380,8 +381,8 @@ impl CommitGuard<'_> {
     /// guards of locks, is dropped once they are visible.
     ///
     /// # Errors
-    /// `apply` was not called. The commit was not applied. With `Outcome::Unknown` it is not visible
-    /// now, but may be there after the next open.
+    /// `apply` was not called. The commit was not applied. With `Outcome::Unknown` it is not
+    /// visible now, but may be there after the next open.
     pub(crate) fn commit<T>(&mut self, draft: Draft, apply: impl FnOnce(Commit) -> T) -> Result<()> {
         let view = self.write(draft)?;
         let held = apply(view.commit);

@@ -1,6 +1,7 @@
 //! The command line: verbs, their arguments, and the help.
 //!
-//! Owns names, defaults and ranges; knows nothing of databases beyond the types its arguments are parsed into.
+//! Owns names, defaults and ranges; knows nothing of databases beyond the types its arguments are
+//! parsed into.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -54,7 +55,8 @@ hits among the base's rows; every tenth document is searched for right after its
 With --json: a line for the build, with bytes of memory; a line for each ef; a line with the rates at four recalls,
 log-interpolated; and a line for --insert-rate.";
 
-/// An embedded vector database: collections of documents with vectors, metadata and text in one folder.
+/// An embedded vector database: collections of documents with vectors, metadata and text in one
+/// folder.
 #[derive(Debug, Parser)]
 #[command(name = "vectrove", version, after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -228,7 +230,8 @@ pub(crate) struct Create {
     /// A metadata field that counts as text
     #[arg(long, value_name = "FIELD", conflicts_with = "no_text")]
     pub(crate) text_field: Vec<String>,
-    /// Reduce words to their stems and leave stop words out of queries, by the rules of a language, such as english
+    /// Reduce words to their stems and leave stop words out of queries, by the rules of a language,
+    /// such as english
     #[arg(long, value_name = "LANGUAGE", value_parser = language)]
     pub(crate) language: Option<Language>,
 }
@@ -266,14 +269,15 @@ pub(crate) struct Import {
     /// Go on where an interrupted import of the same file stopped
     #[arg(long)]
     pub(crate) resume: bool,
-    /// Create the collection if there is none, and the database; one that is there has to have this dimension and
-    /// metric
+    /// Create the collection if there is none, and the database; one that is there has to have this
+    /// dimension and metric
     #[arg(long, requires = "dimension")]
     pub(crate) create: bool,
     /// Components of every vector of a collection that is created
     #[arg(long, value_name = "N", requires = "create")]
     pub(crate) dimension: Option<usize>,
-    /// How vectors of a collection that is created are compared: cosine, dot, euclidean or manhattan [default: cosine]
+    /// How vectors of a collection that is created are compared: cosine, dot, euclidean or
+    /// manhattan [default: cosine]
     #[arg(long, requires = "create")]
     pub(crate) metric: Option<Metric>,
 }
@@ -292,7 +296,8 @@ pub(crate) struct Search {
     /// Search with each vector of a file
     #[arg(long, value_name = "FILE.fbin|FILE.npy", conflicts_with = "vector")]
     pub(crate) vectors: Option<PathBuf>,
-    /// Search with each JSON array of numbers in a file; `-` for stdin, each answered before the next is read
+    /// Search with each JSON array of numbers in a file; `-` for stdin, each answered before the
+    /// next is read
     #[arg(long, value_name = "FILE|-")]
     pub(crate) vector: Option<PathBuf>,
     /// Search by words: alone, or together with each vector; "phrases" and beginnings* too
@@ -307,7 +312,8 @@ pub(crate) struct Search {
     /// Most hits
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) limit: usize,
-    /// How many of the nearest to leave out first; --pages repeats nothing whatever is written in between
+    /// How many of the nearest to leave out first; --pages repeats nothing whatever is written in
+    /// between
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) offset: usize,
     /// Say where the next page begins, for --after; of a single query

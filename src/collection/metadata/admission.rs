@@ -1,4 +1,5 @@
-//! The schemas that writes must satisfy: the present one, and the next one as soon as it is announced.
+//! The schemas that writes must satisfy: the present one, and the next one as soon as it is
+//! announced.
 //!
 //! Knows nothing of documents.
 

@@ -2,8 +2,9 @@
 //! belong together.
 //!
 //! The fast way takes up the image, and reads only the slots that the commit log names after it
-//! ([`since_image`](super::since_image)). The slow way reads every row ([`full_scan`](super::full_scan)). Either way
-//! the graph is then brought up to date ([`graph_restore`](super::graph_restore)).
+//! ([`since_image`](super::since_image)). The slow way reads every row
+//! ([`full_scan`](super::full_scan)). Either way the graph is then brought up to date
+//! ([`graph_restore`](super::graph_restore)).
 
 use std::collections::HashSet;
 use std::time::Instant;

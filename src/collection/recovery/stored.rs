@@ -1,6 +1,7 @@
 //! Reads what is stored of a collection's graph, codes and namespaces.
 //!
-//! Documents and vectors are read by [`full_scan`](super::full_scan) and [`since_image`](super::since_image).
+//! Documents and vectors are read by [`full_scan`](super::full_scan) and
+//! [`since_image`](super::since_image).
 
 use std::collections::BTreeMap;
 

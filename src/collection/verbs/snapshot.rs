@@ -35,22 +35,26 @@ impl Snapshot {
         ids.into_iter().map(|id| moment.document(&id.into(), false)).collect()
     }
 
-    /// Whether there is a document with an id. See [`Namespace::contains`](crate::Namespace::contains).
+    /// Whether there is a document with an id. See
+    /// [`Namespace::contains`](crate::Namespace::contains).
     pub fn contains(&self, id: impl Into<DocId>) -> Result<bool> {
         self.moment()?.contains(&id.into())
     }
 
-    /// How many documents match a filter; `None` counts all. See [`Namespace::count`](crate::Namespace::count).
+    /// How many documents match a filter; `None` counts all. See
+    /// [`Namespace::count`](crate::Namespace::count).
     pub fn count(&self, filter: impl Into<Option<Filter>>) -> Result<usize> {
         self.moment()?.count(filter.into())
     }
 
-    /// Goes through documents in the order of ids, or of a field. See [`Namespace::scroll`](crate::Namespace::scroll).
+    /// Goes through documents in the order of ids, or of a field. See
+    /// [`Namespace::scroll`](crate::Namespace::scroll).
     pub fn scroll(&self) -> Scroll {
         Scroll::of(self.into())
     }
 
-    /// How many documents have each value of a metadata field. See [`Namespace::facet`](crate::Namespace::facet).
+    /// How many documents have each value of a metadata field. See
+    /// [`Namespace::facet`](crate::Namespace::facet).
     pub fn facet(&self, field: impl Into<String>) -> Facet {
         Facet::of(self.into(), field.into())
     }

@@ -85,8 +85,8 @@ impl Namespace {
     /// the other. Of several rows with the same id the last stays.
     ///
     /// # Errors
-    /// `InvalidConfig` if `vectors` does not have one row for each id. An error of one row names its
-    /// position, as in [`upsert_many`](Namespace::upsert_many).
+    /// `InvalidConfig` if `vectors` does not have one row for each id. An error of one row names
+    /// its position, as in [`upsert_many`](Namespace::upsert_many).
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;

@@ -4,8 +4,8 @@
 //! manifest does not name. So the dry run opens the database read-only, which replays the log in
 //! memory. It compares what it finds with the superblock and the commit log. Only if all agree is
 //! the database opened for writing. A refused open leaves every file as it was, unless
-//! `Options::accept_loss` had [`foreign_records`] records removed. A crash at any point of an open leaves
-//! nothing to undo.
+//! `Options::accept_loss` had [`foreign_records`] records removed. A crash at any point of an open
+//! leaves nothing to undo.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;

@@ -261,8 +261,8 @@ impl Rocks {
         values.into_iter().map(|value| Ok(value?)).collect()
     }
 
-    /// Visits every row from key `from` up to, not including, `to`, in order, until `visit` breaks or
-    /// fails. The inner result is that of `visit`.
+    /// Visits every row from key `from` up to, not including, `to`, in order, until `visit` breaks
+    /// or fails. The inner result is that of `visit`.
     pub(crate) fn scan(
         &self,
         family: &Family,
