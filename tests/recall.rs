@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use common::{database, dataset, folder, quick, random, seed};
 use rand::{Rng, rngs::StdRng};
 use vectrove::{
-    Collection, CollectionConfig, Database, DocId, Document, ErrorKind, Hits, Index, Metric, Quantization, Strategy,
-    TrySendError,
+    Collection, CollectionConfig, Database, DocId, Document, Error, ErrorKind, Hits, Index, Metric, Quantization,
+    Strategy, TrySendError,
 };
 
 /// Vectors around some centres, as embeddings are.
@@ -384,7 +384,7 @@ fn a_stream_can_be_awaited() {
     // An answer is taken once.
     let mut ticket = block_on(send(Document::new([1.0, 1.0]).id("twice"))).0.unwrap();
     assert!(block_on(&mut ticket).0.is_ok());
-    assert_eq!(block_on(&mut ticket).0.unwrap_err().kind(), ErrorKind::Closed);
+    assert!(matches!(block_on(&mut ticket).0, Err(Error::Closed)));
 }
 
 #[test]
