@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use rayon::ThreadPool;
 
-use super::derived::job::{Job, Step};
+use super::derived::job::{Job, JobStats, Step};
 use super::open::OpenCollection;
 use super::vectors::linking_context::LinkContext;
 use crate::cancel::Stop;
+use crate::config::Residency;
 use crate::error::Result;
 
 /// The longest wait for a moment without commits. Whoever holds commits off may be waiting for the
@@ -27,16 +28,18 @@ struct JobRow {
     job: Job,
     /// Does one step. Large work may use the threads of the pool.
     step: fn(&OpenCollection, &ThreadPool) -> Result<Step>,
+    /// The documents that are done and those that are left; `None` if they are not counted.
+    amount: fn(&OpenCollection) -> Option<[usize; 2]>,
 }
 
 /// All jobs, in the order in which the linker does their steps.
 const JOBS: [JobRow; 6] = [
-    JobRow { job: Job::Link, step: link },
-    JobRow { job: Job::Sketch, step: |open, _| Ok(sketch(open)) },
-    JobRow { job: Job::LoadVectors, step: |open, _| open.load_vectors().map(Step::from) },
-    JobRow { job: Job::IndexMetadata, step: |open, _| open.build_fields().map(Step::from) },
-    JobRow { job: Job::IndexText, step: |open, _| open.build_words().map(Step::from) },
-    JobRow { job: Job::Save, step: |open, _| save(open) },
+    JobRow { job: Job::Link, step: link, amount: to_link },
+    JobRow { job: Job::Sketch, step: |open, _| Ok(sketch(open)), amount: |_| None },
+    JobRow { job: Job::LoadVectors, step: |open, _| open.load_vectors().map(Step::from), amount: to_load },
+    JobRow { job: Job::IndexMetadata, step: |open, _| open.build_fields().map(Step::from), amount: to_index_metadata },
+    JobRow { job: Job::IndexText, step: |open, _| open.build_words().map(Step::from), amount: to_index_text },
+    JobRow { job: Job::Save, step: |open, _| save(open), amount: |_| None },
 ];
 
 impl OpenCollection {
@@ -47,6 +50,11 @@ impl OpenCollection {
             step = step.max(self.jobs.attempt(row.job, || (row.step)(self, pool)));
         }
         step
+    }
+
+    /// All jobs as they are now, in the order of their steps.
+    pub(crate) fn job_stats(&self) -> Vec<JobStats> {
+        JOBS.iter().map(|row| self.jobs.stats(row.job, (row.amount)(self))).collect()
     }
 }
 
@@ -104,4 +112,32 @@ fn save(open: &OpenCollection) -> Result<Step> {
         Some((Duration::ZERO, saving)) => open.save_due(saving).map(|()| Step::Worked),
         Some((wait, _)) => Ok(Step::Due(Reverse(wait))),
     }
+}
+
+fn to_link(open: &OpenCollection) -> Option<[usize; 2]> {
+    open.memory.index.as_ref().map(|index| [index.tail().n_left(), index.tail().len()])
+}
+
+fn to_load(open: &OpenCollection) -> Option<[usize; 2]> {
+    let slots = &open.memory.slots;
+    // Without codes, vectors that could not be held yet are tried again.
+    let is_wanted = slots.exact.residency() != Residency::Disk || !open.config.has_codes();
+    let n_wanted = if is_wanted { slots.n_slots() } else { 0 };
+    Some(split(n_wanted, slots.exact.n_loaded(n_wanted)))
+}
+
+fn to_index_metadata(open: &OpenCollection) -> Option<[usize; 2]> {
+    let n_slots = open.memory.slots.n_slots();
+    Some(split(n_slots, open.fields.n_indexed(n_slots)))
+}
+
+fn to_index_text(open: &OpenCollection) -> Option<[usize; 2]> {
+    let n_slots = open.memory.slots.n_slots();
+    open.words.n_indexed(n_slots).map(|n_done| split(n_slots, n_done))
+}
+
+/// Those that are done, of `n` in all, and the rest.
+fn split(n: usize, n_done: usize) -> [usize; 2] {
+    let n_done = n_done.min(n);
+    [n_done, n - n_done]
 }
