@@ -48,6 +48,7 @@ pub mod json;
 pub use crate::boost::Boost;
 pub use crate::cancel::Cancel;
 pub use crate::clock::Clock;
+pub use crate::collection::derived::job::{Job, JobState, JobStats};
 pub use crate::collection::handle::{Collection, Namespace};
 pub use crate::collection::search::Search;
 pub use crate::collection::search::query::{Example, Query};

@@ -14,8 +14,8 @@ use common::{check_error, folder, label, quick};
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::json;
 use vectrove::{
-    Collection, CollectionConfig, Database, Document, Durability, Error, Options, Outcome, Quantization, Residency,
-    Result, Update, allow_at, field, refuse_at,
+    Collection, CollectionConfig, Database, Document, Durability, Error, Job, JobState, JobStats, Options, Outcome,
+    Quantization, Residency, Result, Update, allow_at, field, refuse_at,
 };
 
 /// Failpoints belong to the whole process, so one test runs at a time.
@@ -169,6 +169,46 @@ fn work_in_the_background_says_what_keeps_it_and_goes_on_by_itself() {
     }
 }
 
+/// A job, once it is as wanted, which must be soon.
+#[track_caller]
+fn job_soon(collection: &Collection, job: Job, wanted: impl Fn(&JobStats) -> bool) -> JobStats {
+    let began = std::time::Instant::now();
+    loop {
+        let found = collection.stats().unwrap().jobs.into_iter().find(|found| found.name == job).unwrap();
+        if wanted(&found) {
+            return found;
+        }
+        assert!(began.elapsed() < SOON, "{found:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_job_that_is_refused_is_seen_failing_with_its_reason_and_then_idle() {
+    let _alone = alone();
+    for (job, points) in
+        [(Job::Link, &["link"][..]), (Job::IndexMetadata, &["write"]), (Job::IndexText, &["space", "write"])]
+    {
+        let folder = folder();
+        let (db, collection) = filled(folder.path(), CollectionConfig::new(8), 50);
+        collection.wait_indexed().unwrap();
+        let before = job_soon(&collection, job, |found| found.state == JobState::Idle);
+        assert_eq!((before.n_left, &before.error), (Some(0), &None), "{before:?}");
+        let refusal = Refusal::at(points.to_vec().leak());
+        let waiter = collection.clone();
+        soon("rebuilding indexes", move || waiter.rebuild_index()).unwrap_err();
+        let failing = job_soon(&collection, job, |found| found.state == JobState::Failing);
+        assert!(failing.error.unwrap().contains(&format!("refused at \"{}\"", points[0])), "{points:?}");
+        assert!(job == Job::Link || failing.n_left == Some(50), "nothing of it is indexed: {:?}", failing.n_left);
+        let others: Vec<_> = collection.stats().unwrap().jobs.into_iter().filter(|other| other.name != job).collect();
+        assert!(job != Job::Link || others.iter().all(|other| other.error.is_none()), "{others:?}");
+        drop(refusal);
+        let after = job_soon(&collection, job, |found| found.state == JobState::Idle && found.n_left == Some(0));
+        assert!(after.error.is_none() && after.n_steps > before.n_steps, "{before:?}, {after:?}");
+        check_whole(&db, &collection, 50);
+    }
+}
+
 #[test]
 fn an_index_that_needs_vectors_says_that_there_are_none() {
     let (_alone, folder) = (alone(), folder());
@@ -184,6 +224,8 @@ fn an_index_that_needs_vectors_says_that_there_are_none() {
     collection.insert(document(1_000)).unwrap();
     let waiter = collection.clone();
     check_error(soon("waiting", move || waiter.wait_indexed()), "ReadOnly");
+    let failing = job_soon(&collection, Job::LoadVectors, |job| job.state == JobState::Failing);
+    assert!(failing.error.unwrap().contains("refused at \"vectors\"") && failing.n_left > Some(0));
     assert_eq!(collection.search(vector(60)).limit(300).run().unwrap().len(), 151);
     drop(refusal);
     works_soon("waiting", || {

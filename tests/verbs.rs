@@ -6,12 +6,14 @@ mod everyday;
 
 mod common;
 
+use std::time::Duration;
+
 use common::{check_error, disk_folder, folder, quick, random, seed};
 use rand::Rng;
 use serde_json::json;
 use vectrove::{
-    CollectionConfig, CollectionStats, Database, DocId, Document, Durability, Metric, Options, Quantization, Residency,
-    SearchParams, Strategy, field,
+    CollectionConfig, CollectionStats, Database, DocId, Document, Durability, Index, Job, JobState, Metric, Options,
+    Quantization, Residency, SearchParams, Strategy, field,
 };
 
 #[test]
@@ -138,6 +140,57 @@ fn a_search_says_how_many_documents_wait_to_be_linked() {
         let n_tail = collection.search(vec![1.0; 32]).strategy(Strategy::Graph).run().unwrap().stats.n_tail;
         assert!(n_tail <= 101, "a bound bounds what a search compares: {n_tail}");
     }
+}
+
+#[test]
+fn while_many_documents_are_linked_the_job_works_and_fewer_are_left() {
+    let folder = folder();
+    let db = Database::open_with(folder.path(), quick().tail_bound(1 << 20)).unwrap();
+    let collection = db.create_collection("c", CollectionConfig::new(32).metric(Metric::Euclidean)).unwrap();
+    let link = || collection.stats().unwrap().jobs.into_iter().find(|job| job.name == Job::Link).unwrap();
+    assert_eq!((link().n_done, link().n_left, link().error), (Some(0), Some(0), None));
+    let n = 20_000;
+    // The writes are faster than linking.
+    collection.insert_many((0..n as u64).map(|n| Document::new(vec![n as f32; 32]).id(n))).unwrap();
+    let mut seen = vec![link()];
+    while seen.last().unwrap().n_left > Some(0) {
+        std::thread::sleep(Duration::from_millis(1));
+        seen.push(link());
+    }
+    assert!(seen.is_sorted_by_key(|job| (std::cmp::Reverse(job.n_left), job.n_done, job.n_steps)));
+    let midway: Vec<_> = seen.iter().filter(|job| job.n_left > Some(0) && job.n_done > Some(0)).collect();
+    assert!(midway.len() > 2 && midway.iter().all(|job| job.state == JobState::Working), "{midway:?}");
+    assert!(midway[0].n_left > midway[midway.len() - 1].n_left && midway[0].error.is_none());
+    collection.wait_indexed().unwrap();
+    assert_eq!((link().n_done, link().n_left), (Some(n), Some(0)));
+    while link().state != JobState::Idle {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(link().n_steps > midway[0].n_steps);
+}
+
+#[test]
+fn jobs_have_names_in_json() {
+    let folder = folder();
+    let db = Database::open_with(folder.path(), quick()).unwrap();
+    let flat = CollectionConfig::new(2).index(Index::Flat).no_text();
+    let [all, few] = [CollectionConfig::new(2), flat].map(|config| {
+        let collection = db.create_collection(&format!("{:?}", config.index), config).unwrap();
+        collection.insert_many((0..7u64).map(|n| Document::new([1.0, n as f32]).id(n))).unwrap();
+        collection.wait_indexed().unwrap();
+        json!(collection.stats().unwrap().jobs).as_array().unwrap().clone()
+    });
+    let names = ["link", "sketch", "load_vectors", "index_metadata", "index_text", "save"];
+    for jobs in [&all, &few] {
+        assert_eq!(jobs.iter().map(|job| job["name"].as_str().unwrap()).collect::<Vec<_>>(), names);
+    }
+    for (place, n_done) in [(0, json!(7)), (1, json!(null)), (2, json!(7)), (3, json!(7)), (4, json!(7))] {
+        let n_left = if n_done.is_null() { json!(null) } else { json!(0) };
+        assert_eq!((&all[place]["n_done"], &all[place]["n_left"]), (&n_done, &n_left), "{}", all[place]);
+    }
+    assert!(few[0]["n_left"].is_null() && few[4]["n_left"].is_null(), "neither a graph nor words are wanted");
+    let index = &all[3];
+    assert_eq!((&index["state"], &index["error"]), (&json!("idle"), &json!(null)));
 }
 
 #[test]

@@ -1,34 +1,26 @@
-//! The linker: a background thread that maintains the graphs of a database's collections, with a
-//! pool of threads for large work.
+//! The linker: the background thread that does the jobs of a database's collections, with a pool
+//! of threads for large work.
 //!
-//! It sleeps until a commit notifies it. While it works it holds a view of the last commit, so
-//! that no slot it walks over is given another document.
+//! It does one step of each job of each collection in turn (`jobs`), and sleeps once there is
+//! nothing to do, until a commit notifies it or a job is due. It knows nothing of what jobs do.
 
+use std::cmp::Reverse;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use parking_lot::RwLock;
 
 use super::derived::bell::LinkerSignal;
-use super::derived::notify::{PATIENCE, Task};
+use super::derived::job::{PATIENCE, Step};
 use super::open::OpenCollection;
-use super::vectors::VectorIndex;
-use super::vectors::linking_context::LinkContext;
-use crate::cancel::Stop;
 use crate::config::Options;
-use crate::error::Result;
 use crate::heap;
 
 /// Niceness of the linker's threads on Linux. With 10 they get about a tenth of a core that another
 /// thread wants too.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
-
-/// The longest wait for a moment without commits. Whoever holds commits off may be waiting for the
-/// linker.
-const STILL: Duration = Duration::from_millis(10);
 
 /// The linker's thread. Dropping this stops and joins it.
 pub(crate) struct Linker {
@@ -56,10 +48,11 @@ impl Linker {
                     if heap::answer() {
                         pool.broadcast(|_| heap::answer());
                     }
-                    match work(&open_collections, &pool, &signal) {
-                        LinkerProgress::Worked => {}
-                        LinkerProgress::Done => signal.wait(image_due_in(&open_collections)),
-                        LinkerProgress::Blocked => signal.wait(Some(PATIENCE)),
+                    match work(&open_collections, &pool) {
+                        Step::Worked => {}
+                        Step::Failed => signal.wait(Some(PATIENCE)),
+                        Step::Due(Reverse(wait)) => signal.wait(Some(wait)),
+                        Step::Nothing => signal.wait(None),
                     }
                 }
             }
@@ -75,103 +68,20 @@ impl Linker {
     }
 }
 
-/// The result of one round of work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum LinkerProgress {
-    /// There was nothing to do.
-    Done,
-    /// Some work could not be done.
-    Blocked,
-    /// Some work was done, and there may be more.
-    Worked,
-}
-
-/// Does one piece of work for each collection.
-fn work(
-    open_collections: &RwLock<Vec<Weak<OpenCollection>>>,
-    pool: &rayon::ThreadPool,
-    signal: &LinkerSignal,
-) -> LinkerProgress {
+/// Does one step of each job of each collection.
+fn work(open_collections: &RwLock<Vec<Weak<OpenCollection>>>, pool: &rayon::ThreadPool) -> Step {
     let here = open_collections.read().clone();
-    let (mut progress, mut n_gone) = (LinkerProgress::Done, 0);
+    let (mut step, mut n_gone) = (Step::Nothing, 0);
     for open in &here {
-        let Some(open) = open.upgrade() else {
-            n_gone += 1;
-            continue;
-        };
-        if !signal.is_stopped() {
-            progress = progress.max(work_on(&open, pool));
+        match open.upgrade() {
+            Some(open) => step = step.max(open.do_steps(pool)),
+            None => n_gone += 1,
         }
     }
     if n_gone > 0 {
         open_collections.write().retain(|open| open.strong_count() > 0);
     }
-    progress
-}
-
-/// The time until the image of some collection is due if nothing more is written.
-fn image_due_in(open_collections: &RwLock<Vec<Weak<OpenCollection>>>) -> Option<Duration> {
-    open_collections.read().iter().filter_map(|open| open.upgrade()?.image_due_in()).min()
-}
-
-/// Does one piece of work of each kind for a collection.
-fn work_on(open: &OpenCollection, pool: &rayon::ThreadPool) -> LinkerProgress {
-    let mut worked = false;
-    let mut attempt =
-        |task: Task, work: &dyn Fn() -> Result<bool>| worked |= open.obstacles.attempt(task, work).unwrap_or(false);
-    if let Some(index) = open.memory.index.as_ref().filter(|_| !open.store.is_beside()) {
-        attempt(Task::Link, &|| {
-            let view = open.store.view();
-            index.work(&LinkContext {
-                memory: &open.memory,
-                exact: &open.reader(&view),
-                pool,
-                comparison: &open.comparison,
-                commit: view.commit,
-                is_settled: !open.is_loading_vectors(),
-                is_on_disk: open.keeps_on_disk(),
-                may_hold_all: open.may_hold_all(),
-                pin: &|work| {
-                    let _held = open.store.hold_within(STILL)?;
-                    work();
-                    Some([open.store.oldest_view(), open.store.view()])
-                },
-                read_at: &|view, slot, visit| open.reader(view).each(Stop::NEVER, &[slot], |_, row| visit(row)),
-                oldest: open.store.oldest_view().commit,
-                now: &|| open.store.view().commit,
-                is_stopped: &|| open.signal.is_stopped(),
-                record: &|graph, changes| open.record(graph, changes),
-            })
-        });
-    }
-    if let Some(index) = open.memory.index.as_ref().filter(|index| index.takes_sketches()) {
-        sketch(open, index).unwrap_or_else(|error| tracing::warn!("filtered searches do without sketches: {error}"));
-    }
-    attempt(Task::LoadVectors, &|| open.load_vectors());
-    attempt(Task::IndexFields, &|| open.build_fields());
-    attempt(Task::IndexWords, &|| open.build_words());
-    if let Some(saving) = open.saving_due() {
-        attempt(Task::Save, &|| open.save(saving).map(|()| false));
-    }
-    match worked {
-        true => LinkerProgress::Worked,
-        false if open.obstacles.are_there() => LinkerProgress::Blocked,
-        false => LinkerProgress::Done,
-    }
-}
-
-/// Makes the 1-bit sketches (SimHash) of a collection.
-fn sketch(open: &OpenCollection, index: &VectorIndex) -> std::io::Result<()> {
-    let slots = &open.memory.slots;
-    let view = {
-        let _held = open.store.hold();
-        if !index.begin_sketches(slots.n_slots())? {
-            return Ok(());
-        }
-        open.store.view()
-    };
-    index.fill_sketches(slots, view.commit);
-    Ok(())
+    step
 }
 
 impl Drop for Linker {
@@ -195,12 +105,7 @@ impl Drop for LinkerStopping<'_> {
         self.signal.panicked.store(std::thread::panicking(), Ordering::Release);
         self.signal.stopped.store(true, Ordering::Release);
         let here = self.open_collections.read().clone();
-        here.iter().filter_map(Weak::upgrade).for_each(|open| {
-            open.fields.notify();
-            open.words.notify();
-            open.vectors_loaded.notify();
-            open.memory.index.iter().for_each(|index| index.tail().notify());
-        });
+        here.iter().filter_map(Weak::upgrade).for_each(|open| open.wake_waiting());
     }
 }
 

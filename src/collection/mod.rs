@@ -16,7 +16,7 @@
 //! | [`budget`] | the memory limit; loading exact vectors |
 //! | [`recovery`] | writing memory to disk; recovery at open |
 //! | [`open`] | an open collection |
-//! | [`linker`] | the background thread |
+//! | [`jobs`], [`linker`] | the jobs in the background; the thread that does their steps |
 //! | [`verify`] | comparing all of it |
 //! | [`moment`] | a namespace at one commit, which every read verb gets |
 //! | [`matching`] | which documents match a filter |
@@ -63,7 +63,10 @@ pub(crate) mod recovery;
 // An open collection: the parts above, together.
 pub(crate) mod open;
 
-// The background thread.
+// The jobs in the background: linking, loading, indexing, saving.
+mod jobs;
+
+// The thread that does their steps.
 pub(crate) mod linker;
 
 // Verification of all parts.

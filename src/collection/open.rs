@@ -12,7 +12,8 @@ use parking_lot::{Mutex, RwLock};
 
 use super::budget::{MemoryBudget, VectorLoad};
 use super::derived::bell::LinkerSignal;
-use super::derived::notify::{Obstacles, Task, Waiting};
+use super::derived::job::{Job, JobRecords};
+use super::derived::notify::Waiting;
 use super::derived::source::RowSource;
 use super::fulltext::FullTextIndex;
 use super::memory::{Comparable, Memory};
@@ -54,8 +55,8 @@ pub(crate) struct OpenCollection {
     pub(crate) admission: Admission,
     /// Wakes the linker.
     pub(crate) signal: Arc<LinkerSignal>,
-    /// The errors that keep background work from going on.
-    pub(super) obstacles: Obstacles,
+    /// What is known of the jobs in the background.
+    pub(super) jobs: JobRecords,
     pub(crate) persist: Persist,
     pub(crate) budget: Arc<MemoryBudget>,
     /// The loading of exact vectors that is under way.
@@ -129,7 +130,7 @@ impl OpenCollection {
                     match self.store.check_writable().and_then(|()| self.signal.check()) {
                         _ if !index.is_full() => Some(Ok(())),
                         Ok(()) if stop.is_due() => Some(stop.check()),
-                        Ok(()) => self.obstacles.met_since(began, &[Task::Link, Task::LoadVectors]).map(Err),
+                        Ok(()) => self.jobs.met_since(began, Job::TO_LINK).map(Err),
                         Err(error) => Some(Err(error)),
                     }
                 })
@@ -142,16 +143,24 @@ impl OpenCollection {
     /// hold.
     ///
     /// # Errors
-    /// The error that one of `tasks` met since the call began; `Closed` or `Storage` if the linker
+    /// The error that one of `jobs` met since the call began; `Closed` or `Storage` if the linker
     /// has stopped.
-    pub(super) fn wait_for_work(&self, waiting: &Waiting, tasks: &[Task], is_done: impl Fn() -> bool) -> Result<()> {
+    pub(super) fn wait_for_jobs(&self, waiting: &Waiting, jobs: &[Job], is_done: impl Fn() -> bool) -> Result<()> {
         let began = Instant::now();
         self.signal.notify();
         waiting.wait(Stop::NEVER, || match self.signal.check() {
             _ if is_done() => Some(Ok(())),
-            Ok(()) => self.obstacles.met_since(began, tasks).map(Err),
+            Ok(()) => self.jobs.met_since(began, jobs).map(Err),
             Err(error) => Some(Err(error)),
         })
+    }
+
+    /// Wakes all who wait for jobs, so that they look again.
+    pub(super) fn wake_waiting(&self) {
+        self.fields.notify();
+        self.words.notify();
+        self.vectors_loaded.notify();
+        self.memory.index.iter().for_each(|index| index.tail().notify());
     }
 
     /// A vector of a namespace as it is compared, and its code. Putting the vector encodes it again

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Database;
 use crate::cancel::Cancel;
+use crate::collection::derived::job::JobStats;
 use crate::collection::handle::{Collection, CollectionState};
 use crate::collection::vectors::VectorIndex;
 use crate::collection::vectors::codes::codebook::Codebook;
@@ -123,6 +124,8 @@ pub struct CollectionStats {
     pub oldest_snapshot: Option<Commit>,
     /// Bytes of the collection's files, without data that is still in the log or in write buffers.
     pub disk_bytes: u64,
+    /// The work in the background, one entry for each [`Job`](crate::Job).
+    pub jobs: Vec<JobStats>,
 }
 
 /// The codes by which a collection's graph is walked, and their recall in the namespace where it is
@@ -285,6 +288,7 @@ fn collection_stats(state: &CollectionState) -> Result<CollectionStats> {
         n_snapshots,
         oldest_snapshot,
         disk_bytes: open.disk_bytes(),
+        jobs: open.job_stats(),
     })
 }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde_json::json;
 use vectrove::{
-    Analyzer, Collection, CollectionConfig, CollectionStats, Database, Error, Index, Metric, Namespace, Schema,
+    Analyzer, Collection, CollectionConfig, CollectionStats, Database, Error, Index, JobState, JobStats, Metric,
+    Namespace, Schema,
 };
 
 use crate::args;
@@ -142,6 +143,11 @@ pub(crate) fn stats(db: &Database, output: &mut Output) -> Result<(), Failure> {
     if let Some(reason) = &stats.read_only {
         output.line(format_args!("read-only       {reason}"))?;
     }
+    for collection in &stats.collections {
+        let busy = collection.jobs.iter().filter(|job| job.state != JobState::Idle);
+        busy.map(job_line)
+            .try_for_each(|job| output.line(format_args!("background      {}: {job}", collection.name)))?;
+    }
     output.line("")?;
     table(&stats.collections).lines().try_for_each(|line| output.line(line))
 }
@@ -167,6 +173,18 @@ pub(crate) fn vacuum(db: &Database, name: Option<&str>, output: &mut Output) -> 
     let [before, after] = [done.disk_bytes_before, done.disk_bytes_after].map(bytes);
     let noun = if done.n_collections == 1 { "collection" } else { "collections" };
     output.answer(&done, format_args!("{before} of files before, {after} after, of {} {noun}", done.n_collections))
+}
+
+/// A job with its state, and what is left or why it fails.
+fn job_line(JobStats { name, state, n_done, n_left, error, .. }: &JobStats) -> String {
+    match (error, n_done, n_left) {
+        (Some(error), ..) => format!("{name} is {state}: {error}"),
+        (None, Some(n_done), Some(n_left)) => {
+            let [n_done, n_left] = [n_done, n_left].map(|n| grouped(*n as u64));
+            format!("{name} is {state}, {n_done} done, {n_left} left")
+        }
+        _ => format!("{name} is {state}"),
+    }
 }
 
 /// Lists collections with their figures, one a line.
@@ -195,5 +213,31 @@ pub(crate) fn bytes(n_bytes: u64) -> String {
     match units.into_iter().find(|(unit, _)| n_bytes >= *unit) {
         Some((unit, name)) => format!("{:.1} {name}", n_bytes as f64 / unit as f64),
         None => format!("{n_bytes} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vectrove::{Database, Job};
+
+    use super::*;
+
+    #[test]
+    fn a_job_says_what_is_left_or_why_it_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Database::open(folder.path()).unwrap();
+        let jobs = db.create_collection("c", CollectionConfig::new(1)).unwrap().stats().unwrap().jobs;
+        let line = |name, change: &dyn Fn(&mut JobStats)| {
+            let mut job = jobs.iter().find(|job| job.name == name).unwrap().clone();
+            change(&mut job);
+            job_line(&job)
+        };
+        let working = line(Job::LoadVectors, &|job| {
+            (job.state, job.n_done, job.n_left) = (JobState::Working, Some(1_024), Some(7))
+        });
+        assert_eq!(working, "load_vectors is working, 1,024 done, 7 left");
+        assert_eq!(line(Job::Save, &|job| job.state = JobState::Working), "save is working");
+        let failing = line(Job::Link, &|job| (job.state, job.error) = (JobState::Failing, Some("full".to_owned())));
+        assert_eq!(failing, "link is failing: full");
     }
 }

@@ -135,6 +135,16 @@ impl FullTextIndex {
         self.is_wanted && (self.is_damaged() || !self.progress.read().row.is_whole())
     }
 
+    /// Of `n_slots` slots, how many are indexed; `None` if words are not indexed at all.
+    pub(crate) fn n_indexed(&self, n_slots: usize) -> Option<usize> {
+        let n_done = match self.progress.read().row {
+            _ if self.is_damaged() => 0,
+            row if row.is_whole() => n_slots,
+            row => row.cursor as usize,
+        };
+        self.is_wanted.then_some(n_done)
+    }
+
     /// Whether postings are complete as of `commit`.
     fn is_whole(&self, commit: Commit) -> bool {
         let progress = *self.progress.read();

@@ -77,6 +77,16 @@ impl MetadataIndex {
         self.catalog.read().is_building() || self.is_damaged()
     }
 
+    /// Of `n_slots` slots, how many are indexed.
+    pub(crate) fn n_indexed(&self, n_slots: usize) -> usize {
+        let catalog = self.catalog.read();
+        match catalog.is_building() {
+            _ if self.is_damaged() => 0,
+            true => catalog.row().cursor as usize,
+            false => n_slots,
+        }
+    }
+
     /// Where callers wait until postings are built.
     pub(crate) fn waiting(&self) -> &Waiting {
         &self.built

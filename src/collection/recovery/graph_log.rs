@@ -296,38 +296,37 @@ impl OpenCollection {
         failpoint::hit("delta.written");
     }
 
-    /// The save that is due, if any. A save is due when enough bytes of deltas have been written,
-    /// when it has to make up for missing deltas, or when an image is due.
-    pub(crate) fn saving_due(&self) -> Option<Saving> {
-        let n_bytes = self.persist.delta_bytes.load(Ordering::Relaxed);
-        let mut state = self.persist.state.try_lock().filter(|state| !state.ended)?;
-        let is_large = n_bytes >= LEAST_BYTES && n_bytes >= state.image_bytes / IMAGE_SHARE;
-        let is_late = state.lagging || self.is_rebuilt(&state);
-        let is_at_rest = state.rests_for(self.last_change()) >= REST && !self.is_linking();
-        let needs_image = self.persist.has_outgrown(&state) || (is_at_rest && self.persist.is_behind(&state));
-        let saving = match is_large || is_late {
-            true => Saving::All,
-            false if needs_image => Saving::Image,
-            false => return None,
-        };
-        let is_patient = state.tried_at.is_some_and(|tried| tried.elapsed() < PATIENCE);
-        let is_due = !is_patient && self.store.is_writable() && self.is_persisted();
-        is_due.then(|| {
-            state.tried_at = Some(Instant::now());
-            saving
-        })
-    }
-
-    /// The time until an image is due if nothing more is written; `None` if none will be.
-    pub(crate) fn image_due_in(&self) -> Option<Duration> {
+    /// The next save, and the time until it is due if nothing more is written; `None` if none will
+    /// be. A save is due when enough bytes of deltas have been written, when it has to make up for
+    /// missing deltas, or when an image is due.
+    pub(in crate::collection) fn next_save(&self) -> Option<(Duration, Saving)> {
         // The holder of the lock may be about to change the answer.
-        let Some(mut state) = self.persist.state.try_lock() else { return Some(PATIENCE) };
-        if state.ended || !self.persist.is_behind(&state) || !self.store.is_writable() || !self.is_persisted() {
+        let Some(mut state) = self.persist.state.try_lock() else { return Some((PATIENCE, Saving::Image)) };
+        if state.ended || !self.is_persisted() {
             return None;
         }
-        let rest = REST.saturating_sub(state.rests_for(self.last_change()));
-        let patience = state.tried_at.map(|tried| PATIENCE.saturating_sub(tried.elapsed()));
-        Some(rest.max(patience.unwrap_or_default()))
+        let n_bytes = self.persist.delta_bytes.load(Ordering::Relaxed);
+        let is_large = n_bytes >= LEAST_BYTES && n_bytes >= state.image_bytes / IMAGE_SHARE;
+        let is_late = state.lagging || self.is_rebuilt(&state);
+        let rests_for = state.rests_for(self.last_change());
+        let (rest, saving) = match is_large || is_late {
+            true => (Duration::ZERO, Saving::All),
+            false if self.persist.has_outgrown(&state) => (Duration::ZERO, Saving::Image),
+            false if self.persist.is_behind(&state) && !self.is_linking() => {
+                (REST.saturating_sub(rests_for), Saving::Image)
+            }
+            false => return None,
+        };
+        let patience = state.tried_at.map_or(Duration::ZERO, |tried| PATIENCE.saturating_sub(tried.elapsed()));
+        // Whoever makes the store writable again wakes nobody.
+        let least = if self.store.is_writable() { Duration::ZERO } else { PATIENCE };
+        Some((rest.max(patience).max(least), saving))
+    }
+
+    /// Does a save that is due.
+    pub(in crate::collection) fn save_due(&self, saving: Saving) -> Result<()> {
+        self.persist.state.lock().tried_at = Some(Instant::now());
+        self.save(saving)
     }
 
     /// Whether documents wait to be linked. A graph written now would soon be out of date.

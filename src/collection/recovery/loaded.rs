@@ -4,7 +4,8 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 
 use super::graph_log::{Persist, PersistState};
-use crate::collection::derived::notify::{Obstacles, Waiting};
+use crate::collection::derived::job::JobRecords;
+use crate::collection::derived::notify::Waiting;
 use crate::collection::fulltext::FullTextIndex;
 use crate::collection::memory::Memory;
 use crate::collection::metadata::admission::Admission;
@@ -87,7 +88,7 @@ impl Loaded {
             words,
             admission,
             signal,
-            obstacles: Obstacles::default(),
+            jobs: JobRecords::default(),
             persist: Persist::new(self.state),
             budget,
             vector_load: Mutex::default(),

@@ -2,7 +2,7 @@
 //! metadata. No one has to call any other: indexes keep themselves up to date.
 
 use crate::collection::check;
-use crate::collection::derived::notify::Task;
+use crate::collection::derived::job::Job;
 use crate::collection::handle::Collection;
 use crate::collection::open::OpenCollection;
 use crate::collection::recovery::graph_log::Saving;
@@ -111,7 +111,7 @@ impl Collection {
     /// ```
     pub fn wait_resident(&self) -> Result<Residency> {
         let open = self.state.opened()?;
-        open.wait_for_work(&open.vectors_loaded, &[Task::LoadVectors], || open.is_settled())?;
+        open.wait_for_jobs(&open.vectors_loaded, &[Job::LoadVectors], || open.is_settled())?;
         let residency = open.memory.slots.exact.residency();
         drop(open);
         self.state.opened().map(|_| residency)
@@ -144,7 +144,7 @@ impl Collection {
         open.rebuild_words();
         if let Some(index) = &open.memory.index {
             let is_rebuilt = index.ask_for_rebuild();
-            open.wait_for_work(index.tail().waiting(), &[Task::Link, Task::LoadVectors], is_rebuilt)?;
+            open.wait_for_jobs(index.tail().waiting(), Job::TO_LINK, is_rebuilt)?;
             if index.is_broken() {
                 let source = "comparing vectors panicked: until it is opened again the collection is scanned".into();
                 return Err(Error::Storage { doing: "rebuilding the graph", source });
@@ -162,15 +162,14 @@ impl OpenCollection {
         if let Some(index) = &self.memory.index {
             let is_linked = index.ask_for_links();
             let fits = || self.store.is_beside() || index.fits() && index.is_divided();
-            let tasks = [Task::Link, Task::LoadVectors];
-            self.wait_for_work(index.tail().waiting(), &tasks, || is_linked() && fits())?;
+            self.wait_for_jobs(index.tail().waiting(), Job::TO_LINK, || is_linked() && fits())?;
         }
         self.wait_for_postings()
     }
 
     fn wait_for_postings(&self) -> Result<()> {
         let (fields, words) = (&self.fields, &self.words);
-        self.wait_for_work(fields.waiting(), &[Task::IndexFields], || !fields.is_building())?;
-        self.wait_for_work(words.waiting(), &[Task::IndexWords], || !words.is_building())
+        self.wait_for_jobs(fields.waiting(), &[Job::IndexMetadata], || !fields.is_building())?;
+        self.wait_for_jobs(words.waiting(), &[Job::IndexText], || !words.is_building())
     }
 }

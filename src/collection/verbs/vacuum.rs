@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use serde::Serialize;
 
 use crate::cancel::Cancel;
-use crate::collection::derived::notify::Task;
+use crate::collection::derived::job::Job;
 use crate::collection::handle::{Collection, CollectionState, KeepAlive};
 use crate::collection::open::OpenCollection;
 use crate::collection::recovery::graph_log::Saving;
@@ -137,7 +137,7 @@ impl OpenCollection {
         if let Some(index) = &self.memory.index {
             let is_swept = index.ask_for_sweep();
             let is_over = || is_swept() || cancel.is_cancelled();
-            self.wait_for_work(index.tail().waiting(), &[Task::Link, Task::LoadVectors], is_over)?;
+            self.wait_for_jobs(index.tail().waiting(), Job::TO_LINK, is_over)?;
             cancel.check()?;
         }
         self.save(Saving::All)?;

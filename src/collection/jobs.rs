@@ -1,0 +1,143 @@
+//! The list of jobs: all that a collection does in the background, in small steps.
+//!
+//! The linker walks [`JOBS`] and does one step of each. A step does one bounded piece of work and
+//! says whether it did something. The linker's stop flag ends jobs between two steps. A long step
+//! looks at it too ([`LinkContext::is_stopped`]). Whatever a stopped job left undone is found again
+//! at the next open.
+//!
+//! Adding a job takes a name ([`Job`]), a function, and a line of [`JOBS`].
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use rayon::ThreadPool;
+
+use super::derived::job::{Job, JobStats, Step};
+use super::open::OpenCollection;
+use super::vectors::linking_context::LinkContext;
+use crate::cancel::Stop;
+use crate::config::Residency;
+use crate::error::Result;
+
+/// The longest wait for a moment without commits. Whoever holds commits off may be waiting for the
+/// linker.
+const STILL: Duration = Duration::from_millis(10);
+
+/// How a job is done.
+struct JobRow {
+    job: Job,
+    /// Does one step. Large work may use the threads of the pool.
+    step: fn(&OpenCollection, &ThreadPool) -> Result<Step>,
+    /// The documents that are done and those that are left; `None` if they are not counted.
+    amount: fn(&OpenCollection) -> Option<[usize; 2]>,
+}
+
+/// All jobs, in the order in which the linker does their steps.
+const JOBS: [JobRow; 6] = [
+    JobRow { job: Job::Link, step: link, amount: to_link },
+    JobRow { job: Job::Sketch, step: |open, _| Ok(sketch(open)), amount: |_| None },
+    JobRow { job: Job::LoadVectors, step: |open, _| open.load_vectors().map(Step::from), amount: to_load },
+    JobRow { job: Job::IndexMetadata, step: |open, _| open.build_fields().map(Step::from), amount: to_index_metadata },
+    JobRow { job: Job::IndexText, step: |open, _| open.build_words().map(Step::from), amount: to_index_text },
+    JobRow { job: Job::Save, step: |open, _| save(open), amount: |_| None },
+];
+
+impl OpenCollection {
+    /// Does one step of each job, unless the linker is to stop.
+    pub(super) fn do_steps(&self, pool: &ThreadPool) -> Step {
+        let mut step = Step::Nothing;
+        for row in JOBS.iter().take_while(|_| !self.signal.is_stopped()) {
+            step = step.max(self.jobs.attempt(row.job, || (row.step)(self, pool)));
+        }
+        step
+    }
+
+    /// All jobs as they are now, in the order of their steps.
+    pub(crate) fn job_stats(&self) -> Vec<JobStats> {
+        JOBS.iter().map(|row| self.jobs.stats(row.job, (row.amount)(self))).collect()
+    }
+}
+
+/// Links documents, and maintains the graph.
+fn link(open: &OpenCollection, pool: &ThreadPool) -> Result<Step> {
+    let Some(index) = open.memory.index.as_ref().filter(|_| !open.store.is_beside()) else { return Ok(Step::Nothing) };
+    // The view keeps slots that linking walks over from being given another document.
+    let view = open.store.view();
+    let worked = index.work(&LinkContext {
+        memory: &open.memory,
+        exact: &open.reader(&view),
+        pool,
+        comparison: &open.comparison,
+        commit: view.commit,
+        is_settled: !open.is_loading_vectors(),
+        is_on_disk: open.keeps_on_disk(),
+        may_hold_all: open.may_hold_all(),
+        pin: &|work| {
+            let _held = open.store.hold_within(STILL)?;
+            work();
+            Some([open.store.oldest_view(), open.store.view()])
+        },
+        read_at: &|view, slot, visit| open.reader(view).each(Stop::NEVER, &[slot], |_, row| visit(row)),
+        oldest: open.store.oldest_view().commit,
+        now: &|| open.store.view().commit,
+        is_stopped: &|| open.signal.is_stopped(),
+        record: &|graph, changes| open.record(graph, changes),
+    });
+    worked.map(Step::from)
+}
+
+/// Makes the 1-bit sketches (SimHash) of a collection.
+fn sketch(open: &OpenCollection) -> Step {
+    let Some(index) = open.memory.index.as_ref().filter(|index| index.takes_sketches()) else { return Step::Nothing };
+    let slots = &open.memory.slots;
+    let view = {
+        let _held = open.store.hold();
+        match index.begin_sketches(slots.n_slots()) {
+            Ok(true) => open.store.view(),
+            Ok(false) => return Step::Nothing,
+            Err(error) => {
+                tracing::warn!("filtered searches do without sketches: {error}");
+                return Step::Nothing;
+            }
+        }
+    };
+    index.fill_sketches(slots, view.commit);
+    Step::Worked
+}
+
+/// Writes graph and image, if that is due.
+fn save(open: &OpenCollection) -> Result<Step> {
+    match open.next_save() {
+        None => Ok(Step::Nothing),
+        Some((Duration::ZERO, saving)) => open.save_due(saving).map(|()| Step::Worked),
+        Some((wait, _)) => Ok(Step::Due(Reverse(wait))),
+    }
+}
+
+fn to_link(open: &OpenCollection) -> Option<[usize; 2]> {
+    open.memory.index.as_ref().map(|index| [index.tail().n_left(), index.tail().len()])
+}
+
+fn to_load(open: &OpenCollection) -> Option<[usize; 2]> {
+    let slots = &open.memory.slots;
+    // Without codes, vectors that could not be held yet are tried again.
+    let is_wanted = slots.exact.residency() != Residency::Disk || !open.config.has_codes();
+    let n_wanted = if is_wanted { slots.n_slots() } else { 0 };
+    Some(split(n_wanted, slots.exact.n_loaded(n_wanted)))
+}
+
+fn to_index_metadata(open: &OpenCollection) -> Option<[usize; 2]> {
+    let n_slots = open.memory.slots.n_slots();
+    Some(split(n_slots, open.fields.n_indexed(n_slots)))
+}
+
+fn to_index_text(open: &OpenCollection) -> Option<[usize; 2]> {
+    let n_slots = open.memory.slots.n_slots();
+    open.words.n_indexed(n_slots).map(|n_done| split(n_slots, n_done))
+}
+
+/// Those that are done, of `n` in all, and the rest.
+fn split(n: usize, n_done: usize) -> [usize; 2] {
+    let n_done = n_done.min(n);
+    [n_done, n - n_done]
+}
