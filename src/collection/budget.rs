@@ -169,7 +169,7 @@ impl OpenCollection {
             vectors,
             mapped,
             index,
-            postings: self.fields.n_bytes() + self.words.n_bytes(),
+            postings: self.derived().iter().map(|index| index.n_bytes()).sum(),
             rest: self.memory.n_bytes_of_rest(),
         }
     }

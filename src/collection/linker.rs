@@ -148,8 +148,9 @@ fn work_on(open: &OpenCollection, pool: &rayon::ThreadPool) -> LinkerProgress {
         sketch(open, index).unwrap_or_else(|error| tracing::warn!("filtered searches do without sketches: {error}"));
     }
     attempt(Task::LoadVectors, &|| open.load_vectors());
-    attempt(Task::IndexFields, &|| open.build_fields());
-    attempt(Task::IndexWords, &|| open.build_words());
+    for index in open.derived() {
+        attempt(index.task(), &|| index.build(open));
+    }
     if let Some(saving) = open.saving_due() {
         attempt(Task::Save, &|| open.save(saving).map(|()| false));
     }
@@ -196,8 +197,7 @@ impl Drop for LinkerStopping<'_> {
         self.signal.stopped.store(true, Ordering::Release);
         let here = self.open_collections.read().clone();
         here.iter().filter_map(Weak::upgrade).for_each(|open| {
-            open.fields.notify();
-            open.words.notify();
+            open.derived().iter().for_each(|index| index.condition().built.notify());
             open.vectors_loaded.notify();
             open.memory.index.iter().for_each(|index| index.tail().notify());
         });

@@ -7,7 +7,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`derived`] | an LRU cache, waiting for background work, the source of rows: shared by the indexes |
+//! | [`derived`] | the seam of derived indexes; the context and the source of rows; background work |
 //! | [`slots`] | when a slot's document exists; counts; numbers of namespaces |
 //! | [`vectors`] | the vector index: exact vectors, codes, graph and tail |
 //! | [`memory`] | the state in memory, by slot |
@@ -36,7 +36,7 @@
 // The order counts: a module uses only modules above it. `tests/architecture.rs` checks this, and
 // lists the pairs that break the rule so far.
 
-// Shared by the indexes: an LRU cache, waiting for background work, the source of rows.
+// Shared by the parts: the context, the source of rows, derived indexes, background work.
 pub(crate) mod derived;
 
 // When a slot's document exists; counts; numbers of namespaces.

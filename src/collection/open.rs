@@ -1,10 +1,10 @@
 //! An open collection: all its parts together.
 //!
-//! Owns no verb.
+//! Owns no verb. Its parts get the [`Context`], never the open collection itself.
 
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -12,8 +12,9 @@ use parking_lot::{Mutex, RwLock};
 
 use super::budget::{MemoryBudget, VectorLoad};
 use super::derived::bell::LinkerSignal;
+use super::derived::context::Context;
+use super::derived::index::DerivedIndex;
 use super::derived::notify::{Obstacles, Task, Waiting};
-use super::derived::source::RowSource;
 use super::fulltext::FullTextIndex;
 use super::memory::{Comparable, Memory};
 use super::metadata::MetadataIndex;
@@ -34,26 +35,20 @@ use crate::store::Store;
 use crate::store::family::Families;
 use crate::store::files::image as images;
 use crate::store::format::record::CatalogEntry;
-use crate::store::rocks::EngineSnapshot;
 use crate::value::Value;
 
 /// The parts of an open collection.
 pub(crate) struct OpenCollection {
-    pub(crate) id: CollectionId,
-    pub(crate) config: CollectionConfig,
+    pub(crate) context: Context,
     pub(crate) created_at_ms: u64,
     /// The collection's own metadata, an object. It changes only in the committer section.
     pub(super) metadata: ArcSwap<Value>,
-    pub(crate) store: Arc<Store>,
-    pub(crate) families: Families,
     pub(crate) comparison: Comparison,
     pub(crate) memory: Memory,
     pub(crate) namespaces: RwLock<Names>,
     pub(crate) fields: MetadataIndex,
     pub(crate) words: FullTextIndex,
     pub(crate) admission: Admission,
-    /// Wakes the linker.
-    pub(crate) signal: Arc<LinkerSignal>,
     /// The errors that keep background work from going on.
     pub(super) obstacles: Obstacles,
     pub(crate) persist: Persist,
@@ -62,9 +57,16 @@ pub(crate) struct OpenCollection {
     pub(super) vector_load: Mutex<Option<VectorLoad>>,
     /// Notified when `vector_load` ends, whether or not all vectors came.
     pub(super) vectors_loaded: Waiting,
-    /// An upper bound of the last commit that changed the collection.
-    pub(super) last_change: AtomicU64,
     pub(crate) opening: Opening,
+}
+
+/// Verbs of an open collection ask for the store, the families and the number of their collection.
+impl Deref for OpenCollection {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.context
+    }
 }
 
 /// The parts that all collections of a database share.
@@ -90,20 +92,15 @@ impl OpenCollection {
         Loaded::empty(memory, &entry.config).into_open(shared, id, entry, families)
     }
 
-    /// The rows of the collection: those of the snapshot, or without one the present ones.
-    pub(crate) fn source<'l>(&'l self, snapshot: Option<&'l EngineSnapshot>) -> RowSource<'l> {
-        RowSource { rocks: self.store.rocks(), families: &self.families, snapshot, config: &self.config, cancel: None }
+    /// Every index that is derived from documents.
+    pub(crate) fn derived(&self) -> [&dyn DerivedIndex; 2] {
+        [&self.fields, &self.words]
     }
 
     /// Records that `commit` changed these slots of the collection. Only in the committer section.
     pub(crate) fn note_change(&self, commit: Commit, slots: impl Iterator<Item = Slot>) {
         self.persist.note_changed(slots);
-        self.last_change.fetch_max(commit.0, Ordering::AcqRel);
-    }
-
-    /// An upper bound of the last commit that changed the collection.
-    pub(crate) fn last_change(&self) -> Commit {
-        Commit(self.last_change.load(Ordering::Acquire))
+        self.note_commit(commit);
     }
 
     /// The number of a namespace; [`NamespaceId::UNUSED`] if the name never had a document.

@@ -268,7 +268,7 @@ fn collection_stats(state: &CollectionState) -> Result<CollectionStats> {
         slots_bytes: footprint.rest,
         postings_bytes: footprint.postings,
         n_indexed_fields: open.fields.indexed().len(),
-        is_indexing: open.fields.is_building() || open.words.is_building(),
+        is_indexing: open.derived().iter().any(|index| index.is_building()),
         opening: open.opening,
         n_vectors_loaded: slots.exact.n_loaded(slots.n_slots()),
         n_to_repair: index.map_or(0, VectorIndex::n_underfull),

@@ -1,14 +1,19 @@
-//! Shared by the indexes of a collection, which are derived data.
+//! Shared by the parts of a collection, above all by its indexes, which are derived data.
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`lru`] | a least-recently-used cache of rows |
-//! | [`notify`], [`bell`] | waiting for background work, and its errors; waking the linker |
+//! | [`context`] | what every part of an open collection may ask for |
 //! | [`source`] | where rows are read from |
+//! | [`index`] | what every derived index can do; building it in pieces |
+//! | [`lru`], [`entry_sum`] | a least-recently-used cache of rows; sums for verification |
+//! | [`notify`], [`bell`] | waiting for background work, and its errors; waking the linker |
 //!
 //! Knows none of the indexes.
 
 pub(crate) mod bell;
+pub(crate) mod context;
+pub(super) mod entry_sum;
+pub(crate) mod index;
 pub(super) mod lru;
 pub(super) mod notify;
 pub(crate) mod source;

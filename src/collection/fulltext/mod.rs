@@ -9,7 +9,7 @@
 //! | [`changes`] | the changes of a commit |
 //! | [`cache`] | cached posting lists |
 //! | [`lookup`] | posting lists for the words of a query |
-//! | [`build`] | indexing documents that existed before the index |
+//! | [`build`] | building the index |
 //! | [`verify`] | verifying postings against documents |
 //!
 //! It knows texts, slots and rows of the store, but neither vectors nor ranking.
@@ -20,13 +20,11 @@ pub(super) mod changes;
 pub(crate) mod lookup;
 mod verify;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use parking_lot::RwLock;
 
 use self::cache::WordCache;
 use self::changes::AppliedWords;
-use super::derived::notify::Waiting;
+use super::derived::index::{Condition, END};
 use crate::config::CollectionConfig;
 use crate::filter::Filter;
 use crate::filter::extract::strings_of;
@@ -47,9 +45,7 @@ pub(crate) struct FullTextIndex {
     is_wanted: bool,
     progress: RwLock<BuildProgress>,
     cache: WordCache,
-    /// Whether a row could not be read. Searches then use no postings until all are rebuilt.
-    is_damaged: AtomicBool,
-    built: Waiting,
+    condition: Condition,
 }
 
 /// How far the index is built.
@@ -63,7 +59,7 @@ struct BuildProgress {
 impl WordsRow {
     /// The row of a complete index.
     pub(crate) fn whole() -> Self {
-        WordsRow { analyzer_version: VERSION, cursor: u32::MAX }
+        WordsRow { analyzer_version: VERSION, cursor: END }
     }
 
     /// The row of an empty index.
@@ -85,10 +81,9 @@ impl FullTextIndex {
             analysis: Analysis::new(config.analyzer),
             fields: config.text_fields.clone(),
             is_wanted: config.index_text,
-            is_damaged: row.is_none().into(),
+            condition: Condition::new(row.is_none()),
             progress: RwLock::new(BuildProgress { row: row.unwrap_or(WordsRow::nothing()), since: Commit(0) }),
             cache: WordCache::new(most_bytes),
-            built: Waiting::default(),
         }
     }
 
@@ -130,33 +125,9 @@ impl FullTextIndex {
         self.cache.apply(applied, commit);
     }
 
-    /// Whether the index is still being built.
-    pub(crate) fn is_building(&self) -> bool {
-        self.is_wanted && (self.is_damaged() || !self.progress.read().row.is_whole())
-    }
-
     /// Whether postings are complete as of `commit`.
     fn is_whole(&self, commit: Commit) -> bool {
         let progress = *self.progress.read();
-        self.is_wanted && !self.is_damaged() && progress.row.is_whole() && progress.since <= commit
-    }
-
-    fn is_damaged(&self) -> bool {
-        self.is_damaged.load(Ordering::Acquire)
-    }
-
-    /// Where callers wait until the index is built.
-    pub(crate) fn waiting(&self) -> &Waiting {
-        &self.built
-    }
-
-    /// Wakes waiting callers, so that they look again.
-    pub(crate) fn notify(&self) {
-        self.built.notify();
-    }
-
-    /// Bytes of memory that cached lists take.
-    pub(crate) fn n_bytes(&self) -> usize {
-        self.cache.n_bytes()
+        self.is_wanted && !self.condition.is_damaged() && progress.row.is_whole() && progress.since <= commit
     }
 }

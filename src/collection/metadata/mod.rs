@@ -11,7 +11,7 @@
 //! | [`changes`] | the changes of a commit |
 //! | [`cache`], [`mod@column`], [`value_counts`] | cached postings; ordered values; value counts |
 //! | [`lookup`] | which documents match a filter |
-//! | [`build`] | indexing documents that existed before the index |
+//! | [`build`] | building the index; choosing what is indexed |
 //! | [`verify`] | verifying postings against documents |
 //! | [`admission`] | the schemas that writes must satisfy |
 //!
@@ -27,14 +27,12 @@ pub(crate) mod lookup;
 mod value_counts;
 mod verify;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use parking_lot::RwLock;
 
 use self::cache::PostingsCache;
 pub(crate) use self::catalog::FieldCatalog;
 use self::changes::AppliedPostings;
-use super::derived::notify::Waiting;
+use super::derived::index::Condition;
 use crate::config::CollectionConfig;
 use crate::filter::lookup::Coverage;
 use crate::id::Commit;
@@ -43,24 +41,16 @@ use crate::id::Commit;
 pub(crate) struct MetadataIndex {
     catalog: RwLock<FieldCatalog>,
     cache: PostingsCache,
-    /// Whether a row could not be read. Searches then use no postings until all are rebuilt.
-    is_damaged: AtomicBool,
-    /// Notified when postings have been built.
-    built: Waiting,
+    condition: Condition,
 }
 
 impl MetadataIndex {
     /// An index with the field catalog `catalog`, and a cache of `most_bytes` bytes. Without a
     /// catalog the index is rebuilt.
     pub(crate) fn new(catalog: Option<FieldCatalog>, config: &CollectionConfig, most_bytes: usize) -> Self {
-        let is_damaged = catalog.is_none().into();
-        let catalog = catalog.unwrap_or_else(|| FieldCatalog::begin(config));
-        MetadataIndex {
-            catalog: RwLock::new(catalog),
-            cache: PostingsCache::new(most_bytes),
-            is_damaged,
-            built: Default::default(),
-        }
+        let condition = Condition::new(catalog.is_none());
+        let catalog = RwLock::new(catalog.unwrap_or_else(|| FieldCatalog::begin(config)));
+        MetadataIndex { catalog, cache: PostingsCache::new(most_bytes), condition }
     }
 
     /// Takes over the changes of a commit that is not published yet.
@@ -72,35 +62,11 @@ impl MetadataIndex {
         self.cache.apply(&applied.changes, commit);
     }
 
-    /// Whether some postings are still being built.
-    pub(crate) fn is_building(&self) -> bool {
-        self.catalog.read().is_building() || self.is_damaged()
-    }
-
-    /// Where callers wait until postings are built.
-    pub(crate) fn waiting(&self) -> &Waiting {
-        &self.built
-    }
-
-    /// Wakes waiting callers, so that they look again.
-    pub(crate) fn notify(&self) {
-        self.built.notify();
-    }
-
-    fn is_damaged(&self) -> bool {
-        self.is_damaged.load(Ordering::Acquire)
-    }
-
-    /// Bytes of memory that cached postings take.
-    pub(crate) fn n_bytes(&self) -> usize {
-        self.cache.n_bytes()
-    }
-
     /// The paths whose postings are complete, in order.
     pub(crate) fn indexed(&self) -> Vec<String> {
         let catalog = self.catalog.read();
         let is_whole = |path: &str| matches!(catalog.coverage(path, Commit(u64::MAX)), Coverage::Indexed(_));
-        let mut paths: Vec<String> = match self.is_damaged() {
+        let mut paths: Vec<String> = match self.condition.is_damaged() {
             true => Vec::new(),
             false => catalog.iter().map(|(path, _)| path.to_owned()).filter(|path| is_whole(path)).collect(),
         };
@@ -154,7 +120,7 @@ mod tests {
             damage(&collection, "n");
             assert_eq!(ask(), expected, "question {n}");
             collection.wait_indexed().unwrap();
-            assert!(!collection.state().opened().unwrap().fields.is_damaged(), "question {n}");
+            assert!(!collection.state().opened().unwrap().fields.condition.is_damaged(), "question {n}");
             assert_eq!(ask(), expected, "question {n}");
             db.verify().unwrap();
         }

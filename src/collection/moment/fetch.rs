@@ -1,8 +1,6 @@
 //! Rows of documents and vectors, by id or by slot. They are read as of a view, or as they are now
 //! by a writer that is about to change them.
 
-use std::ops::ControlFlow;
-
 use crate::collection::open::OpenCollection;
 use crate::error::{Error, Result};
 use crate::id::{DocId, NamespaceId, Slot};
@@ -68,17 +66,6 @@ impl OpenCollection {
         let row = self.store.rocks().get(&self.families.vectors, Some(snapshot), &key::vector(slot, 0));
         let row = row.map_err(storage("reading a vector"))?.ok_or_else(|| missing("vector", slot))?;
         Ok(VectorRow::decode(&row)?.components)
-    }
-
-    /// Shows rows of the `documents` family until `visit` breaks or fails.
-    pub(in crate::collection) fn scan(
-        &self,
-        snapshot: &EngineSnapshot,
-        range: (&[u8], &[u8]),
-        visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
-    ) -> Result<()> {
-        let scanned = self.store.rocks().scan(&self.families.documents, Some(snapshot), range, visit);
-        scanned.map_err(storage("reading documents"))?
     }
 }
 

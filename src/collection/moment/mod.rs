@@ -7,18 +7,18 @@
 //! | file | owns |
 //! |---|---|
 //! | [`fetch`] | rows, by id or by slot |
+//! | [`postings`] | what the derived indexes tell |
 //! | [`held`] | moments that snapshots hold |
 
 mod fetch;
 pub(super) mod held;
+mod postings;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::fulltext::FullTextIndex;
-use super::fulltext::lookup::QueryLists;
 use super::memory::Slots;
-use super::metadata::lookup::Lookup;
 use super::open::OpenCollection;
 use super::slots::census::Census;
 use super::vectors::full::Reader;
@@ -29,12 +29,9 @@ use crate::config::CollectionConfig;
 use crate::distance::Comparison;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::filter::Filter;
-use crate::filter::slots::Bounds;
-use crate::id::{Commit, DocId, FieldId, NamespaceId, Slot};
+use crate::id::{Commit, DocId, NamespaceId, Slot};
 use crate::store::View;
 use crate::store::format::record::DocumentRow;
-use crate::text::query::Parsed;
 
 /// A namespace is small if it has at most one in `SMALL_SHARE` of its collection's documents.
 const SMALL_SHARE: usize = 8;
@@ -308,33 +305,6 @@ impl Moment {
         range: (&[u8], &[u8]),
         visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        self.open.scan(&self.view.snapshot, range, visit)
-    }
-
-    /// The slots of all namespaces that match a filter, as postings tell.
-    pub(super) fn bounds(&self, filter: &Filter) -> Bounds {
-        self.open.bounds(&self.view, filter)
-    }
-
-    /// What postings of a field tell, of all namespaces; `None` if it is not indexed, or they
-    /// cannot be read.
-    pub(super) fn told_of_field<T>(
-        &self,
-        path: &str,
-        tell: impl FnOnce(&Lookup<'_>, FieldId) -> Result<T>,
-    ) -> Result<Option<T>> {
-        self.open.told_of_field(&self.view, path, tell)
-    }
-
-    /// The fields that a filter tests and no document of any namespace has, as postings tell. With
-    /// `only_new`, fields that documents once had are left out.
-    pub(super) fn absent_fields(&self, filter: &Filter, only_new: bool) -> Vec<String> {
-        let paths = filter.paths().into_iter();
-        paths.filter(|path| self.open.is_absent(&self.view, path, only_new)).map(str::to_owned).collect()
-    }
-
-    /// The postings of a query's words, in documents of all namespaces.
-    pub(super) fn ask(&self, parsed: &Parsed, stop: &Stop) -> Result<QueryLists> {
-        self.open.ask(&self.view, parsed, stop)
+        self.open.source(Some(&self.view.snapshot)).each_document(range, visit)
     }
 }

@@ -4,6 +4,7 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 
 use super::graph_log::{Persist, PersistState};
+use crate::collection::derived::context::Context;
 use crate::collection::derived::notify::{Obstacles, Waiting};
 use crate::collection::fulltext::FullTextIndex;
 use crate::collection::memory::Memory;
@@ -74,25 +75,20 @@ impl Loaded {
         let words = FullTextIndex::new(self.words, &config, most_bytes);
         let admission = Admission::new(config.schema.clone());
         let open = OpenCollection {
-            id,
-            config,
+            context: Context { id, config, store, families, signal, last_change: self.last_change.0.into() },
             created_at_ms,
             metadata: ArcSwap::from_pointee(metadata),
-            store,
-            families,
             comparison,
             memory: self.memory,
             namespaces: RwLock::new(self.namespaces),
             fields,
             words,
             admission,
-            signal,
             obstacles: Obstacles::default(),
             persist: Persist::new(self.state),
             budget,
             vector_load: Mutex::default(),
             vectors_loaded: Waiting::default(),
-            last_change: self.last_change.0.into(),
             opening: self.opening,
         };
         if open.opening.way != OpenedBy::Image && open.store.is_writable() {

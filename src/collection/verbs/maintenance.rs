@@ -35,7 +35,8 @@ impl Collection {
     /// ```
     pub fn add_index(&self, path: &str) -> Result<()> {
         check::path(path)?;
-        self.state.opened()?.add_index(path)
+        let open = self.state.opened()?;
+        open.fields.add(&open, path)
     }
 
     /// Stops indexing a path of metadata, and all paths below it. From then on filters on it read
@@ -46,7 +47,8 @@ impl Collection {
     /// write.
     pub fn drop_index(&self, path: &str) -> Result<()> {
         check::path(path)?;
-        self.state.opened()?.drop_index(path)
+        let open = self.state.opened()?;
+        open.fields.remove(&open, path)
     }
 
     /// The paths of metadata whose index covers every document that has them, in order.
@@ -140,8 +142,7 @@ impl Collection {
     pub fn rebuild_index(&self) -> Result<()> {
         let open = self.state.opened()?;
         open.store.check_writable()?;
-        open.rebuild_fields();
-        open.rebuild_words();
+        open.derived().iter().for_each(|index| index.rebuild(&open));
         if let Some(index) = &open.memory.index {
             let is_rebuilt = index.ask_for_rebuild();
             open.wait_for_work(index.tail().waiting(), &[Task::Link, Task::LoadVectors], is_rebuilt)?;
@@ -150,7 +151,7 @@ impl Collection {
                 return Err(Error::Storage { doing: "rebuilding the graph", source });
             }
         }
-        open.wait_for_postings()?;
+        open.wait_until_built()?;
         open.save(Saving::All)?;
         drop(open);
         self.state.opened().map(drop)
@@ -165,12 +166,12 @@ impl OpenCollection {
             let tasks = [Task::Link, Task::LoadVectors];
             self.wait_for_work(index.tail().waiting(), &tasks, || is_linked() && fits())?;
         }
-        self.wait_for_postings()
+        self.wait_until_built()
     }
 
-    fn wait_for_postings(&self) -> Result<()> {
-        let (fields, words) = (&self.fields, &self.words);
-        self.wait_for_work(fields.waiting(), &[Task::IndexFields], || !fields.is_building())?;
-        self.wait_for_work(words.waiting(), &[Task::IndexWords], || !words.is_building())
+    fn wait_until_built(&self) -> Result<()> {
+        self.derived().into_iter().try_for_each(|index| {
+            self.wait_for_work(&index.condition().built, &[index.task()], || !index.is_building())
+        })
     }
 }
