@@ -111,7 +111,7 @@ fn work(
 
 /// The time until the image of some collection is due if nothing more is written.
 fn image_due_in(open_collections: &RwLock<Vec<Weak<OpenCollection>>>) -> Option<Duration> {
-    open_collections.read().iter().filter_map(|open| open.upgrade()?.image_due_in()).min()
+    open_collections.read().iter().filter_map(|open| open.upgrade()?.saver().image_due_in()).min()
 }
 
 /// Does one piece of work of each kind for a collection.
@@ -140,7 +140,7 @@ fn work_on(open: &OpenCollection, pool: &rayon::ThreadPool) -> LinkerProgress {
                 oldest: open.store.oldest_view().commit,
                 now: &|| open.store.view().commit,
                 is_stopped: &|| open.signal.is_stopped(),
-                record: &|graph, changes| open.record(graph, changes),
+                record: &|graph, changes| open.saver().record(graph, changes),
             })
         });
     }
@@ -151,8 +151,8 @@ fn work_on(open: &OpenCollection, pool: &rayon::ThreadPool) -> LinkerProgress {
     for index in open.derived() {
         attempt(index.task(), &|| index.build(open));
     }
-    if let Some(saving) = open.saving_due() {
-        attempt(Task::Save, &|| open.save(saving).map(|()| false));
+    if let Some(saving) = open.saver().saving_due() {
+        attempt(Task::Save, &|| open.saver().save(saving).map(|()| false));
     }
     match worked {
         true => LinkerProgress::Worked,

@@ -13,9 +13,10 @@
 //! | [`memory`] | the state in memory, by slot |
 //! | [`metadata`] | the metadata index; the schemas that writes must satisfy |
 //! | [`fulltext`] | the full-text index |
-//! | [`budget`] | the memory limit; loading exact vectors |
+//! | [`budget`] | the memory limit |
 //! | [`recovery`] | writing memory to disk; recovery at open |
 //! | [`open`] | an open collection |
+//! | [`residency`] | holding exact vectors, loading them, letting go of them |
 //! | [`linker`] | the background thread |
 //! | [`verify`] | comparing all of it |
 //! | [`moment`] | a namespace at one commit, which every read verb gets |
@@ -62,6 +63,9 @@ pub(crate) mod recovery;
 
 // An open collection: the parts above, together.
 pub(crate) mod open;
+
+// Where exact vectors are.
+pub(crate) mod residency;
 
 // The background thread.
 pub(crate) mod linker;

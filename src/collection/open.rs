@@ -19,7 +19,7 @@ use super::fulltext::FullTextIndex;
 use super::memory::{Comparable, Memory};
 use super::metadata::MetadataIndex;
 use super::metadata::admission::Admission;
-use super::recovery::graph_log::Persist;
+use super::recovery::graph_log::{Persist, Saver};
 use super::recovery::loaded::Loaded;
 use super::slots::namespaces::Names;
 use super::vectors::VectorIndex;
@@ -30,12 +30,16 @@ use crate::config::{self, CollectionConfig, Options, Residency};
 use crate::distance::{self, Comparison};
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit, NamespaceId, Slot};
-use crate::opening::Opening;
+use crate::opening::{OpenedBy, Opening};
 use crate::store::Store;
 use crate::store::family::Families;
 use crate::store::files::image as images;
 use crate::store::format::record::CatalogEntry;
 use crate::value::Value;
+
+/// Of the memory for caches, one part in `POSTINGS_SHARE` is for postings of a collection's
+/// metadata, and one for those of its words.
+const POSTINGS_SHARE: usize = 8;
 
 /// The parts of an open collection.
 pub(crate) struct OpenCollection {
@@ -95,6 +99,11 @@ impl OpenCollection {
     /// Every index that is derived from documents.
     pub(crate) fn derived(&self) -> [&dyn DerivedIndex; 2] {
         [&self.fields, &self.words]
+    }
+
+    /// Writes graph and image.
+    pub(crate) fn saver(&self) -> Saver<'_> {
+        Saver { context: &self.context, memory: &self.memory, persist: &self.persist }
     }
 
     /// Records that `commit` changed these slots of the collection. Only in the committer section.
@@ -169,6 +178,57 @@ impl OpenCollection {
     }
 }
 
+impl Loaded {
+    /// Opens the collection.
+    ///
+    /// # Errors
+    /// `InvalidConfig` for a distance that is not registered; `ReadOnly`, `Io` or `Storage` if an
+    /// image or a graph of no use cannot be removed.
+    pub(crate) fn into_open(
+        self,
+        shared: DatabaseContext,
+        id: CollectionId,
+        entry: CatalogEntry,
+        families: Families,
+    ) -> Result<OpenCollection> {
+        let DatabaseContext { store, signal, budget } = shared;
+        let CatalogEntry { config, created_at_ms, metadata, .. } = entry;
+        let comparison = comparison_of(&config, store.options())?;
+        let most_bytes = store.options().memory_bytes / POSTINGS_SHARE;
+        let fields = MetadataIndex::new(self.fields, &config, most_bytes);
+        let words = FullTextIndex::new(self.words, &config, most_bytes);
+        let admission = Admission::new(config.schema.clone());
+        let open = OpenCollection {
+            context: Context { id, config, store, families, signal, last_change: self.last_change.0.into() },
+            created_at_ms,
+            metadata: ArcSwap::from_pointee(metadata),
+            comparison,
+            memory: self.memory,
+            namespaces: RwLock::new(self.namespaces),
+            fields,
+            words,
+            admission,
+            obstacles: Obstacles::default(),
+            persist: Persist::new(self.state),
+            budget,
+            vector_load: Mutex::default(),
+            vectors_loaded: Waiting::default(),
+            opening: self.opening,
+        };
+        if open.opening.way != OpenedBy::Image && open.store.is_writable() {
+            // An image that was not taken up, or a mapped file, may show commits that were lost.
+            open.saver().remove_images()?;
+        }
+        if self.begins_anew && open.store.is_writable() {
+            open.saver().begin_graph_anew()?;
+        }
+        if let Some(index) = &open.memory.index {
+            open.saver().record(&index.graph(), &self.changes);
+        }
+        Ok(open)
+    }
+}
+
 /// The distance function by which a collection compares vectors.
 ///
 /// # Errors
@@ -187,7 +247,7 @@ pub(crate) fn comparison_of(config: &CollectionConfig, options: &Options) -> Res
 
 /// Memory for a collection without documents. `folder` is the database's; `codebook` says how codes
 /// are made, where there are codes. Vectors are held from the start where nothing else can be
-/// compared. Elsewhere [`MemoryBudget::add`] decides whether there is room for them.
+/// compared. Elsewhere [`OpenCollection::enter_memory`] decides whether there is room for them.
 pub(crate) fn new_memory(
     config: &CollectionConfig,
     options: &Options,

@@ -73,7 +73,8 @@ impl OpenCollection {
         // A graph that comparing panicked in is neither walked nor kept.
         let Some(index) = self.memory.index.as_ref().filter(|index| !index.is_broken()) else { return Ok(()) };
         let _held = index.hold();
-        let Some((graph, cursor)) = self.is_written_down().then(|| (index.graph(), self.cursor())) else {
+        let saver = self.saver();
+        let Some((graph, cursor)) = saver.is_written_down().then(|| (index.graph(), saver.cursor())) else {
             return Ok(());
         };
         // The graph on disk is read as it is now, not as of the snapshot.

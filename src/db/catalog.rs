@@ -109,7 +109,7 @@ impl Database {
             state.leave_dropped();
             let commit = guard.last();
             drop(guard);
-            open.end_saving();
+            open.saver().end();
             store.acknowledge(commit, Durability::Sync)?;
         }
         failpoint::hit("drop.marked");
@@ -176,9 +176,9 @@ impl Engine {
             OpenCollection::new(shared, id, entry, memory, families)
         });
         let open = Arc::new(begun.inspect_err(|_| undo(&store, id, None))?);
-        let activated = self.budget.add(&open).and_then(|()| self.activate(&open, name));
+        let activated = open.enter_memory().and_then(|()| self.activate(&open, name));
         let (state, commit) = activated.inspect_err(|error| {
-            open.end_saving();
+            open.saver().end();
             // A commit of unknown outcome may be there at the next open, and needs its families.
             if error.outcome() != Outcome::Unknown {
                 undo(&store, id, Some(&open.families));

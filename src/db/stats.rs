@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Database;
 use crate::cancel::Cancel;
+use crate::collection::budget::MemoryUser;
 use crate::collection::handle::{Collection, CollectionState};
 use crate::collection::vectors::VectorIndex;
 use crate::collection::vectors::codes::codebook::Codebook;
@@ -276,7 +277,7 @@ fn collection_stats(state: &CollectionState) -> Result<CollectionStats> {
         delta_bytes_written,
         rows_bytes_written,
         image_bytes_written,
-        image_commit: open.imaged(),
+        image_commit: open.persist.imaged(),
         tail_length: index.map_or(0, |index| index.tail().len()),
         n_unlinked: index.map_or(0, VectorIndex::n_loose),
         tail_bound: index.map_or(0, VectorIndex::bound),

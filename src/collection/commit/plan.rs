@@ -164,7 +164,7 @@ impl CollectionPlan {
         let position = match self.by_id.get(&(number, id.clone())) {
             Some(&position) => position,
             None => {
-                let before = self.open.find(None, number, id)?;
+                let before = self.open.source(None).find(number, id)?;
                 let after = before.as_ref().map(|(_, row)| After::stored(row));
                 self.by_id.insert((number, id.clone()), self.touched.len());
                 self.touched.push(Touched { namespace: number, id: id.clone(), before, after, changed: false });

@@ -3,7 +3,7 @@
 //! | file | owns |
 //! |---|---|
 //! | [`context`] | what every part of an open collection may ask for |
-//! | [`source`] | where rows are read from |
+//! | [`source`], [`fetch`] | where rows are read from; rows by id or by slot |
 //! | [`index`] | what every derived index can do; building it in pieces |
 //! | [`lru`], [`entry_sum`] | a least-recently-used cache of rows; sums for verification |
 //! | [`notify`], [`bell`] | waiting for background work, and its errors; waking the linker |
@@ -13,6 +13,7 @@
 pub(crate) mod bell;
 pub(crate) mod context;
 pub(super) mod entry_sum;
+mod fetch;
 pub(crate) mod index;
 pub(super) mod lru;
 pub(super) mod notify;

@@ -6,17 +6,16 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`fetch`] | rows, by id or by slot |
 //! | [`postings`] | what the derived indexes tell |
 //! | [`held`] | moments that snapshots hold |
 
-mod fetch;
 pub(super) mod held;
 mod postings;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::derived::source::RowSource;
 use super::fulltext::FullTextIndex;
 use super::memory::Slots;
 use super::open::OpenCollection;
@@ -238,6 +237,10 @@ impl Moment {
         &self.open.memory.slots
     }
 
+    fn source(&self) -> RowSource<'_> {
+        self.open.source(Some(&self.view.snapshot))
+    }
+
     /// The time of the database's clock in nanoseconds, as filters compare times.
     pub(super) fn now_ns(&self) -> i128 {
         self.open.store.options().clock.now_ns()
@@ -250,12 +253,12 @@ impl Moment {
 
     /// The slot of an id of the namespace.
     pub(super) fn find_slot(&self, id: &DocId) -> Result<Option<Slot>> {
-        self.open.find_slot(Some(&self.view.snapshot), self.namespace, id)
+        self.source().find_slot(self.namespace, id)
     }
 
     /// The slots of ids of the namespace, in their order.
     pub(super) fn find_slots(&self, ids: &[DocId]) -> Result<Vec<Option<Slot>>> {
-        self.open.find_slots(&self.view.snapshot, self.namespace, ids)
+        self.source().find_slots(self.namespace, ids)
     }
 
     /// The id of a slot that holds a document.
@@ -276,12 +279,12 @@ impl Moment {
 
     /// The slot and row of an id of the namespace.
     pub(super) fn find(&self, id: &DocId) -> Result<Option<(Slot, DocumentRow)>> {
-        self.open.find(Some(&self.view.snapshot), self.namespace, id)
+        self.source().find(self.namespace, id)
     }
 
     /// The rows of slots that hold a document, in their order.
     pub(super) fn fetch(&self, slots: &[Slot]) -> Result<Vec<(Slot, DocumentRow)>> {
-        self.open.fetch(&self.view.snapshot, slots)
+        self.source().fetch(slots)
     }
 
     /// As [`fetch`](Moment::fetch), unless `stop` ends the call.
@@ -296,7 +299,7 @@ impl Moment {
 
     /// A slot's vector as it was put.
     pub(super) fn vector(&self, slot: Slot) -> Result<Vec<f32>> {
-        self.open.vector(&self.view.snapshot, slot)
+        self.source().vector(slot)
     }
 
     /// Shows rows of the `documents` family, of all namespaces, until `visit` breaks or fails.
@@ -305,6 +308,6 @@ impl Moment {
         range: (&[u8], &[u8]),
         visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        self.open.source(Some(&self.view.snapshot)).each_document(range, visit)
+        self.source().each_document(range, visit)
     }
 }

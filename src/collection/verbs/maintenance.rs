@@ -152,7 +152,7 @@ impl Collection {
             }
         }
         open.wait_until_built()?;
-        open.save(Saving::All)?;
+        open.saver().save(Saving::All)?;
         drop(open);
         self.state.opened().map(drop)
     }

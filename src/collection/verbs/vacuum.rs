@@ -140,7 +140,7 @@ impl OpenCollection {
             self.wait_for_work(index.tail().waiting(), &[Task::Link, Task::LoadVectors], is_over)?;
             cancel.check()?;
         }
-        self.save(Saving::All)?;
+        self.saver().save(Saving::All)?;
         self.store.flush_families(std::iter::once(&self.families))?;
         for family in self.families.all() {
             cancel.check()?;
