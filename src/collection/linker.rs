@@ -148,7 +148,7 @@ fn work_on(open: &OpenCollection, pool: &rayon::ThreadPool) -> LinkerProgress {
         sketch(open, index).unwrap_or_else(|error| tracing::warn!("filtered searches do without sketches: {error}"));
     }
     attempt(Task::LoadVectors, &|| open.load_vectors());
-    for index in open.derived() {
+    for index in open.indexes.all() {
         attempt(index.task(), &|| index.build(open));
     }
     if let Some(saving) = open.saver().saving_due() {
@@ -197,7 +197,7 @@ impl Drop for LinkerStopping<'_> {
         self.signal.stopped.store(true, Ordering::Release);
         let here = self.open_collections.read().clone();
         here.iter().filter_map(Weak::upgrade).for_each(|open| {
-            open.derived().iter().for_each(|index| index.condition().built.notify());
+            open.indexes.all().iter().for_each(|index| index.condition().built.notify());
             open.vectors_loaded.notify();
             open.memory.index.iter().for_each(|index| index.tail().notify());
         });

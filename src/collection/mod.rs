@@ -13,6 +13,7 @@
 //! | [`memory`] | the state in memory, by slot |
 //! | [`metadata`] | the metadata index; the schemas that writes must satisfy |
 //! | [`fulltext`] | the full-text index |
+//! | [`indexes`] | the list of derived indexes |
 //! | [`budget`] | the memory limit |
 //! | [`recovery`] | writing memory to disk; recovery at open |
 //! | [`open`] | an open collection |
@@ -54,6 +55,9 @@ pub(crate) mod metadata;
 
 // The full-text index.
 mod fulltext;
+
+// The list of derived indexes.
+mod indexes;
 
 // The memory limit.
 pub(crate) mod budget;

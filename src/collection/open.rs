@@ -13,11 +13,9 @@ use parking_lot::{Mutex, RwLock};
 use super::budget::{MemoryBudget, VectorLoad};
 use super::derived::bell::LinkerSignal;
 use super::derived::context::Context;
-use super::derived::index::DerivedIndex;
 use super::derived::notify::{Obstacles, Task, Waiting};
-use super::fulltext::FullTextIndex;
+use super::indexes::Indexes;
 use super::memory::{Comparable, Memory};
-use super::metadata::MetadataIndex;
 use super::metadata::admission::Admission;
 use super::recovery::graph_log::{Persist, Saver};
 use super::recovery::loaded::Loaded;
@@ -50,8 +48,7 @@ pub(crate) struct OpenCollection {
     pub(crate) comparison: Comparison,
     pub(crate) memory: Memory,
     pub(crate) namespaces: RwLock<Names>,
-    pub(crate) fields: MetadataIndex,
-    pub(crate) words: FullTextIndex,
+    pub(crate) indexes: Indexes,
     pub(crate) admission: Admission,
     /// The errors that keep background work from going on.
     pub(super) obstacles: Obstacles,
@@ -94,11 +91,6 @@ impl OpenCollection {
         families: Families,
     ) -> Result<Self> {
         Loaded::empty(memory, &entry.config).into_open(shared, id, entry, families)
-    }
-
-    /// Every index that is derived from documents.
-    pub(crate) fn derived(&self) -> [&dyn DerivedIndex; 2] {
-        [&self.fields, &self.words]
     }
 
     /// Writes graph and image.
@@ -195,8 +187,6 @@ impl Loaded {
         let CatalogEntry { config, created_at_ms, metadata, .. } = entry;
         let comparison = comparison_of(&config, store.options())?;
         let most_bytes = store.options().memory_bytes / POSTINGS_SHARE;
-        let fields = MetadataIndex::new(self.fields, &config, most_bytes);
-        let words = FullTextIndex::new(self.words, &config, most_bytes);
         let admission = Admission::new(config.schema.clone());
         let open = OpenCollection {
             context: Context { id, config, store, families, signal, last_change: self.last_change.0.into() },
@@ -205,8 +195,7 @@ impl Loaded {
             comparison,
             memory: self.memory,
             namespaces: RwLock::new(self.namespaces),
-            fields,
-            words,
+            indexes: self.indexes.with_caches(most_bytes),
             admission,
             obstacles: Obstacles::default(),
             persist: Persist::new(self.state),

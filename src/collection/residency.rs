@@ -29,7 +29,7 @@ const FILTERS_SHARE: u64 = 16;
 
 impl MemoryUser for OpenCollection {
     fn footprint(&self) -> Footprint {
-        let postings = self.derived().iter().map(|index| index.n_bytes()).sum();
+        let postings = self.indexes.all().iter().map(|index| index.n_bytes()).sum();
         Footprint { postings, ..Footprint::of(&self.memory) }
     }
 

@@ -37,7 +37,7 @@ impl OpenCollection {
         compare(&self.memory, &fresh)?;
         self.verify_vectors(source, &view)?;
         self.verify_ids(source)?;
-        self.derived().iter().try_for_each(|index| index.verify(source))?;
+        self.indexes.all().iter().try_for_each(|index| index.verify(source))?;
         if let Some(index) = &self.memory.index {
             index.audit(&self.memory).map_err(|detail| Error::corruption("the graph", detail))?;
             self.verify_graph(source)?;

@@ -195,7 +195,7 @@ impl Engine {
         let mut guard = open.store.begin_commit()?;
         let mut draft = Draft::default();
         draft.catalog(open.id, &open.entry(name));
-        open.derived().iter().for_each(|index| index.draft_state(&mut draft, &open.families));
+        open.indexes.all().iter().for_each(|index| index.draft_state(&mut draft, &open.families));
         guard.commit(draft, |_| ())?;
         let state = Arc::new(CollectionState::new(name.to_owned(), open.clone()));
         self.collections.write().insert(name.to_owned(), state.clone());

@@ -25,6 +25,7 @@ use parking_lot::RwLock;
 use self::cache::WordCache;
 use self::changes::AppliedWords;
 use super::derived::index::{Condition, END};
+use super::derived::source::RowSource;
 use crate::config::CollectionConfig;
 use crate::filter::Filter;
 use crate::filter::extract::strings_of;
@@ -58,7 +59,7 @@ struct BuildProgress {
 
 impl WordsRow {
     /// The row of a complete index.
-    pub(crate) fn whole() -> Self {
+    fn whole() -> Self {
         WordsRow { analyzer_version: VERSION, cursor: END }
     }
 
@@ -73,9 +74,19 @@ impl WordsRow {
 }
 
 impl FullTextIndex {
-    /// An index in the stored state `row`, with a cache of `most_bytes` bytes. Without a state, or
-    /// with one of another analyzer `VERSION`, the index is rebuilt.
-    pub(crate) fn new(row: Option<WordsRow>, config: &CollectionConfig, most_bytes: usize) -> Self {
+    /// The index of a collection without documents.
+    pub(super) fn begin(config: &CollectionConfig) -> Self {
+        FullTextIndex::new(Some(WordsRow::whole()), config)
+    }
+
+    /// The index as it is stored. Without a readable state, or with one of another analyzer
+    /// `VERSION`, it is rebuilt.
+    pub(super) fn read(source: RowSource<'_>) -> Self {
+        let row = source.words().inspect_err(|error| tracing::warn!("words are indexed anew: {error}"));
+        FullTextIndex::new(row.ok().flatten(), source.config)
+    }
+
+    fn new(row: Option<WordsRow>, config: &CollectionConfig) -> Self {
         let row = row.filter(|row| row.analyzer_version == VERSION);
         FullTextIndex {
             analysis: Analysis::new(config.analyzer),
@@ -83,8 +94,13 @@ impl FullTextIndex {
             is_wanted: config.index_text,
             condition: Condition::new(row.is_none()),
             progress: RwLock::new(BuildProgress { row: row.unwrap_or(WordsRow::nothing()), since: Commit(0) }),
-            cache: WordCache::new(most_bytes),
+            cache: WordCache::new(0),
         }
+    }
+
+    /// The index with a cache of `most_bytes` bytes.
+    pub(super) fn with_cache(self, most_bytes: usize) -> Self {
+        FullTextIndex { cache: WordCache::new(most_bytes), ..self }
     }
 
     /// The words of a document; none if words are not indexed.

@@ -30,9 +30,10 @@ mod verify;
 use parking_lot::RwLock;
 
 use self::cache::PostingsCache;
-pub(crate) use self::catalog::FieldCatalog;
+use self::catalog::FieldCatalog;
 use self::changes::AppliedPostings;
 use super::derived::index::Condition;
+use super::derived::source::RowSource;
 use crate::config::CollectionConfig;
 use crate::filter::lookup::Coverage;
 use crate::id::Commit;
@@ -45,12 +46,26 @@ pub(crate) struct MetadataIndex {
 }
 
 impl MetadataIndex {
-    /// An index with the field catalog `catalog`, and a cache of `most_bytes` bytes. Without a
-    /// catalog the index is rebuilt.
-    pub(crate) fn new(catalog: Option<FieldCatalog>, config: &CollectionConfig, most_bytes: usize) -> Self {
+    /// The index of a collection without documents.
+    pub(super) fn begin(config: &CollectionConfig) -> Self {
+        MetadataIndex::new(Some(FieldCatalog::begin(config)), config)
+    }
+
+    /// The index as it is stored; without a readable catalog it is rebuilt.
+    pub(super) fn read(source: RowSource<'_>) -> Self {
+        let catalog = source.fields().inspect_err(|error| tracing::warn!("metadata is indexed anew: {error}"));
+        MetadataIndex::new(catalog.ok(), source.config)
+    }
+
+    fn new(catalog: Option<FieldCatalog>, config: &CollectionConfig) -> Self {
         let condition = Condition::new(catalog.is_none());
         let catalog = RwLock::new(catalog.unwrap_or_else(|| FieldCatalog::begin(config)));
-        MetadataIndex { catalog, cache: PostingsCache::new(most_bytes), condition }
+        MetadataIndex { catalog, cache: PostingsCache::new(0), condition }
+    }
+
+    /// The index with a cache of `most_bytes` bytes.
+    pub(super) fn with_cache(self, most_bytes: usize) -> Self {
+        MetadataIndex { cache: PostingsCache::new(most_bytes), ..self }
     }
 
     /// Takes over the changes of a commit that is not published yet.
@@ -88,7 +103,7 @@ mod tests {
     /// Makes all rows of a field unreadable.
     fn damage(collection: &Collection, path: &str) {
         let open = collection.state().opened().unwrap();
-        let (from, to) = key::postings_range(open.fields.catalog.read().find(path).unwrap(), &[]);
+        let (from, to) = key::postings_range(open.indexes.fields.catalog.read().find(path).unwrap(), &[]);
         let (family, mut derived) = (&open.families.postings, Derived::default());
         let scanned = open.store.rocks().scan(family, None, (&from, &to), |key, _| {
             derived.put(family, key, &[1, 0]);
@@ -96,7 +111,7 @@ mod tests {
         });
         assert!(scanned.unwrap().is_ok() && derived.n_bytes() > 0);
         open.store.write_derived(derived).unwrap();
-        open.fields.cache.clear(open.store.view().commit);
+        open.indexes.fields.cache.clear(open.store.view().commit);
         // The next commit makes the damaged rows visible.
         collection.insert(Document::new([0.5])).unwrap();
     }
@@ -120,7 +135,7 @@ mod tests {
             damage(&collection, "n");
             assert_eq!(ask(), expected, "question {n}");
             collection.wait_indexed().unwrap();
-            assert!(!collection.state().opened().unwrap().fields.condition.is_damaged(), "question {n}");
+            assert!(!collection.state().opened().unwrap().indexes.fields.condition.is_damaged(), "question {n}");
             assert_eq!(ask(), expected, "question {n}");
             db.verify().unwrap();
         }

@@ -207,7 +207,7 @@ impl Moment {
     }
 
     pub(super) fn words(&self) -> &FullTextIndex {
-        &self.open.words
+        &self.open.indexes.words
     }
 
     pub(super) fn index(&self) -> Option<&VectorIndex> {

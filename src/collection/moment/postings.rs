@@ -25,12 +25,12 @@ struct FilterPostings<'m> {
 impl Moment {
     fn field_lookup(&self) -> Lookup<'_> {
         let Moment { open, view, n_slots, .. } = self;
-        Lookup { index: &open.fields, context: &open.context, view, n_slots: *n_slots }
+        Lookup { index: &open.indexes.fields, context: &open.context, view, n_slots: *n_slots }
     }
 
     fn word_lookup(&self) -> WordLookup<'_> {
         let Moment { open, view, .. } = self;
-        WordLookup { index: &open.words, context: &open.context, view }
+        WordLookup { index: &open.indexes.words, context: &open.context, view }
     }
 
     /// The definite and possible matches of a filter.

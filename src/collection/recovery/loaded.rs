@@ -1,23 +1,20 @@
 //! A collection's memory as recovered, before it is an open collection.
 
 use super::graph_log::PersistState;
+use crate::collection::indexes::Indexes;
 use crate::collection::memory::Memory;
-use crate::collection::metadata::FieldCatalog;
 use crate::collection::slots::namespaces::Names;
 use crate::config::CollectionConfig;
 use crate::graph::GraphChange;
 use crate::id::Commit;
 use crate::opening::Opening;
-use crate::store::format::words::WordsRow;
 
 /// A collection's memory, read from its families.
 pub(crate) struct Loaded {
     pub(crate) memory: Memory,
     pub(crate) namespaces: Names,
-    /// The indexed fields; `None` if they cannot be read.
-    pub(crate) fields: Option<FieldCatalog>,
-    /// The progress of the full-text index; `None` if it cannot be read.
-    pub(crate) words: Option<WordsRow>,
+    /// The derived indexes. They cache nothing yet.
+    pub(crate) indexes: Indexes,
     /// The state of the graph on disk.
     pub(crate) state: PersistState,
     /// Whether the graph on disk is of no use.
@@ -35,8 +32,7 @@ impl Loaded {
         Loaded {
             memory,
             namespaces: Names::default(),
-            fields: Some(FieldCatalog::begin(config)),
-            words: Some(WordsRow::whole()),
+            indexes: Indexes::new(config),
             state: PersistState::default(),
             begins_anew: false,
             last_change: Commit(0),

@@ -36,7 +36,7 @@ impl Collection {
     pub fn add_index(&self, path: &str) -> Result<()> {
         check::path(path)?;
         let open = self.state.opened()?;
-        open.fields.add(&open, path)
+        open.indexes.fields.add(&open, path)
     }
 
     /// Stops indexing a path of metadata, and all paths below it. From then on filters on it read
@@ -48,7 +48,7 @@ impl Collection {
     pub fn drop_index(&self, path: &str) -> Result<()> {
         check::path(path)?;
         let open = self.state.opened()?;
-        open.fields.remove(&open, path)
+        open.indexes.fields.remove(&open, path)
     }
 
     /// The paths of metadata whose index covers every document that has them, in order.
@@ -56,7 +56,7 @@ impl Collection {
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
     pub fn indexed_fields(&self) -> Result<Vec<String>> {
-        Ok(self.state.opened()?.fields.indexed())
+        Ok(self.state.opened()?.indexes.fields.indexed())
     }
 
     /// Waits until every document written before is linked into the graph and can be reached there,
@@ -142,7 +142,7 @@ impl Collection {
     pub fn rebuild_index(&self) -> Result<()> {
         let open = self.state.opened()?;
         open.store.check_writable()?;
-        open.derived().iter().for_each(|index| index.rebuild(&open));
+        open.indexes.all().iter().for_each(|index| index.rebuild(&open));
         if let Some(index) = &open.memory.index {
             let is_rebuilt = index.ask_for_rebuild();
             open.wait_for_work(index.tail().waiting(), &[Task::Link, Task::LoadVectors], is_rebuilt)?;
@@ -170,7 +170,7 @@ impl OpenCollection {
     }
 
     fn wait_until_built(&self) -> Result<()> {
-        self.derived().into_iter().try_for_each(|index| {
+        self.indexes.all().into_iter().try_for_each(|index| {
             self.wait_for_work(&index.condition().built, &[index.task()], || !index.is_building())
         })
     }
