@@ -64,7 +64,7 @@ pub(crate) fn document(
     let metadata = metadata.into_metadata()?;
     check_text(text.as_deref())?;
     let vector = CheckedVector { norm, comparable: open.prepare(namespace, &vector, norm), vector };
-    let words = open.words.count(text.as_deref(), &metadata);
+    let words = open.indexes.words.count(text.as_deref(), &metadata);
     let id = id.unwrap_or_else(|| DocId::Uuid(open.store.options().clock.new_id()));
     Ok(CheckedDocument { id, vector, metadata, text, words })
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rayon::ThreadPool;
 
+use super::derived::index::DerivedIndex;
 use super::derived::job::{Job, JobStats, Step};
 use super::open::OpenCollection;
 use super::vectors::linking_context::LinkContext;
@@ -37,8 +38,16 @@ const JOBS: [JobRow; 6] = [
     JobRow { job: Job::Link, step: link, amount: to_link },
     JobRow { job: Job::Sketch, step: |open, _| Ok(sketch(open)), amount: |_| None },
     JobRow { job: Job::LoadVectors, step: |open, _| open.load_vectors().map(Step::from), amount: to_load },
-    JobRow { job: Job::IndexMetadata, step: |open, _| open.build_fields().map(Step::from), amount: to_index_metadata },
-    JobRow { job: Job::IndexText, step: |open, _| open.build_words().map(Step::from), amount: to_index_text },
+    JobRow {
+        job: Job::IndexMetadata,
+        step: |open, _| build(open, &open.indexes.fields),
+        amount: |open| to_index(open, &open.indexes.fields),
+    },
+    JobRow {
+        job: Job::IndexText,
+        step: |open, _| build(open, &open.indexes.words),
+        amount: |open| to_index(open, &open.indexes.words),
+    },
     JobRow { job: Job::Save, step: |open, _| save(open), amount: |_| None },
 ];
 
@@ -81,7 +90,7 @@ fn link(open: &OpenCollection, pool: &ThreadPool) -> Result<Step> {
         oldest: open.store.oldest_view().commit,
         now: &|| open.store.view().commit,
         is_stopped: &|| open.signal.is_stopped(),
-        record: &|graph, changes| open.record(graph, changes),
+        record: &|graph, changes| open.saver().record(graph, changes),
     });
     worked.map(Step::from)
 }
@@ -105,11 +114,16 @@ fn sketch(open: &OpenCollection) -> Step {
     Step::Worked
 }
 
+/// Indexes some of the existing documents that a derived index lacks.
+fn build(open: &OpenCollection, index: &dyn DerivedIndex) -> Result<Step> {
+    index.build(open).map(Step::from)
+}
+
 /// Writes graph and image, if that is due.
 fn save(open: &OpenCollection) -> Result<Step> {
-    match open.next_save() {
+    match open.saver().next_save() {
         None => Ok(Step::Nothing),
-        Some((Duration::ZERO, saving)) => open.save_due(saving).map(|()| Step::Worked),
+        Some((Duration::ZERO, saving)) => open.saver().save_due(saving).map(|()| Step::Worked),
         Some((wait, _)) => Ok(Step::Due(Reverse(wait))),
     }
 }
@@ -126,14 +140,9 @@ fn to_load(open: &OpenCollection) -> Option<[usize; 2]> {
     Some(split(n_wanted, slots.exact.n_loaded(n_wanted)))
 }
 
-fn to_index_metadata(open: &OpenCollection) -> Option<[usize; 2]> {
+fn to_index(open: &OpenCollection, index: &dyn DerivedIndex) -> Option<[usize; 2]> {
     let n_slots = open.memory.slots.n_slots();
-    Some(split(n_slots, open.fields.n_indexed(n_slots)))
-}
-
-fn to_index_text(open: &OpenCollection) -> Option<[usize; 2]> {
-    let n_slots = open.memory.slots.n_slots();
-    open.words.n_indexed(n_slots).map(|n_done| split(n_slots, n_done))
+    index.n_indexed(n_slots).map(|n_done| split(n_slots, n_done))
 }
 
 /// Those that are done, of `n` in all, and the rest.

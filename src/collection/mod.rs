@@ -7,15 +7,17 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`derived`] | an LRU cache, waiting for background work, the source of rows: shared by the indexes |
+//! | [`derived`] | the seam of derived indexes; the context and the source of rows; background work |
 //! | [`slots`] | when a slot's document exists; counts; numbers of namespaces |
 //! | [`vectors`] | the vector index: exact vectors, codes, graph and tail |
 //! | [`memory`] | the state in memory, by slot |
 //! | [`metadata`] | the metadata index; the schemas that writes must satisfy |
 //! | [`fulltext`] | the full-text index |
-//! | [`budget`] | the memory limit; loading exact vectors |
+//! | [`indexes`] | the list of derived indexes |
+//! | [`budget`] | the memory limit |
 //! | [`recovery`] | writing memory to disk; recovery at open |
 //! | [`open`] | an open collection |
+//! | [`residency`] | holding exact vectors, loading them, letting go of them |
 //! | [`jobs`], [`linker`] | the jobs in the background; the thread that does their steps |
 //! | [`verify`] | comparing all of it |
 //! | [`moment`] | a namespace at one commit, which every read verb gets |
@@ -36,7 +38,7 @@
 // The order counts: a module uses only modules above it. `tests/architecture.rs` checks this, and
 // lists the pairs that break the rule so far.
 
-// Shared by the indexes: an LRU cache, waiting for background work, the source of rows.
+// Shared by the parts: the context, the source of rows, derived indexes, background work.
 pub(crate) mod derived;
 
 // When a slot's document exists; counts; numbers of namespaces.
@@ -54,6 +56,9 @@ pub(crate) mod metadata;
 // The full-text index.
 mod fulltext;
 
+// The list of derived indexes.
+mod indexes;
+
 // The memory limit.
 pub(crate) mod budget;
 
@@ -62,6 +67,9 @@ pub(crate) mod recovery;
 
 // An open collection: the parts above, together.
 pub(crate) mod open;
+
+// Where exact vectors are.
+pub(crate) mod residency;
 
 // The jobs in the background: linking, loading, indexing, saving.
 mod jobs;

@@ -1,10 +1,10 @@
 //! An open collection: all its parts together.
 //!
-//! Owns no verb.
+//! Owns no verb. Its parts get the [`Context`], never the open collection itself.
 
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -12,14 +12,13 @@ use parking_lot::{Mutex, RwLock};
 
 use super::budget::{MemoryBudget, VectorLoad};
 use super::derived::bell::LinkerSignal;
+use super::derived::context::Context;
 use super::derived::job::{Job, JobRecords};
 use super::derived::notify::Waiting;
-use super::derived::source::RowSource;
-use super::fulltext::FullTextIndex;
+use super::indexes::Indexes;
 use super::memory::{Comparable, Memory};
-use super::metadata::MetadataIndex;
 use super::metadata::admission::Admission;
-use super::recovery::graph_log::Persist;
+use super::recovery::graph_log::{Persist, Saver};
 use super::recovery::loaded::Loaded;
 use super::slots::namespaces::Names;
 use super::vectors::VectorIndex;
@@ -30,31 +29,28 @@ use crate::config::{self, CollectionConfig, Options, Residency};
 use crate::distance::{self, Comparison};
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit, NamespaceId, Slot};
-use crate::opening::Opening;
+use crate::opening::{OpenedBy, Opening};
 use crate::store::Store;
 use crate::store::family::Families;
 use crate::store::files::image as images;
 use crate::store::format::record::CatalogEntry;
-use crate::store::rocks::EngineSnapshot;
 use crate::value::Value;
+
+/// Of the memory for caches, one part in `POSTINGS_SHARE` is for postings of a collection's
+/// metadata, and one for those of its words.
+const POSTINGS_SHARE: usize = 8;
 
 /// The parts of an open collection.
 pub(crate) struct OpenCollection {
-    pub(crate) id: CollectionId,
-    pub(crate) config: CollectionConfig,
+    pub(crate) context: Context,
     pub(crate) created_at_ms: u64,
     /// The collection's own metadata, an object. It changes only in the committer section.
     pub(super) metadata: ArcSwap<Value>,
-    pub(crate) store: Arc<Store>,
-    pub(crate) families: Families,
     pub(crate) comparison: Comparison,
     pub(crate) memory: Memory,
     pub(crate) namespaces: RwLock<Names>,
-    pub(crate) fields: MetadataIndex,
-    pub(crate) words: FullTextIndex,
+    pub(crate) indexes: Indexes,
     pub(crate) admission: Admission,
-    /// Wakes the linker.
-    pub(crate) signal: Arc<LinkerSignal>,
     /// What is known of the jobs in the background.
     pub(super) jobs: JobRecords,
     pub(crate) persist: Persist,
@@ -63,9 +59,16 @@ pub(crate) struct OpenCollection {
     pub(super) vector_load: Mutex<Option<VectorLoad>>,
     /// Notified when `vector_load` ends, whether or not all vectors came.
     pub(super) vectors_loaded: Waiting,
-    /// An upper bound of the last commit that changed the collection.
-    pub(super) last_change: AtomicU64,
     pub(crate) opening: Opening,
+}
+
+/// Verbs of an open collection ask for the store, the families and the number of their collection.
+impl Deref for OpenCollection {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.context
+    }
 }
 
 /// The parts that all collections of a database share.
@@ -91,20 +94,15 @@ impl OpenCollection {
         Loaded::empty(memory, &entry.config).into_open(shared, id, entry, families)
     }
 
-    /// The rows of the collection: those of the snapshot, or without one the present ones.
-    pub(crate) fn source<'l>(&'l self, snapshot: Option<&'l EngineSnapshot>) -> RowSource<'l> {
-        RowSource { rocks: self.store.rocks(), families: &self.families, snapshot, config: &self.config, cancel: None }
+    /// Writes graph and image.
+    pub(crate) fn saver(&self) -> Saver<'_> {
+        Saver { context: &self.context, memory: &self.memory, persist: &self.persist }
     }
 
     /// Records that `commit` changed these slots of the collection. Only in the committer section.
     pub(crate) fn note_change(&self, commit: Commit, slots: impl Iterator<Item = Slot>) {
         self.persist.note_changed(slots);
-        self.last_change.fetch_max(commit.0, Ordering::AcqRel);
-    }
-
-    /// An upper bound of the last commit that changed the collection.
-    pub(crate) fn last_change(&self) -> Commit {
-        Commit(self.last_change.load(Ordering::Acquire))
+        self.note_commit(commit);
     }
 
     /// The number of a namespace; [`NamespaceId::UNUSED`] if the name never had a document.
@@ -157,8 +155,7 @@ impl OpenCollection {
 
     /// Wakes all who wait for jobs, so that they look again.
     pub(super) fn wake_waiting(&self) {
-        self.fields.notify();
-        self.words.notify();
+        self.indexes.all().iter().for_each(|index| index.condition().built.notify());
         self.vectors_loaded.notify();
         self.memory.index.iter().for_each(|index| index.tail().notify());
     }
@@ -181,6 +178,54 @@ impl OpenCollection {
     }
 }
 
+impl Loaded {
+    /// Opens the collection.
+    ///
+    /// # Errors
+    /// `InvalidConfig` for a distance that is not registered; `ReadOnly`, `Io` or `Storage` if an
+    /// image or a graph of no use cannot be removed.
+    pub(crate) fn into_open(
+        self,
+        shared: DatabaseContext,
+        id: CollectionId,
+        entry: CatalogEntry,
+        families: Families,
+    ) -> Result<OpenCollection> {
+        let DatabaseContext { store, signal, budget } = shared;
+        let CatalogEntry { config, created_at_ms, metadata, .. } = entry;
+        let comparison = comparison_of(&config, store.options())?;
+        let most_bytes = store.options().memory_bytes / POSTINGS_SHARE;
+        let admission = Admission::new(config.schema.clone());
+        let open = OpenCollection {
+            context: Context { id, config, store, families, signal, last_change: self.last_change.0.into() },
+            created_at_ms,
+            metadata: ArcSwap::from_pointee(metadata),
+            comparison,
+            memory: self.memory,
+            namespaces: RwLock::new(self.namespaces),
+            indexes: self.indexes.with_caches(most_bytes),
+            admission,
+            jobs: JobRecords::default(),
+            persist: Persist::new(self.state),
+            budget,
+            vector_load: Mutex::default(),
+            vectors_loaded: Waiting::default(),
+            opening: self.opening,
+        };
+        if open.opening.way != OpenedBy::Image && open.store.is_writable() {
+            // An image that was not taken up, or a mapped file, may show commits that were lost.
+            open.saver().remove_images()?;
+        }
+        if self.begins_anew && open.store.is_writable() {
+            open.saver().begin_graph_anew()?;
+        }
+        if let Some(index) = &open.memory.index {
+            open.saver().record(&index.graph(), &self.changes);
+        }
+        Ok(open)
+    }
+}
+
 /// The distance function by which a collection compares vectors.
 ///
 /// # Errors
@@ -199,7 +244,7 @@ pub(crate) fn comparison_of(config: &CollectionConfig, options: &Options) -> Res
 
 /// Memory for a collection without documents. `folder` is the database's; `codebook` says how codes
 /// are made, where there are codes. Vectors are held from the start where nothing else can be
-/// compared. Elsewhere [`MemoryBudget::add`] decides whether there is room for them.
+/// compared. Elsewhere [`OpenCollection::enter_memory`] decides whether there is room for them.
 pub(crate) fn new_memory(
     config: &CollectionConfig,
     options: &Options,

@@ -37,8 +37,7 @@ impl OpenCollection {
         compare(&self.memory, &fresh)?;
         self.verify_vectors(source, &view)?;
         self.verify_ids(source)?;
-        self.verify_fields(source)?;
-        self.verify_words(source, &view)?;
+        self.indexes.all().iter().try_for_each(|index| index.verify(source))?;
         if let Some(index) = &self.memory.index {
             index.audit(&self.memory).map_err(|detail| Error::corruption("the graph", detail))?;
             self.verify_graph(source)?;
@@ -74,7 +73,8 @@ impl OpenCollection {
         // A graph that comparing panicked in is neither walked nor kept.
         let Some(index) = self.memory.index.as_ref().filter(|index| !index.is_broken()) else { return Ok(()) };
         let _held = index.hold();
-        let Some((graph, cursor)) = self.is_written_down().then(|| (index.graph(), self.cursor())) else {
+        let saver = self.saver();
+        let Some((graph, cursor)) = saver.is_written_down().then(|| (index.graph(), saver.cursor())) else {
             return Ok(());
         };
         // The graph on disk is read as it is now, not as of the snapshot.

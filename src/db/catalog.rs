@@ -9,7 +9,6 @@ use std::sync::Arc;
 use super::{Database, Engine};
 use crate::collection::check::collection_name;
 use crate::collection::handle::{Collection, CollectionState};
-use crate::collection::metadata::FieldCatalog;
 use crate::collection::open::{DatabaseContext, OpenCollection, comparison_of, new_memory};
 use crate::collection::vectors::codes::codebook::Codebook;
 use crate::config::{CollectionConfig, Durability};
@@ -22,7 +21,6 @@ use crate::store::Store;
 use crate::store::commit::draft::Draft;
 use crate::store::family::Families;
 use crate::store::format::record::{CatalogEntry, CatalogState};
-use crate::store::format::words::WordsRow;
 use crate::value::Value;
 
 /// Collections.
@@ -111,7 +109,7 @@ impl Database {
             state.leave_dropped();
             let commit = guard.last();
             drop(guard);
-            open.end_saving();
+            open.saver().end();
             store.acknowledge(commit, Durability::Sync)?;
         }
         failpoint::hit("drop.marked");
@@ -178,9 +176,9 @@ impl Engine {
             OpenCollection::new(shared, id, entry, memory, families)
         });
         let open = Arc::new(begun.inspect_err(|_| undo(&store, id, None))?);
-        let activated = self.budget.add(&open).and_then(|()| self.activate(&open, name));
+        let activated = open.enter_memory().and_then(|()| self.activate(&open, name));
         let (state, commit) = activated.inspect_err(|error| {
-            open.end_saving();
+            open.saver().end();
             // A commit of unknown outcome may be there at the next open, and needs its families.
             if error.outcome() != Outcome::Unknown {
                 undo(&store, id, Some(&open.families));
@@ -197,8 +195,7 @@ impl Engine {
         let mut guard = open.store.begin_commit()?;
         let mut draft = Draft::default();
         draft.catalog(open.id, &open.entry(name));
-        draft.index(&open.families, FieldCatalog::begin(&open.config).row());
-        draft.words(&open.families, WordsRow::whole());
+        open.indexes.all().iter().for_each(|index| index.draft_state(&mut draft, &open.families));
         guard.commit(draft, |_| ())?;
         let state = Arc::new(CollectionState::new(name.to_owned(), open.clone()));
         self.collections.write().insert(name.to_owned(), state.clone());

@@ -111,8 +111,8 @@ fn load_collections(
         };
         let name = collection.entry.name.clone();
         let open = Arc::new(loaded.into_open(shared.clone(), collection.id, collection.entry, families)?);
-        store.note_image(open.id, open.imaged());
-        budget.add(&open)?;
+        store.note_image(open.id, open.persist.imaged());
+        open.enter_memory()?;
         open_collections.push((name, open));
     }
     Ok((store, open_collections))
@@ -369,7 +369,7 @@ impl Engine {
         let open_collections: Vec<Arc<OpenCollection>> =
             collections.values().filter_map(|state| state.leave_closed()).collect();
         for open in open_collections.iter().filter(|open| !open.store.is_beside()) {
-            if let Err(error) = open.save(Saving::All) {
+            if let Err(error) = open.saver().save(Saving::All) {
                 tracing::warn!("the next open reads rows instead of an image: {error}");
             }
         }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Database;
 use crate::cancel::Cancel;
+use crate::collection::budget::MemoryUser;
 use crate::collection::derived::job::JobStats;
 use crate::collection::handle::{Collection, CollectionState};
 use crate::collection::vectors::VectorIndex;
@@ -270,8 +271,8 @@ fn collection_stats(state: &CollectionState) -> Result<CollectionStats> {
         links_bytes: footprint.index.links,
         slots_bytes: footprint.rest,
         postings_bytes: footprint.postings,
-        n_indexed_fields: open.fields.indexed().len(),
-        is_indexing: open.fields.is_building() || open.words.is_building(),
+        n_indexed_fields: open.indexes.fields.indexed().len(),
+        is_indexing: open.indexes.all().iter().any(|index| index.is_building()),
         opening: open.opening,
         n_vectors_loaded: slots.exact.n_loaded(slots.n_slots()),
         n_to_repair: index.map_or(0, VectorIndex::n_underfull),
@@ -279,7 +280,7 @@ fn collection_stats(state: &CollectionState) -> Result<CollectionStats> {
         delta_bytes_written,
         rows_bytes_written,
         image_bytes_written,
-        image_commit: open.imaged(),
+        image_commit: open.persist.imaged(),
         tail_length: index.map_or(0, |index| index.tail().len()),
         n_unlinked: index.map_or(0, VectorIndex::n_loose),
         tail_bound: index.map_or(0, VectorIndex::bound),

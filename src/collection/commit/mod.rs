@@ -126,8 +126,8 @@ fn apply(
         let mut names = change.open.namespaces.write();
         change.new_namespaces.into_iter().for_each(|(name, number)| names.insert(name, number));
         drop(names);
-        change.open.fields.apply(change.fields, commit);
-        change.open.words.apply(&change.words, commit);
+        change.open.indexes.fields.apply(change.fields, commit);
+        change.open.indexes.words.apply(&change.words, commit);
         writer.apply(change.memory, commit);
     }
     writers

@@ -117,7 +117,7 @@ impl BatchPlan {
                 let Some(after) = touched.after.as_mut() else {
                     return Err(Error::DocumentNotFound { collection: name(), id });
                 };
-                if update.text.is_some() || (open.words.reads_metadata() && !update.metadata.is_empty()) {
+                if update.text.is_some() || (open.indexes.words.reads_metadata() && !update.metadata.is_empty()) {
                     (after.words, after.has_new_words) = (None, true);
                 }
                 if !update.metadata.is_empty() {
@@ -164,7 +164,7 @@ impl CollectionPlan {
         let position = match self.by_id.get(&(number, id.clone())) {
             Some(&position) => position,
             None => {
-                let before = self.open.find(None, number, id)?;
+                let before = self.open.source(None).find(number, id)?;
                 let after = before.as_ref().map(|(_, row)| After::stored(row));
                 self.by_id.insert((number, id.clone()), self.touched.len());
                 self.touched.push(Touched { namespace: number, id: id.clone(), before, after, changed: false });
@@ -189,8 +189,8 @@ impl CollectionPlan {
         touched.sort_by_key(|document| document.namespace.0);
         let here = (open.id, &open.families);
         let (draft, mut changes, mut puts) = (&mut planned.draft, Changes::default(), Vec::new());
-        let (fields, mut entries) = (&open.fields, Entries::default());
-        let (words, mut word_entries) = (&open.words, WordEntries::default());
+        let (fields, mut entries) = (&open.indexes.fields, Entries::default());
+        let (words, mut word_entries) = (&open.indexes.words, WordEntries::default());
         open.memory.reclaim(open.store.oldest_view().commit);
         let mut slots = open.memory.allocate();
         for document in touched.into_iter().filter(|document| document.changed) {

@@ -57,19 +57,9 @@ impl<K: Hash + Eq + Clone, V> LruCache<K, V> {
         self.held.values().map(|held| (held.last_used, held.n_bytes))
     }
 
-    /// Evicts the least recently used entries, until at most `most_bytes` are left.
-    pub(in crate::collection) fn shrink(&mut self, most_bytes: usize) {
-        let mut all: Vec<(u64, usize)> = self.ages().collect();
-        all.sort_unstable();
-        let mut n_left = self.n_bytes;
-        let last = all.into_iter().take_while(|(_, n_bytes)| {
-            let goes = n_left > most_bytes;
-            n_left -= if goes { *n_bytes } else { 0 };
-            goes
-        });
-        if let Some((last, _)) = last.last() {
-            self.retain(|_, held| held.last_used > last);
-        }
+    /// Evicts the entries that were last used by request `last` or earlier.
+    pub(in crate::collection) fn evict(&mut self, last: u64) {
+        self.retain(|_, held| held.last_used > last);
     }
 
     /// Changes the value under a key, if there is one. Whoever holds the value keeps the old one.
@@ -88,4 +78,17 @@ impl<K: Hash + Eq + Clone, V> LruCache<K, V> {
         let before = std::mem::replace(&mut held.n_bytes, OVERHEAD + n_bytes(&held.value));
         self.n_bytes = self.n_bytes + held.n_bytes - before;
     }
+}
+
+/// The request up to whose uses entries are evicted so that at most `most_bytes` are left: the
+/// least recently used go first. `ages` has all entries, in any order.
+pub(in crate::collection) fn last_evicted(mut ages: Vec<(u64, usize)>, most_bytes: usize) -> Option<u64> {
+    ages.sort_unstable();
+    let mut n_left: usize = ages.iter().map(|(_, n_bytes)| n_bytes).sum();
+    let evicted = ages.into_iter().take_while(|(_, n_bytes)| {
+        let goes = n_left > most_bytes;
+        n_left -= if goes { *n_bytes } else { 0 };
+        goes
+    });
+    evicted.last().map(|(last_used, _)| last_used)
 }

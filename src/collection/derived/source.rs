@@ -35,6 +35,26 @@ impl<'a> RowSource<'a> {
         scanned.map_err(storage("reading a collection"))?
     }
 
+    /// Shows rows of the `documents` family until `visit` breaks or fails.
+    pub(in crate::collection) fn each_document(
+        self,
+        range: (&[u8], &[u8]),
+        visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let scanned = self.rocks.scan(&self.families.documents, self.snapshot, range, visit);
+        scanned.map_err(storage("reading documents"))?
+    }
+
+    /// Shows rows of the `postings` family until `visit` breaks or fails.
+    pub(in crate::collection) fn each_posting(
+        self,
+        range: (&[u8], &[u8]),
+        visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let scanned = self.rocks.scan(&self.families.postings, self.snapshot, range, visit);
+        scanned.map_err(storage("reading postings"))?
+    }
+
     /// Fails once the flag that ends reading is set.
     pub(in crate::collection) fn check_cancel(self) -> Result<()> {
         self.cancel.map_or(Ok(()), Cancel::check)

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::changes::{AppliedWords, by_chunk};
 use super::lookup::WordPattern;
-use crate::collection::derived::lru::{LruCache, LruEntry, OVERHEAD};
+use crate::collection::derived::lru::{LruCache, LruEntry, OVERHEAD, last_evicted};
 use crate::id::Commit;
 use crate::text::analyzer::FORM;
 use crate::text::list::{List, WordChunk};
@@ -60,8 +60,10 @@ impl WordCache {
         }
         let last_used = all.n_uses;
         all.lists.insert(wanted, LruEntry { value: list.clone(), since: commit, n_bytes, last_used });
-        if all.lists.n_bytes > self.most_bytes {
-            all.lists.shrink(self.most_bytes / 4 * 3);
+        if all.lists.n_bytes > self.most_bytes
+            && let Some(last) = last_evicted(all.lists.ages().collect(), self.most_bytes / 4 * 3)
+        {
+            all.lists.evict(last);
         }
     }
 

@@ -9,15 +9,18 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
+use super::FullTextIndex;
 use crate::cancel::Stop;
-use crate::collection::open::OpenCollection;
+use crate::collection::derived::context::Context;
+use crate::collection::derived::index::DerivedIndex;
+use crate::collection::derived::source::RowSource;
 use crate::error::Result;
 use crate::filter::slots::{Bounds, SlotSet};
+use crate::store::View;
 use crate::store::format::key;
 use crate::store::format::record::DocumentRow;
 use crate::store::format::words::read_chunk;
-use crate::store::{View, storage};
-use crate::text::analyzer::{FORM, Token, stem_begins};
+use crate::text::analyzer::{Analysis, FORM, Token, stem_begins};
 use crate::text::list::{CHUNK, List, Posting, WordChunk, split};
 use crate::text::query::{Parsed, QueryItem};
 use crate::text::rank::Totals;
@@ -59,9 +62,17 @@ impl WordPattern {
     }
 }
 
-impl OpenCollection {
+/// The posting lists of a collection at a commit.
+#[derive(Clone, Copy)]
+pub(crate) struct WordLookup<'l> {
+    pub(in crate::collection) index: &'l FullTextIndex,
+    pub(in crate::collection) context: &'l Context,
+    pub(in crate::collection) view: &'l View,
+}
+
+impl WordLookup<'_> {
     /// The posting lists of a query's words.
-    pub(crate) fn ask(&self, view: &View, parsed: &Parsed, stop: &Stop) -> Result<QueryLists> {
+    pub(crate) fn ask(&self, parsed: &Parsed, stop: &Stop) -> Result<QueryLists> {
         let mut counts: Vec<(WordPattern, usize)> = Vec::new();
         for wanted in parsed.items.iter().flat_map(WordPattern::of) {
             match counts.iter_mut().find(|(other, _)| *other == wanted) {
@@ -70,9 +81,9 @@ impl OpenCollection {
             }
         }
         let wanted: Vec<&WordPattern> = counts.iter().map(|(wanted, _)| wanted).collect();
-        let (lists, totals) = match self.told_lists(view, &wanted) {
+        let (lists, totals) = match self.told_lists(&wanted) {
             Some(told) => told,
-            None => self.lists_of_documents(view, &wanted, stop)?,
+            None => self.lists_of_documents(&wanted, stop)?,
         };
         let list_of = |word: &str| {
             let at = counts.iter().position(|(wanted, _)| *wanted == WordPattern::Word(word.into()));
@@ -85,10 +96,10 @@ impl OpenCollection {
     }
 
     /// The slots whose documents have all that `text` asks for, as definite and possible matches.
-    pub(crate) fn bounds_of_text(&self, view: &View, text: &str) -> Bounds {
-        let parsed = Parsed::new(&self.words.analysis, text);
+    pub(crate) fn bounds(&self, text: &str) -> Bounds {
+        let parsed = Parsed::new(&self.index.analysis, text);
         let wanted: Vec<WordPattern> = parsed.items.iter().flat_map(WordPattern::of).collect();
-        let Some((lists, _)) = self.told_lists(view, &wanted.iter().collect::<Vec<_>>()) else {
+        let Some((lists, _)) = self.told_lists(&wanted.iter().collect::<Vec<_>>()) else {
             return Bounds::at_most(SlotSet::all());
         };
         let all = lists.iter().map(|list| list.to_bitmap()).reduce(|all, one| all & one).unwrap_or_default();
@@ -100,115 +111,55 @@ impl OpenCollection {
     }
 
     /// Posting lists from the index; `None` if it is incomplete or damaged.
-    fn told_lists(&self, view: &View, wanted: &[&WordPattern]) -> Option<(Vec<Arc<List>>, Totals)> {
-        if !self.words.is_whole(view.commit) {
+    fn told_lists(&self, wanted: &[&WordPattern]) -> Option<(Vec<Arc<List>>, Totals)> {
+        if !self.index.is_whole(self.view.commit) {
             return None;
         }
         let told = || {
-            let lists = wanted.iter().map(|wanted| self.list(view, wanted));
-            Ok((lists.collect::<Result<_>>()?, self.totals(view)?))
+            let lists = wanted.iter().map(|wanted| self.list(wanted));
+            Ok((lists.collect::<Result<_>>()?, self.totals()?))
         };
         told()
             .inspect_err(|error: &crate::error::Error| {
                 tracing::error!("words are indexed anew, documents are looked at meanwhile: {error}");
-                self.rebuild_words();
+                self.index.rebuild(self.context);
             })
             .ok()
     }
 
-    fn list(&self, view: &View, wanted: &WordPattern) -> Result<Arc<List>> {
-        if let Some(list) = self.words.cache.list(wanted, view.commit) {
+    fn list(&self, wanted: &WordPattern) -> Result<Arc<List>> {
+        if let Some(list) = self.index.cache.list(wanted, self.view.commit) {
             return Ok(list);
         }
-        let list = Arc::new(self.read_wanted(view, wanted)?);
-        self.words.cache.put(wanted.clone(), &list, view.commit);
+        let list = Arc::new(self.source().list(&self.index.analysis, wanted)?);
+        self.index.cache.put(wanted.clone(), &list, self.view.commit);
         Ok(list)
     }
 
-    /// A posting list, read from rows.
-    pub(super) fn read_wanted(&self, view: &View, wanted: &WordPattern) -> Result<List> {
-        match wanted {
-            WordPattern::Word(word) => self.read_list(view, word),
-            WordPattern::Beginning { form, stem } => self.read_beginning(view, form, stem),
-        }
-    }
-
-    /// The posting list of a word, read from rows.
-    pub(super) fn read_list(&self, view: &View, word: &str) -> Result<List> {
-        let mut chunks = Vec::new();
-        self.each_word_row(view, key::word_range(word), |_, chunk, postings| {
-            if !postings.is_empty() {
-                chunks.push((chunk, Arc::new(WordChunk::new(postings))));
-            }
-        })?;
-        Ok(List::new(chunks))
-    }
-
-    /// The list of all words that begin with `form`, in their form or by their stem, or that have
-    /// the stem `stem`. An occurrence counts once: the rows of a form are skipped if those of its
-    /// stem count.
-    fn read_beginning(&self, view: &View, form: &str, stem: &str) -> Result<List> {
-        let mut lists: HashMap<Box<str>, Vec<(u32, Arc<WordChunk>)>> = HashMap::new();
-        let mut add = |word: &str, chunk, postings: Vec<Posting>| {
-            if !postings.is_empty() {
-                lists.entry(word.into()).or_default().push((chunk, Arc::new(WordChunk::new(postings))));
-            }
-        };
-        self.each_word_row(view, key::words_range(form), &mut add)?;
-        if self.words.analysis.stems() {
-            self.each_word_row(view, key::words_range(&[FORM, form].concat()), |marked, chunk, postings| {
-                let own = self.words.analysis.stem(marked.trim_start_matches(FORM));
-                if !stem_begins(&own, form, stem) {
-                    add(marked, chunk, postings);
-                }
-            })?;
-            if !stem.starts_with(form) {
-                self.each_word_row(view, key::word_range(stem), &mut add)?;
-            }
-        }
-        Ok(List::union(&lists.into_values().map(|chunks| Arc::new(List::new(chunks))).collect::<Vec<_>>()))
-    }
-
-    fn totals(&self, view: &View) -> Result<Totals> {
-        if let Some(totals) = self.words.cache.totals(view.commit) {
+    fn totals(&self) -> Result<Totals> {
+        if let Some(totals) = self.index.cache.totals(self.view.commit) {
             return Ok(totals);
         }
-        let totals = totals_of(&self.read_list(view, "")?);
-        self.words.cache.put_totals(totals, view.commit);
+        let totals = totals_of(&self.source().list_of_word("")?);
+        self.index.cache.put_totals(totals, self.view.commit);
         Ok(totals)
     }
 
-    fn each_word_row(
-        &self,
-        view: &View,
-        (from, to): key::KeyRange,
-        mut show: impl FnMut(&str, u32, Vec<Posting>),
-    ) -> Result<()> {
-        let (rocks, family) = (self.store.rocks(), &self.families.postings);
-        let scanned = rocks.scan(family, Some(&view.snapshot), (&from, &to), |key, row| {
-            let (word, chunk) = key::read_word(key)?;
-            show(word, chunk, read_chunk(row)?);
-            Ok(ControlFlow::Continue(()))
-        });
-        scanned.map_err(storage("reading words"))?
+    fn source(&self) -> RowSource<'_> {
+        self.context.source(Some(&self.view.snapshot))
     }
 
     /// Posting lists made by reading all documents.
-    fn lists_of_documents(
-        &self,
-        view: &View,
-        wanted: &[&WordPattern],
-        stop: &Stop,
-    ) -> Result<(Vec<Arc<List>>, Totals)> {
+    fn lists_of_documents(&self, wanted: &[&WordPattern], stop: &Stop) -> Result<(Vec<Arc<List>>, Totals)> {
         let mut gathered: Vec<Vec<(u32, Posting)>> = vec![Vec::new(); wanted.len()];
         let mut totals = Totals::default();
         let (from, to) = key::document_range();
-        self.scan(&view.snapshot, (&from, &to), |key, value| {
+        self.source().each_document((&from, &to), |key, value| {
             // Checked for each document, since a long one takes time.
             stop.check()?;
             let (slot, row) = (key::read_document(key)?, DocumentRow::decode(value)?);
             let (mut length, mut n_times) = (0u32, vec![0u16; wanted.len()]);
-            self.words.each_token(&row, |token| {
+            self.index.each_token(&row, |token| {
                 length = length.saturating_add(token.length());
                 for (n_times, wanted) in n_times.iter_mut().zip(wanted) {
                     *n_times = n_times.saturating_add(wanted.is(&token).into());
@@ -231,6 +182,60 @@ impl OpenCollection {
             Arc::new(List::new(chunks.collect()))
         };
         Ok((gathered.into_iter().map(list).collect(), totals))
+    }
+}
+
+impl RowSource<'_> {
+    /// A posting list, read from rows.
+    pub(super) fn list(self, analysis: &Analysis, wanted: &WordPattern) -> Result<List> {
+        match wanted {
+            WordPattern::Word(word) => self.list_of_word(word),
+            WordPattern::Beginning { form, stem } => self.list_of_beginning(analysis, form, stem),
+        }
+    }
+
+    /// The posting list of a word, read from rows.
+    pub(super) fn list_of_word(self, word: &str) -> Result<List> {
+        let mut chunks = Vec::new();
+        self.each_word_row(key::word_range(word), |_, chunk, postings| {
+            if !postings.is_empty() {
+                chunks.push((chunk, Arc::new(WordChunk::new(postings))));
+            }
+        })?;
+        Ok(List::new(chunks))
+    }
+
+    /// The list of all words that begin with `form`, in their form or by their stem, or that have
+    /// the stem `stem`. An occurrence counts once: the rows of a form are skipped if those of its
+    /// stem count.
+    fn list_of_beginning(self, analysis: &Analysis, form: &str, stem: &str) -> Result<List> {
+        let mut lists: HashMap<Box<str>, Vec<(u32, Arc<WordChunk>)>> = HashMap::new();
+        let mut add = |word: &str, chunk, postings: Vec<Posting>| {
+            if !postings.is_empty() {
+                lists.entry(word.into()).or_default().push((chunk, Arc::new(WordChunk::new(postings))));
+            }
+        };
+        self.each_word_row(key::words_range(form), &mut add)?;
+        if analysis.stems() {
+            self.each_word_row(key::words_range(&[FORM, form].concat()), |marked, chunk, postings| {
+                let own = analysis.stem(marked.trim_start_matches(FORM));
+                if !stem_begins(&own, form, stem) {
+                    add(marked, chunk, postings);
+                }
+            })?;
+            if !stem.starts_with(form) {
+                self.each_word_row(key::word_range(stem), &mut add)?;
+            }
+        }
+        Ok(List::union(&lists.into_values().map(|chunks| Arc::new(List::new(chunks))).collect::<Vec<_>>()))
+    }
+
+    fn each_word_row(self, (from, to): key::KeyRange, mut show: impl FnMut(&str, u32, Vec<Posting>)) -> Result<()> {
+        self.each_posting((&from, &to), |key, row| {
+            let (word, chunk) = key::read_word(key)?;
+            show(word, chunk, read_chunk(row)?);
+            Ok(ControlFlow::Continue(()))
+        })
     }
 }
 

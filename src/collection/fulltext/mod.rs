@@ -9,7 +9,7 @@
 //! | [`changes`] | the changes of a commit |
 //! | [`cache`] | cached posting lists |
 //! | [`lookup`] | posting lists for the words of a query |
-//! | [`build`] | indexing documents that existed before the index |
+//! | [`build`] | building the index |
 //! | [`verify`] | verifying postings against documents |
 //!
 //! It knows texts, slots and rows of the store, but neither vectors nor ranking.
@@ -20,13 +20,12 @@ pub(super) mod changes;
 pub(crate) mod lookup;
 mod verify;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use parking_lot::RwLock;
 
 use self::cache::WordCache;
 use self::changes::AppliedWords;
-use super::derived::notify::Waiting;
+use super::derived::index::{Condition, END};
+use super::derived::source::RowSource;
 use crate::config::CollectionConfig;
 use crate::filter::Filter;
 use crate::filter::extract::strings_of;
@@ -47,9 +46,7 @@ pub(crate) struct FullTextIndex {
     is_wanted: bool,
     progress: RwLock<BuildProgress>,
     cache: WordCache,
-    /// Whether a row could not be read. Searches then use no postings until all are rebuilt.
-    is_damaged: AtomicBool,
-    built: Waiting,
+    condition: Condition,
 }
 
 /// How far the index is built.
@@ -62,8 +59,8 @@ struct BuildProgress {
 
 impl WordsRow {
     /// The row of a complete index.
-    pub(crate) fn whole() -> Self {
-        WordsRow { analyzer_version: VERSION, cursor: u32::MAX }
+    fn whole() -> Self {
+        WordsRow { analyzer_version: VERSION, cursor: END }
     }
 
     /// The row of an empty index.
@@ -77,19 +74,33 @@ impl WordsRow {
 }
 
 impl FullTextIndex {
-    /// An index in the stored state `row`, with a cache of `most_bytes` bytes. Without a state, or
-    /// with one of another analyzer `VERSION`, the index is rebuilt.
-    pub(crate) fn new(row: Option<WordsRow>, config: &CollectionConfig, most_bytes: usize) -> Self {
+    /// The index of a collection without documents.
+    pub(super) fn begin(config: &CollectionConfig) -> Self {
+        FullTextIndex::new(Some(WordsRow::whole()), config)
+    }
+
+    /// The index as it is stored. Without a readable state, or with one of another analyzer
+    /// `VERSION`, it is rebuilt.
+    pub(super) fn read(source: RowSource<'_>) -> Self {
+        let row = source.words().inspect_err(|error| tracing::warn!("words are indexed anew: {error}"));
+        FullTextIndex::new(row.ok().flatten(), source.config)
+    }
+
+    fn new(row: Option<WordsRow>, config: &CollectionConfig) -> Self {
         let row = row.filter(|row| row.analyzer_version == VERSION);
         FullTextIndex {
             analysis: Analysis::new(config.analyzer),
             fields: config.text_fields.clone(),
             is_wanted: config.index_text,
-            is_damaged: row.is_none().into(),
+            condition: Condition::new(row.is_none()),
             progress: RwLock::new(BuildProgress { row: row.unwrap_or(WordsRow::nothing()), since: Commit(0) }),
-            cache: WordCache::new(most_bytes),
-            built: Waiting::default(),
+            cache: WordCache::new(0),
         }
+    }
+
+    /// The index with a cache of `most_bytes` bytes.
+    pub(super) fn with_cache(self, most_bytes: usize) -> Self {
+        FullTextIndex { cache: WordCache::new(most_bytes), ..self }
     }
 
     /// The words of a document; none if words are not indexed.
@@ -130,43 +141,9 @@ impl FullTextIndex {
         self.cache.apply(applied, commit);
     }
 
-    /// Whether the index is still being built.
-    pub(crate) fn is_building(&self) -> bool {
-        self.is_wanted && (self.is_damaged() || !self.progress.read().row.is_whole())
-    }
-
-    /// Of `n_slots` slots, how many are indexed; `None` if words are not indexed at all.
-    pub(crate) fn n_indexed(&self, n_slots: usize) -> Option<usize> {
-        let n_done = match self.progress.read().row {
-            _ if self.is_damaged() => 0,
-            row if row.is_whole() => n_slots,
-            row => row.cursor as usize,
-        };
-        self.is_wanted.then_some(n_done)
-    }
-
     /// Whether postings are complete as of `commit`.
     fn is_whole(&self, commit: Commit) -> bool {
         let progress = *self.progress.read();
-        self.is_wanted && !self.is_damaged() && progress.row.is_whole() && progress.since <= commit
-    }
-
-    fn is_damaged(&self) -> bool {
-        self.is_damaged.load(Ordering::Acquire)
-    }
-
-    /// Where callers wait until the index is built.
-    pub(crate) fn waiting(&self) -> &Waiting {
-        &self.built
-    }
-
-    /// Wakes waiting callers, so that they look again.
-    pub(crate) fn notify(&self) {
-        self.built.notify();
-    }
-
-    /// Bytes of memory that cached lists take.
-    pub(crate) fn n_bytes(&self) -> usize {
-        self.cache.n_bytes()
+        self.is_wanted && !self.condition.is_damaged() && progress.row.is_whole() && progress.since <= commit
     }
 }

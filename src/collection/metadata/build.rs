@@ -1,62 +1,83 @@
-//! Indexes the metadata of documents that existed before the index. Each piece is a commit of its
-//! own, so a kill loses only the piece under way.
-//!
-//! Documents written meanwhile are indexed as they are written. Indexing a document twice changes
-//! nothing.
+//! Builds the metadata index, and changes which paths are indexed.
 
-use std::ops::ControlFlow;
-use std::sync::atomic::Ordering;
-
+use super::MetadataIndex;
 use super::catalog::FieldCatalog;
 use super::changes::Entries;
-use crate::collection::open::OpenCollection;
+use super::verify;
+use crate::collection::derived::context::Context;
+use crate::collection::derived::index::{Apply, Condition, DerivedIndex, END, each_of_piece};
+use crate::collection::derived::job::Job;
+use crate::collection::derived::source::RowSource;
 use crate::error::{Error, Result};
-use crate::failpoint;
-use crate::id::{FieldId, Slot};
+use crate::id::FieldId;
+use crate::store::CommitGuard;
 use crate::store::commit::draft::Draft;
-use crate::store::format::key;
-use crate::store::format::record::DocumentRow;
-use crate::store::{CommitGuard, View};
+use crate::store::family::Families;
 
-/// Documents indexed in one commit.
-const PIECE: usize = 1_000;
-
-impl OpenCollection {
-    /// Indexes the next documents without postings. Returns false if there was nothing to do.
-    pub(crate) fn build_fields(&self) -> Result<bool> {
-        if !self.fields.is_building() || self.store.is_beside() {
-            return Ok(false);
-        }
-        let mut guard = self.store.begin_commit()?;
-        let mut draft = Draft::default();
-        if self.fields.is_damaged() {
-            let catalog = self.fields.catalog.read().forgotten();
-            draft.drop_all_postings(&self.families);
-            draft.index(&self.families, catalog.row());
-            self.commit_fields(&mut guard, draft, Entries::default(), catalog)?;
-            self.fields.is_damaged.store(false, Ordering::Release);
-            return Ok(true);
-        }
-        let (view, mut catalog) = (self.store.view(), self.fields.catalog.read().clone());
-        let mut entries = Entries::default();
-        catalog.row.cursor = self.index_piece(&view, &catalog, &mut entries)?;
-        if catalog.row.cursor == u32::MAX {
-            catalog.row.rule.building.clear();
-            catalog.row.cursor = 0;
-            tracing::info!(collection = self.id.0, "metadata is indexed");
-        }
-        draft.index(&self.families, &catalog.row);
-        self.commit_fields(&mut guard, draft, entries, catalog)?;
-        drop(guard);
-        self.fields.notify();
-        failpoint::hit("index.built");
-        Ok(true)
+impl DerivedIndex for MetadataIndex {
+    fn job(&self) -> Job {
+        Job::IndexMetadata
     }
 
+    fn failpoint(&self) -> &'static str {
+        "index.built"
+    }
+
+    fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    fn is_building(&self) -> bool {
+        self.catalog.read().is_building() || self.condition.is_damaged()
+    }
+
+    fn n_indexed(&self, n_slots: usize) -> Option<usize> {
+        let catalog = self.catalog.read();
+        Some(match catalog.is_building() {
+            _ if self.condition.is_damaged() => 0,
+            true => catalog.row().cursor as usize,
+            false => n_slots,
+        })
+    }
+
+    fn n_bytes(&self) -> usize {
+        self.cache.n_bytes()
+    }
+
+    fn draft_state(&self, draft: &mut Draft, families: &Families) {
+        draft.index(families, self.catalog.read().row());
+    }
+
+    fn draft_anew(&self, draft: &mut Draft, families: &Families) -> Apply<'_> {
+        draft.drop_all_postings(families);
+        let catalog = self.catalog.read().forgotten();
+        self.draft(draft, families, Entries::default(), catalog)
+    }
+
+    fn draft_piece(&self, draft: &mut Draft, context: &Context) -> Result<Apply<'_>> {
+        let (mut catalog, mut entries) = (self.catalog.read().clone(), Entries::default());
+        let next = each_of_piece(context, catalog.row.cursor, |slot, row| {
+            entries.build(&catalog, slot, &row.metadata);
+        })?;
+        catalog.row.cursor = next;
+        if next == END {
+            catalog.row.rule.building.clear();
+            catalog.row.cursor = 0;
+            tracing::info!(collection = context.id.0, "metadata is indexed");
+        }
+        Ok(self.draft(draft, &context.families, entries, catalog))
+    }
+
+    fn verify(&self, source: RowSource<'_>) -> Result<()> {
+        verify::verify(self, source)
+    }
+}
+
+impl MetadataIndex {
     /// Indexes a path from now on, and in existing documents.
-    pub(crate) fn add_index(&self, path: &str) -> Result<()> {
-        let mut guard = self.store.begin_commit()?;
-        let mut catalog = self.fields.catalog.read().clone();
+    pub(crate) fn add(&self, context: &Context, path: &str) -> Result<()> {
+        let mut guard = context.store.begin_commit()?;
+        let mut catalog = self.catalog.read().clone();
         let is_new = catalog.add(path).map_err(|above| Error::InvalidConfig {
             field: "path",
             reason: format!("expected a path that is not below \"{above}\", which is not indexed, got \"{path}\""),
@@ -64,72 +85,51 @@ impl OpenCollection {
         if !is_new? {
             return Ok(());
         }
-        self.change_rule(&mut guard, catalog, &[])?;
+        self.change_rule(context, &mut guard, catalog, &[])?;
         let commit = guard.last();
         drop(guard);
-        self.signal.notify();
-        self.store.acknowledge_as_configured(commit)
+        context.signal.notify();
+        context.store.acknowledge_as_configured(commit)
     }
 
     /// Stops indexing a path.
-    pub(crate) fn drop_index(&self, path: &str) -> Result<()> {
-        let mut guard = self.store.begin_commit()?;
-        let mut catalog = self.fields.catalog.read().clone();
+    pub(crate) fn remove(&self, context: &Context, path: &str) -> Result<()> {
+        let mut guard = context.store.begin_commit()?;
+        let mut catalog = self.catalog.read().clone();
         let dropped = catalog.remove(path);
-        self.change_rule(&mut guard, catalog, &dropped)?;
+        self.change_rule(context, &mut guard, catalog, &dropped)?;
         let commit = guard.last();
         drop(guard);
-        self.fields.notify();
-        self.store.acknowledge_as_configured(commit)
+        self.condition.built.notify();
+        context.store.acknowledge_as_configured(commit)
     }
 
-    /// Rebuilds all postings in the background.
-    pub(crate) fn rebuild_fields(&self) {
-        self.fields.is_damaged.store(true, Ordering::Release);
-        self.signal.notify();
-    }
-
-    fn change_rule(&self, guard: &mut CommitGuard<'_>, catalog: FieldCatalog, dropped: &[FieldId]) -> Result<()> {
-        let mut draft = Draft::default();
-        dropped.iter().for_each(|field| draft.drop_postings(&self.families, *field));
-        draft.index(&self.families, catalog.row());
-        self.commit_fields(guard, draft, Entries::default(), catalog)
-    }
-
-    /// Gathers the entries of the next documents from the cursor on. Returns the slot at which the
-    /// next piece begins, or `u32::MAX` after the last document.
-    fn index_piece(&self, view: &View, catalog: &FieldCatalog, entries: &mut Entries) -> Result<u32> {
-        let (from, to) = (key::document(Slot(catalog.row.cursor)), key::document_range().1);
-        let (mut n_documents, mut next) = (0, u32::MAX);
-        self.scan(&view.snapshot, (&from, &to), |key, row| {
-            let slot = key::read_document(key)?;
-            if n_documents == PIECE {
-                next = slot.0;
-                return Ok(ControlFlow::Break(()));
-            }
-            n_documents += 1;
-            entries.build(catalog, slot, &DocumentRow::decode(row)?.metadata);
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(next)
-    }
-
-    /// Commits postings together with the field catalog.
-    fn commit_fields(
+    fn change_rule(
         &self,
+        context: &Context,
         guard: &mut CommitGuard<'_>,
-        mut draft: Draft,
-        entries: Entries,
-        mut catalog: FieldCatalog,
+        catalog: FieldCatalog,
+        dropped: &[FieldId],
     ) -> Result<()> {
-        let applied = entries.draft_into(&mut draft, &self.families);
+        let mut draft = Draft::default();
+        dropped.iter().for_each(|field| draft.drop_postings(&context.families, *field));
+        let apply = self.draft(&mut draft, &context.families, Entries::default(), catalog);
         guard.commit(draft, |commit| {
-            self.note_change(commit, std::iter::empty());
+            context.note_commit(commit);
+            apply(commit);
+        })
+    }
+
+    /// Drafts postings together with the field catalog.
+    fn draft(&self, draft: &mut Draft, families: &Families, entries: Entries, mut catalog: FieldCatalog) -> Apply<'_> {
+        draft.index(families, catalog.row());
+        let applied = entries.draft_into(draft, families);
+        Box::new(move |commit| {
             // Rows as of an earlier commit lack the postings written now.
             catalog.since = commit;
-            *self.fields.catalog.write() = catalog;
-            self.fields.apply(applied, commit);
-            self.fields.cache.clear(commit);
+            *self.catalog.write() = catalog;
+            self.apply(applied, commit);
+            self.cache.clear(commit);
         })
     }
 }

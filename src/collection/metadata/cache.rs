@@ -14,7 +14,7 @@ use roaring::RoaringBitmap;
 use super::changes::{FieldTerm, SlotChange};
 use super::column::Column;
 use super::value_counts::ValueCounts;
-use crate::collection::derived::lru::{LruCache, LruEntry, OVERHEAD};
+use crate::collection::derived::lru::{LruCache, LruEntry, OVERHEAD, last_evicted};
 use crate::filter::term::{TermKind, TermRange, kind_of, ordinal};
 use crate::id::{Commit, FieldId};
 
@@ -176,20 +176,12 @@ impl CachedPostings {
 
     /// Drops the least recently used entries, until at most `most_bytes` are left.
     fn shrink(&mut self, most_bytes: usize) {
-        let mut all: Vec<(u64, usize)> = self.terms.ages().chain(self.columns.ages()).collect();
-        all.extend(self.ranges.ages().chain(self.value_counts.ages()));
-        all.sort_unstable();
-        let mut n_left = self.n_bytes();
-        let last = all.into_iter().take_while(|(_, n_bytes)| {
-            let goes = n_left > most_bytes;
-            n_left -= if goes { *n_bytes } else { 0 };
-            goes
-        });
-        let Some((last, _)) = last.last() else { return };
-        self.terms.retain(|_, held| held.last_used > last);
-        self.columns.retain(|_, held| held.last_used > last);
-        self.ranges.retain(|_, held| held.last_used > last);
-        self.value_counts.retain(|_, held| held.last_used > last);
+        let ages = self.terms.ages().chain(self.columns.ages()).chain(self.ranges.ages());
+        let Some(last) = last_evicted(ages.chain(self.value_counts.ages()).collect(), most_bytes) else { return };
+        self.terms.evict(last);
+        self.columns.evict(last);
+        self.ranges.evict(last);
+        self.value_counts.evict(last);
     }
 }
 

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
+use super::MetadataIndex;
 use super::column::Column;
 use super::value_counts::ValueCounts;
-use crate::collection::open::OpenCollection;
+use crate::collection::derived::context::Context;
+use crate::collection::derived::index::DerivedIndex;
+use crate::collection::derived::source::RowSource;
 use crate::error::{Error, Result};
-use crate::filter::Filter;
-use crate::filter::lookup::{Coverage, Postings};
-use crate::filter::slots::{Bounds, SlotSet};
+use crate::filter::lookup::Coverage;
 use crate::filter::term::{Term, TermKind, TermRange, kind_of, ordinal};
 use crate::id::FieldId;
 use crate::store::format::key;
@@ -24,79 +25,70 @@ use crate::store::{View, storage};
 /// Up to `FEW_CHUNKS` chunks are read one by one; more are scanned.
 const FEW_CHUNKS: usize = 64;
 
-impl OpenCollection {
-    /// The definite and possible matches of a filter at a commit, in all namespaces of the
-    /// collection.
-    pub(crate) fn bounds(&self, view: &View, filter: &Filter) -> Bounds {
-        let told = self.told(view, |lookup| filter.bounds(lookup)).unwrap_or_else(|error| {
-            tracing::error!("postings cannot be read, documents are looked at: {error}");
-            None
-        });
-        // Without postings every document may match.
-        told.unwrap_or_else(|| Bounds::at_most(SlotSet::all()))
-    }
+/// The postings of a collection at a commit.
+#[derive(Clone, Copy)]
+pub(crate) struct Lookup<'l> {
+    pub(in crate::collection) index: &'l MetadataIndex,
+    pub(in crate::collection) context: &'l Context,
+    pub(in crate::collection) view: &'l View,
+    /// Every slot that holds a document at the view's commit is below this.
+    pub(in crate::collection) n_slots: usize,
+}
 
+impl Lookup<'_> {
     /// The result of `tell` on a field's postings; `None` if the field is not indexed, or its
     /// postings are damaged.
     pub(crate) fn told_of_field<T>(
         &self,
-        view: &View,
         path: &str,
-        tell: impl FnOnce(&Lookup<'_>, FieldId) -> Result<T>,
+        tell: impl FnOnce(&Self, FieldId) -> Result<T>,
     ) -> Result<Option<T>> {
-        let field = match (Lookup { open: self, view }).coverage(path) {
+        let field = match self.coverage(path) {
             Coverage::Unindexed => return Ok(None),
             Coverage::Indexed(field) => field,
             // Only documents with more terms than are indexed can have the field.
             Coverage::Absent => FieldId::default(),
         };
-        self.told(view, |lookup| tell(lookup, field))
+        self.told(|| tell(self, field))
     }
 
     /// Whether postings show that no document of any namespace has a field. A field that has a
     /// number must be looked up; `only_new` skips the lookup and returns false.
-    pub(crate) fn is_absent(&self, view: &View, path: &str, only_new: bool) -> bool {
-        let told = self.told(view, |lookup| {
-            let has_no_more = || lookup.overflowing().map(|slots| slots.is_empty());
-            match lookup.coverage(path) {
-                Coverage::Unindexed => Ok(false),
-                Coverage::Indexed(_) if only_new => Ok(false),
-                Coverage::Indexed(field) => Ok(lookup.term(field, &Term::exists())?.is_empty() && has_no_more()?),
-                Coverage::Absent => has_no_more(),
-            }
+    pub(crate) fn is_absent(&self, path: &str, only_new: bool) -> bool {
+        let has_no_more = || self.overflowing().map(|slots| slots.is_empty());
+        let told = self.told(|| match self.coverage(path) {
+            Coverage::Unindexed => Ok(false),
+            Coverage::Indexed(_) if only_new => Ok(false),
+            Coverage::Indexed(field) => Ok(self.term(field, &Term::exists())?.is_empty() && has_no_more()?),
+            Coverage::Absent => has_no_more(),
         });
         told.unwrap_or_default().unwrap_or(false)
     }
 
-    /// The result of `tell` on postings; `None` if they are damaged, and are then rebuilt.
-    fn told<T>(&self, view: &View, tell: impl FnOnce(&Lookup<'_>) -> Result<T>) -> Result<Option<T>> {
-        if self.fields.is_damaged() {
+    /// The result of `tell`, which asks for postings; `None` if they are damaged, and are then
+    /// rebuilt.
+    pub(crate) fn told<T>(&self, tell: impl FnOnce() -> Result<T>) -> Result<Option<T>> {
+        if self.index.condition.is_damaged() {
             return Ok(None);
         }
-        match tell(&Lookup { open: self, view }) {
+        match tell() {
             Err(error @ Error::Corruption { .. }) => {
                 tracing::error!("postings are made anew, documents are looked at meanwhile: {error}");
-                self.rebuild_fields();
+                self.index.rebuild(self.context);
                 Ok(None)
             }
             told => told.map(Some),
         }
     }
-}
 
-/// The postings of a collection at a commit.
-pub(crate) struct Lookup<'l> {
-    pub(super) open: &'l OpenCollection,
-    pub(super) view: &'l View,
-}
-
-impl Postings for Lookup<'_> {
-    fn coverage(&self, path: &str) -> Coverage {
-        self.open.fields.catalog.read().coverage(path, self.view.commit)
+    /// How postings cover a path.
+    pub(crate) fn coverage(&self, path: &str) -> Coverage {
+        self.index.catalog.read().coverage(path, self.view.commit)
     }
 
-    fn term(&self, field: FieldId, term: &Term) -> Result<Arc<RoaringBitmap>> {
-        let (cache, entry) = (&self.open.fields.cache, (field, term.clone()));
+    /// The slots of a field's term.
+    pub(crate) fn term(&self, field: FieldId, term: &Term) -> Result<Arc<RoaringBitmap>> {
+        let (cache, entry) = (&self.index.cache, (field, term.clone()));
         if let Some(slots) = cache.term(&entry, self.view.commit) {
             return Ok(slots);
         }
@@ -105,8 +97,9 @@ impl Postings for Lookup<'_> {
         Ok(slots)
     }
 
-    fn range(&self, field: FieldId, range: &TermRange) -> Result<Arc<RoaringBitmap>> {
-        let (cache, commit) = (&self.open.fields.cache, self.view.commit);
+    /// The slots of all of a field's terms in a range.
+    pub(crate) fn range(&self, field: FieldId, range: &TermRange) -> Result<Arc<RoaringBitmap>> {
+        let (cache, commit) = (&self.index.cache, self.view.commit);
         let cached = (field, range.clone());
         if let Some(slots) = cache.range(&cached, commit) {
             return Ok(slots);
@@ -122,18 +115,13 @@ impl Postings for Lookup<'_> {
         Ok(slots)
     }
 
-    fn text(&self, text: &str) -> Result<Bounds> {
-        Ok(self.open.bounds_of_text(self.view, text))
-    }
-
-    fn overflowing(&self) -> Result<Arc<RoaringBitmap>> {
+    /// The slots of documents that have more terms than are indexed.
+    pub(crate) fn overflowing(&self) -> Result<Arc<RoaringBitmap>> {
         self.term(FieldId::default(), &Term::incomplete())
     }
-}
 
-impl Lookup<'_> {
     fn column(&self, field: FieldId, kind: TermKind) -> Result<Arc<Column>> {
-        let (cache, commit) = (&self.open.fields.cache, self.view.commit);
+        let (cache, commit) = (&self.index.cache, self.view.commit);
         if let Some(column) = cache.column(&(field, kind), commit) {
             return Ok(column);
         }
@@ -152,7 +140,7 @@ impl Lookup<'_> {
 
     /// A field's values with their slots; `None` if they are too large to be cached.
     pub(crate) fn value_counts(&self, field: FieldId) -> Result<Option<Arc<ValueCounts>>> {
-        let (cache, commit) = (&self.open.fields.cache, self.view.commit);
+        let (cache, commit) = (&self.index.cache, self.view.commit);
         if cache.is_too_large(field, None) {
             return Ok(None);
         }
@@ -179,12 +167,12 @@ impl Lookup<'_> {
     }
 
     fn read_term(&self, field: FieldId, term: &Term) -> Result<RoaringBitmap> {
-        let (rocks, family, snapshot) = (self.open.store.rocks(), &self.open.families.postings, &self.view.snapshot);
-        let n_chunks = self.open.memory.slots.n_slots().div_ceil(1 << 16);
+        let RowSource { rocks, families, snapshot, .. } = self.source();
+        let n_chunks = self.n_slots.div_ceil(1 << 16);
         let mut slots = RoaringBitmap::new();
         if n_chunks <= FEW_CHUNKS {
             let keys: Vec<_> = (0..n_chunks as u16).map(|chunk| key::postings(field, term.bytes(), chunk)).collect();
-            let rows = rocks.get_many(family, Some(snapshot), &keys).map_err(storage("reading postings"))?;
+            let rows = rocks.get_many(&families.postings, snapshot, &keys).map_err(storage("reading postings"))?;
             for (row, chunk) in rows.iter().zip(0..) {
                 row.as_ref().map_or(Ok(()), |row| read_chunk(row, chunk, &mut slots))?;
             }
@@ -255,8 +243,8 @@ impl Lookup<'_> {
             return self.each_row_within((&from, &to), visit);
         }
         let to = start.map_or(to, |(_, to)| to);
-        let (rocks, family, snapshot) = (self.open.store.rocks(), &self.open.families.postings, &self.view.snapshot);
-        let scanned = rocks.scan_back(family, Some(snapshot), (&from, &to), |key, row| {
+        let RowSource { rocks, families, snapshot, .. } = self.source();
+        let scanned = rocks.scan_back(&families.postings, snapshot, (&from, &to), |key, row| {
             let (_, term, chunk) = key::read_postings(key)?;
             visit(term, chunk, row)
         });
@@ -268,12 +256,14 @@ impl Lookup<'_> {
         range: (&[u8], &[u8]),
         mut visit: impl FnMut(&[u8], u16, &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let (rocks, family, snapshot) = (self.open.store.rocks(), &self.open.families.postings, &self.view.snapshot);
-        let scanned = rocks.scan(family, Some(snapshot), range, |key, row| {
+        self.source().each_posting(range, |key, row| {
             let (_, term, chunk) = key::read_postings(key)?;
             visit(term, chunk, row)
-        });
-        scanned.map_err(storage("reading postings"))?
+        })
+    }
+
+    fn source(&self) -> RowSource<'_> {
+        self.context.source(Some(&self.view.snapshot))
     }
 }
 

@@ -11,7 +11,7 @@
 //! | [`changes`] | the changes of a commit |
 //! | [`cache`], [`mod@column`], [`value_counts`] | cached postings; ordered values; value counts |
 //! | [`lookup`] | which documents match a filter |
-//! | [`build`] | indexing documents that existed before the index |
+//! | [`build`] | building the index; choosing what is indexed |
 //! | [`verify`] | verifying postings against documents |
 //! | [`admission`] | the schemas that writes must satisfy |
 //!
@@ -27,14 +27,13 @@ pub(crate) mod lookup;
 mod value_counts;
 mod verify;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use parking_lot::RwLock;
 
 use self::cache::PostingsCache;
-pub(crate) use self::catalog::FieldCatalog;
+use self::catalog::FieldCatalog;
 use self::changes::AppliedPostings;
-use super::derived::notify::Waiting;
+use super::derived::index::Condition;
+use super::derived::source::RowSource;
 use crate::config::CollectionConfig;
 use crate::filter::lookup::Coverage;
 use crate::id::Commit;
@@ -43,24 +42,30 @@ use crate::id::Commit;
 pub(crate) struct MetadataIndex {
     catalog: RwLock<FieldCatalog>,
     cache: PostingsCache,
-    /// Whether a row could not be read. Searches then use no postings until all are rebuilt.
-    is_damaged: AtomicBool,
-    /// Notified when postings have been built.
-    built: Waiting,
+    condition: Condition,
 }
 
 impl MetadataIndex {
-    /// An index with the field catalog `catalog`, and a cache of `most_bytes` bytes. Without a
-    /// catalog the index is rebuilt.
-    pub(crate) fn new(catalog: Option<FieldCatalog>, config: &CollectionConfig, most_bytes: usize) -> Self {
-        let is_damaged = catalog.is_none().into();
-        let catalog = catalog.unwrap_or_else(|| FieldCatalog::begin(config));
-        MetadataIndex {
-            catalog: RwLock::new(catalog),
-            cache: PostingsCache::new(most_bytes),
-            is_damaged,
-            built: Default::default(),
-        }
+    /// The index of a collection without documents.
+    pub(super) fn begin(config: &CollectionConfig) -> Self {
+        MetadataIndex::new(Some(FieldCatalog::begin(config)), config)
+    }
+
+    /// The index as it is stored; without a readable catalog it is rebuilt.
+    pub(super) fn read(source: RowSource<'_>) -> Self {
+        let catalog = source.fields().inspect_err(|error| tracing::warn!("metadata is indexed anew: {error}"));
+        MetadataIndex::new(catalog.ok(), source.config)
+    }
+
+    fn new(catalog: Option<FieldCatalog>, config: &CollectionConfig) -> Self {
+        let condition = Condition::new(catalog.is_none());
+        let catalog = RwLock::new(catalog.unwrap_or_else(|| FieldCatalog::begin(config)));
+        MetadataIndex { catalog, cache: PostingsCache::new(0), condition }
+    }
+
+    /// The index with a cache of `most_bytes` bytes.
+    pub(super) fn with_cache(self, most_bytes: usize) -> Self {
+        MetadataIndex { cache: PostingsCache::new(most_bytes), ..self }
     }
 
     /// Takes over the changes of a commit that is not published yet.
@@ -72,45 +77,11 @@ impl MetadataIndex {
         self.cache.apply(&applied.changes, commit);
     }
 
-    /// Whether some postings are still being built.
-    pub(crate) fn is_building(&self) -> bool {
-        self.catalog.read().is_building() || self.is_damaged()
-    }
-
-    /// Of `n_slots` slots, how many are indexed.
-    pub(crate) fn n_indexed(&self, n_slots: usize) -> usize {
-        let catalog = self.catalog.read();
-        match catalog.is_building() {
-            _ if self.is_damaged() => 0,
-            true => catalog.row().cursor as usize,
-            false => n_slots,
-        }
-    }
-
-    /// Where callers wait until postings are built.
-    pub(crate) fn waiting(&self) -> &Waiting {
-        &self.built
-    }
-
-    /// Wakes waiting callers, so that they look again.
-    pub(crate) fn notify(&self) {
-        self.built.notify();
-    }
-
-    fn is_damaged(&self) -> bool {
-        self.is_damaged.load(Ordering::Acquire)
-    }
-
-    /// Bytes of memory that cached postings take.
-    pub(crate) fn n_bytes(&self) -> usize {
-        self.cache.n_bytes()
-    }
-
     /// The paths whose postings are complete, in order.
     pub(crate) fn indexed(&self) -> Vec<String> {
         let catalog = self.catalog.read();
         let is_whole = |path: &str| matches!(catalog.coverage(path, Commit(u64::MAX)), Coverage::Indexed(_));
-        let mut paths: Vec<String> = match self.is_damaged() {
+        let mut paths: Vec<String> = match self.condition.is_damaged() {
             true => Vec::new(),
             false => catalog.iter().map(|(path, _)| path.to_owned()).filter(|path| is_whole(path)).collect(),
         };
@@ -132,7 +103,7 @@ mod tests {
     /// Makes all rows of a field unreadable.
     fn damage(collection: &Collection, path: &str) {
         let open = collection.state().opened().unwrap();
-        let (from, to) = key::postings_range(open.fields.catalog.read().find(path).unwrap(), &[]);
+        let (from, to) = key::postings_range(open.indexes.fields.catalog.read().find(path).unwrap(), &[]);
         let (family, mut derived) = (&open.families.postings, Derived::default());
         let scanned = open.store.rocks().scan(family, None, (&from, &to), |key, _| {
             derived.put(family, key, &[1, 0]);
@@ -140,7 +111,7 @@ mod tests {
         });
         assert!(scanned.unwrap().is_ok() && derived.n_bytes() > 0);
         open.store.write_derived(derived).unwrap();
-        open.fields.cache.clear(open.store.view().commit);
+        open.indexes.fields.cache.clear(open.store.view().commit);
         // The next commit makes the damaged rows visible.
         collection.insert(Document::new([0.5])).unwrap();
     }
@@ -164,7 +135,7 @@ mod tests {
             damage(&collection, "n");
             assert_eq!(ask(), expected, "question {n}");
             collection.wait_indexed().unwrap();
-            assert!(!collection.state().opened().unwrap().fields.is_damaged(), "question {n}");
+            assert!(!collection.state().opened().unwrap().indexes.fields.condition.is_damaged(), "question {n}");
             assert_eq!(ask(), expected, "question {n}");
             db.verify().unwrap();
         }

@@ -5,14 +5,14 @@
 //! may have any of their entries.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::RandomState;
 
 use roaring::RoaringBitmap;
 
-use super::FieldCatalog;
 use super::catalog::{is_building, wants};
+use super::{FieldCatalog, MetadataIndex};
+use crate::collection::derived::entry_sum::EntrySum;
 use crate::collection::derived::source::RowSource;
-use crate::collection::open::OpenCollection;
 use crate::error::{Error, Result};
 use crate::filter::extract::terms_of;
 use crate::filter::term::Term;
@@ -24,84 +24,67 @@ use crate::store::format::record::DocumentRow;
 use crate::store::storage;
 use crate::value::Value;
 
-/// The number of a field's entries, and the sum of their hashes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct FieldSum {
-    n_entries: u64,
-    of_hashes: u128,
-}
-
 /// The sums of both sides, and the hasher for their entries.
 struct Sums {
     hasher: RandomState,
-    of_documents: BTreeMap<FieldId, FieldSum>,
-    of_postings: BTreeMap<FieldId, FieldSum>,
+    of_documents: BTreeMap<FieldId, EntrySum>,
+    of_postings: BTreeMap<FieldId, EntrySum>,
     /// Documents that have more terms than are indexed.
     overflowing: RoaringBitmap,
 }
 
+/// Verifies every posting against the documents, every document against the postings, and cached
+/// terms against the rows.
+pub(super) fn verify(index: &MetadataIndex, source: RowSource<'_>) -> Result<()> {
+    if index.condition.is_damaged() {
+        return Ok(());
+    }
+    let catalog = index.catalog.read().clone();
+    let stored = source.fields()?;
+    let differs = |detail: String| Error::corruption("postings", detail);
+    if stored.row != catalog.row || stored.iter().collect::<BTreeMap<_, _>>() != catalog.iter().collect() {
+        return Err(differs("the fields in memory are not those on disk".into()));
+    }
+    let overflowing = source.slots_of(FieldId::default(), &Term::incomplete())?;
+    let mut without_document = overflowing.clone();
+    let mut sums =
+        Sums { hasher: RandomState::new(), of_documents: BTreeMap::new(), of_postings: BTreeMap::new(), overflowing };
+    source.scan(&source.families.documents, key::document_range(), |key, row| {
+        let (slot, metadata) = (key::read_document(key)?, DocumentRow::decode(row)?.metadata);
+        without_document.remove(slot.0);
+        sums.add_document(&catalog, slot, &metadata)
+    })?;
+    if let Some(slot) = without_document.min() {
+        return Err(differs(format!("slot {slot} has no document")));
+    }
+    sums.add_rows(source)?;
+    for (path, field) in catalog.iter().filter(|(path, _)| !is_building(&catalog.row.rule, path)) {
+        let of = |sums: &BTreeMap<FieldId, EntrySum>| sums.get(&field).copied().unwrap_or_default();
+        let (expected, got) = (of(&sums.of_documents), of(&sums.of_postings));
+        if expected != got {
+            let counts = format!("expected {} entries, got {}", expected.n_entries, got.n_entries);
+            return Err(differs(format!("field \"{path}\": {counts}, or others of them")));
+        }
+    }
+    verify_cached(index, source)
+}
+
+/// Verifies that cached terms are those on disk.
+fn verify_cached(index: &MetadataIndex, source: RowSource<'_>) -> Result<()> {
+    let mut cached = Vec::new();
+    index.cache.each_term(|entry, slots| cached.push((entry.clone(), slots.clone())));
+    for ((field, term), slots) in cached {
+        if source.slots_of(field, &term)? != *slots {
+            return Err(Error::corruption("postings", format!("a term of field {} is held wrongly", field.0)));
+        }
+    }
+    Ok(())
+}
+
 impl Sums {
-    fn hash(&self, term: &[u8], slot: u32) -> u128 {
-        let half = |salt: u8| {
-            let mut hasher = self.hasher.build_hasher();
-            hasher.write_u8(salt);
-            hasher.write(term);
-            hasher.write_u32(slot);
-            u128::from(hasher.finish())
-        };
-        half(0) << 64 | half(1)
-    }
-}
-
-impl FieldSum {
-    fn add(&mut self, hash: u128) {
-        self.n_entries += 1;
-        self.of_hashes = self.of_hashes.wrapping_add(hash);
-    }
-}
-
-impl OpenCollection {
-    /// Verifies every posting against the documents, and every document against the postings. The
-    /// caller ensures that nothing is committed meanwhile.
-    pub(crate) fn verify_fields(&self, source: RowSource<'_>) -> Result<()> {
-        if self.fields.is_damaged() {
-            return Ok(());
-        }
-        let catalog = self.fields.catalog.read().clone();
-        let stored = source.fields()?;
-        let differs = |detail: String| Error::corruption("postings", detail);
-        if stored.row != catalog.row || stored.iter().collect::<BTreeMap<_, _>>() != catalog.iter().collect() {
-            return Err(differs("the fields in memory are not those on disk".into()));
-        }
-        let overflowing = self.read_slots(source, FieldId::default(), &Term::incomplete())?;
-        if let Some(slot) = overflowing.iter().find(|slot| !self.memory.slots.is_alive(Slot(*slot))) {
-            return Err(differs(format!("slot {slot} has no document")));
-        }
-        let mut sums = Sums {
-            hasher: RandomState::new(),
-            of_documents: BTreeMap::new(),
-            of_postings: BTreeMap::new(),
-            overflowing,
-        };
-        source.scan(&self.families.documents, key::document_range(), |key, row| {
-            let (slot, metadata) = (key::read_document(key)?, DocumentRow::decode(row)?.metadata);
-            self.sum_up(&mut sums, &catalog, slot, &metadata)
-        })?;
-        self.sum_up_rows(source, &mut sums)?;
-        for (path, field) in catalog.iter().filter(|(path, _)| !is_building(&catalog.row.rule, path)) {
-            let of = |sums: &BTreeMap<FieldId, FieldSum>| sums.get(&field).copied().unwrap_or_default();
-            let (expected, got) = (of(&sums.of_documents), of(&sums.of_postings));
-            if expected != got {
-                let counts = format!("expected {} entries, got {}", expected.n_entries, got.n_entries);
-                return Err(differs(format!("field \"{path}\": {counts}, or others of them")));
-            }
-        }
-        self.verify_held(source)
-    }
-
     /// Adds the entries that a document should have.
-    fn sum_up(&self, sums: &mut Sums, catalog: &FieldCatalog, slot: Slot, metadata: &Value) -> Result<()> {
-        if sums.overflowing.contains(slot.0) {
+    fn add_document(&mut self, catalog: &FieldCatalog, slot: Slot, metadata: &Value) -> Result<()> {
+        if self.overflowing.contains(slot.0) {
             return Ok(());
         }
         let rule = &catalog.row.rule;
@@ -119,51 +102,38 @@ impl OpenCollection {
             return Err(Error::corruption("postings", format!("slot {} has more than is indexed, unnoted", slot.0)));
         }
         for (field, term) in entries {
-            let hash = sums.hash(term.bytes(), slot.0);
-            sums.of_documents.entry(field).or_default().add(hash);
+            self.of_documents.entry(field).or_default().add(&self.hasher, (term.bytes(), slot.0));
         }
         Ok(())
     }
 
     /// Adds the entries that the postings have.
-    fn sum_up_rows(&self, source: RowSource<'_>, sums: &mut Sums) -> Result<()> {
-        source.scan(&self.families.postings, key::all_postings_range(), |key, row| {
+    fn add_rows(&mut self, source: RowSource<'_>) -> Result<()> {
+        source.scan(&source.families.postings, key::all_postings_range(), |key, row| {
             let (field, term, chunk) = key::read_postings(key)?;
             let mut slots = RoaringBitmap::new();
             read_chunk(row, chunk, &mut slots)?;
             for slot in slots.iter().filter(|_| field != FieldId::default()) {
-                if !sums.overflowing.contains(slot) {
-                    let hash = sums.hash(term, slot);
-                    sums.of_postings.entry(field).or_default().add(hash);
+                if !self.overflowing.contains(slot) {
+                    self.of_postings.entry(field).or_default().add(&self.hasher, (term, slot));
                 }
             }
             Ok(())
         })
     }
+}
 
-    /// Verifies that cached terms are those on disk.
-    fn verify_held(&self, source: RowSource<'_>) -> Result<()> {
-        let mut held = Vec::new();
-        self.fields.cache.each_term(|entry, slots| held.push((entry.clone(), slots.clone())));
-        for ((field, term), slots) in held {
-            if self.read_slots(source, field, &term)? != *slots {
-                return Err(Error::corruption("postings", format!("a term of field {} is held wrongly", field.0)));
-            }
-        }
-        Ok(())
-    }
-
-    fn read_slots(&self, source: RowSource<'_>, field: FieldId, term: &Term) -> Result<RoaringBitmap> {
+impl RowSource<'_> {
+    /// The slots of a field's term.
+    fn slots_of(self, field: FieldId, term: &Term) -> Result<RoaringBitmap> {
         let mut slots = RoaringBitmap::new();
-        source.scan(&self.families.postings, key::term_range(field, term.bytes()), |key, row| {
+        self.scan(&self.families.postings, key::term_range(field, term.bytes()), |key, row| {
             let (_, _, chunk) = key::read_postings(key)?;
             read_chunk(row, chunk, &mut slots)
         })?;
         Ok(slots)
     }
-}
 
-impl RowSource<'_> {
     /// The stored field catalog. If its state cannot be read, everything is rebuilt.
     pub(crate) fn fields(self) -> Result<FieldCatalog> {
         let mut fields = Vec::new();

@@ -6,19 +6,18 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | [`fetch`] | rows, by id or by slot |
+//! | [`postings`] | what the derived indexes tell |
 //! | [`held`] | moments that snapshots hold |
 
-mod fetch;
 pub(super) mod held;
+mod postings;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::derived::source::RowSource;
 use super::fulltext::FullTextIndex;
-use super::fulltext::lookup::QueryLists;
 use super::memory::Slots;
-use super::metadata::lookup::Lookup;
 use super::open::OpenCollection;
 use super::slots::census::Census;
 use super::vectors::full::Reader;
@@ -29,12 +28,9 @@ use crate::config::CollectionConfig;
 use crate::distance::Comparison;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::filter::Filter;
-use crate::filter::slots::Bounds;
-use crate::id::{Commit, DocId, FieldId, NamespaceId, Slot};
+use crate::id::{Commit, DocId, NamespaceId, Slot};
 use crate::store::View;
 use crate::store::format::record::DocumentRow;
-use crate::text::query::Parsed;
 
 /// A namespace is small if it has at most one in `SMALL_SHARE` of its collection's documents.
 const SMALL_SHARE: usize = 8;
@@ -211,7 +207,7 @@ impl Moment {
     }
 
     pub(super) fn words(&self) -> &FullTextIndex {
-        &self.open.words
+        &self.open.indexes.words
     }
 
     pub(super) fn index(&self) -> Option<&VectorIndex> {
@@ -241,6 +237,10 @@ impl Moment {
         &self.open.memory.slots
     }
 
+    fn source(&self) -> RowSource<'_> {
+        self.open.source(Some(&self.view.snapshot))
+    }
+
     /// The time of the database's clock in nanoseconds, as filters compare times.
     pub(super) fn now_ns(&self) -> i128 {
         self.open.store.options().clock.now_ns()
@@ -253,12 +253,12 @@ impl Moment {
 
     /// The slot of an id of the namespace.
     pub(super) fn find_slot(&self, id: &DocId) -> Result<Option<Slot>> {
-        self.open.find_slot(Some(&self.view.snapshot), self.namespace, id)
+        self.source().find_slot(self.namespace, id)
     }
 
     /// The slots of ids of the namespace, in their order.
     pub(super) fn find_slots(&self, ids: &[DocId]) -> Result<Vec<Option<Slot>>> {
-        self.open.find_slots(&self.view.snapshot, self.namespace, ids)
+        self.source().find_slots(self.namespace, ids)
     }
 
     /// The id of a slot that holds a document.
@@ -279,12 +279,12 @@ impl Moment {
 
     /// The slot and row of an id of the namespace.
     pub(super) fn find(&self, id: &DocId) -> Result<Option<(Slot, DocumentRow)>> {
-        self.open.find(Some(&self.view.snapshot), self.namespace, id)
+        self.source().find(self.namespace, id)
     }
 
     /// The rows of slots that hold a document, in their order.
     pub(super) fn fetch(&self, slots: &[Slot]) -> Result<Vec<(Slot, DocumentRow)>> {
-        self.open.fetch(&self.view.snapshot, slots)
+        self.source().fetch(slots)
     }
 
     /// As [`fetch`](Moment::fetch), unless `stop` ends the call.
@@ -299,7 +299,7 @@ impl Moment {
 
     /// A slot's vector as it was put.
     pub(super) fn vector(&self, slot: Slot) -> Result<Vec<f32>> {
-        self.open.vector(&self.view.snapshot, slot)
+        self.source().vector(slot)
     }
 
     /// Shows rows of the `documents` family, of all namespaces, until `visit` breaks or fails.
@@ -308,33 +308,6 @@ impl Moment {
         range: (&[u8], &[u8]),
         visit: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        self.open.scan(&self.view.snapshot, range, visit)
-    }
-
-    /// The slots of all namespaces that match a filter, as postings tell.
-    pub(super) fn bounds(&self, filter: &Filter) -> Bounds {
-        self.open.bounds(&self.view, filter)
-    }
-
-    /// What postings of a field tell, of all namespaces; `None` if it is not indexed, or they
-    /// cannot be read.
-    pub(super) fn told_of_field<T>(
-        &self,
-        path: &str,
-        tell: impl FnOnce(&Lookup<'_>, FieldId) -> Result<T>,
-    ) -> Result<Option<T>> {
-        self.open.told_of_field(&self.view, path, tell)
-    }
-
-    /// The fields that a filter tests and no document of any namespace has, as postings tell. With
-    /// `only_new`, fields that documents once had are left out.
-    pub(super) fn absent_fields(&self, filter: &Filter, only_new: bool) -> Vec<String> {
-        let paths = filter.paths().into_iter();
-        paths.filter(|path| self.open.is_absent(&self.view, path, only_new)).map(str::to_owned).collect()
-    }
-
-    /// The postings of a query's words, in documents of all namespaces.
-    pub(super) fn ask(&self, parsed: &Parsed, stop: &Stop) -> Result<QueryLists> {
-        self.open.ask(&self.view, parsed, stop)
+        self.source().each_document(range, visit)
     }
 }

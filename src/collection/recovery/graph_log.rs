@@ -22,7 +22,8 @@ use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
 use crate::collection::budget::Footprint;
-use crate::collection::open::OpenCollection;
+use crate::collection::derived::context::Context;
+use crate::collection::memory::Memory;
 use crate::collection::vectors::VectorIndex;
 use crate::collection::vectors::codes::codebook::Codebook;
 use crate::collection::vectors::codes::watch::LOOSE;
@@ -214,6 +215,11 @@ impl Persist {
         (cursor.image.0 > 0).then(|| cursor.image.max(cursor.covers))
     }
 
+    /// Whether the collection was dropped, so that nothing of it is written any more.
+    pub(in crate::collection) fn has_ended(&self) -> bool {
+        self.state.lock().ended
+    }
+
     /// Notes the slots that a commit changes.
     pub(crate) fn note_changed(&self, slots: impl Iterator<Item = Slot>) {
         self.changed.lock().extend(slots.map(|slot| slot.0));
@@ -251,11 +257,19 @@ fn least_changed() -> u64 {
     failpoint::least_changed(LEAST_CHANGED) as u64
 }
 
-impl OpenCollection {
+/// Writes a collection's graph and image.
+#[derive(Clone, Copy)]
+pub(crate) struct Saver<'c> {
+    pub(in crate::collection) context: &'c Context,
+    pub(in crate::collection) memory: &'c Memory,
+    pub(in crate::collection) persist: &'c Persist,
+}
+
+impl Saver<'_> {
     /// Whether the graph is written to disk at all: if the options ask for it, and this process is
     /// the writer.
     fn is_persisted(&self) -> bool {
-        self.store.options().persist_graph && !self.store.is_beside()
+        self.context.store.options().persist_graph && !self.context.store.is_beside()
     }
 
     /// Notes what changed in the graph, and writes it as a delta.
@@ -278,9 +292,9 @@ impl OpenCollection {
         let bytes = encode_delta(&delta, &|slot| self.memory.slots.tenancy(Slot(slot)).generation);
         let (number, n_bytes) = (state.last_delta + 1, bytes.len() as u64);
         let mut batch = Derived::default();
-        batch.put(&self.families.graph, &key::delta(number), &bytes);
+        batch.put(&self.context.families.graph, &key::delta(number), &bytes);
         self.put_codebook(&mut state, &mut batch, false);
-        match self.store.write_derived(batch) {
+        match self.context.store.write_derived(batch) {
             Ok(()) => {
                 state.told_before = None;
                 state.last_delta = number;
@@ -299,7 +313,7 @@ impl OpenCollection {
     /// The next save, and the time until it is due if nothing more is written; `None` if none will
     /// be. A save is due when enough bytes of deltas have been written, when it has to make up for
     /// missing deltas, or when an image is due.
-    pub(in crate::collection) fn next_save(&self) -> Option<(Duration, Saving)> {
+    pub(in crate::collection) fn next_save(self) -> Option<(Duration, Saving)> {
         // The holder of the lock may be about to change the answer.
         let Some(mut state) = self.persist.state.try_lock() else { return Some((PATIENCE, Saving::Image)) };
         if state.ended || !self.is_persisted() {
@@ -308,7 +322,7 @@ impl OpenCollection {
         let n_bytes = self.persist.delta_bytes.load(Ordering::Relaxed);
         let is_large = n_bytes >= LEAST_BYTES && n_bytes >= state.image_bytes / IMAGE_SHARE;
         let is_late = state.lagging || self.is_rebuilt(&state);
-        let rests_for = state.rests_for(self.last_change());
+        let rests_for = state.rests_for(self.context.last_change());
         let (rest, saving) = match is_large || is_late {
             true => (Duration::ZERO, Saving::All),
             false if self.persist.has_outgrown(&state) => (Duration::ZERO, Saving::Image),
@@ -319,12 +333,12 @@ impl OpenCollection {
         };
         let patience = state.tried_at.map_or(Duration::ZERO, |tried| PATIENCE.saturating_sub(tried.elapsed()));
         // Whoever makes the store writable again wakes nobody.
-        let least = if self.store.is_writable() { Duration::ZERO } else { PATIENCE };
+        let least = if self.context.store.is_writable() { Duration::ZERO } else { PATIENCE };
         Some((rest.max(patience).max(least), saving))
     }
 
     /// Does a save that is due.
-    pub(in crate::collection) fn save_due(&self, saving: Saving) -> Result<()> {
+    pub(in crate::collection) fn save_due(self, saving: Saving) -> Result<()> {
         self.persist.state.lock().tried_at = Some(Instant::now());
         self.save(saving)
     }
@@ -353,8 +367,8 @@ impl OpenCollection {
 
     /// Removes the collection's image and its mapped vectors.
     pub(crate) fn remove_images(&self) -> Result<()> {
-        let folder = self.store.folder();
-        image::remove(folder, self.id).map_err(|error| Error::io("removing an image in", folder, error))
+        let folder = self.context.store.folder();
+        image::remove(folder, self.context.id).map_err(|error| Error::io("removing an image in", folder, error))
     }
 
     /// Removes an unusable graph from disk, so that the deltas of a new one can follow.
@@ -365,15 +379,15 @@ impl OpenCollection {
         let last_delta = state.last_delta + 1;
         let cursor = GraphCursor { delta: last_delta, ..GraphCursor::default() };
         let mut batch = Derived::default();
-        batch.delete_range(&self.families.graph, &key::row_range().0, &key::row_range().1);
-        batch.delete_range(&self.families.graph, &key::delta(0), &key::delta_range(0).1);
-        batch.put(&self.families.graph, key::CURSOR, &cursor.encode());
-        state.regions.keys().for_each(|region| batch.delete(&self.families.graph, &key::codebook_of(*region)));
+        batch.delete_range(&self.context.families.graph, &key::row_range().0, &key::row_range().1);
+        batch.delete_range(&self.context.families.graph, &key::delta(0), &key::delta_range(0).1);
+        batch.put(&self.context.families.graph, key::CURSOR, &cursor.encode());
+        state.regions.keys().for_each(|region| batch.delete(&self.context.families.graph, &key::codebook_of(*region)));
         *state = PersistState { last_delta, cursor, ended: state.ended, ..PersistState::default() };
-        batch.delete(&self.families.graph, key::CODEBOOK);
-        batch.delete(&self.families.graph, key::REGIONS);
+        batch.delete(&self.context.families.graph, key::CODEBOOK);
+        batch.delete(&self.context.families.graph, key::REGIONS);
         self.put_codebook(&mut state, &mut batch, false);
-        self.store.write_derived(batch)?;
+        self.context.store.write_derived(batch)?;
         state.told_before = None;
         Ok(())
     }
@@ -396,7 +410,7 @@ impl OpenCollection {
     }
 
     fn put_rows_of(&self, codebook: &Codebook, state: &mut PersistState, batch: &mut Derived) {
-        let (family, rows) = (&self.families.graph, codebook.rows_of_regions());
+        let (family, rows) = (&self.context.families.graph, codebook.rows_of_regions());
         batch.put(family, key::CODEBOOK, &codebook.row().encode());
         let gone = state.regions.keys().filter(|region| !rows.contains_key(region));
         gone.for_each(|region| batch.delete(family, &key::codebook_of(*region)));
@@ -435,7 +449,7 @@ impl OpenCollection {
         }
         // No commit is under way while the guard is held, so the view taken later shows all changes
         // noted so far.
-        let last = self.store.hold();
+        let last = self.context.store.hold();
         let changed = std::mem::take(&mut *self.persist.changed.lock());
         drop(last);
         let saved = self.save_changed(saving);
@@ -456,7 +470,7 @@ impl OpenCollection {
         }
         // The view is taken only now. What is linked was written before its commit, or the log
         // after that tells of it.
-        let view = self.store.view();
+        let view = self.context.store.view();
         let graph = index.map(VectorIndex::graph);
         let is_bare = saving == Saving::Image && graph.as_ref().is_some_and(|graph| self.may_skip_rows(graph, &state));
         if let (Some(index), Some(graph), false) = (index, &graph, is_bare) {
@@ -469,12 +483,12 @@ impl OpenCollection {
         let GraphCursor { delta, image, covers, .. } = state.cursor;
         let delta = if is_bare { state.last_delta } else { delta };
         let is_outdated = state.imaged_delta != delta || state.is_image_outdated;
-        if image.0 == 0 || self.last_change() > image.max(covers) || is_outdated {
+        if image.0 == 0 || self.context.last_change() > image.max(covers) || is_outdated {
             // Derived data must not fill the disk: no document could be written then.
-            let Footprint { index, rest, .. } = self.footprint();
-            self.store.check_space(index.codes + index.links + rest)?;
+            let Footprint { index, rest, .. } = Footprint::of(self.memory);
+            self.context.store.check_space(index.codes + index.links + rest)?;
             // Everything in the image is in files after this, so the log need not keep it.
-            self.store.flush_families(std::iter::once(&self.families))?;
+            self.context.store.flush_families(std::iter::once(&self.context.families))?;
             failpoint::hit("save.flushed");
             // The image has more slots than this if some are added while it is written.
             let n_slots = self.memory.slots.n_slots();
@@ -487,17 +501,17 @@ impl OpenCollection {
         }
         let cursor = GraphCursor { covers: view.commit, ..state.cursor };
         let mut batch = Derived::default();
-        batch.put(&self.families.graph, key::CURSOR, &cursor.encode());
+        batch.put(&self.context.families.graph, key::CURSOR, &cursor.encode());
         // A cursor without a codebook would mean a graph that an older version made.
         self.put_codebook(&mut state, &mut batch, false);
         if !is_bare {
-            batch.delete_range(&self.families.graph, &key::delta(0), &key::delta(cursor.delta + 1));
+            batch.delete_range(&self.context.families.graph, &key::delta(0), &key::delta(cursor.delta + 1));
         }
-        self.store.write_derived(batch)?;
+        self.context.store.write_derived(batch)?;
         state.told_before = None;
         failpoint::hit("save.trimmed");
         state.cursor = cursor;
-        self.store.note_image(self.id, Some(cursor.covers));
+        self.context.store.note_image(self.context.id, Some(cursor.covers));
         if !is_bare {
             state.imaged_bytes = 0;
             self.persist.delta_bytes.store(0, Ordering::Relaxed);
@@ -516,21 +530,11 @@ impl OpenCollection {
         is_sound && !state.cursor.is_divided && graph.regions_with_entry().is_empty()
     }
 
-    /// The commit up to which the newest image is valid; `None` without an image.
-    pub(crate) fn imaged(&self) -> Option<Commit> {
-        self.persist.imaged()
-    }
-
-    /// Whether the collection was dropped, so that nothing of it is written any more.
-    pub(in crate::collection) fn has_ended(&self) -> bool {
-        self.persist.state.lock().ended
-    }
-
     /// Ends the writing of graph and image, and lets the log be trimmed without them. Waits for a
     /// save under way.
-    pub(crate) fn end_saving(&self) {
+    pub(crate) fn end(&self) {
         self.persist.state.lock().ended = true;
-        self.store.note_image(self.id, None);
+        self.context.store.note_image(self.context.id, None);
     }
 
     /// Writes the rows that have changed, and the cursor with the last of them.
@@ -552,8 +556,8 @@ impl OpenCollection {
         let generations = |slot: u32| self.memory.slots.tenancy(Slot(slot)).generation;
         let mut batch = Derived::default();
         if state.wipe {
-            batch.delete_range(&self.families.graph, &key::row_range().0, &key::row_range().1);
-            batch.delete_range(&self.families.graph, &key::delta(0), &key::delta_range(0).1);
+            batch.delete_range(&self.context.families.graph, &key::row_range().0, &key::row_range().1);
+            batch.delete_range(&self.context.families.graph, &key::delta(0), &key::delta_range(0).1);
         }
         // The codebook goes with the first rows, which were linked by it.
         self.put_codebook(state, &mut batch, true);
@@ -566,19 +570,19 @@ impl OpenCollection {
                 let links = if is_point { graph.row_links(slot, level) } else { Vec::new() };
                 if !is_point || (level > 0 && links.is_empty()) {
                     if !state.wipe {
-                        batch.delete(&self.families.graph, &key);
+                        batch.delete(&self.context.families.graph, &key);
                     }
                     continue;
                 }
                 let duplicates = if level == 0 { graph.duplicates(slot).collect() } else { Vec::new() };
                 let row = GraphRow { generation: generations(slot), links, duplicates };
-                batch.put(&self.families.graph, &key, &row.encode(&generations));
+                batch.put(&self.context.families.graph, &key, &row.encode(&generations));
             }
             if batch.n_bytes() >= BATCH_BYTES {
                 n_bytes += batch.n_bytes();
                 // Rows ahead of the cursor do no harm: the deltas between are still there, and tell
                 // the same changes.
-                self.store.write_derived(std::mem::take(&mut batch))?;
+                self.context.store.write_derived(std::mem::take(&mut batch))?;
                 failpoint::hit("rows.some");
             }
         }
@@ -590,8 +594,8 @@ impl OpenCollection {
             .collect();
         let is_divided = !regions.is_empty();
         match is_divided {
-            true => batch.put(&self.families.graph, key::REGIONS, &RegionsRow(regions).encode()),
-            false if state.cursor.is_divided => batch.delete(&self.families.graph, key::REGIONS),
+            true => batch.put(&self.context.families.graph, key::REGIONS, &RegionsRow(regions).encode()),
+            false if state.cursor.is_divided => batch.delete(&self.context.families.graph, key::REGIONS),
             false => {}
         }
         let cursor = GraphCursor {
@@ -602,9 +606,9 @@ impl OpenCollection {
             is_divided,
             ..state.cursor
         };
-        batch.put(&self.families.graph, key::CURSOR, &cursor.encode());
+        batch.put(&self.context.families.graph, key::CURSOR, &cursor.encode());
         n_bytes += batch.n_bytes();
-        self.store.write_derived(batch)?;
+        self.context.store.write_derived(batch)?;
         state.told_before = None;
         failpoint::hit("rows.written");
         self.persist.n_checkpoint_bytes.fetch_add(n_bytes as u64, Ordering::Relaxed);

@@ -10,8 +10,8 @@ use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
 
+use super::graph_log::Saver;
 use crate::collection::memory::{self, CELL_BYTES, Memory};
-use crate::collection::open::OpenCollection;
 use crate::collection::vectors::VectorIndex;
 use crate::config::CollectionConfig;
 use crate::error::Result;
@@ -81,7 +81,7 @@ impl Numbers {
     }
 }
 
-impl OpenCollection {
+impl Saver<'_> {
     /// Writes an image of what the view's commit left and of the graph, which `delta` was the last
     /// to change. Nothing is linked meanwhile. `regions` have a codebook on disk; the image relies
     /// on no other region's. Returns the image's size in bytes.
@@ -92,13 +92,13 @@ impl OpenCollection {
         graph: Option<&Graph>,
         regions: &BTreeMap<NamespaceId, u64>,
     ) -> Result<u64> {
-        let (memory, slots) = (&self.memory, &self.memory.slots);
+        let (memory, slots) = (self.memory, &self.memory.slots);
         let n_slots = slots.n_slots();
         let nothing = Extent { n_slots: 0, n_upper: 0, entry: None };
         let is_verified = memory.index.as_ref().is_none_or(VectorIndex::is_verified);
         let numbers = Numbers { n_slots, extent: graph.map_or(nothing, Graph::extent), is_verified };
         let all = || (0..n_slots as u32).map(Slot);
-        let mut writer = ImageWriter::create(image::folder(self.store.folder(), self.id))?;
+        let mut writer = ImageWriter::create(image::folder(self.context.store.folder(), self.context.id))?;
         writer.section(|writer| {
             all().try_for_each(|slot| {
                 let version = self.version_at(view, slot).map_err(std::io::Error::other)?;
@@ -152,24 +152,22 @@ impl OpenCollection {
         }
         let book = codes.map(|codes| codes.book().only(|namespace| regions.contains_key(&namespace)));
         writer.finish(&Tag {
-            store: self.store.identity(),
-            collection: self.id,
+            store: self.context.store.identity(),
+            collection: self.context.id,
             commit: view.commit,
             delta,
-            shape: shape_of(&self.config, book.as_ref()),
+            shape: shape_of(&self.context.config, book.as_ref()),
             numbers: numbers.write(),
         })
     }
-}
 
-impl OpenCollection {
     /// The commit that had last changed a slot's document as of a view.
     fn version_at(&self, view: &View, slot: Slot) -> Result<Commit> {
         let version = self.memory.slots.version(slot);
         if version <= view.commit || !self.memory.slots.exists_at(slot, view.commit) {
             return Ok(version);
         }
-        let rows = self.fetch(&view.snapshot, &[slot])?;
+        let rows = self.context.source(Some(&view.snapshot)).fetch(&[slot])?;
         Ok(rows.first().map_or(version, |(_, row)| row.commit))
     }
 }

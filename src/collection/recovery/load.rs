@@ -16,6 +16,7 @@ use super::graph_log::measured;
 use super::image;
 use super::loaded::Loaded;
 use crate::collection::derived::source::RowSource;
+use crate::collection::indexes::Indexes;
 use crate::collection::memory::Memory;
 use crate::collection::vectors::codes::codebook::Codebook;
 use crate::error::{Error, Result};
@@ -121,8 +122,8 @@ fn load_by_image(
     if let Some(from) = expected.first_missing() {
         return Err(Error::DataLoss { from, to: last });
     }
-    let (fields, words) = source.indexes();
-    let mut loaded = Loaded { namespaces, fields, words, last_change, ..Loaded::empty(new, source.config) };
+    let indexes = Indexes::read(source);
+    let mut loaded = Loaded { namespaces, indexes, last_change, ..Loaded::empty(new, source.config) };
     loaded.opening.n_read = changed.len();
     loaded.state.imaged_delta = tag.delta;
     (loaded.state.image_bytes, loaded.state.n_imaged, loaded.state.n_changed) = (n_bytes, n_imaged, changed.len());
@@ -138,8 +139,8 @@ fn load_by_rows(source: RowSource<'_>, memory: Memory, mut expected: Expected, l
     read_rows(source, &memory, &namespaces, expected, last)?;
     // Vectors that are held by now are complete: all rows were read into place.
     memory.slots.exact.held().iter().for_each(|held| held.set_complete(Commit(0)));
-    let (fields, words) = source.indexes();
-    let mut loaded = Loaded { namespaces, fields, words, last_change, ..Loaded::empty(memory, source.config) };
+    let indexes = Indexes::read(source);
+    let mut loaded = Loaded { namespaces, indexes, last_change, ..Loaded::empty(memory, source.config) };
     loaded.opening.n_read = loaded.memory.census().n_documents;
     loaded.state.n_changed = loaded.opening.n_read;
     super::graph_restore::read(source, &mut loaded)?;

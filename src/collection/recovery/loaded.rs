@@ -1,38 +1,20 @@
-//! A collection's memory as recovered, and the open collection made of it.
+//! A collection's memory as recovered, before it is an open collection.
 
-use arc_swap::ArcSwap;
-use parking_lot::{Mutex, RwLock};
-
-use super::graph_log::{Persist, PersistState};
-use crate::collection::derived::job::JobRecords;
-use crate::collection::derived::notify::Waiting;
-use crate::collection::fulltext::FullTextIndex;
+use super::graph_log::PersistState;
+use crate::collection::indexes::Indexes;
 use crate::collection::memory::Memory;
-use crate::collection::metadata::admission::Admission;
-use crate::collection::metadata::{FieldCatalog, MetadataIndex};
-use crate::collection::open::{DatabaseContext, OpenCollection};
 use crate::collection::slots::namespaces::Names;
 use crate::config::CollectionConfig;
-use crate::error::Result;
 use crate::graph::GraphChange;
-use crate::id::{CollectionId, Commit};
-use crate::opening::{OpenedBy, Opening};
-use crate::store::family::Families;
-use crate::store::format::record::CatalogEntry;
-use crate::store::format::words::WordsRow;
-
-/// Of the memory for caches, one part in `POSTINGS_SHARE` is for postings of a collection's
-/// metadata, and one for those of its words.
-const POSTINGS_SHARE: usize = 8;
+use crate::id::Commit;
+use crate::opening::Opening;
 
 /// A collection's memory, read from its families.
 pub(crate) struct Loaded {
     pub(crate) memory: Memory,
     pub(crate) namespaces: Names,
-    /// The indexed fields; `None` if they cannot be read.
-    pub(crate) fields: Option<FieldCatalog>,
-    /// The progress of the full-text index; `None` if it cannot be read.
-    pub(crate) words: Option<WordsRow>,
+    /// The derived indexes. They cache nothing yet.
+    pub(crate) indexes: Indexes,
     /// The state of the graph on disk.
     pub(crate) state: PersistState,
     /// Whether the graph on disk is of no use.
@@ -50,62 +32,12 @@ impl Loaded {
         Loaded {
             memory,
             namespaces: Names::default(),
-            fields: Some(FieldCatalog::begin(config)),
-            words: Some(WordsRow::whole()),
+            indexes: Indexes::new(config),
             state: PersistState::default(),
             begins_anew: false,
             last_change: Commit(0),
             changes: Vec::new(),
             opening: Opening::default(),
         }
-    }
-
-    pub(crate) fn into_open(
-        self,
-        shared: DatabaseContext,
-        id: CollectionId,
-        entry: CatalogEntry,
-        families: Families,
-    ) -> Result<OpenCollection> {
-        let DatabaseContext { store, signal, budget } = shared;
-        let CatalogEntry { config, created_at_ms, metadata, .. } = entry;
-        let comparison = crate::collection::open::comparison_of(&config, store.options())?;
-        let most_bytes = store.options().memory_bytes / POSTINGS_SHARE;
-        let fields = MetadataIndex::new(self.fields, &config, most_bytes);
-        let words = FullTextIndex::new(self.words, &config, most_bytes);
-        let admission = Admission::new(config.schema.clone());
-        let open = OpenCollection {
-            id,
-            config,
-            created_at_ms,
-            metadata: ArcSwap::from_pointee(metadata),
-            store,
-            families,
-            comparison,
-            memory: self.memory,
-            namespaces: RwLock::new(self.namespaces),
-            fields,
-            words,
-            admission,
-            signal,
-            jobs: JobRecords::default(),
-            persist: Persist::new(self.state),
-            budget,
-            vector_load: Mutex::default(),
-            vectors_loaded: Waiting::default(),
-            last_change: self.last_change.0.into(),
-            opening: self.opening,
-        };
-        if open.opening.way != OpenedBy::Image && open.store.is_writable() {
-            // An image that was not taken up, or a mapped file, may show commits that were lost.
-            open.remove_images()?;
-        }
-        if self.begins_anew && open.store.is_writable() {
-            open.begin_graph_anew()?;
-        }
-        if let Some(index) = &open.memory.index {
-            open.record(&index.graph(), &self.changes);
-        }
-        Ok(open)
     }
 }

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use crate::collection::derived::source::RowSource;
-use crate::collection::metadata::FieldCatalog;
 use crate::collection::slots::namespaces::Names;
 use crate::collection::vectors::codes::codebook::Codebook;
 use crate::collection::vectors::full::Disk;
@@ -15,7 +14,6 @@ use crate::id::NamespaceId;
 use crate::store::format::codec::read_u32;
 use crate::store::format::graph::{CodebookRow, GraphCursor, RegionsRow};
 use crate::store::format::key;
-use crate::store::format::words::WordsRow;
 use crate::store::open::commit_log::Expected;
 use crate::store::storage;
 
@@ -70,13 +68,6 @@ impl<'a> RowSource<'a> {
                 Codebook::default()
             }
         })
-    }
-
-    /// The states of the metadata and full-text indexes; `None` for one that cannot be read.
-    pub(super) fn indexes(self) -> (Option<FieldCatalog>, Option<WordsRow>) {
-        let fields = self.fields().inspect_err(|error| tracing::warn!("metadata is indexed anew: {error}")).ok();
-        let words = self.words().inspect_err(|error| tracing::warn!("words are indexed anew: {error}"));
-        (fields, words.ok().flatten())
     }
 
     /// The cursor of the graph; `None` if none was ever written.

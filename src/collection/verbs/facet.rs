@@ -14,7 +14,6 @@ use crate::collection::snapshot::ReadPoint;
 use crate::error::Result;
 use crate::filter::Filter;
 use crate::filter::extract::values_of;
-use crate::filter::lookup::Postings;
 use crate::filter::slots::{Bits, SlotSet};
 use crate::filter::term::{Term, value_of};
 use crate::hit::FacetCount;

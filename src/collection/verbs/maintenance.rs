@@ -35,7 +35,8 @@ impl Collection {
     /// ```
     pub fn add_index(&self, path: &str) -> Result<()> {
         check::path(path)?;
-        self.state.opened()?.add_index(path)
+        let open = self.state.opened()?;
+        open.indexes.fields.add(&open, path)
     }
 
     /// Stops indexing a path of metadata, and all paths below it. From then on filters on it read
@@ -46,7 +47,8 @@ impl Collection {
     /// write.
     pub fn drop_index(&self, path: &str) -> Result<()> {
         check::path(path)?;
-        self.state.opened()?.drop_index(path)
+        let open = self.state.opened()?;
+        open.indexes.fields.remove(&open, path)
     }
 
     /// The paths of metadata whose index covers every document that has them, in order.
@@ -54,7 +56,7 @@ impl Collection {
     /// # Errors
     /// `CollectionNotFound` if the collection was dropped, `Closed` if the database was.
     pub fn indexed_fields(&self) -> Result<Vec<String>> {
-        Ok(self.state.opened()?.fields.indexed())
+        Ok(self.state.opened()?.indexes.fields.indexed())
     }
 
     /// Waits until every document written before is linked into the graph and can be reached there,
@@ -140,8 +142,7 @@ impl Collection {
     pub fn rebuild_index(&self) -> Result<()> {
         let open = self.state.opened()?;
         open.store.check_writable()?;
-        open.rebuild_fields();
-        open.rebuild_words();
+        open.indexes.all().iter().for_each(|index| index.rebuild(&open));
         if let Some(index) = &open.memory.index {
             let is_rebuilt = index.ask_for_rebuild();
             open.wait_for_jobs(index.tail().waiting(), Job::TO_LINK, is_rebuilt)?;
@@ -150,8 +151,8 @@ impl Collection {
                 return Err(Error::Storage { doing: "rebuilding the graph", source });
             }
         }
-        open.wait_for_postings()?;
-        open.save(Saving::All)?;
+        open.wait_until_built()?;
+        open.saver().save(Saving::All)?;
         drop(open);
         self.state.opened().map(drop)
     }
@@ -164,12 +165,13 @@ impl OpenCollection {
             let fits = || self.store.is_beside() || index.fits() && index.is_divided();
             self.wait_for_jobs(index.tail().waiting(), Job::TO_LINK, || is_linked() && fits())?;
         }
-        self.wait_for_postings()
+        self.wait_until_built()
     }
 
-    fn wait_for_postings(&self) -> Result<()> {
-        let (fields, words) = (&self.fields, &self.words);
-        self.wait_for_jobs(fields.waiting(), &[Job::IndexMetadata], || !fields.is_building())?;
-        self.wait_for_jobs(words.waiting(), &[Job::IndexText], || !words.is_building())
+    fn wait_until_built(&self) -> Result<()> {
+        self.indexes
+            .all()
+            .into_iter()
+            .try_for_each(|index| self.wait_for_jobs(&index.condition().built, &[index.job()], || !index.is_building()))
     }
 }

@@ -135,7 +135,7 @@ impl OpenCollection {
     /// The first document of a view that violates a schema, with its namespace.
     fn first_violation(&self, view: &View, schema: &Schema) -> Result<Option<(String, DocId, SchemaFault)>> {
         let (mut found, (from, to)) = (None, key::document_range());
-        self.scan(&view.snapshot, (&from, &to), |_, row| {
+        self.source(Some(&view.snapshot)).each_document((&from, &to), |_, row| {
             let row = DocumentRow::decode(row)?;
             found = schema.check(&row.metadata).err().map(|fault| (row.namespace, row.id, fault));
             Ok(if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })

@@ -16,7 +16,6 @@ use crate::collection::metadata::lookup::Lookup;
 use crate::collection::moment::{Listing, Moment};
 use crate::error::{Error, Result};
 use crate::filter::extract::values_of;
-use crate::filter::lookup::Postings;
 use crate::filter::term::{Term, order_of};
 use crate::hit::Page;
 use crate::id::{DocId, FieldId, Slot};

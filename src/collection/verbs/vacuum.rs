@@ -140,7 +140,7 @@ impl OpenCollection {
             self.wait_for_jobs(index.tail().waiting(), Job::TO_LINK, is_over)?;
             cancel.check()?;
         }
-        self.save(Saving::All)?;
+        self.saver().save(Saving::All)?;
         self.store.flush_families(std::iter::once(&self.families))?;
         for family in self.families.all() {
             cancel.check()?;
