@@ -17,7 +17,8 @@ use crate::error::{Error, Result};
 
 /// How long a job that failed is left alone before its next try.
 pub(in crate::collection) const PATIENCE: Duration = Duration::from_millis(200);
-/// A shorter step may have found nothing to do, so the job does not count as working during it.
+/// A shorter step may find nothing to do. If no documents are left, the job does not count as
+/// working during it.
 const BRIEF: Duration = Duration::from_millis(10);
 
 /// Work that a collection does in the background, without being asked.
@@ -173,7 +174,7 @@ impl JobRecords {
         let record = records.entry(job).or_default();
         JobStats {
             name: job,
-            state: record.state(),
+            state: record.state(amount.is_some_and(|[_, n_left]| n_left > 0)),
             n_steps: record.n_steps,
             n_done: amount.map(|[n_done, _]| n_done),
             n_left: amount.map(|[_, n_left]| n_left),
@@ -183,11 +184,12 @@ impl JobRecords {
 }
 
 impl JobRecord {
-    fn state(&self) -> JobState {
+    /// What the job is doing. `are_left` tells whether documents are left for it.
+    fn state(&self, are_left: bool) -> JobState {
         match self.began {
             _ if self.obstacle.is_some() => JobState::Failing,
             _ if self.worked => JobState::Working,
-            Some(began) if began.elapsed() >= BRIEF => JobState::Working,
+            Some(began) if are_left || began.elapsed() >= BRIEF => JobState::Working,
             _ => JobState::Idle,
         }
     }
@@ -271,6 +273,7 @@ mod tests {
         }
         jobs.attempt(Job::Save, || {
             assert_eq!(told().0, JobState::Idle, "a step has just begun");
+            assert_eq!(jobs.stats(Job::Save, Some([0, 1])).state, JobState::Working, "it has something to do");
             std::thread::sleep(BRIEF);
             assert_eq!(told().0, JobState::Working);
             Ok(Step::Nothing)
