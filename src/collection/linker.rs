@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 use super::derived::bell::LinkerSignal;
 use super::derived::notify::{PATIENCE, Task};
 use super::open::OpenCollection;
-use super::vectors::VectorIndex;
+use super::vectors::HnswIndex;
 use super::vectors::linking_context::LinkContext;
 use crate::cancel::Stop;
 use crate::config::Options;
@@ -161,7 +161,7 @@ fn work_on(open: &OpenCollection, pool: &rayon::ThreadPool) -> LinkerProgress {
 }
 
 /// Makes the 1-bit sketches (SimHash) of a collection.
-fn sketch(open: &OpenCollection, index: &VectorIndex) -> std::io::Result<()> {
+fn sketch(open: &OpenCollection, index: &HnswIndex) -> std::io::Result<()> {
     let slots = &open.memory.slots;
     let view = {
         let _held = open.store.hold();

@@ -21,7 +21,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::slots::census::{Census, SequenceLock};
 use super::slots::visibility::Life;
-use super::vectors::VectorIndex;
+use super::vectors::HnswIndex;
 use super::vectors::full::Exact;
 use crate::arena::{self, Cells, Plain, Rows, Shared};
 use crate::error::{Error, Result};
@@ -33,7 +33,7 @@ use crate::store::format::key;
 
 pub(crate) struct Memory {
     pub(crate) slots: Slots,
-    pub(crate) index: Option<VectorIndex>,
+    pub(crate) index: Option<HnswIndex>,
     census: SequenceLock,
     ledger: RwLock<Ledger>,
     /// Slots to be reused once the oldest view is later than their commit, in the order of commits.
@@ -218,7 +218,7 @@ impl Still<'_> {
 }
 
 impl Memory {
-    pub(crate) fn new(exact: Exact, index: Option<VectorIndex>) -> Self {
+    pub(crate) fn new(exact: Exact, index: Option<HnswIndex>) -> Self {
         let slots = Slots {
             exact,
             cells: Rows::new(1),

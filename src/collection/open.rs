@@ -21,7 +21,7 @@ use super::metadata::admission::Admission;
 use super::recovery::graph_log::Persist;
 use super::recovery::loaded::Loaded;
 use super::slots::namespaces::Names;
-use super::vectors::VectorIndex;
+use super::vectors::HnswIndex;
 use super::vectors::codes::codebook::Codebook;
 use super::vectors::full::Exact;
 use crate::cancel::Stop;
@@ -205,7 +205,7 @@ pub(crate) fn new_memory(
         exact.hold(Residency::Ram, &images::folder(folder, id), 0)?;
     }
     let index = match config.index {
-        config::Index::Hnsw => Some(VectorIndex::new(config, &comparison, options.tail_bound, codebook)),
+        config::Index::Hnsw => Some(HnswIndex::new(config, &comparison, options.tail_bound, codebook)),
         config::Index::Flat => None,
     };
     Ok(Memory::new(exact, index))

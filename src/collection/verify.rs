@@ -9,7 +9,7 @@ use super::memory::Memory;
 use super::open::OpenCollection;
 use super::recovery::{full_scan, graph_restore};
 use super::slots::census::Census;
-use super::vectors::VectorIndex;
+use super::vectors::HnswIndex;
 use super::vectors::full::Exact;
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
@@ -55,7 +55,7 @@ impl OpenCollection {
             let (slot, row) = (key::read_vector(key)?.0, disk.decode(value)?);
             let is_other = exact.get(slot).is_some_and(|held| held != row);
             let index = self.memory.index.as_ref();
-            let points = index.map(VectorIndex::points);
+            let points = index.map(HnswIndex::points);
             let codes = points.as_ref().and_then(|points| points.codes());
             let namespace = self.memory.slots.namespace(slot);
             let has_other_code = codes.is_some_and(|codes| !codes.holds(slot.0, &codes.encode(&row, namespace)));
@@ -109,7 +109,7 @@ impl OpenCollection {
     }
 
     /// Checks that the codebook on disk is the one in use.
-    fn verify_codebook(&self, index: &VectorIndex, source: RowSource<'_>) -> Result<()> {
+    fn verify_codebook(&self, index: &HnswIndex, source: RowSource<'_>) -> Result<()> {
         let stored = RowSource { snapshot: None, ..source }.stored_codebook()?;
         let (Some(stored), Some(codebook)) = (stored, index.codebook()) else { return Ok(()) };
         // The stored codebook lacks namespaces that had no documents at the last save.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Database;
 use crate::cancel::Cancel;
 use crate::collection::handle::{Collection, CollectionState};
-use crate::collection::vectors::VectorIndex;
+use crate::collection::vectors::HnswIndex;
 use crate::collection::vectors::codes::codebook::Codebook;
 use crate::config::{CollectionConfig, Residency};
 use crate::distance::Kernels;
@@ -250,7 +250,7 @@ fn collection_stats(state: &CollectionState) -> Result<CollectionStats> {
     let open = state.opened()?;
     let (slots, index) = (&open.memory.slots, open.memory.index.as_ref());
     let (footprint, census) = (open.footprint(), open.memory.still().census());
-    let (n_links_added, n_rows_replaced) = index.map_or((0, 0), VectorIndex::n_changes);
+    let (n_links_added, n_rows_replaced) = index.map_or((0, 0), HnswIndex::n_changes);
     let (n_snapshots, oldest_snapshot) = state.snapshots.held();
     let [delta_bytes_written, rows_bytes_written, image_bytes_written] = open.persist.written();
     Ok(CollectionStats {
@@ -271,15 +271,15 @@ fn collection_stats(state: &CollectionState) -> Result<CollectionStats> {
         is_indexing: open.fields.is_building() || open.words.is_building(),
         opening: open.opening,
         n_vectors_loaded: slots.exact.n_loaded(slots.n_slots()),
-        n_to_repair: index.map_or(0, VectorIndex::n_underfull),
+        n_to_repair: index.map_or(0, HnswIndex::n_underfull),
         n_deltas: open.persist.n_deltas(),
         delta_bytes_written,
         rows_bytes_written,
         image_bytes_written,
         image_commit: open.imaged(),
         tail_length: index.map_or(0, |index| index.tail().len()),
-        n_unlinked: index.map_or(0, VectorIndex::n_loose),
-        tail_bound: index.map_or(0, VectorIndex::bound),
+        n_unlinked: index.map_or(0, HnswIndex::n_loose),
+        tail_bound: index.map_or(0, HnswIndex::bound),
         n_links_added,
         n_rows_replaced,
         n_snapshots,
@@ -288,7 +288,7 @@ fn collection_stats(state: &CollectionState) -> Result<CollectionStats> {
     })
 }
 
-fn code_stats(index: &VectorIndex) -> Option<CodeStats> {
+fn code_stats(index: &HnswIndex) -> Option<CodeStats> {
     let codebook = index.codebook()?;
     let (Codebook { book, .. }, gauge) = (&codebook, codebook.worst());
     Some(CodeStats {

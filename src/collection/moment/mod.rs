@@ -23,7 +23,7 @@ use super::open::OpenCollection;
 use super::slots::census::Census;
 use super::vectors::full::Reader;
 use super::vectors::regions::least_linked;
-use super::vectors::{Sight, VectorIndex};
+use super::vectors::{HnswIndex, Sight};
 use crate::cancel::Stop;
 use crate::config::CollectionConfig;
 use crate::distance::Comparison;
@@ -175,7 +175,7 @@ impl Moment {
 
     /// The number of documents in the part of the graph that a walk in the namespace covers.
     pub(super) fn n_walked(&self) -> usize {
-        if self.index().is_some_and(VectorIndex::is_undivided) { self.n_documents } else { self.n_members }
+        if self.index().is_some_and(HnswIndex::is_undivided) { self.n_documents } else { self.n_members }
     }
 
     /// The slots of the namespace, in no order. If commits came since, they are found by looking at
@@ -214,7 +214,7 @@ impl Moment {
         &self.open.words
     }
 
-    pub(super) fn index(&self) -> Option<&VectorIndex> {
+    pub(super) fn index(&self) -> Option<&HnswIndex> {
         self.open.memory.index.as_ref()
     }
 

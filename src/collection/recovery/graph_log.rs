@@ -23,7 +23,7 @@ use roaring::RoaringBitmap;
 
 use crate::collection::budget::Footprint;
 use crate::collection::open::OpenCollection;
-use crate::collection::vectors::VectorIndex;
+use crate::collection::vectors::HnswIndex;
 use crate::collection::vectors::codes::codebook::Codebook;
 use crate::collection::vectors::codes::watch::LOOSE;
 use crate::error::{Error, Result};
@@ -383,7 +383,7 @@ impl OpenCollection {
     /// it is added in any case, because its measured recall may differ.
     fn put_codebook(&self, state: &mut PersistState, batch: &mut Derived, always: bool) {
         state.untell();
-        let points = self.memory.index.as_ref().map(VectorIndex::points);
+        let points = self.memory.index.as_ref().map(HnswIndex::points);
         let Some(book) = points.as_ref().and_then(|points| points.codes()).map(Codes::book) else { return };
         let is_told = match state.codebook {
             Some(generation) => generation == book.generation,
@@ -450,7 +450,7 @@ impl OpenCollection {
     /// all that the last commit before the call left.
     fn save_changed(&self, saving: Saving) -> Result<bool> {
         let index = self.memory.index.as_ref().filter(|index| !index.is_broken());
-        let _held = index.map(VectorIndex::hold);
+        let _held = index.map(HnswIndex::hold);
         let mut state = self.persist.state.lock();
         if state.ended {
             return Ok(false);
@@ -458,7 +458,7 @@ impl OpenCollection {
         // The view is taken only now. What is linked was written before its commit, or the log
         // after that tells of it.
         let view = self.store.view();
-        let graph = index.map(VectorIndex::graph);
+        let graph = index.map(HnswIndex::graph);
         let is_bare = saving == Saving::Image && graph.as_ref().is_some_and(|graph| self.may_skip_rows(graph, &state));
         if let (Some(index), Some(graph), false) = (index, &graph, is_bare) {
             if self.is_rebuilt(&state) {

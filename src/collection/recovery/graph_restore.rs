@@ -16,7 +16,7 @@ use super::loaded::Loaded;
 use super::since_image::Changed;
 use crate::collection::derived::source::RowSource;
 use crate::collection::memory::{Memory, Slots};
-use crate::collection::vectors::VectorIndex;
+use crate::collection::vectors::HnswIndex;
 use crate::collection::vectors::regions::region_of;
 use crate::error::{Error, Result};
 use crate::graph::{EntryPoint, Graph, GraphChange, GraphShape, Op, Representatives};
@@ -221,7 +221,7 @@ fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<GraphChange>, is
 /// Sorts slots into linked, waiting and free ones. Reads vectors if they have to be in memory.
 fn settle(source: RowSource<'_>, loaded: &mut Loaded, representatives: &Representatives) -> Result<()> {
     let memory = &loaded.memory;
-    let graph = memory.index.as_ref().map(VectorIndex::graph);
+    let graph = memory.index.as_ref().map(HnswIndex::graph);
     if let (Some(index), Some(graph)) = (&memory.index, &graph) {
         index.note_regions();
         if graph.is_undivided() {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::collection::memory::{self, CELL_BYTES, Memory};
 use crate::collection::open::OpenCollection;
-use crate::collection::vectors::VectorIndex;
+use crate::collection::vectors::HnswIndex;
 use crate::config::CollectionConfig;
 use crate::error::Result;
 use crate::graph::{EntryPoint, Extent, Graph};
@@ -95,7 +95,7 @@ impl OpenCollection {
         let (memory, slots) = (&self.memory, &self.memory.slots);
         let n_slots = slots.n_slots();
         let nothing = Extent { n_slots: 0, n_upper: 0, entry: None };
-        let is_verified = memory.index.as_ref().is_none_or(VectorIndex::is_verified);
+        let is_verified = memory.index.as_ref().is_none_or(HnswIndex::is_verified);
         let numbers = Numbers { n_slots, extent: graph.map_or(nothing, Graph::extent), is_verified };
         let all = || (0..n_slots as u32).map(Slot);
         let mut writer = ImageWriter::create(image::folder(self.store.folder(), self.id))?;
@@ -115,15 +115,15 @@ impl OpenCollection {
             })
         })?;
         writer.section(|writer| writer.put(&ids))?;
-        let held = memory.index.as_ref().map(VectorIndex::held);
-        let points = memory.index.as_ref().map(VectorIndex::points);
+        let held = memory.index.as_ref().map(HnswIndex::held);
+        let points = memory.index.as_ref().map(HnswIndex::points);
         let codes = points.as_ref().and_then(|points| points.codes());
         // This waits for a commit under way. A slot that got a document while cells were written is
         // in the tail after it.
         drop(memory.still());
         // A slot in the tail may be linked although its document died before the commit. A later
         // delta then leads there.
-        let waiting: HashSet<Slot> = memory.index.as_ref().map(VectorIndex::waiting).unwrap_or_default();
+        let waiting: HashSet<Slot> = memory.index.as_ref().map(HnswIndex::waiting).unwrap_or_default();
         let is_held = |slot: Slot| held.as_ref().is_some_and(|held| held(slot)) || waiting.contains(&slot);
         let has_code = |slot: Slot| slots.exists_at(slot, view.commit) || is_held(slot);
         writer.section(|writer| codes.map_or(Ok(()), |codes| write_codes(writer, codes, n_slots, &has_code)))?;
@@ -205,9 +205,9 @@ pub(crate) fn find(images: &mut Images, (store, id): (Uuid, CollectionId), shape
 pub(crate) fn is_sound(image: &Image, memory: &Memory) -> bool {
     let Numbers { n_slots, extent, .. } = Numbers::read(image.tag.numbers);
     let has = |section: usize, n_bytes: usize| image.section(section).1 == n_bytes;
-    let points = memory.index.as_ref().map(VectorIndex::points);
+    let points = memory.index.as_ref().map(HnswIndex::points);
     let codes = points.as_ref().and_then(|points| points.codes());
-    let graph = memory.index.as_ref().map(VectorIndex::graph);
+    let graph = memory.index.as_ref().map(HnswIndex::graph);
     let mut arrays = graph.iter().flat_map(|graph| graph.arrays(&extent)).enumerate();
     has(CELLS, n_slots * CELL_BYTES)
         && has(ID_OFFSETS, (n_slots + 1) * 8)

@@ -22,7 +22,7 @@ use crate::collection::snapshot::ReadPoint;
 use crate::collection::vectors::nearest::cost::SearchPlan;
 use crate::collection::vectors::nearest::order::cut;
 use crate::collection::vectors::nearest::{Effort, NearestRequest, SearchScratch, Target, WIDER};
-use crate::collection::vectors::{LEAST_PREFILTERED, Sight, VectorIndex};
+use crate::collection::vectors::{HnswIndex, LEAST_PREFILTERED, Sight};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::filter::slots::SlotSet;
@@ -327,7 +327,7 @@ impl Session {
 
     fn scan_codes(
         &self,
-        index: &VectorIndex,
+        index: &HnswIndex,
         sight: Sight<'_>,
         query: &VectorQuery,
         request: NearestRequest<'_>,
@@ -493,7 +493,7 @@ fn choose(place: &ReadPoint, params: &SearchParams, stop: &Stop) -> Result<(Arc<
 
 /// The index, if its graph is walked for the documents of a namespace rather than all of them
 /// scanned.
-fn walked<'m>(moment: &'m Moment, sight: Sight<'_>, params: &SearchParams, reach: f64) -> Option<&'m VectorIndex> {
+fn walked<'m>(moment: &'m Moment, sight: Sight<'_>, params: &SearchParams, reach: f64) -> Option<&'m HnswIndex> {
     let index = moment.index()?;
     let can_walk = index.can_walk(sight.exact) && moment.is_linked();
     let walks = match params.strategy {

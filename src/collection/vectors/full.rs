@@ -213,7 +213,7 @@ impl HeldVectors {
     #[inline(always)]
     pub(crate) fn row(&self, slot: Slot) -> &[f32] {
         // SAFETY: such a slot is not written. It is retired before it is used again, and that only
-        // once it is none of these (see `Memory::reclaim`, `VectorIndex::sweep`).
+        // once it is none of these (see `Memory::reclaim`, `HnswIndex::sweep`).
         unsafe { &self.rows.row(slot.0)[..self.dimension] }
     }
 

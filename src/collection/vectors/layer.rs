@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::VectorIndex;
+use super::HnswIndex;
 use super::linking_context::LinkContext;
 use super::nearest::prefilter::SketchLayer;
 use super::space::Points;
@@ -138,7 +138,7 @@ impl Layer {
     }
 }
 
-impl VectorIndex {
+impl HnswIndex {
     /// The present layer.
     pub(super) fn layer(&self) -> Arc<Layer> {
         self.layer.load_full()

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use super::VectorIndex;
+use super::HnswIndex;
 use super::linking_context::LinkContext;
 use super::regions::region_of;
 use super::space::{CodeSpace, ExactQuery, ExactSpace, Points};
@@ -61,7 +61,7 @@ thread_local! {
     static OVER_VECTORS: RefCell<Linking<ExactQuery>> = RefCell::default();
 }
 
-impl VectorIndex {
+impl HnswIndex {
     /// Does the next step of work. False if there is none.
     ///
     /// # Errors
@@ -308,7 +308,7 @@ impl VectorIndex {
         self.look_at_swept(space, workers, workers.graph.points().collect());
     }
 
-    /// As [`sweep`](VectorIndex::sweep), for one namespace that has lost many points, without
+    /// As [`sweep`](HnswIndex::sweep), for one namespace that has lost many points, without
     /// waiting for the others. False if there is none.
     fn sweep_crowded<S: Space>(&self, space: &S, workers: &Workers<'_, S::Query>) -> bool {
         if workers.graph.is_undivided() || !self.namespaces.are_several() {
@@ -450,7 +450,7 @@ impl VectorIndex {
         self.mend_until_none(space, workers, || workers.graph.unreachable())
     }
 
-    /// As [`mend_in`](VectorIndex::mend_in), for the points that `unreachable` returns.
+    /// As [`mend_in`](HnswIndex::mend_in), for the points that `unreachable` returns.
     fn mend_until_none<S: Space>(
         &self,
         space: &S,

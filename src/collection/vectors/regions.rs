@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::VectorIndex;
+use super::HnswIndex;
 use super::linking_context::LinkContext;
 use crate::collection::memory::{Memory, Slots};
 use crate::failpoint;
@@ -212,7 +212,7 @@ pub(super) fn region_in(graph: &Graph, namespace: NamespaceId) -> u32 {
     if graph.is_undivided() { 0 } else { namespace.0 }
 }
 
-impl VectorIndex {
+impl HnswIndex {
     /// Whether all documents that a namespace had at a commit are in graph or tail, so that a walk
     /// finds them.
     pub(crate) fn is_linked(&self, namespace: NamespaceId, commit: Commit) -> bool {

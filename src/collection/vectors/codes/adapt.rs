@@ -15,7 +15,7 @@ use super::means::Members;
 use super::replace::Replacing;
 use super::watch::{Finding, LOOSE, Watches};
 use crate::collection::memory::Slots;
-use crate::collection::vectors::VectorIndex;
+use crate::collection::vectors::HnswIndex;
 use crate::collection::vectors::layer::Layer;
 use crate::collection::vectors::linking::BATCH;
 use crate::collection::vectors::linking_context::LinkContext;
@@ -60,7 +60,7 @@ impl Adapting {
     }
 }
 
-impl VectorIndex {
+impl HnswIndex {
     /// How codes are made, and their recall; `None` without codes.
     pub(crate) fn codebook(&self) -> Option<Codebook> {
         let book = self.layer.load().codes()?.book().clone();

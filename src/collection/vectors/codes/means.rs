@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::bounds::{LEAST_DOCUMENTS, MOST_READ, MOST_TRIED};
 use super::watch::LOOSE;
 use crate::cancel::Stop;
-use crate::collection::vectors::VectorIndex;
+use crate::collection::vectors::HnswIndex;
 use crate::collection::vectors::linking_context::LinkContext;
 use crate::collection::vectors::random::SplitMix;
 use crate::error::Result;
@@ -39,7 +39,7 @@ impl Members {
     /// without links: that of the newest document, or of one chosen at random. `None` if it finds
     /// none with enough documents.
     pub(in crate::collection::vectors) fn of(
-        index: &VectorIndex,
+        index: &HnswIndex,
         context: &LinkContext<'_>,
         region: NamespaceId,
         newest: &[Slot],
@@ -55,7 +55,7 @@ impl Members {
     }
 }
 
-impl VectorIndex {
+impl HnswIndex {
     /// About how many documents a region has.
     pub(super) fn n_documents_of(&self, context: &LinkContext<'_>, region: NamespaceId) -> usize {
         if region == LOOSE { self.n_loose() } else { context.memory.n_members(region) }

@@ -9,7 +9,7 @@ use super::prefilter::{LEAST_PREFILTERED, LEFT_AWAY, PREFILTERED};
 use super::timing::fastest;
 use crate::cancel::Stop;
 use crate::collection::vectors::space::{CodeSpace, ExactSpace, Points};
-use crate::collection::vectors::{Sight, VectorIndex};
+use crate::collection::vectors::{HnswIndex, Sight};
 use crate::graph::{Graph, LinkView, Space, Walker};
 use crate::id::{Commit, Slot};
 
@@ -65,7 +65,7 @@ pub(crate) struct Cost {
     n_documents: usize,
 }
 
-impl VectorIndex {
+impl HnswIndex {
     /// Whether to scan `n_scanned` documents rather than walk with a beam of `ef`.
     pub(crate) fn prefers_scan(&self, sight: Sight<'_>, n_scanned: usize, ef: f64) -> bool {
         if n_scanned < FEW || self.is_broken() {

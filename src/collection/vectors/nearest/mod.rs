@@ -26,7 +26,7 @@ use super::layer::Layer;
 use super::random::SplitMix;
 use super::regions::region_in;
 use super::space::{CodeSpace, ExactQuery, ExactSpace, Points};
-use super::{Sight, VectorIndex};
+use super::{HnswIndex, Sight};
 use crate::cancel::Stop;
 use crate::collection::matching::candidates::Picks;
 use crate::collection::memory::Slots;
@@ -299,7 +299,7 @@ impl Pool {
     }
 }
 
-impl VectorIndex {
+impl HnswIndex {
     /// Searches `target`. Leaves the nearest `request.n` in `scratch.found`, and those found that
     /// are as near as the last of them. Distances are measures.
     pub(crate) fn search(
@@ -342,7 +342,7 @@ impl VectorIndex {
         }
     }
 
-    /// As [`search`](VectorIndex::search), by vectors. False if another layer has replaced this
+    /// As [`search`](HnswIndex::search), by vectors. False if another layer has replaced this
     /// one.
     fn search_by_vectors<S: Space + Seen>(
         &self,
@@ -381,7 +381,7 @@ impl VectorIndex {
         Ok(true)
     }
 
-    /// As [`search`](VectorIndex::search), by codes. False if another layer has replaced this one.
+    /// As [`search`](HnswIndex::search), by codes. False if another layer has replaced this one.
     fn search_by_codes(
         &self,
         context: SearchContext<'_>,
@@ -417,7 +417,7 @@ impl VectorIndex {
         Ok(true)
     }
 
-    /// As [`search_by_codes`](VectorIndex::search_by_codes), among all documents of the namespace.
+    /// As [`search_by_codes`](HnswIndex::search_by_codes), among all documents of the namespace.
     /// Uses a larger `ef` if codes leave the nearest in doubt, or gives up if comparing all vectors
     /// takes no longer.
     fn search_all(

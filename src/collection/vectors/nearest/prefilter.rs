@@ -13,7 +13,7 @@ use super::timing::fastest;
 use super::{Effort, NearestRequest, SearchScratch, Seen};
 use crate::collection::matching::candidates::Picks;
 use crate::collection::memory::Slots;
-use crate::collection::vectors::VectorIndex;
+use crate::collection::vectors::HnswIndex;
 use crate::collection::vectors::space::CodeSpace;
 use crate::graph::{Neighbor, Space};
 use crate::id::{Commit, Slot};
@@ -92,7 +92,7 @@ impl SketchLayer {
     }
 }
 
-impl VectorIndex {
+impl HnswIndex {
     /// Asks for sketches. False if they were asked for before.
     pub(crate) fn ask_for_sketches(&self) -> bool {
         let layer = self.layer.load();
