@@ -164,11 +164,10 @@ impl OpenCollection {
     pub(crate) fn footprint(&self) -> Footprint {
         let n_slots = self.memory.slots.n_slots();
         let (vectors, mapped) = self.memory.slots.exact.n_bytes(n_slots);
-        let index = self.memory.index.as_ref().map(|index| index.n_bytes(n_slots)).unwrap_or_default();
         Footprint {
             vectors,
             mapped,
-            index,
+            index: self.memory.index.n_bytes(n_slots),
             postings: self.fields.n_bytes() + self.words.n_bytes(),
             rest: self.memory.n_bytes_of_rest(),
         }
@@ -281,9 +280,7 @@ impl OpenCollection {
             return Ok(());
         }
         self.budget.hold(self)?;
-        if let Some(index) = &self.memory.index {
-            index.distrust();
-        }
+        self.memory.index.distrust();
         self.begin_loading_vectors();
         Ok(())
     }

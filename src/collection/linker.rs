@@ -14,7 +14,6 @@ use parking_lot::RwLock;
 use super::derived::bell::LinkerSignal;
 use super::derived::notify::{PATIENCE, Task};
 use super::open::OpenCollection;
-use super::vectors::HnswIndex;
 use super::vectors::linking_context::LinkContext;
 use crate::cancel::Stop;
 use crate::config::Options;
@@ -119,7 +118,8 @@ fn work_on(open: &OpenCollection, pool: &rayon::ThreadPool) -> LinkerProgress {
     let mut worked = false;
     let mut attempt =
         |task: Task, work: &dyn Fn() -> Result<bool>| worked |= open.obstacles.attempt(task, work).unwrap_or(false);
-    if let Some(index) = open.memory.index.as_ref().filter(|_| !open.store.is_beside()) {
+    let index = &open.memory.index;
+    if index.has_upkeep() && !open.store.is_beside() {
         attempt(Task::Link, &|| {
             let view = open.store.view();
             index.work(&LinkContext {
@@ -144,9 +144,8 @@ fn work_on(open: &OpenCollection, pool: &rayon::ThreadPool) -> LinkerProgress {
             })
         });
     }
-    if let Some(index) = open.memory.index.as_ref().filter(|index| index.takes_sketches()) {
-        sketch(open, index).unwrap_or_else(|error| tracing::warn!("filtered searches do without sketches: {error}"));
-    }
+    let sketched = index.make_sketches(&open.memory.slots, || open.store.hold(), || open.store.view());
+    sketched.unwrap_or_else(|error| tracing::warn!("filtered searches do without sketches: {error}"));
     attempt(Task::LoadVectors, &|| open.load_vectors());
     attempt(Task::IndexFields, &|| open.build_fields());
     attempt(Task::IndexWords, &|| open.build_words());
@@ -158,20 +157,6 @@ fn work_on(open: &OpenCollection, pool: &rayon::ThreadPool) -> LinkerProgress {
         false if open.obstacles.are_there() => LinkerProgress::Blocked,
         false => LinkerProgress::Done,
     }
-}
-
-/// Makes the 1-bit sketches (SimHash) of a collection.
-fn sketch(open: &OpenCollection, index: &HnswIndex) -> std::io::Result<()> {
-    let slots = &open.memory.slots;
-    let view = {
-        let _held = open.store.hold();
-        if !index.begin_sketches(slots.n_slots())? {
-            return Ok(());
-        }
-        open.store.view()
-    };
-    index.fill_sketches(slots, view.commit);
-    Ok(())
 }
 
 impl Drop for Linker {
@@ -199,7 +184,7 @@ impl Drop for LinkerStopping<'_> {
             open.fields.notify();
             open.words.notify();
             open.vectors_loaded.notify();
-            open.memory.index.iter().for_each(|index| index.tail().notify());
+            open.memory.index.waiting().notify();
         });
     }
 }

@@ -21,7 +21,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::slots::census::{Census, SequenceLock};
 use super::slots::visibility::Life;
-use super::vectors::HnswIndex;
+use super::vectors::VectorIndex;
 use super::vectors::full::Exact;
 use crate::arena::{self, Cells, Plain, Rows, Shared};
 use crate::error::{Error, Result};
@@ -33,7 +33,7 @@ use crate::store::format::key;
 
 pub(crate) struct Memory {
     pub(crate) slots: Slots,
-    pub(crate) index: Option<HnswIndex>,
+    pub(crate) index: VectorIndex,
     census: SequenceLock,
     ledger: RwLock<Ledger>,
     /// Slots to be reused once the oldest view is later than their commit, in the order of commits.
@@ -218,7 +218,7 @@ impl Still<'_> {
 }
 
 impl Memory {
-    pub(crate) fn new(exact: Exact, index: Option<HnswIndex>) -> Self {
+    pub(crate) fn new(exact: Exact, index: VectorIndex) -> Self {
         let slots = Slots {
             exact,
             cells: Rows::new(1),
@@ -259,7 +259,7 @@ impl Memory {
         let failed = |source| Error::OutOfMemory { n_documents: n_slots, source };
         self.slots.exact.reserve(n_slots)?;
         self.slots.cells.reserve(n_slots).map_err(failed)?;
-        self.index.as_ref().map_or(Ok(()), |index| index.reserve(n_slots)).map_err(failed)
+        self.index.reserve(n_slots).map_err(failed)
     }
 
     /// Begins to apply commits.
@@ -387,19 +387,17 @@ impl Memory {
         Ok(())
     }
 
-    /// Ends loading by sorting all slots. A document that the graph does not hold (`is_held`) waits
-    /// in the tail, or is loose if its namespace has no links. A slot without a document is free,
-    /// unless the graph holds it: a walk may still pass through it.
+    /// Ends loading by sorting all slots. The index takes up the documents that its graph does not
+    /// hold (`is_held`). A slot without a document is free, unless the graph holds it: a walk may
+    /// still pass through it.
     pub(super) fn settle(&self, is_held: impl Fn(Slot) -> bool) {
-        let index = self.index.as_ref();
         let mut ledger = self.ledger.write();
         for slot in (0..self.slots.n_slots() as u32).map(Slot) {
-            match (self.slots.is_alive(slot), is_held(slot), index) {
-                (true, false, Some(index)) if !index.links(self.slots.namespace(slot)) => index.note_loose(slot),
-                (true, false, Some(index)) => index.tail().push(slot),
-                (false, true, Some(index)) => index.note_dead_point(),
-                (false, ..) => ledger.free.push(slot),
-                (true, ..) => {}
+            match (self.slots.is_alive(slot), is_held(slot)) {
+                (true, false) => self.index.note_unlinked(slot, self.slots.namespace(slot)),
+                (false, true) => self.index.note_dead_point(),
+                (false, false) => ledger.free.push(slot),
+                (true, true) => {}
             }
         }
         // Slots are given out from the end of `free`: the lowest comes first.
@@ -595,9 +593,7 @@ impl Applying<'_> {
         for new in changes.put {
             let slot = new.tenancy.slot;
             self.put(new, commit);
-            if let Some(index) = &self.memory.index {
-                index.tail().push(slot);
-            }
+            self.memory.index.note_put(slot);
         }
         for slot in changes.freed {
             self.release(slot, commit);
@@ -616,10 +612,8 @@ impl Applying<'_> {
         // SAFETY: the slot was never used, or was retired: no view shows its last document any
         // more, and no link leads to it. Only the committer writes slots, and it holds the ledger.
         unsafe { slots.exact.put(slot, &comparable.row) };
-        if let Some(index) = &self.memory.index {
-            // SAFETY: as above.
-            unsafe { index.put_code(slot, namespace, &comparable.row, comparable.code.as_ref()) };
-        }
+        // SAFETY: as above.
+        unsafe { self.memory.index.put_code(slot, namespace, &comparable.row, comparable.code.as_ref()) };
         cell.generation.store(generation, Ordering::Relaxed);
         cell.namespace.store(namespace.0, Ordering::Relaxed);
         cell.version.store(commit.0, Ordering::Relaxed);
@@ -638,10 +632,8 @@ impl Applying<'_> {
         if let Some(cell) = self.memory.slots.cell(slot) {
             cell.life.end(commit.0);
         }
-        match &self.memory.index {
-            // The linker retires the slot once no link leads to it.
-            Some(index) => index.note_death(slot, self.memory.slots.namespace(slot)),
-            None => self.memory.retire([slot], Commit(commit.0 - 1)),
+        if !self.memory.index.note_death(slot, self.memory.slots.namespace(slot)) {
+            self.memory.retire([slot], Commit(commit.0 - 1));
         }
     }
 

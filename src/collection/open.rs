@@ -21,11 +21,11 @@ use super::metadata::admission::Admission;
 use super::recovery::graph_log::Persist;
 use super::recovery::loaded::Loaded;
 use super::slots::namespaces::Names;
-use super::vectors::HnswIndex;
+use super::vectors::VectorIndex;
 use super::vectors::codes::codebook::Codebook;
 use super::vectors::full::Exact;
 use crate::cancel::Stop;
-use crate::config::{self, CollectionConfig, Options, Residency};
+use crate::config::{CollectionConfig, Options, Residency};
 use crate::distance::{self, Comparison};
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit, NamespaceId, Slot};
@@ -122,20 +122,17 @@ impl OpenCollection {
     /// `stop` ends the wait.
     pub(crate) fn wait_for_room(&self, stop: &Stop) -> Result<()> {
         self.store.check_writable()?;
-        match &self.memory.index {
-            Some(index) if index.is_full() => {
-                let began = Instant::now();
-                index.tail().waiting().wait(stop, || {
-                    match self.store.check_writable().and_then(|()| self.signal.check()) {
-                        _ if !index.is_full() => Some(Ok(())),
-                        Ok(()) if stop.is_due() => Some(stop.check()),
-                        Ok(()) => self.obstacles.met_since(began, &[Task::Link, Task::LoadVectors]).map(Err),
-                        Err(error) => Some(Err(error)),
-                    }
-                })
-            }
-            _ => Ok(()),
+        let index = &self.memory.index;
+        if !index.is_full() {
+            return Ok(());
         }
+        let began = Instant::now();
+        index.waiting().wait(stop, || match self.store.check_writable().and_then(|()| self.signal.check()) {
+            _ if !index.is_full() => Some(Ok(())),
+            Ok(()) if stop.is_due() => Some(stop.check()),
+            Ok(()) => self.obstacles.met_since(began, &[Task::Link, Task::LoadVectors]).map(Err),
+            Err(error) => Some(Err(error)),
+        })
     }
 
     /// Waits until `is_done` holds. `waiting` is notified by the background work that makes it
@@ -158,7 +155,7 @@ impl OpenCollection {
     /// if the codebook or the namespace's number has changed by then.
     pub(crate) fn prepare(&self, namespace: NamespaceId, vector: &[f32], norm: f64) -> Comparable {
         let row = self.comparable_by(vector.to_vec(), norm);
-        let code = self.memory.index.as_ref().and_then(|index| index.encode(&row, namespace));
+        let code = self.memory.index.encode(&row, namespace);
         Comparable { row, code }
     }
 
@@ -204,9 +201,5 @@ pub(crate) fn new_memory(
     if !config.has_codes() && options.residency_of(config) == Residency::Ram {
         exact.hold(Residency::Ram, &images::folder(folder, id), 0)?;
     }
-    let index = match config.index {
-        config::Index::Hnsw => Some(HnswIndex::new(config, &comparison, options.tail_bound, codebook)),
-        config::Index::Flat => None,
-    };
-    Ok(Memory::new(exact, index))
+    Ok(Memory::new(exact, VectorIndex::new(config, &comparison, options.tail_bound, codebook)))
 }

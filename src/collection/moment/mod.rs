@@ -23,7 +23,7 @@ use super::open::OpenCollection;
 use super::slots::census::Census;
 use super::vectors::full::Reader;
 use super::vectors::regions::least_linked;
-use super::vectors::{HnswIndex, Sight};
+use super::vectors::{Sight, VectorIndex};
 use crate::cancel::Stop;
 use crate::config::CollectionConfig;
 use crate::distance::Comparison;
@@ -170,12 +170,12 @@ impl Moment {
 
     /// Whether a walk finds every document of the namespace.
     pub(super) fn is_linked(&self) -> bool {
-        self.index().is_none_or(|index| index.is_linked(self.namespace, self.commit()))
+        self.index().is_linked(self.namespace, self.commit())
     }
 
     /// The number of documents in the part of the graph that a walk in the namespace covers.
     pub(super) fn n_walked(&self) -> usize {
-        if self.index().is_some_and(HnswIndex::is_undivided) { self.n_documents } else { self.n_members }
+        if self.index().is_undivided() { self.n_documents } else { self.n_members }
     }
 
     /// The slots of the namespace, in no order. If commits came since, they are found by looking at
@@ -214,8 +214,8 @@ impl Moment {
         &self.open.words
     }
 
-    pub(super) fn index(&self) -> Option<&HnswIndex> {
-        self.open.memory.index.as_ref()
+    pub(super) fn index(&self) -> &VectorIndex {
+        &self.open.memory.index
     }
 
     /// A vector as it is compared: at unit length where only directions count. `norm` is its
@@ -233,7 +233,7 @@ impl Moment {
     pub(super) fn sight<'m>(&'m self, exact: &'m Reader<'m>) -> Sight<'m> {
         let (slots, comparison) = (self.slots(), self.comparison());
         let Moment { n_documents, n_members, n_slots, .. } = *self;
-        let trusts_codes = self.index().is_none_or(|index| index.trusts_codes_of(self.namespace));
+        let trusts_codes = self.index().trusts_codes_of(self.namespace);
         Sight { slots, exact, comparison, n_documents, n_members, trusts_codes, n_slots, commit: self.view.commit }
     }
 

@@ -168,7 +168,7 @@ pub(in crate::collection) fn comparable(
     if config.compares_directions() {
         crate::distance::normalize(&mut components);
     }
-    let code = memory.index.as_ref().and_then(|index| index.encode(&components, namespace));
+    let code = memory.index.encode(&components, namespace);
     Comparable { row: components, code }
 }
 

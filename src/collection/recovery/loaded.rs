@@ -102,8 +102,8 @@ impl Loaded {
         if self.begins_anew && open.store.is_writable() {
             open.begin_graph_anew()?;
         }
-        if let Some(index) = &open.memory.index {
-            open.record(&index.graph(), &self.changes);
+        if let Some(graph) = open.memory.index.graph() {
+            open.record(&graph, &self.changes);
         }
         Ok(open)
     }

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 
-use super::IndexBytes;
 use super::codes::adapt::Adapting;
 use super::codes::asked::QuerySample;
 use super::codes::codebook::Codebook;
@@ -23,6 +22,7 @@ use super::nearest::cost::Cost;
 use super::regions::Namespaces;
 use super::space::Points;
 use super::tail::Tail;
+use super::{IndexBytes, IndexStats};
 use crate::config::CollectionConfig;
 use crate::distance::Comparison;
 use crate::graph::{Graph, GraphShape};
@@ -100,7 +100,7 @@ pub(crate) struct HnswIndex {
 impl HnswIndex {
     /// An index without slots. `codebook` tells how codes are made; `None` if the graph is walked
     /// by exact vectors.
-    pub(crate) fn new(
+    pub(super) fn new(
         config: &CollectionConfig,
         comparison: &Comparison,
         bound: Option<usize>,
@@ -153,7 +153,7 @@ impl HnswIndex {
     }
 
     /// Makes room for the slots below `n_slots`.
-    pub(crate) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
+    pub(super) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
         // `next` goes first, because it may replace `layer` in between.
         self.next.load().as_ref().map_or(Ok(()), |next| next.reserve(n_slots))?;
         self.layer.load().reserve(n_slots)
@@ -170,7 +170,7 @@ impl HnswIndex {
     }
 
     /// Whether the graph is walked by codes.
-    pub(crate) fn has_codes(&self) -> bool {
+    pub(super) fn has_codes(&self) -> bool {
         !self.must_hold()
     }
 
@@ -180,23 +180,31 @@ impl HnswIndex {
     }
 
     /// Whether searches may walk the graph, given the vectors in `exact`.
-    pub(crate) fn can_walk(&self, exact: &Reader<'_>) -> bool {
+    pub(super) fn can_walk(&self, exact: &Reader<'_>) -> bool {
         let is_held = || exact.complete().is_some() && !self.distrusted.load(Ordering::Acquire);
         !self.is_broken() && (!self.must_hold() || is_held())
     }
 
     /// Returns a test whether a slot is in the graph now. Nothing may be linked meanwhile.
-    pub(crate) fn held(&self) -> impl Fn(Slot) -> bool + use<> {
+    pub(super) fn held(&self) -> impl Fn(Slot) -> bool + use<> {
         let graph = self.graph();
         let representatives = graph.representatives();
         move |slot| graph.is_point(slot.0) || representatives.is_duplicate(slot.0)
     }
 
-    /// The slots that wait to be linked. Nothing may be linked meanwhile.
-    pub(crate) fn waiting(&self) -> HashSet<Slot> {
-        let mut waiting = HashSet::new();
+    /// Returns a test whether a slot is in the graph now or waits to be linked. Nothing may be
+    /// linked meanwhile.
+    pub(super) fn reached(&self) -> impl Fn(Slot) -> bool + use<> {
+        let (held, mut waiting) = (self.held(), HashSet::new());
         self.tail.each_run(|run| waiting.extend(run.iter().map(|slot| Slot(slot.load(Ordering::Relaxed)))));
-        waiting
+        move |slot| held(slot) || waiting.contains(&slot)
+    }
+
+    /// Whether a slot's code and sketch, if any, are those of `row`, a vector of `namespace`.
+    pub(super) fn has_code_of(&self, slot: Slot, namespace: NamespaceId, row: &[f32]) -> bool {
+        let points = self.points();
+        let has_code = points.codes().is_none_or(|codes| codes.holds(slot.0, &codes.encode(row, namespace)));
+        has_code && self.sketch_follows(slot)
     }
 
     /// Has the linker give new links to points that have lost some.
@@ -210,26 +218,21 @@ impl HnswIndex {
     }
 
     /// The number of points that wait for new links.
-    pub(crate) fn n_underfull(&self) -> usize {
+    pub(super) fn n_underfull(&self) -> usize {
         self.underfull.lock().len() + self.strays.lock().len()
     }
 
     /// The code of a vector of a namespace; `None` if the graph is walked by exact vectors.
-    pub(crate) fn encode(&self, row: &[f32], namespace: NamespaceId) -> Option<Code> {
+    pub(super) fn encode(&self, row: &[f32], namespace: NamespaceId) -> Option<Code> {
         self.layer.load().codes().map(|codes| codes.encode(row, namespace))
     }
 
-    /// Slots that may wait to be linked before writers have to wait.
-    pub(crate) fn bound(&self) -> usize {
-        self.bound
-    }
-
-    pub(crate) fn tail(&self) -> &Tail {
+    pub(super) fn tail(&self) -> &Tail {
         &self.tail
     }
 
     /// Counts a dead slot. The linker must remove it from tail or graph before it is used again.
-    pub(crate) fn note_dead_point(&self) {
+    pub(super) fn note_dead_point(&self) {
         self.n_dead.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -239,14 +242,14 @@ impl HnswIndex {
     }
 
     /// Whether writers have to wait, because the tail has reached its bound.
-    pub(crate) fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         // While the graph is rebuilt, the tail may grow to `MAX_TAIL` slots.
         let bound = if self.rebuild.load(Ordering::Relaxed) { MAX_TAIL } else { self.bound };
         self.tail.len() >= bound && !self.is_broken()
     }
 
     /// Bytes of the codes and links of `n_slots` slots.
-    pub(crate) fn n_bytes(&self, n_slots: usize) -> IndexBytes {
+    pub(super) fn n_bytes(&self, n_slots: usize) -> IndexBytes {
         let of_layer = |layer: &Layer| {
             let codes = layer.codes().map_or(0, |codes| codes.bytes_of(n_slots) + codes.book().centres.n_bytes());
             IndexBytes { codes: codes + layer.sketch_layer.bytes_of(n_slots), links: layer.graph.bytes_of(n_slots) }
@@ -255,8 +258,16 @@ impl HnswIndex {
         IndexBytes { codes: now.codes + next.codes, links: now.links + next.links }
     }
 
-    /// Links added, and full rows replaced, since the collection was opened.
-    pub(crate) fn n_changes(&self) -> (usize, usize) {
-        (self.n_links_added.load(Ordering::Relaxed), self.n_rows_replaced.load(Ordering::Relaxed))
+    pub(super) fn stats(&self) -> IndexStats {
+        IndexStats {
+            codebook: self.codebook(),
+            n_replaced: self.n_replaced.load(Ordering::Acquire),
+            n_links_added: self.n_links_added.load(Ordering::Relaxed),
+            n_rows_replaced: self.n_rows_replaced.load(Ordering::Relaxed),
+            n_to_repair: self.n_underfull(),
+            n_waiting: self.tail.len(),
+            bound: self.bound,
+            n_loose: self.n_loose(),
+        }
     }
 }

@@ -66,7 +66,7 @@ impl HnswIndex {
     ///
     /// # Errors
     /// `OutOfMemory` if there is no room for links.
-    pub(crate) fn work(&self, context: &LinkContext<'_>) -> Result<bool> {
+    pub(super) fn work(&self, context: &LinkContext<'_>) -> Result<bool> {
         if self.is_broken() {
             let n_waiting = self.tail.len();
             self.tail.leave(n_waiting);
@@ -405,7 +405,7 @@ impl HnswIndex {
     }
 
     /// Asks the linker to rebuild the graph. The returned function tells whether that is done.
-    pub(crate) fn ask_for_rebuild(&self) -> impl Fn() -> bool {
+    pub(super) fn ask_for_rebuild(&self) -> impl Fn() -> bool {
         let n_before = self.n_rebuilt.load(Ordering::Acquire);
         self.rebuild.store(true, Ordering::Release);
         move || self.is_broken() || self.n_rebuilt.load(Ordering::Acquire) > n_before
@@ -413,13 +413,13 @@ impl HnswIndex {
 
     /// Asks for a sweep, however few points are dead. The returned function tells whether it is
     /// done.
-    pub(crate) fn ask_for_sweep(&self) -> impl Fn() -> bool {
+    pub(super) fn ask_for_sweep(&self) -> impl Fn() -> bool {
         let n_asked = self.n_sweeps_asked.fetch_add(1, Ordering::AcqRel) + 1;
         move || self.is_broken() || self.n_sweeps_done.load(Ordering::Acquire) >= n_asked
     }
 
     /// Keeps searches from walking the graph until it is rebuilt: some points have no vectors.
-    pub(crate) fn distrust(&self) {
+    pub(super) fn distrust(&self) {
         self.distrusted.store(true, Ordering::Release);
         self.rebuild.store(true, Ordering::Release);
     }
@@ -500,7 +500,7 @@ impl HnswIndex {
     }
 
     /// Checks that the graph is sound, and that every document is in graph or tail, or loose.
-    pub(crate) fn audit(&self, memory: &Memory) -> Result<(), String> {
+    pub(super) fn audit(&self, memory: &Memory) -> Result<(), String> {
         let _busy = self.busy.lock();
         if self.is_broken() {
             return Ok(());
@@ -530,14 +530,14 @@ impl HnswIndex {
     }
 
     /// Asks for all slots pushed so far to be linked and checked to be reachable. The returned
-    /// function tells whether that is done.
-    pub(crate) fn ask_for_links(&self) -> impl Fn() -> bool {
+    /// function tells whether that is done, codes fit, and namespaces are linked apart.
+    pub(super) fn ask_for_links(&self) -> impl Fn() -> bool {
         let n_pushed = self.tail.n_pushed();
         self.awaited.fetch_max(n_pushed, Ordering::AcqRel);
         move || {
             let is_verified =
                 self.n_verified() >= n_pushed && self.n_underfull() == 0 && self.unreached.load().is_empty();
-            self.is_broken() || is_verified
+            self.is_broken() || is_verified && self.fits() && !self.is_undivided()
         }
     }
 }

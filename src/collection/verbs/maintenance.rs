@@ -142,13 +142,11 @@ impl Collection {
         open.store.check_writable()?;
         open.rebuild_fields();
         open.rebuild_words();
-        if let Some(index) = &open.memory.index {
-            let is_rebuilt = index.ask_for_rebuild();
-            open.wait_for_work(index.tail().waiting(), &[Task::Link, Task::LoadVectors], is_rebuilt)?;
-            if index.is_broken() {
-                let source = "comparing vectors panicked: until it is opened again the collection is scanned".into();
-                return Err(Error::Storage { doing: "rebuilding the graph", source });
-            }
+        let (index, is_rebuilt) = (&open.memory.index, open.memory.index.ask_for_rebuild());
+        open.wait_for_work(index.waiting(), &[Task::Link, Task::LoadVectors], is_rebuilt)?;
+        if index.is_broken() {
+            let source = "comparing vectors panicked: until it is opened again the collection is scanned".into();
+            return Err(Error::Storage { doing: "rebuilding the graph", source });
         }
         open.wait_for_postings()?;
         open.save(Saving::All)?;
@@ -159,12 +157,8 @@ impl Collection {
 
 impl OpenCollection {
     fn wait_indexed(&self) -> Result<()> {
-        if let Some(index) = &self.memory.index {
-            let is_linked = index.ask_for_links();
-            let fits = || self.store.is_beside() || index.fits() && index.is_divided();
-            let tasks = [Task::Link, Task::LoadVectors];
-            self.wait_for_work(index.tail().waiting(), &tasks, || is_linked() && fits())?;
-        }
+        let (index, is_linked) = (&self.memory.index, self.memory.index.ask_for_links());
+        self.wait_for_work(index.waiting(), &[Task::Link, Task::LoadVectors], is_linked)?;
         self.wait_for_postings()
     }
 

@@ -63,7 +63,7 @@ impl HnswIndex {
 
     /// Whether codes may be compared instead of vectors in a namespace. False if it has no links
     /// and codes do not fit namespaces without links.
-    pub(crate) fn trusts_codes_of(&self, namespace: NamespaceId) -> bool {
+    pub(in crate::collection::vectors) fn trusts_codes_of(&self, namespace: NamespaceId) -> bool {
         !self.misfits_loose.load(Ordering::Acquire) || self.links(namespace)
     }
 

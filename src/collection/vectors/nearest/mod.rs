@@ -216,6 +216,13 @@ impl SearchScratch {
 }
 
 impl SearchScratch {
+    /// Leaves the answer of a search that found nothing, and to which comparing all vectors is
+    /// better.
+    pub(super) fn give_up(&mut self) {
+        self.found.clear();
+        self.effort = Effort { was_given_up: true, wants_vectors: true, ..Effort::default() };
+    }
+
     /// True for one search in `share`, at random.
     pub(super) fn is_drawn(&mut self, share: usize) -> bool {
         self.sampling.0.below(share) == 0
@@ -302,7 +309,7 @@ impl Pool {
 impl HnswIndex {
     /// Searches `target`. Leaves the nearest `request.n` in `scratch.found`, and those found that
     /// are as near as the last of them. Distances are measures.
-    pub(crate) fn search(
+    pub(super) fn search(
         &self,
         sight: Sight<'_>,
         request: NearestRequest<'_>,

@@ -5,8 +5,8 @@
 //! documents visible from then on. A search of an earlier commit does without.
 
 use std::ops::Range;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::order::in_order;
 use super::timing::fastest;
@@ -18,6 +18,7 @@ use crate::collection::vectors::space::CodeSpace;
 use crate::graph::{Neighbor, Space};
 use crate::id::{Commit, Slot};
 use crate::quant::{Code, CodeQuery, Codes, Sketches};
+use crate::store::View;
 
 /// With fewer candidates, their codes are compared right away.
 pub(crate) const LEAST_PREFILTERED: usize = 512;
@@ -94,7 +95,7 @@ impl SketchLayer {
 
 impl HnswIndex {
     /// Asks for sketches. False if they were asked for before.
-    pub(crate) fn ask_for_sketches(&self) -> bool {
+    pub(in crate::collection::vectors) fn ask_for_sketches(&self) -> bool {
         let layer = self.layer.load();
         let SketchLayer { was_asked_for, is_wanted, .. } = &*layer.sketch_layer;
         // Usually they were: the load is cheap.
@@ -105,14 +106,31 @@ impl HnswIndex {
         true
     }
 
-    /// Whether sketches were asked for. Returns true once.
-    pub(crate) fn takes_sketches(&self) -> bool {
-        self.layer.load().sketch_layer.is_wanted.swap(false, Ordering::AcqRel)
+    /// Makes sketches, if a search asked for them. No commit is applied while what `hold` returns
+    /// exists. `view` returns a view of the last commit.
+    pub(in crate::collection::vectors) fn make_sketches<G>(
+        &self,
+        slots: &Slots,
+        hold: impl FnOnce() -> G,
+        view: impl FnOnce() -> Arc<View>,
+    ) -> std::io::Result<()> {
+        if !self.layer.load().sketch_layer.is_wanted.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let view = {
+            let _held = hold();
+            if !self.begin_sketches(slots.n_slots())? {
+                return Ok(());
+            }
+            view()
+        };
+        self.fill_sketches(slots, view.commit);
+        Ok(())
     }
 
     /// From now on new codes get sketches. No commit may be applied meanwhile. False if none can be
     /// made.
-    pub(crate) fn begin_sketches(&self, n_slots: usize) -> std::io::Result<bool> {
+    fn begin_sketches(&self, n_slots: usize) -> std::io::Result<bool> {
         let layer = self.layer.load();
         let Some(sketches) = layer.codes().and_then(Sketches::new) else { return Ok(false) };
         sketches.reserve(n_slots)?;
@@ -121,7 +139,7 @@ impl HnswIndex {
 
     /// Makes the sketches of all documents visible at `commit`, the last commit before sketches
     /// were begun. The caller keeps a view of it.
-    pub(crate) fn fill_sketches(&self, slots: &Slots, commit: Commit) {
+    fn fill_sketches(&self, slots: &Slots, commit: Commit) {
         let layer = self.layer();
         let (Some(sketched), Some(codes)) = (layer.sketch_layer.sketched.get(), layer.codes()) else { return };
         let (mut signs, mut sample) = (Vec::new(), Vec::new());
@@ -139,7 +157,7 @@ impl HnswIndex {
     }
 
     /// Whether a slot's sketch matches its code; true without sketches. The slot stays in use.
-    pub(crate) fn sketch_follows(&self, slot: Slot) -> bool {
+    pub(in crate::collection::vectors) fn sketch_follows(&self, slot: Slot) -> bool {
         let layer = self.layer();
         let (Some((sketches, ..)), Some(codes)) = (layer.sketch_layer.ready(), layer.codes()) else { return true };
         let mut signs = Vec::new();
