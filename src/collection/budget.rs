@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::open::OpenCollection;
 use super::vectors::IndexBytes;
+use super::vectors::field::VectorField;
 use super::vectors::full::{HeldVectors, Reader};
 use crate::config::{Options, Residency};
 use crate::error::{Error, Result};
@@ -99,16 +100,17 @@ impl MemoryBudget {
     /// # Errors
     /// `MemoryLimit` if there is no room; `OutOfMemory`, `ReadOnly` or `Io` if the system has none.
     fn hold(&self, open: &OpenCollection) -> Result<()> {
-        let (slots, wanted) = (&open.memory.slots, open.store.options().residency_of(&open.config));
-        if slots.exact.residency() != Residency::Disk {
+        let (full, n_slots) = (&open.memory.vectors().full, open.memory.slots.n_slots());
+        if full.residency() != Residency::Disk {
             return Ok(());
         }
-        let n_bytes = slots.n_slots() * slots.exact.dimension() * size_of::<f32>();
+        let wanted = open.store.options().residency_of(&open.config);
+        let n_bytes = n_slots * full.dimension() * size_of::<f32>();
         match self.limit {
             Some(limit) if wanted == Residency::Ram && !self.has_room(n_bytes) => {
                 Err(Error::MemoryLimit { limit, needed: self.used().saturating_add(n_bytes) })
             }
-            _ => slots.exact.hold(wanted, &image::folder(open.store.folder(), open.id), slots.n_slots()),
+            _ => full.hold(wanted, &image::folder(open.store.folder(), open.id), n_slots),
         }
     }
 
@@ -145,7 +147,7 @@ impl MemoryBudget {
             };
             match open_collections.iter().max_by_key(|open| held(open)).filter(|open| held(open) > 0) {
                 Some(largest) => {
-                    largest.memory.slots.exact.let_go();
+                    largest.memory.vectors().full.let_go();
                     tracing::warn!(
                         collection = largest.id.0,
                         limit,
@@ -163,11 +165,12 @@ impl OpenCollection {
     /// Bytes of memory, by part.
     pub(crate) fn footprint(&self) -> Footprint {
         let n_slots = self.memory.slots.n_slots();
-        let (vectors, mapped) = self.memory.slots.exact.n_bytes(n_slots);
+        let VectorField { full, index, .. } = self.memory.vectors();
+        let (vectors, mapped) = full.n_bytes(n_slots);
         Footprint {
             vectors,
             mapped,
-            index: self.memory.index.n_bytes(n_slots),
+            index: index.n_bytes(n_slots),
             postings: self.fields.n_bytes() + self.words.n_bytes(),
             rest: self.memory.n_bytes_of_rest(),
         }
@@ -179,8 +182,7 @@ impl OpenCollection {
     fn n_bytes_read(&self) -> u64 {
         let Families { vectors, documents, postings, .. } = &self.families;
         let n_bytes = |family| self.store.rocks().family_bytes(family);
-        let exact = &self.memory.slots.exact;
-        let is_held = exact.held().as_ref().is_some_and(|held| held.is_complete());
+        let is_held = self.memory.vectors().full.held().as_ref().is_some_and(|held| held.is_complete());
         let n_vectors = if is_held { n_bytes(vectors) / FILTERS_SHARE } else { n_bytes(vectors) };
         n_bytes(documents) + n_bytes(postings) + n_vectors
     }
@@ -201,13 +203,14 @@ impl OpenCollection {
 
     /// Reads exact vectors as of a view.
     pub(crate) fn reader<'l>(&'l self, view: &'l View) -> Reader<'l> {
-        self.memory.slots.exact.reader(self.source(Some(&view.snapshot)).disk(), view.commit)
+        let VectorField { id, full, .. } = self.memory.vectors();
+        full.reader(self.source(Some(&view.snapshot)).disk(*id), view.commit)
     }
 
     /// Begins to load exact vectors, if some are missing where they are held. The caller keeps
     /// commits out meanwhile.
     fn begin_loading_vectors(&self) {
-        let (slots, held) = (&self.memory.slots, self.memory.slots.exact.held());
+        let (slots, held) = (&self.memory.slots, self.memory.vectors().full.held());
         if let Some(held) = held.as_ref().filter(|held| !held.is_complete()) {
             match (self.store.view(), slots.n_slots()) {
                 (view, 0) => held.set_complete(view.commit),
@@ -224,7 +227,7 @@ impl OpenCollection {
     /// Whether no exact vectors are being loaded. In a collection without codes, all have to be
     /// held too.
     pub(crate) fn is_settled(&self) -> bool {
-        let is_held = || self.memory.slots.exact.held().as_ref().is_some_and(|held| held.is_complete());
+        let is_held = || self.memory.vectors().full.held().as_ref().is_some_and(|held| held.is_complete());
         !self.is_loading_vectors() && (self.config.has_codes() || is_held())
     }
 
@@ -235,9 +238,9 @@ impl OpenCollection {
 
     /// Whether vectors are held and there is room in memory for all of them once more.
     pub(crate) fn may_hold_all(&self) -> bool {
-        let slots = &self.memory.slots;
-        let n_bytes = slots.n_slots() * slots.exact.dimension() * size_of::<f32>();
-        slots.exact.residency() != Residency::Disk && self.budget.has_room(n_bytes)
+        let full = &self.memory.vectors().full;
+        let n_bytes = self.memory.slots.n_slots() * full.dimension() * size_of::<f32>();
+        full.residency() != Residency::Disk && self.budget.has_room(n_bytes)
     }
 
     /// Loads some exact vectors, if some are missing where they are held. Returns whether it did.
@@ -246,14 +249,14 @@ impl OpenCollection {
     /// In a collection without codes: the error that keeps vectors from being held or read.
     pub(crate) fn load_vectors(&self) -> Result<bool> {
         let is_walked_by_codes = self.config.has_codes();
-        if !is_walked_by_codes && self.memory.slots.exact.residency() == Residency::Disk && !self.has_ended() {
+        if !is_walked_by_codes && self.memory.vectors().full.residency() == Residency::Disk && !self.has_ended() {
             self.hold_late()?;
         }
         let vectors_loaded = self.load_some_vectors();
         if vectors_loaded.is_err() {
             // A failed read must not keep its view. Where the graph needs vectors, the next try
             // begins with another view.
-            self.memory.slots.exact.let_go();
+            self.memory.vectors().full.let_go();
             *self.vector_load.lock() = None;
         }
         if !self.is_loading_vectors() {
@@ -280,7 +283,7 @@ impl OpenCollection {
             return Ok(());
         }
         self.budget.hold(self)?;
-        self.memory.index.distrust();
+        self.memory.vectors().index.distrust();
         self.begin_loading_vectors();
         Ok(())
     }
@@ -290,7 +293,7 @@ impl OpenCollection {
         let Some(VectorLoad { held, view, n_slots }) = &*vector_load else { return Ok(false) };
         failpoint::refuse("vectors")?;
         failpoint::hit("vectors.some");
-        if self.memory.slots.exact.holds(held) {
+        if self.memory.vectors().full.holds(held) {
             let end = (held.n_loaded() + BATCH).min(*n_slots);
             self.bring(held, view, held.n_loaded() as u32..end as u32)?;
             held.set_loaded(end);
@@ -311,10 +314,10 @@ impl OpenCollection {
         if slots.clone().map(Slot).all(is_here) {
             return Ok(());
         }
-        let source = self.source(Some(&view.snapshot));
-        let range = (key::vector(Slot(slots.start), 0).to_vec(), key::vector(Slot(slots.end), 0).to_vec());
+        let (source, field) = (self.source(Some(&view.snapshot)), self.memory.vectors().id);
+        let range = (key::vector(Slot(slots.start), field).to_vec(), key::vector(Slot(slots.end), field).to_vec());
         source.scan(&self.families.vectors, range, |key, value| {
-            let (slot, row) = (key::read_vector(key)?.0, source.disk().decode(value)?);
+            let (slot, row) = (key::read_vector(key)?.0, source.disk(field).decode(value)?);
             if !held.is_present(slot) {
                 // SAFETY: the slot holds a document at a commit of which we hold a view, so no
                 // commit writes it. Nobody reads a vector here that is not marked present. Nobody

@@ -118,7 +118,7 @@ fn work_on(open: &OpenCollection, pool: &rayon::ThreadPool) -> LinkerProgress {
     let mut worked = false;
     let mut attempt =
         |task: Task, work: &dyn Fn() -> Result<bool>| worked |= open.obstacles.attempt(task, work).unwrap_or(false);
-    let index = &open.memory.index;
+    let index = &open.memory.vectors().index;
     if index.has_upkeep() && !open.store.is_beside() {
         attempt(Task::Link, &|| {
             let view = open.store.view();
@@ -126,7 +126,7 @@ fn work_on(open: &OpenCollection, pool: &rayon::ThreadPool) -> LinkerProgress {
                 memory: &open.memory,
                 exact: &open.reader(&view),
                 pool,
-                comparison: &open.comparison,
+                comparison: &open.memory.vectors().comparison,
                 commit: view.commit,
                 is_settled: !open.is_loading_vectors(),
                 is_on_disk: open.keeps_on_disk(),
@@ -184,7 +184,7 @@ impl Drop for LinkerStopping<'_> {
             open.fields.notify();
             open.words.notify();
             open.vectors_loaded.notify();
-            open.memory.index.waiting().notify();
+            open.memory.vectors().index.waiting().notify();
         });
     }
 }

@@ -21,8 +21,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::slots::census::{Census, SequenceLock};
 use super::slots::visibility::Life;
-use super::vectors::VectorIndex;
-use super::vectors::full::Exact;
+use super::vectors::field::VectorField;
 use crate::arena::{self, Cells, Plain, Rows, Shared};
 use crate::error::{Error, Result};
 use crate::id::{Commit, DocId, NamespaceId, Slot};
@@ -33,7 +32,8 @@ use crate::store::format::key;
 
 pub(crate) struct Memory {
     pub(crate) slots: Slots,
-    pub(crate) index: VectorIndex,
+    /// The vector fields: one so far.
+    fields: [VectorField; 1],
     census: SequenceLock,
     ledger: RwLock<Ledger>,
     /// Slots to be reused once the oldest view is later than their commit, in the order of commits.
@@ -42,8 +42,6 @@ pub(crate) struct Memory {
 
 /// The slots: what searches read without a lock.
 pub(crate) struct Slots {
-    /// Exact vectors as they are compared: at unit length where only directions count.
-    pub(crate) exact: Exact,
     cells: Rows<Cell>,
     /// Ids of documents that were put, or read as rows, since the collection was opened.
     ids: Cells<IdCell>,
@@ -218,16 +216,17 @@ impl Still<'_> {
 }
 
 impl Memory {
-    pub(crate) fn new(exact: Exact, index: VectorIndex) -> Self {
-        let slots = Slots {
-            exact,
-            cells: Rows::new(1),
-            ids: Cells::new(),
-            kept_ids: OnceLock::new(),
-            n_slots: AtomicUsize::new(0),
-        };
+    pub(crate) fn new(field: VectorField) -> Self {
+        let slots =
+            Slots { cells: Rows::new(1), ids: Cells::new(), kept_ids: OnceLock::new(), n_slots: AtomicUsize::new(0) };
         let (census, ledger, retired) = (SequenceLock::default(), RwLock::default(), Mutex::default());
-        Memory { slots, index, census, ledger, retired }
+        Memory { slots, fields: [field], census, ledger, retired }
+    }
+
+    /// The only vector field.
+    #[inline(always)]
+    pub(crate) fn vectors(&self) -> &VectorField {
+        &self.fields[0]
     }
 
     /// Frees retired slots that no view shows any more. `oldest` is the commit of the oldest view.
@@ -257,9 +256,8 @@ impl Memory {
     pub(crate) fn reserve(&self, slots: impl Iterator<Item = Slot>) -> Result<()> {
         let n_slots = slots.map(|slot| slot.0 as usize + 1).max().unwrap_or(0);
         let failed = |source| Error::OutOfMemory { n_documents: n_slots, source };
-        self.slots.exact.reserve(n_slots)?;
         self.slots.cells.reserve(n_slots).map_err(failed)?;
-        self.index.reserve(n_slots).map_err(failed)
+        self.vectors().reserve(n_slots)
     }
 
     /// Begins to apply commits.
@@ -355,7 +353,7 @@ impl Memory {
         [cells, offsets, bytes]: [usize; 3],
     ) -> std::io::Result<()> {
         self.slots.cells.adopt(file, image.section(cells).0, n_slots)?;
-        self.slots.exact.reserve(n_slots).map_err(std::io::Error::other)?;
+        self.vectors().full.reserve(n_slots).map_err(std::io::Error::other)?;
         self.slots.n_slots.store(n_slots, Ordering::Release);
         // The check of the image has read all of it into memory. From now on only its arrays are
         // read, through maps of their own, and few of its ids.
@@ -394,8 +392,8 @@ impl Memory {
         let mut ledger = self.ledger.write();
         for slot in (0..self.slots.n_slots() as u32).map(Slot) {
             match (self.slots.is_alive(slot), is_held(slot)) {
-                (true, false) => self.index.note_unlinked(slot, self.slots.namespace(slot)),
-                (false, true) => self.index.note_dead_point(),
+                (true, false) => self.vectors().index.note_unlinked(slot, self.slots.namespace(slot)),
+                (false, true) => self.vectors().index.note_dead_point(),
                 (false, false) => ledger.free.push(slot),
                 (true, true) => {}
             }
@@ -593,7 +591,7 @@ impl Applying<'_> {
         for new in changes.put {
             let slot = new.tenancy.slot;
             self.put(new, commit);
-            self.memory.index.note_put(slot);
+            self.memory.vectors().index.note_put(slot);
         }
         for slot in changes.freed {
             self.release(slot, commit);
@@ -607,13 +605,13 @@ impl Applying<'_> {
     /// Gives a slot to a document and its vector to the index.
     fn put(&mut self, new: NewRow, commit: Commit) {
         let NewRow { tenancy: Tenancy { slot, generation }, namespace, id, comparable } = new;
-        let slots = &self.memory.slots;
+        let (slots, VectorField { full, index, .. }) = (&self.memory.slots, self.memory.vectors());
         let Some(cell) = slots.cell(slot) else { return };
         // SAFETY: the slot was never used, or was retired: no view shows its last document any
         // more, and no link leads to it. Only the committer writes slots, and it holds the ledger.
-        unsafe { slots.exact.put(slot, &comparable.row) };
+        unsafe { full.put(slot, &comparable.row) };
         // SAFETY: as above.
-        unsafe { self.memory.index.put_code(slot, namespace, &comparable.row, comparable.code.as_ref()) };
+        unsafe { index.put_code(slot, namespace, &comparable.row, comparable.code.as_ref()) };
         cell.generation.store(generation, Ordering::Relaxed);
         cell.namespace.store(namespace.0, Ordering::Relaxed);
         cell.version.store(commit.0, Ordering::Relaxed);
@@ -632,7 +630,7 @@ impl Applying<'_> {
         if let Some(cell) = self.memory.slots.cell(slot) {
             cell.life.end(commit.0);
         }
-        if !self.memory.index.note_death(slot, self.memory.slots.namespace(slot)) {
+        if !self.memory.vectors().index.note_death(slot, self.memory.slots.namespace(slot)) {
             self.memory.retire([slot], Commit(commit.0 - 1));
         }
     }

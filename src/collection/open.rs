@@ -23,6 +23,7 @@ use super::recovery::loaded::Loaded;
 use super::slots::namespaces::Names;
 use super::vectors::VectorIndex;
 use super::vectors::codes::codebook::Codebook;
+use super::vectors::field::VectorField;
 use super::vectors::full::Exact;
 use crate::cancel::Stop;
 use crate::config::{CollectionConfig, Options, Residency};
@@ -46,7 +47,6 @@ pub(crate) struct OpenCollection {
     pub(super) metadata: ArcSwap<Value>,
     pub(crate) store: Arc<Store>,
     pub(crate) families: Families,
-    pub(crate) comparison: Comparison,
     pub(crate) memory: Memory,
     pub(crate) namespaces: RwLock<Names>,
     pub(crate) fields: MetadataIndex,
@@ -77,9 +77,6 @@ pub(crate) struct DatabaseContext {
 
 impl OpenCollection {
     /// A collection without documents.
-    ///
-    /// # Errors
-    /// `InvalidConfig` for a distance that is not registered.
     pub(crate) fn new(
         shared: DatabaseContext,
         id: CollectionId,
@@ -122,7 +119,7 @@ impl OpenCollection {
     /// `stop` ends the wait.
     pub(crate) fn wait_for_room(&self, stop: &Stop) -> Result<()> {
         self.store.check_writable()?;
-        let index = &self.memory.index;
+        let index = &self.memory.vectors().index;
         if !index.is_full() {
             return Ok(());
         }
@@ -155,7 +152,7 @@ impl OpenCollection {
     /// if the codebook or the namespace's number has changed by then.
     pub(crate) fn prepare(&self, namespace: NamespaceId, vector: &[f32], norm: f64) -> Comparable {
         let row = self.comparable_by(vector.to_vec(), norm);
-        let code = self.memory.index.encode(&row, namespace);
+        let code = self.memory.vectors().index.encode(&row, namespace);
         Comparable { row, code }
     }
 
@@ -196,10 +193,11 @@ pub(crate) fn new_memory(
     codebook: Option<Codebook>,
 ) -> Result<Memory> {
     let comparison = comparison_of(config, options)?;
-    let exact = Exact::new(config.dimension);
+    let full = Exact::new(config.dimension);
     // A mapped file waits until it is certain that the database opens.
     if !config.has_codes() && options.residency_of(config) == Residency::Ram {
-        exact.hold(Residency::Ram, &images::folder(folder, id), 0)?;
+        full.hold(Residency::Ram, &images::folder(folder, id), 0)?;
     }
-    Ok(Memory::new(exact, VectorIndex::new(config, &comparison, options.tail_bound, codebook)))
+    let index = VectorIndex::new(config, &comparison, options.tail_bound, codebook);
+    Ok(Memory::new(VectorField { id: VectorField::ONLY, comparison, full, index }))
 }

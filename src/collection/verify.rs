@@ -7,8 +7,6 @@ use super::memory::Memory;
 use super::open::OpenCollection;
 use super::recovery::full_scan;
 use super::slots::census::Census;
-use super::vectors::VectorIndex;
-use super::vectors::full::Exact;
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::id::{Commit, Slot};
@@ -26,7 +24,7 @@ impl OpenCollection {
         let view = self.store.view();
         let source = RowSource { cancel: Some(cancel), ..self.source(Some(&view.snapshot)) };
         // This memory has no vectors and codes: those are compared row by row.
-        let fresh = Memory::new(Exact::new(self.config.dimension), VectorIndex::flat());
+        let fresh = Memory::new(self.memory.vectors().without_vectors());
         let namespaces = source.names()?;
         full_scan::read_rows(source, &fresh, &namespaces, Expected::default(), view.commit)?;
         if *self.namespaces.read() != namespaces {
@@ -37,7 +35,7 @@ impl OpenCollection {
         self.verify_ids(source)?;
         self.verify_fields(source)?;
         self.verify_words(source, &view)?;
-        self.memory.index.audit(&self.memory).map_err(|detail| Error::corruption("the graph", detail))?;
+        self.memory.vectors().index.audit(&self.memory).map_err(|detail| Error::corruption("the graph", detail))?;
         self.verify_graph(source)?;
         // A read of the graph that was cancelled may have been taken for harmless damage.
         cancel.check()?;
@@ -46,11 +44,11 @@ impl OpenCollection {
 
     /// Checks that every held vector, every code and every sketch is what the row on disk makes it.
     fn verify_vectors(&self, source: RowSource<'_>, view: &View) -> Result<()> {
-        let (exact, disk) = (self.reader(view), source.disk());
+        let (exact, disk) = (self.reader(view), source.disk(self.memory.vectors().id));
         source.scan(&self.families.vectors, key::vector_range(), |key, value| {
             let (slot, row) = (key::read_vector(key)?.0, disk.decode(value)?);
             let is_other = exact.get(slot).is_some_and(|held| held != row);
-            if is_other || !self.memory.index.has_code_of(slot, self.memory.slots.namespace(slot), &row) {
+            if is_other || !self.memory.vectors().index.has_code_of(slot, self.memory.slots.namespace(slot), &row) {
                 let what = if is_other { "vector" } else { "code or sketch" };
                 return Err(Error::corruption("memory", format!("the {what} of slot {} is another", slot.0)));
             }

@@ -7,6 +7,7 @@ use crate::cancel::Cancel;
 use crate::collection::handle::{Collection, CollectionState};
 use crate::collection::vectors::IndexStats;
 use crate::collection::vectors::codes::codebook::Codebook;
+use crate::collection::vectors::field::VectorField;
 use crate::config::{CollectionConfig, Residency};
 use crate::distance::Kernels;
 use crate::error::Result;
@@ -248,7 +249,8 @@ impl Database {
 
 fn collection_stats(state: &CollectionState) -> Result<CollectionStats> {
     let open = state.opened()?;
-    let (slots, index) = (&open.memory.slots, open.memory.index.stats());
+    let VectorField { full, index, .. } = open.memory.vectors();
+    let index = index.stats();
     let (footprint, census) = (open.footprint(), open.memory.still().census());
     let (n_snapshots, oldest_snapshot) = state.snapshots.held();
     let [delta_bytes_written, rows_bytes_written, image_bytes_written] = open.persist.written();
@@ -258,7 +260,7 @@ fn collection_stats(state: &CollectionState) -> Result<CollectionStats> {
         n_documents: census.n_documents,
         n_namespaces: census.n_namespaces,
         memory_bytes: footprint.total(),
-        residency: slots.exact.residency(),
+        residency: full.residency(),
         vectors_bytes: footprint.vectors,
         mapped_bytes: footprint.mapped,
         codes_bytes: footprint.index.codes,
@@ -269,7 +271,7 @@ fn collection_stats(state: &CollectionState) -> Result<CollectionStats> {
         n_indexed_fields: open.fields.indexed().len(),
         is_indexing: open.fields.is_building() || open.words.is_building(),
         opening: open.opening,
-        n_vectors_loaded: slots.exact.n_loaded(slots.n_slots()),
+        n_vectors_loaded: full.n_loaded(open.memory.slots.n_slots()),
         n_to_repair: index.n_to_repair,
         n_deltas: open.persist.n_deltas(),
         delta_bytes_written,

@@ -65,7 +65,8 @@ impl OpenCollection {
 
     /// A slot's vector as it was put.
     pub(crate) fn vector(&self, snapshot: &EngineSnapshot, slot: Slot) -> Result<Vec<f32>> {
-        let row = self.store.rocks().get(&self.families.vectors, Some(snapshot), &key::vector(slot, 0));
+        let key = key::vector(slot, self.memory.vectors().id);
+        let row = self.store.rocks().get(&self.families.vectors, Some(snapshot), &key);
         let row = row.map_err(storage("reading a vector"))?.ok_or_else(|| missing("vector", slot))?;
         Ok(VectorRow::decode(&row)?.components)
     }

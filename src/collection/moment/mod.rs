@@ -207,7 +207,7 @@ impl Moment {
     }
 
     pub(super) fn comparison(&self) -> &Comparison {
-        &self.open.comparison
+        &self.open.memory.vectors().comparison
     }
 
     pub(super) fn words(&self) -> &FullTextIndex {
@@ -215,7 +215,7 @@ impl Moment {
     }
 
     pub(super) fn index(&self) -> &VectorIndex {
-        &self.open.memory.index
+        &self.open.memory.vectors().index
     }
 
     /// A vector as it is compared: at unit length where only directions count. `norm` is its

@@ -332,7 +332,7 @@ impl OpenCollection {
 
     /// Whether documents wait to be linked. A graph written now would soon be out of date.
     fn is_linking(&self) -> bool {
-        self.memory.index.n_waiting() > 0
+        self.memory.vectors().index.n_waiting() > 0
     }
 
     /// Whether rows and deltas on disk equal the graph in memory. The answer holds while nothing is
@@ -344,7 +344,7 @@ impl OpenCollection {
 
     /// Whether the graph has been rebuilt since its rows were last written.
     fn is_rebuilt(&self, state: &PersistState) -> bool {
-        self.memory.index.hnsw().is_some_and(|index| index.n_rebuilt() != state.n_rebuilt)
+        self.memory.vectors().index.hnsw().is_some_and(|index| index.n_rebuilt() != state.n_rebuilt)
     }
 
     /// The cursor of the rows on disk.
@@ -383,7 +383,7 @@ impl OpenCollection {
     /// it is added in any case, because its measured recall may differ.
     fn put_codebook(&self, state: &mut PersistState, batch: &mut Derived, always: bool) {
         state.untell();
-        let points = self.memory.index.points();
+        let points = self.memory.vectors().index.points();
         let Some(book) = points.as_ref().and_then(|points| points.codes()).map(Codes::book) else { return };
         let is_told = match state.codebook {
             Some(generation) => generation == book.generation,
@@ -416,7 +416,7 @@ impl OpenCollection {
     /// The codebook without namespaces that have no documents any more. Points of such a namespace
     /// that are still in the graph lead only to each other.
     fn codebook(&self) -> Option<Codebook> {
-        let mut codebook = self.memory.index.hnsw()?.codebook()?;
+        let mut codebook = self.memory.vectors().index.hnsw()?.codebook()?;
         let is_group = |region: NamespaceId| region == NamespaceId::default() || region == LOOSE;
         codebook.retain(|region| is_group(region) || self.memory.n_members(region) > 0);
         Some(codebook)
@@ -449,7 +449,7 @@ impl OpenCollection {
     /// As [`save`](Self::save), without noting what it saves. Returns whether there is an image of
     /// all that the last commit before the call left.
     fn save_changed(&self, saving: Saving) -> Result<bool> {
-        let index = self.memory.index.hnsw().filter(|index| !index.is_broken());
+        let index = self.memory.vectors().index.hnsw().filter(|index| !index.is_broken());
         let _held = index.map(HnswIndex::hold);
         let mut state = self.persist.state.lock();
         if state.ended {

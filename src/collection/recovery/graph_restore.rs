@@ -35,7 +35,9 @@ pub(super) fn follow(
 ) -> Result<()> {
     loaded.opening.way = OpenedBy::Image;
     loaded.state.cursor = source.cursor()?.unwrap_or_default();
-    let Some(index) = loaded.memory.index.hnsw() else { return settle(source, loaded, &Representatives::default()) };
+    let Some(index) = loaded.memory.vectors().index.hnsw() else {
+        return settle(source, loaded, &Representatives::default());
+    };
     let (slots, graph) = (&loaded.memory.slots, index.graph());
     graph.reserve(slots.n_slots()).map_err(|source| out_of_memory(&loaded.memory, source))?;
     // Whether a slot can still be compared: by its code, or by the vector of a document that
@@ -82,7 +84,9 @@ pub(super) fn follow(
 
 /// Reads the graph from its rows, and replays the deltas after them.
 pub(in crate::collection) fn read(source: RowSource<'_>, loaded: &mut Loaded) -> Result<()> {
-    let Some(index) = loaded.memory.index.hnsw() else { return settle(source, loaded, &Representatives::default()) };
+    let Some(index) = loaded.memory.vectors().index.hnsw() else {
+        return settle(source, loaded, &Representatives::default());
+    };
     let (slots, graph) = (&loaded.memory.slots, index.graph());
     graph.reserve(slots.n_slots()).map_err(|source| out_of_memory(&loaded.memory, source))?;
     let cursor = match source.cursor() {
@@ -182,7 +186,7 @@ pub(in crate::collection) fn stored(
 /// Records how far the deltas have got, and what is left to do. `is_verified` says that walks
 /// reached every point before those deltas.
 fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<GraphChange>, is_verified: bool) {
-    if let Some(index) = loaded.memory.index.hnsw() {
+    if let Some(index) = loaded.memory.vectors().index.hnsw() {
         let underfull: HashSet<u32> = read.underfull.into_iter().collect();
         let graph = index.graph();
         let moved = graph.settle_entries(region_of(&loaded.memory.slots));
@@ -218,15 +222,15 @@ fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<GraphChange>, is
 /// Sorts slots into linked, waiting and free ones. Reads vectors if they have to be in memory.
 fn settle(source: RowSource<'_>, loaded: &mut Loaded, representatives: &Representatives) -> Result<()> {
     let memory = &loaded.memory;
-    if let Some(index) = memory.index.hnsw() {
+    if let Some(index) = memory.vectors().index.hnsw() {
         index.note_regions();
     }
-    let graph = memory.index.graph();
+    let graph = memory.vectors().index.graph();
     let is_point = |slot: Slot| graph.as_ref().is_some_and(|graph| graph.is_point(slot.0));
     memory.settle(|slot| is_point(slot) || representatives.is_duplicate(slot.0));
-    loaded.opening.n_waiting = memory.index.n_waiting();
-    match &*memory.slots.exact.held() {
-        Some(held) if memory.index.must_hold() && !held.is_complete() => source.hold_vectors(memory),
+    loaded.opening.n_waiting = memory.vectors().index.n_waiting();
+    match &*memory.vectors().full.held() {
+        Some(held) if memory.vectors().index.must_hold() && !held.is_complete() => source.hold_vectors(memory),
         _ => Ok(()),
     }
 }

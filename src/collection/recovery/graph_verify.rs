@@ -13,7 +13,7 @@ impl OpenCollection {
     /// behind.
     pub(in crate::collection) fn verify_graph(&self, source: RowSource<'_>) -> Result<()> {
         // A graph that comparing panicked in is neither walked nor kept.
-        let Some(index) = self.memory.index.hnsw().filter(|index| !index.is_broken()) else { return Ok(()) };
+        let Some(index) = self.memory.vectors().index.hnsw().filter(|index| !index.is_broken()) else { return Ok(()) };
         let _held = index.hold();
         let Some((graph, cursor)) = self.is_written_down().then(|| (index.graph(), self.cursor())) else {
             return Ok(());

@@ -94,7 +94,7 @@ impl OpenCollection {
         let (memory, slots) = (&self.memory, &self.memory.slots);
         let n_slots = slots.n_slots();
         let nothing = Extent { n_slots: 0, n_upper: 0, entry: None };
-        let (extent, is_verified) = (graph.map_or(nothing, Graph::extent), memory.index.is_verified());
+        let (extent, is_verified) = (graph.map_or(nothing, Graph::extent), memory.vectors().index.is_verified());
         let numbers = Numbers { n_slots, extent, is_verified };
         let all = || (0..n_slots as u32).map(Slot);
         let mut writer = ImageWriter::create(image::folder(self.store.folder(), self.id))?;
@@ -114,14 +114,14 @@ impl OpenCollection {
             })
         })?;
         writer.section(|writer| writer.put(&ids))?;
-        let points = memory.index.points();
+        let points = memory.vectors().index.points();
         let codes = points.as_ref().and_then(|points| points.codes());
         // This waits for a commit under way. A slot that got a document while cells were written is
         // in the tail after it.
         drop(memory.still());
         // A slot in the tail may be linked although its document died before the commit. A later
         // delta then leads there.
-        let is_reached = memory.index.reached();
+        let is_reached = memory.vectors().index.reached();
         let has_code = |slot: Slot| slots.exists_at(slot, view.commit) || is_reached(slot);
         writer.section(|writer| codes.map_or(Ok(()), |codes| write_codes(writer, codes, n_slots, &has_code)))?;
         writer.section(|writer| {
@@ -202,7 +202,7 @@ pub(crate) fn find(images: &mut Images, (store, id): (Uuid, CollectionId), shape
 pub(crate) fn is_sound(image: &Image, memory: &Memory) -> bool {
     let Numbers { n_slots, extent, .. } = Numbers::read(image.tag.numbers);
     let has = |section: usize, n_bytes: usize| image.section(section).1 == n_bytes;
-    let (points, graph) = (memory.index.points(), memory.index.graph());
+    let (points, graph) = (memory.vectors().index.points(), memory.vectors().index.graph());
     let codes = points.as_ref().and_then(|points| points.codes());
     let mut arrays = graph.iter().flat_map(|graph| graph.arrays(&extent)).enumerate();
     has(CELLS, n_slots * CELL_BYTES)
@@ -227,10 +227,10 @@ pub(in crate::collection) fn is_verified(image: &Image) -> bool {
 pub(crate) fn take_up(image: Image, memory: &Memory) -> std::io::Result<()> {
     let Numbers { n_slots, extent, .. } = Numbers::read(image.tag.numbers);
     let file = image.file()?;
-    if let Some(codes) = memory.index.points().as_ref().and_then(|points| points.codes()) {
+    if let Some(codes) = memory.vectors().index.points().as_ref().and_then(|points| points.codes()) {
         codes.adopt(&file, image.section(CODES).0, image.section(FACTS).0, n_slots)?;
     }
-    if let Some(graph) = memory.index.graph() {
+    if let Some(graph) = memory.vectors().index.graph() {
         let mut section = GRAPH;
         graph.adopt(&extent, |(rows, n_rows)| {
             rows.adopt(&file, image.section(section).0, n_rows)?;

@@ -68,7 +68,6 @@ impl Loaded {
     ) -> Result<OpenCollection> {
         let DatabaseContext { store, signal, budget } = shared;
         let CatalogEntry { config, created_at_ms, metadata, .. } = entry;
-        let comparison = crate::collection::open::comparison_of(&config, store.options())?;
         let most_bytes = store.options().memory_bytes / POSTINGS_SHARE;
         let fields = MetadataIndex::new(self.fields, &config, most_bytes);
         let words = FullTextIndex::new(self.words, &config, most_bytes);
@@ -80,7 +79,6 @@ impl Loaded {
             metadata: ArcSwap::from_pointee(metadata),
             store,
             families,
-            comparison,
             memory: self.memory,
             namespaces: RwLock::new(self.namespaces),
             fields,
@@ -102,7 +100,7 @@ impl Loaded {
         if self.begins_anew && open.store.is_writable() {
             open.begin_graph_anew()?;
         }
-        if let Some(graph) = open.memory.index.graph() {
+        if let Some(graph) = open.memory.vectors().index.graph() {
             open.record(&graph, &self.changes);
         }
         Ok(open)

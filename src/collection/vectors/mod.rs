@@ -1,10 +1,11 @@
-//! The vector index of a collection: [`VectorIndex`], of one of two kinds.
+//! The vectors of a collection and their index: [`VectorIndex`], of one of two kinds.
 //!
 //! Callers ask the enum and do not match on it. Every verb answers for every kind, so the compiler
 //! lists what another kind has to answer.
 //!
 //! | file | owns |
 //! |---|---|
+//! | [`field`] | a vector field: exact vectors and their index |
 //! | [`full`] | exact vectors, wherever they are |
 //! | [`searching`] | the verbs of searches |
 //! | [`flat`] | the flat index: no codes, no links |
@@ -19,6 +20,7 @@
 //! | [`random`] | pseudorandom numbers |
 
 pub(crate) mod codes;
+pub(crate) mod field;
 mod flat;
 pub(super) mod full;
 mod hnsw;

@@ -112,7 +112,7 @@ impl Collection {
     pub fn wait_resident(&self) -> Result<Residency> {
         let open = self.state.opened()?;
         open.wait_for_work(&open.vectors_loaded, &[Task::LoadVectors], || open.is_settled())?;
-        let residency = open.memory.slots.exact.residency();
+        let residency = open.memory.vectors().full.residency();
         drop(open);
         self.state.opened().map(|_| residency)
     }
@@ -142,7 +142,7 @@ impl Collection {
         open.store.check_writable()?;
         open.rebuild_fields();
         open.rebuild_words();
-        let (index, is_rebuilt) = (&open.memory.index, open.memory.index.ask_for_rebuild());
+        let (index, is_rebuilt) = (&open.memory.vectors().index, open.memory.vectors().index.ask_for_rebuild());
         open.wait_for_work(index.waiting(), &[Task::Link, Task::LoadVectors], is_rebuilt)?;
         if index.is_broken() {
             let source = "comparing vectors panicked: until it is opened again the collection is scanned".into();
@@ -157,7 +157,7 @@ impl Collection {
 
 impl OpenCollection {
     fn wait_indexed(&self) -> Result<()> {
-        let (index, is_linked) = (&self.memory.index, self.memory.index.ask_for_links());
+        let (index, is_linked) = (&self.memory.vectors().index, self.memory.vectors().index.ask_for_links());
         self.wait_for_work(index.waiting(), &[Task::Link, Task::LoadVectors], is_linked)?;
         self.wait_for_postings()
     }

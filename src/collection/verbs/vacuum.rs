@@ -134,9 +134,9 @@ impl OpenCollection {
 
     fn vacuum(&self, cancel: &Cancel) -> Result<()> {
         self.store.check_writable()?;
-        let is_swept = self.memory.index.ask_for_sweep();
+        let is_swept = self.memory.vectors().index.ask_for_sweep();
         let is_over = || is_swept() || cancel.is_cancelled();
-        self.wait_for_work(self.memory.index.waiting(), &[Task::Link, Task::LoadVectors], is_over)?;
+        self.wait_for_work(self.memory.vectors().index.waiting(), &[Task::Link, Task::LoadVectors], is_over)?;
         cancel.check()?;
         self.save(Saving::All)?;
         self.store.flush_families(std::iter::once(&self.families))?;

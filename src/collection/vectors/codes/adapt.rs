@@ -300,7 +300,7 @@ impl HnswIndex {
         // A region measured without asked queries wants some. After a measurement with asked
         // queries, these are dropped; the next follows once the region has grown.
         match sampled.is_empty() {
-            true if region != LOOSE => self.query_sample.want(region, context.memory.slots.exact.dimension()),
+            true if region != LOOSE => self.query_sample.want(region, self.origin.dimension),
             true => {}
             false => self.query_sample.forget(|other| other == region),
         }

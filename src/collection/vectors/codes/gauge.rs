@@ -108,7 +108,7 @@ impl GaugeSample {
         for slot in places {
             queries.push(query_at(index, context, Slot(slot), &mut random)?);
         }
-        let (dimension, mut copied) = (slots.exact.dimension(), Vec::new());
+        let (dimension, mut copied) = (context.memory.vectors().full.dimension(), Vec::new());
         if !is_held {
             copied.resize(taken.len() * dimension, 0.0);
             let wanted: Vec<Slot> = taken.iter().copied().map(Slot).collect();

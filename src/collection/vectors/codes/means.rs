@@ -126,7 +126,7 @@ fn mean(context: &LinkContext<'_>, slots: &[Slot]) -> Result<Option<Vec<f32>>> {
     if slots.len() < LEAST_DOCUMENTS {
         return Ok(None);
     }
-    let mut sums = vec![0.0f64; context.memory.slots.exact.dimension()];
+    let mut sums = vec![0.0f64; context.memory.vectors().full.dimension()];
     context
         .exact
         .each(Stop::NEVER, slots, |_, row| sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x)))?;

@@ -221,7 +221,7 @@ impl HnswIndex {
         let Sight { slots, exact, comparison, n_documents, n_slots, commit, .. } = sight;
         let (held, layer) = (exact.complete()?, self.layer());
         let vector = |slot: u32| held.row(Slot(slot));
-        let row_bytes = (slots.exact.dimension() * size_of::<f32>()).max(1);
+        let row_bytes = (self.origin.dimension * size_of::<f32>()).max(1);
         let n_samples = |bytes: usize| (SAMPLE_BYTES / bytes).max(FEW);
         let alive = (0..n_slots as u32).filter(|&slot| slots.exists_at(Slot(slot), commit));
         let alive: Vec<u32> =
