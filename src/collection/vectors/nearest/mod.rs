@@ -6,7 +6,7 @@
 //! | file | owns |
 //! |---|---|
 //! | [`rescore`] | comparing results again by exact vectors |
-//! | [`prefilter`] | the 1-bit prefilter (SimHash sketches) |
+//! | [`mod@prefilter`] | the 1-bit prefilter (SimHash sketches) |
 //! | [`cost`], [`timing`] | whether a scan is faster than a graph walk; measuring that |
 //! | [`order`] | the order of results |
 
