@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::memory::Memory;
 use super::vectors::IndexBytes;
+use super::vectors::field::VectorField;
 use super::vectors::full::HeldVectors;
 use crate::config::Options;
 use crate::error::{Error, Result};
@@ -65,9 +66,9 @@ impl Footprint {
     /// What `memory` takes, without postings.
     pub(crate) fn of(memory: &Memory) -> Self {
         let n_slots = memory.slots.n_slots();
-        let (vectors, mapped) = memory.slots.exact.n_bytes(n_slots);
-        let index = memory.index.as_ref().map(|index| index.n_bytes(n_slots)).unwrap_or_default();
-        Footprint { vectors, mapped, index, postings: 0, rest: memory.n_bytes_of_rest() }
+        let VectorField { full, index, .. } = memory.vectors();
+        let (vectors, mapped) = full.n_bytes(n_slots);
+        Footprint { vectors, mapped, index: index.n_bytes(n_slots), postings: 0, rest: memory.n_bytes_of_rest() }
     }
 
     pub(crate) fn total(&self) -> usize {

@@ -69,14 +69,17 @@ impl OpenCollection {
 
 /// Links documents, and maintains the graph.
 fn link(open: &OpenCollection, pool: &ThreadPool) -> Result<Step> {
-    let Some(index) = open.memory.index.as_ref().filter(|_| !open.store.is_beside()) else { return Ok(Step::Nothing) };
+    let index = &open.memory.vectors().index;
+    if !index.has_upkeep() || open.store.is_beside() {
+        return Ok(Step::Nothing);
+    }
     // The view keeps slots that linking walks over from being given another document.
     let view = open.store.view();
     let worked = index.work(&LinkContext {
         memory: &open.memory,
         exact: &open.reader(&view),
         pool,
-        comparison: &open.comparison,
+        comparison: &open.memory.vectors().comparison,
         commit: view.commit,
         is_settled: !open.is_loading_vectors(),
         is_on_disk: open.keeps_on_disk(),
@@ -97,21 +100,14 @@ fn link(open: &OpenCollection, pool: &ThreadPool) -> Result<Step> {
 
 /// Makes the 1-bit sketches (SimHash) of a collection.
 fn sketch(open: &OpenCollection) -> Step {
-    let Some(index) = open.memory.index.as_ref().filter(|index| index.takes_sketches()) else { return Step::Nothing };
-    let slots = &open.memory.slots;
-    let view = {
-        let _held = open.store.hold();
-        match index.begin_sketches(slots.n_slots()) {
-            Ok(true) => open.store.view(),
-            Ok(false) => return Step::Nothing,
-            Err(error) => {
-                tracing::warn!("filtered searches do without sketches: {error}");
-                return Step::Nothing;
-            }
+    let index = &open.memory.vectors().index;
+    match index.make_sketches(&open.memory.slots, || open.store.hold(), || open.store.view()) {
+        Ok(made) => Step::from(made),
+        Err(error) => {
+            tracing::warn!("filtered searches do without sketches: {error}");
+            Step::Nothing
         }
-    };
-    index.fill_sketches(slots, view.commit);
-    Step::Worked
+    }
 }
 
 /// Indexes some of the existing documents that a derived index lacks.
@@ -129,15 +125,15 @@ fn save(open: &OpenCollection) -> Result<Step> {
 }
 
 fn to_link(open: &OpenCollection) -> Option<[usize; 2]> {
-    open.memory.index.as_ref().map(|index| [index.tail().n_left(), index.tail().len()])
+    open.memory.vectors().index.progress()
 }
 
 fn to_load(open: &OpenCollection) -> Option<[usize; 2]> {
-    let slots = &open.memory.slots;
+    let (full, n_slots) = (&open.memory.vectors().full, open.memory.slots.n_slots());
     // Without codes, vectors that could not be held yet are tried again.
-    let is_wanted = slots.exact.residency() != Residency::Disk || !open.config.has_codes();
-    let n_wanted = if is_wanted { slots.n_slots() } else { 0 };
-    Some(split(n_wanted, slots.exact.n_loaded(n_wanted)))
+    let is_wanted = full.residency() != Residency::Disk || !open.config.has_codes();
+    let n_wanted = if is_wanted { n_slots } else { 0 };
+    Some(split(n_wanted, full.n_loaded(n_wanted)))
 }
 
 fn to_index(open: &OpenCollection, index: &dyn DerivedIndex) -> Option<[usize; 2]> {

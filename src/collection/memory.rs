@@ -21,8 +21,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::slots::census::{Census, SequenceLock};
 use super::slots::visibility::Life;
-use super::vectors::VectorIndex;
-use super::vectors::full::Exact;
+use super::vectors::field::VectorField;
 use crate::arena::{self, Cells, Plain, Rows, Shared};
 use crate::error::{Error, Result};
 use crate::id::{Commit, DocId, NamespaceId, Slot};
@@ -33,7 +32,8 @@ use crate::store::format::key;
 
 pub(crate) struct Memory {
     pub(crate) slots: Slots,
-    pub(crate) index: Option<VectorIndex>,
+    /// The vector fields: one so far.
+    fields: [VectorField; 1],
     census: SequenceLock,
     ledger: RwLock<Ledger>,
     /// Slots to be reused once the oldest view is later than their commit, in the order of commits.
@@ -42,8 +42,6 @@ pub(crate) struct Memory {
 
 /// The slots: what searches read without a lock.
 pub(crate) struct Slots {
-    /// Exact vectors as they are compared: at unit length where only directions count.
-    pub(crate) exact: Exact,
     cells: Rows<Cell>,
     /// Ids of documents that were put, or read as rows, since the collection was opened.
     ids: Cells<IdCell>,
@@ -218,16 +216,17 @@ impl Still<'_> {
 }
 
 impl Memory {
-    pub(crate) fn new(exact: Exact, index: Option<VectorIndex>) -> Self {
-        let slots = Slots {
-            exact,
-            cells: Rows::new(1),
-            ids: Cells::new(),
-            kept_ids: OnceLock::new(),
-            n_slots: AtomicUsize::new(0),
-        };
+    pub(crate) fn new(field: VectorField) -> Self {
+        let slots =
+            Slots { cells: Rows::new(1), ids: Cells::new(), kept_ids: OnceLock::new(), n_slots: AtomicUsize::new(0) };
         let (census, ledger, retired) = (SequenceLock::default(), RwLock::default(), Mutex::default());
-        Memory { slots, index, census, ledger, retired }
+        Memory { slots, fields: [field], census, ledger, retired }
+    }
+
+    /// The only vector field.
+    #[inline(always)]
+    pub(crate) fn vectors(&self) -> &VectorField {
+        &self.fields[0]
     }
 
     /// Frees retired slots that no view shows any more. `oldest` is the commit of the oldest view.
@@ -257,9 +256,8 @@ impl Memory {
     pub(crate) fn reserve(&self, slots: impl Iterator<Item = Slot>) -> Result<()> {
         let n_slots = slots.map(|slot| slot.0 as usize + 1).max().unwrap_or(0);
         let failed = |source| Error::OutOfMemory { n_documents: n_slots, source };
-        self.slots.exact.reserve(n_slots)?;
         self.slots.cells.reserve(n_slots).map_err(failed)?;
-        self.index.as_ref().map_or(Ok(()), |index| index.reserve(n_slots)).map_err(failed)
+        self.vectors().reserve(n_slots)
     }
 
     /// Begins to apply commits.
@@ -355,7 +353,7 @@ impl Memory {
         [cells, offsets, bytes]: [usize; 3],
     ) -> std::io::Result<()> {
         self.slots.cells.adopt(file, image.section(cells).0, n_slots)?;
-        self.slots.exact.reserve(n_slots).map_err(std::io::Error::other)?;
+        self.vectors().full.reserve(n_slots).map_err(std::io::Error::other)?;
         self.slots.n_slots.store(n_slots, Ordering::Release);
         // The check of the image has read all of it into memory. From now on only its arrays are
         // read, through maps of their own, and few of its ids.
@@ -387,19 +385,17 @@ impl Memory {
         Ok(())
     }
 
-    /// Ends loading by sorting all slots. A document that the graph does not hold (`is_held`) waits
-    /// in the tail, or is loose if its namespace has no links. A slot without a document is free,
-    /// unless the graph holds it: a walk may still pass through it.
+    /// Ends loading by sorting all slots. The index takes up the documents that its graph does not
+    /// hold (`is_held`). A slot without a document is free, unless the graph holds it: a walk may
+    /// still pass through it.
     pub(super) fn settle(&self, is_held: impl Fn(Slot) -> bool) {
-        let index = self.index.as_ref();
         let mut ledger = self.ledger.write();
         for slot in (0..self.slots.n_slots() as u32).map(Slot) {
-            match (self.slots.is_alive(slot), is_held(slot), index) {
-                (true, false, Some(index)) if !index.links(self.slots.namespace(slot)) => index.note_loose(slot),
-                (true, false, Some(index)) => index.tail().push(slot),
-                (false, true, Some(index)) => index.note_dead_point(),
-                (false, ..) => ledger.free.push(slot),
-                (true, ..) => {}
+            match (self.slots.is_alive(slot), is_held(slot)) {
+                (true, false) => self.vectors().index.note_unlinked(slot, self.slots.namespace(slot)),
+                (false, true) => self.vectors().index.note_dead_point(),
+                (false, false) => ledger.free.push(slot),
+                (true, true) => {}
             }
         }
         // Slots are given out from the end of `free`: the lowest comes first.
@@ -595,9 +591,7 @@ impl Applying<'_> {
         for new in changes.put {
             let slot = new.tenancy.slot;
             self.put(new, commit);
-            if let Some(index) = &self.memory.index {
-                index.tail().push(slot);
-            }
+            self.memory.vectors().index.note_put(slot);
         }
         for slot in changes.freed {
             self.release(slot, commit);
@@ -611,15 +605,13 @@ impl Applying<'_> {
     /// Gives a slot to a document and its vector to the index.
     fn put(&mut self, new: NewRow, commit: Commit) {
         let NewRow { tenancy: Tenancy { slot, generation }, namespace, id, comparable } = new;
-        let slots = &self.memory.slots;
+        let (slots, VectorField { full, index, .. }) = (&self.memory.slots, self.memory.vectors());
         let Some(cell) = slots.cell(slot) else { return };
         // SAFETY: the slot was never used, or was retired: no view shows its last document any
         // more, and no link leads to it. Only the committer writes slots, and it holds the ledger.
-        unsafe { slots.exact.put(slot, &comparable.row) };
-        if let Some(index) = &self.memory.index {
-            // SAFETY: as above.
-            unsafe { index.put_code(slot, namespace, &comparable.row, comparable.code.as_ref()) };
-        }
+        unsafe { full.put(slot, &comparable.row) };
+        // SAFETY: as above.
+        unsafe { index.put_code(slot, namespace, &comparable.row, comparable.code.as_ref()) };
         cell.generation.store(generation, Ordering::Relaxed);
         cell.namespace.store(namespace.0, Ordering::Relaxed);
         cell.version.store(commit.0, Ordering::Relaxed);
@@ -638,10 +630,8 @@ impl Applying<'_> {
         if let Some(cell) = self.memory.slots.cell(slot) {
             cell.life.end(commit.0);
         }
-        match &self.memory.index {
-            // The linker retires the slot once no link leads to it.
-            Some(index) => index.note_death(slot, self.memory.slots.namespace(slot)),
-            None => self.memory.retire([slot], Commit(commit.0 - 1)),
+        if !self.memory.vectors().index.note_death(slot, self.memory.slots.namespace(slot)) {
+            self.memory.retire([slot], Commit(commit.0 - 1));
         }
     }
 

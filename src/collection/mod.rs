@@ -28,7 +28,7 @@
 //! | [`search`], [`verbs`] | the verbs |
 //!
 //! Threads take locks in this order: `Admission::changing`, the store's committer section,
-//! `VectorIndex::busy`, `Persist::state`, a memory's ledger (of several collections by their
+//! `HnswIndex::busy`, `Persist::state`, a memory's ledger (of several collections by their
 //! number), a memory's retired slots. Three locks are held only to read or replace their value:
 //! `OpenCollection::namespaces`, the field catalog, and the progress of the full-text index. The
 //! caches of both indexes are locked only to look something up or to change one entry. Where the

@@ -23,9 +23,10 @@ use super::recovery::loaded::Loaded;
 use super::slots::namespaces::Names;
 use super::vectors::VectorIndex;
 use super::vectors::codes::codebook::Codebook;
+use super::vectors::field::VectorField;
 use super::vectors::full::Exact;
 use crate::cancel::Stop;
-use crate::config::{self, CollectionConfig, Options, Residency};
+use crate::config::{CollectionConfig, Options, Residency};
 use crate::distance::{self, Comparison};
 use crate::error::{Error, Result};
 use crate::id::{CollectionId, Commit, NamespaceId, Slot};
@@ -46,7 +47,6 @@ pub(crate) struct OpenCollection {
     pub(crate) created_at_ms: u64,
     /// The collection's own metadata, an object. It changes only in the committer section.
     pub(super) metadata: ArcSwap<Value>,
-    pub(crate) comparison: Comparison,
     pub(crate) memory: Memory,
     pub(crate) namespaces: RwLock<Names>,
     pub(crate) indexes: Indexes,
@@ -81,9 +81,6 @@ pub(crate) struct DatabaseContext {
 
 impl OpenCollection {
     /// A collection without documents.
-    ///
-    /// # Errors
-    /// `InvalidConfig` for a distance that is not registered.
     pub(crate) fn new(
         shared: DatabaseContext,
         id: CollectionId,
@@ -121,20 +118,17 @@ impl OpenCollection {
     /// `stop` ends the wait.
     pub(crate) fn wait_for_room(&self, stop: &Stop) -> Result<()> {
         self.store.check_writable()?;
-        match &self.memory.index {
-            Some(index) if index.is_full() => {
-                let began = Instant::now();
-                index.tail().waiting().wait(stop, || {
-                    match self.store.check_writable().and_then(|()| self.signal.check()) {
-                        _ if !index.is_full() => Some(Ok(())),
-                        Ok(()) if stop.is_due() => Some(stop.check()),
-                        Ok(()) => self.jobs.met_since(began, Job::TO_LINK).map(Err),
-                        Err(error) => Some(Err(error)),
-                    }
-                })
-            }
-            _ => Ok(()),
+        let index = &self.memory.vectors().index;
+        if !index.is_full() {
+            return Ok(());
         }
+        let began = Instant::now();
+        index.waiting().wait(stop, || match self.store.check_writable().and_then(|()| self.signal.check()) {
+            _ if !index.is_full() => Some(Ok(())),
+            Ok(()) if stop.is_due() => Some(stop.check()),
+            Ok(()) => self.jobs.met_since(began, Job::TO_LINK).map(Err),
+            Err(error) => Some(Err(error)),
+        })
     }
 
     /// Waits until `is_done` holds. `waiting` is notified by the background work that makes it
@@ -157,14 +151,14 @@ impl OpenCollection {
     pub(super) fn wake_waiting(&self) {
         self.indexes.all().iter().for_each(|index| index.condition().built.notify());
         self.vectors_loaded.notify();
-        self.memory.index.iter().for_each(|index| index.tail().notify());
+        self.memory.vectors().index.waiting().notify();
     }
 
     /// A vector of a namespace as it is compared, and its code. Putting the vector encodes it again
     /// if the codebook or the namespace's number has changed by then.
     pub(crate) fn prepare(&self, namespace: NamespaceId, vector: &[f32], norm: f64) -> Comparable {
         let row = self.comparable_by(vector.to_vec(), norm);
-        let code = self.memory.index.as_ref().and_then(|index| index.encode(&row, namespace));
+        let code = self.memory.vectors().index.encode(&row, namespace);
         Comparable { row, code }
     }
 
@@ -193,14 +187,12 @@ impl Loaded {
     ) -> Result<OpenCollection> {
         let DatabaseContext { store, signal, budget } = shared;
         let CatalogEntry { config, created_at_ms, metadata, .. } = entry;
-        let comparison = comparison_of(&config, store.options())?;
         let most_bytes = store.options().memory_bytes / POSTINGS_SHARE;
         let admission = Admission::new(config.schema.clone());
         let open = OpenCollection {
             context: Context { id, config, store, families, signal, last_change: self.last_change.0.into() },
             created_at_ms,
             metadata: ArcSwap::from_pointee(metadata),
-            comparison,
             memory: self.memory,
             namespaces: RwLock::new(self.namespaces),
             indexes: self.indexes.with_caches(most_bytes),
@@ -219,8 +211,8 @@ impl Loaded {
         if self.begins_anew && open.store.is_writable() {
             open.saver().begin_graph_anew()?;
         }
-        if let Some(index) = &open.memory.index {
-            open.saver().record(&index.graph(), &self.changes);
+        if let Some(graph) = open.memory.vectors().index.graph() {
+            open.saver().record(&graph, &self.changes);
         }
         Ok(open)
     }
@@ -253,14 +245,11 @@ pub(crate) fn new_memory(
     codebook: Option<Codebook>,
 ) -> Result<Memory> {
     let comparison = comparison_of(config, options)?;
-    let exact = Exact::new(config.dimension);
+    let full = Exact::new(config.dimension);
     // A mapped file waits until it is certain that the database opens.
     if !config.has_codes() && options.residency_of(config) == Residency::Ram {
-        exact.hold(Residency::Ram, &images::folder(folder, id), 0)?;
+        full.hold(Residency::Ram, &images::folder(folder, id), 0)?;
     }
-    let index = match config.index {
-        config::Index::Hnsw => Some(VectorIndex::new(config, &comparison, options.tail_bound, codebook)),
-        config::Index::Flat => None,
-    };
-    Ok(Memory::new(exact, index))
+    let index = VectorIndex::new(config, &comparison, options.tail_bound, codebook);
+    Ok(Memory::new(VectorField { id: VectorField::ONLY, comparison, full, index }))
 }

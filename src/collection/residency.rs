@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::budget::{Footprint, MemoryUser, VectorLoad};
 use super::open::OpenCollection;
 use super::vectors::IndexBytes;
+use super::vectors::field::VectorField;
 use super::vectors::full::{HeldVectors, Reader};
 use crate::config::Residency;
 use crate::error::Result;
@@ -38,7 +39,7 @@ impl MemoryUser for OpenCollection {
     }
 
     fn let_go(&self) {
-        self.memory.slots.exact.let_go();
+        self.memory.vectors().full.let_go();
         tracing::warn!(collection = self.id.0, "exact vectors leave memory, to stay within the limit");
     }
 
@@ -50,8 +51,7 @@ impl MemoryUser for OpenCollection {
         }
         let Families { vectors, documents, postings, .. } = &self.families;
         let n_bytes = |family| self.store.rocks().family_bytes(family);
-        let exact = &self.memory.slots.exact;
-        let is_held = exact.held().as_ref().is_some_and(|held| held.is_complete());
+        let is_held = self.memory.vectors().full.held().as_ref().is_some_and(|held| held.is_complete());
         let n_vectors = if is_held { n_bytes(vectors) / FILTERS_SHARE } else { n_bytes(vectors) };
         n_bytes(documents) + n_bytes(postings) + n_vectors
     }
@@ -77,14 +77,15 @@ impl OpenCollection {
     /// # Errors
     /// `MemoryLimit` if there is no room; `OutOfMemory`, `ReadOnly` or `Io` if the system has none.
     fn hold_vectors(&self) -> Result<()> {
-        let (slots, wanted) = (&self.memory.slots, self.store.options().residency_of(&self.config));
-        if slots.exact.residency() != Residency::Disk {
+        let (full, n_slots) = (&self.memory.vectors().full, self.memory.slots.n_slots());
+        if full.residency() != Residency::Disk {
             return Ok(());
         }
+        let wanted = self.store.options().residency_of(&self.config);
         if wanted == Residency::Ram {
-            self.budget.check(slots.n_slots() * slots.exact.dimension() * size_of::<f32>())?;
+            self.budget.check(n_slots * full.dimension() * size_of::<f32>())?;
         }
-        slots.exact.hold(wanted, &image::folder(self.store.folder(), self.id), slots.n_slots())
+        full.hold(wanted, &image::folder(self.store.folder(), self.id), n_slots)
     }
 
     /// Makes room in memory for `n_slots` slots in all.
@@ -103,13 +104,14 @@ impl OpenCollection {
 
     /// Reads exact vectors as of a view.
     pub(crate) fn reader<'l>(&'l self, view: &'l View) -> Reader<'l> {
-        self.memory.slots.exact.reader(self.source(Some(&view.snapshot)).disk(), view.commit)
+        let VectorField { id, full, .. } = self.memory.vectors();
+        full.reader(self.source(Some(&view.snapshot)).disk(*id), view.commit)
     }
 
     /// Begins to load exact vectors, if some are missing where they are held. The caller keeps
     /// commits out meanwhile.
     fn begin_loading_vectors(&self) {
-        let (slots, held) = (&self.memory.slots, self.memory.slots.exact.held());
+        let (slots, held) = (&self.memory.slots, self.memory.vectors().full.held());
         if let Some(held) = held.as_ref().filter(|held| !held.is_complete()) {
             match (self.store.view(), slots.n_slots()) {
                 (view, 0) => held.set_complete(view.commit),
@@ -126,7 +128,7 @@ impl OpenCollection {
     /// Whether no exact vectors are being loaded. In a collection without codes, all have to be
     /// held too.
     pub(crate) fn is_settled(&self) -> bool {
-        let is_held = || self.memory.slots.exact.held().as_ref().is_some_and(|held| held.is_complete());
+        let is_held = || self.memory.vectors().full.held().as_ref().is_some_and(|held| held.is_complete());
         !self.is_loading_vectors() && (self.config.has_codes() || is_held())
     }
 
@@ -137,9 +139,9 @@ impl OpenCollection {
 
     /// Whether vectors are held and there is room in memory for all of them once more.
     pub(crate) fn may_hold_all(&self) -> bool {
-        let slots = &self.memory.slots;
-        let n_bytes = slots.n_slots() * slots.exact.dimension() * size_of::<f32>();
-        slots.exact.residency() != Residency::Disk && self.budget.has_room(n_bytes)
+        let full = &self.memory.vectors().full;
+        let n_bytes = self.memory.slots.n_slots() * full.dimension() * size_of::<f32>();
+        full.residency() != Residency::Disk && self.budget.has_room(n_bytes)
     }
 
     /// Loads some exact vectors, if some are missing where they are held. Returns whether it did.
@@ -148,14 +150,15 @@ impl OpenCollection {
     /// In a collection without codes: the error that keeps vectors from being held or read.
     pub(crate) fn load_vectors(&self) -> Result<bool> {
         let is_walked_by_codes = self.config.has_codes();
-        if !is_walked_by_codes && self.memory.slots.exact.residency() == Residency::Disk && !self.persist.has_ended() {
+        if !is_walked_by_codes && self.memory.vectors().full.residency() == Residency::Disk && !self.persist.has_ended()
+        {
             self.hold_late()?;
         }
         let vectors_loaded = self.load_some_vectors();
         if vectors_loaded.is_err() {
             // A failed read must not keep its view. Where the graph needs vectors, the next try
             // begins with another view.
-            self.memory.slots.exact.let_go();
+            self.memory.vectors().full.let_go();
             *self.vector_load.lock() = None;
         }
         if !self.is_loading_vectors() {
@@ -182,9 +185,7 @@ impl OpenCollection {
             return Ok(());
         }
         self.hold_vectors()?;
-        if let Some(index) = &self.memory.index {
-            index.distrust();
-        }
+        self.memory.vectors().index.distrust();
         self.begin_loading_vectors();
         Ok(())
     }
@@ -194,7 +195,7 @@ impl OpenCollection {
         let Some(VectorLoad { held, view, n_slots }) = &*vector_load else { return Ok(false) };
         failpoint::refuse("vectors")?;
         failpoint::hit("vectors.some");
-        if self.memory.slots.exact.holds(held) {
+        if self.memory.vectors().full.holds(held) {
             let end = (held.n_loaded() + BATCH).min(*n_slots);
             self.bring(held, view, held.n_loaded() as u32..end as u32)?;
             held.set_loaded(end);
@@ -215,10 +216,10 @@ impl OpenCollection {
         if slots.clone().map(Slot).all(is_here) {
             return Ok(());
         }
-        let source = self.source(Some(&view.snapshot));
-        let range = (key::vector(Slot(slots.start), 0).to_vec(), key::vector(Slot(slots.end), 0).to_vec());
+        let (source, field) = (self.source(Some(&view.snapshot)), self.memory.vectors().id);
+        let range = (key::vector(Slot(slots.start), field).to_vec(), key::vector(Slot(slots.end), field).to_vec());
         source.scan(&self.families.vectors, range, |key, value| {
-            let (slot, row) = (key::read_vector(key)?.0, source.disk().decode(value)?);
+            let (slot, row) = (key::read_vector(key)?.0, source.disk(field).decode(value)?);
             if !held.is_present(slot) {
                 // SAFETY: the slot holds a document at a commit of which we hold a view, so no
                 // commit writes it. Nobody reads a vector here that is not marked present. Nobody

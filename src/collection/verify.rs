@@ -1,16 +1,12 @@
-//! Verification of an open collection: rows against rows, memory against rows, the graph in memory
-//! against the one on disk. Postings are verified where they are kept
-//! ([`metadata`](super::metadata), [`fulltext`](super::fulltext)).
-
-use std::collections::BTreeSet;
+//! Verification of an open collection: rows against rows, memory against rows. The rest is verified
+//! where it is kept: postings ([`metadata`](super::metadata), [`fulltext`](super::fulltext)), and
+//! the graph on disk ([`recovery`](super::recovery)).
 
 use super::derived::source::RowSource;
 use super::memory::Memory;
 use super::open::OpenCollection;
-use super::recovery::{full_scan, graph_restore};
+use super::recovery::full_scan;
 use super::slots::census::Census;
-use super::vectors::VectorIndex;
-use super::vectors::full::Exact;
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::id::{Commit, Slot};
@@ -28,7 +24,7 @@ impl OpenCollection {
         let view = self.store.view();
         let source = RowSource { cancel: Some(cancel), ..self.source(Some(&view.snapshot)) };
         // This memory has no vectors and codes: those are compared row by row.
-        let fresh = Memory::new(Exact::new(self.config.dimension), None);
+        let fresh = Memory::new(self.memory.vectors().without_vectors());
         let namespaces = source.names()?;
         full_scan::read_rows(source, &fresh, &namespaces, Expected::default(), view.commit)?;
         if *self.namespaces.read() != namespaces {
@@ -38,10 +34,8 @@ impl OpenCollection {
         self.verify_vectors(source, &view)?;
         self.verify_ids(source)?;
         self.indexes.all().iter().try_for_each(|index| index.verify(source))?;
-        if let Some(index) = &self.memory.index {
-            index.audit(&self.memory).map_err(|detail| Error::corruption("the graph", detail))?;
-            self.verify_graph(source)?;
-        }
+        self.memory.vectors().index.audit(&self.memory).map_err(|detail| Error::corruption("the graph", detail))?;
+        self.saver().verify_graph(source)?;
         // A read of the graph that was cancelled may have been taken for harmless damage.
         cancel.check()?;
         Ok(self.memory.census().n_documents)
@@ -49,77 +43,16 @@ impl OpenCollection {
 
     /// Checks that every held vector, every code and every sketch is what the row on disk makes it.
     fn verify_vectors(&self, source: RowSource<'_>, view: &View) -> Result<()> {
-        let (exact, disk) = (self.reader(view), source.disk());
+        let (exact, disk) = (self.reader(view), source.disk(self.memory.vectors().id));
         source.scan(&self.families.vectors, key::vector_range(), |key, value| {
             let (slot, row) = (key::read_vector(key)?.0, disk.decode(value)?);
             let is_other = exact.get(slot).is_some_and(|held| held != row);
-            let index = self.memory.index.as_ref();
-            let points = index.map(VectorIndex::points);
-            let codes = points.as_ref().and_then(|points| points.codes());
-            let namespace = self.memory.slots.namespace(slot);
-            let has_other_code = codes.is_some_and(|codes| !codes.holds(slot.0, &codes.encode(&row, namespace)));
-            let has_other_sketch = index.is_some_and(|index| !index.sketch_follows(slot));
-            if is_other || has_other_code || has_other_sketch {
+            if is_other || !self.memory.vectors().index.has_code_of(slot, self.memory.slots.namespace(slot), &row) {
                 let what = if is_other { "vector" } else { "code or sketch" };
                 return Err(Error::corruption("memory", format!("the {what} of slot {} is another", slot.0)));
             }
             Ok(())
         })
-    }
-
-    /// Checks that rows and deltas on disk give the graph in memory, unless they are known to lag
-    /// behind.
-    fn verify_graph(&self, source: RowSource<'_>) -> Result<()> {
-        // A graph that comparing panicked in is neither walked nor kept.
-        let Some(index) = self.memory.index.as_ref().filter(|index| !index.is_broken()) else { return Ok(()) };
-        let _held = index.hold();
-        let saver = self.saver();
-        let Some((graph, cursor)) = saver.is_written_down().then(|| (index.graph(), saver.cursor())) else {
-            return Ok(());
-        };
-        // The graph on disk is read as it is now, not as of the snapshot.
-        let stored =
-            graph_restore::stored(RowSource { snapshot: None, ..source }, &self.memory, graph.shape(), &cursor)?;
-        self.verify_codebook(index, source)?;
-        let points: [BTreeSet<u32>; 2] = [&*graph, &stored].map(|graph| graph.points().collect());
-        let differs = |detail: String| Err(Error::corruption("the graph on disk", detail));
-        if let Some(slot) = points[0].symmetric_difference(&points[1]).next() {
-            return differs(format!("slot {slot} is a point either there or in memory, but not in both"));
-        }
-        for &slot in &points[0] {
-            for level in 0..=graph.level_of(slot) {
-                let links =
-                    [&*graph, &stored].map(|graph| graph.links(slot, level).into_iter().collect::<BTreeSet<_>>());
-                if links[0] != links[1] {
-                    return differs(format!(
-                        "slot {slot} at level {level}: expected {:?}, got {:?}",
-                        links[0], links[1]
-                    ));
-                }
-            }
-            let duplicates = [&*graph, &stored].map(|graph| graph.duplicates(slot).collect::<BTreeSet<_>>());
-            if duplicates[0] != duplicates[1] {
-                return differs(format!(
-                    "duplicates of slot {slot}: expected {:?}, got {:?}",
-                    duplicates[0], duplicates[1]
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Checks that the codebook on disk is the one in use.
-    fn verify_codebook(&self, index: &VectorIndex, source: RowSource<'_>) -> Result<()> {
-        let stored = RowSource { snapshot: None, ..source }.stored_codebook()?;
-        let (Some(stored), Some(codebook)) = (stored, index.codebook()) else { return Ok(()) };
-        // The stored codebook lacks namespaces that had no documents at the last save.
-        let book = codebook.book.only(|namespace| stored.book.centres.own.contains_key(&namespace));
-        if stored.book == book {
-            return Ok(());
-        }
-        let [got, expected] = [&stored.book, &book].map(|book| (book.kind, book.generation, book.centres.own.len()));
-        let detail = format!("expected kind, generation and own centres {expected:?}, got {got:?}, or another centre");
-        Err(Error::corruption("the codebook on disk", detail))
     }
 
     /// Checks that every id is the one its document bears, that every document can be decoded, and

@@ -7,8 +7,9 @@ use crate::cancel::Cancel;
 use crate::collection::budget::MemoryUser;
 use crate::collection::derived::job::JobStats;
 use crate::collection::handle::{Collection, CollectionState};
-use crate::collection::vectors::VectorIndex;
+use crate::collection::vectors::IndexStats;
 use crate::collection::vectors::codes::codebook::Codebook;
+use crate::collection::vectors::field::VectorField;
 use crate::config::{CollectionConfig, Residency};
 use crate::distance::Kernels;
 use crate::error::Result;
@@ -252,9 +253,9 @@ impl Database {
 
 fn collection_stats(state: &CollectionState) -> Result<CollectionStats> {
     let open = state.opened()?;
-    let (slots, index) = (&open.memory.slots, open.memory.index.as_ref());
+    let VectorField { full, index, .. } = open.memory.vectors();
+    let index = index.stats();
     let (footprint, census) = (open.footprint(), open.memory.still().census());
-    let (n_links_added, n_rows_replaced) = index.map_or((0, 0), VectorIndex::n_changes);
     let (n_snapshots, oldest_snapshot) = state.snapshots.held();
     let [delta_bytes_written, rows_bytes_written, image_bytes_written] = open.persist.written();
     Ok(CollectionStats {
@@ -263,29 +264,29 @@ fn collection_stats(state: &CollectionState) -> Result<CollectionStats> {
         n_documents: census.n_documents,
         n_namespaces: census.n_namespaces,
         memory_bytes: footprint.total(),
-        residency: slots.exact.residency(),
+        residency: full.residency(),
         vectors_bytes: footprint.vectors,
         mapped_bytes: footprint.mapped,
         codes_bytes: footprint.index.codes,
-        codes: index.and_then(code_stats),
+        codes: code_stats(&index),
         links_bytes: footprint.index.links,
         slots_bytes: footprint.rest,
         postings_bytes: footprint.postings,
         n_indexed_fields: open.indexes.fields.indexed().len(),
         is_indexing: open.indexes.all().iter().any(|index| index.is_building()),
         opening: open.opening,
-        n_vectors_loaded: slots.exact.n_loaded(slots.n_slots()),
-        n_to_repair: index.map_or(0, VectorIndex::n_underfull),
+        n_vectors_loaded: full.n_loaded(open.memory.slots.n_slots()),
+        n_to_repair: index.n_to_repair,
         n_deltas: open.persist.n_deltas(),
         delta_bytes_written,
         rows_bytes_written,
         image_bytes_written,
         image_commit: open.persist.imaged(),
-        tail_length: index.map_or(0, |index| index.tail().len()),
-        n_unlinked: index.map_or(0, VectorIndex::n_loose),
-        tail_bound: index.map_or(0, VectorIndex::bound),
-        n_links_added,
-        n_rows_replaced,
+        tail_length: index.n_waiting,
+        n_unlinked: index.n_loose,
+        tail_bound: index.bound,
+        n_links_added: index.n_links_added,
+        n_rows_replaced: index.n_rows_replaced,
         n_snapshots,
         oldest_snapshot,
         disk_bytes: open.disk_bytes(),
@@ -293,15 +294,15 @@ fn collection_stats(state: &CollectionState) -> Result<CollectionStats> {
     })
 }
 
-fn code_stats(index: &VectorIndex) -> Option<CodeStats> {
-    let codebook = index.codebook()?;
-    let (Codebook { book, .. }, gauge) = (&codebook, codebook.worst());
+fn code_stats(index: &IndexStats) -> Option<CodeStats> {
+    let codebook = index.codebook.as_ref()?;
+    let (Codebook { book, .. }, gauge) = (codebook, codebook.worst());
     Some(CodeStats {
         kind: book.kind,
         generation: book.generation,
         code_recall: gauge.map(|gauge| gauge.code_recall),
         sampled_recall: gauge.map(|gauge| gauge.recall),
         n_measured: gauge.map_or(0, |gauge| gauge.n_documents),
-        n_replaced: index.n_replaced(),
+        n_replaced: index.n_replaced,
     })
 }

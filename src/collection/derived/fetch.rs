@@ -45,9 +45,9 @@ impl RowSource<'_> {
             .collect()
     }
 
-    /// A slot's vector as it was put.
-    pub(crate) fn vector(self, slot: Slot) -> Result<Vec<f32>> {
-        let row = self.rocks.get(&self.families.vectors, self.snapshot, &key::vector(slot, 0));
+    /// A slot's vector in a vector field, as it was put.
+    pub(crate) fn vector(self, slot: Slot, field: u16) -> Result<Vec<f32>> {
+        let row = self.rocks.get(&self.families.vectors, self.snapshot, &key::vector(slot, field));
         let row = row.map_err(storage("reading a vector"))?.ok_or_else(|| missing("vector", slot))?;
         Ok(VectorRow::decode(&row)?.components)
     }

@@ -166,12 +166,12 @@ impl Moment {
 
     /// Whether a walk finds every document of the namespace.
     pub(super) fn is_linked(&self) -> bool {
-        self.index().is_none_or(|index| index.is_linked(self.namespace, self.commit()))
+        self.index().is_linked(self.namespace, self.commit())
     }
 
     /// The number of documents in the part of the graph that a walk in the namespace covers.
     pub(super) fn n_walked(&self) -> usize {
-        if self.index().is_some_and(VectorIndex::is_undivided) { self.n_documents } else { self.n_members }
+        if self.index().is_undivided() { self.n_documents } else { self.n_members }
     }
 
     /// The slots of the namespace, in no order. If commits came since, they are found by looking at
@@ -203,15 +203,15 @@ impl Moment {
     }
 
     pub(super) fn comparison(&self) -> &Comparison {
-        &self.open.comparison
+        &self.open.memory.vectors().comparison
     }
 
     pub(super) fn words(&self) -> &FullTextIndex {
         &self.open.indexes.words
     }
 
-    pub(super) fn index(&self) -> Option<&VectorIndex> {
-        self.open.memory.index.as_ref()
+    pub(super) fn index(&self) -> &VectorIndex {
+        &self.open.memory.vectors().index
     }
 
     /// A vector as it is compared: at unit length where only directions count. `norm` is its
@@ -229,7 +229,7 @@ impl Moment {
     pub(super) fn sight<'m>(&'m self, exact: &'m Reader<'m>) -> Sight<'m> {
         let (slots, comparison) = (self.slots(), self.comparison());
         let Moment { n_documents, n_members, n_slots, .. } = *self;
-        let trusts_codes = self.index().is_none_or(|index| index.trusts_codes_of(self.namespace));
+        let trusts_codes = self.index().trusts_codes_of(self.namespace);
         Sight { slots, exact, comparison, n_documents, n_members, trusts_codes, n_slots, commit: self.view.commit }
     }
 
@@ -299,7 +299,7 @@ impl Moment {
 
     /// A slot's vector as it was put.
     pub(super) fn vector(&self, slot: Slot) -> Result<Vec<f32>> {
-        self.source().vector(slot)
+        self.source().vector(slot, self.open.memory.vectors().id)
     }
 
     /// Shows rows of the `documents` family, of all namespaces, until `visit` breaks or fails.

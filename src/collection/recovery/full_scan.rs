@@ -132,8 +132,9 @@ fn read_vectors(
             let (mut found, mut rows) = (Vec::new(), Vec::new());
             source.scan(&source.families.vectors, (from, to), |key, value| {
                 let (slot, field) = key::read_vector(key)?;
-                if field != 0 {
-                    return Err(damaged(slot, format!("expected field 0, got {field}")));
+                let expected = memory.vectors().id;
+                if field != expected {
+                    return Err(damaged(slot, format!("expected field {expected}, got {field}")));
                 }
                 let document = documents.get(slot.0 as usize).and_then(Option::as_ref);
                 let document = document.ok_or_else(|| damaged(slot, "a vector without a document"))?;
@@ -168,7 +169,7 @@ pub(in crate::collection) fn comparable(
     if config.compares_directions() {
         crate::distance::normalize(&mut components);
     }
-    let code = memory.index.as_ref().and_then(|index| index.encode(&components, namespace));
+    let code = memory.vectors().index.encode(&components, namespace);
     Comparable { row: components, code }
 }
 
@@ -221,7 +222,7 @@ pub(super) fn damaged(slot: Slot, detail: impl Into<String>) -> Error {
 impl RowSource<'_> {
     /// Reads every vector into the held vectors.
     pub(super) fn hold_vectors(self, memory: &Memory) -> Result<()> {
-        let held = memory.slots.exact.held();
+        let held = memory.vectors().full.held();
         let Some(held) = &*held else { return Ok(()) };
         self.scan(&self.families.vectors, key::vector_range(), |key, value| {
             let (slot, _) = key::read_vector(key)?;

@@ -24,7 +24,7 @@ use roaring::RoaringBitmap;
 use crate::collection::budget::Footprint;
 use crate::collection::derived::context::Context;
 use crate::collection::memory::Memory;
-use crate::collection::vectors::VectorIndex;
+use crate::collection::vectors::HnswIndex;
 use crate::collection::vectors::codes::codebook::Codebook;
 use crate::collection::vectors::codes::watch::LOOSE;
 use crate::error::{Error, Result};
@@ -345,7 +345,7 @@ impl Saver<'_> {
 
     /// Whether documents wait to be linked. A graph written now would soon be out of date.
     fn is_linking(&self) -> bool {
-        self.memory.index.as_ref().is_some_and(|index| index.tail().len() > 0)
+        self.memory.vectors().index.n_waiting() > 0
     }
 
     /// Whether rows and deltas on disk equal the graph in memory. The answer holds while nothing is
@@ -357,7 +357,7 @@ impl Saver<'_> {
 
     /// Whether the graph has been rebuilt since its rows were last written.
     fn is_rebuilt(&self, state: &PersistState) -> bool {
-        self.memory.index.as_ref().is_some_and(|index| index.n_rebuilt() != state.n_rebuilt)
+        self.memory.vectors().index.hnsw().is_some_and(|index| index.n_rebuilt() != state.n_rebuilt)
     }
 
     /// The cursor of the rows on disk.
@@ -396,7 +396,7 @@ impl Saver<'_> {
     /// it is added in any case, because its measured recall may differ.
     fn put_codebook(&self, state: &mut PersistState, batch: &mut Derived, always: bool) {
         state.untell();
-        let points = self.memory.index.as_ref().map(VectorIndex::points);
+        let points = self.memory.vectors().index.points();
         let Some(book) = points.as_ref().and_then(|points| points.codes()).map(Codes::book) else { return };
         let is_told = match state.codebook {
             Some(generation) => generation == book.generation,
@@ -429,7 +429,7 @@ impl Saver<'_> {
     /// The codebook without namespaces that have no documents any more. Points of such a namespace
     /// that are still in the graph lead only to each other.
     fn codebook(&self) -> Option<Codebook> {
-        let mut codebook = self.memory.index.as_ref()?.codebook()?;
+        let mut codebook = self.memory.vectors().index.hnsw()?.codebook()?;
         let is_group = |region: NamespaceId| region == NamespaceId::default() || region == LOOSE;
         codebook.retain(|region| is_group(region) || self.memory.n_members(region) > 0);
         Some(codebook)
@@ -462,8 +462,8 @@ impl Saver<'_> {
     /// As [`save`](Self::save), without noting what it saves. Returns whether there is an image of
     /// all that the last commit before the call left.
     fn save_changed(&self, saving: Saving) -> Result<bool> {
-        let index = self.memory.index.as_ref().filter(|index| !index.is_broken());
-        let _held = index.map(VectorIndex::hold);
+        let index = self.memory.vectors().index.hnsw().filter(|index| !index.is_broken());
+        let _held = index.map(HnswIndex::hold);
         let mut state = self.persist.state.lock();
         if state.ended {
             return Ok(false);
@@ -471,7 +471,7 @@ impl Saver<'_> {
         // The view is taken only now. What is linked was written before its commit, or the log
         // after that tells of it.
         let view = self.context.store.view();
-        let graph = index.map(VectorIndex::graph);
+        let graph = index.map(HnswIndex::graph);
         let is_bare = saving == Saving::Image && graph.as_ref().is_some_and(|graph| self.may_skip_rows(graph, &state));
         if let (Some(index), Some(graph), false) = (index, &graph, is_bare) {
             if self.is_rebuilt(&state) {

@@ -16,7 +16,6 @@ use super::loaded::Loaded;
 use super::since_image::Changed;
 use crate::collection::derived::source::RowSource;
 use crate::collection::memory::{Memory, Slots};
-use crate::collection::vectors::VectorIndex;
 use crate::collection::vectors::regions::region_of;
 use crate::error::{Error, Result};
 use crate::graph::{EntryPoint, Graph, GraphChange, GraphShape, Op, Representatives};
@@ -36,56 +35,58 @@ pub(super) fn follow(
 ) -> Result<()> {
     loaded.opening.way = OpenedBy::Image;
     loaded.state.cursor = source.cursor()?.unwrap_or_default();
-    if let Some(index) = &loaded.memory.index {
-        let (slots, graph) = (&loaded.memory.slots, index.graph());
-        graph.reserve(slots.n_slots()).map_err(|source| out_of_memory(&loaded.memory, source))?;
-        // Whether a slot can still be compared: by its code, or by the vector of a document that
-        // exists.
-        let can_compare = |slot: Slot| slots.is_alive(slot) || !(index.must_hold() || changed.bare.contains(&slot));
-        let is_current = |slot: u32, tag: u8| {
-            let slot = Slot(slot);
-            (slot.0 as usize) < slots.n_slots() && slots.tenancy(slot).generation as u8 == tag && can_compare(slot)
-        };
-        let mut replay = Replay::new(&graph, &is_current, delta, graph.representatives());
-        restore_entries(source, &graph, &loaded.state.cursor);
-        replay.read(source);
-        tell_division(&graph, slots, &loaded.state.cursor);
-        // A slot is stale if the image has another document in it than there is now, or one that
-        // can no longer be compared.
-        let is_held = |slot: Slot| graph.is_point(slot.0) || replay.representatives.is_duplicate(slot.0);
-        let has_moved = |slot: Slot| slots.is_alive(slot) && changed.moved.contains(&slot);
-        let is_stale =
-            |slot: Slot| is_held(slot) && (!can_compare(slot) || has_moved(slot) && !replay.linked.contains(&slot.0));
-        let suspects: Vec<Slot> = match index.must_hold() {
-            true => (0..slots.n_slots() as u32).map(Slot).collect(),
-            false => changed.moved.iter().copied().collect(),
-        };
-        let stale: HashSet<u32> = suspects.into_iter().filter(|&slot| is_stale(slot)).map(|slot| slot.0).collect();
-        let mut changes = graph.forget(&stale, &mut replay.representatives);
-        if !(stale.is_empty() && replay.underfull.is_empty() && replay.is_whole) {
-            replay.underfull.extend(graph.tidy(region_of(slots)));
-        }
-        let (read, representatives) = replay.end();
-        changes.extend(changes_of(&graph, &read.underfull, &read.outdated));
-        finish(loaded, read, changes, is_verified);
-        if delta > loaded.state.cursor.delta {
-            // Only the deltas before the image tell which rows are older than it, and these are not
-            // replayed.
-            loaded.state.dirty.insert_all(loaded.memory.slots.n_slots());
-            // The deltas before the image stay until rows are written: about as many bytes as the
-            // graph's files have.
-            let n_bytes = source.rocks.family_bytes(&source.families.graph);
-            loaded.state.delta_bytes += n_bytes;
-            loaded.state.imaged_bytes = n_bytes;
-        }
-        return settle(source, loaded, &representatives);
+    let Some(index) = loaded.memory.vectors().index.hnsw() else {
+        return settle(source, loaded, &Representatives::default());
+    };
+    let (slots, graph) = (&loaded.memory.slots, index.graph());
+    graph.reserve(slots.n_slots()).map_err(|source| out_of_memory(&loaded.memory, source))?;
+    // Whether a slot can still be compared: by its code, or by the vector of a document that
+    // exists.
+    let can_compare = |slot: Slot| slots.is_alive(slot) || !(index.must_hold() || changed.bare.contains(&slot));
+    let is_current = |slot: u32, tag: u8| {
+        let slot = Slot(slot);
+        (slot.0 as usize) < slots.n_slots() && slots.tenancy(slot).generation as u8 == tag && can_compare(slot)
+    };
+    let mut replay = Replay::new(&graph, &is_current, delta, graph.representatives());
+    restore_entries(source, &graph, &loaded.state.cursor);
+    replay.read(source);
+    tell_division(&graph, slots, &loaded.state.cursor);
+    // A slot is stale if the image has another document in it than there is now, or one that
+    // can no longer be compared.
+    let is_held = |slot: Slot| graph.is_point(slot.0) || replay.representatives.is_duplicate(slot.0);
+    let has_moved = |slot: Slot| slots.is_alive(slot) && changed.moved.contains(&slot);
+    let is_stale =
+        |slot: Slot| is_held(slot) && (!can_compare(slot) || has_moved(slot) && !replay.linked.contains(&slot.0));
+    let suspects: Vec<Slot> = match index.must_hold() {
+        true => (0..slots.n_slots() as u32).map(Slot).collect(),
+        false => changed.moved.iter().copied().collect(),
+    };
+    let stale: HashSet<u32> = suspects.into_iter().filter(|&slot| is_stale(slot)).map(|slot| slot.0).collect();
+    let mut changes = graph.forget(&stale, &mut replay.representatives);
+    if !(stale.is_empty() && replay.underfull.is_empty() && replay.is_whole) {
+        replay.underfull.extend(graph.tidy(region_of(slots)));
     }
-    settle(source, loaded, &Representatives::default())
+    let (read, representatives) = replay.end();
+    changes.extend(changes_of(&graph, &read.underfull, &read.outdated));
+    finish(loaded, read, changes, is_verified);
+    if delta > loaded.state.cursor.delta {
+        // Only the deltas before the image tell which rows are older than it, and these are not
+        // replayed.
+        loaded.state.dirty.insert_all(loaded.memory.slots.n_slots());
+        // The deltas before the image stay until rows are written: about as many bytes as the
+        // graph's files have.
+        let n_bytes = source.rocks.family_bytes(&source.families.graph);
+        loaded.state.delta_bytes += n_bytes;
+        loaded.state.imaged_bytes = n_bytes;
+    }
+    settle(source, loaded, &representatives)
 }
 
 /// Reads the graph from its rows, and replays the deltas after them.
 pub(in crate::collection) fn read(source: RowSource<'_>, loaded: &mut Loaded) -> Result<()> {
-    let Some(index) = &loaded.memory.index else { return settle(source, loaded, &Representatives::default()) };
+    let Some(index) = loaded.memory.vectors().index.hnsw() else {
+        return settle(source, loaded, &Representatives::default());
+    };
     let (slots, graph) = (&loaded.memory.slots, index.graph());
     graph.reserve(slots.n_slots()).map_err(|source| out_of_memory(&loaded.memory, source))?;
     let cursor = match source.cursor() {
@@ -185,7 +186,7 @@ pub(in crate::collection) fn stored(
 /// Records how far the deltas have got, and what is left to do. `is_verified` says that walks
 /// reached every point before those deltas.
 fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<GraphChange>, is_verified: bool) {
-    if let Some(index) = &loaded.memory.index {
+    if let Some(index) = loaded.memory.vectors().index.hnsw() {
         let underfull: HashSet<u32> = read.underfull.into_iter().collect();
         let graph = index.graph();
         let moved = graph.settle_entries(region_of(&loaded.memory.slots));
@@ -221,20 +222,15 @@ fn finish(loaded: &mut Loaded, read: Followed, mut changes: Vec<GraphChange>, is
 /// Sorts slots into linked, waiting and free ones. Reads vectors if they have to be in memory.
 fn settle(source: RowSource<'_>, loaded: &mut Loaded, representatives: &Representatives) -> Result<()> {
     let memory = &loaded.memory;
-    let graph = memory.index.as_ref().map(VectorIndex::graph);
-    if let (Some(index), Some(graph)) = (&memory.index, &graph) {
+    if let Some(index) = memory.vectors().index.hnsw() {
         index.note_regions();
-        if graph.is_undivided() {
-            tracing::info!("namespaces are to be linked apart");
-            _ = index.ask_for_rebuild();
-        }
     }
+    let graph = memory.vectors().index.graph();
     let is_point = |slot: Slot| graph.as_ref().is_some_and(|graph| graph.is_point(slot.0));
     memory.settle(|slot| is_point(slot) || representatives.is_duplicate(slot.0));
-    loaded.opening.n_waiting = memory.index.as_ref().map_or(0, |index| index.tail().len());
-    let needs_vectors = memory.index.as_ref().is_none_or(|index| index.must_hold());
-    match &*memory.slots.exact.held() {
-        Some(held) if needs_vectors && !held.is_complete() => source.hold_vectors(memory),
+    loaded.opening.n_waiting = memory.vectors().index.n_waiting();
+    match &*memory.vectors().full.held() {
+        Some(held) if memory.vectors().index.must_hold() && !held.is_complete() => source.hold_vectors(memory),
         _ => Ok(()),
     }
 }

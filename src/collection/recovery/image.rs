@@ -5,14 +5,13 @@
 //! and the last document's namespace. It also holds that slot's code if a link of the graph leads
 //! there or may come to. The commit log tells what later commits changed.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
 
 use super::graph_log::Saver;
 use crate::collection::memory::{self, CELL_BYTES, Memory};
-use crate::collection::vectors::VectorIndex;
 use crate::config::CollectionConfig;
 use crate::error::Result;
 use crate::graph::{EntryPoint, Extent, Graph};
@@ -95,8 +94,8 @@ impl Saver<'_> {
         let (memory, slots) = (self.memory, &self.memory.slots);
         let n_slots = slots.n_slots();
         let nothing = Extent { n_slots: 0, n_upper: 0, entry: None };
-        let is_verified = memory.index.as_ref().is_none_or(VectorIndex::is_verified);
-        let numbers = Numbers { n_slots, extent: graph.map_or(nothing, Graph::extent), is_verified };
+        let (extent, is_verified) = (graph.map_or(nothing, Graph::extent), memory.vectors().index.is_verified());
+        let numbers = Numbers { n_slots, extent, is_verified };
         let all = || (0..n_slots as u32).map(Slot);
         let mut writer = ImageWriter::create(image::folder(self.context.store.folder(), self.context.id))?;
         writer.section(|writer| {
@@ -115,17 +114,15 @@ impl Saver<'_> {
             })
         })?;
         writer.section(|writer| writer.put(&ids))?;
-        let held = memory.index.as_ref().map(VectorIndex::held);
-        let points = memory.index.as_ref().map(VectorIndex::points);
+        let points = memory.vectors().index.points();
         let codes = points.as_ref().and_then(|points| points.codes());
         // This waits for a commit under way. A slot that got a document while cells were written is
         // in the tail after it.
         drop(memory.still());
         // A slot in the tail may be linked although its document died before the commit. A later
         // delta then leads there.
-        let waiting: HashSet<Slot> = memory.index.as_ref().map(VectorIndex::waiting).unwrap_or_default();
-        let is_held = |slot: Slot| held.as_ref().is_some_and(|held| held(slot)) || waiting.contains(&slot);
-        let has_code = |slot: Slot| slots.exists_at(slot, view.commit) || is_held(slot);
+        let is_reached = memory.vectors().index.reached();
+        let has_code = |slot: Slot| slots.exists_at(slot, view.commit) || is_reached(slot);
         writer.section(|writer| codes.map_or(Ok(()), |codes| write_codes(writer, codes, n_slots, &has_code)))?;
         writer.section(|writer| {
             let Some(codes) = codes.filter(|codes| codes.has_facts()) else { return Ok(()) };
@@ -203,9 +200,8 @@ pub(crate) fn find(images: &mut Images, (store, id): (Uuid, CollectionId), shape
 pub(crate) fn is_sound(image: &Image, memory: &Memory) -> bool {
     let Numbers { n_slots, extent, .. } = Numbers::read(image.tag.numbers);
     let has = |section: usize, n_bytes: usize| image.section(section).1 == n_bytes;
-    let points = memory.index.as_ref().map(VectorIndex::points);
+    let (points, graph) = (memory.vectors().index.points(), memory.vectors().index.graph());
     let codes = points.as_ref().and_then(|points| points.codes());
-    let graph = memory.index.as_ref().map(VectorIndex::graph);
     let mut arrays = graph.iter().flat_map(|graph| graph.arrays(&extent)).enumerate();
     has(CELLS, n_slots * CELL_BYTES)
         && has(ID_OFFSETS, (n_slots + 1) * 8)
@@ -229,12 +225,12 @@ pub(in crate::collection) fn is_verified(image: &Image) -> bool {
 pub(crate) fn take_up(image: Image, memory: &Memory) -> std::io::Result<()> {
     let Numbers { n_slots, extent, .. } = Numbers::read(image.tag.numbers);
     let file = image.file()?;
-    if let Some(index) = &memory.index {
-        if let Some(codes) = index.points().codes() {
-            codes.adopt(&file, image.section(CODES).0, image.section(FACTS).0, n_slots)?;
-        }
+    if let Some(codes) = memory.vectors().index.points().as_ref().and_then(|points| points.codes()) {
+        codes.adopt(&file, image.section(CODES).0, image.section(FACTS).0, n_slots)?;
+    }
+    if let Some(graph) = memory.vectors().index.graph() {
         let mut section = GRAPH;
-        index.graph().adopt(&extent, |(rows, n_rows)| {
+        graph.adopt(&extent, |(rows, n_rows)| {
             rows.adopt(&file, image.section(section).0, n_rows)?;
             section += 1;
             Ok(())

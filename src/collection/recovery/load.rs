@@ -138,7 +138,7 @@ fn load_by_rows(source: RowSource<'_>, memory: Memory, mut expected: Expected, l
     let last_change = expected.last_change().unwrap_or(last);
     read_rows(source, &memory, &namespaces, expected, last)?;
     // Vectors that are held by now are complete: all rows were read into place.
-    memory.slots.exact.held().iter().for_each(|held| held.set_complete(Commit(0)));
+    memory.vectors().full.held().iter().for_each(|held| held.set_complete(Commit(0)));
     let indexes = Indexes::read(source);
     let mut loaded = Loaded { namespaces, indexes, last_change, ..Loaded::empty(memory, source.config) };
     loaded.opening.n_read = loaded.memory.census().n_documents;

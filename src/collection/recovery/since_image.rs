@@ -86,7 +86,7 @@ impl RowSource<'_> {
         let documents = self.values(&families.documents, slots, key::document)?;
         let (used, empty): (Vec<_>, Vec<_>) = slots.iter().copied().zip(documents).partition(|(_, row)| row.is_some());
         let keys: Vec<Slot> = used.iter().map(|&(slot, _)| slot).collect();
-        let vectors = self.values(&families.vectors, &keys, |slot| key::vector(slot, 0))?;
+        let vectors = self.values(&families.vectors, &keys, |slot| key::vector(slot, memory.vectors().id))?;
         let mut found = Vec::with_capacity(slots.len());
         for ((slot, document), vector) in used.into_iter().zip(vectors) {
             let Some(document) = document else { continue };

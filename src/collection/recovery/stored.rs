@@ -89,10 +89,10 @@ impl<'a> RowSource<'a> {
         row.inspect_err(|error| tracing::warn!("reading a delta of the graph: {error}")).is_ok_and(|row| row.is_some())
     }
 
-    /// Where the collection's vectors are on disk.
-    pub(crate) fn disk(self) -> Disk<'a> {
+    /// Where the vectors of a field are on disk.
+    pub(crate) fn disk(self, field: u16) -> Disk<'a> {
         let RowSource { rocks, families, snapshot, config, .. } = self;
-        Disk { rocks, families, snapshot, normalizes: config.compares_directions() }
+        Disk { field, rocks, families, snapshot, normalizes: config.compares_directions() }
     }
 
     /// The names of namespaces, checked against the log.

@@ -39,39 +39,32 @@ impl Session {
 
     /// The possible ways to search, with the time each was expected to take, the fastest first.
     fn estimates(&self) -> Vec<Estimate> {
+        if let Some(strategy) = self.params.strategy {
+            return vec![Estimate { strategy, micros: None }];
+        }
         let (moment, exact) = (&self.moment, self.moment.reader());
         let (sight, n) = (moment.sight(&exact), self.params.n_nearest().min(moment.n_members()));
-        let estimate = |(strategy, nanos): (Strategy, f64)| Estimate {
-            strategy,
-            micros: nanos.is_finite().then_some(nanos / 1e3),
-        };
-        let index = moment.index().filter(|_| self.params.strategy.is_none());
-        let strategies = match (&self.scope, index) {
-            (SearchScope::Matching(matching), Some(index)) => {
+        let index = moment.index();
+        let plans = match &self.scope {
+            SearchScope::Matching(matching) => {
                 let n_candidates = self.settled.get().unwrap_or(matching).possible.n();
                 let (ef, _) = beam(&self.params, n, n_candidates, n_candidates);
-                let can_walk = index.can_walk(&exact) && moment.is_linked();
-                let plans = index.plans(sight, n_candidates, ef, can_walk);
-                plans.into_iter().map(|(plan, nanos)| (plan.strategy(), nanos)).collect()
+                index.plans(sight, n_candidates, ef, index.can_walk(&exact) && moment.is_linked())
             }
-            (SearchScope::All, Some(index)) if moment.is_linked() => {
+            SearchScope::All if moment.is_linked() => {
                 let (_, reach) = beam(&self.params, n, moment.n_members(), moment.n_walked());
-                let costs = index.scan_or_walk(sight, moment.n_members(), reach);
-                let mut strategies = match costs {
-                    Some([scan, walk]) => vec![(Strategy::Exact, scan), (Strategy::Graph, walk)],
-                    None => vec![(Strategy::Exact, f64::NAN)],
-                };
-                strategies.sort_by(|a, b| a.1.total_cmp(&b.1));
-                strategies
+                index.plans_of_all(sight, reach)
             }
-            (SearchScope::All | SearchScope::Listed, Some(index)) => {
+            SearchScope::All | SearchScope::Listed => {
                 let (ef, _) = beam(&self.params, n, moment.n_members(), moment.n_members());
-                let plans = index.plans(sight, moment.n_members(), ef, false);
-                plans.into_iter().map(|(plan, nanos)| (plan.strategy(), nanos)).collect()
+                index.plans(sight, moment.n_members(), ef, false)
             }
-            _ => vec![(self.params.strategy.unwrap_or_default(), f64::NAN)],
         };
-        strategies.into_iter().map(estimate).collect()
+        let estimate = |(plan, nanos): (SearchPlan, f64)| Estimate {
+            strategy: plan.strategy(),
+            micros: nanos.is_finite().then_some(nanos / 1e3),
+        };
+        plans.into_iter().map(estimate).collect()
     }
 
     /// How many documents match the filter. Reads every document that postings leave in doubt.

@@ -137,7 +137,7 @@ impl Session {
         self.is_plain()
             && match prepared {
                 PreparedQuery::Near(_) => {
-                    mmr.is_some() || *strategy == Some(Strategy::Exact) || self.moment.index().is_none()
+                    mmr.is_some() || *strategy == Some(Strategy::Exact) || self.moment.index().is_exhaustive()
                 }
                 PreparedQuery::Words(_) => true,
                 PreparedQuery::Both(..) => false,

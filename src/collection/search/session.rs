@@ -22,7 +22,7 @@ use crate::collection::snapshot::ReadPoint;
 use crate::collection::vectors::nearest::cost::SearchPlan;
 use crate::collection::vectors::nearest::order::cut;
 use crate::collection::vectors::nearest::{Effort, NearestRequest, SearchScratch, Target, WIDER};
-use crate::collection::vectors::{LEAST_PREFILTERED, Sight, VectorIndex};
+use crate::collection::vectors::{LEAST_PREFILTERED, Sight};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::filter::slots::SlotSet;
@@ -217,16 +217,15 @@ impl Session {
     ) -> Result<SearchStats> {
         let moment = &self.moment;
         let (ef, reach) = beam(&self.params, n, moment.n_members(), moment.n_walked());
-        let Some(index) = walked(moment, sight, &self.params, reach) else {
+        if !walks(moment, sight, &self.params, reach) {
             return match moment.is_linked() {
                 true => self.scan(sight, query, n, moment.each_member(), scratch),
                 false => self.find_each(sight, query, n, scratch),
             };
-        };
-        let request = self.request(query, n, ef);
+        }
+        let (index, request) = (moment.index(), self.request(query, n, ef));
         index.search(sight, request, Target::All, scratch)?;
-        let is_doubt = scratch.effort.is_doubtful && index.note_doubt(moment.namespace());
-        if index.note_query(moment.namespace(), request.query, scratch) || is_doubt {
+        if index.note_search(request, scratch) {
             moment.notify();
         }
         let stats = scratch.effort.stats(Strategy::Graph);
@@ -252,22 +251,21 @@ impl Session {
         n: usize,
         scratch: &mut SearchScratch,
     ) -> Result<SearchStats> {
-        let moment = &self.moment;
-        let n_members = moment.n_members();
+        let (moment, index, n_members) = (&self.moment, self.moment.index(), self.moment.n_members());
         let (ef, _) = beam(&self.params, n, n_members, n_members);
-        let by_codes = moment.index().filter(|index| match self.params.strategy {
+        let by_codes = match self.params.strategy {
             Some(Strategy::Exact) => false,
             Some(Strategy::Codes) => index.has_codes(),
             _ => index.prefers_codes_of_all(sight, n_members, ef),
-        });
+        };
         let listed;
         let members = match moment.members() {
             Some(members) => members,
             None if moment.has_all() => {
                 let all = Candidates::new(SlotSet::all(), moment);
                 return match by_codes {
-                    Some(index) => self.scan_codes(index, sight, query, self.request(query, n, ef), &all, scratch),
-                    None => self.scan(sight, query, n, moment.each_member(), scratch),
+                    true => self.scan_codes(sight, query, self.request(query, n, ef), &all, scratch),
+                    false => self.scan(sight, query, n, moment.each_member(), scratch),
                 };
             }
             None => {
@@ -275,7 +273,9 @@ impl Session {
                 &listed
             }
         };
-        let Some(index) = by_codes else { return self.scan(sight, query, n, members.iter().copied(), scratch) };
+        if !by_codes {
+            return self.scan(sight, query, n, members.iter().copied(), scratch);
+        }
         let target = Target::Each { slots: &mut Picks::of(members), prefilters: n_members >= LEAST_PREFILTERED };
         index.search(sight, self.request(query, n, ef), target, scratch)?;
         Ok(scratch.effort.stats(Strategy::Codes))
@@ -290,19 +290,16 @@ impl Session {
         candidates: &Candidates,
         scratch: &mut SearchScratch,
     ) -> Result<SearchStats> {
-        let moment = &self.moment;
+        let (moment, index) = (&self.moment, self.moment.index());
         let n_excluded = query.excluded.iter().filter(|slot| candidates.slots().contains(slot.0)).count();
         let n_expected = candidates.n().saturating_sub(n_excluded).min(n);
         let (ef, _) = beam(&self.params, n, candidates.n(), candidates.n());
         let request = self.request(query, n.min(candidates.n()), ef);
         let plan = self.plan(sight, candidates.n(), ef);
-        if let (Some(index), SearchPlan::Walk | SearchPlan::Codes) = (moment.index(), plan)
-            && candidates.n() >= LEAST_PREFILTERED
-            && index.ask_for_sketches()
-        {
+        if plan != SearchPlan::Vectors && candidates.n() >= LEAST_PREFILTERED && index.ask_for_sketches() {
             moment.notify();
         }
-        if let (Some(index), SearchPlan::Walk) = (moment.index(), plan) {
+        if plan == SearchPlan::Walk {
             // Links may not connect a few candidates, so the walk begins at all of them.
             let seeds = match candidates.n() <= MOST_SEEDS {
                 true => candidates.each(moment).map(|slot| slot.0).collect(),
@@ -315,25 +312,25 @@ impl Session {
             if scratch.found.len() >= n_expected && !scratch.effort.was_given_up {
                 return Ok(stats);
             }
-            let again = self.scan_codes(index, sight, query, request, candidates, scratch)?;
+            let again = self.scan_codes(sight, query, request, candidates, scratch)?;
             let (n_visited, n_hops) = (stats.n_visited + again.n_visited, stats.n_hops);
             return Ok(SearchStats { n_visited, n_hops, ef: stats.ef, gave_up: true, ..again });
         }
-        match (moment.index(), plan) {
-            (Some(index), SearchPlan::Codes) => self.scan_codes(index, sight, query, request, candidates, scratch),
+        match plan {
+            SearchPlan::Codes => self.scan_codes(sight, query, request, candidates, scratch),
             _ => self.scan(sight, query, n, candidates.each(moment), scratch),
         }
     }
 
     fn scan_codes(
         &self,
-        index: &VectorIndex,
         sight: Sight<'_>,
         query: &VectorQuery,
         request: NearestRequest<'_>,
         candidates: &Candidates,
         scratch: &mut SearchScratch,
     ) -> Result<SearchStats> {
+        let index = self.moment.index();
         if !index.has_codes() {
             return self.scan(sight, query, request.n, candidates.each(&self.moment), scratch);
         }
@@ -408,16 +405,13 @@ impl Session {
 
     /// How to find the nearest of `n_candidates` documents of the scope with a beam of `ef`.
     fn plan(&self, sight: Sight<'_>, n_candidates: usize, ef: usize) -> SearchPlan {
-        let Some(index) = self.moment.index() else { return SearchPlan::Vectors };
+        let index = self.moment.index();
         let can_walk = index.can_walk(sight.exact) && self.moment.is_linked();
         match self.params.strategy {
             Some(Strategy::Graph) if can_walk => SearchPlan::Walk,
             Some(Strategy::Codes) if index.has_codes() => SearchPlan::Codes,
             Some(_) => SearchPlan::Vectors,
-            None => {
-                let plans = index.plans(sight, n_candidates, ef, can_walk);
-                plans.first().map_or(SearchPlan::Vectors, |(plan, _)| *plan)
-            }
+            None => index.plan(sight, n_candidates, ef, can_walk),
         }
     }
 
@@ -478,7 +472,7 @@ fn choose(place: &ReadPoint, params: &SearchParams, stop: &Stop) -> Result<(Arc<
         // Every page begins with the search for the first one.
         let n = params.mmr.map_or(params.limit, |mmr| mmr.candidates);
         let (_, reach) = beam(params, n, moment.n_members(), moment.n_walked());
-        walked(&moment, moment.sight(&moment.reader()), params, reach).is_some()
+        walks(&moment, moment.sight(&moment.reader()), params, reach)
     };
     if walks || moment.has_all() {
         return Ok((moment, SearchScope::All));
@@ -491,17 +485,15 @@ fn choose(place: &ReadPoint, params: &SearchParams, stop: &Stop) -> Result<(Arc<
     Ok((moment, scope))
 }
 
-/// The index, if its graph is walked for the documents of a namespace rather than all of them
-/// scanned.
-fn walked<'m>(moment: &'m Moment, sight: Sight<'_>, params: &SearchParams, reach: f64) -> Option<&'m VectorIndex> {
-    let index = moment.index()?;
+/// Whether the graph is walked for the documents of a namespace rather than all of them scanned.
+fn walks(moment: &Moment, sight: Sight<'_>, params: &SearchParams, reach: f64) -> bool {
+    let index = moment.index();
     let can_walk = index.can_walk(sight.exact) && moment.is_linked();
-    let walks = match params.strategy {
+    match params.strategy {
         Some(Strategy::Graph) => can_walk,
         Some(_) => false,
         None => can_walk && !index.prefers_scan(sight, moment.n_members(), reach),
-    };
-    walks.then_some(index)
+    }
 }
 
 /// How many points a walk keeps (`ef`) to find the nearest `n` of `n_candidates`, of `n_documents`

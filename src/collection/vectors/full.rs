@@ -36,7 +36,7 @@ const FILE_NAME: &str = "vectors";
 /// A commit number that is never reached.
 const NEVER: u64 = u64::MAX;
 
-/// The exact vectors of a collection.
+/// The exact vectors of a field.
 pub(crate) struct Exact {
     dimension: usize,
     held: ArcSwapOption<HeldVectors>,
@@ -213,7 +213,7 @@ impl HeldVectors {
     #[inline(always)]
     pub(crate) fn row(&self, slot: Slot) -> &[f32] {
         // SAFETY: such a slot is not written. It is retired before it is used again, and that only
-        // once it is none of these (see `Memory::reclaim`, `VectorIndex::sweep`).
+        // once it is none of these (see `Memory::reclaim`, `HnswIndex::sweep`).
         unsafe { &self.rows.row(slot.0)[..self.dimension] }
     }
 
@@ -243,6 +243,8 @@ impl HeldVectors {
 /// Where vectors are on disk, at which snapshot, and how they are compared.
 #[derive(Clone, Copy)]
 pub(crate) struct Disk<'r> {
+    /// The number of the vector field.
+    pub(crate) field: u16,
     pub(crate) rocks: &'r Rocks,
     pub(crate) families: &'r Families,
     pub(crate) snapshot: Option<&'r EngineSnapshot>,
@@ -335,7 +337,7 @@ impl Disk<'_> {
         slots: &[Slot],
         mut visit: impl FnMut(usize, Option<Vec<f32>>) -> Result<()>,
     ) -> Result<()> {
-        let keys: Vec<_> = slots.iter().map(|&slot| key::vector(slot, 0)).collect();
+        let keys: Vec<_> = slots.iter().map(|&slot| key::vector(slot, self.field)).collect();
         let rows =
             self.rocks.get_many(&self.families.vectors, self.snapshot, &keys).map_err(storage("reading vectors"))?;
         for (index, row) in rows.iter().enumerate() {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::VectorIndex;
 use super::linking_context::LinkContext;
 use super::nearest::prefilter::SketchLayer;
 use super::space::Points;
+use super::{HnswIndex, VectorIndex};
 use crate::config::CollectionConfig;
 use crate::distance::{Comparison, Metric};
 use crate::error::Result;
@@ -138,7 +138,7 @@ impl Layer {
     }
 }
 
-impl VectorIndex {
+impl HnswIndex {
     /// The present layer.
     pub(super) fn layer(&self) -> Arc<Layer> {
         self.layer.load_full()
@@ -155,12 +155,28 @@ impl VectorIndex {
     /// # Safety
     /// Nobody else reads or writes this slot's code meanwhile.
     #[expect(unsafe_code, reason = "passes the promise on")]
-    pub(crate) unsafe fn put_code(&self, slot: Slot, namespace: NamespaceId, vector: &[f32], code: Option<&Code>) {
+    unsafe fn put_code(&self, slot: Slot, namespace: NamespaceId, vector: &[f32], code: Option<&Code>) {
         // SAFETY: the caller makes the same promise to this function.
         unsafe { self.layer.load().put(slot, namespace, vector, code) };
         if let Some(next) = &*self.next.load() {
             // SAFETY: as above.
             unsafe { next.put(slot, namespace, vector, code) };
+        }
+    }
+}
+
+impl VectorIndex {
+    /// Stores the code of a slot for a document of `namespace`, if there are codes. Makes another
+    /// code if `code` is missing or out of date.
+    ///
+    /// # Safety
+    /// Nobody else reads or writes this slot's code meanwhile.
+    #[expect(unsafe_code, reason = "passes the promise on")]
+    pub(crate) unsafe fn put_code(&self, slot: Slot, namespace: NamespaceId, vector: &[f32], code: Option<&Code>) {
+        match self {
+            // SAFETY: the caller makes the same promise to this function.
+            VectorIndex::Hnsw(hnsw) => unsafe { hnsw.put_code(slot, namespace, vector, code) },
+            VectorIndex::Flat(_) => {}
         }
     }
 }

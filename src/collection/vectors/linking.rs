@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use super::VectorIndex;
+use super::HnswIndex;
 use super::linking_context::LinkContext;
 use super::regions::region_of;
 use super::space::{CodeSpace, ExactQuery, ExactSpace, Points};
@@ -61,12 +61,12 @@ thread_local! {
     static OVER_VECTORS: RefCell<Linking<ExactQuery>> = RefCell::default();
 }
 
-impl VectorIndex {
+impl HnswIndex {
     /// Does the next step of work. False if there is none.
     ///
     /// # Errors
     /// `OutOfMemory` if there is no room for links.
-    pub(crate) fn work(&self, context: &LinkContext<'_>) -> Result<bool> {
+    pub(super) fn work(&self, context: &LinkContext<'_>) -> Result<bool> {
         if self.is_broken() {
             let n_waiting = self.tail.len();
             self.tail.leave(n_waiting);
@@ -308,7 +308,7 @@ impl VectorIndex {
         self.look_at_swept(space, workers, workers.graph.points().collect());
     }
 
-    /// As [`sweep`](VectorIndex::sweep), for one namespace that has lost many points, without
+    /// As [`sweep`](HnswIndex::sweep), for one namespace that has lost many points, without
     /// waiting for the others. False if there is none.
     fn sweep_crowded<S: Space>(&self, space: &S, workers: &Workers<'_, S::Query>) -> bool {
         if workers.graph.is_undivided() || !self.namespaces.are_several() {
@@ -405,7 +405,7 @@ impl VectorIndex {
     }
 
     /// Asks the linker to rebuild the graph. The returned function tells whether that is done.
-    pub(crate) fn ask_for_rebuild(&self) -> impl Fn() -> bool {
+    pub(super) fn ask_for_rebuild(&self) -> impl Fn() -> bool {
         let n_before = self.n_rebuilt.load(Ordering::Acquire);
         self.rebuild.store(true, Ordering::Release);
         move || self.is_broken() || self.n_rebuilt.load(Ordering::Acquire) > n_before
@@ -413,13 +413,13 @@ impl VectorIndex {
 
     /// Asks for a sweep, however few points are dead. The returned function tells whether it is
     /// done.
-    pub(crate) fn ask_for_sweep(&self) -> impl Fn() -> bool {
+    pub(super) fn ask_for_sweep(&self) -> impl Fn() -> bool {
         let n_asked = self.n_sweeps_asked.fetch_add(1, Ordering::AcqRel) + 1;
         move || self.is_broken() || self.n_sweeps_done.load(Ordering::Acquire) >= n_asked
     }
 
     /// Keeps searches from walking the graph until it is rebuilt: some points have no vectors.
-    pub(crate) fn distrust(&self) {
+    pub(super) fn distrust(&self) {
         self.distrusted.store(true, Ordering::Release);
         self.rebuild.store(true, Ordering::Release);
     }
@@ -450,7 +450,7 @@ impl VectorIndex {
         self.mend_until_none(space, workers, || workers.graph.unreachable())
     }
 
-    /// As [`mend_in`](VectorIndex::mend_in), for the points that `unreachable` returns.
+    /// As [`mend_in`](HnswIndex::mend_in), for the points that `unreachable` returns.
     fn mend_until_none<S: Space>(
         &self,
         space: &S,
@@ -500,7 +500,7 @@ impl VectorIndex {
     }
 
     /// Checks that the graph is sound, and that every document is in graph or tail, or loose.
-    pub(crate) fn audit(&self, memory: &Memory) -> Result<(), String> {
+    pub(super) fn audit(&self, memory: &Memory) -> Result<(), String> {
         let _busy = self.busy.lock();
         if self.is_broken() {
             return Ok(());
@@ -530,14 +530,14 @@ impl VectorIndex {
     }
 
     /// Asks for all slots pushed so far to be linked and checked to be reachable. The returned
-    /// function tells whether that is done.
-    pub(crate) fn ask_for_links(&self) -> impl Fn() -> bool {
+    /// function tells whether that is done, codes fit, and namespaces are linked apart.
+    pub(super) fn ask_for_links(&self) -> impl Fn() -> bool {
         let n_pushed = self.tail.n_pushed();
         self.awaited.fetch_max(n_pushed, Ordering::AcqRel);
         move || {
             let is_verified =
                 self.n_verified() >= n_pushed && self.n_underfull() == 0 && self.unreached.load().is_empty();
-            self.is_broken() || is_verified
+            self.is_broken() || is_verified && self.fits() && !self.is_undivided()
         }
     }
 }

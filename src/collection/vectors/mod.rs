@@ -1,9 +1,15 @@
-//! The vector index of a collection: an HNSW graph over its slots, and the tail, a list of slots
-//! that wait to be linked.
+//! The vectors of a collection and their index: [`VectorIndex`], of one of two kinds.
+//!
+//! Callers ask the enum and do not match on it. Every verb answers for every kind, so the compiler
+//! lists what another kind has to answer.
 //!
 //! | file | owns |
 //! |---|---|
+//! | [`field`] | a vector field: exact vectors and their index |
 //! | [`full`] | exact vectors, wherever they are |
+//! | [`searching`] | the verbs of searches |
+//! | [`flat`] | the flat index: no codes, no links |
+//! | [`hnsw`] | the HNSW index: a graph over the slots, and the tail |
 //! | [`space`] | what the graph compares: codes, exact vectors, a user's distance |
 //! | [`layer`] | codes or vectors and their graph, replaced together |
 //! | [`regions`] | which namespaces have links of their own |
@@ -12,114 +18,48 @@
 //! | [`codes`] | whether codes fit the data; replacing them |
 //! | [`linking`], [`linking_context`] | linking, sweeping, mending; what these work on |
 //! | [`random`] | pseudorandom numbers |
-//!
-//! Searches and linking share no lock. The graph does not know which document a slot holds. The
-//! caller makes sure that no slot is used again while a search may see it (`memory`).
 
 pub(crate) mod codes;
+pub(crate) mod field;
+mod flat;
 pub(super) mod full;
+mod hnsw;
 mod layer;
 mod linking;
 pub(super) mod linking_context;
 pub(super) mod nearest;
 pub(crate) mod random;
 pub(super) mod regions;
+mod searching;
 mod segment;
 mod space;
 pub(crate) mod tail;
 
-use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use parking_lot::Mutex;
-
-use self::codes::adapt::Adapting;
-use self::codes::asked::QuerySample;
 use self::codes::codebook::Codebook;
-use self::codes::gauge::GOOD;
-use self::codes::watch::{Doubts, LOOSE, Watches};
+use self::codes::gauge::Gauge;
+use self::flat::FlatIndex;
 use self::full::Reader;
-use self::layer::{Layer, Origin};
-use self::nearest::cost::Cost;
+pub(crate) use self::hnsw::HnswIndex;
+use self::linking_context::LinkContext;
 pub(crate) use self::nearest::prefilter::LEAST_PREFILTERED;
-use self::regions::Namespaces;
-pub(crate) use self::space::Points;
-use self::tail::Tail;
-use super::memory::Slots;
-use crate::config::CollectionConfig;
+use self::space::Points;
+use super::derived::notify::Waiting;
+use super::memory::{Memory, Slots};
+use crate::config::{self, CollectionConfig};
 use crate::distance::Comparison;
-use crate::graph::{Graph, GraphShape};
+use crate::error::Result;
+use crate::graph::Graph;
 use crate::id::{Commit, NamespaceId, Slot};
-use crate::limits::MAX_TAIL;
 use crate::quant::Code;
+use crate::store::View;
 
-/// Bytes of codes that may wait to be linked if [`VectorIndex::new`] gets no bound.
-const TAIL_BYTES: usize = 1 << 20;
-/// Slots that may wait, however long their codes are, if there is no bound.
-const LEAST_TAIL: usize = 1_024;
-
-pub(crate) struct VectorIndex {
-    layer: ArcSwap<Layer>,
-    /// A layer that is being built to replace `layer`.
-    next: ArcSwapOption<Layer>,
-    origin: Origin,
-    /// Whether codes that do not fit are replaced by others.
-    adapts: bool,
-    adapting: Mutex<Adapting>,
-    doubts: Mutex<Doubts>,
-    query_sample: QuerySample,
-    /// Codes do not fit namespaces without links. Searches compare their vectors instead.
-    misfits_loose: AtomicBool,
-    n_replaced: AtomicUsize,
-    namespaces: Namespaces,
-    tail: Tail,
-    /// Slots that may wait to be linked before writers have to wait.
-    bound: usize,
-    /// The value of `bound` if none is set.
-    usual_bound: usize,
-    /// Costs of comparing, measured again once there are four times more documents.
-    cost: ArcSwapOption<Cost>,
-    /// Slots whose documents died and that are not retired yet.
-    n_dead: AtomicUsize,
-    /// Dead slots that the last sweep left: they waited in the tail, or a view needed them.
-    n_dead_waiting: AtomicUsize,
-    /// The oldest commit in use at the last sweep, if it kept dead points; otherwise `u64::MAX`.
-    swept_at: AtomicU64,
-    /// Slots that had left the tail when walks were last checked to reach every point.
-    n_verified: AtomicUsize,
-    /// Slots that must leave the tail and be checked for
-    /// [`ask_for_links`](VectorIndex::ask_for_links).
-    awaited: AtomicUsize,
-    /// Points that have lost links and need new ones.
-    underfull: Mutex<Vec<u32>>,
-    /// Points whose links may have to be chosen again. The linker begins at the end.
-    strays: Mutex<Vec<u32>>,
-    /// Slots that had left the tail when strays were last looked for.
-    n_straightened: AtomicUsize,
-    /// A sweep has removed dead points, and the search for strays after it is not over. Walks may
-    /// miss living points.
-    is_unsettled: AtomicBool,
-    /// Turns of the linker while slots waited.
-    n_turns: AtomicUsize,
-    /// Points found unreachable at an open and not yet mended. Searches compare them one by one.
-    unreached: ArcSwap<Vec<u32>>,
-    /// The graph is to be rebuilt.
-    rebuild: AtomicBool,
-    /// The graph must not be walked until it is rebuilt.
-    distrusted: AtomicBool,
-    n_rebuilt: AtomicUsize,
-    /// How often a sweep was asked for, however few points are dead.
-    n_sweeps_asked: AtomicUsize,
-    /// The requests for a sweep that are done.
-    n_sweeps_done: AtomicUsize,
-    /// Held while the graph is changed, audited or written to disk.
-    busy: Mutex<()>,
-    /// A comparison panicked. From now on searches scan all documents.
-    broken: AtomicBool,
-    n_links_added: AtomicUsize,
-    n_rows_replaced: AtomicUsize,
+/// The index of a collection's vectors.
+#[expect(clippy::large_enum_variant, reason = "a collection has one; searches save a step to a box")]
+pub(crate) enum VectorIndex {
+    Hnsw(HnswIndex),
+    Flat(FlatIndex),
 }
 
 /// The data that a search compares, as of its commit.
@@ -146,166 +86,221 @@ pub(crate) struct IndexBytes {
     pub(crate) links: usize,
 }
 
+/// Figures of an index since the collection was opened.
+#[derive(Default)]
+pub(crate) struct IndexStats {
+    /// How codes are made, and their recall; `None` without codes.
+    pub(crate) codebook: Option<Codebook>,
+    /// How often codes were replaced.
+    pub(crate) n_replaced: usize,
+    pub(crate) n_links_added: usize,
+    pub(crate) n_rows_replaced: usize,
+    /// Points that wait for new links.
+    pub(crate) n_to_repair: usize,
+    /// Documents that wait to be linked.
+    pub(crate) n_waiting: usize,
+    /// Documents that may wait to be linked before writers have to wait.
+    pub(crate) bound: usize,
+    /// Documents of namespaces without links.
+    pub(crate) n_loose: usize,
+}
+
+// Making an index, and putting vectors into it.
 impl VectorIndex {
-    /// An index without slots. `codebook` tells how codes are made; `None` if the graph is walked
-    /// by exact vectors.
+    /// An index without slots, of the kind that `config` asks for. `bound` is the most slots that
+    /// may wait to be linked. `codebook` tells how codes are made, where there are codes.
     pub(crate) fn new(
         config: &CollectionConfig,
         comparison: &Comparison,
         bound: Option<usize>,
         codebook: Option<Codebook>,
     ) -> Self {
-        let shape = GraphShape { m: config.m, ef_construction: config.ef_construction };
-        let origin = Origin::of(config);
-        let (book, gauges) = codebook.map(|Codebook { book, gauges }| (book, gauges)).unzip();
-        let gauges = gauges.unwrap_or_default();
-        let misfits_loose = gauges.get(&LOOSE).is_some_and(|gauge| gauge.code_recall < GOOD);
-        let layer = Layer::new(origin, comparison, shape, book);
-        let bytes_per_point = layer.codes().map_or(config.dimension * size_of::<f32>(), |codes| codes.bytes_of(1));
-        let usual_bound = LEAST_TAIL.max(TAIL_BYTES / bytes_per_point);
-        VectorIndex {
-            layer: ArcSwap::from_pointee(layer),
-            next: ArcSwapOption::empty(),
-            origin,
-            adapts: config.adapt_codes,
-            adapting: Mutex::new(Adapting::new(Watches::of(&gauges, config.adapt_codes))),
-            doubts: Mutex::default(),
-            query_sample: QuerySample::default(),
-            misfits_loose: AtomicBool::new(misfits_loose),
-            n_replaced: AtomicUsize::new(0),
-            namespaces: Namespaces::default(),
-            tail: Tail::new(),
-            bound: bound.unwrap_or(usual_bound),
-            usual_bound,
-            cost: ArcSwapOption::empty(),
-            n_dead: AtomicUsize::new(0),
-            n_dead_waiting: AtomicUsize::new(0),
-            swept_at: AtomicU64::new(u64::MAX),
-            n_verified: AtomicUsize::new(0),
-            awaited: AtomicUsize::new(0),
-            underfull: Mutex::default(),
-            strays: Mutex::default(),
-            n_straightened: AtomicUsize::new(0),
-            is_unsettled: AtomicBool::new(false),
-            n_turns: AtomicUsize::new(1),
-            unreached: ArcSwap::default(),
-            rebuild: AtomicBool::new(false),
-            distrusted: AtomicBool::new(false),
-            n_rebuilt: AtomicUsize::new(0),
-            n_sweeps_asked: AtomicUsize::new(0),
-            n_sweeps_done: AtomicUsize::new(0),
-            busy: Mutex::new(()),
-            broken: AtomicBool::new(false),
-            n_links_added: AtomicUsize::new(0),
-            n_rows_replaced: AtomicUsize::new(0),
+        match config.index {
+            config::Index::Hnsw => VectorIndex::Hnsw(HnswIndex::new(config, comparison, bound, codebook)),
+            config::Index::Flat => VectorIndex::flat(),
         }
+    }
+
+    /// A flat index.
+    pub(crate) fn flat() -> Self {
+        VectorIndex::Flat(FlatIndex::default())
+    }
+
+    /// Asks the kind of index that this is.
+    #[inline]
+    fn ask<'i, T>(&'i self, of_hnsw: impl FnOnce(&'i HnswIndex) -> T, of_flat: impl FnOnce(&'i FlatIndex) -> T) -> T {
+        match self {
+            VectorIndex::Hnsw(hnsw) => of_hnsw(hnsw),
+            VectorIndex::Flat(flat) => of_flat(flat),
+        }
+    }
+
+    /// The HNSW index, for the recovery of its graph.
+    pub(crate) fn hnsw(&self) -> Option<&HnswIndex> {
+        self.ask(Some, |_| None)
     }
 
     /// Makes room for the slots below `n_slots`.
     pub(crate) fn reserve(&self, n_slots: usize) -> std::io::Result<()> {
-        // `next` goes first, because it may replace `layer` in between.
-        self.next.load().as_ref().map_or(Ok(()), |next| next.reserve(n_slots))?;
-        self.layer.load().reserve(n_slots)
+        self.ask(|hnsw| hnsw.reserve(n_slots), |_| Ok(()))
     }
 
-    /// The present graph.
-    pub(crate) fn graph(&self) -> Arc<Graph> {
-        self.layer.load().graph.clone()
-    }
-
-    /// The present codes or vectors of the graph.
-    pub(crate) fn points(&self) -> Arc<Points> {
-        self.layer.load().points.clone()
-    }
-
-    /// Whether the graph is walked by codes.
-    pub(crate) fn has_codes(&self) -> bool {
-        !self.must_hold()
-    }
-
-    /// Whether the graph is walked by exact vectors, which must then be in memory.
-    pub(crate) fn must_hold(&self) -> bool {
-        matches!(*self.layer.load().points, Points::Exact(_))
-    }
-
-    /// Whether searches may walk the graph, given the vectors in `exact`.
-    pub(crate) fn can_walk(&self, exact: &Reader<'_>) -> bool {
-        let is_held = || exact.complete().is_some() && !self.distrusted.load(Ordering::Acquire);
-        !self.is_broken() && (!self.must_hold() || is_held())
-    }
-
-    /// Returns a test whether a slot is in the graph now. Nothing may be linked meanwhile.
-    pub(crate) fn held(&self) -> impl Fn(Slot) -> bool + use<> {
-        let graph = self.graph();
-        let representatives = graph.representatives();
-        move |slot| graph.is_point(slot.0) || representatives.is_duplicate(slot.0)
-    }
-
-    /// The slots that wait to be linked. Nothing may be linked meanwhile.
-    pub(crate) fn waiting(&self) -> HashSet<Slot> {
-        let mut waiting = HashSet::new();
-        self.tail.each_run(|run| waiting.extend(run.iter().map(|slot| Slot(slot.load(Ordering::Relaxed)))));
-        waiting
-    }
-
-    /// Has the linker give new links to points that have lost some.
-    pub(crate) fn ask_for_repair(&self, points: Vec<u32>) {
-        self.underfull.lock().extend(points);
-    }
-
-    /// Has the linker make unreachable points reachable.
-    pub(crate) fn ask_for_mending(&self, points: Vec<u32>) {
-        self.unreached.store(Arc::new(points));
-    }
-
-    /// The number of points that wait for new links.
-    pub(crate) fn n_underfull(&self) -> usize {
-        self.underfull.lock().len() + self.strays.lock().len()
-    }
-
-    /// The code of a vector of a namespace; `None` if the graph is walked by exact vectors.
+    /// The code of a vector of a namespace; `None` without codes.
     pub(crate) fn encode(&self, row: &[f32], namespace: NamespaceId) -> Option<Code> {
-        self.layer.load().codes().map(|codes| codes.encode(row, namespace))
+        self.ask(|hnsw| hnsw.encode(row, namespace), |_| None)
     }
 
-    /// Slots that may wait to be linked before writers have to wait.
-    pub(crate) fn bound(&self) -> usize {
-        self.bound
+    /// Notes that a slot was given a document, after its vector and code were stored.
+    pub(crate) fn note_put(&self, slot: Slot) {
+        self.ask(|hnsw| hnsw.tail().push(slot), |_| ());
     }
 
-    pub(crate) fn tail(&self) -> &Tail {
-        &self.tail
+    /// Notes that a slot's document has died. Returns whether the index retires the slot itself,
+    /// once no link leads to it.
+    pub(crate) fn note_death(&self, slot: Slot, namespace: NamespaceId) -> bool {
+        self.ask(|hnsw| hnsw.note_death(slot, namespace), |_| false)
     }
 
-    /// Counts a dead slot. The linker must remove it from tail or graph before it is used again.
+    /// As [`note_put`](Self::note_put), while loading: for a document that the graph does not hold.
+    pub(crate) fn note_unlinked(&self, slot: Slot, namespace: NamespaceId) {
+        self.ask(|hnsw| hnsw.note_unlinked(slot, namespace), |_| ());
+    }
+
+    /// As [`note_death`](Self::note_death), while loading: for a slot that the graph holds.
     pub(crate) fn note_dead_point(&self) {
-        self.n_dead.fetch_add(1, Ordering::Relaxed);
+        self.ask(HnswIndex::note_dead_point, |_| ());
+    }
+}
+
+// Work in the background, and waiting for it.
+impl VectorIndex {
+    /// Whether there is ever work to do in the background.
+    pub(crate) fn has_upkeep(&self) -> bool {
+        self.ask(|_| true, |_| false)
+    }
+
+    /// Does the next step of work. False if there is none.
+    ///
+    /// # Errors
+    /// `OutOfMemory` if there is no room for links.
+    pub(crate) fn work(&self, context: &LinkContext<'_>) -> Result<bool> {
+        self.ask(|hnsw| hnsw.work(context), |_| Ok(false))
+    }
+
+    /// Makes sketches, if a search asked for them. Returns whether it did. No commit is applied
+    /// while what `hold` returns exists. `view` returns a view of the last commit.
+    pub(crate) fn make_sketches<G>(
+        &self,
+        slots: &Slots,
+        hold: impl FnOnce() -> G,
+        view: impl FnOnce() -> Arc<View>,
+    ) -> std::io::Result<bool> {
+        self.ask(|hnsw| hnsw.make_sketches(slots, hold, view), |_| Ok(false))
+    }
+
+    /// Whether writers have to wait, because too many slots wait to be linked.
+    pub(crate) fn is_full(&self) -> bool {
+        self.ask(HnswIndex::is_full, |_| false)
+    }
+
+    /// How many documents were linked since the collection was opened, and how many wait; `None`
+    /// where none are linked.
+    pub(crate) fn progress(&self) -> Option<[usize; 2]> {
+        self.ask(|hnsw| Some([hnsw.tail().n_left(), hnsw.tail().len()]), |_| None)
+    }
+
+    /// The number of slots that wait to be linked.
+    pub(crate) fn n_waiting(&self) -> usize {
+        self.ask(|hnsw| hnsw.tail().len(), |_| 0)
+    }
+
+    /// Notified when background work has got further.
+    pub(crate) fn waiting(&self) -> &Waiting {
+        self.ask(|hnsw| hnsw.tail().waiting(), |flat| &flat.waiting)
+    }
+
+    /// Asks for all documents to be linked and checked to be reachable, by codes that fit. The
+    /// returned function tells whether that is done.
+    pub(crate) fn ask_for_links(&self) -> impl Fn() -> bool {
+        or_done(self.ask(|hnsw| Some(hnsw.ask_for_links()), |_| None))
+    }
+
+    /// Asks for the graph to be rebuilt. The returned function tells whether that is done.
+    pub(crate) fn ask_for_rebuild(&self) -> impl Fn() -> bool {
+        or_done(self.ask(|hnsw| Some(hnsw.ask_for_rebuild()), |_| None))
+    }
+
+    /// Asks for dead points to be swept. The returned function tells whether that is done.
+    pub(crate) fn ask_for_sweep(&self) -> impl Fn() -> bool {
+        or_done(self.ask(|hnsw| Some(hnsw.ask_for_sweep()), |_| None))
     }
 
     /// Whether a comparison panicked, so that the graph cannot be used.
     pub(crate) fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Acquire)
+        self.ask(HnswIndex::is_broken, |_| false)
     }
 
-    /// Whether writers have to wait, because the tail has reached its bound.
-    pub(crate) fn is_full(&self) -> bool {
-        // While the graph is rebuilt, the tail may grow to `MAX_TAIL` slots.
-        let bound = if self.rebuild.load(Ordering::Relaxed) { MAX_TAIL } else { self.bound };
-        self.tail.len() >= bound && !self.is_broken()
+    /// Notes that exact vectors of dead documents are missing.
+    pub(crate) fn distrust(&self) {
+        self.ask(HnswIndex::distrust, |_| ());
+    }
+}
+
+/// A function that tells whether work is done: `is_done`, or true if there is no such work.
+fn or_done(is_done: Option<impl Fn() -> bool>) -> impl Fn() -> bool {
+    move || is_done.as_ref().is_none_or(|is_done| is_done())
+}
+
+// Saving, loading, verifying and measuring.
+impl VectorIndex {
+    /// The present codes or vectors of the graph, if there is a graph.
+    pub(crate) fn points(&self) -> Option<Arc<Points>> {
+        self.ask(|hnsw| Some(hnsw.points()), |_| None)
     }
 
-    /// Bytes of the codes and links of `n_slots` slots.
+    /// The present graph, if there is one.
+    pub(crate) fn graph(&self) -> Option<Arc<Graph>> {
+        self.ask(|hnsw| Some(hnsw.graph()), |_| None)
+    }
+
+    /// Returns a test whether a link leads to a slot now, or may come to: the slot is in the graph
+    /// or waits. Nothing may be linked meanwhile.
+    pub(crate) fn reached(&self) -> impl Fn(Slot) -> bool + use<> {
+        let reached = self.ask(|hnsw| Some(hnsw.reached()), |_| None);
+        move |slot| reached.as_ref().is_some_and(|reached| reached(slot))
+    }
+
+    /// Whether walks reach every point, as long as nothing is linked.
+    pub(crate) fn is_verified(&self) -> bool {
+        self.ask(HnswIndex::is_verified, |_| true)
+    }
+
+    /// Whether searches need all exact vectors in memory, where vectors are held there.
+    pub(crate) fn must_hold(&self) -> bool {
+        self.ask(HnswIndex::must_hold, |_| true)
+    }
+
+    /// Checks that the index is sound and has every document.
+    pub(crate) fn audit(&self, memory: &Memory) -> Result<(), String> {
+        self.ask(|hnsw| hnsw.audit(memory), |_| Ok(()))
+    }
+
+    /// Whether a slot's code and sketch, if any, are those of `row`, a vector of `namespace`.
+    pub(crate) fn has_code_of(&self, slot: Slot, namespace: NamespaceId, row: &[f32]) -> bool {
+        self.ask(|hnsw| hnsw.has_code_of(slot, namespace, row), |_| true)
+    }
+
+    /// Bytes of codes and links of `n_slots` slots.
     pub(crate) fn n_bytes(&self, n_slots: usize) -> IndexBytes {
-        let of_layer = |layer: &Layer| {
-            let codes = layer.codes().map_or(0, |codes| codes.bytes_of(n_slots) + codes.book().centres.n_bytes());
-            IndexBytes { codes: codes + layer.sketch_layer.bytes_of(n_slots), links: layer.graph.bytes_of(n_slots) }
-        };
-        let (now, next) = (of_layer(&self.layer.load()), self.next.load().as_deref().map(of_layer).unwrap_or_default());
-        IndexBytes { codes: now.codes + next.codes, links: now.links + next.links }
+        self.ask(|hnsw| hnsw.n_bytes(n_slots), |_| IndexBytes::default())
     }
 
-    /// Links added, and full rows replaced, since the collection was opened.
-    pub(crate) fn n_changes(&self) -> (usize, usize) {
-        (self.n_links_added.load(Ordering::Relaxed), self.n_rows_replaced.load(Ordering::Relaxed))
+    pub(crate) fn stats(&self) -> IndexStats {
+        self.ask(HnswIndex::stats, |_| IndexStats::default())
+    }
+
+    /// The recall of a namespace's codes, once it was measured.
+    pub(crate) fn gauge_of(&self, namespace: NamespaceId) -> Option<Gauge> {
+        self.ask(|hnsw| hnsw.gauge_of(namespace), |_| None)
     }
 }

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::VectorIndex;
+use super::HnswIndex;
 use super::linking_context::LinkContext;
 use crate::collection::memory::{Memory, Slots};
 use crate::failpoint;
@@ -212,10 +212,10 @@ pub(super) fn region_in(graph: &Graph, namespace: NamespaceId) -> u32 {
     if graph.is_undivided() { 0 } else { namespace.0 }
 }
 
-impl VectorIndex {
+impl HnswIndex {
     /// Whether all documents that a namespace had at a commit are in graph or tail, so that a walk
     /// finds them.
-    pub(crate) fn is_linked(&self, namespace: NamespaceId, commit: Commit) -> bool {
+    pub(super) fn is_linked(&self, namespace: NamespaceId, commit: Commit) -> bool {
         self.is_linked_in(&self.layer.load().graph, namespace, commit)
     }
 
@@ -224,30 +224,29 @@ impl VectorIndex {
     }
 
     /// Whether new documents of a namespace are linked.
-    pub(crate) fn links(&self, namespace: NamespaceId) -> bool {
+    pub(super) fn links(&self, namespace: NamespaceId) -> bool {
         self.namespaces.has_links(namespace) || self.is_undivided()
     }
 
     /// Whether points of all namespaces are linked with each other, as older versions left them.
-    pub(crate) fn is_undivided(&self) -> bool {
+    pub(super) fn is_undivided(&self) -> bool {
         self.layer.load().graph.is_undivided()
     }
 
-    /// Whether namespaces are linked apart from each other, or never will be.
-    pub(crate) fn is_divided(&self) -> bool {
-        self.is_broken() || !self.is_undivided()
-    }
-
     /// The number of documents in neither graph nor tail.
-    pub(crate) fn n_loose(&self) -> usize {
+    pub(super) fn n_loose(&self) -> usize {
         self.namespaces.n_loose()
     }
 
-    /// Notes which namespaces have links in the graph. Only while loading.
+    /// Notes which namespaces have links in the graph. If they are linked with each other, has the
+    /// graph rebuilt. Only while loading.
     pub(crate) fn note_regions(&self) {
-        let linked =
-            self.graph().regions_with_entry().into_iter().map(|region| (NamespaceId(region), Commit(0))).collect();
-        self.set_linked(linked);
+        let regions = self.graph().regions_with_entry();
+        self.set_linked(regions.into_iter().map(|region| (NamespaceId(region), Commit(0))).collect());
+        if self.is_undivided() {
+            tracing::info!("namespaces are to be linked apart");
+            _ = self.ask_for_rebuild();
+        }
     }
 
     /// The namespaces other than the default one that have links.
@@ -260,19 +259,24 @@ impl VectorIndex {
         self.namespaces.loose.lock().iter().collect()
     }
 
-    /// Notes a document that is in neither graph nor tail. Only while loading.
-    pub(crate) fn note_loose(&self, slot: Slot) {
-        self.namespaces.loosen(slot);
+    /// Notes a document that the graph does not hold: it waits, or is loose if its namespace has no
+    /// links. Only while loading.
+    pub(super) fn note_unlinked(&self, slot: Slot, namespace: NamespaceId) {
+        match self.links(namespace) {
+            true => self.tail.push(slot),
+            false => self.namespaces.loosen(slot),
+        }
     }
 
-    /// Notes that a slot's document has died. The linker must remove the slot from tail or graph
-    /// before it is used again.
-    pub(crate) fn note_death(&self, slot: Slot, namespace: NamespaceId) {
+    /// Notes that a slot's document has died. Returns true: the linker removes the slot from tail
+    /// or graph before it is used again.
+    pub(super) fn note_death(&self, slot: Slot, namespace: NamespaceId) -> bool {
         self.note_dead_point();
         match namespace == NamespaceId::default() {
             true => _ = self.namespaces.n_dead_in_default.fetch_add(1, Ordering::Relaxed),
             false => self.namespaces.deaths.lock().push((slot, namespace)),
         }
+        true
     }
 
     /// Examines deaths, and once all namespaces. Gives links to some, or takes them away. True if

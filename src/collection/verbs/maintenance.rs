@@ -114,7 +114,7 @@ impl Collection {
     pub fn wait_resident(&self) -> Result<Residency> {
         let open = self.state.opened()?;
         open.wait_for_jobs(&open.vectors_loaded, &[Job::LoadVectors], || open.is_settled())?;
-        let residency = open.memory.slots.exact.residency();
+        let residency = open.memory.vectors().full.residency();
         drop(open);
         self.state.opened().map(|_| residency)
     }
@@ -143,13 +143,11 @@ impl Collection {
         let open = self.state.opened()?;
         open.store.check_writable()?;
         open.indexes.all().iter().for_each(|index| index.rebuild(&open));
-        if let Some(index) = &open.memory.index {
-            let is_rebuilt = index.ask_for_rebuild();
-            open.wait_for_jobs(index.tail().waiting(), Job::TO_LINK, is_rebuilt)?;
-            if index.is_broken() {
-                let source = "comparing vectors panicked: until it is opened again the collection is scanned".into();
-                return Err(Error::Storage { doing: "rebuilding the graph", source });
-            }
+        let (index, is_rebuilt) = (&open.memory.vectors().index, open.memory.vectors().index.ask_for_rebuild());
+        open.wait_for_jobs(index.waiting(), Job::TO_LINK, is_rebuilt)?;
+        if index.is_broken() {
+            let source = "comparing vectors panicked: until it is opened again the collection is scanned".into();
+            return Err(Error::Storage { doing: "rebuilding the graph", source });
         }
         open.wait_until_built()?;
         open.saver().save(Saving::All)?;
@@ -160,11 +158,8 @@ impl Collection {
 
 impl OpenCollection {
     fn wait_indexed(&self) -> Result<()> {
-        if let Some(index) = &self.memory.index {
-            let is_linked = index.ask_for_links();
-            let fits = || self.store.is_beside() || index.fits() && index.is_divided();
-            self.wait_for_jobs(index.tail().waiting(), Job::TO_LINK, || is_linked() && fits())?;
-        }
+        let (index, is_linked) = (&self.memory.vectors().index, self.memory.vectors().index.ask_for_links());
+        self.wait_for_jobs(index.waiting(), Job::TO_LINK, is_linked)?;
         self.wait_until_built()
     }
 

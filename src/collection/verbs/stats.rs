@@ -46,7 +46,7 @@ impl Namespace {
     /// ```
     pub fn namespace_stats(&self) -> Result<NamespaceStats> {
         let moment = self.moment(Listing::Never)?;
-        let gauge = moment.index().and_then(|index| index.gauge_of(moment.namespace()));
+        let gauge = moment.index().gauge_of(moment.namespace());
         Ok(NamespaceStats {
             n_documents: moment.n_members(),
             is_linked: moment.is_linked(),

@@ -134,12 +134,10 @@ impl OpenCollection {
 
     fn vacuum(&self, cancel: &Cancel) -> Result<()> {
         self.store.check_writable()?;
-        if let Some(index) = &self.memory.index {
-            let is_swept = index.ask_for_sweep();
-            let is_over = || is_swept() || cancel.is_cancelled();
-            self.wait_for_jobs(index.tail().waiting(), Job::TO_LINK, is_over)?;
-            cancel.check()?;
-        }
+        let is_swept = self.memory.vectors().index.ask_for_sweep();
+        let is_over = || is_swept() || cancel.is_cancelled();
+        self.wait_for_jobs(self.memory.vectors().index.waiting(), Job::TO_LINK, is_over)?;
+        cancel.check()?;
         self.saver().save(Saving::All)?;
         self.store.flush_families(std::iter::once(&self.families))?;
         for family in self.families.all() {

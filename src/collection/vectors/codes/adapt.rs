@@ -15,11 +15,11 @@ use super::means::Members;
 use super::replace::Replacing;
 use super::watch::{Finding, LOOSE, Watches};
 use crate::collection::memory::Slots;
-use crate::collection::vectors::VectorIndex;
+use crate::collection::vectors::HnswIndex;
 use crate::collection::vectors::layer::Layer;
 use crate::collection::vectors::linking::BATCH;
 use crate::collection::vectors::linking_context::LinkContext;
-use crate::collection::vectors::nearest::SearchScratch;
+use crate::collection::vectors::nearest::{NearestRequest, SearchScratch};
 use crate::collection::vectors::space::Points;
 use crate::error::{ErrorKind, Result};
 use crate::id::{NamespaceId, Slot};
@@ -60,7 +60,7 @@ impl Adapting {
     }
 }
 
-impl VectorIndex {
+impl HnswIndex {
     /// How codes are made, and their recall; `None` without codes.
     pub(crate) fn codebook(&self) -> Option<Codebook> {
         let book = self.layer.load().codes()?.book().clone();
@@ -68,18 +68,13 @@ impl VectorIndex {
     }
 
     /// The recall of a namespace's codes, once it was measured.
-    pub(crate) fn gauge_of(&self, namespace: NamespaceId) -> Option<Gauge> {
+    pub(in crate::collection::vectors) fn gauge_of(&self, namespace: NamespaceId) -> Option<Gauge> {
         let region = if self.links(namespace) { namespace } else { LOOSE };
         self.adapting.lock().watches.gauge(region)
     }
 
-    /// How often codes were replaced since the collection was opened.
-    pub(crate) fn n_replaced(&self) -> usize {
-        self.n_replaced.load(Ordering::Acquire)
-    }
-
     /// Whether codes fit as well as they can, as far as was measured.
-    pub(crate) fn fits(&self) -> bool {
+    pub(in crate::collection::vectors) fn fits(&self) -> bool {
         let is_measured = || !self.is_replacing() && self.adapting.lock().are_settled(self.is_busy());
         self.is_broken() || self.must_hold() || is_measured() && !self.is_outdated()
     }
@@ -125,21 +120,20 @@ impl VectorIndex {
         }
     }
 
-    /// Counts a search that codes could hardly answer. Returns whether to wake the linker.
-    pub(crate) fn note_doubt(&self, namespace: NamespaceId) -> bool {
-        self.doubts.lock().add(namespace)
-    }
-
-    /// Offers a query of a namespace for measurements. Returns whether to wake the linker.
-    pub(crate) fn note_query(&self, namespace: NamespaceId, query: &[f32], scratch: &mut SearchScratch) -> bool {
-        if !self.query_sample.is_wanting()
-            || !scratch.is_drawn(OFFERED_SHARE)
-            || !self.query_sample.offer(namespace, query)
-        {
-            return false;
+    /// Counts a search that codes could hardly answer, and offers its query for measurements.
+    /// Returns whether to wake the linker.
+    pub(in crate::collection::vectors) fn note_search(
+        &self,
+        NearestRequest { namespace, query, .. }: NearestRequest<'_>,
+        scratch: &mut SearchScratch,
+    ) -> bool {
+        let is_doubt = scratch.effort.is_doubtful && self.doubts.lock().add(namespace);
+        let sample = &self.query_sample;
+        let is_offered = sample.is_wanting() && scratch.is_drawn(OFFERED_SHARE) && sample.offer(namespace, query);
+        if is_offered {
+            self.adapting.lock().watches.touch([namespace]);
         }
-        self.adapting.lock().watches.touch([namespace]);
-        true
+        is_offered || is_doubt
     }
 
     /// Does the next step for better codes. False if there is none.
@@ -306,7 +300,7 @@ impl VectorIndex {
         // A region measured without asked queries wants some. After a measurement with asked
         // queries, these are dropped; the next follows once the region has grown.
         match sampled.is_empty() {
-            true if region != LOOSE => self.query_sample.want(region, context.memory.slots.exact.dimension()),
+            true if region != LOOSE => self.query_sample.want(region, self.origin.dimension),
             true => {}
             false => self.query_sample.forget(|other| other == region),
         }

@@ -19,7 +19,7 @@ use crate::collection::vectors::nearest::order::in_order;
 use crate::collection::vectors::nearest::rescore::n_trusted;
 use crate::collection::vectors::nearest::{NearestRequest, SearchScratch, Target};
 use crate::collection::vectors::random::SplitMix;
-use crate::collection::vectors::{Sight, VectorIndex};
+use crate::collection::vectors::{HnswIndex, Sight};
 use crate::distance;
 use crate::error::Result;
 use crate::graph::Neighbor;
@@ -76,7 +76,7 @@ impl GaugeSample {
     /// Takes a sample of up to about `most` members. `None` if they are too few. Half of the
     /// queries that were not asked lie at documents of `newest`, if it has that many.
     pub(in crate::collection::vectors) fn take(
-        index: &VectorIndex,
+        index: &HnswIndex,
         context: &LinkContext<'_>,
         (members, most): (&Members, usize),
         (asked, newest): (&[Vec<f32>], &[Slot]),
@@ -108,7 +108,7 @@ impl GaugeSample {
         for slot in places {
             queries.push(query_at(index, context, Slot(slot), &mut random)?);
         }
-        let (dimension, mut copied) = (slots.exact.dimension(), Vec::new());
+        let (dimension, mut copied) = (context.memory.vectors().full.dimension(), Vec::new());
         if !is_held {
             copied.resize(taken.len() * dimension, 0.0);
             let wanted: Vec<Slot> = taken.iter().copied().map(Slot).collect();
@@ -256,7 +256,7 @@ impl GaugeSample {
     }
 
     /// The code recall with codes that `book` would make; `None` if it cannot make any.
-    pub(super) fn try_book(&self, index: &VectorIndex, context: &LinkContext<'_>, book: Book) -> Option<f32> {
+    pub(super) fn try_book(&self, index: &HnswIndex, context: &LinkContext<'_>, book: Book) -> Option<f32> {
         let mut codes = index.origin.codes(book)?;
         codes.reserve(self.slots.len()).ok()?;
         let encode = |at: usize| codes.encode(self.row(context, at), self.namespace);
@@ -293,7 +293,7 @@ impl GaugeSample {
     /// whether these codes choose links as vectors would.
     pub(in crate::collection::vectors) fn measure(
         &self,
-        index: &VectorIndex,
+        index: &HnswIndex,
         context: &LinkContext<'_>,
         layer: &Layer,
         n_documents: usize,
@@ -314,7 +314,7 @@ impl GaugeSample {
 
     /// The fraction of the true hits that searches find, of asked or made queries, whichever is
     /// less. `None` if the sample lacks documents of the namespace, or walks do not reach it.
-    pub(super) fn recall(&self, index: &VectorIndex, context: &LinkContext<'_>) -> Result<Option<f32>> {
+    pub(super) fn recall(&self, index: &HnswIndex, context: &LinkContext<'_>) -> Result<Option<f32>> {
         if !self.is_whole {
             return Ok(None);
         }
@@ -363,7 +363,7 @@ impl GaugeSample {
 }
 
 /// A query at a document, moved by the difference of two of its links.
-fn query_at(index: &VectorIndex, context: &LinkContext<'_>, slot: Slot, random: &mut SplitMix) -> Result<Vec<f32>> {
+fn query_at(index: &HnswIndex, context: &LinkContext<'_>, slot: Slot, random: &mut SplitMix) -> Result<Vec<f32>> {
     let (links, slots) = (index.graph().links(slot.0, 0).into_iter().map(Slot), &context.memory.slots);
     // A slot without links may have some of an earlier document.
     let namespace = slots.namespace(slot);

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::bounds::{LEAST_DOCUMENTS, MOST_READ, MOST_TRIED};
 use super::watch::LOOSE;
 use crate::cancel::Stop;
-use crate::collection::vectors::VectorIndex;
+use crate::collection::vectors::HnswIndex;
 use crate::collection::vectors::linking_context::LinkContext;
 use crate::collection::vectors::random::SplitMix;
 use crate::error::Result;
@@ -39,7 +39,7 @@ impl Members {
     /// without links: that of the newest document, or of one chosen at random. `None` if it finds
     /// none with enough documents.
     pub(in crate::collection::vectors) fn of(
-        index: &VectorIndex,
+        index: &HnswIndex,
         context: &LinkContext<'_>,
         region: NamespaceId,
         newest: &[Slot],
@@ -55,7 +55,7 @@ impl Members {
     }
 }
 
-impl VectorIndex {
+impl HnswIndex {
     /// About how many documents a region has.
     pub(super) fn n_documents_of(&self, context: &LinkContext<'_>, region: NamespaceId) -> usize {
         if region == LOOSE { self.n_loose() } else { context.memory.n_members(region) }
@@ -63,7 +63,7 @@ impl VectorIndex {
 
     /// Whether codes may be compared instead of vectors in a namespace. False if it has no links
     /// and codes do not fit namespaces without links.
-    pub(crate) fn trusts_codes_of(&self, namespace: NamespaceId) -> bool {
+    pub(in crate::collection::vectors) fn trusts_codes_of(&self, namespace: NamespaceId) -> bool {
         !self.misfits_loose.load(Ordering::Acquire) || self.links(namespace)
     }
 
@@ -126,7 +126,7 @@ fn mean(context: &LinkContext<'_>, slots: &[Slot]) -> Result<Option<Vec<f32>>> {
     if slots.len() < LEAST_DOCUMENTS {
         return Ok(None);
     }
-    let mut sums = vec![0.0f64; context.memory.slots.exact.dimension()];
+    let mut sums = vec![0.0f64; context.memory.vectors().full.dimension()];
     context
         .exact
         .each(Stop::NEVER, slots, |_, row| sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x)))?;

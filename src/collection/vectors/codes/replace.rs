@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::cancel::Stop;
-use crate::collection::vectors::VectorIndex;
+use crate::collection::vectors::HnswIndex;
 use crate::collection::vectors::layer::Layer;
 use crate::collection::vectors::linking::{BATCH, OVER_CODES, Workers};
 use crate::collection::vectors::linking_context::LinkContext;
@@ -59,7 +59,7 @@ impl Replacing {
     }
 }
 
-impl VectorIndex {
+impl HnswIndex {
     /// Gives up the layer being built. Codes are measured again, and another layer may be begun.
     pub(in crate::collection::vectors) fn stop_replacing(&self) {
         let mut adapting = self.adapting.lock();

@@ -9,7 +9,7 @@ use super::prefilter::{LEAST_PREFILTERED, LEFT_AWAY, PREFILTERED};
 use super::timing::fastest;
 use crate::cancel::Stop;
 use crate::collection::vectors::space::{CodeSpace, ExactSpace, Points};
-use crate::collection::vectors::{Sight, VectorIndex};
+use crate::collection::vectors::{HnswIndex, Sight};
 use crate::graph::{Graph, LinkView, Space, Walker};
 use crate::id::{Commit, Slot};
 
@@ -52,6 +52,13 @@ pub(crate) enum SearchPlan {
     Walk,
 }
 
+impl SearchPlan {
+    /// The plan where there is but one, of unknown cost.
+    pub(in crate::collection::vectors) fn only() -> Vec<(SearchPlan, f64)> {
+        vec![(SearchPlan::Vectors, f64::NAN)]
+    }
+}
+
 /// Nanoseconds per comparison.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cost {
@@ -65,9 +72,9 @@ pub(crate) struct Cost {
     n_documents: usize,
 }
 
-impl VectorIndex {
+impl HnswIndex {
     /// Whether to scan `n_scanned` documents rather than walk with a beam of `ef`.
-    pub(crate) fn prefers_scan(&self, sight: Sight<'_>, n_scanned: usize, ef: f64) -> bool {
+    pub(in crate::collection::vectors) fn prefers_scan(&self, sight: Sight<'_>, n_scanned: usize, ef: f64) -> bool {
         if n_scanned < FEW || self.is_broken() {
             return true;
         }
@@ -83,7 +90,7 @@ impl VectorIndex {
 
     /// Nanoseconds for comparing the vectors of `n_scanned` documents, and for a walk with a beam
     /// of `ef`. `None` if costs are unknown.
-    pub(crate) fn scan_or_walk(&self, sight: Sight<'_>, n_scanned: usize, ef: f64) -> Option<[f64; 2]> {
+    fn scan_or_walk(&self, sight: Sight<'_>, n_scanned: usize, ef: f64) -> Option<[f64; 2]> {
         let cost = self.cost(sight)?;
         Some([n_scanned as f64 * cost.per_vector, self.n_compared(sight, ef) * cost.per_step])
     }
@@ -105,7 +112,7 @@ impl VectorIndex {
     /// The plans to find the nearest of `n_candidates`, and the nanoseconds of each, the fastest
     /// first. A walk keeps `ef` points; without `can_walk` there is none. Never empty. Costs are
     /// NaN if they are not needed or unknown.
-    pub(crate) fn plans(
+    pub(in crate::collection::vectors) fn plans(
         &self,
         sight: Sight<'_>,
         n_candidates: usize,
@@ -113,7 +120,7 @@ impl VectorIndex {
         can_walk: bool,
     ) -> Vec<(SearchPlan, f64)> {
         if n_candidates < FEW {
-            return vec![(SearchPlan::Vectors, f64::NAN)];
+            return SearchPlan::only();
         }
         let Some(cost) = self.cost(sight) else {
             let plan = if self.has_codes() && sight.trusts_codes { SearchPlan::Codes } else { SearchPlan::Vectors };
@@ -130,8 +137,22 @@ impl VectorIndex {
         plans
     }
 
+    /// As [`plans`](HnswIndex::plans), to find the nearest of all documents of the namespace, which
+    /// is linked.
+    pub(in crate::collection::vectors) fn plans_of_all(&self, sight: Sight<'_>, ef: f64) -> Vec<(SearchPlan, f64)> {
+        let Some([scan, walk]) = self.scan_or_walk(sight, sight.n_members, ef) else { return SearchPlan::only() };
+        let mut plans = vec![(SearchPlan::Vectors, scan), (SearchPlan::Walk, walk)];
+        plans.sort_by(|a, b| a.1.total_cmp(&b.1));
+        plans
+    }
+
     /// Whether to compare the codes of all documents of a namespace rather than their vectors.
-    pub(crate) fn prefers_codes_of_all(&self, sight: Sight<'_>, n_members: usize, ef: usize) -> bool {
+    pub(in crate::collection::vectors) fn prefers_codes_of_all(
+        &self,
+        sight: Sight<'_>,
+        n_members: usize,
+        ef: usize,
+    ) -> bool {
         let plans = self.plans(sight, n_members, ef, false);
         match plans.iter().find(|(plan, _)| *plan == SearchPlan::Vectors) {
             Some((_, vectors)) => {
@@ -154,7 +175,12 @@ impl VectorIndex {
 
     /// Whether to compare the codes of `n_candidates`, all away from the query, rather than walk
     /// among them with a beam of `ef`.
-    pub(crate) fn prefers_codes(&self, sight: Sight<'_>, n_candidates: usize, ef: usize) -> bool {
+    pub(in crate::collection::vectors) fn prefers_codes(
+        &self,
+        sight: Sight<'_>,
+        n_candidates: usize,
+        ef: usize,
+    ) -> bool {
         let Some(cost) = self.known_cost().filter(|_| self.has_codes()) else { return false };
         let walk = self.walk_among(sight, cost, n_candidates, ef);
         walk.is_none_or(|walk| self.by_codes(cost, n_candidates, n_candidates as f64 * LEFT_AWAY) <= walk)
@@ -195,7 +221,7 @@ impl VectorIndex {
         let Sight { slots, exact, comparison, n_documents, n_slots, commit, .. } = sight;
         let (held, layer) = (exact.complete()?, self.layer());
         let vector = |slot: u32| held.row(Slot(slot));
-        let row_bytes = (slots.exact.dimension() * size_of::<f32>()).max(1);
+        let row_bytes = (self.origin.dimension * size_of::<f32>()).max(1);
         let n_samples = |bytes: usize| (SAMPLE_BYTES / bytes).max(FEW);
         let alive = (0..n_slots as u32).filter(|&slot| slots.exists_at(Slot(slot), commit));
         let alive: Vec<u32> =

@@ -26,7 +26,7 @@ use super::layer::Layer;
 use super::random::SplitMix;
 use super::regions::region_in;
 use super::space::{CodeSpace, ExactQuery, ExactSpace, Points};
-use super::{Sight, VectorIndex};
+use super::{HnswIndex, Sight};
 use crate::cancel::Stop;
 use crate::collection::matching::candidates::Picks;
 use crate::collection::memory::Slots;
@@ -216,6 +216,13 @@ impl SearchScratch {
 }
 
 impl SearchScratch {
+    /// Leaves the answer of a search that found nothing, and to which comparing all vectors is
+    /// better.
+    pub(super) fn give_up(&mut self) {
+        self.found.clear();
+        self.effort = Effort { was_given_up: true, wants_vectors: true, ..Effort::default() };
+    }
+
     /// True for one search in `share`, at random.
     pub(super) fn is_drawn(&mut self, share: usize) -> bool {
         self.sampling.0.below(share) == 0
@@ -299,10 +306,10 @@ impl Pool {
     }
 }
 
-impl VectorIndex {
+impl HnswIndex {
     /// Searches `target`. Leaves the nearest `request.n` in `scratch.found`, and those found that
     /// are as near as the last of them. Distances are measures.
-    pub(crate) fn search(
+    pub(super) fn search(
         &self,
         sight: Sight<'_>,
         request: NearestRequest<'_>,
@@ -342,7 +349,7 @@ impl VectorIndex {
         }
     }
 
-    /// As [`search`](VectorIndex::search), by vectors. False if another layer has replaced this
+    /// As [`search`](HnswIndex::search), by vectors. False if another layer has replaced this
     /// one.
     fn search_by_vectors<S: Space + Seen>(
         &self,
@@ -381,7 +388,7 @@ impl VectorIndex {
         Ok(true)
     }
 
-    /// As [`search`](VectorIndex::search), by codes. False if another layer has replaced this one.
+    /// As [`search`](HnswIndex::search), by codes. False if another layer has replaced this one.
     fn search_by_codes(
         &self,
         context: SearchContext<'_>,
@@ -417,7 +424,7 @@ impl VectorIndex {
         Ok(true)
     }
 
-    /// As [`search_by_codes`](VectorIndex::search_by_codes), among all documents of the namespace.
+    /// As [`search_by_codes`](HnswIndex::search_by_codes), among all documents of the namespace.
     /// Uses a larger `ef` if codes leave the nearest in doubt, or gives up if comparing all vectors
     /// takes no longer.
     fn search_all(

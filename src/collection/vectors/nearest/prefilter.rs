@@ -5,19 +5,20 @@
 //! documents visible from then on. A search of an earlier commit does without.
 
 use std::ops::Range;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::order::in_order;
 use super::timing::fastest;
 use super::{Effort, NearestRequest, SearchScratch, Seen};
 use crate::collection::matching::candidates::Picks;
 use crate::collection::memory::Slots;
-use crate::collection::vectors::VectorIndex;
+use crate::collection::vectors::HnswIndex;
 use crate::collection::vectors::space::CodeSpace;
 use crate::graph::{Neighbor, Space};
 use crate::id::{Commit, Slot};
 use crate::quant::{Code, CodeQuery, Codes, Sketches};
+use crate::store::View;
 
 /// With fewer candidates, their codes are compared right away.
 pub(crate) const LEAST_PREFILTERED: usize = 512;
@@ -92,9 +93,9 @@ impl SketchLayer {
     }
 }
 
-impl VectorIndex {
+impl HnswIndex {
     /// Asks for sketches. False if they were asked for before.
-    pub(crate) fn ask_for_sketches(&self) -> bool {
+    pub(in crate::collection::vectors) fn ask_for_sketches(&self) -> bool {
         let layer = self.layer.load();
         let SketchLayer { was_asked_for, is_wanted, .. } = &*layer.sketch_layer;
         // Usually they were: the load is cheap.
@@ -105,14 +106,31 @@ impl VectorIndex {
         true
     }
 
-    /// Whether sketches were asked for. Returns true once.
-    pub(crate) fn takes_sketches(&self) -> bool {
-        self.layer.load().sketch_layer.is_wanted.swap(false, Ordering::AcqRel)
+    /// Makes sketches, if a search asked for them. No commit is applied while what `hold` returns
+    /// exists. `view` returns a view of the last commit.
+    pub(in crate::collection::vectors) fn make_sketches<G>(
+        &self,
+        slots: &Slots,
+        hold: impl FnOnce() -> G,
+        view: impl FnOnce() -> Arc<View>,
+    ) -> std::io::Result<bool> {
+        if !self.layer.load().sketch_layer.is_wanted.swap(false, Ordering::AcqRel) {
+            return Ok(false);
+        }
+        let view = {
+            let _held = hold();
+            if !self.begin_sketches(slots.n_slots())? {
+                return Ok(false);
+            }
+            view()
+        };
+        self.fill_sketches(slots, view.commit);
+        Ok(true)
     }
 
     /// From now on new codes get sketches. No commit may be applied meanwhile. False if none can be
     /// made.
-    pub(crate) fn begin_sketches(&self, n_slots: usize) -> std::io::Result<bool> {
+    fn begin_sketches(&self, n_slots: usize) -> std::io::Result<bool> {
         let layer = self.layer.load();
         let Some(sketches) = layer.codes().and_then(Sketches::new) else { return Ok(false) };
         sketches.reserve(n_slots)?;
@@ -121,7 +139,7 @@ impl VectorIndex {
 
     /// Makes the sketches of all documents visible at `commit`, the last commit before sketches
     /// were begun. The caller keeps a view of it.
-    pub(crate) fn fill_sketches(&self, slots: &Slots, commit: Commit) {
+    fn fill_sketches(&self, slots: &Slots, commit: Commit) {
         let layer = self.layer();
         let (Some(sketched), Some(codes)) = (layer.sketch_layer.sketched.get(), layer.codes()) else { return };
         let (mut signs, mut sample) = (Vec::new(), Vec::new());
@@ -139,7 +157,7 @@ impl VectorIndex {
     }
 
     /// Whether a slot's sketch matches its code; true without sketches. The slot stays in use.
-    pub(crate) fn sketch_follows(&self, slot: Slot) -> bool {
+    pub(in crate::collection::vectors) fn sketch_follows(&self, slot: Slot) -> bool {
         let layer = self.layer();
         let (Some((sketches, ..)), Some(codes)) = (layer.sketch_layer.ready(), layer.codes()) else { return true };
         let mut signs = Vec::new();
