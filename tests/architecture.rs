@@ -329,7 +329,7 @@ const UNSAFE: [&str; 11] = [
     "quant/wide.rs",
     "collection/vectors/full.rs",
     "collection/memory.rs",
-    "collection/residency.rs",
+    "collection/open/residency.rs",
     "collection/recovery/full_scan.rs",
     "collection/vectors/layer.rs",
 ];

@@ -16,9 +16,8 @@
 //! | [`indexes`] | the list of derived indexes |
 //! | [`budget`] | the memory limit |
 //! | [`recovery`] | writing memory to disk; recovery at open |
-//! | [`open`] | an open collection |
-//! | [`residency`] | holding exact vectors, loading them, letting go of them |
-//! | [`jobs`], [`linker`] | the jobs in the background; the thread that does their steps |
+//! | [`open`] | an open collection; holding exact vectors, loading them, letting go of them |
+//! | [`background`] | the jobs in the background; the thread that does their steps |
 //! | [`verify`] | comparing all of it |
 //! | [`moment`] | a namespace at one commit, which every read verb gets |
 //! | [`matching`] | which documents match a filter |
@@ -68,14 +67,8 @@ pub(crate) mod recovery;
 // An open collection: the parts above, together.
 pub(crate) mod open;
 
-// Where exact vectors are.
-pub(crate) mod residency;
-
-// The jobs in the background: linking, loading, indexing, saving.
-mod jobs;
-
-// The thread that does their steps.
-pub(crate) mod linker;
+// Work in the background: linking, loading, indexing, saving.
+pub(crate) mod background;
 
 // Verification of all parts.
 pub(crate) mod verify;

@@ -1,6 +1,7 @@
 //! The verbs of searches: which way to the nearest vectors is the fastest, and going it.
 //!
-//! A flat index has nothing to walk. Searches of it compare exact vectors, which they do themselves.
+//! A flat index has nothing to walk. Searches of it compare exact vectors, which they do
+//! themselves.
 
 use super::nearest::cost::SearchPlan;
 use super::nearest::{NearestRequest, SearchScratch, Target};
@@ -96,7 +97,8 @@ impl VectorIndex {
         self.ask(|hnsw| hnsw.plans(sight, n_candidates, ef, can_walk), |_| SearchPlan::only())
     }
 
-    /// As [`plans`](Self::plans), to find the nearest of all documents of a namespace that is linked.
+    /// As [`plans`](Self::plans), to find the nearest of all documents of a namespace that is
+    /// linked.
     pub(crate) fn plans_of_all(&self, sight: Sight<'_>, ef: f64) -> Vec<(SearchPlan, f64)> {
         self.ask(|hnsw| hnsw.plans_of_all(sight, ef), |_| SearchPlan::only())
     }

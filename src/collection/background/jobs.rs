@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use rayon::ThreadPool;
 
-use super::derived::index::DerivedIndex;
-use super::derived::job::{Job, JobStats, Step};
-use super::open::OpenCollection;
-use super::vectors::linking_context::LinkContext;
 use crate::cancel::Stop;
+use crate::collection::derived::index::DerivedIndex;
+use crate::collection::derived::job::{Job, JobStats, Step};
+use crate::collection::open::OpenCollection;
+use crate::collection::vectors::linking_context::LinkContext;
 use crate::config::Residency;
 use crate::error::Result;
 
@@ -53,7 +53,7 @@ const JOBS: [JobRow; 6] = [
 
 impl OpenCollection {
     /// Does one step of each job, unless the linker is to stop.
-    pub(super) fn do_steps(&self, pool: &ThreadPool) -> Step {
+    pub(in crate::collection) fn do_steps(&self, pool: &ThreadPool) -> Step {
         let mut step = Step::Nothing;
         for row in JOBS.iter().take_while(|_| !self.signal.is_stopped()) {
             step = step.max(self.jobs.attempt(row.job, || (row.step)(self, pool)));

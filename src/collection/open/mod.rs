@@ -1,6 +1,9 @@
 //! An open collection: all its parts together.
 //!
 //! Owns no verb. Its parts get the [`Context`], never the open collection itself.
+//! [`residency`] holds exact vectors, loads them and lets go of them.
+
+mod residency;
 
 use std::ops::Deref;
 use std::path::Path;
@@ -10,22 +13,22 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 
-use super::budget::{MemoryBudget, VectorLoad};
-use super::derived::bell::LinkerSignal;
-use super::derived::context::Context;
-use super::derived::job::{Job, JobRecords};
-use super::derived::notify::Waiting;
-use super::indexes::Indexes;
-use super::memory::{Comparable, Memory};
-use super::metadata::admission::Admission;
-use super::recovery::graph_log::{Persist, Saver};
-use super::recovery::loaded::Loaded;
-use super::slots::namespaces::Names;
-use super::vectors::VectorIndex;
-use super::vectors::codes::codebook::Codebook;
-use super::vectors::field::VectorField;
-use super::vectors::full::Exact;
 use crate::cancel::Stop;
+use crate::collection::budget::{MemoryBudget, VectorLoad};
+use crate::collection::derived::bell::LinkerSignal;
+use crate::collection::derived::context::Context;
+use crate::collection::derived::job::{Job, JobRecords};
+use crate::collection::derived::notify::Waiting;
+use crate::collection::indexes::Indexes;
+use crate::collection::memory::{Comparable, Memory};
+use crate::collection::metadata::admission::Admission;
+use crate::collection::recovery::graph_log::{Persist, Saver};
+use crate::collection::recovery::loaded::Loaded;
+use crate::collection::slots::namespaces::Names;
+use crate::collection::vectors::VectorIndex;
+use crate::collection::vectors::codes::codebook::Codebook;
+use crate::collection::vectors::field::VectorField;
+use crate::collection::vectors::full::Exact;
 use crate::config::{CollectionConfig, Options, Residency};
 use crate::distance::{self, Comparison};
 use crate::error::{Error, Result};
@@ -46,19 +49,19 @@ pub(crate) struct OpenCollection {
     pub(crate) context: Context,
     pub(crate) created_at_ms: u64,
     /// The collection's own metadata, an object. It changes only in the committer section.
-    pub(super) metadata: ArcSwap<Value>,
+    pub(in crate::collection) metadata: ArcSwap<Value>,
     pub(crate) memory: Memory,
     pub(crate) namespaces: RwLock<Names>,
     pub(crate) indexes: Indexes,
     pub(crate) admission: Admission,
     /// What is known of the jobs in the background.
-    pub(super) jobs: JobRecords,
+    pub(in crate::collection) jobs: JobRecords,
     pub(crate) persist: Persist,
     pub(crate) budget: Arc<MemoryBudget>,
     /// The loading of exact vectors that is under way.
-    pub(super) vector_load: Mutex<Option<VectorLoad>>,
+    pub(in crate::collection) vector_load: Mutex<Option<VectorLoad>>,
     /// Notified when `vector_load` ends, whether or not all vectors came.
-    pub(super) vectors_loaded: Waiting,
+    pub(in crate::collection) vectors_loaded: Waiting,
     pub(crate) opening: Opening,
 }
 
@@ -137,7 +140,12 @@ impl OpenCollection {
     /// # Errors
     /// The error that one of `jobs` met since the call began; `Closed` or `Storage` if the linker
     /// has stopped.
-    pub(super) fn wait_for_jobs(&self, waiting: &Waiting, jobs: &[Job], is_done: impl Fn() -> bool) -> Result<()> {
+    pub(in crate::collection) fn wait_for_jobs(
+        &self,
+        waiting: &Waiting,
+        jobs: &[Job],
+        is_done: impl Fn() -> bool,
+    ) -> Result<()> {
         let began = Instant::now();
         self.signal.notify();
         waiting.wait(Stop::NEVER, || match self.signal.check() {
@@ -148,7 +156,7 @@ impl OpenCollection {
     }
 
     /// Wakes all who wait for jobs, so that they look again.
-    pub(super) fn wake_waiting(&self) {
+    pub(in crate::collection) fn wake_waiting(&self) {
         self.indexes.all().iter().for_each(|index| index.condition().built.notify());
         self.vectors_loaded.notify();
         self.memory.vectors().index.waiting().notify();

@@ -11,9 +11,9 @@ use std::thread::JoinHandle;
 
 use parking_lot::RwLock;
 
-use super::derived::bell::LinkerSignal;
-use super::derived::job::{PATIENCE, Step};
-use super::open::OpenCollection;
+use crate::collection::derived::bell::LinkerSignal;
+use crate::collection::derived::job::{PATIENCE, Step};
+use crate::collection::open::OpenCollection;
 use crate::config::Options;
 use crate::heap;
 

@@ -7,11 +7,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::budget::{Footprint, MemoryUser, VectorLoad};
-use super::open::OpenCollection;
-use super::vectors::IndexBytes;
-use super::vectors::field::VectorField;
-use super::vectors::full::{HeldVectors, Reader};
+use super::OpenCollection;
+use crate::collection::budget::{Footprint, MemoryUser, VectorLoad};
+use crate::collection::vectors::IndexBytes;
+use crate::collection::vectors::field::VectorField;
+use crate::collection::vectors::full::{HeldVectors, Reader};
 use crate::config::Residency;
 use crate::error::Result;
 use crate::failpoint;
