@@ -321,7 +321,8 @@ impl Saver<'_> {
         }
         let n_bytes = self.persist.delta_bytes.load(Ordering::Relaxed);
         let is_large = n_bytes >= LEAST_BYTES && n_bytes >= state.image_bytes / IMAGE_SHARE;
-        let is_late = state.lagging || self.is_rebuilt(&state);
+        // The rows of a broken graph are not written any more.
+        let is_late = !self.memory.vectors().index.is_broken() && (state.lagging || self.is_rebuilt(&state));
         let rests_for = state.rests_for(self.context.last_change());
         let (rest, saving) = match is_large || is_late {
             true => (Duration::ZERO, Saving::All),
@@ -456,7 +457,8 @@ impl Saver<'_> {
         if !matches!(saved, Ok(true)) {
             *self.persist.changed.lock() |= changed;
         }
-        saved.map(drop)
+        // A save that was asked for may leave work to the linker, which sleeps.
+        saved.map(drop).inspect_err(|_| self.context.signal.notify())
     }
 
     /// As [`save`](Self::save), without noting what it saves. Returns whether there is an image of

@@ -125,7 +125,9 @@ impl Session {
             }
         };
         let absent_fields = self.moment.absent_fields(&self.params.filter, !hits.is_empty());
-        let n_checked = stats.n_checked + self.matching().map_or(0, |matching| matching.n_read);
+        // Those that the search settled later are in its statistics.
+        let n_read = if let SearchScope::Matching(matching) = &self.scope { matching.n_read } else { 0 };
+        let n_checked = stats.n_checked + n_read;
         let stats = SearchStats { n_absent_fields: absent_fields.len(), n_checked, ..stats };
         let searched = began.elapsed();
         let items = self.complete(hits)?;

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -204,19 +205,22 @@ impl Writer {
         if let Err(error) = process::check() {
             return Poll::Ready(Err(error));
         }
+        let Some(n_bytes) = document.as_ref().map(Document::size_hint) else {
+            let reason = "expected a document to send, got none".into();
+            return Poll::Ready(Err(Error::InvalidConfig { field: "document", reason }));
+        };
+        let waker = context.waker().clone();
         let mut queue = self.shared.queue.lock();
-        let n_bytes = document.as_ref().map_or(0, Document::size_hint);
         if queue.is_full(n_bytes) && !queue.stopped {
-            queue.wakers.push(context.waker().clone());
+            if !queue.wakers.iter().any(|known| known.will_wake(&waker)) {
+                queue.wakers.push(waker);
+            }
             return Poll::Pending;
         }
-        Poll::Ready(match document.take() {
-            Some(document) => self.push(&mut queue, document, n_bytes),
-            None => {
-                let reason = "expected a document to send, got none".into();
-                Err(Error::InvalidConfig { field: "document", reason })
-            }
-        })
+        match document.take() {
+            Some(document) => Poll::Ready(self.push(&mut queue, document, n_bytes)),
+            None => Poll::Pending,
+        }
     }
 
     /// How many documents wait in the queue; 0 in a forked child.
@@ -270,11 +274,13 @@ impl Future for Ticket {
         if let Err(error) = process::check() {
             return Poll::Ready(Err(error));
         }
+        let waker = context.waker().clone();
         let mut state = self.answer.state.lock();
         let answer = state.take();
-        if answer.is_pending() {
-            *state = AnswerState::Polled(context.waker().clone());
-        }
+        // A waker may own a task that ends with it: none is dropped while the lock is held.
+        let before = answer.is_pending().then(|| std::mem::replace(&mut *state, AnswerState::Polled(waker)));
+        drop(state);
+        drop(before);
         answer
     }
 }
@@ -319,8 +325,17 @@ impl WriterShared {
         let wakers = std::mem::take(&mut queue.wakers);
         drop(queue);
         self.went.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
+        wake(wakers);
         Some(batch)
+    }
+}
+
+/// Wakes tasks. A waker is the program's code: its panic must not end the thread that writes.
+fn wake(wakers: impl IntoIterator<Item = Waker>) {
+    for waker in wakers {
+        if std::panic::catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
+            tracing::error!("a waker of a task that writes had panicked");
+        }
     }
 }
 
@@ -333,9 +348,9 @@ impl Drop for WriterStopping<'_> {
         queue.stopped = true;
         let (sent, wakers) = (std::mem::take(&mut queue.sent), std::mem::take(&mut queue.wakers));
         drop(queue);
-        drop(sent);
         self.0.went.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
+        drop(sent);
+        wake(wakers);
     }
 }
 
@@ -378,7 +393,7 @@ impl AnswerSender {
         drop(state);
         self.0.came.notify_all();
         if let AnswerState::Polled(waker) = before {
-            waker.wake();
+            wake([waker]);
         }
     }
 }
@@ -401,7 +416,11 @@ impl Drop for Writer {
         }
         self.shared.queue.lock().ended = true;
         self.shared.came.notify_one();
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+        let thread = self.thread.take();
+        // A task that the thread wakes may be the last to hold the writer: a thread does not wait
+        // for itself.
+        let thread = thread.filter(|thread| thread.thread().id() != std::thread::current().id());
+        if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("a writer had panicked");
         }
     }
