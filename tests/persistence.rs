@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{check_error, content, folder, quick, random, seed};
+use common::{check_error, content, copy_folder, folder, quick, random, seed};
 use rand::{Rng, rngs::StdRng};
 use vectrove::{
     Collection, CollectionConfig, CollectionStats, Database, DocId, Document, Index, Metric, OpenedBy, Options,
@@ -103,19 +103,6 @@ fn recall<'v>(collection: &Collection, queries: impl Iterator<Item = &'v Vec<f32
         n_found += ids(Strategy::Graph).intersection(&truth).count();
     }
     n_found as f64 / n_wanted.max(1) as f64
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let (entry, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
-        if entry.is_dir() {
-            copy_folder(&entry, &to.join(name));
-        } else if name != "owner" && name != "LOCK" {
-            // A file may be deleted while its folder is read.
-            _ = std::fs::copy(&entry, to.join(name));
-        }
-    }
 }
 
 fn stats(db: &Database) -> CollectionStats {

@@ -8,7 +8,9 @@ pub(crate) mod dataset;
 pub(crate) mod generate;
 pub(crate) mod oracle;
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rand::{SeedableRng, rngs::StdRng};
 use tempfile::TempDir;
@@ -96,15 +98,39 @@ pub(crate) fn bits(vector: &[f32]) -> Vec<u32> {
     vector.iter().map(|component| component.to_bits()).collect()
 }
 
-/// Copies a folder as it is, during writes too.
+/// Copies a folder with everything in it. Of an open database the copy is what a kill would leave, the files of one
+/// moment: it is made again if files of the engine came or went meanwhile, as they do while it merges some. Only logs
+/// may grow.
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    for _ in 0..200 {
+        let before = engine_files(from);
+        copy_once(from, to);
+        if engine_files(from) == before {
+            return;
+        }
+        std::fs::remove_dir_all(to).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("files come and go all the time: {:?}", engine_files(from));
+}
+
+fn copy_once(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
         let target = to.join(entry.file_name().unwrap());
         match entry.is_dir() {
-            true => copy_folder(&entry, &target),
+            true => copy_once(&entry, &target),
             // A file that RocksDB has deleted meanwhile belongs to no later state.
             false => _ = std::fs::copy(&entry, target),
         }
     }
+}
+
+/// The names and sizes of a database's engine files, or of those of a folder, without logs.
+fn engine_files(path: &Path) -> BTreeMap<PathBuf, u64> {
+    let data = path.join("data");
+    let entries = std::fs::read_dir(if data.is_dir() { &data } else { path }).unwrap();
+    let files = entries.map(|entry| entry.unwrap().path());
+    let files = files.filter(|file| file.extension().is_none_or(|extension| extension != "log"));
+    files.filter_map(|file| Some((file.clone(), file.metadata().ok()?.len()))).collect()
 }
