@@ -46,7 +46,8 @@ impl Open {
         let ms = begin.elapsed().as_secs_f64() * 1e3;
         let stats = db.stats().expect("is open").collections.remove(0);
         let mut answer = json!({
-            "ms": ms, "open_ms": open_ms, "opening": stats.opening, "search": hits.stats.strategy, "documents": stats.n_documents,
+            "ms": ms, "open_ms": open_ms, "opening": stats.opening, "search": hits.stats.strategy,
+            "documents": stats.n_documents,
         });
         if self.is_examined {
             answer["recall"] = json!(exam.recall(&collection));

@@ -269,8 +269,8 @@ pub(crate) struct Import {
     /// Go on where an interrupted import of the same file stopped
     #[arg(long)]
     pub(crate) resume: bool,
-    /// Create the collection if there is none, and the database; one that is there has to have this
-    /// dimension and metric
+    /// Create the database and the collection if they do not exist. An existing collection must
+    /// have this dimension and metric
     #[arg(long, requires = "dimension")]
     pub(crate) create: bool,
     /// Components of every vector of a collection that is created

@@ -53,7 +53,7 @@ pub(crate) trait DerivedIndex {
     fn draft_state(&self, draft: &mut Draft, families: &Families);
 
     /// Drafts an empty index, which is to be built.
-    fn draft_anew(&self, draft: &mut Draft, families: &Families) -> Apply<'_>;
+    fn draft_empty(&self, draft: &mut Draft, families: &Families) -> Apply<'_>;
 
     /// Drafts the entries of the next documents that have none.
     fn draft_piece(&self, draft: &mut Draft, context: &Context) -> Result<Apply<'_>>;
@@ -70,7 +70,7 @@ pub(crate) trait DerivedIndex {
         let mut guard = context.store.begin_commit()?;
         let (mut draft, is_damaged) = (Draft::default(), self.condition().is_damaged());
         let apply = match is_damaged {
-            true => self.draft_anew(&mut draft, &context.families),
+            true => self.draft_empty(&mut draft, &context.families),
             false => self.draft_piece(&mut draft, context)?,
         };
         guard.commit(draft, |commit| {

@@ -120,7 +120,7 @@ impl From<bool> for Step {
     }
 }
 
-/// What is known of a collection's jobs.
+/// The steps, the state and the last error of each job of a collection.
 #[derive(Default)]
 pub(crate) struct JobRecords(Mutex<BTreeMap<Job, JobRecord>>);
 

@@ -45,7 +45,7 @@ impl DerivedIndex for FullTextIndex {
         draft.words(families, self.progress.read().row);
     }
 
-    fn draft_anew(&self, draft: &mut Draft, families: &Families) -> Apply<'_> {
+    fn draft_empty(&self, draft: &mut Draft, families: &Families) -> Apply<'_> {
         draft.drop_all_words(families);
         self.draft(draft, families, WordEntries::default(), WordsRow::nothing())
     }

@@ -121,7 +121,7 @@ impl WordLookup<'_> {
         };
         told()
             .inspect_err(|error: &crate::error::Error| {
-                tracing::error!("words are indexed anew, documents are looked at meanwhile: {error}");
+                tracing::error!("the full-text index is rebuilt, and searches read documents meanwhile: {error}");
                 self.index.rebuild(self.context);
             })
             .ok()

@@ -82,7 +82,7 @@ impl FullTextIndex {
     /// The index as it is stored. Without a readable state, or with one of another analyzer
     /// `VERSION`, it is rebuilt.
     pub(super) fn read(source: RowSource<'_>) -> Self {
-        let row = source.words().inspect_err(|error| tracing::warn!("words are indexed anew: {error}"));
+        let row = source.words().inspect_err(|error| tracing::warn!("the full-text index is rebuilt: {error}"));
         FullTextIndex::new(row.ok().flatten(), source.config)
     }
 

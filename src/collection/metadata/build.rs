@@ -48,7 +48,7 @@ impl DerivedIndex for MetadataIndex {
         draft.index(families, self.catalog.read().row());
     }
 
-    fn draft_anew(&self, draft: &mut Draft, families: &Families) -> Apply<'_> {
+    fn draft_empty(&self, draft: &mut Draft, families: &Families) -> Apply<'_> {
         draft.drop_all_postings(families);
         let catalog = self.catalog.read().forgotten();
         self.draft(draft, families, Entries::default(), catalog)

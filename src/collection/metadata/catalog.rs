@@ -38,7 +38,7 @@ impl FieldCatalog {
         let mut catalog = FieldCatalog::begin(config);
         match row {
             Some(row) if row.terms_version == TERMS_VERSION => catalog.row = row,
-            Some(_) | None => catalog.begin_anew(),
+            Some(_) | None => catalog.begin_rebuild(),
         }
         fields.into_iter().for_each(|(path, id)| catalog.insert(path.into(), id));
         catalog
@@ -46,13 +46,13 @@ impl FieldCatalog {
 
     /// A catalog with the same rule, nothing built and no field known.
     pub(super) fn forgotten(&self) -> Self {
-        let mut anew = FieldCatalog { row: self.row.clone(), ..FieldCatalog::default() };
-        anew.begin_anew();
-        anew
+        let mut rebuilt = FieldCatalog { row: self.row.clone(), ..FieldCatalog::default() };
+        rebuilt.begin_rebuild();
+        rebuilt
     }
 
     /// Marks everything to be built.
-    fn begin_anew(&mut self) {
+    fn begin_rebuild(&mut self) {
         self.row.rule.building = [String::new()].into();
         (self.row.cursor, self.row.terms_version) = (0, TERMS_VERSION);
     }
@@ -183,15 +183,15 @@ mod tests {
     }
 
     #[test]
-    fn terms_of_another_version_are_made_anew() {
+    fn terms_of_another_version_are_rebuilt() {
         let config = CollectionConfig::new(1);
         let row = |terms_version| IndexRow { terms_version, cursor: 7, rule: IndexRule::default() };
         let fields = || vec![("a".to_owned(), FieldId(1))];
         let kept = FieldCatalog::read(fields(), Some(row(TERMS_VERSION)), &config);
         assert!(!kept.is_building() && kept.row().cursor == 7);
-        let anew = FieldCatalog::read(fields(), Some(row(TERMS_VERSION - 1)), &config);
-        assert!(anew.is_building() && anew.row().cursor == 0 && anew.row().terms_version == TERMS_VERSION);
-        assert_eq!(anew.coverage("a", Commit(9)), Coverage::Unindexed);
+        let rebuilt = FieldCatalog::read(fields(), Some(row(TERMS_VERSION - 1)), &config);
+        assert!(rebuilt.is_building() && rebuilt.row().cursor == 0 && rebuilt.row().terms_version == TERMS_VERSION);
+        assert_eq!(rebuilt.coverage("a", Commit(9)), Coverage::Unindexed);
     }
 
     #[test]
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(catalog.free(MAX_INDEXED_FIELDS - 2), None);
         assert_eq!(catalog.coverage("a", Commit(0)), Coverage::Indexed(FieldId(1)));
         assert_eq!(catalog.coverage("c", Commit(0)), Coverage::Absent);
-        catalog.begin_anew();
+        catalog.begin_rebuild();
         assert_eq!(catalog.coverage("a", Commit(0)), Coverage::Unindexed);
         assert_eq!(FieldCatalog::read(Vec::new(), None, &config).coverage("a", Commit(9)), Coverage::Unindexed);
     }

@@ -73,7 +73,7 @@ impl Lookup<'_> {
         }
         match tell() {
             Err(error @ Error::Corruption { .. }) => {
-                tracing::error!("postings are made anew, documents are looked at meanwhile: {error}");
+                tracing::error!("the metadata index is rebuilt, and filters read documents meanwhile: {error}");
                 self.index.rebuild(self.context);
                 Ok(None)
             }

@@ -53,7 +53,7 @@ impl MetadataIndex {
 
     /// The index as it is stored; without a readable catalog it is rebuilt.
     pub(super) fn read(source: RowSource<'_>) -> Self {
-        let catalog = source.fields().inspect_err(|error| tracing::warn!("metadata is indexed anew: {error}"));
+        let catalog = source.fields().inspect_err(|error| tracing::warn!("the metadata index is rebuilt: {error}"));
         MetadataIndex::new(catalog.ok(), source.config)
     }
 
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_by_documents_and_made_anew() {
+    fn what_cannot_be_read_is_told_by_documents_and_rebuilt() {
         let folder = tempfile::tempdir().unwrap();
         let db = Database::open(folder.path()).unwrap();
         let collection = db.create_collection("c", CollectionConfig::new(1)).unwrap();

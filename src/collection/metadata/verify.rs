@@ -144,7 +144,7 @@ impl RowSource<'_> {
         let row =
             self.rocks.get(&self.families.postings, self.snapshot, key::INDEX).map_err(storage("reading an index"))?;
         let row = row.map(|bytes| IndexRow::decode(&bytes)).transpose();
-        let row = row.inspect_err(|error| tracing::warn!("metadata is indexed anew: {error}"));
+        let row = row.inspect_err(|error| tracing::warn!("the metadata index is rebuilt: {error}"));
         Ok(FieldCatalog::read(fields, row.ok().flatten(), self.config))
     }
 }

@@ -54,7 +54,7 @@ pub(crate) struct OpenCollection {
     pub(crate) namespaces: RwLock<Names>,
     pub(crate) indexes: Indexes,
     pub(crate) admission: Admission,
-    /// What is known of the jobs in the background.
+    /// The records of the jobs in the background.
     pub(in crate::collection) jobs: JobRecords,
     pub(crate) persist: Persist,
     pub(crate) budget: Arc<MemoryBudget>,
@@ -216,8 +216,8 @@ impl Loaded {
             // An image that was not taken up, or a mapped file, may show commits that were lost.
             open.saver().remove_images()?;
         }
-        if self.begins_anew && open.store.is_writable() {
-            open.saver().begin_graph_anew()?;
+        if self.discards_graph && open.store.is_writable() {
+            open.saver().discard_graph()?;
         }
         if let Some(graph) = open.memory.vectors().index.graph() {
             open.saver().record(&graph, &self.changes);

@@ -373,7 +373,7 @@ impl Saver<'_> {
     }
 
     /// Removes an unusable graph from disk, so that the deltas of a new one can follow.
-    pub(crate) fn begin_graph_anew(&self) -> Result<()> {
+    pub(crate) fn discard_graph(&self) -> Result<()> {
         // Images go first, so that no later delta is taken to continue one of them.
         self.remove_images()?;
         let mut state = self.persist.state.lock();

@@ -92,8 +92,8 @@ pub(in crate::collection) fn read(source: RowSource<'_>, loaded: &mut Loaded) ->
     let cursor = match source.cursor() {
         Ok(cursor) => cursor.unwrap_or_default(),
         Err(error) => {
-            tracing::warn!("all documents are linked anew: {error}");
-            loaded.begins_anew = true;
+            tracing::warn!("the graph on disk is unusable, and all documents are linked again: {error}");
+            loaded.discards_graph = true;
             loaded.state.last_delta = last_delta(source)?;
             return settle(source, loaded, &Representatives::default());
         }
@@ -121,7 +121,7 @@ pub(in crate::collection) fn read(source: RowSource<'_>, loaded: &mut Loaded) ->
         0 if n_documents > 0 => OpenedBy::Linking,
         _ => OpenedBy::Rows,
     };
-    loaded.begins_anew = n_points == 0 && (cursor.delta > 0 || read.n_deltas > 0 || !read.is_whole);
+    loaded.discards_graph = n_points == 0 && (cursor.delta > 0 || read.n_deltas > 0 || !read.is_whole);
     loaded.state.cursor = GraphCursor { image: Default::default(), covers: Default::default(), ..cursor };
     tracing::debug!(n_points, n_duplicates, n_documents, "read the graph");
     finish(loaded, read, changes, false);
@@ -138,7 +138,7 @@ fn restore_entries(source: RowSource<'_>, graph: &Graph, cursor: &GraphCursor) {
             regions.into_iter().for_each(|(region, entry)| graph.set_entry_of(region, EntryPoint::from_bits(entry)));
         }
         // The highest point of each region serves as well.
-        Err(error) => tracing::warn!("where walks begin is told anew: {error}"),
+        Err(error) => tracing::warn!("the entry points on disk are unusable, and are chosen again: {error}"),
     }
 }
 
@@ -296,14 +296,18 @@ fn read_rows(
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(slot = slot.0, level, "a point is linked anew: {error}");
+                    tracing::warn!(
+                        slot = slot.0,
+                        level,
+                        "the row of a point is unusable, and the point is linked again: {error}"
+                    );
                     read.is_whole = false;
                 }
             }
             Ok(())
         });
         if let Err(error) = scanned {
-            tracing::warn!("points whose rows cannot be read are linked anew: {error}");
+            tracing::warn!("points whose rows cannot be read are linked again: {error}");
             read.is_whole = false;
         }
         read
@@ -411,7 +415,7 @@ impl<'r> Replay<'r> {
             Ok(ControlFlow::Continue(()))
         });
         if let Err(why) = scanned.map_err(storage("reading the deltas of the graph")).flatten() {
-            tracing::warn!(after = self.last, "what was linked later is linked anew: {why}");
+            tracing::warn!(after = self.last, "later deltas are unusable, and their documents are linked again: {why}");
             self.is_whole = false;
         }
     }

@@ -187,7 +187,7 @@ pub(crate) fn find(images: &mut Images, (store, id): (Uuid, CollectionId), shape
     let image = match images.take(id) {
         Ok(image) => image?,
         Err(flaw) => {
-            tracing::warn!(collection = id.0, "an image is made anew: {flaw}");
+            tracing::warn!(collection = id.0, "the image is unusable, and another will be written: {flaw}");
             return None;
         }
     };

@@ -108,7 +108,7 @@ fn load_by_image(
     let (is_sound, is_verified) = (image::is_sound(&image, &new), image::is_verified(&image));
     let taken = if is_sound { image::take_up(image, &new) } else { Err(std::io::Error::other("it is damaged")) };
     if let Err(error) = taken {
-        tracing::warn!("an image is made anew, rows are read instead: {error}");
+        tracing::warn!("the image is unusable, and all rows are read instead: {error}");
         drop(new);
         return load_by_rows(source, memory()?, expected, last);
     }

@@ -18,7 +18,7 @@ pub(crate) struct Loaded {
     /// The state of the graph on disk.
     pub(crate) state: PersistState,
     /// Whether the graph on disk is of no use.
-    pub(crate) begins_anew: bool,
+    pub(crate) discards_graph: bool,
     /// An upper bound of the last commit that changed the collection.
     pub(crate) last_change: Commit,
     /// Changes to the graph that are not on disk yet.
@@ -34,7 +34,7 @@ impl Loaded {
             namespaces: Names::default(),
             indexes: Indexes::new(config),
             state: PersistState::default(),
-            begins_anew: false,
+            discards_graph: false,
             last_change: Commit(0),
             changes: Vec::new(),
             opening: Opening::default(),

@@ -121,7 +121,7 @@ impl HnswIndex {
         let mut refused = None;
         if self.rebuild.load(Ordering::Acquire) {
             self.stop_replacing();
-            match self.make_anew(space, &workers) {
+            match self.rebuild_graph(space, &workers) {
                 Ok(()) => return Ok(true),
                 Err(error) if self.distrusted.load(Ordering::Acquire) => return Err(error),
                 // The present graph stays in use: waiting slots are linked to it.
@@ -366,17 +366,17 @@ impl HnswIndex {
     }
 
     /// Replaces the graph by a new one of the same slots. Searches walk the old one meanwhile.
-    fn make_anew<S: Space>(&self, space: &S, workers: &Workers<'_, S::Query>) -> Result<()> {
-        let (slots, anew) = (&workers.context.memory.slots, Arc::new(Graph::new(workers.graph.shape())));
+    fn rebuild_graph<S: Space>(&self, space: &S, workers: &Workers<'_, S::Query>) -> Result<()> {
+        let (slots, rebuilt) = (&workers.context.memory.slots, Arc::new(Graph::new(workers.graph.shape())));
         let n_slots = slots.n_slots();
         failpoint::refuse("link")?;
-        anew.reserve(n_slots).map_err(|source| Error::OutOfMemory { n_documents: n_slots, source })?;
+        rebuilt.reserve(n_slots).map_err(|source| Error::OutOfMemory { n_documents: n_slots, source })?;
         let held = self.held();
         let (needed, dead): (Vec<Slot>, Vec<Slot>) =
             (0..slots.n_slots() as u32).map(Slot).filter(|&slot| held(slot)).partition(|slot| space.is_needed(slot.0));
         let (needed, loose, linked) = self.divide(workers.context.memory, needed);
-        tracing::info!(n_documents = needed.len(), "making the graph anew");
-        let new_workers = Workers { graph: &anew, ..*workers };
+        tracing::info!(n_documents = needed.len(), "rebuilding the graph");
+        let new_workers = Workers { graph: &rebuilt, ..*workers };
         for batch in needed.chunks(BATCH) {
             if (workers.context.is_stopped)() {
                 return Err(Error::Closed);
@@ -385,7 +385,7 @@ impl HnswIndex {
         }
         self.mend_in(space, &new_workers);
         self.set_linked(linked);
-        self.layer.store(Arc::new(self.layer().with_graph(anew.clone())));
+        self.layer.store(Arc::new(self.layer().with_graph(rebuilt.clone())));
         self.underfull.lock().clear();
         self.strays.lock().clear();
         self.n_straightened.store(0, Ordering::Relaxed);

@@ -4,8 +4,8 @@ use super::*;
 
 /// Checks that a copy equals the original. A copy without some slots must be sound, and as good as
 /// before once these are linked again.
-fn check_copy(shape: GraphShape, n_anew: usize, seed: u64) {
-    let what = format!("m={}, {n_anew} anew, seed {seed}", shape.m);
+fn check_copy(shape: GraphShape, n_relinked: usize, seed: u64) {
+    let what = format!("m={}, {n_relinked} anew, seed {seed}", shape.m);
     let mut rng = StdRng::seed_from_u64(seed);
     let mut toy = Toy::new(12, clustered(&mut rng, 2_000, 12));
     for slot in (0..300).step_by(3) {
@@ -29,7 +29,8 @@ fn check_copy(shape: GraphShape, n_anew: usize, seed: u64) {
     slots.shuffle(&mut rng);
     // The entry must be among the slots that are linked again.
     slots.retain(|&slot| graph.entry().is_none_or(|entry| entry.slot != slot));
-    let mut anew: HashSet<u32> = slots[..n_anew].iter().copied().chain(graph.entry().map(|entry| entry.slot)).collect();
+    let mut anew: HashSet<u32> =
+        slots[..n_relinked].iter().copied().chain(graph.entry().map(|entry| entry.slot)).collect();
     anew.extend(anew.clone().iter().flat_map(|&slot| graph.duplicates(slot)));
     copy.forget(&anew, &mut copy.representatives());
     let underfull = copy.tidy(|_| 0);
@@ -46,8 +47,8 @@ fn check_copy(shape: GraphShape, n_anew: usize, seed: u64) {
 
 #[test]
 fn a_copy_without_some_is_as_good_once_they_are_linked_anew() {
-    for (n_anew, seed) in [(0, 1), (1, 2), (300, 3), (1_200, 4), (1_999, 5)] {
-        check_copy(SHAPE, n_anew, seed);
-        check_copy(NARROW, n_anew, seed);
+    for (n_relinked, seed) in [(0, 1), (1, 2), (300, 3), (1_200, 4), (1_999, 5)] {
+        check_copy(SHAPE, n_relinked, seed);
+        check_copy(NARROW, n_relinked, seed);
     }
 }

@@ -170,21 +170,26 @@ impl HnswIndex {
         }
         let oldest = replacing.views.as_ref().map_or(context.oldest, |[oldest, _]| oldest.commit);
         // A document that nobody can see has no code.
-        let mut anew: HashSet<u32> = all().filter(|&slot| !slots.is_needed(slot, oldest)).map(|slot| slot.0).collect();
-        anew.extend(unsure.iter().map(|slot| slot.0));
-        let points = anew.iter().filter(|&&slot| old.graph.is_point(slot));
+        let mut relinked: HashSet<u32> =
+            all().filter(|&slot| !slots.is_needed(slot, oldest)).map(|slot| slot.0).collect();
+        relinked.extend(unsure.iter().map(|slot| slot.0));
+        let points = relinked.iter().filter(|&&slot| old.graph.is_point(slot));
         let duplicates: Vec<u32> = points.flat_map(|&slot| old.graph.duplicates(slot)).collect();
-        anew.extend(duplicates.into_iter().filter(|&duplicate| held(Slot(duplicate))));
+        relinked.extend(duplicates.into_iter().filter(|&duplicate| held(Slot(duplicate))));
         context.pool.install(|| graph.copy(&old.graph));
         let mut representatives = graph.representatives();
-        graph.forget(&anew, &mut representatives);
+        graph.forget(&relinked, &mut representatives);
         let region_of = region_of(slots);
         replacing.underfull = context.pool.install(|| graph.tidy(&region_of)).into_iter().map(Slot).collect();
         graph.settle_entries(&region_of);
-        let mut anew: Vec<Slot> = anew.into_iter().map(Slot).collect();
-        anew.sort_unstable();
-        tracing::debug!(n_anew = anew.len(), n_underfull = replacing.underfull.len(), "keeping the links there are");
-        replacing.waiting = anew.into();
+        let mut relinked: Vec<Slot> = relinked.into_iter().map(Slot).collect();
+        relinked.sort_unstable();
+        tracing::debug!(
+            n_relinked = relinked.len(),
+            n_underfull = replacing.underfull.len(),
+            "keeping the links there are"
+        );
+        replacing.waiting = relinked.into();
         Ok(())
     }
 
@@ -198,8 +203,8 @@ impl HnswIndex {
             self.layer.store(layer.clone());
             // With other codes all measurements are void, and are repeated as the collection grows.
             // Done before waiting threads can see that no layer is being built.
-            self.adapting.lock().watches.begin_anew();
-            self.doubts.lock().begin_anew();
+            self.adapting.lock().watches.reset();
+            self.doubts.lock().reset();
             self.next.store(None);
         }
         let held_now = self.held();

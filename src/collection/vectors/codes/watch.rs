@@ -270,7 +270,7 @@ impl Watches {
     }
 
     /// Forgets all measurements, because other codes are in place.
-    pub(super) fn begin_anew(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.by_region.values_mut().for_each(|watch| watch.gauge = None);
         self.measure_all();
     }
@@ -330,7 +330,7 @@ impl Doubts {
     }
 
     /// Forgets all counts, because other codes are in place.
-    pub(super) fn begin_anew(&mut self) {
+    pub(super) fn reset(&mut self) {
         *self = Doubts::default();
     }
 }
