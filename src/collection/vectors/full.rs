@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_file_discards_graph() {
+    fn a_mapped_file_begins_empty() {
         let folder = tempfile::tempdir().unwrap();
         for _ in 0..2 {
             let exact = Exact::new(4);
